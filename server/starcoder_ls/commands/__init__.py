@@ -1,0 +1,1 @@
+"""One file per sub-command; nothing here is imported before its command runs."""

@@ -1,0 +1,67 @@
+"""``FILE:LINE:COL`` to a cursor, and a cursor to the lines around it as an editor shows them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.text import Text
+
+from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.errors import DocumentOutOfSync, SettingsError
+
+_SHOWN_LINES = 6
+
+
+def cursor_at(place: str) -> Cursor:
+    """The cursor of a 1-based ``FILE:LINE:COL``; ``-`` as FILE is standard input.
+
+    Raises SettingsError for a malformed place or an unreadable file, DocumentOutOfSync for one outside the text.
+    """
+    file, line, column = _parsed(place)
+    text = sys.stdin.read() if file == "-" else _read(Path(file))
+    return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
+
+
+def offset_of(text: str, line: int, column: int) -> int:
+    """1-based line and column (in characters) to an offset."""
+    lines = text.splitlines(keepends=True) or [""]
+    if text.endswith(("\n", "\r")):
+        lines.append("")
+    if not 1 <= line <= len(lines):
+        raise DocumentOutOfSync(f"There is no line {line}: the text has {len(lines)}.")
+    width = len(lines[line - 1].rstrip("\r\n"))
+    if not 1 <= column <= width + 1:
+        raise DocumentOutOfSync(f"Line {line} has columns 1 to {width + 1}, not {column}.")
+    return sum(map(len, lines[: line - 1])) + column - 1
+
+
+def as_ghost(cursor: Cursor, suggestion: str, until: int | None = None) -> Text:
+    """The lines around the cursor, the suggestion dim and italic where an editor would draw it.
+
+    ``until`` hides the text up to that offset: what really stood there.
+    """
+    end = cursor.offset if until is None else until
+    before = cursor.text[: cursor.offset].split("\n")[-_SHOWN_LINES:]
+    after = cursor.text[end:].split("\n")[:3]
+    ghost = Text("\n".join(before))
+    ghost.append(suggestion or "∅", style="dim italic cyan")
+    return ghost.append("\n".join(after))
+
+
+def _parsed(place: str) -> tuple[str, int, int]:
+    file, _, rest = place.rpartition(":")
+    file, _, line = file.rpartition(":")
+    if not file or not line.isdigit() or not rest.isdigit():
+        raise SettingsError(f"{place!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1.")
+    return file, int(line), int(rest)
+
+
+def _read(file: Path) -> str:
+    try:
+        with file.open(encoding="utf-8", newline="") as opened:
+            return opened.read()
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{file} is not UTF-8 text.") from error

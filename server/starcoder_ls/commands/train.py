@@ -1,0 +1,79 @@
+"""``starcoder-ls train …``: corpora and base models, with progress on the terminal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from starcoder_ls.errors import SettingsError
+
+_HELD_OUT_EVERY = 25  # reports
+
+
+def corpus(folder: Path, site_packages: list[Path], vocabulary_size: int, max_package_bytes: int) -> int:
+    """corpus.bin, corpus.json and the tokenizer in ``folder``; the same of the held-out packages in ``heldout/``."""
+    from starcoder_ls.learning import corpus as corpora
+    from starcoder_ls.learning import sources, vocabulary
+
+    console = Console(stderr=True, highlight=False)
+    packages = {"python": sources.standard_library()}
+    for place in site_packages:
+        for package in sources.installed(place):
+            packages.setdefault(package.name, package)
+    with console.status(f"reading {len(packages)} packages"):
+        training, held_out, used = sources.split(packages.values(), max_package_bytes)
+    console.print(f"{len(training)} files of {len(used)} packages; {len(held_out)} files held out")
+    with console.status("learning the vocabulary"):
+        tokenizer = vocabulary.trained(vocabulary.sample(training), vocabulary_size)
+    for place, texts, described in ((folder, training, used), (folder / "heldout", held_out, [])):
+        place.mkdir(parents=True, exist_ok=True)
+        vocabulary.save(tokenizer, place)
+        with console.status("writing token ids"):
+            tokens = corpora.write(place, tokenizer, texts, described)
+        console.print(f"{place / 'corpus.bin'}: {tokens:,} tokens, {sum(len(s.text) for s in texts):,} characters")
+    return 0
+
+
+def base(
+    data: Path, folder: Path, plan: dict[str, Any], start: Path | None, device: str, is_compiled: bool, workers: int
+) -> int:
+    """Train to the end of the plan; the finished model in Hub layout lies in ``folder/model``."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
+    from starcoder_ls.learning import base as training
+    from starcoder_ls.learning.corpus import Corpus
+
+    if not (data / "corpus.bin").is_file():
+        raise SettingsError(f"{data} holds no corpus.bin. Make one with `starcoder-ls train corpus {data}`.")
+    held_out = Corpus(data / "heldout")
+    run = training.Run(folder, training.Plan(**plan), Corpus(data), held_out, device, is_compiled, workers)
+    checkpoint = folder / "checkpoint.pt"
+    if checkpoint.is_file() or start is not None:
+        run.restore(checkpoint if checkpoint.is_file() else start)  # type: ignore[arg-type]
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=Console(highlight=False)) as bar:
+        task = bar.add_task("starting", total=run.plan.total_tokens, completed=run.tokens)
+        for number, report in enumerate(run.steps(), start=1):
+            bar.update(
+                task,
+                completed=report.tokens,
+                description=f"{report.tokens / 1e6:.1f}M tokens  loss {report.loss:.3f}  {report.tokens_per_s:,.0f} tokens/s",
+            )
+            if number % _HELD_OUT_EVERY == 0:
+                loss = run.held_out_loss(run.plan.row_tokens).mean()
+                bar.console.print(f"{report.tokens / 1e6:.1f}M tokens: loss {report.loss:.3f}, held out {loss:.3f}")
+        _print_by_position(bar.console, run)
+    run.export(folder / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(data / name, folder / "model" / name)
+    return 0
+
+
+def _print_by_position(console: Console, run: Any) -> None:
+    losses = run.held_out_loss(run.plan.positions)
+    parts = [losses[i : i + 256].mean() for i in range(0, len(losses), 256)]
+    console.print("held-out loss by position, in steps of 256: " + "  ".join(f"{part:.3f}" for part in parts))

@@ -1,0 +1,113 @@
+"""Fill-in-the-middle layouts: the parts of a prompt in the order a model family was trained on.
+
+The family is told by the special tokens a checkpoint has, never by its name. Refuses to know token ids and
+where the text comes from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from starcoder_ls.errors import ModelUnsupported
+from starcoder_ls.generation import Part, Special
+
+Order = Literal["psm", "spm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """How one family marks prefix, suffix and middle, and what ends its answer."""
+
+    name: str
+    prefix: str
+    suffix: str
+    middle: str
+    ends: tuple[str, ...] = ()
+    """Tokens besides the checkpoint's end-of-text after which nothing belongs to the middle any more."""
+    start: str | None = None
+    """Put before everything where training did."""
+    filename: str | None = None
+    """Marks the file's path, inside the prefix, followed by a line end."""
+    has_spm: bool = False
+    """Trained on SPM variant 2 (arXiv 2207.14255, appendix D): ``<prefix><suffix> suffix <middle> prefix``."""
+
+    def is_in(self, inventory: frozenset[str]) -> bool:
+        marks = {self.prefix, self.suffix, self.middle, self.filename, self.start} - {None}
+        return marks <= inventory
+
+
+FAMILIES = (
+    Family(
+        "starcoder", "<fim_prefix>", "<fim_suffix>", "<fim_middle>",
+        ends=("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<filename>", "<reponame>"),
+        filename="<filename>", has_spm=True,
+    ),
+    Family(
+        "starcoder2", "<fim_prefix>", "<fim_suffix>", "<fim_middle>",
+        ends=("<file_sep>", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<repo_name>"),
+        has_spm=True,
+    ),
+    Family(
+        "santacoder", "<fim-prefix>", "<fim-suffix>", "<fim-middle>",
+        ends=("<fim-prefix>", "<fim-suffix>", "<fim-middle>", "<fim-pad>"), has_spm=True,
+    ),
+    Family(
+        "qwen2.5-coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
+        ends=("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|repo_name|>",
+              "<|file_sep|>", "<|im_end|>", "<|endoftext|>"),
+    ),
+    Family(
+        "deepseek-coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", start="<｜begin▁of▁sentence｜>",
+        ends=("<|EOT|>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"),
+    ),
+    Family("code-llama", "▁<PRE>", "▁<SUF>", "▁<MID>", ends=("▁<EOT>",), start="<s>"),
+)  # fmt: skip
+"""Sources: bigcode's Megatron-LM and StarCoder2's paper §5, SantaCoder's and DeepSeek-Coder's model cards,
+codellama's generation.py, Qwen2.5-Coder's report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent to the model, and what ends its answer."""
+
+    family: str
+    order: Order
+    parts: tuple[Part, ...]
+    ends: tuple[Special, ...]
+
+
+def family_of(inventory: frozenset[str]) -> Family:
+    """The family whose marks the tokenizer has. Raises ModelUnsupported for a model without infilling."""
+    for family in FAMILIES:
+        if family.is_in(inventory):
+            return family
+    raise ModelUnsupported(
+        "This model's tokenizer has no fill-in-the-middle tokens that we know, so it cannot complete inside a file. "
+        "Choose a base model of the StarCoder, StarCoder2, SantaCoder, Code Llama, DeepSeek-Coder or Qwen2.5-Coder family."
+    )
+
+
+def fim(
+    family: Family, inventory: frozenset[str], prefix: str, suffix: str, path: str, order: Order | None
+) -> Prompt:
+    """The prompt for a hole between ``prefix`` and ``suffix``; SPM where trained, unless ``order`` says otherwise.
+
+    Empty text parts are left out. ``path`` (may be empty) is given to families that were trained with file names.
+    """
+    chosen: Order = "psm" if not family.has_spm else order or "spm"
+    head: tuple[Part, ...] = (Special(family.filename), f"{path}\n") if family.filename and path else ()
+    before: tuple[Part, ...] = (*head, prefix)
+    parts: tuple[Part, ...]
+    if chosen == "spm":
+        parts = (Special(family.prefix), Special(family.suffix), suffix, Special(family.middle), *before)
+    else:
+        parts = (Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle))
+    if family.start:
+        parts = (Special(family.start), *parts)
+    return Prompt(
+        family.name,
+        chosen,
+        tuple(part for part in parts if part != ""),
+        tuple(Special(literal) for literal in family.ends if literal in inventory),
+    )

@@ -1,0 +1,147 @@
+"""One cursor to its suggestions: window, prompt, generation, stop, tidy. The walk of a keystroke in one place.
+
+Refuses to know editors, positions and what runs the model.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import cast
+
+from starcoder_ls.completion import prompt, stop, tidy, window
+from starcoder_ls.errors import PromptTooLong
+from starcoder_ls.generation import (
+    CancelFlag,
+    Chunk,
+    Engine,
+    Finish,
+    Request,
+    Sampling,
+    Timings,
+)
+from starcoder_ls.settings import InlineCompletion
+
+_MARKS_TOKENS = 64  # room for the special tokens and the file's name
+_PATH_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches."""
+
+    text: str
+    offset: int
+    language: str = ""
+    path: str = ""
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """``text`` replaces ``start`` .. ``end`` of the document; timings are those of the whole request."""
+
+    text: str
+    start: int
+    end: int
+    finish: Finish
+    prompt_tokens: int
+    new_tokens: int
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the model is asked about a cursor."""
+
+    prompt: prompt.Prompt
+    window: window.Window
+
+
+def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Question:
+    """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
+    status = engine.status()
+    family = prompt.family_of(status.special_tokens)
+    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens) - _MARKS_TOKENS
+    if room < _MARKS_TOKENS // 2:
+        raise PromptTooLong(
+            f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
+            f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
+        )
+    view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, engine.count)
+    path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")
+    order = None if settings.fim_order == "auto" else settings.fim_order
+    return Question(prompt.fim(family, status.special_tokens, view.prefix, view.suffix, path, order), view)
+
+
+async def suggest(
+    engine: Engine,
+    cursor: Cursor,
+    settings: InlineCompletion,
+    candidates: int = 1,
+    cancel: CancelFlag | None = None,
+) -> list[Suggestion]:
+    """Up to ``candidates`` different suggestions, likeliest first; none if there is nothing worth showing.
+
+    Raises what ``question`` and ``Engine.stream`` raise. Cancelling the task, or ``cancel``, stops the device.
+    """
+    asked = question(engine, cursor, settings)
+    view = asked.window
+    request = Request(
+        parts=asked.prompt.parts,
+        max_new_tokens=settings.max_new_tokens,
+        end_tokens=asked.prompt.ends,
+        candidates=candidates,
+        sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
+        stop=stop.rule(view.prefix, view.suffix),
+        deadline_s=time.monotonic() + settings.budget_ms / 1000,
+        document=cursor.document,
+        cancel=cancel or CancelFlag(),
+    )
+    answers = await _collect(engine, request)
+    if request.cancel.is_set():
+        return []
+    return _different(answers, cursor, view)
+
+
+@dataclass(slots=True)
+class _Answer:
+    text: str = ""
+    tokens: int = 0
+    finish: Finish = Finish.END_OF_TEXT
+
+
+async def _collect(engine: Engine, request: Request) -> tuple[list[_Answer], Timings]:
+    answers = [_Answer() for _ in range(request.candidates)]
+    timings = Timings()
+    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
+        async for chunk in stream:
+            answer = answers[chunk.candidate]
+            answer.text += chunk.text
+            answer.tokens += len(chunk.token_ids)
+            answer.finish = chunk.finish or answer.finish
+            timings = chunk.timings or timings
+    return answers, timings
+
+
+def _different(
+    collected: tuple[list[_Answer], Timings], cursor: Cursor, view: window.Window
+) -> list[Suggestion]:
+    answers, timings = collected
+    suggestions: dict[str, Suggestion] = {}
+    for answer in answers:
+        text = tidy.shown(answer.text, view.prefix, view.suffix, answer.finish)
+        if text and text not in suggestions:
+            suggestions[text] = Suggestion(
+                text,
+                cursor.offset,
+                cursor.offset,
+                answer.finish,
+                timings.prompt_tokens,
+                answer.tokens,
+                timings,
+            )
+    return list(suggestions.values())

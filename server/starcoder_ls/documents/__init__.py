@@ -1,0 +1,1 @@
+"""What the editor has open, exactly as it told us."""

@@ -1,0 +1,52 @@
+"""Every document that one client has open.
+
+Decides what a message about an unknown document means: nothing, or its beginning if it brings the whole text.
+Refuses to read files: what the editor has not sent is not here.
+"""
+
+from __future__ import annotations
+
+from starcoder_ls.convert import Encoding
+from starcoder_ls.documents.document import Document, Edit
+from starcoder_ls.errors import DocumentNotOpen
+
+
+class Documents:
+    """The open documents of one client, by URI."""
+
+    def __init__(self) -> None:
+        self.encoding = Encoding.UTF_16
+        self._by_uri: dict[str, Document] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_uri)
+
+    def open(self, uri: str, language: str, version: int, text: str) -> None:
+        """Opening twice replaces the text: it is how an editor puts a lost document right."""
+        self._by_uri[uri] = Document(uri, language, version, text, self.encoding)
+
+    def change(self, uri: str, version: int, edits: list[Edit]) -> None:
+        """Raises DocumentNotOpen, DocumentOutOfSync."""
+        document = self._by_uri.get(uri)
+        if document is None:
+            if not edits or edits[0].start is not None:
+                raise DocumentNotOpen(f"{uri} changed but was never opened. Open the file again.")
+            document = self._by_uri[uri] = Document(uri, "", version - 1, edits[0].text, self.encoding)
+        document.change(version, edits)
+
+    def close(self, uri: str) -> None:
+        self._by_uri.pop(uri, None)
+
+    def lose(self, uri: str | None) -> None:
+        """An edit could not be read: that document (None: each of them) is unknown until sent whole."""
+        for document in self._by_uri.values():
+            if uri in (None, document.uri):
+                document.lose("A change could not be read.")
+
+    def readable(self, uri: str) -> Document:
+        """Raises DocumentNotOpen, DocumentOutOfSync."""
+        document = self._by_uri.get(uri)
+        if document is None:
+            raise DocumentNotOpen(f"{uri} is not open. Open the file first.")
+        document.require_sync()
+        return document

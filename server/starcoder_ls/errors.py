@@ -1,0 +1,85 @@
+"""Every error this package raises on purpose.
+
+StarcoderError
+├── SettingsError            a setting that cannot be used, with its name and where it came from
+├── ModelError               the checkpoint, before anything runs
+│   ├── ModelNotFound        no such folder, or no such model on the hub
+│   ├── ModelGated           a licence to accept or a token to give first
+│   ├── ModelUnsupported     an architecture or tokenizer we do not run
+│   ├── ModelInvalid         files missing, truncated or unsafe
+│   └── AdapterInvalid       the adapter, not the base
+├── EngineError              the running model
+│   ├── EngineNotReady       still loading, or failed to load
+│   ├── EngineClosed         asked after the end
+│   ├── OutOfMemory          the device (or the host) has no room
+│   └── PromptTooLong        prompt and answer do not fit the context
+└── DocumentError            what an editor said about its documents
+    ├── DocumentNotOpen      a request or change before didOpen
+    └── DocumentOutOfSync    a version or position that cannot be true
+
+Each message is one sentence that says what is wrong, where, and one that says what to do.
+"""
+
+
+class StarcoderError(Exception):
+    """Anything we raise on purpose; ``str(error)`` is fit to show to a user."""
+
+
+class SettingsError(StarcoderError):
+    pass
+
+
+class ModelError(StarcoderError):
+    pass
+
+
+class ModelNotFound(ModelError):
+    pass
+
+
+class ModelGated(ModelError):
+    pass
+
+
+class ModelUnsupported(ModelError):
+    pass
+
+
+class ModelInvalid(ModelError):
+    pass
+
+
+class AdapterInvalid(ModelError):
+    pass
+
+
+class EngineError(StarcoderError):
+    pass
+
+
+class EngineNotReady(EngineError):
+    pass
+
+
+class EngineClosed(EngineError):
+    pass
+
+
+class OutOfMemory(EngineError):
+    pass
+
+
+class PromptTooLong(EngineError):
+    pass
+
+
+class DocumentError(StarcoderError):
+    pass
+
+
+class DocumentNotOpen(DocumentError):
+    pass
+
+
+class DocumentOutOfSync(DocumentError):
+    pass

@@ -1,0 +1,193 @@
+"""What may be asked of a model: the seam between the text features and whatever runs the weights.
+
+Decides the shape of a request and of its answer. Refuses to know prompt layouts, editors, torch, or where the
+engine runs.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Special:
+    """One special token of the checkpoint, named by its literal (``<fim_prefix>``).
+
+    The same characters inside a plain ``str`` part are text and are tokenized as text.
+    """
+
+    literal: str
+
+
+Part = str | Special
+
+StopRule = Callable[[str], int | None]
+"""Generated text so far -> how many of its characters to keep (and stop), or None to go on.
+
+Called after every token with whole characters only; must be pure and fast (well under 1 ms).
+"""
+
+
+class Priority(enum.IntEnum):
+    """Who runs first; lower wins."""
+
+    COMPLETION = 0
+    PREFILL = 1
+    EXPLANATION = 2
+
+
+class Finish(enum.StrEnum):
+    """Why a generation ended."""
+
+    END_OF_TEXT = "end_of_text"
+    STOP_RULE = "stop_rule"
+    LENGTH = "length"
+    DEADLINE = "deadline"
+    CANCELLED = "cancelled"
+
+
+class CancelFlag:
+    """Set once from any thread; the engine looks at it before every step."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def set(self) -> None:
+        self._event.set()
+
+    def is_set(self) -> bool:
+        return self._event.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. Temperature 0 is greedy, with ties to the lowest id."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation.
+
+    ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
+    ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
+    ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
+    """
+
+    parts: tuple[Part, ...]
+    max_new_tokens: int
+    end_tokens: tuple[Special, ...] = ()
+    candidates: int = 1
+    sampling: Sampling = GREEDY
+    stop: StopRule | None = None
+    adapter: str | None = None
+    priority: Priority = Priority.COMPLETION
+    deadline_s: float | None = None
+    document: str = ""
+    cancel: CancelFlag = field(default_factory=CancelFlag)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time of one request went; milliseconds, tokens, steps."""
+
+    queue_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    decode_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A piece of one candidate. ``text`` is only what the stop rule lets through.
+
+    Concatenated chunks of a candidate are its text. The last one has ``finish`` set, and ``timings`` if it ends the
+    request's last candidate. ``logprob`` sums over ``token_ids`` (natural log, from the unscaled distribution).
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprob: float = 0.0
+    candidate: int = 0
+    finish: Finish | None = None
+    timings: Timings | None = None
+
+
+class Phase(enum.StrEnum):
+    """The life of an engine. ``FAILED`` is final until it is started anew."""
+
+    LOADING = "loading"
+    READY = "ready"
+    WORKING = "working"
+    FAILED = "failed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What an engine says of itself.
+
+    ``progress`` is 0..1 while loading. ``message`` is one sentence for the user, filled in when loading or failed.
+    ``special_tokens`` are the literals that the tokenizer holds as single tokens; they tell the FIM family.
+    """
+
+    phase: Phase
+    message: str = ""
+    progress: float = 0.0
+    model: str = ""
+    architecture: str = ""
+    device: str = ""
+    dtype: str = ""
+    context_tokens: int = 0
+    special_tokens: frozenset[str] = frozenset()
+    adapters: tuple[str, ...] = ()
+    memory_bytes: int = 0
+
+
+class Engine(Protocol):
+    """A resident model. Every method may be called from any thread of any event loop unless said otherwise."""
+
+    def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        """Chunks as they are made; closing the iterator cancels the request.
+
+        Raises EngineNotReady, EngineClosed, PromptTooLong, OutOfMemory.
+        """
+        ...
+
+    async def prefill(self, request: Request) -> None:
+        """Read the prompt into the cache and answer nothing."""
+        ...
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text`` as plain text, in the model's own vocabulary. Raises EngineNotReady."""
+        ...
+
+    def status(self) -> Status:
+        """Now, without waiting."""
+        ...
+
+    def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """Call ``listener`` on every change, from the engine's own thread; the answer unsubscribes."""
+        ...
+
+    def start(self) -> None:
+        """Begin to load, in the background; at most once."""
+        ...
+
+    def close(self) -> None:
+        """End every request, free the device, join the thread. Idempotent."""
+        ...

@@ -1,0 +1,154 @@
+"""Every knob, once: name, default, unit, meaning. README and editor settings are generated from here.
+
+Decides what is a valid value and in which order sources win. Refuses to know who uses a value.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from starcoder_ls.errors import SettingsError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Model(_Section):
+    """Which model runs, and where. Changing any of these loads a model anew."""
+
+    name: str = "bundled"
+    """`bundled`, a folder in the layout of a Hub checkpoint, or a Hub id such as `bigcode/starcoderbase-1b`."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a Hub model; pin a commit where it matters."""
+
+    adapter: str | None = None
+    """Folder or Hub id of one PEFT adapter trained for this base model."""
+
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Type of the weights. `auto` is bfloat16 where the device computes in it, else float32."""
+
+    max_memory: dict[str, str] = Field(default_factory=dict)
+    """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
+    to the CPU. Empty: one device, no cap."""
+
+    offline: bool = False
+    """Never ask the Hub, use only what is already on this machine."""
+
+    threads: int = Field(default=0, ge=0)
+    """CPU threads for the model; 0 takes one per physical core."""
+
+
+class InlineCompletion(_Section):
+    """Ghost text: `textDocument/inlineCompletion`, and `textDocument/completion` for editors without it."""
+
+    enabled: bool = True
+    """Answer with suggestions at all."""
+
+    max_new_tokens: int = Field(default=64, ge=1, le=1024)
+    """Longest suggestion, in tokens."""
+
+    prompt_tokens: int = Field(default=1024, ge=64)
+    """Most tokens of the document that the model reads; more is slower. Cut to what the model's context
+    holds."""
+
+    suffix_percent: int = Field(default=25, ge=0, le=90)
+    """Share of `prompt_tokens` kept for the text after the cursor."""
+
+    fim_order: Literal["auto", "spm", "psm"] = "auto"
+    """Order of suffix, prefix and middle in the prompt. `auto` is SPM where the model was trained on it: then typing
+    adds to the prompt's end only."""
+
+    candidates: int = Field(default=3, ge=1, le=8)
+    """Different suggestions when asked for by hand; while typing it is always one."""
+
+    temperature: float = Field(default=0.6, ge=0.0, le=2.0)
+    """How freely the second and later candidates are drawn; the first is always the likeliest."""
+
+    top_p: float = Field(default=0.95, gt=0.0, le=1.0)
+    """Draw from the likeliest tokens that together have this probability."""
+
+    budget_ms: int = Field(default=3000, ge=50)
+    """A suggestion that takes longer is shown as far as it got."""
+
+
+class Log(_Section):
+    """What the server writes down, to stderr and to a rotating file."""
+
+    level: Literal["error", "warning", "info", "debug"] = "info"
+    """Least severe message kept. No level writes source code or prompts."""
+
+
+class Settings(_Section):
+    """All sections."""
+
+    model: Model = Model()
+    inline_completion: InlineCompletion = InlineCompletion()
+    log: Log = Log()
+
+
+def settings_file() -> Path:
+    """Where the user's settings live: `$STARCODER_LS_SETTINGS`, or the platform's configuration folder."""
+    if override := os.environ.get("STARCODER_LS_SETTINGS"):
+        return Path(override)
+    return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
+
+
+def load(*overlays: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """Defaults, then the settings file if there is one, then each overlay (nested mappings; later ones win).
+
+    Raises SettingsError naming the key, the value and the source.
+    """
+    path = file or settings_file()
+    tree: dict[str, Any] = {}
+    if path.is_file():
+        try:
+            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(f"{path} is not valid TOML: {error}. Correct it or remove it.") from error
+        check(tree, source=str(path))
+    elif file is not None:
+        raise SettingsError(f"There is no settings file {file}. Create it or leave the option out.")
+    for overlay in overlays:
+        tree = merged(tree, overlay)
+    return check(tree, source="the given options")
+
+
+def check(tree: Mapping[str, Any], source: str) -> Settings:
+    """Settings from a nested mapping. Raises SettingsError with every offending key."""
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        raise SettingsError(f"Settings from {source}: {_sentences(error)}") from None
+
+
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """``above`` laid over ``below``, section by section; None in ``above`` is a value like any other."""
+    result = dict(below)
+    for key, value in above.items():
+        old = result.get(key)
+        is_both_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
+        result[key] = merged(old, value) if is_both_tables else value  # type: ignore[arg-type]
+    return result
+
+
+def _sentences(error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(step) for step in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"there is no setting `{key}`.")
+        else:
+            lines.append(f"`{key}` cannot be {problem['input']!r}: {problem['msg'].lower()}.")
+    return " ".join(lines)

@@ -1,0 +1,77 @@
+import pytest
+
+from starcoder_ls.completion import prompt
+from starcoder_ls.errors import ModelUnsupported
+from starcoder_ls.generation import Special
+
+STARCODER = frozenset({"<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"})
+STARCODER2 = frozenset({"<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<repo_name>", "<file_sep>"})
+SANTACODER = frozenset({"<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>"})
+QWEN = frozenset({"<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|file_sep|>", "<|im_end|>"})
+DEEPSEEK = frozenset({"<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"})
+CODE_LLAMA = frozenset({"<s>", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>"})
+
+
+@pytest.mark.parametrize(
+    ("inventory", "name"),
+    [
+        (STARCODER, "starcoder"),
+        (STARCODER2, "starcoder2"),
+        (SANTACODER, "santacoder"),
+        (QWEN, "qwen2.5-coder"),
+        (DEEPSEEK, "deepseek-coder"),
+        (CODE_LLAMA, "code-llama"),
+    ],
+)
+def test_family_is_told_by_the_tokens_a_checkpoint_has(inventory: frozenset[str], name: str) -> None:
+    assert prompt.family_of(inventory).name == name
+
+
+def test_model_without_infilling_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ModelUnsupported, match="StarCoder2"):
+        prompt.family_of(frozenset({"<|endoftext|>"}))
+
+
+def built(inventory: frozenset[str], order: prompt.Order | None = None, path: str = "") -> list[str]:
+    """Parts as text, special tokens in brackets."""
+    made = prompt.fim(prompt.family_of(inventory), inventory, "PRE", "SUF", path, order)
+    return [f"[{part.literal}]" if isinstance(part, Special) else part for part in made.parts]
+
+
+def test_starcoder_reads_the_suffix_first_by_spm_variant_2() -> None:
+    assert built(STARCODER) == ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]", "PRE"]
+
+
+def test_starcoder_reads_psm_where_asked() -> None:
+    assert built(STARCODER, "psm") == ["[<fim_prefix>]", "PRE", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+
+
+def test_file_name_stands_inside_the_prefix_as_in_training() -> None:
+    spm = ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]", "[<filename>]", "a/b.py\n", "PRE"]
+    psm = ["[<fim_prefix>]", "[<filename>]", "a/b.py\n", "PRE", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+    assert built(STARCODER, "spm", "a/b.py") == spm
+    assert built(STARCODER, "psm", "a/b.py") == psm
+
+
+def test_families_without_spm_read_psm_whatever_is_asked() -> None:
+    qwen = ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
+    assert built(QWEN, "spm") == qwen
+    assert built(DEEPSEEK)[0] == "[<｜begin▁of▁sentence｜>]"
+    assert built(CODE_LLAMA)[:2] == ["[<s>]", "[▁<PRE>]"]
+
+
+def test_only_end_tokens_that_the_checkpoint_has_are_asked_for() -> None:
+    ends = {end.literal for end in prompt.fim(prompt.family_of(STARCODER2), STARCODER2, "a", "b", "", None).ends}
+    assert "<file_sep>" in ends
+    assert ends <= STARCODER2
+
+
+def test_empty_parts_are_left_out() -> None:
+    made = prompt.fim(prompt.family_of(STARCODER), STARCODER, "", "", "", None)
+    assert made.parts == (Special("<fim_prefix>"), Special("<fim_suffix>"), Special("<fim_middle>"))
+
+
+def test_special_tokens_in_the_document_stay_text() -> None:
+    made = prompt.fim(prompt.family_of(STARCODER), STARCODER, "x = '<fim_middle>'", "<|endoftext|>", "", None)
+    assert made.parts[2] == "<|endoftext|>"
+    assert made.parts[4] == "x = '<fim_middle>'"
