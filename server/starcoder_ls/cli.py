@@ -76,7 +76,7 @@ def serve(
     raise typer.Exit(run(overlay, settings, tcp))
 
 
-@application.command()
+@application.command(context_settings={"ignore_unknown_options": True})  # `-:3:1` is a place, not an option
 def complete(
     place: Annotated[str, typer.Argument(metavar="FILE:LINE:COL", help="1-based; `-` as FILE reads standard input.")],
     model: ModelOption = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,15 @@ def base(
             bar.update(
                 task,
                 completed=report.tokens,
-                description=f"{report.tokens / 1e6:.1f}M tokens  loss {report.loss:.3f}  {report.tokens_per_s:,.0f} tokens/s",
+                description=f"{report.tokens / 1e6:.1f}M tokens  loss {report.loss:.3f}  "
+                f"middles {report.middle_loss:.3f}  {report.tokens_per_s:,.0f} tokens/s",
             )
             if number % _HELD_OUT_EVERY == 0:
-                loss = run.held_out_loss(run.plan.row_tokens).mean()
-                bar.console.print(f"{report.tokens / 1e6:.1f}M tokens: loss {report.loss:.3f}, held out {loss:.3f}")
+                held = run.held_out_loss(run.plan.row_tokens)
+                bar.console.print(
+                    f"{report.tokens / 1e6:.1f}M tokens: loss {report.loss:.3f}, of middles {report.middle_loss:.3f}; "
+                    f"held out {held.loss:.3f}, of middles {held.middle_loss:.3f}"
+                )
         _print_by_position(bar.console, run)
     run.export(folder / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -74,6 +79,6 @@ def base(
 
 
 def _print_by_position(console: Console, run: Any) -> None:
-    losses = run.held_out_loss(run.plan.positions)
-    parts = [losses[i : i + 256].mean() for i in range(0, len(losses), 256)]
+    losses = run.held_out_loss(run.plan.positions).by_position
+    parts = [statistics.fmean(losses[i : i + 256]) for i in range(0, len(losses), 256)]
     console.print("held-out loss by position, in steps of 256: " + "  ".join(f"{part:.3f}" for part in parts))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pygls import uris
+
 from starcoder_ls import convert
 from starcoder_ls.documents.lines import Lines
 from starcoder_ls.errors import DocumentOutOfSync
@@ -39,6 +41,7 @@ class Document:
         self.version = version
         self.text = text
         self.encoding = encoding
+        self.path = _path(uri)
         self._lost = ""
         self._lines = Lines(text)
 
@@ -78,6 +81,10 @@ class Document:
             self._apply(edit)
         self.require_sync()
 
+    @property
+    def is_in_sync(self) -> bool:
+        return not self._lost
+
     def require_sync(self) -> None:
         """Raises DocumentOutOfSync if the text can no longer be believed."""
         if self._lost:
@@ -102,3 +109,11 @@ class Document:
             return
         self.text = self.text[:start] + edit.text + self.text[end:]
         self._lines.replace(start, end, self.text, len(edit.text) - (end - start))
+
+
+def _path(uri: str) -> str:
+    """The file's path; empty for what is no file, such as an unsaved buffer."""
+    try:
+        return uris.to_fs_path(uri) or ""
+    except ValueError:  # not every string is a URI
+        return ""

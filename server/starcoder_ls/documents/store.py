@@ -50,3 +50,7 @@ class Documents:
             raise DocumentNotOpen(f"{uri} is not open. Open the file first.")
         document.require_sync()
         return document
+
+    def is_still(self, document: Document, text: str) -> bool:
+        """Whether ``document`` is the open one and reads ``text``: what was said about it is still right."""
+        return self._by_uri.get(document.uri) is document and document.is_in_sync and document.text == text

@@ -6,6 +6,7 @@ Decides shape, phases, checkpoints and what is written down on the way. Refuses 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import math
 import time
@@ -43,6 +44,8 @@ class Plan:
     matrix_rate: float = 0.02
     other_rate: float = 3e-3
     weight_decay: float = 0.01
+    middle_weight: float = 4.0
+    """Of a middle's tokens in the loss, against 1 for all others: a middle is a few percent of a row."""
     seed: int = 1
 
     def row_length(self, tokens: int) -> int:
@@ -53,13 +56,13 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands after a step."""
+    """Where a run stands after a step; losses are means over tokens, in nats."""
 
     tokens: int
     total_tokens: int
     loss: float
+    middle_loss: float
     tokens_per_s: float
-    held_out_loss: float | None = None
 
 
 def config(plan: Plan, vocabulary_size: int) -> GPTBigCodeConfig:
@@ -93,6 +96,15 @@ def loss_by_token(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
     return flat.view_as(targets)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """Losses on text never trained on, in nats: by position, over all tokens, over middles."""
+
+    by_position: list[float]
+    loss: float
+    middle_loss: float
+
+
 class Run:
     """A training run in a folder: checkpoint.pt (resumable), log.jsonl (every report), plan.json."""
 
@@ -101,7 +113,7 @@ class Run:
         folder: Path,
         plan: Plan,
         data: corpus.Corpus,
-        held_out: corpus.Corpus | None,
+        held_out: corpus.Corpus,
         device: str,
         is_compiled: bool,
         workers: int,
@@ -109,7 +121,8 @@ class Run:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(plan.seed)
         self.folder, self.plan, self.device, self.workers = folder, plan, device, workers
-        self.model = GPTBigCodeForCausalLM(config(plan, data.vocabulary_size)).to(device)
+        self.model = GPTBigCodeForCausalLM(config(plan, data.vocabulary_size))
+        self.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to without its types
         self.optimizer = Optimizer(self.model, plan.matrix_rate, plan.other_rate, plan.weight_decay)
         self.schedule = Schedule(plan.total_tokens, plan.warmup_tokens, plan.decay_share)
         self.tokens = 0
@@ -138,18 +151,14 @@ class Run:
         saved_at = time.monotonic()
         while self.tokens < self.plan.total_tokens:
             length = self.plan.row_length(self.tokens)
-            began, losses, count = time.monotonic(), [], 0
-            for ids in self._batches(length):
-                losses.append(self._step(ids.to(self.device)))
+            began, count = time.monotonic(), 0
+            losses: list[torch.Tensor] = []
+            for ids, middles in self._batches(length):
+                losses.append(self._step(ids.to(self.device), middles.to(self.device)))
                 self.tokens += ids.numel()
                 count += ids.numel()
                 if len(losses) == report_every or self.tokens >= self.plan.total_tokens:
-                    mean = float(torch.stack(losses).mean())
-                    if not math.isfinite(mean):
-                        raise FloatingPointError(
-                            f"the loss is not finite after {self.tokens} tokens; lower the rates"
-                        )
-                    yield self._report(mean, count / (time.monotonic() - began))
+                    yield self._report(torch.stack(losses), count / (time.monotonic() - began))
                     began, losses, count = time.monotonic(), [], 0
                 if time.monotonic() - saved_at > save_every_s:
                     self.save()
@@ -158,34 +167,40 @@ class Run:
                     break
         self.save()
 
-    def held_out_loss(self, length: int, rows: int = 16) -> np.ndarray[Any, np.dtype[np.float32]]:
-        """Mean loss by position on fixed held-out rows.  # [length - 1]"""
-        assert self._held_out is not None
-        ids = torch.from_numpy(self._held_out.rows(0, 0, rows, length))
+    def held_out_loss(self, length: int, rows: int = 16) -> HeldOut:
+        """On fixed held-out rows."""
+        loader = DataLoader(_Rows(self._held_out, 0, 0, length), batch_size=4)
+        losses, weights = [], []
         with torch.no_grad(), self._autocast():
-            parts = [loss_by_token(self.model, row.to(self.device)).float().cpu() for row in ids.split(4)]
-        return np.asarray(torch.cat(parts).mean(0).numpy())
+            for ids, middles in itertools.islice(loader, rows // 4):
+                losses.append(loss_by_token(self.model, ids.to(self.device)).float().cpu())
+                weights.append(middles[:, 1:])
+        loss, is_middle = torch.cat(losses), torch.cat(weights)
+        return HeldOut(loss.mean(0).tolist(), float(loss.mean()), float(loss[is_middle].mean()))
 
     def export(self, folder: Path) -> None:
         """The model in Hub layout, float16: config.json, generation_config.json, model.safetensors."""
         folder.mkdir(parents=True, exist_ok=True)
         copy = GPTBigCodeForCausalLM(self.model.config)
         copy.load_state_dict(self.model.state_dict())
-        copy.to(torch.float16).save_pretrained(str(folder))
+        copy.half().save_pretrained(str(folder))  # type: ignore[no-untyped-call]
 
-    def _step(self, ids: torch.Tensor) -> torch.Tensor:
+    def _step(self, ids: torch.Tensor, is_middle: torch.Tensor) -> torch.Tensor:
+        """One update.  # ids, is_middle [batch, time] -> [2]: mean loss, mean loss of middles"""
         with self._autocast():
             losses = self._loss(self.model, ids)
-        loss = losses.sum() / (ids[:, 1:] != corpus.PAD).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        is_target, is_middle = ids[:, 1:] != corpus.PAD, is_middle[:, 1:]
+        weights = is_target + (self.plan.middle_weight - 1) * is_middle
+        ((losses * weights).sum() / weights.sum()).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step(self.schedule.factor(self.tokens))
-        return loss.detach()
+        losses = losses.detach()
+        return torch.stack((losses.sum() / is_target.sum(), losses[is_middle].mean()))
 
     def _autocast(self) -> contextlib.AbstractContextManager[Any]:
         return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16)
 
-    def _batches(self, length: int) -> Iterator[torch.Tensor]:
+    def _batches(self, length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rows = max(1, self.plan.batch_tokens // length)
         stream = _Rows(self._data, self.plan.seed, self.tokens // length, length)
         loader = DataLoader(
@@ -197,14 +212,18 @@ class Run:
         )
         yield from loader
 
-    def _report(self, loss: float, tokens_per_s: float) -> Progress:
-        progress = Progress(self.tokens, self.plan.total_tokens, loss, tokens_per_s)
+    def _report(self, losses: torch.Tensor, tokens_per_s: float) -> Progress:
+        """Write down the means.  # losses [steps, 2]; a step without a middle has nan as its second"""
+        loss, middle_loss = float(losses[:, 0].mean()), float(losses[:, 1].nanmean())
+        progress = Progress(self.tokens, self.plan.total_tokens, loss, middle_loss, tokens_per_s)
+        if not math.isfinite(progress.loss):
+            raise FloatingPointError(f"the loss is not finite after {self.tokens} tokens; lower the rates")
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(progress)) + "\n")
         return progress
 
 
-class _Rows(Dataset[torch.Tensor]):
+class _Rows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """The row stream from row ``first`` on, for a loader's workers."""
 
     def __init__(self, data: corpus.Corpus, seed: int, first: int, length: int) -> None:
@@ -213,6 +232,6 @@ class _Rows(Dataset[torch.Tensor]):
     def __len__(self) -> int:
         return 1 << 40
 
-    def __getitem__(self, index: int) -> torch.Tensor:
-        row = self._data.row(self._seed, self._first + index, self._length)
-        return torch.from_numpy(row.astype(np.int64))
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, is_middle = self._data.row(self._seed, self._first + index, self._length)
+        return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(is_middle)

@@ -23,6 +23,9 @@ Ids = npt.NDArray[np.uint16]
 END, PREFIX, MIDDLE, SUFFIX, PAD = range(5)
 FILENAME, STARS, REPOSITORY = 5, 6, 18
 _MIN_PIECE_TOKENS = 48  # less teaches nothing and costs three special tokens
+_FULL_SHARE = 0.5  # pieces as long as the room left; the others are drawn shorter, which gives more middles per token
+_START_SHARE = 0.33  # pieces of a longer document that begin where it begins
+_HEAD_SHARE_INSIDE = 0.3  # pieces from inside a document that carry its metadata: a window seldom starts at the top
 _STARS = ("0", "1-10", "10-100", "100-1000", "1000+")
 
 
@@ -69,41 +72,55 @@ class Corpus:
     def vocabulary_size(self) -> int:
         return self._tokenizer.get_vocab_size()
 
-    def row(self, seed: int, index: int, length: int) -> Ids:
-        """One row of exactly ``length`` ids, made of whole examples; the last one may be cut."""
+    def row(self, seed: int, index: int, length: int) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """One row of exactly ``length`` ids, made of whole examples and padding; and which of them are middles.
+
+        The ``<|endoftext|>`` after a middle counts as its last token.
+        """
         rng = random.Random(f"{seed}/{index}/{length}")
-        row: list[int] = []
-        while len(row) < length - _MIN_PIECE_TOKENS:
-            row += self._example(rng, length - len(row))
-            row.append(END)
-        row += [PAD] * (length - len(row))
-        return np.array(row[:length], dtype=np.uint16)
+        ids: list[int] = []
+        middles: list[bool] = []
+        while (room := length - len(ids)) >= _MIN_PIECE_TOKENS:
+            example, middle_tokens = self._example(rng, room - 1)
+            ids += [*example, END]
+            middles += [False] * (len(example) - middle_tokens) + [True] * middle_tokens + [middle_tokens > 0]
+        padding = length - len(ids)
+        return np.array(ids + [PAD] * padding, dtype=np.uint16), np.array(middles + [False] * padding)
 
-    def rows(self, seed: int, first: int, count: int, length: int) -> npt.NDArray[np.int64]:
-        """Rows ``first`` .. ``first + count``.  # [count, length]"""
-        return np.stack([self.row(seed, first + i, length) for i in range(count)]).astype(np.int64)
+    def _example(self, rng: random.Random, room: int) -> tuple[list[int], int]:
+        """A piece of a document drawn by size, in one of the trained orders; how many ids at its end are the middle."""
+        document, begin, end = self._piece(rng, room)
+        text = self._tokenizer.decode(self._ids[begin:end].tolist(), skip_special_tokens=False)
+        is_head = document == 0 or begin == int(self._ends[document - 1]) + 1
+        if not is_head:  # as a window: whole lines
+            text = text[text.find("\n") + 1 :]
+        if end < int(self._ends[document]):
+            text = text[: text.rfind("\n") + 1]
+        head = self._metadata(rng, document) if is_head or rng.random() < _HEAD_SHARE_INSIDE else []
+        if rng.random() >= self.recipe.fim_share or not text:
+            return (head + self._encode(text))[:room], 0
+        first, second = fim.cut(text, rng, self.recipe)
+        prefix, middle, suffix = (self._encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text))))
+        excess = max(0, len(head) + len(prefix) + len(middle) + len(suffix) + 3 - room)
+        from_suffix = min(excess, len(suffix))  # what does not fit goes where a window would end: far from the cursor
+        suffix = suffix[: len(suffix) - from_suffix]
+        prefix = prefix[min(excess - from_suffix, len(prefix)) :]
+        middle = middle[: room - 3 - len(head) - len(prefix) - len(suffix)]
+        if rng.random() < self.recipe.spm_share:
+            return [PREFIX, SUFFIX, *suffix, MIDDLE, *head, *prefix, *middle], len(middle)
+        return [PREFIX, *head, *prefix, SUFFIX, *suffix, MIDDLE, *middle], len(middle)
 
-    def _example(self, rng: random.Random, room: int) -> list[int]:
-        """A piece of a document drawn by size, in one of the trained orders, at most ``room`` ids but for rounding."""
+    def _piece(self, rng: random.Random, room: int) -> tuple[int, int, int]:
+        """(document, first id, end id) of at most ``room`` ids; half of the pieces are shorter than the room."""
         at = rng.randrange(len(self._ids))
         document = int(np.searchsorted(self._ends, at))
         begin = int(self._ends[document - 1]) + 1 if document else 0
         end = int(self._ends[document])
-        if end - begin > room:  # a window that reaches into the document, at its start one time in three
-            begin = begin if rng.random() < 0.33 else rng.randint(begin, end - room)
-            end = begin + room
-        is_head = document == 0 or begin == int(self._ends[document - 1]) + 1
-        text = self._tokenizer.decode(self._ids[begin:end].tolist(), skip_special_tokens=False)
-        head = self._metadata(rng, document) if is_head or rng.random() < 0.3 else []
-        if rng.random() >= self.recipe.fim_share or not text:
-            return head + self._encode(text)
-        first, second = fim.cut(text, rng, self.recipe)
-        prefix, middle, suffix = (
-            self._encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text)))
-        )
-        if rng.random() < self.recipe.spm_share:
-            return [PREFIX, SUFFIX, *suffix, MIDDLE, *head, *prefix, *middle]
-        return [PREFIX, *head, *prefix, SUFFIX, *suffix, MIDDLE, *middle]
+        size = room if rng.random() < _FULL_SHARE else rng.randint(min(_MIN_PIECE_TOKENS, room), room)
+        if end - begin > size:
+            begin = begin if rng.random() < _START_SHARE else rng.randint(begin, end - size)
+            end = begin + size
+        return document, begin, end
 
     def _encode(self, text: str) -> list[int]:
         return list(self._plain.encode(text).ids)

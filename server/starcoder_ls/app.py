@@ -1,0 +1,147 @@
+"""The routing table: LSP method -> handler. Start reading here.
+
+Decides what happens when a handler fails: what the user asked for is answered with one clear sentence, what came by
+itself with nothing, and neither with a traceback. Refuses to know transports and models.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from lsprotocol import types as t
+
+from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
+from starcoder_ls.features import (
+    completion,
+    did_change,
+    did_change_configuration,
+    did_close,
+    did_open,
+    initialize,
+    initialized,
+    inline_completion,
+    shutdown,
+    status,
+)
+from starcoder_ls.generation import Engine
+from starcoder_ls.session.announcer import METHOD as STATUS
+from starcoder_ls.session.call import Call, Refusal
+from starcoder_ls.session.protocol import Notification, Request, Routes
+from starcoder_ls.session.session import Session
+from starcoder_ls.session.shared_engine import SharedEngine
+from starcoder_ls.settings import Model, Settings
+
+logger = logging.getLogger(__name__)
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+def _never(_: object) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A request: who answers it, how its params are read, and whether the user asked for it by hand."""
+
+    answer: Callable[[Session, Any, Call], Awaitable[object]]
+    params: type[Any] | None = None
+    is_asked: Callable[[Any], bool] = _always
+
+
+REQUESTS = {
+    t.INITIALIZE: Route(initialize.initialize),
+    t.SHUTDOWN: Route(shutdown.shutdown),
+    t.TEXT_DOCUMENT_INLINE_COMPLETION: Route(
+        inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_asked
+    ),
+    t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
+    STATUS: Route(status.status),
+}
+
+NOTIFICATIONS = {
+    t.INITIALIZED: Notification(initialized.initialized),
+    t.TEXT_DOCUMENT_DID_OPEN: Notification(did_open.did_open, t.DidOpenTextDocumentParams),
+    t.TEXT_DOCUMENT_DID_CHANGE: Notification(
+        did_change.did_change, t.DidChangeTextDocumentParams, did_change.unreadable_change
+    ),
+    t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
+        did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
+    ),
+}
+
+
+class Server:
+    """What a process serves: sessions, one per connection, around one engine.
+
+    ``engine_for`` makes the engine of the model that the first client chooses; the server starts and closes it.
+    """
+
+    def __init__(self, engine_for: Callable[[Model], Engine], settings: Settings) -> None:
+        self._settings = settings
+        self._engine = SharedEngine(engine_for)
+        self._routes = Routes(
+            {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
+            {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
+        )
+
+    def session(self) -> Session:
+        """For one new connection."""
+        return Session(self._engine, self._settings, self._routes)
+
+    def close(self) -> None:
+        """Close the engine and wait for it. Idempotent."""
+        self._engine.close()
+
+
+def _guarded_request(method: str, route: Route) -> Request:
+    async def answer(session: Session, params: Any, call: Call) -> object:
+        try:
+            return await route.answer(session, params, call)
+        except Refusal:
+            raise
+        except (DocumentError, EngineNotReady) as error:
+            logger.info("%s (request %s): %s", method, call.id, error)
+            return None
+        except Exception as error:  # noqa: BLE001 - the one place; see the module's docstring
+            _log(method, f"request {call.id}", error)
+            if not route.is_asked(params):
+                return None
+            raise _refusal(error, call) from None
+
+    return Request(answer, route.params)
+
+
+def _guarded_notification(method: str, route: Notification) -> Notification:
+    def note(session: Session, params: Any) -> None:
+        try:
+            route.note(session, params)
+        except Exception as error:  # noqa: BLE001 - as above; nobody waits for an answer here
+            _log(method, "notification", error)
+
+    return Notification(note, route.params, route.unreadable)
+
+
+def _refusal(error: Exception, call: Call) -> Refusal:
+    if isinstance(error, StarcoderError):
+        return Refusal(t.LSPErrorCodes.RequestFailed, str(error))
+    return Refusal(t.ErrorCodes.InternalError, f"This failed inside the server; its log says more (request {call.id}).")
+
+
+def _log(method: str, which: str, error: Exception) -> None:
+    """Names and places only: the text of an exception we did not write may quote source code."""
+    if isinstance(error, StarcoderError):
+        logger.warning("%s (%s): %s", method, which, error)
+        return
+    frames = traceback.extract_tb(error.__traceback__)
+    places = [f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames]
+    logger.error("%s (%s) failed: %s at %s", method, which, type(error).__name__, places[-1] if places else "?")
+    logger.debug("%s (%s) came through %s", method, which, " > ".join(places))

@@ -1,0 +1,69 @@
+"""``starcoder-ls serve``: the language server over standard input and output, or over loopback TCP."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from starcoder_ls import __version__, settings
+from starcoder_ls.app import Server
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.generation import Engine
+from starcoder_ls.transport import stdio
+from starcoder_ls.transport import tcp as loopback
+
+_LOG_BYTES, _LOG_FILES = 1_000_000, 3
+
+logger = logging.getLogger(__name__)
+
+
+def run(overlay: dict[str, Any], file: Path | None, tcp: str | None) -> int:
+    """Serve until the client leaves or a signal comes; the exit code LSP asks for."""
+    chosen = settings.load(overlay, file=file)
+    write_log(chosen.log.level)
+    logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
+    server = Server(_engine, chosen)
+    if tcp is None:
+        return stdio.serve(server)
+    host, _, port = tcp.rpartition(":")
+    if not port.isdigit():
+        raise SettingsError(f"{tcp!r} is not [HOST:]PORT. Write for example 127.0.0.1:7070, or 0 for a free port.")
+    return loopback.serve(server, host, int(port), _say)
+
+
+def log_file() -> Path:
+    """Where the server's log lies; rotated at 1 MB, three old ones kept."""
+    return Path(platformdirs.user_log_dir("starcoder-ls", appauthor=False)) / "server.log"
+
+
+def write_log(level: str) -> None:
+    """To standard error and, where the home folder can be written, to a file that only this user can read."""
+    logging.raiseExceptions = False  # an editor that is gone must not turn its closed pipe into a loop of errors
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    with contextlib.suppress(OSError):
+        path = log_file()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
+        handlers.append(logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES))
+    line = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), handlers=handlers, format=line)
+    for chatty in ("pygls", "asyncio", "httpx", "urllib3", "filelock"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def _engine(model: settings.Model) -> Engine:
+    from starcoder_ls.engine.resident import ResidentEngine
+
+    return ResidentEngine(model)
+
+
+def _say(host: str, port: int, token_file: Path) -> None:
+    """On standard error: how a client gets in."""
+    print(f"listening on {host}:{port}; clients send the token in {token_file} as initializationOptions.token", file=sys.stderr, flush=True)

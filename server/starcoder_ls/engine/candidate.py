@@ -1,0 +1,65 @@
+"""One sequence being generated: its tokens, its text, and whether a token ends it.
+
+Decides when a text is over and how much of it may be shown. Refuses to know the model and where tokens come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from starcoder_ls.engine.sampling import Drawn
+from starcoder_ls.engine.tokens import Decoded, Vocabulary
+from starcoder_ls.generation import Chunk, Finish, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """Immutable, so that a token can be tried and taken back."""
+
+    index: int
+    decoded: Decoded
+    made_tokens: int = 0
+    kept_chars: int | None = None
+    finish: Finish | None = None
+
+    @property
+    def text(self) -> str:
+        return self.decoded.text[: self.kept_chars]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ends the candidates of one request."""
+
+    request: Request
+    vocabulary: Vocabulary
+    end_ids: frozenset[int]
+
+    def extended(self, candidate: Candidate, id_: int) -> Candidate:
+        """``candidate`` and one token more; an end token is no part of it."""
+        if id_ in self.end_ids:
+            return replace(candidate, finish=Finish.END_OF_TEXT)
+        decoded = self.vocabulary.extended(candidate.decoded, id_)
+        made_tokens = candidate.made_tokens + 1
+        kept_chars = None
+        if self.request.stop is not None and decoded.text != candidate.decoded.text:
+            kept_chars = self.request.stop(decoded.text)
+        if kept_chars is not None:
+            return Candidate(candidate.index, decoded, made_tokens, max(kept_chars, 0), Finish.STOP_RULE)
+        finish = Finish.LENGTH if made_tokens >= self.request.max_new_tokens else None
+        return Candidate(candidate.index, decoded, made_tokens, None, finish)
+
+    def chunk(self, before: Candidate, after: Candidate, drawn: Drawn | None) -> Chunk:
+        """What ``after`` adds. With a stop rule the text waits for the end: a later token may shorten it."""
+        is_new_token = after.made_tokens > before.made_tokens and drawn is not None
+        if self.request.stop is None:
+            text = after.decoded.text[len(before.decoded.text) :]
+        else:
+            text = after.text if after.finish is not None else ""
+        return Chunk(
+            text=text,
+            token_ids=(drawn.id,) if is_new_token and drawn is not None else (),
+            logprob=drawn.logprob if is_new_token and drawn is not None else 0.0,
+            candidate=after.index,
+            finish=after.finish,
+        )

@@ -1,0 +1,90 @@
+"""A Hub id to a folder on this machine.
+
+Decides when the network is asked: only for what is not here yet. Refuses to know what the files mean.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from starcoder_ls.engine.progress import Report
+from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
+
+# Never pickles, never code.
+CHECKPOINT_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
+                    "tokenizer.json", "tokenizer_config.json")  # fmt: skip
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+Checked = TypeVar("Checked")
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def folder_of(
+    name: str,
+    revision: str | None,
+    files: tuple[str, ...],
+    offline: bool,
+    check: Callable[[Path], Checked],
+    report: Report,
+) -> Checked:
+    """What ``check`` says of the folder named so, or of the local copy of the Hub repository named so.
+
+    What is here and passes ``check`` is used without asking the network, so that a restart is fast and the model
+    does not change under the user; a missing or half-downloaded copy is fetched.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() or not _HUB_ID.fullmatch(name):
+        return check(path)
+    report(0.0, f"Looking for {name} on this machine.")
+    try:
+        return check(_snapshot(name, revision, files, is_local=True))
+    except ModelError as error:
+        if offline:
+            raise
+        if not isinstance(error, (ModelNotFound, ModelInvalid)):
+            raise
+    report(0.0, f"Downloading {name}; this happens once.")
+    return check(_snapshot(name, revision, files, is_local=False))
+
+
+def _snapshot(name: str, revision: str | None, files: tuple[str, ...], is_local: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), local_files_only=is_local))
+    except LocalEntryNotFoundError as error:
+        raise ModelNotFound(_not_here(name, is_local)) from error
+    except (HfHubHTTPError, HFValidationError) as error:
+        raise _translated(error, name, revision) from error
+    except Exception as error:  # the Hub library's HTTP library, and so its exceptions, change between versions
+        raise ModelNotFound(f"{name} could not be downloaded: {error}. Check the network and the free disk.") from error
+
+
+def _not_here(name: str, is_local: bool) -> str:
+    if is_local:
+        return f"{name} is not on this machine, and `model.offline` forbids asking the Hub. Download it once."
+    return f"{name} is not on this machine and the Hub cannot be reached. Check the network, or name a local folder."
+
+
+def _translated(error: Exception, name: str, revision: str | None) -> ModelError:
+    from huggingface_hub import errors
+
+    at = f" at revision {revision}" if revision else ""
+    if isinstance(error, errors.GatedRepoError):  # before RepositoryNotFoundError, which it is a kind of
+        return ModelGated(
+            f"{name} asks you to accept its licence. Accept it at https://huggingface.co/{name}, then run "
+            "`hf auth login`."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return ModelNotFound(f"{name} has no revision {revision}. Correct `model.revision` or leave it out.")
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return ModelNotFound(
+            f"There is no folder and no Hub model {name}{at}, or it is private. Correct `model.name`, or run "
+            "`hf auth login`."
+        )
+    return ModelNotFound(f"The Hub did not give {name}{at}: {error}. Try again later, or name a local folder.")

@@ -1,0 +1,118 @@
+"""Keys and values of one sequence, or of several that began alike, in storage that is written in place.
+
+Decides how storage grows, is cut back and forked. Refuses to know tokens, and whether what it holds is still right.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers.cache_utils import Cache, DynamicLayer
+
+GROWTH_TOKENS = 256  # capacities are multiples of this, so that a typing user reallocates rarely
+
+
+class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
+    """One layer. ``keys`` and ``values`` are views of the used part: [rows, heads, time, head_dim].
+
+    Also for sliding windows: everything is kept, and the model's mask leaves out what lies behind the window.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.capacity = capacity
+        self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append [rows, heads, new, head_dim]; the answer is all of it."""
+        start = self.get_seq_length()
+        end = start + key_states.shape[-2]
+        if self.storage is None or end > self.storage[0].shape[-2]:
+            self._allocate(key_states, value_states, max(end, self.capacity))
+            assert self.storage is not None
+        self.storage[0][:, :, start:end].copy_(key_states)
+        self.storage[1][:, :, start:end].copy_(value_states)
+        return self._show(end)
+
+    def truncate(self, length: int) -> None:
+        if self.storage is not None and length < self.get_seq_length():
+            self._show(length)
+
+    def forked(self, rows: int, capacity: int) -> _Layer:
+        fork = _Layer(capacity)
+        if self.storage is not None:
+            keys, values = self._show(self.get_seq_length())
+            fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
+        return fork
+
+    def keep(self, rows: torch.Tensor) -> None:
+        if self.storage is not None:
+            length = self.get_seq_length()
+            self.storage = (self.storage[0][rows], self.storage[1][rows])
+            self._show(length)
+
+    def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
+        """New storage shaped like the given states, holding what was there before."""
+        tokens = -(-capacity // GROWTH_TOKENS) * GROWTH_TOKENS
+        length = self.get_seq_length()
+        fresh = (
+            keys.new_empty((*keys.shape[:2], tokens, keys.shape[3])),
+            values.new_empty((*values.shape[:2], tokens, values.shape[3])),
+        )
+        for new, old in zip(fresh, self.storage or (), strict=False):
+            new[:, :, :length].copy_(old[:, :, :length])
+        self.storage = fresh
+        self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self._show(length)
+
+    def _show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+        assert self.storage is not None
+        keys, values = (stored[:, :, :length] for stored in self.storage)
+        self.keys, self.values = keys, values
+        return keys, values
+
+
+class KvCache(Cache):
+    """All layers. Use it inside ``torch.inference_mode`` only: its storage is written in place."""
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        super().__init__(layers=[_Layer(capacity) for _ in range(layers)])
+
+    @property
+    def _own(self) -> list[_Layer]:
+        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+
+    @property
+    def length(self) -> int:
+        """Tokens held."""
+        return self._own[0].get_seq_length()
+
+    @property
+    def bytes(self) -> int:
+        """Memory allocated, used or not."""
+        return sum(x.nbytes for layer in self._own for x in layer.storage or ())
+
+    def reserve(self, tokens: int) -> None:
+        """Make the next allocation hold ``tokens``; none happens now."""
+        for layer in self._own:
+            layer.capacity = max(layer.capacity, tokens)
+
+    def truncate(self, length: int) -> None:
+        """Forget all after the first ``length`` tokens."""
+        for layer in self._own:
+            layer.truncate(length)
+
+    def forked(self, rows: int, capacity: int) -> KvCache:
+        """A copy with ``rows`` equal rows and room for ``capacity`` tokens; this one has a single row."""
+        fork = KvCache(0, capacity)
+        fork.layers = [layer.forked(rows, capacity) for layer in self._own]
+        return fork
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop every row but these."""
+        for layer in self._own:
+            device = None if layer.storage is None else layer.storage[0].device
+            layer.keep(torch.tensor(rows, device=device))

@@ -1,0 +1,217 @@
+"""From the settings' Model section to a model in memory that is ready to run.
+
+Decides the order of the checks: files first, then room, then weights, then what came out. Refuses to know requests.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.utils import logging as transformers_logging
+
+from starcoder_ls.engine import adapter as adapters
+from starcoder_ls.engine import hub
+from starcoder_ls.engine.checkpoint import Checkpoint, inspect
+from starcoder_ls.engine.decode import warm_up
+from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.placement import Placement, place
+from starcoder_ls.engine.progress import Report, share, weights_reported
+from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.errors import ModelInvalid, OutOfMemory
+from starcoder_ls.generation import Phase, Status
+from starcoder_ls.settings import Model
+
+BUNDLED = "bundled"
+
+_log = logging.getLogger(__name__)
+
+# Masks that old conversions of GPTBigCode and Llama saved among the weights; today's code computes them.
+_HARMLESS_EXTRAS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A model that runs, and what the engine must know of it."""
+
+    model: Any
+    vocabulary: Vocabulary
+    checkpoint: Checkpoint
+    placement: Placement
+    chunk_tokens: int
+    adapters: tuple[str, ...] = ()
+    offload: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def layers(self) -> int:
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def context_tokens(self) -> int:
+        return self.checkpoint.context_tokens
+
+    @property
+    def end_ids(self) -> frozenset[int]:
+        return self.checkpoint.end_ids
+
+    @property
+    def bytes(self) -> int:
+        """Weights and buffers, once each."""
+        tensors = [*self.model.parameters(), *self.model.buffers()]
+        return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+
+    def described(self, name: str) -> Status:
+        """What the engine says of itself once it is ready."""
+        return Status(
+            phase=Phase.READY,
+            progress=1.0,
+            model=name,
+            architecture=self.checkpoint.architecture,
+            device=self.placement.device,
+            dtype=str(self.placement.dtype).removeprefix("torch."),
+            context_tokens=self.context_tokens,
+            special_tokens=self.vocabulary.special_literals,
+            adapters=self.adapters,
+            memory_bytes=self.bytes,
+        )
+
+
+def load(wanted: Model, report: Report) -> Loaded:
+    """The model that ``wanted`` names. Raises ModelError, SettingsError, OutOfMemory; whatever ``report`` raises."""
+    try:
+        return _load(wanted, report)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"There was no room for {wanted.name} while it loaded. Choose a smaller model, or spread it with "
+            "`model.max_memory`."
+        ) from error
+
+
+def _load(wanted: Model, report: Report) -> Loaded:
+    checkpoint = find(wanted, share(report, 0.0, 0.1))
+    adapter = _find_adapter(wanted, share(report, 0.1, 0.15))
+    vocabulary = Vocabulary.of(checkpoint.folder)
+    if vocabulary.size > checkpoint.vocabulary_size:
+        raise ModelInvalid(
+            f"{checkpoint.folder} has a tokenizer of {vocabulary.size:,} tokens and a model of "
+            f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
+        )
+    placement = place(wanted, checkpoint)
+    offload = tempfile.TemporaryDirectory(prefix="starcoder-ls-") if placement.max_memory else None
+    model = _weights(checkpoint, placement, offload, share(report, 0.15, 0.85))
+    _require_finite(model, checkpoint)
+    if adapter is not None:
+        report(0.85, "Adding the adapter.")
+        model = adapters.attach(model, *adapter, checkpoint)
+    report(0.9, "Warming up.")
+    chunk_tokens = warm_up(model, int(model.config.num_hidden_layers), checkpoint.context_tokens)
+    names = () if adapter is None else (str(wanted.adapter),)
+    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, offload)
+
+
+def find(wanted: Model, report: Report) -> Checkpoint:
+    """The checkpoint that ``wanted`` names, on this machine and checked."""
+    if wanted.name == BUNDLED:
+        return inspect(Path(__file__).parent.parent / BUNDLED)
+    return hub.folder_of(wanted.name, wanted.revision, hub.CHECKPOINT_FILES, wanted.offline, inspect, report)
+
+
+def _find_adapter(wanted: Model, report: Report) -> tuple[Path, dict[str, Any]] | None:
+    if wanted.adapter is None:
+        return None
+    return hub.folder_of(
+        wanted.adapter,
+        None,
+        hub.ADAPTER_FILES,
+        wanted.offline,
+        lambda folder: (folder, adapters.inspect(folder)),
+        report,
+    )
+
+
+def _weights(
+    checkpoint: Checkpoint, placement: Placement, offload: tempfile.TemporaryDirectory[str] | None, report: Report
+) -> Any:
+    """The transformers model with its weights where ``placement`` wants them.
+
+    transformers 5 builds the model without memory and reads each tensor straight to its device and type.
+    """
+    model_class = getattr(transformers, checkpoint.architecture)
+    config = model_class.config_class.from_dict(dict(checkpoint.config))
+    sentence = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
+    report(0.0, sentence)
+    try:
+        with weights_reported(report, sentence), _quiet():
+            model, outcome = model_class.from_pretrained(
+                checkpoint.folder,
+                config=config,
+                dtype=placement.dtype,
+                device_map="auto" if placement.max_memory else {"": placement.device},
+                max_memory=placement.max_memory,
+                offload_folder=None if offload is None else offload.name,
+                attn_implementation="sdpa",
+                use_safetensors=True,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+        if is_out_of_memory(error):
+            raise
+        _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
+    _require_all_weights(outcome, checkpoint)
+    model.eval().requires_grad_(False)
+    _drop_causal_mask(model)
+    return model
+
+
+def _require_all_weights(outcome: dict[str, Any], checkpoint: Checkpoint) -> None:
+    missing = sorted(outcome["missing_keys"])
+    extra = sorted(key for key in outcome["unexpected_keys"] if not key.endswith(_HARMLESS_EXTRAS))
+    wrong = sorted(str(key) for key in outcome.get("mismatched_keys", ()))
+    for keys, said in ((missing, "lacks weights"), (extra, "holds weights that its config has no place for"),
+                       (wrong, "holds weights of another shape than its config says")):  # fmt: skip
+        if keys:
+            raise ModelInvalid(
+                f"{checkpoint.folder} {said}: {len(keys)} tensors, such as {keys[0]}. Download it again, or correct "
+                "its config.json."
+            )
+
+
+def _require_finite(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
+    """Raise ModelInvalid for a weight that is NaN or infinite: one read of the weights, one answer from the device."""
+    with torch.inference_mode():
+        for name, weight in model.named_parameters():
+            if weight.device.type == "meta":
+                continue  # offloaded to the disk
+            # aminmax hands on NaN, and unlike isfinite makes no tensor of the weight's size.
+            if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight))).all():
+                raise ModelInvalid(f"{checkpoint.folder} holds {name}, which is not finite. Download it again.")
+
+
+def _drop_causal_mask(model: torch.nn.Module) -> None:
+    """GPTBigCode's module still builds a mask of context² bytes (64 MB at 8,192) that its attention no longer reads."""
+    mask = model.get_submodule("transformer").__dict__.get("_buffers", {}) if hasattr(model, "transformer") else {}
+    if "bias" in mask and "bias" in model.get_submodule("transformer")._non_persistent_buffers_set:
+        mask["bias"] = mask["bias"].new_empty(0)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """transformers' own report on missing keys says in a table what we raise."""
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(verbosity)

@@ -1,0 +1,251 @@
+"""The engine that keeps a model in this process: one thread of its own loads it and runs every request.
+
+Decides how requests get to that thread, how answers get back, and what a failure ends. Refuses to know how a token is
+made. Importing this is cheap: torch comes in with the thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from starcoder_ls.engine.schedule import Job, Jobs, Outlet
+from starcoder_ls.errors import EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
+from starcoder_ls.generation import Chunk, Phase, Request, Status
+from starcoder_ls.settings import Model
+
+if TYPE_CHECKING:
+    from starcoder_ls.engine.loading import Loaded
+    from starcoder_ls.engine.slots import Slots
+    from starcoder_ls.engine.tokens import Vocabulary
+
+_log = logging.getLogger(__name__)
+
+CLOSE_WAIT_S = 1.0
+
+
+class ResidentEngine:
+    """``generation.Engine`` over weights in this process. Constructing it starts nothing."""
+
+    def __init__(self, model: Model) -> None:
+        self._wanted = model
+        self._jobs = Jobs()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closing = threading.Event()
+        self._status = Status(phase=Phase.LOADING, message="The model has not begun to load.", model=model.name)
+        self._listeners: list[Callable[[Status], None]] = []
+        self._vocabulary: Vocabulary | None = None
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        job = Job(request, Outlet())
+        self._submit(job)
+        try:
+            while (chunks := await job.outlet.chunks()) is not None:
+                for chunk in chunks:
+                    yield chunk
+        finally:
+            job.abandoned.set()
+
+    async def prefill(self, request: Request) -> None:
+        job = Job(request, Outlet(), is_prefill=True)
+        self._submit(job)
+        try:
+            while await job.outlet.chunks() is not None:
+                pass
+        finally:
+            job.abandoned.set()
+
+    def count(self, text: str) -> int:
+        vocabulary = self._vocabulary
+        if vocabulary is None:
+            raise self._not_ready()
+        return vocabulary.count(text)
+
+    def status(self) -> Status:
+        return self._status
+
+    def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        with self._lock:
+            self._listeners.append(listener)
+
+        def unsubscribe() -> None:
+            with self._lock:
+                if listener in self._listeners:
+                    self._listeners.remove(listener)
+
+        return unsubscribe
+
+    def start(self) -> None:
+        with self._lock:
+            if self._thread is not None or self._is_closing.is_set():
+                return
+            self._thread = threading.Thread(target=self._run, name="starcoder-ls-engine", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """As the seam says. A load that is inside a library call is left to the daemon thread, which ends after it."""
+        self._is_closing.set()
+        self._jobs.close()
+        with self._lock:
+            thread = self._thread
+        if thread is None:
+            self._tell(replace(self._status, phase=Phase.CLOSED, message=""))
+        elif thread is not threading.current_thread():
+            thread.join(CLOSE_WAIT_S)
+
+    def _submit(self, job: Job) -> None:
+        if self._status.phase not in (Phase.READY, Phase.WORKING):
+            raise self._not_ready()
+        self._jobs.add(job)
+
+    def _not_ready(self) -> EngineError:
+        status = self._status
+        if self._is_closing.is_set() or status.phase is Phase.CLOSED:
+            return EngineClosed("The engine has been closed. Start the server again.")
+        if status.phase is Phase.FAILED:
+            return EngineNotReady(status.message)
+        return EngineNotReady(f"The model is still loading ({status.progress:.0%}). Try again in a moment.")
+
+    def _tell(self, status: Status) -> None:
+        if status == self._status:
+            return
+        self._status = status
+        with self._lock:
+            listeners = tuple(self._listeners)
+        for listener in listeners:
+            try:
+                listener(status)
+            except Exception:  # noqa: BLE001 - a listener's bug is no reason to stop the engine
+                _log.exception("a status listener failed")
+
+    # Everything below runs in the engine's own thread.
+
+    def _run(self) -> None:
+        try:
+            loaded = self._load()
+            if loaded is not None:
+                self._serve(loaded)
+        except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
+            _log.exception("the engine stopped")
+            self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
+        finally:
+            self._vocabulary = None
+            self._jobs.close()
+            for job in self._jobs.drain():
+                if job.pieces is not None:
+                    job.pieces.close()
+                job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
+            if self._is_closing.is_set():
+                self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
+
+    def _load(self) -> Loaded | None:
+        """The model, or None where the status says why not."""
+        self._report(0.0, "Starting torch.")
+        try:
+            _prepare_threads()
+            from starcoder_ls.engine import loading
+
+            _use_threads(self._wanted.threads)
+            loaded = loading.load(self._wanted, self._report)
+        except _Closing:
+            return None
+        except StarcoderError as error:
+            self._fail(str(error))
+            return None
+        except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
+            _log.exception("loading %s failed", self._wanted.name)
+            self._fail(f"{self._wanted.name} could not be loaded: {error}. The log has the details.")
+            return None
+        self._vocabulary = loaded.vocabulary
+        self._tell(loaded.described(self._wanted.name))
+        return loaded
+
+    def _report(self, progress: float, sentence: str) -> None:
+        if self._is_closing.is_set():
+            raise _Closing
+        self._tell(replace(self._status, phase=Phase.LOADING, progress=progress, message=sentence))
+
+    def _fail(self, sentence: str) -> None:
+        self._tell(replace(self._status, phase=Phase.FAILED, message=sentence))
+
+    def _serve(self, loaded: Loaded) -> None:
+        from starcoder_ls.engine.slots import Slots
+
+        slots = Slots(loaded.layers)
+        weights_bytes = loaded.bytes
+        while (job := self._jobs.best()) is not None:
+            self._tell(replace(self._status, phase=Phase.WORKING))
+            if self._advance(job, loaded, slots):
+                self._jobs.remove(job)
+                job.outlet.put(None)
+            if self._jobs.is_idle():
+                memory_bytes = weights_bytes + slots.bytes
+                self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
+
+    def _advance(self, job: Job, loaded: Loaded, slots: Slots) -> bool:
+        """One piece of work on ``job``; whether it was the last. A failure ends this job and no other."""
+        try:
+            if job.pieces is None:
+                job.pieces = _pieces(job, loaded, slots)
+            chunks = next(job.pieces, None)
+        except StarcoderError as error:
+            job.outlet.put(error)
+            return True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other requests go on
+            job.outlet.put(_translated(error, slots))
+            return True
+        if chunks:
+            job.outlet.put(chunks)
+        return chunks is None
+
+
+class _Closing(Exception):
+    """Ends a load between two reports."""
+
+
+def _pieces(job: Job, loaded: Loaded, slots: Slots) -> Any:
+    from starcoder_ls.engine import generate
+
+    if job.is_prefill:
+        return generate.warm_cache(job.request, loaded, slots, job.interrupted)
+    queue_ms = (time.monotonic() - job.submitted_s) * 1000
+    return generate.completion(job.request, loaded, slots, job.interrupted, queue_ms)
+
+
+def _translated(error: Exception, slots: Slots) -> EngineError:
+    import torch
+
+    from starcoder_ls.engine.memory import is_out_of_memory
+
+    if not is_out_of_memory(error):
+        _log.error("a request failed", exc_info=error)
+        return EngineError(f"The model failed on this request ({type(error).__name__}). The log has the details.")
+    slots.clear()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return OutOfMemory("There was no room for this request. Lower `prompt_tokens`, or ask for fewer candidates.")
+
+
+def _prepare_threads() -> None:
+    """Before torch is imported. Threads that spin while they wait cost 1,416 ms a step beside a busy process; 26 so."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _use_threads(wanted: int) -> None:
+    import torch
+
+    torch.set_num_threads(wanted or _physical_cores())
+
+
+def _physical_cores() -> int:
+    """Those that this process may use; containers and taskset allow fewer than there are."""
+    physical = psutil.cpu_count(logical=False) or 1
+    return max(1, min(physical, len(os.sched_getaffinity(0)))) if hasattr(os, "sched_getaffinity") else physical

@@ -1,0 +1,108 @@
+"""Who runs next.
+
+Decides the order of requests: what is already over, then by priority, then by arrival; asked again after every piece
+of work, so that a completion overtakes an explanation between two tokens. Refuses to know models and torch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from starcoder_ls.errors import EngineClosed
+from starcoder_ls.generation import Chunk, Finish, Priority, Request
+
+Delivery = tuple[Chunk, ...] | BaseException | None
+"""Chunks, or the error that ended the request, or its regular end."""
+
+
+class Outlet:
+    """The way from the engine's thread to one waiting task."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
+
+    def put(self, delivery: Delivery) -> None:
+        """From any thread. A loop that is closed has nobody waiting."""
+        try:
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, delivery)
+        except RuntimeError:
+            return
+
+    async def chunks(self) -> tuple[Chunk, ...] | None:
+        """The next ones, None after the last. Raises what ended the request."""
+        delivery = await self._arrived.get()
+        if isinstance(delivery, BaseException):
+            raise delivery
+        return delivery
+
+
+@dataclass(eq=False, slots=True)
+class Job:
+    """A request on its way, and the generator that works on it once it has begun."""
+
+    request: Request
+    outlet: Outlet
+    is_prefill: bool = False
+    submitted_s: float = field(default_factory=time.monotonic)
+    pieces: Generator[tuple[Chunk, ...], None, None] | None = None
+    abandoned: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def priority(self) -> Priority:
+        return Priority.PREFILL if self.is_prefill else self.request.priority
+
+    def interrupted(self) -> Finish | None:
+        """Why it should end now, if it should."""
+        if self.abandoned.is_set() or self.request.cancel.is_set():
+            return Finish.CANCELLED
+        deadline_s = self.request.deadline_s
+        return Finish.DEADLINE if deadline_s is not None and time.monotonic() >= deadline_s else None
+
+
+class Jobs:
+    """All jobs that are not over, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._jobs: list[Job] = []
+        self._is_closed = False
+
+    def add(self, job: Job) -> None:
+        """Raises EngineClosed."""
+        with self._changed:
+            if self._is_closed:
+                raise EngineClosed("The engine has been closed. Start the server again.")
+            self._jobs.append(job)
+            self._changed.notify()
+
+    def remove(self, job: Job) -> None:
+        with self._changed:
+            self._jobs.remove(job)
+
+    def is_idle(self) -> bool:
+        with self._changed:
+            return not self._jobs
+
+    def best(self) -> Job | None:
+        """The job to work on now, waiting for one to come; None once closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._is_closed)
+            if self._is_closed:
+                return None
+            return min(self._jobs, key=lambda job: (job.interrupted() is None, job.priority))
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    def drain(self) -> list[Job]:
+        """Whoever is left, after the end."""
+        with self._changed:
+            left, self._jobs = self._jobs, []
+            return left

@@ -1,0 +1,140 @@
+"""Text to token ids and back, in the checkpoint's own vocabulary.
+
+Decides that plain text never becomes a special token, and when a character is whole enough to show. Refuses to know
+prompt layouts, which token ends a text, and torch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenizers import Tokenizer
+
+from starcoder_ls.errors import ModelInvalid, ModelUnsupported
+from starcoder_ls.generation import Part, Special
+
+# Qwen2.5-Coder and DeepSeek-Coder mark their FIM tokens as not special; DeepSeek-Coder also keeps plain letters
+# among the added tokens, which must stay text. What is bracketed is a marker, what is not is text.
+_BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
+
+_UNFINISHED = "\ufffd"
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The text of the tokens so far, and the newest ids, whose first ``shown_ids`` are the part ``shown`` of it."""
+
+    text: str
+    held: tuple[int, ...]
+    shown_ids: int
+    shown: str
+
+
+class Vocabulary:
+    """One checkpoint's tokenizer. Every method may be called from any thread.
+
+    tokenizer.json is read by ``tokenizers`` itself: transformers 5 rebuilds some families' tokenizers from their
+    class's defaults, and this way the text side needs no torch.
+    """
+
+    def __init__(self, tokenizer_json: str) -> None:
+        declared = json.loads(tokenizer_json)
+        for token in declared.get("added_tokens", ()):
+            token["special"] = bool(token["special"] or _BRACKETED.fullmatch(token["content"]))
+        self._tokenizer = Tokenizer.from_str(json.dumps(declared))
+        self._tokenizer.encode_special_tokens = True
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._special_ids = {
+            token.content: id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
+        }
+        self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        # Decoders such as Llama's drop the first space of a text: behind a letter, none is the first.
+        anchor = tuple(self.encode(["a"]))
+        self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
+        self._refuse_leaks()
+
+    @classmethod
+    def of(cls, folder: Path) -> Vocabulary:
+        """The vocabulary of a checkpoint folder. Raises ModelInvalid, ModelUnsupported."""
+        file = folder / "tokenizer.json"
+        try:
+            return cls(file.read_text(encoding="utf-8"))
+        except (ModelUnsupported, MemoryError):
+            raise
+        except Exception as error:  # tokenizers raises bare Exception
+            raise ModelInvalid(f"{file} is not a readable tokenizer: {error}. Download it again.") from error
+
+    @property
+    def special_literals(self) -> frozenset[str]:
+        """Literals that are one token and never text."""
+        return frozenset(self._special_ids)
+
+    def encode(self, parts: Iterable[Part]) -> list[int]:
+        """Token ids of the parts, one after another. Raises ModelUnsupported for a Special the model lacks."""
+        ids: list[int] = []
+        for part in parts:
+            if isinstance(part, Special):
+                ids.append(self.id_of(part))
+            elif part:
+                ids.extend(self._tokenizer.encode(_encodable(part), add_special_tokens=False).ids)
+        return ids
+
+    def id_of(self, special: Special) -> int:
+        """Its id. Raises ModelUnsupported."""
+        try:
+            return self._special_ids[special.literal]
+        except KeyError:
+            raise ModelUnsupported(
+                f"This model has no token {special.literal}. Choose a model trained for what was asked."
+            ) from None
+
+    def count(self, text: str) -> int:
+        """Tokens of ``text`` as plain text."""
+        return len(self.encode([text]))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ``ids``; special tokens have none."""
+        return self._decode((*self._start.held, *ids))[len(self._start.shown) :]
+
+    def start(self) -> Decoded:
+        """No tokens yet."""
+        return self._start
+
+    def extended(self, decoded: Decoded, id_: int) -> Decoded:
+        """``decoded`` and one token more. A character split over tokens appears with the last of them."""
+        held = (*decoded.held, id_)
+        text = self._decode(held)
+        if text.endswith(_UNFINISHED):
+            return Decoded(decoded.text, held, decoded.shown_ids, decoded.shown)
+        fresh = text[len(decoded.shown) :]
+        if not fresh:
+            return Decoded(decoded.text, held, decoded.shown_ids, decoded.shown)
+        # Only the newest ids stay as the context of the next: the work per token is constant.
+        newest = held[decoded.shown_ids :]
+        return Decoded(decoded.text + fresh, newest, len(newest), self._decode(newest))
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(ids, skip_special_tokens=True)
+
+    def _refuse_leaks(self) -> None:
+        """Raise ModelUnsupported if the text of a special token still tokenizes to it."""
+        markers = set(self._special_ids.values())
+        for literal in self._special_ids:
+            if not markers.isdisjoint(self.encode([literal])):
+                raise ModelUnsupported(
+                    f"The tokenizer turns {literal} in a document into a control token. Choose another model."
+                )
+
+
+def _encodable(text: str) -> str:
+    """``text`` without lone surrogates, which JSON can carry and UTF-8 cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -1,0 +1,26 @@
+"""``workspace/didChangeConfiguration``: new settings for this client, from the next request on.
+
+Decides that the model stays: it was chosen when the first client came.
+"""
+
+from __future__ import annotations
+
+from lsprotocol import types as t
+
+from starcoder_ls.session.session import Session, unwrapped
+from starcoder_ls.settings import Settings
+
+
+def did_change_configuration(session: Session, params: t.DidChangeConfigurationParams) -> None:
+    """Sections of other servers, which some editors send along, are passed over in silence."""
+    tree = unwrapped(params.settings)
+    if tree is None:
+        return
+    is_wrapped = tree is not params.settings
+    is_ours = is_wrapped or any(name in tree for name in Settings.model_fields)
+    if not is_ours:
+        return
+    before = session.settings
+    session.apply(tree, "the editor's configuration")
+    if session.settings.model != before.model:
+        session.show(t.MessageType.Warning, "The settings of the model take effect when the server is restarted.")

@@ -1,0 +1,59 @@
+"""``initialize``: what the client can do and wants, and what we offer it.
+
+Decides the position encoding, the settings of the session and the capabilities.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lsprotocol import types as t
+
+from starcoder_ls import __version__
+from starcoder_ls.session.call import Call, Refusal
+from starcoder_ls.session.client_facts import ClientFacts, read
+from starcoder_ls.session.session import Session
+
+logger = logging.getLogger(__name__)
+
+
+async def initialize(session: Session, params: object, _: Call) -> t.InitializeResult:
+    """Starts the engine if this is the first client. Never fails because of an option."""
+    if not isinstance(params, Mapping):
+        raise Refusal(t.ErrorCodes.InvalidParams, "The params of initialize must be an object.")
+    session.client = read(params)
+    session.documents.encoding = session.client.encoding
+    logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
+    session.apply(params.get("initializationOptions"), "the editor's initialization options")
+    if not session.engine.choose(session.settings.model):
+        session.show(t.MessageType.Warning, _other_model(session))
+    return t.InitializeResult(
+        capabilities=_capabilities(session.client),
+        server_info=t.ServerInfo(name=session.name, version=__version__),
+    )
+
+
+def _capabilities(client: ClientFacts) -> t.ServerCapabilities:
+    """A client with ghost text is not offered the menu as well: it would show each suggestion twice."""
+    offered: dict[str, Any] = {}
+    if client.has_inline_completion:
+        offered["inline_completion_provider"] = t.InlineCompletionOptions()
+    else:
+        offered["completion_provider"] = t.CompletionOptions(resolve_provider=False)
+    return t.ServerCapabilities(
+        position_encoding=client.encoding.value,
+        text_document_sync=t.TextDocumentSyncOptions(
+            open_close=True, change=t.TextDocumentSyncKind.Incremental, save=False
+        ),
+        **offered,
+    )
+
+
+def _other_model(session: Session) -> str:
+    running = session.engine.model.name if session.engine.model else "another model"
+    return (
+        f"{running} is already running here and is kept; {session.settings.model.name} or its options were not loaded. "
+        "Start a server of its own for another model."
+    )

@@ -1,0 +1,80 @@
+"""``textDocument/inlineCompletion``: ghost text at the cursor.
+
+Decides how many suggestions are asked for, which request they answer, and whether they still fit when they come.
+Refuses to know prompts and models.
+"""
+
+from __future__ import annotations
+
+from lsprotocol import types as t
+
+from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
+from starcoder_ls.documents.document import Document, Position
+from starcoder_ls.session.call import Call
+from starcoder_ls.session.session import Session
+
+
+def is_asked(params: t.InlineCompletionParams) -> bool:
+    """By hand, rather than by typing."""
+    return params.context.trigger_kind is t.InlineCompletionTriggerKind.Invoked
+
+
+async def inline_completion(
+    session: Session, params: t.InlineCompletionParams, call: Call
+) -> list[t.InlineCompletionItem] | None:
+    """Null where there is nothing to say: an empty list would wipe a newer suggestion off Neovim's screen."""
+    uri = params.text_document.uri
+    session.supersede(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
+    wanted, engine = session.settings.inline_completion, session.engine.ready
+    if engine is None or not wanted.enabled:
+        return None
+    document = session.documents.readable(uri)
+    asked = _Asked(document, params)
+    candidates = wanted.candidates if is_asked(params) else 1
+    suggestions = await suggest(engine, asked.cursor, wanted, candidates, call.cancel)
+    if not session.documents.is_still(document, asked.text):
+        return None
+    return [item for suggestion in suggestions if (item := asked.item(suggestion))] or None
+
+
+class _Asked:
+    """The cursor a request means, and how suggestions at it become items.
+
+    While a menu is open the ghost has to continue its selected entry (``selectedCompletionInfo``): then the model
+    reads the document as if that entry were accepted, and items begin with it.
+    """
+
+    def __init__(self, document: Document, params: t.InlineCompletionParams) -> None:
+        self.document, self.text = document, document.text
+        offset = document.offset_at(_position(params.position))
+        self._start, self._end, self._selected = offset, offset, ""
+        if (selected := params.context.selected_completion_info) is not None:
+            self._start = document.offset_at(_position(selected.range.start))
+            self._end = max(self._start, document.offset_at(_position(selected.range.end)))
+            self._selected = selected.text
+        self.cursor = Cursor(
+            text=self.text[: self._start] + self._selected + self.text[self._end :],
+            offset=self._start + len(self._selected),
+            language=document.language,
+            path=document.path,
+            document=document.uri,
+        )
+
+    def item(self, suggestion: Suggestion) -> t.InlineCompletionItem | None:
+        """None for what an editor cannot show: a range over several lines, or one that begins inside the entry."""
+        grown = len(self._selected) - (self._end - self._start)
+        start, end = suggestion.start, suggestion.end - grown
+        text = suggestion.text
+        if self._selected:
+            if start != self.cursor.offset:
+                return None
+            start, text = self._start, self._selected + text
+        first, last = self.document.position_at(start), self.document.position_at(end)
+        if first.line != last.line:
+            return None
+        shown = t.Range(t.Position(first.line, first.column), t.Position(last.line, last.column))
+        return t.InlineCompletionItem(insert_text=text, range=shown)
+
+
+def _position(position: t.Position) -> Position:
+    return Position(position.line, position.character)

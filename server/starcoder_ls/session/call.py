@@ -1,0 +1,65 @@
+"""One request of a client, from its arrival to its one answer.
+
+Decides that the first answer wins and what ends the work behind it. Refuses to know methods and transports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from lsprotocol.types import LSPErrorCodes
+
+from starcoder_ls.generation import CancelFlag
+
+RequestId = int | str
+Reply = Callable[[dict[str, object]], None]
+
+
+class Refusal(Exception):
+    """An answer that is an error: a code of JSON-RPC or LSP, and one sentence without source text or paths."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = int(code)
+        self.message = message
+
+
+class Call:
+    """A request being answered. ``cancel`` is what the engine looks at before each step."""
+
+    __slots__ = ("_reply", "cancel", "id", "is_answered", "task")
+
+    def __init__(self, request_id: RequestId, reply: Reply) -> None:
+        self.id = request_id
+        self.cancel = CancelFlag()
+        self.is_answered = False
+        self.task: asyncio.Task[None] | None = None
+        self._reply = reply
+
+    def answer(self, result: object) -> None:
+        """Send ``result`` unless an answer was sent before."""
+        if not self.is_answered:
+            self._reply({"jsonrpc": "2.0", "id": self.id, "result": result})
+            self.is_answered = True
+
+    def refuse(self, code: int, message: str) -> None:
+        """Send an error unless an answer was sent before."""
+        if not self.is_answered:
+            error = {"code": int(code), "message": message}
+            self._reply({"jsonrpc": "2.0", "id": self.id, "error": error})
+            self.is_answered = True
+
+    def withdraw(self) -> None:
+        """Nobody needs the result any more: answer null and stop the work."""
+        self.answer(None)
+        self._stop()
+
+    def cancel_by_client(self) -> None:
+        self.refuse(LSPErrorCodes.RequestCancelled, "The request was cancelled.")
+        self._stop()
+
+    def _stop(self) -> None:
+        self.cancel.set()
+        if self.task is not None:
+            self.task.cancel()

@@ -1,0 +1,46 @@
+"""What a client said of itself in ``initialize``, as far as it matters here.
+
+Decides how to read it: value by value from plain JSON, because one enum value newer than our library must not cost
+the whole session. Refuses to know what is done with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from starcoder_ls.convert import Encoding, negotiated
+
+
+@dataclass(frozen=True, slots=True)
+class ClientFacts:
+    name: str = ""
+    process_id: int | None = None
+    encoding: Encoding = Encoding.UTF_16
+    has_inline_completion: bool = False
+    has_progress: bool = False
+    wants_status: bool = False
+    """It set ``experimental.starcoderStatus``: unasked, some editors warn of every notification they do not know."""
+
+
+def read(params: Mapping[str, Any]) -> ClientFacts:
+    """From the params of ``initialize``; whatever is missing or malformed counts as not said."""
+    encodings = _at(params, "capabilities", "general", "positionEncodings")
+    process_id = params.get("processId")
+    name, version = _at(params, "clientInfo", "name"), _at(params, "clientInfo", "version")
+    said = [str(part)[:60] for part in (name, version) if part]
+    return ClientFacts(
+        name=" ".join(said) or "an unnamed client",
+        process_id=process_id if type(process_id) is int and process_id > 0 else None,
+        encoding=negotiated(encodings if isinstance(encodings, list) else []),
+        has_inline_completion=isinstance(_at(params, "capabilities", "textDocument", "inlineCompletion"), Mapping),
+        has_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
+        wants_status=_at(params, "capabilities", "experimental", "starcoderStatus") is True,
+    )
+
+
+def _at(tree: object, *path: str) -> Any:
+    for step in path:
+        tree = tree.get(step) if isinstance(tree, Mapping) else None
+    return tree

@@ -1,0 +1,96 @@
+"""One client: pygls' server object with our protocol, and what features need to know of this client.
+
+Decides how options become settings and which request is the latest of its kind. Refuses to know methods' names,
+transports, and other clients.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lsprotocol import types as t
+from pygls.lsp.server import LanguageServer
+
+from starcoder_ls import __version__, settings
+from starcoder_ls.documents.store import Documents
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.session.announcer import Announcer
+from starcoder_ls.session.call import Call
+from starcoder_ls.session.client_facts import ClientFacts
+from starcoder_ls.session.protocol import Protocol, Routes
+from starcoder_ls.session.shared_engine import SharedEngine
+from starcoder_ls.session.structure import converter
+
+logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
+
+_WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+
+
+class Session(LanguageServer):
+    """One per connection; only ``engine`` is shared."""
+
+    protocol: Protocol
+
+    def __init__(self, engine: SharedEngine, given: settings.Settings, routes: Routes) -> None:
+        self.routes = routes
+        self.engine = engine
+        self.settings = given
+        self.client = ClientFacts()
+        self.documents = Documents()
+        self._latest: dict[tuple[str, str], Call] = {}
+        super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
+        self.announcer = Announcer(self)
+
+    def apply(self, options: object, source: str) -> None:
+        """Lay a client's options over the settings. Bad ones change nothing and are told to the user once.
+
+        ``options`` is the same tree as the settings file, alone or inside ``starcoder``. Raises nothing.
+        """
+        tree = unwrapped(options)
+        if tree is None:
+            return
+        try:
+            self.settings = settings.check(settings.merged(self.settings.model_dump(), tree), source)
+        except SettingsError as error:
+            self.show(t.MessageType.Warning, f"{error} These options are ignored.")
+
+    def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
+        """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""
+        older = self._latest.pop((kind, uri), None)
+        if older is not None:
+            older.withdraw()
+        if newer is not None:
+            self._latest[kind, uri] = newer
+
+    def withdraw_all(self, uri: str) -> None:
+        """The text of ``uri`` is another now: whatever was asked about the old one is answered null."""
+        for kind, asked_uri in list(self._latest):
+            if asked_uri == uri:
+                self.supersede(kind, uri, None)
+
+    def show(self, severity: t.MessageType, message: str) -> None:
+        """A message the user sees in any editor; only for what they must act upon."""
+        self.window_show_message(t.ShowMessageParams(type=severity, message=f"StarCoder: {message}"))
+
+    def report_server_error(self, error: Exception, source: Any) -> None:
+        """pygls would pop up a window with the exception's text in it."""
+        logging.getLogger(__name__).error("%s in pygls (%s)", type(error).__name__, source.__name__)
+
+    def close(self) -> None:
+        """The client is gone: stop its work, tell it nothing more."""
+        self.announcer.stop()
+        self.protocol.disconnect()
+        self._latest.clear()
+
+
+def unwrapped(options: object) -> Mapping[str, Any] | None:
+    """The settings tree in ``options``, or None if there is none."""
+    if not isinstance(options, Mapping):
+        return None
+    for name in _WRAPPERS:
+        if isinstance(options.get(name), Mapping):
+            inner: Mapping[str, Any] = options[name]
+            return inner
+    return options

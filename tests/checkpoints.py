@@ -1,0 +1,133 @@
+"""Small checkpoints of random weights in the layout of the Hub, built once per test run.
+
+Weights have a standard deviation of 0.3: at the library's 0.02 a random model answers one constant, whatever is wrong
+with its cache or positions.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+STARCODER = (
+    "<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<gh_stars>",
+    "<issue_start>", "<issue_comment>", "<issue_closed>", "<jupyter_start>", "<jupyter_text>", "<jupyter_code>",
+    "<jupyter_output>", "<empty_output>", "<commit_before>", "<commit_msg>", "<commit_after>", "<reponame>",
+)  # fmt: skip
+STARCODER2 = (
+    "<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<repo_name>", "<file_sep>",
+)  # fmt: skip
+SANTACODER = ("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>")
+LLAMA = ("<unk>", "<s>", "</s>", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
+
+SPREAD = 0.3
+VOCABULARY = 640
+
+
+@cache
+def byte_level_tokenizer(specials: Sequence[str] = STARCODER, size: int = VOCABULARY) -> str:
+    """tokenizer.json of a byte-level BPE like StarCoder's: digits one by one, then GPT-2's words."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=list(specials),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    source = Path(textwrap.__file__).read_text(encoding="utf-8")
+    tokenizer.train_from_iterator(source.splitlines(keepends=True), trainer)
+    return tokenizer.to_str()
+
+
+@cache
+def llama_tokenizer(specials: Sequence[str] = LLAMA) -> str:
+    """tokenizer.json of a BPE like Code Llama's: a mark for each space, bytes where a character has no token."""
+    from tokenizers import normalizers
+
+    tokens = [*specials, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
+    tokens += ["▁d", "▁de", "▁def", "▁r", "▁re"]
+    merges = [("▁", "d"), ("▁d", "e"), ("▁de", "f"), ("▁", "r"), ("▁r", "e")]
+    vocabulary = {token: id_ for id_, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in specials])
+    return tokenizer.to_str()
+
+
+def gpt_bigcode(folder: Path, *, seed: int = 0, tokenizer: str | None = None, **changes: Any) -> Path:
+    """A StarCoder in miniature: two layers, multi-query attention."""
+    sizes = {"n_layer": 2, "n_embd": 48, "n_head": 4, "n_inner": 96, "n_positions": 256}
+    sizes |= {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    dropout = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}
+    config = transformers.GPTBigCodeConfig(
+        multi_query=True, activation_function="gelu_pytorch_tanh", **(sizes | dropout | changes)
+    )
+    return _written(folder, config, seed, tokenizer or byte_level_tokenizer())
+
+
+def starcoder2(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """A StarCoder2 in miniature, whose window of 16 tokens is shorter than the prompts of the tests."""
+    sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "sliding_window": 16, "vocab_size": VOCABULARY}
+    config = transformers.Starcoder2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
+    return _written(folder, config, seed, byte_level_tokenizer(STARCODER2))
+
+
+def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """A Code Llama in miniature."""
+    sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4}
+    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY}
+    config = transformers.LlamaConfig(bos_token_id=1, eos_token_id=2, **(sizes | changes))
+    return _written(folder, config, seed, llama_tokenizer())
+
+
+def santacoder(folder: Path, *, seed: int = 0) -> Path:
+    """SantaCoder as gpt_bigcode: hyphens in the names of its tokens."""
+    return gpt_bigcode(folder, seed=seed, tokenizer=byte_level_tokenizer(SANTACODER))
+
+
+def copied(checkpoint: Path, folder: Path) -> Path:
+    """A copy for a test to damage."""
+    shutil.copytree(checkpoint, folder)
+    return folder
+
+
+def edited_config(folder: Path, **changes: Any) -> None:
+    """Change keys of config.json; None removes one."""
+    file = folder / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps({key: value for key, value in config.items() if value is not None}), encoding="utf-8")
+
+
+def randomized(model: torch.nn.Module, seed: int, spread: float = SPREAD) -> None:
+    """Every weight anew, matrices about 0 and norms' scales about 1."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            noise = torch.randn(weight.shape, generator=generator) * spread
+            is_norm_scale = weight.dim() == 1 and name.endswith("weight")
+            weight.copy_(noise + 1 if is_norm_scale else noise)
+
+
+def _written(folder: Path, config: Any, seed: int, tokenizer: str) -> Path:
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    randomized(model, seed)
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
+    return folder

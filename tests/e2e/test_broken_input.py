@@ -1,0 +1,274 @@
+"""What plain pygls answers with popups, silence or death: a real process over stdio, one broken thing at a time."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
+from starcoder_ls.transport.client import Client, ResponseFailed, start
+from starcoder_ls.transport.framing import frame
+
+SECRET = "def launch_code(): return 4711"
+CURSOR = {"textDocument": {"uri": URI}, "position": {"line": 1, "character": 4}}
+PARSE, INVALID, METHOD, PARAMS, INTERNAL, NOT_INITIALIZED = -32700, -32600, -32601, -32602, -32603, -32002
+
+
+@asynccontextmanager
+async def process(tmp_path: Path, is_initialized: bool = True, **engine: Any) -> AsyncIterator[Client]:
+    """A server process with one open document; whatever a test does, no window pops up and no source is logged."""
+    log = tmp_path / "stderr"
+    with log.open("wb") as stderr:
+        async with start([*FAKE_SERVER, json.dumps(engine)], stderr=stderr.fileno()) as client:
+            if is_initialized:
+                await client.initialize({}, GHOST)
+                await ready(client)
+                client.open(URI, f"# {SECRET}\n    ")
+            yield client
+    assert not told(client, "window/showMessage")
+    assert SECRET not in log.read_text()
+
+
+async def code_of(client: Client, method: str, params: Any = None) -> int:
+    with pytest.raises(ResponseFailed) as caught:
+        await client.request(method, params)
+    assert "Traceback" not in caught.value.message
+    assert ".py" not in caught.value.message
+    return caught.value.code
+
+
+async def is_well(client: Client) -> bool:
+    """Still answers a real question."""
+    items = await client.inline_completion(URI, 1, 4)
+    return bool(items and items[0]["insertText"] == "return 1")
+
+
+@scenario
+async def test_malformed_json_is_answered_with_a_parse_error(tmp_path: Path) -> None:
+    bodies = [b"{not json", b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": NaN}', b"1" * 5000, b'{"a":1} {"b":2}']
+    async with process(tmp_path) as client:
+        for body in bodies:
+            client.send_bytes(frame(body))
+        await until(lambda: len(client.strays) == len(bodies))
+        assert [(stray["id"], stray["error"]["code"]) for stray in client.strays] == [(None, PARSE)] * len(bodies)
+        assert await is_well(client)
+
+
+@scenario
+async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
+    status = {"jsonrpc": "2.0", "id": 900, "method": "starcoder/status"}
+    broken: list[tuple[Any, Any]] = [
+        ([status, status], None),
+        ([], None),
+        ("text", None),
+        (5, None),
+        (None, None),
+        ({}, None),
+        ({**status, "jsonrpc": "1.0"}, 900),
+        ({"id": 900, "method": "starcoder/status"}, 900),
+        ({"method": "initialized", "params": {}}, None),
+        ({**status, "method": 7}, 900),
+        ({**status, "id": None}, None),
+        ({**status, "id": True}, None),
+        ({**status, "id": 1.5}, None),
+        ({**status, "id": [1]}, None),
+        ({"jsonrpc": "2.0", "id": 900}, 900),
+    ]
+    async with process(tmp_path) as client:
+        for message, _ in broken:
+            client.send(message)
+        await until(lambda: len(client.strays) == len(broken))
+        answers = [(stray["id"], stray["error"]["code"]) for stray in client.strays]
+        assert answers == [(request_id, INVALID) for _, request_id in broken]
+        assert await is_well(client)
+
+
+@scenario
+async def test_answers_to_questions_never_asked_are_passed_over(tmp_path: Path) -> None:
+    async with process(tmp_path) as client:
+        for request_id in (1, "a", None, [1], {"x": 1}):
+            client.send({"jsonrpc": "2.0", "id": request_id, "result": None})
+            client.send({"jsonrpc": "2.0", "id": request_id, "error": "no object"})
+        assert await is_well(client)
+        assert not client.strays
+
+
+@scenario
+async def test_bad_params_are_answered_as_such(tmp_path: Path) -> None:
+    invoked = {**CURSOR, "context": {"triggerKind": 1}}
+    broken: list[Any] = [
+        None,
+        [],
+        5,
+        "text",
+        {},
+        CURSOR,
+        {**CURSOR, "context": {}},
+        {**CURSOR, "context": {"triggerKind": 7}},
+        {**CURSOR, "context": {"triggerKind": SECRET}},
+        {**invoked, "position": {"line": -1, "character": 0}},
+        {**invoked, "position": {"line": 2**40, "character": 0}},
+        {**invoked, "position": {"line": SECRET, "character": 0}},
+        {**invoked, "position": {"line": True, "character": 0}},
+        {**invoked, "textDocument": {"uri": 5}},
+    ]
+    async with process(tmp_path) as client:
+        for params in broken:
+            with pytest.raises(ResponseFailed) as caught:
+                await client.request("textDocument/inlineCompletion", params)
+            assert caught.value.code == PARAMS
+            assert SECRET not in caught.value.message
+        assert await is_well(client)
+
+
+@scenario
+async def test_trigger_kind_zero_of_older_clients_means_invoked(tmp_path: Path) -> None:
+    async with process(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
+        found = await client.request("textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 0}})
+        assert [item["insertText"] for item in found] == ["a()", "b()", "c()"]
+
+
+@scenario
+async def test_an_object_with_a_jsonrpc_key_inside_is_plain_data(tmp_path: Path) -> None:
+    inner = {"jsonrpc": "2.0", "id": 1, "method": "exit", "result": None}
+    async with process(tmp_path) as client:
+        found = await client.request(
+            "textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 2, "x": inner}, "y": inner}
+        )
+        assert found
+        assert await code_of(client, "workspace/symbol", inner) == METHOD
+        assert (await client.request("starcoder/status", inner))["phase"] in ("ready", "working")
+        assert not client.strays
+
+
+@scenario
+async def test_before_initialize_requests_are_refused_and_notifications_dropped(tmp_path: Path) -> None:
+    async with process(tmp_path, is_initialized=False) as client:
+        assert await code_of(client, "textDocument/inlineCompletion", CURSOR) == NOT_INITIALIZED
+        assert await code_of(client, "shutdown") == NOT_INITIALIZED
+        client.open(URI, "text")
+        assert await code_of(client, "initialize", [1]) == PARAMS
+        await client.initialize({}, GHOST)
+        assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
+        await ready(client)
+        assert await client.inline_completion(URI, 0, 0) is None
+        assert await client.leave() == 0
+
+
+@scenario
+async def test_after_shutdown_everything_but_exit_is_refused(tmp_path: Path) -> None:
+    async with process(tmp_path) as client:
+        await client.request("shutdown")
+        assert await code_of(client, "textDocument/inlineCompletion", CURSOR) == INVALID
+        assert await code_of(client, "shutdown") == INVALID
+        assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
+        client.notify("exit")
+        assert await client.ended() == 0
+
+
+@scenario
+async def test_unknown_methods_are_refused_and_unknown_notifications_ignored(tmp_path: Path) -> None:
+    async with process(tmp_path) as client:
+        assert await code_of(client, "textDocument/hover", CURSOR) == METHOD
+        assert await code_of(client, "$/something") == METHOD
+        assert await code_of(client, "window/showMessage", {}) == METHOD
+        assert await code_of(client, "exit") == METHOD
+        client.notify("$/something", {"a": 1})
+        client.notify("textDocument/didSave", {"textDocument": {"uri": URI}})
+        client.notify("$/cancelRequest", {"id": [1]})
+        client.notify("$/cancelRequest")
+        assert await is_well(client)
+        assert not client.strays
+
+
+@scenario
+async def test_a_failing_handler_says_little_to_who_asked_and_nothing_to_who_typed(tmp_path: Path) -> None:
+    async with process(tmp_path, error=f"cannot do {SECRET}") as client:
+        assert await client.inline_completion(URI, 1, 4) is None
+        with pytest.raises(ResponseFailed) as caught:
+            await client.inline_completion(URI, 1, 4, is_invoked=True)
+        assert caught.value.code == INTERNAL
+        assert SECRET not in caught.value.message
+    assert "RuntimeError" in (tmp_path / "stderr").read_text()
+
+
+@scenario
+async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_whole(tmp_path: Path) -> None:
+    start, end = {"line": 0, "character": 0}, {"line": 0, "character": 1}
+    broken: list[Any] = [
+        {"range": {"start": {"line": -1, "character": 0}, "end": end}, "text": SECRET},
+        {"range": {"start": start}, "text": SECRET},
+        {"range": {"start": start, "end": end}, "text": None},
+        {"text": None},
+        {},
+        None,
+    ]
+    async with process(tmp_path) as client:
+        for number, change in enumerate(broken):
+            client.change(URI, 2 + 2 * number, change)
+            assert await client.inline_completion(URI, 1, 4) is None, change
+            client.change(URI, 3 + 2 * number, {"text": "x\n    "})
+            assert await is_well(client), change
+
+
+@pytest.mark.parametrize("header", [b"content-LENGTH: %d\r\n\r\n", b"Content-Length: %d\n\n", b"\r\n\r\nContent-Length:%d\r\n\r\n"])
+@scenario
+async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: bytes) -> None:
+    async with process(tmp_path) as client:
+        body = json.dumps({"jsonrpc": "2.0", "id": "mine", "method": "starcoder/status"}).encode()
+        client.send_bytes(header.replace(b"%d", b"%d" % len(body)) + body)
+        await until(lambda: bool(client.strays))
+        assert client.strays[0]["id"] == "mine"
+        assert "result" in client.strays[0]
+        assert await is_well(client)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Content-Length: -1\r\n\r\n",
+        b"Content-Length: 3\r\n\r\n" + json.dumps({"a": SECRET}).encode() + b"\n",
+        b"Content-Length: 100000000000\r\n\r\n",
+        b"Content-Length: many\r\n\r\n",
+        b"Content-Type: none\r\n\r\n",
+        b"x" * 9000,
+    ],
+    ids=lambda header: repr(header[:24]),
+)
+@scenario
+async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(tmp_path: Path, header: bytes) -> None:
+    async with process(tmp_path) as client:
+        client.send_bytes(header)
+        assert await client.ended() == 1
+    lines = (tmp_path / "stderr").read_text().splitlines()
+    assert len([line for line in lines if line.startswith("ERROR")]) == 1
+    assert "Traceback" not in "".join(lines)
+
+
+@scenario
+async def test_exit_without_shutdown_is_a_failure(tmp_path: Path) -> None:
+    async with process(tmp_path) as client:
+        client.notify("exit")
+        assert await client.ended() == 1
+
+
+@scenario
+async def test_exit_before_initialize_is_obeyed(tmp_path: Path) -> None:
+    async with process(tmp_path, is_initialized=False) as client:
+        client.notify("exit")
+        assert await client.ended() == 1
+
+
+@scenario
+async def test_stray_prints_do_not_reach_the_protocol(tmp_path: Path) -> None:
+    async with process(tmp_path, is_noisy=True) as client:
+        for _ in range(20):
+            assert await is_well(client)
+        assert await client.leave() == 0
+    log = (tmp_path / "stderr").read_text()
+    assert "a stray print" in log
+    assert "a stray write" in log

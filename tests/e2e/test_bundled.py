@@ -1,0 +1,181 @@
+"""The product as it is installed: a real server process, the real command line, the bundled model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from starcoder_ls.transport import client
+
+SERVER = (sys.executable, "-m", "starcoder_ls")
+CODE = '''import json
+from pathlib import Path
+
+
+class Store:
+    def __init__(self, path):
+        self.path = path
+        self.items = {}
+
+    def load(self):
+        with open(self.path) as file:
+            self.items = json.load(file)
+
+    def save(self):
+        with open(self.path, "w") as file:
+            json.dump(self.items, file)
+
+    def add(self, name, value):
+        self.items[name] = value
+        return value
+
+
+def main():
+    store = Store(Path("items.json"))
+    store.load()
+    for name, value in store.items.items():
+        print(name, value)
+
+
+if __name__ == "__main__":
+    main()
+'''
+
+
+async def until_ready(server: client.Client, seconds: float = 60.0) -> dict[str, Any]:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        status: dict[str, Any] = await server.request("starcoder/status")
+        if status["phase"] in ("ready", "failed"):
+            return status
+        await asyncio.sleep(0.05)
+    raise AssertionError("never ready")
+
+
+def test_editor_gets_suggestions_for_real_code() -> None:
+    async def session() -> tuple[list[Any], int | None]:
+        async with client.start([*SERVER, "serve", "--stdio"], stderr=subprocess.DEVNULL) as server:
+            await server.initialize(capabilities={"textDocument": {"inlineCompletion": {}}})
+            assert (await until_ready(server))["phase"] == "ready"
+            server.open("file:///store.py", CODE)
+            answers = []
+            for line, text in enumerate(CODE.splitlines()):
+                if text.strip():
+                    at = len(text) - len(text.lstrip()) + 4
+                    answers.append(await server.inline_completion("file:///store.py", line, min(at, len(text))))
+            return answers, await server.leave()
+
+    answers, exit_code = asyncio.run(session())
+    suggested = [item for answer in answers if answer for item in answer]
+    assert exit_code == 0
+    assert len(suggested) > len(answers) // 3
+    for item in suggested:
+        assert item["insertText"].strip()
+        assert item["range"]["start"] == item["range"]["end"]
+        assert not any(mark in item["insertText"] for mark in ("<fim_", "<|endoftext|>", "<filename>"))
+
+
+def test_invoked_request_has_different_suggestions() -> None:
+    async def session() -> list[Any]:
+        async with client.start([*SERVER, "serve"], stderr=subprocess.DEVNULL) as server:
+            await server.initialize()
+            await until_ready(server)
+            server.open("file:///store.py", CODE + "\n\nfor x in ")
+            found = [
+                await server.inline_completion("file:///store.py", line, 9, is_invoked=True) for line in (6, 7, 14, 33)
+            ]
+            await server.leave()
+            return found
+
+    answers = [[item["insertText"] for item in answer or ()] for answer in asyncio.run(session())]
+    assert any(len(texts) > 1 for texts in answers)
+    assert all(len(set(texts)) == len(texts) <= 3 for texts in answers)
+
+
+def test_missing_model_is_said_once_and_the_server_lives() -> None:
+    async def session() -> tuple[dict[str, Any], list[Any], Any]:
+        command = [*SERVER, "serve", "--model", "/no/such/folder"]
+        async with client.start(command, stderr=subprocess.DEVNULL) as server:
+            await server.initialize()
+            status = await until_ready(server)
+            server.open("file:///a.py", "x = ")
+            answer = await server.inline_completion("file:///a.py", 0, 4)
+            shown = [params["message"] for method, params in server.notifications if method == "window/showMessage"]
+            await server.leave()
+            return status, shown, answer
+
+    status, shown, answer = asyncio.run(session())
+    assert status["phase"] == "failed"
+    assert len(shown) == 1
+    assert "/no/such/folder" in shown[0]
+    assert answer is None
+
+
+def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, input=given, timeout=120, check=False)
+
+
+def test_complete_answers_one_json_object(tmp_path: Path) -> None:
+    file = tmp_path / "store.py"
+    file.write_text(CODE)
+    done = run("complete", f"{file}:7:14", "--json", "--candidates", "2", "--trace")
+    answer = json.loads(done.stdout)
+    for suggestion in answer["suggestions"]:
+        assert suggestion["range"]["start"] == {"line": 7, "column": 14}
+        assert suggestion["prompt_tokens"] > 50
+        assert suggestion["stop_reason"] in ("end_of_text", "stop_rule", "length")
+        assert suggestion["timings"]["decode_ms"] > 0
+    assert "<fim_prefix>" in done.stderr
+    assert "class Store:" in done.stderr
+    assert done.returncode == (0 if answer["suggestions"] else 1)
+
+
+def test_complete_reads_standard_input() -> None:
+    done = run("complete", "-:2:5", given="def f(a):\n    return a\n")
+    assert done.returncode in (0, 1)
+    assert "Traceback" not in done.stderr
+
+
+def test_doctor_says_healthy() -> None:
+    done = run("doctor")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for word in ("starcoder", "float32", "healthy"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("doctor", "--model", "/no/such/folder"), "/no/such/folder"),
+        (("complete", "nothing.py:1:1"), "nothing.py cannot be read"),
+        (("complete", "here"), "FILE:LINE:COL"),
+        (("doctor", "--device", "abacus"), "model.device"),
+        (("serve", "--settings", "/no/such/settings.toml"), "/no/such/settings.toml"),
+        (("serve", "--tcp", "0.0.0.0:0"), "127.0.0.1"),
+    ],
+)
+def test_what_went_wrong_is_one_sentence_and_no_traceback(arguments: tuple[str, ...], said: str) -> None:
+    done = run(*arguments)
+    assert done.returncode not in (0, None)
+    said_there = " ".join((done.stdout + done.stderr).split())
+    assert said in said_there
+    assert "Traceback" not in said_there
+
+
+def test_version_is_printed_without_loading_anything() -> None:
+    began = time.monotonic()
+    done = run("--version")
+    assert done.stdout.startswith("starcoder-ls 0.")
+    assert time.monotonic() - began < 5
+
+
+def test_text_side_runs_without_torch() -> None:
+    code = "import starcoder_ls.app, sys; assert 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,71 @@
+"""Checkpoints shared by the engine's tests, and nothing that reaches the network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import checkpoints
+import torch
+
+from starcoder_ls.engine.loading import Loaded, load
+from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.settings import Model
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def starcoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("models") / "starcoder")
+
+
+@pytest.fixture(scope="session")
+def starcoder2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.starcoder2(tmp_path_factory.mktemp("models") / "starcoder2")
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.llama(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(scope="session")
+def santacoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.santacoder(tmp_path_factory.mktemp("models") / "santacoder")
+
+
+def in_double(folder: Path, chunk_tokens: int = 16, adapter: Path | None = None) -> Loaded:
+    """A loaded model in float64, where equal computations give equal tokens; chunks shorter than the prompts."""
+    wanted = Model(name=str(folder), device="cpu", dtype="float32", adapter=None if adapter is None else str(adapter))
+    loaded = load(wanted, lambda _fraction, _sentence: None)
+    loaded.model.double()
+    loaded.chunk_tokens = chunk_tokens
+    return loaded
+
+
+@pytest.fixture
+def doubled() -> Callable[..., Loaded]:
+    return in_double
+
+
+@pytest.fixture
+def engines() -> Iterator[Callable[..., ResidentEngine]]:
+    """Started engines by folder; all are closed after the test."""
+    started: list[ResidentEngine] = []
+
+    def started_engine(folder: Path | str, **settings: object) -> ResidentEngine:
+        engine = ResidentEngine(Model(name=str(folder), **({"device": "cpu", "threads": 1} | settings)))  # type: ignore[arg-type]
+        started.append(engine)
+        engine.start()
+        return engine
+
+    yield started_engine
+    for engine in started:
+        engine.close()

@@ -1,0 +1,156 @@
+"""A small real engine: the whole protocol of ``generation.Engine`` over a script instead of weights.
+
+Like the real one it decodes in a thread of its own and learns of a cancelled request only from its flag.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import queue
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from starcoder_ls.errors import EngineClosed, EngineNotReady, StarcoderError
+from starcoder_ls.generation import Chunk, Finish, Phase, Request, Status, Timings
+
+FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
+_Job = tuple[Request, Callable[[Chunk | Exception], None]]
+
+
+class ScriptedEngine:
+    """Answers candidate ``i`` with ``scripts[i]`` (the last one for those beyond), one token per step.
+
+    ``steps`` counts decode steps over all requests; ``requests`` keeps what was asked. ``failure`` ends the loading,
+    ``error`` every request. The loading shows ``load_steps`` values of progress.
+    """
+
+    def __init__(
+        self,
+        scripts: Sequence[Sequence[str]] = (("re", "turn ", "1", "\n"),),
+        load_s: float = 0.0,
+        token_s: float = 0.0,
+        failure: str = "",
+        error: Exception | None = None,
+        load_steps: int = 4,
+    ) -> None:
+        self.scripts, self.token_s = [list(script) for script in scripts], token_s
+        self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
+        self.steps = 0
+        self.starts = 0
+        self.requests: list[Request] = []
+        self._listeners: list[Callable[[Status], None]] = []
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._live, name="scripted-engine", daemon=True)
+        self._status = Status(
+            Phase.LOADING, "Reading the weights.", model="scripted", device="cpu", context_tokens=8192, special_tokens=FIM
+        )
+
+    def start(self) -> None:
+        self.starts += 1
+        self._thread.start()
+
+    def close(self) -> None:
+        self._is_closed.set()
+        self._jobs.put(None)
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def status(self) -> Status:
+        return self._status
+
+    def count(self, text: str) -> int:
+        if self._status.phase is Phase.LOADING:
+            raise EngineNotReady("The model is loading. Wait a moment.")
+        return (len(text) + 3) // 4
+
+    def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def prefill(self, request: Request) -> None:
+        self.requests.append(request)
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        if self._status.phase in (Phase.LOADING, Phase.FAILED):
+            raise EngineNotReady("The model is not ready. Wait a moment.")
+        self.requests.append(request)
+        if self.error is not None:
+            raise self.error
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[Chunk | Exception] = asyncio.Queue()
+        self._jobs.put((request, lambda item: loop.call_soon_threadsafe(arrived.put_nowait, item)))
+        has_ended = False
+        try:
+            while not has_ended:
+                item = await arrived.get()
+                if isinstance(item, Exception):
+                    raise item
+                has_ended = item.timings is not None
+                yield item
+        finally:
+            if not has_ended:
+                request.cancel.set()
+
+    def _live(self) -> None:
+        for step in range(self.load_steps):
+            if self._is_closed.wait(self.load_s / self.load_steps):
+                return
+            self._become(progress=(step + 1) / self.load_steps)
+        if self.failure:
+            self._become(phase=Phase.FAILED, message=self.failure)
+            return
+        self._become(phase=Phase.READY, message="", progress=1.0)
+        while (job := self._jobs.get()) is not None:
+            self._become(phase=Phase.WORKING)
+            try:
+                self._decode(*job)
+            except RuntimeError:
+                pass  # the loop that asked is closed
+            self._become(phase=Phase.READY)
+        self._become(phase=Phase.CLOSED)
+
+    def _decode(self, request: Request, put: Callable[[Chunk | Exception], None]) -> None:
+        for candidate in range(request.candidates):
+            script = self.scripts[min(candidate, len(self.scripts) - 1)]
+            finish = self._one(request, candidate, script, put)
+            is_last = candidate == request.candidates - 1 or finish is Finish.CANCELLED
+            timings = Timings(prompt_tokens=9, decode_steps=self.steps) if is_last else None
+            put(Chunk("", candidate=candidate, finish=finish, timings=timings))
+            if is_last:
+                return
+
+    def _one(
+        self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], None]
+    ) -> Finish:
+        text, shown = "", 0
+        for number, token in enumerate(script):
+            if self._is_closed.is_set():
+                put(EngineClosed("The engine was closed. Start the server again."))
+            if request.cancel.is_set() or self._is_closed.is_set():
+                return Finish.CANCELLED
+            if number >= request.max_new_tokens:
+                return Finish.LENGTH
+            if request.deadline_s is not None and time.monotonic() > request.deadline_s:
+                return Finish.DEADLINE
+            time.sleep(self.token_s)
+            self.steps += 1
+            text += token
+            kept = request.stop(text) if request.stop else None
+            visible = text if kept is None else text[:kept]
+            put(Chunk(visible[shown:], token_ids=(number,), candidate=candidate))
+            shown = max(shown, len(visible))
+            if kept is not None:
+                return Finish.STOP_RULE
+        return Finish.END_OF_TEXT
+
+    def _become(self, **changes: object) -> None:
+        self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]
+        for listener in list(self._listeners):
+            listener(self._status)
+
+
+class Refused(StarcoderError):
+    """An error on purpose, with a sentence for the user."""

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from fakes import ScriptedEngine
+from harness import GHOST, URI, joined, ready, scenario, talking, told
+from starcoder_ls.app import Server
+from starcoder_ls.settings import InlineCompletion, Settings
+
+
+@scenario
+async def test_capabilities_are_what_we_do_and_no_more() -> None:
+    async with talking(ScriptedEngine()) as client:
+        assert client.capabilities == {
+            "positionEncoding": "utf-16",
+            "textDocumentSync": {"openClose": True, "change": 2, "save": False},
+            "inlineCompletionProvider": {},
+        }
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"inline_completion": {"max_new_tokens": 7}}, 7),
+        ({"starcoder": {"inline_completion": {"max_new_tokens": 7}}}, 7),
+        ({"starcoder_ls": {"inline_completion": {"max_new_tokens": 7}}}, 7),
+        ({"inline_completion": {"candidates": 2}}, 33),
+        ({}, 33),
+        (None, 33),
+        ([], 33),
+        ("text", 33),
+    ],
+)
+@scenario
+async def test_options_are_laid_over_the_process_settings(options: Any, expected: int) -> None:
+    engine = ScriptedEngine()
+    given = Settings(inline_completion=InlineCompletion(max_new_tokens=33))
+    async with talking(engine, given, options=options) as client:
+        client.open(URI, "x = ")
+        await client.inline_completion(URI, 0, 4)
+        assert engine.requests[0].max_new_tokens == expected
+        assert not told(client, "window/showMessage")
+
+
+@pytest.mark.parametrize("options", [{"inline_completion": {"max_new_tokens": -1}}, {"unheard_of": 1}, {"model": 5}])
+@scenario
+async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> None:
+    async with talking(ScriptedEngine(), options=options) as client:
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4)
+        (message,) = told(client, "window/showMessage")
+        assert message["type"] == 2
+        assert next(iter(options)) in message["message"]
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"capabilities": None},
+        {"capabilities": {"general": {"positionEncodings": "utf-8"}, "window": [], "textDocument": 3}},
+        {"capabilities": {"textDocument": {"completion": {"completionItemKind": {"valueSet": [999]}}}}},
+        {"processId": "12", "clientInfo": 5, "trace": "newer than us", "capabilities": {}},
+    ],
+)
+@scenario
+async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_session(params: dict[str, Any]) -> None:
+    server = Server(lambda model: ScriptedEngine(), Settings())
+    async with joined(server) as client:
+        result = await client.request("initialize", params)
+        assert result["capabilities"]["positionEncoding"] == "utf-16"
+        assert result["serverInfo"]["name"] == "starcoder-ls"
+        await ready(client)
+    server.close()
+
+
+@scenario
+async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
+    made: list[tuple[str, ScriptedEngine]] = []
+
+    def engine_for(model: Any) -> ScriptedEngine:
+        made.append((model.name, ScriptedEngine()))
+        return made[-1][1]
+
+    server = Server(engine_for, Settings())
+    async with joined(server) as first, joined(server) as second, joined(server) as third:
+        await first.initialize({"model": {"name": "a"}}, GHOST)
+        await ready(first)
+        await second.initialize({"model": {"name": "a"}}, GHOST)
+        await third.initialize({"model": {"name": "b"}}, GHOST)
+        await ready(third)
+        assert [name for name, _ in made] == ["a"]
+        assert made[0][1].starts == 1
+        assert not told(second, "window/showMessage")
+        (message,) = told(third, "window/showMessage")
+        assert message["type"] == 2
+    server.close()

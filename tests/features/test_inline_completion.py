@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from fakes import ScriptedEngine
+from harness import GHOST, URI, scenario, talking, told, until
+from starcoder_ls.settings import InlineCompletion, Settings
+from starcoder_ls.transport.client import ResponseFailed
+
+LONG = [["word "] * 5000]
+PATIENT = Settings(inline_completion=InlineCompletion(budget_ms=60_000, max_new_tokens=1024))
+
+
+def edit(line: int, character: int, text: str) -> dict[str, Any]:
+    place = {"line": line, "character": character}
+    return {"range": {"start": place, "end": place}, "text": text}
+
+
+@scenario
+async def test_typing_asks_for_one_suggestion_and_asking_by_hand_for_several_different_ones() -> None:
+    scripts = [["one()\n"], ["two()\n"], ["one()\n"]]
+    async with talking(ScriptedEngine(scripts)) as client:
+        client.open(URI, "x = ")
+        typed = await client.inline_completion(URI, 0, 4)
+        assert [item["insertText"] for item in typed] == ["one()"]
+        asked = await client.inline_completion(URI, 0, 4, is_invoked=True)
+        assert [item["insertText"] for item in asked] == ["one()", "two()"]
+
+
+@pytest.mark.parametrize(("encoding", "character"), [("utf-8", 12), ("utf-16", 10), ("utf-32", 9)])
+@scenario
+async def test_the_range_is_always_set_and_in_the_clients_encoding(encoding: str, character: int) -> None:
+    capabilities = {**GHOST, "general": {"positionEncodings": ["unheard-of", encoding, "utf-16"]}}
+    engine = ScriptedEngine()
+    async with talking(engine, capabilities=capabilities) as client:
+        assert client.capabilities["positionEncoding"] == encoding
+        client.open(URI, "a\u2028\f\ns = '😀' + ")
+        (item,) = await client.inline_completion(URI, 1, character)
+        here = {"line": 1, "character": character}
+        assert item["range"] == {"start": here, "end": here}
+        assert engine.requests[-1].parts[-1] == "a\u2028\f\ns = '😀' +"
+
+
+@scenario
+async def test_a_newer_request_ends_the_older_one_at_once_with_null() -> None:
+    engine = ScriptedEngine(LONG, token_s=0.02)
+    async with talking(engine, PATIENT) as client:
+        client.open(URI, "x = ")
+        older = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        begin = time.monotonic()
+        newer = client.inline_completion(URI, 0, 4)
+        assert await older is None
+        assert time.monotonic() - begin < 0.1
+        assert engine.requests[0].cancel.is_set()
+        await until(lambda: len(engine.requests) == 2)
+        assert not engine.requests[1].cancel.is_set()
+        client.cancel(newer)
+
+
+@scenario
+async def test_a_request_for_another_document_is_left_alone() -> None:
+    engine = ScriptedEngine(token_s=0.01)
+    async with talking(engine) as client:
+        client.open(URI, "x = ")
+        client.open(URI + "2", "y = ")
+        both = await asyncio.gather(client.inline_completion(URI, 0, 4).future, client.inline_completion(URI + "2", 0, 4).future)
+        assert all(both)
+
+
+@scenario
+async def test_a_cancelled_request_is_answered_at_once_and_decoding_stops_within_a_token() -> None:
+    engine = ScriptedEngine(LONG, token_s=0.02)
+    async with talking(engine, PATIENT) as client:
+        client.open(URI, "x = ")
+        pending = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        client.cancel(pending)
+        begin = time.monotonic()
+        with pytest.raises(ResponseFailed) as caught:
+            await pending
+        steps = engine.steps
+        assert caught.value.code == -32800
+        assert time.monotonic() - begin < 0.1
+        await asyncio.sleep(0.2)
+        assert engine.steps <= steps + 1
+        assert not client.strays
+
+
+@scenario
+async def test_a_change_ends_what_was_asked_about_the_text_before_it() -> None:
+    engine = ScriptedEngine(LONG, token_s=0.02)
+    async with talking(engine, PATIENT) as client:
+        client.open(URI, "x = ")
+        pending = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        client.change(URI, 2, edit(0, 0, "y"))
+        assert await pending is None
+        steps = engine.steps
+        await asyncio.sleep(0.1)
+        assert engine.steps <= steps + 1
+
+
+@scenario
+async def test_a_request_sees_the_document_as_it_was_when_asked_even_if_a_change_comes_in_the_same_packet() -> None:
+    engine = ScriptedEngine()
+    async with talking(engine) as client:
+        client.open(URI, "x = ")
+        asked = [client.inline_completion(URI, 0, 4)]
+        client.change(URI, 2, edit(0, 4, "12"))
+        asked.append(client.inline_completion(URI, 0, 6))
+        assert await asked[0] is None
+        (item,) = await asked[1]
+        assert item["range"]["start"] == {"line": 0, "character": 6}
+        assert [request.parts[-1] for request in engine.requests] == ["x =", "x = 12"]
+
+
+@pytest.mark.parametrize(
+    ("opened", "line", "character"),
+    [(False, 0, 0), (True, 9, 0), (True, 1, 2)],
+    ids=["document never opened", "line that is not there", "inside a character"],
+)
+@scenario
+async def test_a_place_that_cannot_be_true_is_answered_null_without_the_engine(opened: bool, line: int, character: int) -> None:
+    engine = ScriptedEngine()
+    async with talking(engine) as client:
+        if opened:
+            client.open(URI, "x\n'😀'")
+        assert await client.inline_completion(URI, line, character, is_invoked=True) is None
+        assert not engine.requests
+
+
+@scenario
+async def test_a_lost_document_is_answered_null_until_it_is_sent_whole() -> None:
+    async with talking(ScriptedEngine()) as client:
+        client.open(URI, "x = ")
+        client.change(URI, 5, edit(7, 0, "?"))
+        assert await client.inline_completion(URI, 0, 4) is None
+        client.change(URI, 6, edit(0, 0, "y"))
+        assert await client.inline_completion(URI, 0, 4) is None
+        client.change(URI, 7, {"text": "x = "})
+        assert await client.inline_completion(URI, 0, 4)
+        client.change(URI, 7, edit(0, 0, "y"))
+        assert await client.inline_completion(URI, 0, 4) is None
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4)
+        assert not told(client, "window/showMessage")
+
+
+@scenario
+async def test_while_the_model_loads_the_answer_is_null_at_once() -> None:
+    async with talking(ScriptedEngine(load_s=5), is_ready=False) as client:
+        client.open(URI, "x = ")
+        begin = time.monotonic()
+        assert await client.inline_completion(URI, 0, 4) is None
+        assert await client.inline_completion(URI, 0, 4, is_invoked=True) is None
+        assert time.monotonic() - begin < 0.5
+
+
+@scenario
+async def test_nothing_worth_showing_is_null_and_so_is_switched_off() -> None:
+    async with talking(ScriptedEngine([[" \n"]])) as client:
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4, is_invoked=True) is None
+    off = Settings(inline_completion=InlineCompletion(enabled=False))
+    engine = ScriptedEngine()
+    async with talking(engine, off) as client:
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4) is None
+        assert not engine.requests
+
+
+@scenario
+async def test_with_a_menu_open_the_ghost_continues_its_selected_entry() -> None:
+    engine = ScriptedEngine([["(1)\n"]])
+    async with talking(engine) as client:
+        client.open(URI, "x.app;")
+        selected = {
+            "range": {"start": {"line": 0, "character": 2}, "end": {"line": 0, "character": 5}},
+            "text": "append",
+        }
+        (item,) = await client.request(
+            "textDocument/inlineCompletion",
+            {
+                "textDocument": {"uri": URI},
+                "position": {"line": 0, "character": 5},
+                "context": {"triggerKind": 2, "selectedCompletionInfo": selected},
+            },
+        )
+        assert item["insertText"] == "append(1)"
+        assert item["range"] == selected["range"]
+        assert engine.requests[0].parts[-1] == "x.append"
+
+
+@scenario
+async def test_settings_of_the_client_reach_the_engine() -> None:
+    engine = ScriptedEngine([["a", "b", "c", "d"]])
+    async with talking(engine, options={"inline_completion": {"max_new_tokens": 3, "candidates": 2}}) as client:
+        client.open(URI, "x = ")
+        await client.inline_completion(URI, 0, 4, is_invoked=True)
+        request = engine.requests[0]
+        assert (request.max_new_tokens, request.candidates, request.document) == (3, 2, URI)

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import asyncio
+
+from fakes import ScriptedEngine
+from harness import URI, scenario, talking, until
+from starcoder_ls.transport.client import ResponseFailed
+
+
+@scenario
+async def test_what_is_in_flight_is_answered_before_shutdown_is() -> None:
+    engine = ScriptedEngine([["word "] * 500], token_s=0.02)
+    async with talking(engine) as client:
+        client.open(URI, "x = ")
+        pending = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 1)
+        order: list[str] = []
+        pending.future.add_done_callback(lambda _: order.append("completion"))
+        down = client.request("shutdown")
+        down.future.add_done_callback(lambda _: order.append("shutdown"))
+        answer, result = await asyncio.gather(pending.future, down.future, return_exceptions=True)
+        assert isinstance(answer, ResponseFailed)
+        assert answer.code == -32800
+        assert result is None
+        assert order == ["completion", "shutdown"]
+        assert engine.requests[0].cancel.is_set()

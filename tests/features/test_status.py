@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from fakes import ScriptedEngine
+from harness import scenario, talking
+
+
+@scenario
+async def test_the_status_is_what_the_engine_says() -> None:
+    async with talking(ScriptedEngine()) as client:
+        expected = {"phase": "ready", "message": "", "model": "scripted", "device": "cpu", "progress": 1.0}
+        assert await client.request("starcoder/status") == expected
+
+
+@scenario
+async def test_the_status_is_known_while_loading() -> None:
+    async with talking(ScriptedEngine(load_s=5), is_ready=False) as client:
+        status = await client.request("starcoder/status", {"anything": 1})
+        assert status["phase"] == "loading"
+        assert status["message"]

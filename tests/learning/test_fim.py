@@ -1,0 +1,54 @@
+import random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starcoder_ls.learning import fim
+
+CODE = '''class Point:
+    def __init__(self, x, y):
+        self.x = x
+        self.y = y
+
+    def norm(self):
+        if self.x:
+            return abs(self.x)
+
+        return (self.x ** 2 + self.y ** 2) ** 0.5
+
+
+def main():
+    print(Point(1, 2).norm())
+'''
+
+
+def cuts(recipe: fim.Recipe, count: int = 2000) -> list[tuple[int, int]]:
+    rng = random.Random(0)
+    return [fim.cut(CODE, rng, recipe) for _ in range(count)]
+
+
+@given(st.text(max_size=200), st.integers(0, 10_000))
+def test_cut_lies_in_the_text(text: str, seed: int) -> None:
+    start, end = fim.cut(text, random.Random(seed), fim.Recipe(cursor_share=0.8))
+    assert 0 <= start <= end <= len(text)
+
+
+def test_cursors_stand_where_people_pause() -> None:
+    starts = [start for start, _ in cuts(fim.Recipe(cursor_share=1.0))]
+    at_line_start = sum(CODE[s - 1] == "\n" for s in starts if s)
+    after_indentation = sum(CODE[:s].endswith("    ") and CODE[s : s + 1].strip() != "" for s in starts)
+    after_opener = sum(CODE[s - 1] in "(.=, " and CODE[:s].rpartition("\n")[2].strip() != "" for s in starts if s)
+    inside_word = sum(CODE[s - 1 : s + 1].isidentifier() for s in starts if s)
+    assert min(at_line_start, after_indentation, after_opener, inside_word) > len(starts) * 0.08
+
+
+def test_most_middles_end_with_a_line() -> None:
+    ends = [end for _, end in cuts(fim.Recipe(cursor_share=1.0))]
+    at_line_end = sum(end == len(CODE) or CODE[end] == "\n" for end in ends)
+    assert len(ends) * 0.75 < at_line_end < len(ends)  # the rest goes on behind the cursor
+
+
+def test_uniform_cuts_are_uniform() -> None:
+    places = [place for cut in cuts(fim.Recipe(cursor_share=0.0)) for place in cut]
+    mean = sum(places) / len(places)
+    assert abs(mean - len(CODE) / 2) < len(CODE) * 0.03

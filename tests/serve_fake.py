@@ -1,0 +1,48 @@
+"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+from fakes import ScriptedEngine
+from starcoder_ls.app import Server
+from starcoder_ls.settings import Settings
+from starcoder_ls.transport import stdio, tcp
+
+
+def main() -> int:
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
+    options = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+    is_noisy = options.pop("is_noisy", False)
+    if "error" in options:
+        options["error"] = RuntimeError(options["error"])
+    server = Server(lambda model: ScriptedEngine(**options), Settings())
+    if "--tcp" in sys.argv:
+        return tcp.serve(server, listening=_say)
+    if is_noisy:
+        threading.Thread(target=_make_noise, daemon=True).start()
+    return stdio.serve(server)
+
+
+def _make_noise() -> None:
+    """Print where one must not, as libraries do; from the moment the server owns its pipes."""
+    while sys.stdout is not sys.stderr:
+        time.sleep(0.001)
+    for _ in range(100):
+        print("a stray print")  # noqa: T201
+        os.write(1, b"a stray write of some library\n")
+        time.sleep(0.002)
+
+
+def _say(host: str, port: int, token_file: Path) -> None:
+    print(json.dumps([host, port, str(token_file)]), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    sys.exit(main())
