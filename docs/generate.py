@@ -37,7 +37,9 @@ def as_toml(value: object) -> str:
 
 def table() -> str:
     lines = ["| setting | default | meaning |", "|---|---|---|"]
-    lines += [f"| `{key}` | {f'`{default}`' if default else 'none'} | {text} |" for key, default, text in rows(Settings)]
+    lines += [
+        f"| `{key}` | {f'`{default}`' if default else 'none'} | {text} |" for key, default, text in rows(Settings)
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 STARCODER = (
@@ -100,6 +101,36 @@ def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
 def santacoder(folder: Path, *, seed: int = 0) -> Path:
     """SantaCoder as gpt_bigcode: hyphens in the names of its tokens."""
     return gpt_bigcode(folder, seed=seed, tokenizer=byte_level_tokenizer(SANTACODER))
+
+
+def starcoderbase_1b(folder: Path, tokenizer: Path) -> Path:
+    """StarCoderBase-1B's own dimensions in bfloat16 and two shards, 2.3 GB; one block of random weights, repeated.
+
+    Its end token is one that it does not choose.
+    """
+    config = transformers.GPTBigCodeConfig(
+        n_layer=24, n_embd=2048, n_head=16, n_inner=8192, n_positions=8192, vocab_size=49152, multi_query=True,
+        activation_function="gelu_pytorch_tanh", bos_token_id=0, eos_token_id=49151,
+        architectures=["GPTBigCodeForCausalLM"],
+    )  # fmt: skip
+    config.save_pretrained(folder)
+    with torch.device("meta"):
+        shapes = {name: weight.shape for name, weight in transformers.GPTBigCodeForCausalLM(config).named_parameters()}
+    shapes.pop("lm_head.weight", None)  # tied
+    block = torch.randn(1 << 16, generator=torch.Generator().manual_seed(0)).mul_(0.02).bfloat16()
+    names = list(shapes)
+    weight_map = {}
+    for number, part in enumerate((names[: len(names) // 2], names[len(names) // 2 :]), start=1):
+        file = f"model-{number:05}-of-00002.safetensors"
+        save_file({name: _repeated(block, shapes[name]) for name in part}, folder / file, {"format": "pt"})
+        weight_map |= dict.fromkeys(part, file)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    shutil.copy(tokenizer, folder / "tokenizer.json")
+    return folder
+
+
+def _repeated(block: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+    return block.repeat(-(-shape.numel() // block.numel()))[: shape.numel()].reshape(shape).contiguous()
 
 
 def copied(checkpoint: Path, folder: Path) -> Path:

@@ -6,6 +6,7 @@ Like the real one it decodes in a thread of its own and learns of a cancelled re
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import queue
 import threading
@@ -23,7 +24,8 @@ class ScriptedEngine:
     """Answers candidate ``i`` with ``scripts[i]`` (the last one for those beyond), one token per step.
 
     ``steps`` counts decode steps over all requests; ``requests`` keeps what was asked. ``failure`` ends the loading,
-    ``error`` every request. The loading shows ``load_steps`` values of progress.
+    ``error`` every request. The loading shows ``load_steps`` values of progress. Counting tokens takes ``count_s``.
+    With ``is_daemon`` False its thread outlives the interpreter's orderly end.
     """
 
     def __init__(
@@ -34,18 +36,26 @@ class ScriptedEngine:
         failure: str = "",
         error: Exception | None = None,
         load_steps: int = 4,
+        count_s: float = 0.0,
+        is_daemon: bool = True,
     ) -> None:
         self.scripts, self.token_s = [list(script) for script in scripts], token_s
         self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
+        self.count_s = count_s
         self.steps = 0
         self.starts = 0
         self.requests: list[Request] = []
         self._listeners: list[Callable[[Status], None]] = []
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="scripted-engine", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="scripted-engine", daemon=is_daemon)
         self._status = Status(
-            Phase.LOADING, "Reading the weights.", model="scripted", device="cpu", context_tokens=8192, special_tokens=FIM
+            Phase.LOADING,
+            "Reading the weights.",
+            model="scripted",
+            device="cpu",
+            context_tokens=8192,
+            special_tokens=FIM,
         )
 
     def start(self) -> None:
@@ -64,6 +74,7 @@ class ScriptedEngine:
     def count(self, text: str) -> int:
         if self._status.phase is Phase.LOADING:
             raise EngineNotReady("The model is loading. Wait a moment.")
+        time.sleep(self.count_s)
         return (len(text) + 3) // 4
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
@@ -105,10 +116,8 @@ class ScriptedEngine:
         self._become(phase=Phase.READY, message="", progress=1.0)
         while (job := self._jobs.get()) is not None:
             self._become(phase=Phase.WORKING)
-            try:
+            with contextlib.suppress(RuntimeError):  # the loop that asked is closed
                 self._decode(*job)
-            except RuntimeError:
-                pass  # the loop that asked is closed
             self._become(phase=Phase.READY)
         self._become(phase=Phase.CLOSED)
 

@@ -64,7 +64,7 @@ async def talking(
     is_ready: bool = True,
 ) -> AsyncIterator[Client]:
     """A client that is initialized, with ``engine`` behind the server, ready unless said otherwise."""
-    server = Server(lambda model: engine, settings or Settings())
+    server = Server(lambda _: engine, settings or Settings())
     try:
         async with joined(server) as client:
             await client.initialize(options, GHOST if capabilities is None else capabilities)
@@ -77,7 +77,7 @@ async def talking(
 
 async def ready(client: Client) -> None:
     """Until the engine can be asked."""
-    while (await client.request("starcoder/status"))["phase"] != "ready":
+    while (await client.request("starcoder/status"))["phase"] != "ready":  # noqa: ASYNC110
         await asyncio.sleep(0.005)
 
 

@@ -22,7 +22,7 @@ def main() -> int:
     is_noisy = options.pop("is_noisy", False)
     if "error" in options:
         options["error"] = RuntimeError(options["error"])
-    server = Server(lambda model: ScriptedEngine(**options), Settings())
+    server = Server(lambda _: ScriptedEngine(**options), Settings())
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

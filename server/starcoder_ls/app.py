@@ -68,9 +68,9 @@ REQUESTS = {
 
 NOTIFICATIONS = {
     t.INITIALIZED: Notification(initialized.initialized),
-    t.TEXT_DOCUMENT_DID_OPEN: Notification(did_open.did_open, t.DidOpenTextDocumentParams),
+    t.TEXT_DOCUMENT_DID_OPEN: Notification(did_open.did_open, t.DidOpenTextDocumentParams, did_change.lose_unreadable),
     t.TEXT_DOCUMENT_DID_CHANGE: Notification(
-        did_change.did_change, t.DidChangeTextDocumentParams, did_change.unreadable_change
+        did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
     t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(

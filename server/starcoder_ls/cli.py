@@ -1,4 +1,7 @@
-"""Arguments in, a command out. Refuses to know what a command does: each lives in ``commands/`` and is imported when run."""
+"""Arguments in, a command out.
+
+Refuses to know what a command does: each lives in ``commands/`` and is imported when it runs.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,15 @@ train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
 application.add_typer(train, name="train")
 
 ModelOption = Annotated[
-    str | None, typer.Option("--model", "-m", help="`bundled`, a checkpoint folder, or a Hub id such as bigcode/starcoderbase-1b.")
+    str | None,
+    typer.Option("--model", "-m", help="`bundled`, a checkpoint folder, or a Hub id such as bigcode/starcoderbase-1b."),
 ]
 AdapterOption = Annotated[str | None, typer.Option(help="Folder or Hub id of a PEFT adapter for that model.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 SettingsOption = Annotated[
-    Path | None, typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False)
+    Path | None,
+    typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False),
 ]
 
 
@@ -60,7 +65,9 @@ def serve(
     settings: SettingsOption = None,
     tcp: Annotated[
         str | None,
-        typer.Option(metavar="[HOST:]PORT", help="Listen on loopback instead of speaking over standard input and output."),
+        typer.Option(
+            metavar="[HOST:]PORT", help="Listen on loopback instead of speaking over standard input and output."
+        ),
     ] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak over standard input and output (the default).")] = False,
     log_level: Annotated[str | None, typer.Option(help="error, warning, info or debug.")] = None,
@@ -86,7 +93,9 @@ def complete(
     settings: SettingsOption = None,
     candidates: Annotated[int, typer.Option("--candidates", "-n", min=1, max=8, help="Different suggestions.")] = 1,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    is_traced: Annotated[bool, typer.Option("--trace", help="Show the parts of the prompt, on standard error.")] = False,
+    is_traced: Annotated[
+        bool, typer.Option("--trace", help="Show the parts of the prompt, on standard error.")
+    ] = False,
 ) -> None:
     """Complete at one place of one file."""
     from starcoder_ls.commands.complete import run
@@ -146,12 +155,15 @@ def train_base(
     width: Annotated[int, typer.Option(min=64, help="A multiple of 64, the size of a head.")] = 256,
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = 4096,
     row_tokens: Annotated[int, typer.Option(help="Length of a training row before the last phase.")] = 512,
-    decay_share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Last share of the run, with falling rates.")] = 0.4,
+    decay_share: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Last share of the run, with falling rates.")
+    ] = 0.4,
     full_length_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Last share of the run, with rows of all positions.")
     ] = 0.12,
     start: Annotated[
-        Path | None, typer.Option(help="Continue from this checkpoint.pt of another folder, with this run's schedule.", exists=True)
+        Path | None,
+        typer.Option(help="Continue from this checkpoint.pt of another folder, with this run's schedule.", exists=True),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     is_compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="torch.compile the loss.")] = True,

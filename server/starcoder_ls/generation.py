@@ -83,6 +83,7 @@ class Request:
 
     ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
     ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
+    ``adapter`` is one of ``Status.adapters``; None is the model as the settings configure it.
     ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
     """
 
@@ -115,8 +116,11 @@ class Timings:
 class Chunk:
     """A piece of one candidate. ``text`` is only what the stop rule lets through.
 
-    Concatenated chunks of a candidate are its text. The last one has ``finish`` set, and ``timings`` if it ends the
-    request's last candidate. ``logprob`` sums over ``token_ids`` (natural log, from the unscaled distribution).
+    Concatenated chunks of a candidate are its text: whole characters only, so an unfinished one at the end is left
+    out. Without a stop rule the text comes as it is made; with one it comes in the candidate's last chunk, since a
+    later token may shorten it, and the chunks before carry token ids alone. The last chunk has ``finish`` set, and
+    ``timings`` if it ends the request's last candidate. ``logprob`` sums over ``token_ids`` (natural log, from the
+    unscaled distribution); an end token is in neither.
     """
 
     text: str

@@ -79,7 +79,14 @@ def test_brackets_are_counted_outside_of_strings(text: str, depth: int) -> None:
 
 @pytest.mark.parametrize(
     ("prefix", "is_opened"),
-    [("if a:\n    ", True), ("if a:", False), ("f() {\n", True), ("a = 1\n", False), ("if a:\n    x", False), ("", False)],
+    [
+        ("if a:\n    ", True),
+        ("if a:", False),
+        ("f() {\n", True),
+        ("a = 1\n", False),
+        ("if a:\n    x", False),
+        ("", False),
+    ],
 )
 def test_block_is_opened_by_the_line_above_only(prefix: str, is_opened: Sequence[bool]) -> None:
     assert stop.is_block_opened(prefix) is is_opened

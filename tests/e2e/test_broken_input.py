@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
 from starcoder_ls.transport.client import Client, ResponseFailed, start
 from starcoder_ls.transport.framing import frame
@@ -215,7 +216,9 @@ async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_
             assert await is_well(client), change
 
 
-@pytest.mark.parametrize("header", [b"content-LENGTH: %d\r\n\r\n", b"Content-Length: %d\n\n", b"\r\n\r\nContent-Length:%d\r\n\r\n"])
+@pytest.mark.parametrize(
+    "header", [b"content-LENGTH: %d\r\n\r\n", b"Content-Length: %d\n\n", b"\r\n\r\nContent-Length:%d\r\n\r\n"]
+)
 @scenario
 async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: bytes) -> None:
     async with process(tmp_path) as client:

@@ -15,7 +15,7 @@ import pytest
 from starcoder_ls.transport import client
 
 SERVER = (sys.executable, "-m", "starcoder_ls")
-CODE = '''import json
+CODE = """import json
 from pathlib import Path
 
 
@@ -46,7 +46,7 @@ def main():
 
 if __name__ == "__main__":
     main()
-'''
+"""
 
 
 async def until_ready(server: client.Client, seconds: float = 60.0) -> dict[str, Any]:

@@ -14,14 +14,15 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario
 from starcoder_ls.transport.client import Client, ServerGone, start
 from starcoder_ls.transport.framing import frame
 
 LIMIT_S = 3.0
 SLOW = {"scripts": [["word "] * 5000], "token_s": 0.05}
-WEDGED = {"scripts": [["word "] * 5000], "token_s": 60.0}
-"""One decode step outlasts the test: closing the engine in order is impossible."""
+WEDGED = {"scripts": [["word "] * 5000], "token_s": 60.0, "is_daemon": False}
+"""One decode step outlasts the test: neither the engine nor the interpreter can end in order."""
 
 ENGINES = pytest.mark.parametrize("engine", [SLOW, WEDGED], ids=["decoding", "wedged"])
 
@@ -33,7 +34,7 @@ async def generating(engine: dict[str, Any], process_id: int | None = None) -> A
         await ready(client)
         client.open(URI, "x = ")
         asking = asyncio.ensure_future(client.inline_completion(URI, 0, 4).future)
-        while (await client.request("starcoder/status"))["phase"] != "working":
+        while (await client.request("starcoder/status"))["phase"] != "working":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         yield client
         await asyncio.gather(asking, return_exceptions=True)
@@ -66,19 +67,38 @@ async def test_exit_ends_the_process_with_its_code(engine: dict[str, Any]) -> No
 @ENGINES
 @scenario
 async def test_the_death_of_the_parent_ends_the_process_though_its_input_stays_open(engine: dict[str, Any]) -> None:
-    parent = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     async with generating(engine, parent.pid) as client:
         assert client.process is not None
         assert client.process.returncode is None
-        assert await seconds_until_gone(client, parent.kill) < LIMIT_S  # a zombie: nobody has waited for it
-    parent.wait()
+        assert await seconds_until_gone(client, parent.kill) < LIMIT_S
+    await parent.wait()
+
+
+@pytest.mark.parametrize("way", ["end of input", "death of the parent"])
+@scenario
+async def test_even_a_loop_that_is_stuck_does_not_keep_the_process(way: str) -> None:
+    parent = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    stuck = json.dumps({"count_s": 60.0})
+    async with start([*FAKE_SERVER, stuck], stderr=subprocess.DEVNULL) as client:
+        await client.initialize({}, GHOST, parent.pid)
+        await ready(client)
+        client.open(URI, "x = ")
+        client.inline_completion(URI, 0, 4)
+        answer = client.request("starcoder/status")
+        await asyncio.sleep(0.5)
+        assert not answer.future.done()
+        assert await seconds_until_gone(client, client.hang_up if way == "end of input" else parent.kill) < LIMIT_S
+    if parent.returncode is None:
+        parent.kill()
+    await parent.wait()
 
 
 @scenario
 async def test_a_parent_that_is_not_visible_here_is_not_watched() -> None:
     """An editor outside of the server's container: its process id means nothing inside."""
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
+    await ended.wait()
     async with generating(SLOW, ended.pid) as client:
         await asyncio.sleep(1.5)
         assert (await client.request("starcoder/status"))["phase"] == "working"
@@ -109,22 +129,23 @@ def test_a_broken_pipe_ends_the_process() -> None:
 
 
 def test_a_client_that_reads_nothing_is_hung_up_on() -> None:
-    """Far more answers than the 16 MiB that may wait; reading goes on all the while, so asking never blocks."""
+    """It asks for far more than the 16 MiB that may wait."""
     read_end, write_end = os.pipe()
-    server = subprocess.Popen(FAKE_SERVER, stdin=subprocess.PIPE, stdout=write_end, stderr=subprocess.PIPE)
+    server = subprocess.Popen(FAKE_SERVER, stdin=subprocess.PIPE, stdout=write_end, stderr=subprocess.PIPE, bufsize=0)
     os.close(write_end)
     assert server.stdin is not None
     assert server.stderr is not None
-    noise = frame(json.dumps({"jsonrpc": "2.0", "id": "x" * 100_000, "method": "nothing"}).encode())
-    with pytest.raises(BrokenPipeError):  # noqa: PT012 - any of the writes may be the one
-        for _ in range(1000):
-            server.stdin.write(noise)
-            server.stdin.flush()
-        time.sleep(LIMIT_S)
-        server.stdin.write(noise)
+    question = frame(json.dumps({"jsonrpc": "2.0", "id": "x" * 100_000, "method": "nothing"}).encode())
     with pytest.raises(BrokenPipeError):
-        server.stdin.close()
+        write_without_end(server.stdin.fileno(), question)
+    server.stdin.close()
     assert server.wait(timeout=LIMIT_S) == 1
     assert b"has not read" in server.stderr.read()
     server.stderr.close()
     os.close(read_end)
+
+
+def write_without_end(descriptor: int, data: bytes) -> None:
+    rest = data
+    while True:
+        rest = rest[os.write(descriptor, rest) :] or data

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -49,18 +50,21 @@ def editor(tmp_path: Path) -> Iterator[Any]:
     init = tmp_path / "init.lua"
     init.write_text(INIT.format(plugin=str(ROOT / "editors" / "neovim"), python=sys.executable))
     file = tmp_path / "shapes.py"
-    file.write_text("import argparse\n\n\ndef main():\n    parser = argparse.ArgumentParser()\n    args = parser.parse_args()\n")
+    file.write_text(
+        "import argparse\n\n\ndef main():\n    parser = argparse.ArgumentParser()\n    args = parser.parse_args()\n"
+    )
     binary = neovim()
     nvim = pynvim.attach("child", argv=[binary, "--embed", "--headless", "-u", str(init), str(file)])
     try:
         wait(nvim, "#vim.lsp.get_clients() > 0 and vim.lsp.get_clients()[1].initialized")
-        wait(nvim, "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000).result.phase == 'ready'")
+        wait(
+            nvim,
+            "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000).result.phase == 'ready'",
+        )
         yield nvim
     finally:
-        try:
+        with contextlib.suppress(EOFError, OSError):  # it quits: that closes the channel
             nvim.command("qa!")
-        except (EOFError, OSError):
-            pass  # it has quit: that closes the channel
         nvim.close()
 
 

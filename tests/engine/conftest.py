@@ -11,9 +11,9 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import checkpoints
 import torch
 
+import checkpoints
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.settings import Model

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from checkpoints import copied, edited_config
 
+from checkpoints import copied, edited_config
 from starcoder_ls.engine.checkpoint import inspect
 from starcoder_ls.errors import ModelInvalid, ModelNotFound, ModelUnsupported
 
@@ -39,7 +39,7 @@ def test_missing_folder_is_not_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize("architectures", [["GPT2LMHeadCustomModel"], [], None, ["LlamaForCausalLM", "X"], "text"])
 def test_architecture_outside_the_list_is_unsupported(folder: Path, architectures: object) -> None:
     edited_config(folder, architectures=architectures)
-    with pytest.raises(ModelUnsupported, match="does not run. Choose a checkpoint that is one of GPTBigCode"):
+    with pytest.raises(ModelUnsupported, match=r"does not run\. Choose a checkpoint that is one of GPTBigCode"):
         inspect(folder)
 
 

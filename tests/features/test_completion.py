@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, until
 from starcoder_ls.transport.client import Client, Pending

@@ -10,7 +10,7 @@ async def test_the_model_reads_what_was_opened() -> None:
     async with talking(engine) as client:
         client.open("file:///a%20b.py", "x = ")
         assert await client.inline_completion("file:///a%20b.py", 0, 4)
-        assert engine.requests[0].parts[-1] == "x ="
+        assert engine.requests[0].parts[-1] == "x = "
 
 
 @scenario

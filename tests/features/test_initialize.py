@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from fakes import ScriptedEngine
 from harness import GHOST, URI, joined, ready, scenario, talking, told
 from starcoder_ls.app import Server
@@ -66,7 +67,7 @@ async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> N
 )
 @scenario
 async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_session(params: dict[str, Any]) -> None:
-    server = Server(lambda model: ScriptedEngine(), Settings())
+    server = Server(lambda _: ScriptedEngine(), Settings())
     async with joined(server) as client:
         result = await client.request("initialize", params)
         assert result["capabilities"]["positionEncoding"] == "utf-16"

@@ -10,7 +10,7 @@ ASKS_STATUS = {**GHOST, "experimental": {"starcoderStatus": True}}
 
 @scenario
 async def test_nothing_is_told_before_the_client_says_that_it_is_initialized() -> None:
-    server = Server(lambda model: ScriptedEngine(failure="It is broken. Mend it."), Settings())
+    server = Server(lambda _: ScriptedEngine(failure="It is broken. Mend it."), Settings())
     async with joined(server) as client:
         await client.request("initialize", {"capabilities": ASKS_STATUS})
         while (await client.request("starcoder/status"))["phase"] != "failed":

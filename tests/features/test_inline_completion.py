@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+
 from fakes import ScriptedEngine
 from harness import GHOST, URI, scenario, talking, told, until
 from starcoder_ls.settings import InlineCompletion, Settings
@@ -67,8 +68,9 @@ async def test_a_request_for_another_document_is_left_alone() -> None:
     async with talking(engine) as client:
         client.open(URI, "x = ")
         client.open(URI + "2", "y = ")
-        both = await asyncio.gather(client.inline_completion(URI, 0, 4).future, client.inline_completion(URI + "2", 0, 4).future)
-        assert all(both)
+        first, second = (client.inline_completion(uri, 0, 4) for uri in (URI, URI + "2"))
+        assert await first
+        assert await second
 
 
 @scenario
@@ -98,7 +100,9 @@ async def test_a_change_ends_what_was_asked_about_the_text_before_it() -> None:
         pending = client.inline_completion(URI, 0, 4)
         await until(lambda: engine.steps >= 2)
         client.change(URI, 2, edit(0, 0, "y"))
+        begin = time.monotonic()
         assert await pending is None
+        assert time.monotonic() - begin < 0.1
         steps = engine.steps
         await asyncio.sleep(0.1)
         assert engine.steps <= steps + 1
@@ -115,7 +119,7 @@ async def test_a_request_sees_the_document_as_it_was_when_asked_even_if_a_change
         assert await asked[0] is None
         (item,) = await asked[1]
         assert item["range"]["start"] == {"line": 0, "character": 6}
-        assert [request.parts[-1] for request in engine.requests] == ["x =", "x = 12"]
+        assert [request.parts[-1] for request in engine.requests] == ["x = ", "x = 12"]
 
 
 @pytest.mark.parametrize(
@@ -124,7 +128,9 @@ async def test_a_request_sees_the_document_as_it_was_when_asked_even_if_a_change
     ids=["document never opened", "line that is not there", "inside a character"],
 )
 @scenario
-async def test_a_place_that_cannot_be_true_is_answered_null_without_the_engine(opened: bool, line: int, character: int) -> None:
+async def test_a_place_that_cannot_be_true_is_answered_null_without_the_engine(
+    opened: bool, line: int, character: int
+) -> None:
     engine = ScriptedEngine()
     async with talking(engine) as client:
         if opened:
@@ -148,6 +154,17 @@ async def test_a_lost_document_is_answered_null_until_it_is_sent_whole() -> None
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
         assert not told(client, "window/showMessage")
+
+
+@scenario
+async def test_an_answer_about_a_text_lost_meanwhile_is_null() -> None:
+    engine = ScriptedEngine([["word"] * 10 + ["\n"]], token_s=0.01)
+    async with talking(engine) as client:
+        client.open(URI, "x = ")
+        pending = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        client.change(URI, 2, {"text": None})
+        assert await pending is None
 
 
 @scenario

@@ -11,7 +11,10 @@ from starcoder_ls.learning.sources import Source
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("corpus")
-    texts = [Source("pkg", f"pkg/{p.name}", p.read_text(encoding="utf-8")) for p in sorted(Path(corpus.__file__).parent.glob("*.py"))]
+    texts = [
+        Source("pkg", f"pkg/{p.name}", p.read_text(encoding="utf-8"))
+        for p in sorted(Path(corpus.__file__).parent.glob("*.py"))
+    ]
     tokenizer = vocabulary.trained([t.text for t in texts], 800)
     vocabulary.save(tokenizer, place)
     assert corpus.write(place, tokenizer, texts, []) == (place / "corpus.bin").stat().st_size // 2

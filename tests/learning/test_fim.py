@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from starcoder_ls.learning import fim
 
-CODE = '''class Point:
+CODE = """class Point:
     def __init__(self, x, y):
         self.x = x
         self.y = y
@@ -19,7 +19,7 @@ CODE = '''class Point:
 
 def main():
     print(Point(1, 2).norm())
-'''
+"""
 
 
 def cuts(recipe: fim.Recipe, count: int = 2000) -> list[tuple[int, int]]:

@@ -10,7 +10,9 @@ def written(root: Path, name: str, licence: str, files: dict[str, str]) -> None:
     """An installed distribution as pip leaves it."""
     info = root / f"{name}-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\nLicense-Expression: {licence}\n")
+    (info / "METADATA").write_text(
+        f"Metadata-Version: 2.4\nName: {name}\nVersion: 1.0\nLicense-Expression: {licence}\n"
+    )
     record = []
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -21,7 +23,9 @@ def written(root: Path, name: str, licence: str, files: dict[str, str]) -> None:
 
 def code(topic: str) -> str:
     """Forty distinctive lines."""
-    return "".join(f"def {topic}_function_{i}(argument):\n    return {topic}_value_{i} + argument\n\n" for i in range(20))
+    return "".join(
+        f"def {topic}_function_{i}(argument):\n    return {topic}_value_{i} + argument\n\n" for i in range(20)
+    )
 
 
 def read(root: Path) -> tuple[set[str], set[str], set[str]]:
@@ -51,7 +55,11 @@ def test_whole_packages_are_held_out(tmp_path: Path) -> None:
 
 def test_vendored_copy_of_a_held_out_file_is_dropped(tmp_path: Path) -> None:
     written(tmp_path, "rich", "MIT", {"rich/b.py": code("rich")})
-    copied = {"thing/_vendor/rich/b.py": code("rich"), "thing/renamed.py": code("rich") + code("own")[:400], "thing/own.py": code("own")}
+    copied = {
+        "thing/_vendor/rich/b.py": code("rich"),
+        "thing/renamed.py": code("rich") + code("own")[:400],
+        "thing/own.py": code("own"),
+    }
     written(tmp_path, "thing", "MIT", copied)
     assert {Path(p).name for p in read(tmp_path)[0]} == {"own.py"}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import stat
 import subprocess
@@ -12,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from fakes import ScriptedEngine
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
 from starcoder_ls.app import Server
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Settings
 from starcoder_ls.transport import tcp
-from starcoder_ls.transport.client import Client, ResponseFailed, ServerGone, connect
+from starcoder_ls.transport.client import Client, Pending, ResponseFailed, ServerGone, connect
 from starcoder_ls.transport.framing import frame
 
 
@@ -52,7 +54,7 @@ async def listening(tmp_path: Path, **engine: Any) -> AsyncIterator[Listener]:
         process.send_signal(signal.SIGTERM)
         assert await process.wait() == 0
         assert time.monotonic() - begin < 3
-        assert not Path(token_file).exists()
+        assert not os.path.exists(token_file)  # noqa: ASYNC240 - a test may block
 
 
 async def suggestion(client: Client) -> str | None:
@@ -82,7 +84,10 @@ async def test_two_clients_get_their_own_answers_and_one_leaving_does_not_touch_
         assert not stays.strays
 
 
-@pytest.mark.parametrize("greeting", [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ HTTP/1.1\r\n", b"\x16\x03\x01\x02"])
+GREETINGS = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ HTTP/1.1\r\n", b"\x16\x03\x01\x02"]
+
+
+@pytest.mark.parametrize("greeting", GREETINGS, ids=["http", "http with a colon", "tls"])
 @scenario
 async def test_what_looks_like_a_browser_is_closed_without_a_word(tmp_path: Path, greeting: bytes) -> None:
     async with listening(tmp_path) as server:
@@ -94,20 +99,24 @@ async def test_what_looks_like_a_browser_is_closed_without_a_word(tmp_path: Path
             assert await suggestion(client) == "return 1"
 
 
-@pytest.mark.parametrize("options", [None, {}, {"token": "wrong"}, {"token": 5}, {"token": ""}, "token", {"token": "\ud83d"}])
 @scenario
-async def test_without_the_token_nobody_gets_in(tmp_path: Path, options: Any) -> None:
-    async with listening(tmp_path) as server, connect("127.0.0.1", server.port) as client:
-        with pytest.raises(ResponseFailed) as caught:
-            await client.request("starcoder/status")
-        assert caught.value.code == -32002
-        with pytest.raises(ResponseFailed) as caught:
-            await client.initialize(options, GHOST)
-        assert caught.value.code == -32600
-        assert "token" in caught.value.message
-        await client.ended()
-        with pytest.raises(ServerGone):
-            await client.request("starcoder/status")
+async def test_without_the_token_nobody_gets_in(tmp_path: Path) -> None:
+    wrong: list[Any] = [None, {}, {"token": "wrong"}, {"token": 5}, {"token": ""}, "token", {"token": "\ud83d"}]
+    async with listening(tmp_path) as server:
+        for options in wrong:
+            async with connect("127.0.0.1", server.port) as client:
+                assert await refusal(client.request("starcoder/status")) == -32002
+                asked = {"capabilities": {}, "initializationOptions": options}
+                assert await refusal(client.request("initialize", asked)) == -32600
+                await client.ended()
+                with pytest.raises(ServerGone):
+                    await client.request("starcoder/status")
+
+
+async def refusal(pending: Pending) -> int:
+    with pytest.raises(ResponseFailed) as caught:
+        await pending
+    return caught.value.code
 
 
 @scenario
@@ -121,19 +130,19 @@ async def test_the_token_is_readable_by_its_user_alone_and_is_no_setting(tmp_pat
 
 @scenario
 async def test_a_later_client_that_wants_another_model_keeps_the_running_one_and_is_told_once(tmp_path: Path) -> None:
-    async with listening(tmp_path) as server, server.client():
-        async with server.client(model={"name": "another"}) as wants_another:
-            assert await suggestion(wants_another) == "return 1"
-            (message,) = told(wants_another, "window/showMessage")
-            assert message["type"] == 2
-            assert "another" in message["message"]
+    other = {"name": "another"}
+    async with listening(tmp_path) as server, server.client(), server.client(model=other) as wants_another:
+        assert await suggestion(wants_another) == "return 1"
+        (message,) = told(wants_another, "window/showMessage")
+        assert message["type"] == 2
+        assert "another" in message["message"]
 
 
 @scenario
 async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "_ADMISSION_S", 0.05)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    server = Server(lambda model: ScriptedEngine(), Settings())
+    server = Server(lambda _: ScriptedEngine(), Settings())
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await tcp._attend(server, tcp.SocketStream(reader, writer), "token")
@@ -148,8 +157,13 @@ async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkey
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", "10.0.0.1", "not a host"])
 def test_only_this_machine_can_be_listened_for(host: str) -> None:
-    with pytest.raises(SettingsError, match="127.0.0.1"):
-        tcp.serve(Server(lambda model: ScriptedEngine(), Settings()), host)
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1"):
+        tcp.serve(Server(lambda _: ScriptedEngine(), Settings()), host)
+
+
+def test_a_port_is_a_port() -> None:
+    with pytest.raises(SettingsError, match="70000"):
+        tcp.serve(Server(lambda _: ScriptedEngine(), Settings()), port=70_000)
 
 
 @pytest.mark.parametrize(

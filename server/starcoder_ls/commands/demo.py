@@ -22,7 +22,7 @@ from starcoder_ls.generation import Engine
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """The cursor stands right after ``before`` (its first occurrence) in ``module``; ``after`` is where the hole ends."""
+    """The cursor stands right after ``before`` (its first occurrence) in ``module``; the hole ends before ``after``."""
 
     title: str
     module: str
@@ -31,7 +31,10 @@ class Hole:
 
 
 HOLES = (
-    Hole("a method's body", "rich.table", "        return self._expand", "\n"),
+    Hole("a class", "rich.table", "        self.border_style"),
+    Hole("a function", "rich.padding", "        self.style"),
+    Hole("a dict", "typer.rich_utils", '        "border_style": STYLE_COMMANDS_TABLE_'),
+    Hole("a hole in the middle of a line", "packaging.version", "isinstance(", ")"),
 )
 
 
@@ -42,31 +45,26 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
     began = time.monotonic()
     with loaded(chosen.model) as engine:
         status = engine.status()
-        console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {time.monotonic() - began:.1f} s\n")
-        shown = [hole for hole in HOLES if _show(console, engine, hole, chosen.inline_completion)]
-    console.print("Dim text is the model's; nothing is canned: the files are those installed beside this program.")
-    return 0 if shown else 1
+        ready_s = time.monotonic() - began
+        console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {ready_s:.1f} s\n")
+        results = [_show(console, engine, hole, chosen.inline_completion) for hole in HOLES]
+    made = [is_same for is_same in results if is_same is not None]
+    console.print(
+        f"\n{sum(made)} of {len(HOLES)} are what really stood there. Coloured text is the model's: nothing is "
+        "canned, the files are those installed beside this program, and the model has never read them."
+    )
+    return 0 if made else 1
 
 
-def _show(console: Console, engine: Engine, hole: Hole, options: settings.InlineCompletion) -> bool:
+def cut(hole: Hole) -> tuple[Cursor, str] | None:
+    """The cursor in the file without the hole's text, and that text; None where the file is not as expected."""
     place = source_of(hole.module)
     text = place.read_text(encoding="utf-8") if place else ""
-    begin = text.find(hole.before)
-    if place is None or begin < 0:
-        console.print(f"{hole.title}: {hole.module} is not here or has changed\n", style="dim")
-        return False
-    begin += len(hole.before)
+    begin = text.find(hole.before) + len(hole.before)
     end = text.find(hole.after, begin)
-    cursor = Cursor(text[:begin] + text[end:], begin, "python", str(place), hole.module)
-    began = time.monotonic()
-    found = asyncio.run(suggest(engine, cursor, options))
-    milliseconds = (time.monotonic() - began) * 1000
-    line = text.count("\n", 0, begin) + 1
-    stood = Text("really there: ", style="dim").append(text[begin:end].strip() or "nothing", style="green")
-    body = Group(as_ghost(cursor, found[0].text if found else ""), Text(), stood)
-    title = f"{hole.title}: {hole.module}, line {line}, {milliseconds:.0f} ms"
-    console.print(Panel(body, title=title, title_align="left", border_style="dim"))
-    return bool(found)
+    if place is None or begin < len(hole.before) or end < 0:
+        return None
+    return Cursor(text[:begin] + text[end:], begin, "python", str(place), hole.module), text[begin:end]
 
 
 def source_of(module: str) -> Path | None:
@@ -76,3 +74,25 @@ def source_of(module: str) -> Path | None:
     except ModuleNotFoundError:
         return None
     return Path(found.origin) if found and found.origin else None
+
+
+def _show(console: Console, engine: Engine, hole: Hole, options: settings.InlineCompletion) -> bool | None:
+    """Whether the suggestion's first line is the real one; None without a suggestion."""
+    found = cut(hole)
+    if found is None:
+        console.print(f"{hole.title}: {hole.module} is not here or has changed\n", style="dim")
+        return None
+    cursor, stood = found
+    began = time.monotonic()
+    suggestions = asyncio.run(suggest(engine, cursor, options))
+    milliseconds = (time.monotonic() - began) * 1000
+    text = suggestions[0].text if suggestions else ""
+    is_same = text.strip().split("\n")[0] == stood.strip().split("\n")[0]
+    mark = Text("✓ ", style="green") if is_same else Text("  ")
+    real = mark.append("really there: ", style="dim").append(stood.strip("\n"), style="green" if is_same else "")
+    line = cursor.text.count("\n", 0, cursor.offset) + 1
+    title = f"{hole.title}: {hole.module}, line {line}, {milliseconds:.0f} ms"
+    console.print(
+        Panel(Group(as_ghost(cursor, text), Text(), real), title=title, title_align="left", border_style="dim")
+    )
+    return is_same if text else None

@@ -16,10 +16,11 @@ from rich.table import Table
 from starcoder_ls import __version__, settings
 from starcoder_ls.commands.headless import loaded
 from starcoder_ls.completion import prompt
-from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.errors import StarcoderError
+from starcoder_ls.generation import Engine, Request, Timings
 
 _CODE = "def greet(name):\n    "
+_BELOW = "\n\n\nprint(greet('world'))\n"
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "pygls")
 
 
@@ -44,7 +45,9 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
         console.print(f"✗ {error}", style="bold red")
         return 1
     console.print(table)
-    console.print("✓ healthy" if is_healthy else "✗ the model answered nothing", style="green" if is_healthy else "red")
+    console.print(
+        "✓ healthy" if is_healthy else "✗ the model generated nothing", style="green" if is_healthy else "red"
+    )
     return 0 if is_healthy else 1
 
 
@@ -59,12 +62,18 @@ def _completes(table: Table, chosen: settings.Settings) -> bool:
         table.add_row("adapter", ", ".join(status.adapters) or "none")
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
         table.add_row("loaded in", f"{load_s:.1f} s")
-        cursor = Cursor(_CODE, len(_CODE), "python", "greet.py", "doctor")
-        found = asyncio.run(suggest(engine, cursor, chosen.inline_completion))
-        if not found:
-            return False
-        timings = found[0].timings
-        per_token = timings.decode_ms / max(timings.decode_steps, 1)
-        table.add_row("completion", f"{found[0].text.strip().splitlines()[0]!r} in "
-                      f"{timings.prefill_ms + timings.decode_ms:.0f} ms ({per_token:.1f} ms per token)")  # fmt: skip
-        return True
+        text, timings = asyncio.run(_generated(engine, status.special_tokens))
+        ms_per_token = timings.decode_ms / max(timings.decode_steps, 1)
+        table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
+                      f"then {ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
+        return timings.decode_steps > 0
+
+
+async def _generated(engine: Engine, inventory: frozenset[str]) -> tuple[str, Timings]:
+    """What the model writes at the cursor of ``_CODE``, as it comes: a model may be healthy and have little to say."""
+    asked = prompt.fim(prompt.family_of(inventory), inventory, _CODE, _BELOW, "greet.py", None)
+    text, timings = "", Timings()
+    async for chunk in engine.stream(Request(asked.parts, max_new_tokens=16)):
+        text += chunk.text
+        timings = chunk.timings or timings
+    return text, timings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -25,9 +26,7 @@ def cursor_at(place: str) -> Cursor:
 
 def offset_of(text: str, line: int, column: int) -> int:
     """1-based line and column (in characters) to an offset."""
-    lines = text.splitlines(keepends=True) or [""]
-    if text.endswith(("\n", "\r")):
-        lines.append("")
+    lines = re.split(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)", text)  # as editors do: a form feed ends no line
     if not 1 <= line <= len(lines):
         raise DocumentOutOfSync(f"There is no line {line}: the text has {len(lines)}.")
     width = len(lines[line - 1].rstrip("\r\n"))
@@ -36,14 +35,10 @@ def offset_of(text: str, line: int, column: int) -> int:
     return sum(map(len, lines[: line - 1])) + column - 1
 
 
-def as_ghost(cursor: Cursor, suggestion: str, until: int | None = None) -> Text:
-    """The lines around the cursor, the suggestion dim and italic where an editor would draw it.
-
-    ``until`` hides the text up to that offset: what really stood there.
-    """
-    end = cursor.offset if until is None else until
+def as_ghost(cursor: Cursor, suggestion: str) -> Text:
+    """The lines around the cursor, the suggestion dim and italic where an editor would draw it."""
     before = cursor.text[: cursor.offset].split("\n")[-_SHOWN_LINES:]
-    after = cursor.text[end:].split("\n")[:3]
+    after = cursor.text[cursor.offset :].split("\n")[:3]
     ghost = Text("\n".join(before))
     ghost.append(suggestion or "∅", style="dim italic cyan")
     return ghost.append("\n".join(after))
@@ -53,7 +48,9 @@ def _parsed(place: str) -> tuple[str, int, int]:
     file, _, rest = place.rpartition(":")
     file, _, line = file.rpartition(":")
     if not file or not line.isdigit() or not rest.isdigit():
-        raise SettingsError(f"{place!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1.")
+        raise SettingsError(
+            f"{place!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1."
+        )
     return file, int(line), int(rest)
 
 

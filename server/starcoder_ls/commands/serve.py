@@ -66,4 +66,8 @@ def _engine(model: settings.Model) -> Engine:
 
 def _say(host: str, port: int, token_file: Path) -> None:
     """On standard error: how a client gets in."""
-    print(f"listening on {host}:{port}; clients send the token in {token_file} as initializationOptions.token", file=sys.stderr, flush=True)
+    print(
+        f"listening on {host}:{port}; clients send the token in {token_file} as initializationOptions.token",
+        file=sys.stderr,
+        flush=True,
+    )

@@ -46,6 +46,7 @@ def base(
     """Train to the end of the plan; the finished model in Hub layout lies in ``folder/model``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
     from starcoder_ls.learning import base as training
+    from starcoder_ls.learning import repetition
     from starcoder_ls.learning.corpus import Corpus
 
     if not (data / "corpus.bin").is_file():
@@ -73,6 +74,7 @@ def base(
                 )
         _print_by_position(bar.console, run)
     run.export(folder / "model")
+    repetition.fit(run.model, run.data).save(folder / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(data / name, folder / "model" / name)
     return 0

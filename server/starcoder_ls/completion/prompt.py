@@ -84,13 +84,12 @@ def family_of(inventory: frozenset[str]) -> Family:
             return family
     raise ModelUnsupported(
         "This model's tokenizer has no fill-in-the-middle tokens that we know, so it cannot complete inside a file. "
-        "Choose a base model of the StarCoder, StarCoder2, SantaCoder, Code Llama, DeepSeek-Coder or Qwen2.5-Coder family."
+        "Choose a base model of the StarCoder, StarCoder2, SantaCoder, Code Llama, DeepSeek-Coder or Qwen2.5-Coder "
+        "family."
     )
 
 
-def fim(
-    family: Family, inventory: frozenset[str], prefix: str, suffix: str, path: str, order: Order | None
-) -> Prompt:
+def fim(family: Family, inventory: frozenset[str], prefix: str, suffix: str, path: str, order: Order | None) -> Prompt:
     """The prompt for a hole between ``prefix`` and ``suffix``; SPM where trained, unless ``order`` says otherwise.
 
     Empty text parts are left out. ``path`` (may be empty) is given to families that were trained with file names.

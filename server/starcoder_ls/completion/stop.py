@@ -76,9 +76,7 @@ class _Block:
 
     def _has_left(self, line: str) -> bool:
         depth = _indentation(line)
-        is_closer = (
-            depth == self._opener and line.lstrip()[0] in _CLOSERS
-        )  # the brace that ends a C-like block
+        is_closer = depth == self._opener and line.lstrip()[0] in _CLOSERS  # the brace that ends a C-like block
         floor = max(self._own, self._opener + 1)
         return depth < floor and not is_closer
 

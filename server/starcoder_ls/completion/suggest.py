@@ -127,9 +127,7 @@ async def _collect(engine: Engine, request: Request) -> tuple[list[_Answer], Tim
     return answers, timings
 
 
-def _different(
-    collected: tuple[list[_Answer], Timings], cursor: Cursor, view: window.Window
-) -> list[Suggestion]:
+def _different(collected: tuple[list[_Answer], Timings], cursor: Cursor, view: window.Window) -> list[Suggestion]:
     answers, timings = collected
     suggestions: dict[str, Suggestion] = {}
     for answer in answers:

@@ -55,6 +55,8 @@ def attach(model: Any, folder: Path, config: dict[str, Any], checkpoint: Checkpo
         with warnings.catch_warnings():
             # PEFT only warns; the comparison below is an error.
             warnings.filterwarnings("ignore", message=r"(?s).*[Ff]ound missing adapter keys")
+            # PEFT 0.21 asks transformers 5.23 by a name that transformers has since changed.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
             adapted = PeftModel.from_pretrained(model, str(folder), is_trainable=False)
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         if is_out_of_memory(error):

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 
 import torch
 
+from starcoder_ls.engine import decode
 from starcoder_ls.engine.candidate import Candidate, Ending
-from starcoder_ls.engine.decode import forward
 from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.tokens import Vocabulary
@@ -75,11 +75,12 @@ def completion(
     with slots.lease(prompt, len(prompt) + request.max_new_tokens) as slot:
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
         clock.prefilled(started_s)
-        logits = yield from _read(prompt, slot, resident, interrupted, clock)
+        hidden = yield from _read(prompt, slot, resident, interrupted, clock)
         finish = interrupted()
-        if logits is None or finish is not None or request.max_new_tokens < 1:
+        if hidden is None or finish is not None or request.max_new_tokens < 1:
             yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
             return
+        logits = decode.logits_after(resident.model, hidden)
         yield from _write(logits, slot, resident, ending, candidates, interrupted, clock)
 
 
@@ -112,18 +113,21 @@ def _prompt(request: Request, resident: Resident, room: int) -> list[int]:
 def _read(
     prompt: Sequence[int], slot: Slot, resident: Resident, interrupted: Interrupted, clock: _Clock
 ) -> Generator[tuple[Chunk, ...], None, torch.Tensor | None]:
-    """Read what ``slot`` lacks of ``prompt``, a chunk at a time. Answers the logits after it, None if interrupted."""
-    logits = None
+    """Read what ``slot`` lacks of ``prompt``, a chunk at a time.
+
+    Answers the hidden state after it, [1, width], or None if interrupted.
+    """
+    hidden = None
     while (start := len(slot.ids)) < len(prompt):
         if interrupted() is not None:
             return None
         since_s = time.monotonic()
         chunk = list(prompt[start : start + resident.chunk_tokens])
-        logits = forward(resident.model, [chunk], slot.cache)
+        hidden = decode.read(resident.model, [chunk], slot.cache)
         slot.extend(chunk)
         clock.prefilled(since_s)
         yield ()
-    return logits
+    return hidden
 
 
 def _write(
@@ -163,7 +167,7 @@ def _write(
         if len(survivors) < len(grown):
             cache.keep(survivors)
         fed = [drawn[row].id for row in survivors]
-        logits = forward(resident.model, [[id_] for id_ in fed], cache)
+        logits = decode.forward(resident.model, [[id_] for id_ in fed], cache)
         if cache is slot.cache:
             slot.extend(fed)
         clock.stepped(since_s)

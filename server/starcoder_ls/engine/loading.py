@@ -6,10 +6,13 @@ Decides the order of the checks: files first, then room, then weights, then what
 from __future__ import annotations
 
 import logging
+import shutil
 import tempfile
+import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,10 @@ BUNDLED = "bundled"
 
 _log = logging.getLogger(__name__)
 
+# from_pretrained swaps functions of torch and of its own classes while it runs: two at once in one process leave them
+# swapped, and every later load of the process lacks its tied weights.
+_one_at_a_time = threading.Lock()
+
 # Masks that old conversions of GPTBigCode and Llama saved among the weights; today's code computes them.
 _HARMLESS_EXTRAS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
@@ -47,7 +54,6 @@ class Loaded:
     placement: Placement
     chunk_tokens: int
     adapters: tuple[str, ...] = ()
-    offload: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
     def layers(self) -> int:
@@ -86,7 +92,8 @@ class Loaded:
 def load(wanted: Model, report: Report) -> Loaded:
     """The model that ``wanted`` names. Raises ModelError, SettingsError, OutOfMemory; whatever ``report`` raises."""
     try:
-        return _load(wanted, report)
+        with _one_at_a_time:
+            return _load(wanted, report)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -106,8 +113,7 @@ def _load(wanted: Model, report: Report) -> Loaded:
             f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
         )
     placement = place(wanted, checkpoint)
-    offload = tempfile.TemporaryDirectory(prefix="starcoder-ls-") if placement.max_memory else None
-    model = _weights(checkpoint, placement, offload, share(report, 0.15, 0.85))
+    model = _weights(checkpoint, placement, share(report, 0.15, 0.85))
     _require_finite(model, checkpoint)
     if adapter is not None:
         report(0.85, "Adding the adapter.")
@@ -115,7 +121,7 @@ def _load(wanted: Model, report: Report) -> Loaded:
     report(0.9, "Warming up.")
     chunk_tokens = warm_up(model, int(model.config.num_hidden_layers), checkpoint.context_tokens)
     names = () if adapter is None else (str(wanted.adapter),)
-    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, offload)
+    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names)
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:
@@ -138,10 +144,24 @@ def _find_adapter(wanted: Model, report: Report) -> tuple[Path, dict[str, Any]] 
     )
 
 
-def _weights(
-    checkpoint: Checkpoint, placement: Placement, offload: tempfile.TemporaryDirectory[str] | None, report: Report
-) -> Any:
-    """The transformers model with its weights where ``placement`` wants them.
+def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> Any:
+    """The transformers model, ready to run. What it keeps on the disk is removed with it, or at exit."""
+    offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
+    try:
+        model, outcome = _read(checkpoint, placement, offload, report)
+        _require_all_weights(outcome, checkpoint)
+    except BaseException:
+        shutil.rmtree(offload or "", ignore_errors=True)
+        raise
+    if offload is not None:
+        weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
+    model.eval().requires_grad_(False)
+    _drop_causal_mask(model)
+    return model
+
+
+def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, report: Report) -> tuple[Any, Any]:
+    """The model with its weights where ``placement`` wants them, and what transformers says of the keys.
 
     transformers 5 builds the model without memory and reads each tensor straight to its device and type.
     """
@@ -157,7 +177,7 @@ def _weights(
                 dtype=placement.dtype,
                 device_map="auto" if placement.max_memory else {"": placement.device},
                 max_memory=placement.max_memory,
-                offload_folder=None if offload is None else offload.name,
+                offload_folder=offload,
                 attn_implementation="sdpa",
                 use_safetensors=True,
                 local_files_only=True,
@@ -169,10 +189,7 @@ def _weights(
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
-    _require_all_weights(outcome, checkpoint)
-    model.eval().requires_grad_(False)
-    _drop_causal_mask(model)
-    return model
+    return model, outcome
 
 
 def _require_all_weights(outcome: dict[str, Any], checkpoint: Checkpoint) -> None:

@@ -18,8 +18,8 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     session.documents.change(uri, params.text_document.version, edits)
 
 
-def unreadable_change(session: Session, raw: object) -> None:
-    """An edit happened that we could not read: its document is unknown now, and each of them if that is not said."""
+def lose_unreadable(session: Session, raw: object) -> None:
+    """A text changed in a way we could not read: its document is unknown now, or each of them if none is named."""
     document = raw.get("textDocument") if isinstance(raw, Mapping) else None
     uri = document.get("uri") if isinstance(document, Mapping) else None
     session.documents.lose(uri if isinstance(uri, str) else None)

@@ -23,8 +23,7 @@ async def initialize(session: Session, params: object, _: Call) -> t.InitializeR
     """Starts the engine if this is the first client. Never fails because of an option."""
     if not isinstance(params, Mapping):
         raise Refusal(t.ErrorCodes.InvalidParams, "The params of initialize must be an object.")
-    session.client = read(params)
-    session.documents.encoding = session.client.encoding
+    session.introduce(read(params))
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
     if not session.engine.choose(session.settings.model):

@@ -48,17 +48,20 @@ class _Asked:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
-        if (selected := params.context.selected_completion_info) is not None:
-            self._start = document.offset_at(_position(selected.range.start))
-            self._end = max(self._start, document.offset_at(_position(selected.range.end)))
-            self._selected = selected.text
+        if (entry := params.context.selected_completion_info) is not None and entry.text:
+            self._start = document.offset_at(_position(entry.range.start))
+            self._end = max(self._start, document.offset_at(_position(entry.range.end)))
+            self._selected = entry.text
         self.cursor = Cursor(
-            text=self.text[: self._start] + self._selected + self.text[self._end :],
+            text=self._as_if_accepted() if self._selected else self.text,
             offset=self._start + len(self._selected),
             language=document.language,
             path=document.path,
             document=document.uri,
         )
+
+    def _as_if_accepted(self) -> str:
+        return self.text[: self._start] + self._selected + self.text[self._end :]
 
     def item(self, suggestion: Suggestion) -> t.InlineCompletionItem | None:
         """None for what an editor cannot show: a range over several lines, or one that begins inside the entry."""

@@ -49,9 +49,7 @@ class Plan:
     seed: int = 1
 
     def row_length(self, tokens: int) -> int:
-        return (
-            self.row_tokens if tokens < self.total_tokens * (1 - self.full_length_share) else self.positions
-        )
+        return self.row_tokens if tokens < self.total_tokens * (1 - self.full_length_share) else self.positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +124,7 @@ class Run:
         self.optimizer = Optimizer(self.model, plan.matrix_rate, plan.other_rate, plan.weight_decay)
         self.schedule = Schedule(plan.total_tokens, plan.warmup_tokens, plan.decay_share)
         self.tokens = 0
-        self._data, self._held_out = data, held_out
+        self.data, self._held_out = data, held_out
         self._loss: Callable[[nn.Module, torch.Tensor], torch.Tensor] = (
             torch.compile(loss_by_token, dynamic=False) if is_compiled else loss_by_token
         )
@@ -202,7 +200,7 @@ class Run:
 
     def _batches(self, length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rows = max(1, self.plan.batch_tokens // length)
-        stream = _Rows(self._data, self.plan.seed, self.tokens // length, length)
+        stream = _Rows(self.data, self.plan.seed, self.tokens // length, length)
         loader = DataLoader(
             stream,
             batch_size=rows,

@@ -30,7 +30,7 @@ _STARS = ("0", "1-10", "10-100", "100-1000", "1000+")
 
 
 def write(folder: Path, tokenizer: Tokenizer, training: Sequence[Source], packages: Iterable[Package]) -> int:
-    """corpus.bin: each document's ids followed by ``<|endoftext|>``; corpus.json: what it is made of. Returns tokens."""
+    """corpus.bin: each document's ids and ``<|endoftext|>``; corpus.json: what it is made of. Returns tokens."""
     reader = vocabulary.plain(tokenizer)
     order = list(training)
     random.Random(0).shuffle(order)
@@ -82,6 +82,8 @@ class Corpus:
         middles: list[bool] = []
         while (room := length - len(ids)) >= _MIN_PIECE_TOKENS:
             example, middle_tokens = self._example(rng, room - 1)
+            if not example:  # no whole line fell into the piece
+                continue
             ids += [*example, END]
             middles += [False] * (len(example) - middle_tokens) + [True] * middle_tokens + [middle_tokens > 0]
         padding = length - len(ids)
@@ -97,10 +99,14 @@ class Corpus:
         if end < int(self._ends[document]):
             text = text[: text.rfind("\n") + 1]
         head = self._metadata(rng, document) if is_head or rng.random() < _HEAD_SHARE_INSIDE else []
-        if rng.random() >= self.recipe.fim_share or not text:
+        if not text:
+            return [], 0
+        if rng.random() >= self.recipe.fim_share:
             return (head + self._encode(text))[:room], 0
         first, second = fim.cut(text, rng, self.recipe)
-        prefix, middle, suffix = (self._encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text))))
+        prefix, middle, suffix = (
+            self._encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text)))
+        )
         excess = max(0, len(head) + len(prefix) + len(middle) + len(suffix) + 3 - room)
         from_suffix = min(excess, len(suffix))  # what does not fit goes where a window would end: far from the cursor
         suffix = suffix[: len(suffix) - from_suffix]

@@ -63,7 +63,7 @@ def _cursor(text: str, rng: random.Random) -> int:
 
 
 def _middle_end(text: str, start: int, rng: random.Random) -> int:
-    """Where a suggestion made at ``start`` would end: mostly with the line, at times some lines on or with the block."""
+    """Where a suggestion made at ``start`` would end: mostly with its line, at times lines below or with the block."""
     line_end = _line_end(text, start)
     if start == line_end and start < len(text):  # at a line's end the rest is on the next lines
         line_end = _line_end(text, start + 1)

@@ -37,13 +37,9 @@ class Optimizer:
             torch.optim.AdamW(others, lr=other_rate, betas=(0.9, 0.95), weight_decay=0.0)
         ]
         if matrix_rate:
-            self._parts.append(
-                torch.optim.Muon(matrices, lr=matrix_rate, momentum=0.95, weight_decay=weight_decay)
-            )
+            self._parts.append(torch.optim.Muon(matrices, lr=matrix_rate, momentum=0.95, weight_decay=weight_decay))
         else:
-            self._parts.append(
-                torch.optim.AdamW(matrices, lr=other_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
-            )
+            self._parts.append(torch.optim.AdamW(matrices, lr=other_rate, betas=(0.9, 0.95), weight_decay=weight_decay))
         self._peaks = [[group["lr"] for group in part.param_groups] for part in self._parts]
 
     def step(self, factor: float) -> None:

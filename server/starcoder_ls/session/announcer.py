@@ -15,6 +15,7 @@ from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.generation import Phase, Status
+from starcoder_ls.session.call import Refusal
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
@@ -52,7 +53,9 @@ class Announcer:
         self._changed = asyncio.Event()
 
     def start(self) -> None:
-        """Say what is true now and follow from here."""
+        """Say what is true now and follow from here. A second call does nothing."""
+        if self._loop is not None:
+            return
         self._loop = asyncio.get_running_loop()
         self._unsubscribe = self._session.engine.subscribe(self._from_any_thread)
         if self._session.client.has_progress and self._session.engine.status().phase is Phase.LOADING:
@@ -99,7 +102,7 @@ class Announcer:
         progress = self._session.work_done_progress
         try:
             await asyncio.wait_for(progress.create_async(_TOKEN), _CREATE_TIMEOUT_S)
-        except (TimeoutError, JsonRpcException):
+        except (TimeoutError, JsonRpcException, Refusal):
             logger.info("the client shows no progress")
             return
         status = self._session.engine.status()

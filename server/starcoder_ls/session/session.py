@@ -7,7 +7,7 @@ transports, and other clients.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lsprotocol import types as t
@@ -38,10 +38,17 @@ class Session(LanguageServer):
         self.engine = engine
         self.settings = given
         self.client = ClientFacts()
+        self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
         self._latest: dict[tuple[str, str], Call] = {}
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
+
+    def introduce(self, client: ClientFacts) -> None:
+        """``initialize`` said who the client is; ``on_introduction`` hears of it."""
+        self.client = client
+        self.documents.encoding = client.encoding
+        self.on_introduction(client)
 
     def apply(self, options: object, source: str) -> None:
         """Lay a client's options over the settings. Bad ones change nothing and are told to the user once.

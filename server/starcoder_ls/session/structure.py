@@ -5,6 +5,7 @@ Decides what counts as bad params, and says where they are bad without quoting t
 
 from __future__ import annotations
 
+import enum
 import functools
 from typing import Any
 
@@ -37,7 +38,9 @@ def structured(raw: object, kind: type[Any]) -> Any:
 
 
 def _exactly(value: object, kind: type[Any]) -> object:
-    """cattrs would convert: a change whose text is null would insert "None"."""
+    """cattrs would convert: a change whose text is null would insert "None". Enums of ``int`` come here as well."""
+    if issubclass(kind, enum.Enum):
+        return kind(value)
     if type(value) is not kind:
         raise TypeError(f"expected {kind.__name__}")
     return value
@@ -57,6 +60,11 @@ def _places(error: BaseException, path: str) -> list[str]:
     with_notes, without = error.group_exceptions()
     places = [path] if without else []
     for inner, note in with_notes:
-        step = f".{note.name}" if hasattr(note, "name") else f"[{note.index}]"
+        step = f".{_in_json(note.name)}" if hasattr(note, "name") else f"[{note.index}]"
         places += _places(inner, path + step)
     return places
+
+
+def _in_json(attribute: str) -> str:
+    first, *others = attribute.split("_")
+    return first + "".join(word.capitalize() for word in others)

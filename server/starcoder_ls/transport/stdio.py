@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 
 from starcoder_ls.app import Server
+from starcoder_ls.session.client_facts import ClientFacts
 from starcoder_ls.transport import watchdog
 from starcoder_ls.transport.connection import MAX_UNSENT_BYTES, Connection
 
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 64 * 1024
 _UNREAD_CHUNKS = 256
 _FLUSH_S = 0.5
-_CLOSE_S = 1.2
+_CLOSE_S = 1.0
 
 
 def serve(server: Server) -> int:
@@ -40,19 +41,25 @@ def serve(server: Server) -> int:
 
 
 async def _serve(server: Server, source: int, sink: int) -> int:
-    stream = PipeStream(source, sink, at_end=lambda: watchdog.leave_within(watchdog.LAST_EXIT_S, 1))
+    last_exit = watchdog.LastExit()
+    stream = PipeStream(source, sink, at_end=lambda: last_exit.arm(1))
     session = server.session()
     loop = asyncio.get_running_loop()
 
     def parent_gone() -> None:
-        watchdog.leave_within(watchdog.LAST_EXIT_S, 1)
+        last_exit.arm(1)
         loop.call_soon_threadsafe(stream.hang_up)
 
-    watchdog.watch_parent(lambda: session.client.process_id, parent_gone)
+    def watch(client: ClientFacts) -> None:
+        if client.process_id is not None:
+            watchdog.watch_parent(client.process_id, parent_gone)
+
+    session.on_introduction = watch
     if sys.platform != "win32":
-        loop.add_signal_handler(signal.SIGTERM, stream.hang_up)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stream.hang_up)
     exit_code = await Connection(session, stream).run()
-    watchdog.leave_within(watchdog.LAST_EXIT_S, exit_code)
+    last_exit.arm(exit_code)
     closing = threading.Thread(target=server.close, name="engine-close", daemon=True)
     closing.start()
     await asyncio.to_thread(closing.join, _CLOSE_S)

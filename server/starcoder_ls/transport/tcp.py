@@ -29,7 +29,7 @@ _CHUNK_BYTES = 64 * 1024
 _ADMISSION_S = 10.0
 _MAX_CONNECTIONS = 64
 _FLUSH_S = 0.5
-_CLOSE_S = 1.2
+_CLOSE_S = 1.0
 
 Listening = Callable[[str, int, Path], None]
 
@@ -41,6 +41,8 @@ def serve(server: Server, host: str = "127.0.0.1", port: int = 0, listening: Lis
     gone within 3 s of the signal. Raises SettingsError for a host that is not loopback or a port that is taken.
     """
     address = _loopback(host)
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"{port} is not a port. Choose one from 1024 to 65535, or 0 for a free one.")
     try:
         return asyncio.run(_serve(server, address, port, listening))
     except OSError as error:
@@ -80,7 +82,7 @@ async def _serve(server: Server, host: str, port: int, listening: Listening | No
             listening(host, bound, token_file)
         await stop.wait()
     finally:
-        watchdog.leave_within(watchdog.LAST_EXIT_S, 0)
+        watchdog.LastExit().arm(0)
         token_file.unlink(missing_ok=True)
         listener.close()
         for stream in list(streams):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable
 
 import psutil
@@ -15,39 +16,47 @@ import psutil
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-LAST_EXIT_S = 2.2
+LAST_EXIT_S = 1.9
 """A busy device or a library's exit handlers must not keep an orphan alive: editors give up after some 3 s."""
 
 
-def leave_within(seconds: float, exit_code: int) -> None:
-    """End the process after ``seconds`` whatever else happens; does nothing if it ended by itself."""
-    timer = threading.Timer(seconds, os._exit, args=(exit_code,))
-    timer.daemon = True
-    timer.start()
+class LastExit:
+    """Ends the process some time after it should have ended by itself. Safe from any thread."""
+
+    def __init__(self, seconds: float = LAST_EXIT_S) -> None:
+        self._exit_code = 1
+        self._timer = threading.Timer(seconds, lambda: os._exit(self._exit_code))
+        self._timer.daemon = True
+        self._lock = threading.Lock()
+        self._is_armed = False
+
+    def arm(self, exit_code: int) -> None:
+        """Count down from the first call on; later ones only change the exit code."""
+        with self._lock:
+            self._exit_code = exit_code
+            if not self._is_armed:
+                self._is_armed = True
+                self._timer.start()
 
 
-def watch_parent(process_id: Callable[[], int | None], gone: Callable[[], None]) -> None:
-    """Call ``gone``, from a thread, once the process that ``process_id`` names has ended.
+def watch_parent(process_id: int, gone: Callable[[], None]) -> None:
+    """Call ``gone``, from a thread, once that process has ended.
 
-    A process that does not exist at first is not watched: in a container the editor's id means nothing, and the end
-    of the input tells as much. A recycled id is noticed by its start time.
+    One that is not there now is not watched: in a container the editor's id means nothing, and the end of the input
+    tells as much. A recycled id is noticed by its start time.
     """
-    watch = threading.Thread(target=_watch, args=(process_id, gone), name="parent-watch", daemon=True)
-    watch.start()
-
-
-def _watch(process_id: Callable[[], int | None], gone: Callable[[], None]) -> None:
-    pause = threading.Event()
-    while (wanted := process_id()) is None:
-        pause.wait(POLL_S)
     try:
-        parent = psutil.Process(wanted)
+        parent = psutil.Process(process_id)
     except (psutil.Error, OverflowError):
-        logger.info("process %d, named as parent, is not visible here; watching the input only", wanted)
+        logger.info("process %d, named as parent, is not visible here; watching the input only", process_id)
         return
+    threading.Thread(target=_watch, args=(parent, gone), name="parent-watch", daemon=True).start()
+
+
+def _watch(parent: psutil.Process, gone: Callable[[], None]) -> None:
     while _is_alive(parent):
-        pause.wait(POLL_S)
-    logger.warning("the parent process %d is gone", wanted)
+        time.sleep(POLL_S)
+    logger.warning("the parent process %d is gone", parent.pid)
     gone()
 
 

@@ -1,0 +1,125 @@
+"""A checkpoint of StarCoderBase-1B's size on this machine: loads, completes, is cancelled, and fits its memory."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import checkpoints
+
+ROOT = Path(__file__).parents[2]
+DATA = Path(os.environ.get("STARCODER_LS_TEST_DATA", ROOT.parent / "shared" / "data"))
+TOKENIZER = DATA / "tokenizers" / "starcoder-tokenizer.json"
+NEEDED_BYTES = 8 << 30
+
+pytestmark = pytest.mark.slow
+
+# Runs in a process of its own, whose growth is the model's alone. Weights of the wanted type stay mapped from their
+# file: resident, but not anonymous, and shared by every process that has them open.
+SCRIPT = """
+import asyncio, json, sys, threading, time
+from contextlib import aclosing
+import torch
+from starcoder_ls.engine import adapter, decode, generate, loading
+from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.generation import Phase, Request, Special
+from starcoder_ls.settings import Model
+
+def memory(kind="Anonymous"):
+    with open("/proc/self/smaps_rollup") as lines:
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind + ":"))
+
+level, level_resident = memory(), memory("Rss")
+found = {"peak": 0}
+is_over = threading.Event()
+def watch():
+    while not is_over.wait(0.1):
+        found["peak"] = max(found["peak"], memory() - level)
+watcher = threading.Thread(target=watch)
+watcher.start()
+
+began = []
+read = decode.read
+def watched(*arguments):
+    began.append(time.monotonic())
+    return read(*arguments)
+decode.read = watched
+
+started = time.monotonic()
+engine = ResidentEngine(Model(name=sys.argv[1], device="cpu", offline=True))
+engine.start()
+while engine.status().phase not in (Phase.READY, Phase.FAILED):
+    time.sleep(0.02)
+found["message"] = engine.status().message
+found["load_s"] = time.monotonic() - started
+found["dtype"] = engine.status().dtype
+
+prompt = (Special("<fim_prefix>"), open(torch.__file__).read()[:1200], Special("<fim_suffix>"), "\\n",
+          Special("<fim_middle>"))
+
+async def scenario():
+    chunks = [chunk async for chunk in engine.stream(Request(parts=prompt, max_new_tokens=8))]
+    found["tokens"] = sum(len(chunk.token_ids) for chunk in chunks)
+    timings = chunks[-1].timings
+    found.update(prompt_tokens=timings.prompt_tokens, prefill_ms=timings.prefill_ms,
+                 step_ms=timings.decode_ms / max(timings.decode_steps, 1))
+    async with aclosing(engine.stream(Request(parts=prompt, max_new_tokens=500))) as stream:
+        async for _ in stream:
+            break
+    return time.monotonic()
+
+closed = asyncio.run(scenario())
+while engine.status().phase is Phase.WORKING:
+    time.sleep(0.005)
+found["cancel_ms"] = (time.monotonic() - closed) * 1000
+found["passes_after_cancel"] = sum(at > closed for at in began)
+found["engine_bytes"] = engine.status().memory_bytes
+found["anonymous"] = memory() - level
+found["resident"] = memory("Rss") - level_resident
+is_over.set()
+watcher.join()
+engine.close()
+print(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def one_billion(tmp_path: Path) -> Iterator[Path]:
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("anonymous memory is read from Linux' /proc")
+    if not TOKENIZER.is_file():
+        pytest.skip(f"{TOKENIZER} is missing; set STARCODER_LS_TEST_DATA")
+    if min(psutil.virtual_memory().available, shutil.disk_usage(tmp_path).free) < NEEDED_BYTES:
+        pytest.skip("needs 8 GB of memory and of disk")
+    folder = checkpoints.starcoderbase_1b(tmp_path / "starcoderbase-1b", TOKENIZER)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_a_model_of_one_billion_loads_completes_and_is_cancelled(one_billion: Path) -> None:
+    # The script imports torch before the engine does, so what the engine would set is set here.
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT / "server")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(one_billion)],
+        capture_output=True, text=True, check=False, env=environment, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    print(found)  # noqa: T201 - the figures, with -s
+    assert found["message"] == ""
+    assert found["tokens"] == 8
+    assert found["passes_after_cancel"] <= 1
+    assert found["engine_bytes"] > 2.2e9
+    assert found["anonymous"] < 1.15 * found["engine_bytes"]
+    assert found["peak"] < 1.15 * found["engine_bytes"], "no second copy of the weights, not even while they load"
+    if found["dtype"] == "bfloat16":  # as stored
+        assert found["peak"] < 0.2 * found["engine_bytes"]
+        assert found["resident"] < 1.15 * found["engine_bytes"]

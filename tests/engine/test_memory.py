@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from starcoder_ls.engine.memory import is_out_of_memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: you tried ..."),
+        OSError("[Errno 12] Cannot allocate memory"),
+    ],
+)
+def test_out_of_memory_is_known_in_every_dress(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("size mismatch"), ValueError("can't allocate memory"), KeyError("x")])
+def test_other_errors_are_not(error: Exception) -> None:
+    assert not is_out_of_memory(error)
+
+
+def test_a_real_failed_allocation_is_known() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**60, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)

@@ -1,0 +1,442 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import AsyncGenerator, Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import peft
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+import checkpoints
+from starcoder_ls.engine import loading
+from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.errors import EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
+from starcoder_ls.generation import CancelFlag, Chunk, Engine, Finish, Phase, Priority, Request, Sampling, Status
+from starcoder_ls.settings import Model
+
+Engines = Callable[..., ResidentEngine]
+
+TEXT = "def wrap(text, width=70):\n    return "
+
+
+def asked(text: str = TEXT, max_new_tokens: int = 16, **changes: Any) -> Request:
+    return Request(parts=(text,), max_new_tokens=max_new_tokens, **changes)
+
+
+def reached(engine: ResidentEngine, *phases: Phase, within_s: float = 30.0) -> Status:
+    """The status once its phase is one of ``phases``."""
+    end_s = time.monotonic() + within_s
+    while engine.status().phase not in phases:
+        assert time.monotonic() < end_s, f"still {engine.status()}"
+        time.sleep(0.005)
+    return engine.status()
+
+
+@pytest.fixture
+def engine(starcoder: Path, engines: Engines) -> ResidentEngine:
+    engine = engines(starcoder)
+    assert reached(engine, Phase.READY, Phase.FAILED).message == ""
+    return engine
+
+
+async def answer(engine: ResidentEngine, request: Request) -> list[Chunk]:
+    return [chunk async for chunk in engine.stream(request)]
+
+
+def run(scenario: Coroutine[Any, Any, Any]) -> Any:
+    return asyncio.run(asyncio.wait_for(scenario, 30))
+
+
+def ids(chunks: list[Chunk]) -> list[int]:
+    return [id_ for chunk in chunks for id_ in chunk.token_ids]
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
+    """When a forward pass began, and how many tokens it read; each takes 10 ms, so that there is a between."""
+    from starcoder_ls.engine import decode
+
+    seen: list[tuple[float, int]] = []
+    read = decode.read
+
+    def slow(model: Any, rows: list[list[int]], cache: Any) -> torch.Tensor:
+        seen.append((time.monotonic(), len(rows[0])))
+        time.sleep(0.01)
+        return read(model, rows, cache)
+
+    monkeypatch.setattr(decode, "read", slow)
+    return seen
+
+
+def test_it_is_an_engine() -> None:
+    engine: Engine = ResidentEngine(Model())
+    assert engine.status().phase is Phase.LOADING
+    engine.close()
+
+
+def test_importing_it_is_cheap() -> None:
+    script = (
+        "import sys, starcoder_ls.engine.resident as r; from starcoder_ls.settings import Model;"
+        "r.ResidentEngine(Model()); heavy = {'torch', 'transformers', 'peft', 'accelerate', 'tokenizers', 'pygls'};"
+        "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_waiting_threads_sleep(starcoder: Path) -> None:
+    """OMP_WAIT_POLICY must be in place before torch is imported, and the thread count is the settings'."""
+    script = f"""
+import os, sys, time
+from starcoder_ls.engine import resident
+from starcoder_ls.settings import Model
+seen = []
+prepare = resident._prepare_threads
+def watched():
+    prepare(); seen.append((os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
+resident._prepare_threads = watched
+count = resident._use_threads
+def counted(wanted):
+    count(wanted); seen.append(sys.modules["torch"].get_num_threads())
+resident._use_threads = counted
+engine = resident.ResidentEngine(Model(name={str(starcoder)!r}, device="cpu", threads=2))
+engine.start()
+while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
+engine.close()
+print(seen)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[('PASSIVE', False), 2]", done.stderr
+
+
+def test_greedy_answer_is_transformers_own(engine: ResidentEngine, starcoder: Path) -> None:
+    chunks = run(answer(engine, asked()))
+    model = AutoModelForCausalLM.from_pretrained(starcoder, dtype=torch.float32)
+    from starcoder_ls.engine.tokens import Vocabulary
+
+    vocabulary = Vocabulary.of(starcoder)
+    prompt = torch.tensor([vocabulary.encode([TEXT])])
+    made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, do_sample=False)
+    assert ids(chunks) == made[0, prompt.shape[1] :].tolist()
+    assert vocabulary.decode(ids(chunks)).startswith("".join(chunk.text for chunk in chunks))
+    assert chunks[-1].finish is Finish.LENGTH
+
+
+def test_status_tells_the_life(starcoder: Path) -> None:
+    engine = ResidentEngine(Model(name=str(starcoder), device="cpu", threads=1))
+    seen: list[Status] = []
+    threads: set[str] = set()
+    unsubscribe = engine.subscribe(lambda status: (seen.append(status), threads.add(threading.current_thread().name)))  # type: ignore[func-returns-value]
+    with pytest.raises(EngineNotReady, match="still loading"):
+        run(answer(engine, asked()))
+    with pytest.raises(EngineNotReady):
+        engine.count("x")
+    engine.start()
+    engine.start()
+    ready = reached(engine, Phase.READY)
+    assert ready.memory_bytes > 100_000
+    assert ready.special_tokens == set(checkpoints.STARCODER)
+    run(answer(engine, asked()))
+    after = reached(engine, Phase.READY)
+    assert after.memory_bytes > ready.memory_bytes, "the cache counts too"
+    engine.close()
+    phases = [status.phase for status in seen]
+    order = [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] is not phase]
+    assert order == [Phase.LOADING, Phase.READY, Phase.WORKING, Phase.READY, Phase.CLOSED]
+    assert threads == {"starcoder-ls-engine"}
+    unsubscribe()
+
+
+def test_failing_listener_harms_nobody(starcoder: Path) -> None:
+    engine = ResidentEngine(Model(name=str(starcoder), device="cpu", threads=1))
+    engine.subscribe(lambda _status: 1 / 0)  # type: ignore[arg-type, return-value]
+    engine.start()
+    reached(engine, Phase.READY)
+    engine.close()
+
+
+def test_failed_load_is_one_sentence_for_everyone(tmp_path: Path, engines: Engines) -> None:
+    engine = engines(tmp_path / "absent")
+    status = reached(engine, Phase.FAILED)
+    assert status.message.startswith("There is no folder")
+    with pytest.raises(EngineNotReady, match="There is no folder"):
+        run(answer(engine, asked()))
+    with pytest.raises(EngineNotReady, match="There is no folder"):
+        engine.count("x")
+    engine.close()
+    with pytest.raises(EngineClosed):
+        run(answer(engine, asked()))
+
+
+def test_load_that_breaks_unexpectedly_is_a_failure_too(
+    starcoder: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "warm_up", lambda *_: 1 / 0)
+    assert "could not be loaded: division by zero" in reached(engines(starcoder), Phase.FAILED).message
+
+
+def test_weights_are_loaded_once(engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from starcoder_ls.engine import decode
+
+    models = []
+    read = decode.read
+    monkeypatch.setattr(decode, "read", lambda model, *rest: (models.append(model), read(model, *rest))[1])
+
+    async def many() -> list[list[int]]:
+        addresses = []
+        for i in range(60):
+            await answer(engine, asked(TEXT + "x" * (i % 7), 4))
+            addresses.append([weight.data_ptr() for weight in models[-1].parameters()])
+        return addresses
+
+    addresses = run(many())
+    assert all(now == addresses[0] for now in addresses)
+    assert len({id(model) for model in models}) == 1
+
+
+def test_memory_does_not_grow_with_requests(engine: ResidentEngine) -> None:
+    async def many(count: int) -> int:
+        for i in range(count):
+            await answer(engine, asked(TEXT * (1 + i % 3) + "y" * (i % 5), 8))
+        return reached(engine, Phase.READY).memory_bytes
+
+    first = run(many(12))
+    assert run(many(36)) == first
+
+
+def test_closing_the_iterator_frees_the_engine_within_a_step(
+    engine: ResidentEngine, passes: list[tuple[float, int]]
+) -> None:
+    async def scenario() -> float:
+        async with aclosing(engine.stream(asked(max_new_tokens=200))) as chunks:
+            async for _ in chunks:
+                if len(passes) > 5:
+                    break
+        return time.monotonic()
+
+    closed_s = run(scenario())
+    reached(engine, Phase.READY)
+    assert sum(began_s > closed_s for began_s, _ in passes) <= 1
+
+
+def test_cancelled_task_frees_the_engine_within_a_step(engine: ResidentEngine, passes: list[tuple[float, int]]) -> None:
+    async def scenario() -> float:
+        task = asyncio.create_task(answer(engine, asked(max_new_tokens=200)))
+        await asyncio.sleep(0.1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        return time.monotonic()
+
+    cancelled_s = run(scenario())
+    reached(engine, Phase.READY)
+    assert len(passes) > 2
+    assert sum(began_s > cancelled_s for began_s, _ in passes) <= 1
+
+
+@pytest.mark.usefixtures("passes")
+def test_flag_ends_a_request_and_its_waiter_hears_of_it(engine: ResidentEngine) -> None:
+    flag = CancelFlag()
+
+    async def scenario() -> list[Chunk]:
+        asyncio.get_running_loop().call_later(0.1, flag.set)
+        return await answer(engine, asked(max_new_tokens=200, cancel=flag, candidates=2))
+
+    chunks = run(scenario())
+    assert [chunk.finish for chunk in chunks[-2:]] == [Finish.CANCELLED, Finish.CANCELLED]
+    assert chunks[-1].timings is not None
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_queued_request_hears_of_its_cancel_at_once(engine: ResidentEngine) -> None:
+    flag = CancelFlag()
+
+    async def scenario() -> tuple[float, list[Chunk]]:
+        running = asyncio.create_task(answer(engine, asked(max_new_tokens=100)))
+        queued = asyncio.create_task(answer(engine, asked("y", cancel=flag)))
+        await asyncio.sleep(0.1)
+        flag.set()
+        started_s = time.monotonic()
+        chunks = await queued
+        waited_s = time.monotonic() - started_s
+        assert not running.done()
+        running.cancel()
+        return waited_s, chunks
+
+    waited_s, chunks = run(scenario())
+    assert [chunk.finish for chunk in chunks] == [Finish.CANCELLED]
+    assert waited_s < 0.1
+
+
+@pytest.mark.usefixtures("passes")
+def test_deadline_ends_with_what_there_is(engine: ResidentEngine) -> None:
+    started_s = time.monotonic()
+    chunks = run(answer(engine, asked(max_new_tokens=200, deadline_s=started_s + 0.2)))
+    assert chunks[-1].finish is Finish.DEADLINE
+    assert 3 < len(ids(chunks)) < 60
+    assert time.monotonic() - started_s < 0.4
+
+
+def test_completion_overtakes_an_explanation_between_two_tokens(
+    engine: ResidentEngine, passes: list[tuple[float, int]]
+) -> None:
+    alone = ids(run(answer(engine, asked("explain " + TEXT, 40))))
+    passes.clear()
+
+    async def scenario() -> tuple[list[str], list[Chunk], list[Chunk]]:
+        ended: list[str] = []
+
+        async def named(name: str, request: Request) -> list[Chunk]:
+            chunks = await answer(engine, request)
+            ended.append(name)
+            return chunks
+
+        long = asyncio.create_task(named("explanation", asked("explain " + TEXT, 40, priority=Priority.EXPLANATION)))
+        await asyncio.sleep(0.15)
+        later = asyncio.create_task(named("second", asked("b", 5)))
+        prefill = asyncio.create_task(engine.prefill(asked("c")))
+        prefill.add_done_callback(lambda _: ended.append("prefill"))
+        short = asyncio.create_task(named("first", asked("a", 5)))
+        await asyncio.gather(long, short, later, prefill)
+        return ended, await long, await short
+
+    ended, long, short = run(scenario())
+    assert ended == ["second", "first", "prefill", "explanation"]
+    assert ids(long) == alone, "being overtaken changes nothing"
+    assert short[-1].timings is not None
+    assert short[-1].timings.queue_ms < 200
+
+
+def test_prefilled_prompt_has_one_token_left_to_read(engine: ResidentEngine) -> None:
+    async def scenario() -> list[Chunk]:
+        await engine.prefill(asked())
+        return await answer(engine, asked())
+
+    timings = run(scenario())[-1].timings
+    assert timings is not None
+    assert timings.reused_tokens == timings.prompt_tokens - 1 > 0
+
+
+def test_stop_rule_and_candidates_through_the_whole_engine(engine: ResidentEngine) -> None:
+    wanted = asked(candidates=3, sampling=Sampling(temperature=0.7), stop=lambda text: 4 if len(text) > 6 else None)
+    chunks = run(answer(engine, wanted))
+    texts = {chunk.candidate: chunk.text for chunk in chunks if chunk.finish is not None}
+    assert len(set(texts.values())) == len(texts) == 3
+    assert all(len(text) == 4 for text in texts.values())
+
+
+@pytest.mark.usefixtures("passes")
+def test_a_failure_ends_its_own_request_only(engine: ResidentEngine) -> None:
+    def broken(_text: str) -> int:
+        raise ZeroDivisionError
+
+    async def scenario() -> list[Any]:
+        requests = (asked(stop=broken), asked("y"), asked("z" * 4000))
+        return await asyncio.gather(*(answer(engine, one) for one in requests), return_exceptions=True)
+
+    failed, fine, too_long = run(scenario())
+    assert type(failed) is EngineError
+    assert "ZeroDivisionError" in str(failed)
+    assert len(ids(fine)) == 16
+    assert isinstance(too_long, PromptTooLong)
+
+
+def test_out_of_memory_ends_the_request_and_the_engine_lives(
+    engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starcoder_ls.engine import decode
+
+    before = ids(run(answer(engine, asked())))
+    used = reached(engine, Phase.READY).memory_bytes
+
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decode, "read", full)
+        with pytest.raises(OutOfMemory, match="no room for this request"):
+            run(answer(engine, asked()))
+    assert reached(engine, Phase.READY).memory_bytes < used, "the caches are given back"
+    assert ids(run(answer(engine, asked()))) == before
+
+
+@pytest.mark.usefixtures("passes")
+@pytest.mark.parametrize("is_working", [True, False])
+def test_closing_is_quick_and_ends_every_request(is_working: bool, engine: ResidentEngine) -> None:
+    async def scenario() -> list[Any]:
+        tasks = [asyncio.create_task(answer(engine, asked(max_new_tokens=200))) for _ in range(2 * is_working)]
+        await asyncio.sleep(0.1)
+        started_s = time.monotonic()
+        await asyncio.to_thread(engine.close)
+        assert time.monotonic() - started_s < 1.0
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    for ended in run(scenario()):
+        assert isinstance(ended, EngineClosed)
+    assert engine.status().phase is Phase.CLOSED
+    engine.close()
+    with pytest.raises(EngineClosed):
+        run(answer(engine, asked()))
+    with pytest.raises(EngineClosed):
+        engine.count("x")
+    assert not any(thread.name == "starcoder-ls-engine" for thread in threading.enumerate())
+
+
+def test_closing_while_it_loads_ends_the_load(starcoder: Path, engines: Engines) -> None:
+    engine = engines(starcoder)
+    engine.close()
+    engine.start()
+    reached(engine, Phase.CLOSED)
+
+
+def test_requests_from_several_loops_are_served(engine: ResidentEngine) -> None:
+    expected = ids(run(answer(engine, asked())))
+    got: list[list[int]] = []
+    threads = [threading.Thread(target=lambda: got.append(ids(run(answer(engine, asked()))))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert got == [expected] * 4
+
+
+def test_adapter_changes_the_answer_and_has_a_name(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    config = peft.LoraConfig(r=4, target_modules=["c_attn"], init_lora_weights=False, task_type="CAUSAL_LM")
+    model = AutoModelForCausalLM.from_pretrained(starcoder)
+    torch.manual_seed(1)
+    with warnings.catch_warnings():  # only here: the engine must load an adapter without a warning
+        warnings.simplefilter("ignore", FutureWarning)
+        adapter = peft.get_peft_model(model, config)
+    adapter.save_pretrained(tmp_path)
+    plain, adapted = engines(starcoder), engines(starcoder, adapter=str(tmp_path))
+    for engine in (plain, adapted):
+        assert reached(engine, Phase.READY, Phase.FAILED).message == ""
+    assert adapted.status().adapters == (str(tmp_path),)
+    base = ids(run(answer(plain, asked())))
+    assert ids(run(answer(adapted, asked()))) != base
+    assert ids(run(answer(adapted, asked(adapter=str(tmp_path))))) == ids(run(answer(adapted, asked())))
+
+
+def test_engines_that_load_at_the_same_time_do_not_disturb_each_other(starcoder: Path, engines: Engines) -> None:
+    """As when the model setting is changed while the old one still loads."""
+    several = [engines(starcoder) for _ in range(4)]
+    assert [reached(engine, Phase.READY, Phase.FAILED).message for engine in several] == [""] * 4
+    assert len({tuple(ids(run(answer(engine, asked())))) for engine in several}) == 1
+
+
+def test_iterator_that_was_never_begun_costs_nothing(engine: ResidentEngine) -> None:
+    async def scenario() -> None:
+        chunks: AsyncGenerator[Chunk, None] = engine.stream(asked())
+        await chunks.aclose()
+
+    run(scenario())
+    assert engine.status().phase is Phase.READY

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import threading
+import time
+
+import pytest
+
+from starcoder_ls.engine.schedule import Job, Jobs, Outlet
+from starcoder_ls.errors import EngineClosed
+from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request
+
+
+class NoOutlet(Outlet):
+    def __init__(self) -> None:
+        """Jobs in these tests answer nobody."""
+
+
+def job(priority: Priority, is_prefill: bool = False, deadline_s: float | None = None) -> Job:
+    request = Request(parts=(), max_new_tokens=1, priority=priority, deadline_s=deadline_s, cancel=CancelFlag())
+    return Job(request, NoOutlet(), is_prefill=is_prefill)
+
+
+def test_order_is_by_priority_then_arrival() -> None:
+    jobs = Jobs()
+    order = [
+        explanation := job(Priority.EXPLANATION),
+        prefill := job(Priority.COMPLETION, is_prefill=True),
+        first := job(Priority.COMPLETION),
+        second := job(Priority.COMPLETION),
+    ]
+    for one in order:
+        jobs.add(one)
+    taken = []
+    while not jobs.is_idle():
+        best = jobs.best()
+        assert best is not None
+        taken.append(best)
+        jobs.remove(best)
+    assert taken == [first, second, prefill, explanation]
+
+
+@pytest.mark.parametrize("way", ["flag", "abandoned", "deadline"])
+def test_what_is_over_is_taken_first_so_that_it_ends_at_once(way: str) -> None:
+    jobs = Jobs()
+    over = job(Priority.EXPLANATION, deadline_s=time.monotonic() - 1 if way == "deadline" else None)
+    jobs.add(job(Priority.COMPLETION))
+    jobs.add(over)
+    if way == "flag":
+        over.request.cancel.set()
+    elif way == "abandoned":
+        over.abandoned.set()
+    assert jobs.best() is over
+    assert over.interrupted() is (Finish.DEADLINE if way == "deadline" else Finish.CANCELLED)
+
+
+def test_job_is_not_over_before_its_deadline() -> None:
+    assert job(Priority.COMPLETION, deadline_s=time.monotonic() + 60).interrupted() is None
+
+
+def test_best_waits_for_a_job() -> None:
+    jobs, one = Jobs(), job(Priority.COMPLETION)
+    threading.Timer(0.05, jobs.add, (one,)).start()
+    assert jobs.best() is one
+
+
+def test_closing_wakes_the_waiter_and_refuses_more() -> None:
+    jobs = Jobs()
+    threading.Timer(0.05, jobs.close).start()
+    assert jobs.best() is None
+    with pytest.raises(EngineClosed, match="closed"):
+        jobs.add(job(Priority.COMPLETION))
+
+
+def test_what_is_left_is_handed_out_once() -> None:
+    jobs, one = Jobs(), job(Priority.COMPLETION)
+    jobs.add(one)
+    assert (jobs.drain(), jobs.drain()) == ([one], [])
+
+
+def test_outlet_carries_chunks_errors_and_the_end_in_order() -> None:
+    async def scenario() -> list[object]:
+        outlet = Outlet()
+        chunk = Chunk("a")
+
+        def produce() -> None:
+            for delivery in ((chunk,), None, EngineClosed("gone")):
+                outlet.put(delivery)
+
+        threading.Thread(target=produce).start()
+        seen: list[object] = [await outlet.chunks(), await outlet.chunks()]
+        with pytest.raises(EngineClosed, match="gone"):
+            await outlet.chunks()
+        return seen
+
+    assert asyncio.run(scenario()) == [(Chunk("a"),), None]
+
+
+def test_outlet_of_a_closed_loop_swallows() -> None:
+    async def made() -> Outlet:
+        return Outlet()
+
+    asyncio.run(made()).put((Chunk("late"),))
+
+
+def test_jobs_are_told_apart_by_identity() -> None:
+    one = job(Priority.COMPLETION)
+    assert one != dataclasses.replace(one)

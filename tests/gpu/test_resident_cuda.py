@@ -1,0 +1,161 @@
+"""What only a CUDA device can show: nothing grows, nothing is loaded twice, a cancel frees the device."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import checkpoints
+from starcoder_ls.engine import decode, loading
+from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.errors import OutOfMemory
+from starcoder_ls.generation import Chunk, Phase, Request, Sampling
+from starcoder_ls.settings import Model
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+TEXT = "def wrap(text, width=70):\n    return "
+COMPLETIONS = 1000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = {"n_layer": 6, "n_embd": 256, "n_head": 4, "n_inner": 1024, "n_positions": 2048}
+    return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("models") / "starcoder", **sizes)
+
+
+@pytest.fixture
+def models(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The model of every load."""
+    seen: list[Any] = []
+    load = loading.load
+
+    def kept(*arguments: Any) -> Any:
+        loaded = load(*arguments)
+        seen.append(loaded.model)
+        return loaded
+
+    monkeypatch.setattr(loading, "load", kept)
+    return seen
+
+
+@pytest.fixture
+def engine(folder: Path, models: list[Any]) -> Iterator[ResidentEngine]:
+    del models  # patched before the engine starts
+    engine = ResidentEngine(Model(name=str(folder), device="cuda"))
+    engine.start()
+    ready(engine)
+    yield engine
+    engine.close()
+
+
+def ready(engine: ResidentEngine) -> None:
+    end_s = time.monotonic() + 120
+    while engine.status().phase is not Phase.READY:
+        assert engine.status().phase is not Phase.FAILED, engine.status().message
+        assert time.monotonic() < end_s
+        time.sleep(0.005)
+
+
+async def answer(engine: ResidentEngine, request: Request) -> list[Chunk]:
+    return [chunk async for chunk in engine.stream(request)]
+
+
+def request(i: int, **changes: Any) -> Request:
+    settings = {"max_new_tokens": 8, "candidates": 1 + 2 * (i % 10 == 0), "sampling": Sampling(0.8, 0.95, i)}
+    return Request(parts=(TEXT * (1 + i % 20) + "x" * (i % 7),), **(settings | changes))
+
+
+def test_weights_live_on_the_device_in_its_own_type(engine: ResidentEngine, models: list[Any]) -> None:
+    assert {weight.device.type for weight in models[0].parameters()} == {"cuda"}
+    status = engine.status()
+    assert status.device == "cuda"
+    assert status.dtype == ("bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
+
+
+def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: ResidentEngine, models: list[Any]) -> None:
+    async def some(start: int, count: int) -> None:
+        for i in range(start, start + count):
+            await answer(engine, request(i))
+
+    asyncio.run(some(0, 100))  # slots reach their sizes
+    ready(engine)
+    addresses = [weight.data_ptr() for weight in models[0].parameters()]
+    allocated = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    asyncio.run(some(100, 100))
+    peak = torch.cuda.max_memory_allocated()
+    asyncio.run(some(200, COMPLETIONS - 200))
+    ready(engine)
+    assert [weight.data_ptr() for weight in models[0].parameters()] == addresses
+    assert len(models) == 1
+    assert torch.cuda.memory_allocated() == allocated
+    assert torch.cuda.max_memory_allocated() <= 1.05 * peak
+
+
+def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
+    """In float32 on both; in bfloat16 near ties fall differently."""
+    single = ResidentEngine(Model(name=str(folder), device="cuda", dtype="float32"))
+    reference = ResidentEngine(Model(name=str(folder), device="cpu", dtype="float32"))
+    texts = []
+    for other in (single, reference):
+        other.start()
+        ready(other)
+        texts.append(asyncio.run(answer(other, request(1, sampling=Sampling(), max_new_tokens=16))))
+        other.close()
+    assert [chunk.token_ids for chunk in texts[0]] == [chunk.token_ids for chunk in texts[1]]
+
+
+def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[float] = []
+    read = decode.read
+
+    def watched(*arguments: Any) -> torch.Tensor:
+        began.append(time.monotonic())
+        return read(*arguments)
+
+    monkeypatch.setattr(decode, "read", watched)
+
+    async def scenario() -> float:
+        async with aclosing(engine.stream(request(1, max_new_tokens=1000))) as chunks:
+            async for _ in chunks:
+                if len(began) > 20:
+                    break
+        return time.monotonic()
+
+    closed_s = asyncio.run(scenario())
+    ready(engine)
+    assert sum(began_s > closed_s for began_s in began) <= 1
+
+
+def test_device_without_room_for_a_request_says_so_and_goes_on(engine: ResidentEngine) -> None:
+    torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_allocated() / torch.cuda.mem_get_info()[1] + 1e-5)
+    torch.cuda.empty_cache()
+    try:
+        with pytest.raises(OutOfMemory):
+            asyncio.run(answer(engine, request(1, parts=(TEXT * 50,), candidates=8)))
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
+def test_model_is_spread_over_two_devices(folder: Path, models: list[Any]) -> None:
+    engine = ResidentEngine(Model(name=str(folder), max_memory={"0": "6MiB", "1": "1GiB"}))
+    engine.start()
+    ready(engine)
+    try:
+        assert {weight.device.index for weight in models[0].parameters()} == {0, 1}
+        assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+    finally:
+        engine.close()

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import asyncio
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from fakes import ScriptedEngine
+from harness import GHOST, URI, joined, ready, scenario, talking, told, until
+from starcoder_ls.app import Server
+from starcoder_ls.errors import ModelNotFound
+from starcoder_ls.settings import Settings
+
+STATUS: dict[str, Any] = {**GHOST, "experimental": {"starcoderStatus": True}}
+PROGRESS: dict[str, Any] = {**GHOST, "window": {"workDoneProgress": True}}
+
+
+def phases(client: Any) -> list[str]:
+    return [params["phase"] for params in told(client, "starcoder/status")]
+
+
+@scenario
+async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None:
+    async with talking(ScriptedEngine(load_s=0.3, load_steps=100), capabilities=STATUS) as client:
+        await until(lambda: "ready" in phases(client))
+        said = told(client, "starcoder/status")
+        assert phases(client) == ["loading"] * (len(said) - 1) + ["ready"]
+        assert 2 <= len(said) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
+        assert all(before != after for before, after in pairwise(said))
+        assert said[-1] == {"phase": "ready", "message": "", "model": "scripted", "device": "cpu", "progress": 1.0}
+
+
+@scenario
+async def test_working_is_told_if_it_lasts_and_not_for_every_key() -> None:
+    async with talking(ScriptedEngine(token_s=0.001), capabilities=STATUS) as client:
+        client.open(URI, "x = ")
+        await until(lambda: phases(client)[-1:] == ["ready"])
+        before = len(phases(client))
+        for _ in range(10):
+            await client.inline_completion(URI, 0, 4)
+        await asyncio.sleep(0.25)
+        assert len(phases(client)) - before <= 4
+        assert phases(client)[-1] == "ready"
+    async with talking(ScriptedEngine([["word "] * 40], token_s=0.01), capabilities=STATUS) as client:
+        client.open(URI, "x = ")
+        await client.inline_completion(URI, 0, 4)
+        await until(lambda: phases(client)[-2:] == ["working", "ready"])
+
+
+@scenario
+async def test_a_client_that_did_not_ask_for_status_is_not_sent_any() -> None:
+    async with talking(ScriptedEngine()) as client:
+        await asyncio.sleep(0.2)
+        assert not client.notifications
+
+
+@pytest.mark.parametrize("capabilities", [GHOST, STATUS, PROGRESS])
+@scenario
+async def test_a_failed_load_is_one_message_and_the_process_stays(capabilities: dict[str, Any]) -> None:
+    engine = ScriptedEngine(load_s=0.1, failure="There is no model x. Name another.")
+    async with talking(engine, capabilities=capabilities, is_ready=False) as client:
+        await until(lambda: bool(told(client, "window/showMessage")))
+        await asyncio.sleep(0.2)
+        (message,) = told(client, "window/showMessage")
+        assert message == {"type": 1, "message": "StarCoder: There is no model x. Name another."}
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4, is_invoked=True) is None
+        assert (await client.request("starcoder/status"))["phase"] == "failed"
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (ModelNotFound("There is no model x. Name another."), "There is no model x. Name another."),
+        (ImportError("no torch at /some/path"), "ImportError"),
+    ],
+)
+@scenario
+async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, message: str) -> None:
+    def engine_for(_: Any) -> ScriptedEngine:
+        raise error
+
+    server = Server(engine_for, Settings())
+    async with joined(server) as client:
+        await client.initialize({}, GHOST)
+        await until(lambda: bool(told(client, "window/showMessage")))
+        (shown,) = told(client, "window/showMessage")
+        assert message in shown["message"]
+        assert "/some/path" not in shown["message"]
+    server.close()
+
+
+@scenario
+async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
+    asked: list[tuple[str, Any]] = []
+    server = Server(lambda _: ScriptedEngine(load_s=0.4), Settings())
+    async with joined(server) as client:
+        client.on_request = lambda method, params: asked.append((method, params))
+        await client.initialize({}, PROGRESS)
+        await until(lambda: "end" in [report["value"]["kind"] for report in told(client, "$/progress")])
+        ((method, params),) = asked
+        assert method == "window/workDoneProgress/create"
+        shown = told(client, "$/progress")
+        assert {report["token"] for report in shown} == {params["token"]}
+        kinds = [report["value"]["kind"] for report in shown]
+        assert kinds[0] == "begin"
+        assert set(kinds[1:-1]) == {"report"}
+        percentages = [report["value"]["percentage"] for report in shown[:-1]]
+        assert percentages == sorted(percentages)
+    await asyncio.to_thread(server.close)
+
+
+@scenario
+async def test_a_client_that_never_answers_the_progress_request_is_served_all_the_same() -> None:
+    server = Server(lambda _: ScriptedEngine(load_s=0.1), Settings())
+    async with joined(server) as client:
+        client._receive = _without_requests(client._receive)  # type: ignore[method-assign]
+        await client.initialize({}, PROGRESS)
+        await ready(client)
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4)
+        assert not told(client, "$/progress")
+    await asyncio.to_thread(server.close)
+
+
+def _without_requests(receive: Any) -> Any:
+    return lambda message: None if "method" in message and "id" in message else receive(message)

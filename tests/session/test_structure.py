@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from lsprotocol import types as t
+
+from starcoder_ls.session.call import Refusal
+from starcoder_ls.session.structure import structured
+
+PLACE = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
+
+
+INVOKED, AUTOMATIC = t.InlineCompletionTriggerKind.Invoked, t.InlineCompletionTriggerKind.Automatic
+
+
+@pytest.mark.parametrize(("value", "kind"), [(1, INVOKED), (2, AUTOMATIC), (0, INVOKED)])
+def test_trigger_kinds_of_both_generations_of_clients(value: int, kind: t.InlineCompletionTriggerKind) -> None:
+    params = structured({**PLACE, "context": {"triggerKind": value}}, t.InlineCompletionParams)
+    assert params.context.trigger_kind is kind
+
+
+def change(version: object, text: object) -> dict[str, Any]:
+    return {"textDocument": {"uri": "a", "version": version}, "contentChanges": [{"text": text}]}
+
+
+@pytest.mark.parametrize(
+    ("raw", "kind", "place"),
+    [
+        ({**PLACE, "context": {}}, t.InlineCompletionParams, "params.context.triggerKind"),
+        ({**PLACE, "context": {"triggerKind": 3}}, t.InlineCompletionParams, "params.context.triggerKind"),
+        ({**PLACE, "textDocument": {"uri": None}}, t.CompletionParams, "params.textDocument.uri"),
+        ({**PLACE, "position": {"line": "1", "character": 0}}, t.CompletionParams, "params.position.line"),
+        (change(2, None), t.DidChangeTextDocumentParams, "params.contentChanges[0]"),
+        (change(True, "a"), t.DidChangeTextDocumentParams, "params.textDocument.version"),
+        ("def secret(): ...", t.CompletionParams, "params.position"),
+        (None, t.CompletionParams, "CompletionParams"),
+    ],
+)
+def test_what_does_not_fit_is_named_by_place_and_not_quoted(raw: Any, kind: type, place: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        structured(raw, kind)
+    assert caught.value.code == -32602
+    assert place in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_what_a_newer_client_adds_is_passed_over() -> None:
+    params = structured(
+        {**PLACE, "context": {"triggerKind": 1, "novelty": {"a": [1]}}, "more": 5}, t.InlineCompletionParams
+    )
+    assert params.position.line == 1

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import Refused, ScriptedEngine
+from harness import URI, scenario, talking, told
+from starcoder_ls import app
+from starcoder_ls.errors import EngineNotReady, OutOfMemory
+from starcoder_ls.transport.client import ResponseFailed
+
+SOURCE = "password = 'hunter2'"
+
+
+def test_importing_the_server_imports_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys, starcoder_ls.app, starcoder_ls.transport.stdio, starcoder_ls.transport.tcp\n"
+        "print({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
+    )
+    environment = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+def test_the_client_half_loads_without_the_protocol_libraries() -> None:
+    code = "import sys, starcoder_ls.transport.client\nprint({'pygls', 'lsprotocol'} & set(sys.modules))"
+    environment = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("error", [OutOfMemory("No room. Close something."), Refused("Not today. Ask tomorrow.")])
+@scenario
+async def test_what_went_wrong_on_purpose_is_one_sentence_to_who_asked_and_null_to_who_typed(error: Exception) -> None:
+    async with talking(ScriptedEngine(error=error)) as client:
+        client.open(URI, SOURCE)
+        assert await client.inline_completion(URI, 0, 0) is None
+        with pytest.raises(ResponseFailed) as caught:
+            await client.inline_completion(URI, 0, 0, is_invoked=True)
+        assert (caught.value.code, caught.value.message) == (-32803, str(error))
+        assert not told(client, "window/showMessage")
+
+
+@scenario
+async def test_an_engine_that_is_not_ready_after_all_is_no_error() -> None:
+    async with talking(ScriptedEngine(error=EngineNotReady("Not yet. Wait."))) as client:
+        client.open(URI, SOURCE)
+        assert await client.inline_completion(URI, 0, 0, is_invoked=True) is None
+
+
+@scenario
+async def test_an_unforeseen_failure_is_logged_by_name_and_place_and_never_by_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with talking(ScriptedEngine(error=KeyError(SOURCE))) as client:
+        client.open(URI, SOURCE)
+        with pytest.raises(ResponseFailed) as caught:
+            await client.inline_completion(URI, 0, 0, is_invoked=True)
+        assert caught.value.code == -32603
+        assert SOURCE not in caught.value.message
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "KeyError" in line
+    assert "fakes.py:" in line
+    assert "textDocument/inlineCompletion" in line
+    assert SOURCE not in caplog.text
+    assert "hunter2" not in caplog.text
+
+
+@scenario
+async def test_a_notification_that_fails_costs_nothing_but_a_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setitem(app.NOTIFICATIONS, "textDocument/didSave", app.Notification(fail))
+    async with talking(ScriptedEngine()) as client:
+        client.notify("textDocument/didSave", {})
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4)
+        assert not client.notifications
