@@ -90,3 +90,22 @@ def test_brackets_are_counted_outside_of_strings(text: str, depth: int) -> None:
 )
 def test_block_is_opened_by_the_line_above_only(prefix: str, is_opened: Sequence[bool]) -> None:
     assert stop.is_block_opened(prefix) is is_opened
+
+
+@pytest.mark.parametrize(
+    ("text", "is_loop"),
+    [
+        ('style.get("color_style.get("color_style.get("color_style.get("color_', True),
+        ("value = value = value = value = value", True),
+        ("[0, 0, 0, 0, 0, 0, 0, 0]", False),
+        ("# " + "-" * 60, False),
+        ("(None, None, None)", False),
+        ("a = 1\nb = 2\nc = 3\nd = 4\n", False),
+    ],
+)
+def test_loop_is_what_says_the_same_four_times(text: str, is_loop: bool) -> None:
+    assert any(stop.is_loop(text[:end]) for end in range(len(text) + 1)) is is_loop
+
+
+def test_nothing_of_a_loop_is_kept() -> None:
+    assert ended("x = ", "", 'get("color_style.' * 9) == ""

@@ -302,8 +302,8 @@ def test_only_work_counts_as_time(loaded: Loaded) -> None:
     pieces = completion(asked(max_new_tokens=3), loaded, Slots(loaded.layers), lambda: None)
     last: tuple[Chunk, ...] = ()
     for chunks in pieces:
-        time.sleep(0.05)
+        time.sleep(0.1)
         last = chunks or last
     timings = last[-1].timings
     assert timings is not None
-    assert timings.prefill_ms + timings.decode_ms < 150
+    assert timings.prefill_ms + timings.decode_ms < 300

@@ -9,7 +9,7 @@ import huggingface_hub
 import pytest
 from huggingface_hub import errors as hub_errors
 
-from starcoder_ls.engine import hub
+from starcoder_ls.engine import hub, progress
 from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
 
 Snapshot = Callable[..., str]
@@ -54,6 +54,27 @@ def test_local_copy_is_used_without_asking_the_network(tmp_path: Path, monkeypat
     name, options = answers.asked[0]
     assert (name, options["revision"]) == ("owner/name", "v1")
     assert not any("bin" in pattern or "py" in pattern for pattern in options["allow_patterns"])
+
+
+def test_download_reports_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Bytes(Hub):
+        def snapshot_download(self, name: str, **options: Any) -> str:
+            folder = super().snapshot_download(name, **options)
+            bar = options["tqdm_class"](desc="Reconstructing", total=0, initial=0, unit="B", unit_scale=True)
+            for _ in range(2):
+                bar.total = (bar.total or 0) + 2_000_000  # one file more
+                bar.refresh()
+                bar.update(1_000_000)
+            bar.update(2_000_000)
+            options["tqdm_class"](range(3), desc="Fetching 3 files").close()
+            return folder
+
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", Bytes(ABSENT, tmp_path).snapshot_download)
+    seen: list[tuple[float, str]] = []
+    hub.folder_of("owner/name", None, (), False, lambda p: p, lambda *report: seen.append(report))
+    assert [fraction for fraction, _ in seen] == [0.0, 0.0, 0.5, 0.5, 1.0]
+    assert seen[-1][1] == "Downloading owner/name, once. 4 of 4 MB."
 
 
 def test_half_downloaded_copy_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

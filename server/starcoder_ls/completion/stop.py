@@ -5,10 +5,15 @@ Each rule is asked after every token with the whole text so far. Refuses to know
 
 from __future__ import annotations
 
+import re
+
 from starcoder_ls.generation import StopRule
 
 MAX_LINES = 12
 """A longer suggestion is read by nobody while typing."""
+
+_LOOP = re.compile(r"(.{4,48}?)\1{3}\Z", re.DOTALL)
+_LOOP_CHARS = 200
 
 _OPENERS, _CLOSERS = "([{", ")]}"
 
@@ -25,9 +30,19 @@ def is_block_opened(prefix: str) -> bool:
 def rule(prefix: str, suffix: str) -> StopRule:
     """The rule for a cursor between ``prefix`` and ``suffix``."""
     following = next((line for line in suffix.split("\n")[1:] if line.strip()), None)
+    ends: StopRule = _Statement(following)
     if is_block_opened(prefix):
-        return _Block(_indentation(prefix.rpartition("\n")[2]), _opener_indentation(prefix), following)
-    return _Statement(following)
+        ends = _Block(_indentation(prefix.rpartition("\n")[2]), _opener_indentation(prefix), following)
+    return lambda text: 0 if is_loop(text) else ends(text)
+
+
+def is_loop(text: str) -> bool:
+    """True once the text says the same four times in a row: then nothing of it is worth showing.
+
+    ``0, 0, 0, 0`` and rulers are no loops: what is repeated must have four characters, a letter among them.
+    """
+    match = _LOOP.search(text[-_LOOP_CHARS:])
+    return match is not None and any(char.isalpha() for char in match.group(1))
 
 
 class _Statement:

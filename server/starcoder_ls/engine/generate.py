@@ -15,6 +15,7 @@ import torch
 
 from starcoder_ls.engine import decode
 from starcoder_ls.engine.candidate import Candidate, Ending
+from starcoder_ls.engine.ngrams import SecondOpinion, Strengths
 from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.tokens import Vocabulary
@@ -44,6 +45,8 @@ class Resident(Protocol):
     def context_tokens(self) -> int: ...
     @property
     def end_ids(self) -> frozenset[int]: ...
+    @property
+    def strengths(self) -> Strengths | None: ...
 
 
 @dataclass(slots=True)
@@ -81,7 +84,8 @@ def completion(
             yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
             return
         logits = decode.logits_after(resident.model, hidden)
-        yield from _write(logits, slot, resident, ending, candidates, interrupted, clock)
+        opinion = SecondOpinion(resident.strengths, prompt, request.candidates)
+        yield from _write(logits, slot, resident, ending, candidates, opinion, interrupted, clock)
 
 
 def warm_cache(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted) -> Pieces:
@@ -136,6 +140,7 @@ def _write(
     resident: Resident,
     ending: Ending,
     candidates: list[Candidate],
+    opinion: SecondOpinion,
     interrupted: Interrupted,
     clock: _Clock,
 ) -> Pieces:
@@ -148,6 +153,7 @@ def _write(
     alive = list(candidates)
     while True:
         since_s = time.monotonic()
+        logits = opinion.mixed(logits, [candidate.index for candidate in alive])
         drawn, grown = _draw(logits, alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
@@ -167,6 +173,7 @@ def _write(
         if len(survivors) < len(grown):
             cache.keep(survivors)
         fed = [drawn[row].id for row in survivors]
+        opinion.extend([candidate.index for candidate in alive], fed)
         logits = decode.forward(resident.model, [[id_] for id_ in fed], cache)
         if cache is slot.cache:
             slot.extend(fed)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from starcoder_ls.engine.progress import Report
+from starcoder_ls.engine.progress import Report, download_bar
 from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
 
 # Never pickles, never code.
@@ -41,24 +41,31 @@ def folder_of(
         return check(path)
     report(0.0, f"Looking for {name} on this machine.")
     try:
-        return check(_snapshot(name, revision, files, is_local=True))
+        return check(_snapshot(name, revision, files, None))
     except ModelError as error:
         if offline:
             raise
         if not isinstance(error, (ModelNotFound, ModelInvalid)):
             raise
-    report(0.0, f"Downloading {name}; this happens once.")
-    return check(_snapshot(name, revision, files, is_local=False))
+    sentence = f"Downloading {name}, once."
+    report(0.0, sentence)
+    return check(_snapshot(name, revision, files, download_bar(report, sentence)))
 
 
-def _snapshot(name: str, revision: str | None, files: tuple[str, ...], is_local: bool) -> Path:
+def _snapshot(name: str, revision: str | None, files: tuple[str, ...], bar: type[Any] | None) -> Path:
+    """The repository's folder on this machine; without ``bar`` nothing is downloaded."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=list(files), local_files_only=is_local))
+        wanted = list(files)
+        return Path(
+            snapshot_download(
+                name, revision=revision, allow_patterns=wanted, local_files_only=bar is None, tqdm_class=bar
+            )
+        )
     except LocalEntryNotFoundError as error:
-        raise ModelNotFound(_not_here(name, is_local)) from error
+        raise ModelNotFound(_not_here(name, bar is None)) from error
     except (HfHubHTTPError, HFValidationError) as error:
         raise _translated(error, name, revision) from error
     except Exception as error:  # the Hub library's HTTP library, and so its exceptions, change between versions

@@ -25,6 +25,7 @@ from starcoder_ls.engine import hub
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import warm_up
 from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.ngrams import Strengths
 from starcoder_ls.engine.placement import Placement, place
 from starcoder_ls.engine.progress import Report, share, weights_reported
 from starcoder_ls.engine.tokens import Vocabulary
@@ -54,6 +55,7 @@ class Loaded:
     placement: Placement
     chunk_tokens: int
     adapters: tuple[str, ...] = ()
+    strengths: Strengths | None = None
 
     @property
     def layers(self) -> int:
@@ -121,7 +123,8 @@ def _load(wanted: Model, report: Report) -> Loaded:
     report(0.9, "Warming up.")
     chunk_tokens = warm_up(model, int(model.config.num_hidden_layers), checkpoint.context_tokens)
     names = () if adapter is None else (str(wanted.adapter),)
-    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names)
+    strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
+    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, strengths)
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:

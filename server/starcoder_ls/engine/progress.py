@@ -63,3 +63,30 @@ def weights_reported(report: Report, sentence: str) -> Iterator[None]:
         yield
     finally:
         transformers_logging.set_tqdm_hook(previous)
+
+
+def download_bar(report: Report, sentence: str) -> type[Any]:
+    """A class to hand to huggingface_hub as its tqdm: draws nothing, reports the bytes that have come.
+
+    The hub adds each file to the total when it begins with it, and counts received and written bytes apart; the
+    report never falls back.
+    """
+    from tqdm.std import tqdm  # type: ignore[import-untyped]
+
+    furthest = reported_s = 0.0
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **(options | {"disable": True}))
+            self.is_bytes = options.get("unit") == "B"
+
+        def update(self, n: float | None = 1) -> bool | None:
+            nonlocal furthest, reported_s
+            self.n += n or 0
+            if self.is_bytes and self.total and time.monotonic() - reported_s >= EVERY_S:
+                reported_s = time.monotonic()
+                furthest = max(furthest, min(self.n / self.total, 1.0))
+                report(furthest, f"{sentence} {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB.")
+            return None
+
+    return Bar

@@ -31,9 +31,9 @@ def observations(model: nn.Module, data: corpus.Corpus, rows: int, length: int) 
             logits = model(input_ids=torch.from_numpy(row.astype(np.int64))[None].to(device)).logits[0].float().cpu()
         begin = 0
         for end in np.flatnonzero(row == corpus.END):
-            index = Index()
-            for place in range(begin, int(end) + 1):
-                if is_middle[place] and place > begin:
-                    yield observed(logits[place - 1], index, int(row[place]))
+            middle = [place for place in range(begin + 1, int(end) + 1) if is_middle[place]]
+            index = Index([int(id_) for id_ in row[begin : middle[0]]] if middle else ())
+            for place in middle:
+                yield observed(logits[place - 1], index, int(row[place]))
                 index.extend([int(row[place])])
             begin = int(end) + 1
