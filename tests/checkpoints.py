@@ -98,6 +98,14 @@ def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     return _written(folder, config, seed, llama_tokenizer())
 
 
+def qwen2(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+    """A Qwen2.5-Coder in miniature; the tokenizer is StarCoder's."""
+    sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
+    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY}
+    config = transformers.Qwen2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
+    return _written(folder, config, seed, byte_level_tokenizer())
+
+
 def santacoder(folder: Path, *, seed: int = 0) -> Path:
     """SantaCoder as gpt_bigcode: hyphens in the names of its tokens."""
     return gpt_bigcode(folder, seed=seed, tokenizer=byte_level_tokenizer(SANTACODER))

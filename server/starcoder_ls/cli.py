@@ -22,6 +22,8 @@ application = typer.Typer(
 )
 train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
 application.add_typer(train, name="train")
+evaluate = typer.Typer(help="Measure how good suggestions are.", no_args_is_help=True)
+application.add_typer(evaluate, name="eval")
 
 ModelOption = Annotated[
     str | None,
@@ -178,3 +180,20 @@ def train_base(
         "row_tokens": row_tokens, "decay_share": decay_share, "full_length_share": full_length_share, "seed": seed,
     }  # fmt: skip
     raise typer.Exit(base(corpus, folder, plan, start, device, is_compiled, workers))
+
+
+@evaluate.command("card")
+def evaluate_card(
+    model: ModelOption = None,
+    adapter: AdapterOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    holes: Annotated[int, typer.Option(help="Holes of each kind.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Draws other holes.")] = 0,
+    examples: Annotated[int, typer.Option(help="Answers to print, good and bad.", min=0)] = 0,
+) -> None:
+    """The score card: holes in the held-out packages, filled by the model and by two dumb completers."""
+    from starcoder_ls.commands.evaluate import run
+
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings, holes, seed, examples))

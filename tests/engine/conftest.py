@@ -37,6 +37,11 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.qwen2(tmp_path_factory.mktemp("models") / "qwen2")
+
+
+@pytest.fixture(scope="session")
 def santacoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.santacoder(tmp_path_factory.mktemp("models") / "santacoder")
 

@@ -26,7 +26,7 @@ def test_sizes_and_end_tokens_come_from_the_files(folder: Path) -> None:
     assert checkpoint.end_ids == {0, 4, 7}
 
 
-@pytest.mark.parametrize("family", ["starcoder2", "llama", "santacoder"])
+@pytest.mark.parametrize("family", ["starcoder2", "llama", "qwen2", "santacoder"])
 def test_other_families_pass(family: str, request: pytest.FixtureRequest) -> None:
     assert inspect(request.getfixturevalue(family)).context_tokens == 256
 

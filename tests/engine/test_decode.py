@@ -13,7 +13,7 @@ from starcoder_ls.engine.decode import CHUNK_TOKENS, forward, warm_up
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded
 
-FAMILIES = ["starcoder", "starcoder2", "llama", "santacoder"]
+FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
 
 def prompt(tokens: int, seed: int = 1) -> list[int]:

@@ -18,7 +18,7 @@ from starcoder_ls.errors import AdapterInvalid, ModelUnsupported, PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Sampling, Special
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
-FAMILIES = ["starcoder", "starcoder2", "llama", "santacoder"]
+FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
 
 @pytest.fixture

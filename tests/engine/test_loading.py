@@ -36,7 +36,7 @@ def logits_of(loaded: Loaded) -> torch.Tensor:
     return forward(loaded.model, [IDS], KvCache(loaded.layers, 64))[0]
 
 
-@pytest.mark.parametrize("family", ["starcoder", "starcoder2", "llama", "santacoder"])
+@pytest.mark.parametrize("family", ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"])
 def test_logits_are_those_of_transformers_own_loading(family: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(family)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)

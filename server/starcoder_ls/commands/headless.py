@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
 
@@ -17,18 +17,22 @@ stderr = Console(stderr=True, highlight=False)
 
 
 @contextmanager
-def loaded(model: Model) -> Iterator[Engine]:
-    """A ready engine. Raises ModelError with the engine's own sentence if it cannot load."""
+def loaded(model: Model, is_shown: bool = True) -> Iterator[Engine]:
+    """A ready engine; ``is_shown`` draws the progress of its loading.
+
+    Raises ModelError with the engine's own sentence if it cannot load.
+    """
     engine = ResidentEngine(model)
     changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
     engine.subscribe(changes.put)
     try:
-        with stderr.status("loading") as line:
+        with stderr.status("loading") if is_shown else nullcontext() as line:
             engine.start()
             status = engine.status()
             while status.phase is Phase.LOADING:
                 status = changes.get()
-                line.update(f"{status.message or 'loading'} ({status.progress:.0%})")
+                if line is not None:
+                    line.update(f"{status.message or 'loading'} ({status.progress:.0%})")
         if status.phase is Phase.FAILED:
             raise ModelError(status.message)
         yield engine

@@ -14,8 +14,13 @@ from starcoder_ls.engine.progress import Report, download_bar
 from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
 
 # Never pickles, never code.
-CHECKPOINT_FILES = ("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json",
-                    "tokenizer.json", "tokenizer_config.json")  # fmt: skip
+CHECKPOINT_FILES = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+)
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
 
 Checked = TypeVar("Checked")

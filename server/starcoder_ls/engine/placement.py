@@ -16,8 +16,8 @@ from starcoder_ls.settings import Model
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Zen 5 with avx512_bf16, one thread, float32 against bfloat16: a step takes 3.8 and 4.6 ms at 6.5 million values, 6.1
-# and 7.3 at 16, 12 and 14 at 37, 57 and 35 at 150; reading 512 tokens 81 and 48 ms, 192 and 94, 470 and 210. A small
+# Zen 5 with avx512_bf16, one thread, float32 against bfloat16: a step takes 3.2 and 3.8 ms at 6.5 million values, 6.3
+# and 7.7 at 16, 13 and 15 at 37, 57 and 35 at 164; reading 512 tokens 74 and 42 ms, 185 and 92, 481 and 217. A small
 # model decodes more than it reads, since most of a prompt is in the cache, and is nearer to the exact logits so.
 SMALL_MODEL_VALUES = 30_000_000
 

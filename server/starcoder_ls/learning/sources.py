@@ -82,16 +82,19 @@ def installed(site_packages: Path) -> Iterator[Package]:
     """Every distribution under a site-packages folder whose metadata names a free licence."""
     found = importlib.metadata.distributions(path=[str(site_packages)])
     for distribution in sorted(found, key=lambda d: (d.metadata["Name"] or "").lower()):
-        licence = licence_of(distribution)
-        if licence is None or distribution.files is None:
-            continue
-        files = (Path(str(distribution.locate_file(f))) for f in distribution.files if f.suffix == ".py")
-        yield Package(
-            distribution.metadata["Name"].lower(),
-            distribution.version,
-            licence,
-            tuple(sorted(f for f in files if f.is_file())),
-        )
+        package = described(distribution)
+        if package is not None:
+            yield package
+
+
+def described(distribution: importlib.metadata.Distribution) -> Package | None:
+    """The distribution's Python files, if its licence is free."""
+    licence = licence_of(distribution)
+    if licence is None or distribution.files is None:
+        return None
+    files = (Path(str(distribution.locate_file(f))) for f in distribution.files if f.suffix == ".py")
+    found = tuple(sorted(f for f in files if f.is_file()))
+    return Package(distribution.metadata["Name"].lower(), distribution.version, licence, found)
 
 
 def licence_of(distribution: importlib.metadata.Distribution) -> str | None:

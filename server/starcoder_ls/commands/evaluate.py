@@ -1,0 +1,75 @@
+"""``starcoder-ls eval card``: the score card of a model on the held-out packages installed beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress
+
+from starcoder_ls import settings
+from starcoder_ls.commands.headless import loaded, stderr
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import card
+from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.generation import Engine
+from starcoder_ls.learning import sources
+
+_WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("model, SPM", "auto", {"fim_order": "spm"}),
+    ("model, PSM", "auto", {"fim_order": "psm"}),
+    ("model, SPM, without the document's n-grams", "off", {"fim_order": "spm"}),
+)
+
+
+def run(overlay: dict[str, Any], file: Path | None, count: int, seed: int, shown: int) -> int:
+    """Print the card as Markdown."""
+    chosen = settings.load(overlay, file=file)
+    cut = card.drawn(held_out(), count, seed)
+    rows = card.by_copying(cut)
+    with Progress(console=stderr) as bar:
+        for way, ngrams, options in _WAYS:
+            task = bar.add_task(way, total=sum(map(len, cut.values())))
+            model = chosen.model.model_copy(update={"document_ngrams": ngrams})
+            inline = chosen.inline_completion.model_copy(update=options)
+            with loaded(model, is_shown=False) as engine:
+                asyncio.run(_fill(engine, cut, way, inline, rows, bar, task))
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console.print(card.table(rows))
+    if shown:
+        console.print("\n" + card.examples(rows, _WAYS[0][0], shown))
+    return 0
+
+
+def held_out() -> list[sources.Source]:
+    """Hand-written files of the held-out packages that are installed beside this program."""
+    found = []
+    for name in sources.HELD_OUT:
+        try:
+            distribution = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        package = sources.described(distribution)
+        if package is not None:
+            found += list(sources.readable(package, 10_000_000))
+    if not found:
+        raise SettingsError(f"None of the held-out packages is installed here: {', '.join(sources.HELD_OUT)}.")
+    return found
+
+
+async def _fill(
+    engine: Engine,
+    cut: dict[Kind, list[Hole]],
+    way: str,
+    options: settings.InlineCompletion,
+    rows: list[card.Row],
+    bar: Progress,
+    task: Any,
+) -> None:
+    async for row, is_complete in card.by_engine(engine, cut, way, options):
+        bar.advance(task)
+        if is_complete:
+            rows.append(row)
