@@ -46,7 +46,7 @@ def base(
     """Train to the end of the plan; the finished model in Hub layout lies in ``folder/model``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
     from starcoder_ls.learning import base as training
-    from starcoder_ls.learning import repetition
+    from starcoder_ls.learning import model_card, repetition
     from starcoder_ls.learning.corpus import Corpus
 
     if not (data / "corpus.bin").is_file():
@@ -77,6 +77,8 @@ def base(
     repetition.fit(run.model, run.data).save(folder / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(data / name, folder / "model" / name)
+    card = model_card.text(run.plan, run.tokens, sum(p.numel() for p in run.model.parameters()), data)
+    (folder / "model" / "README.md").write_text(card, encoding="utf-8")
     return 0
 
 
