@@ -20,8 +20,8 @@ from starcoder_ls.transport.client import Client, ServerGone, start
 from starcoder_ls.transport.framing import frame
 
 LIMIT_S = 3.0
-SLOW = {"scripts": [["word "] * 5000], "token_s": 0.05}
-WEDGED = {"scripts": [["word "] * 5000], "token_s": 60.0, "is_daemon": False}
+SLOW = {"scripts": [[f"word{i} " for i in range(5000)]], "token_s": 0.05}
+WEDGED = {"scripts": [[f"word{i} " for i in range(5000)]], "token_s": 60.0, "is_daemon": False}
 """One decode step outlasts the test: neither the engine nor the interpreter can end in order."""
 
 ENGINES = pytest.mark.parametrize("engine", [SLOW, WEDGED], ids=["decoding", "wedged"])

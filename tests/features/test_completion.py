@@ -61,7 +61,7 @@ async def test_nothing_to_say_is_an_empty_list_and_loading_is_null() -> None:
 
 @scenario
 async def test_a_newer_request_ends_the_older_one_with_null() -> None:
-    engine = ScriptedEngine([["word "] * 50], token_s=0.02)
+    engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
     async with talking(engine, capabilities=MENU) as client:
         client.open(URI, "x = ")
         older = ask(client, 0, 4)

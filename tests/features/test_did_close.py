@@ -6,7 +6,7 @@ from harness import URI, scenario, talking, until
 
 @scenario
 async def test_closing_ends_what_was_asked_and_forgets_the_text() -> None:
-    engine = ScriptedEngine([["word "] * 50], token_s=0.02)
+    engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
     async with talking(engine) as client:
         client.open(URI, "x = ")
         pending = client.inline_completion(URI, 0, 4)

@@ -15,7 +15,7 @@ async def test_the_model_reads_what_was_opened() -> None:
 
 @scenario
 async def test_opening_again_ends_what_was_asked_and_replaces_the_text() -> None:
-    engine = ScriptedEngine([["word "] * 50], token_s=0.02)
+    engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
     async with talking(engine) as client:
         client.open(URI, "x = ")
         pending = client.inline_completion(URI, 0, 4)

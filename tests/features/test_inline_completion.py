@@ -11,7 +11,7 @@ from harness import GHOST, URI, scenario, talking, told, until
 from starcoder_ls.settings import InlineCompletion, Settings
 from starcoder_ls.transport.client import ResponseFailed
 
-LONG = [["word "] * 5000]
+LONG = [[f"word{i} " for i in range(5000)]]
 PATIENT = Settings(inline_completion=InlineCompletion(budget_ms=60_000, max_new_tokens=1024))
 
 

@@ -9,7 +9,7 @@ from starcoder_ls.transport.client import ResponseFailed
 
 @scenario
 async def test_what_is_in_flight_is_answered_before_shutdown_is() -> None:
-    engine = ScriptedEngine([["word "] * 500], token_s=0.02)
+    engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
     async with talking(engine) as client:
         client.open(URI, "x = ")
         pending = client.inline_completion(URI, 0, 4)

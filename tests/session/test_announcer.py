@@ -42,7 +42,7 @@ async def test_working_is_told_if_it_lasts_and_not_for_every_key() -> None:
         await asyncio.sleep(0.25)
         assert len(phases(client)) - before <= 4
         assert phases(client)[-1] == "ready"
-    async with talking(ScriptedEngine([["word "] * 40], token_s=0.01), capabilities=STATUS) as client:
+    async with talking(ScriptedEngine([[f"word{i} " for i in range(40)]], token_s=0.01), capabilities=STATUS) as client:
         client.open(URI, "x = ")
         await client.inline_completion(URI, 0, 4)
         await until(lambda: phases(client)[-2:] == ["working", "ready"])

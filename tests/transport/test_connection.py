@@ -35,7 +35,7 @@ async def test_sessions_share_the_engine_and_nothing_else() -> None:
 
 @scenario
 async def test_a_client_that_vanishes_stops_its_work() -> None:
-    engine = ScriptedEngine([["word "] * 500], token_s=0.02)
+    engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
     server = Server(lambda _: engine, Settings())
     async with joined(server) as client:
         await client.initialize({}, GHOST)
