@@ -13,6 +13,7 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
+import starcoder_ls
 from starcoder_ls import settings
 from starcoder_ls.commands.headless import loaded
 from starcoder_ls.commands.place import as_ghost
@@ -22,7 +23,10 @@ from starcoder_ls.generation import Engine
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """The cursor stands right after ``before`` (its first occurrence) in ``module``; the hole ends before ``after``."""
+    """The cursor stands right after ``before`` (its first occurrence) in ``module``; the hole ends before ``after``.
+
+    ``module`` is an installed module, or a file of this repository, which only a clone has.
+    """
 
     title: str
     module: str
@@ -68,7 +72,10 @@ def cut(hole: Hole) -> tuple[Cursor, str] | None:
 
 
 def source_of(module: str) -> Path | None:
-    """The file of an installed module, without importing it beyond its parent package."""
+    """The file of an installed module, without importing it beyond its parent package, or of a clone's own tree."""
+    if module.endswith(".py"):
+        file = Path(starcoder_ls.__file__).parents[2] / module
+        return file if file.is_file() else None
     try:
         found = importlib.util.find_spec(module)
     except ModuleNotFoundError:
