@@ -83,12 +83,14 @@ class Request:
 
     ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
     ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
+    ``continued`` is the index in ``parts`` of the text that the answer continues (a FIM prefix), if there is one.
     ``adapter`` is one of ``Status.adapters``; None is the model as the settings configure it.
     ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
     """
 
     parts: tuple[Part, ...]
     max_new_tokens: int
+    continued: int | None = None
     end_tokens: tuple[Special, ...] = ()
     candidates: int = 1
     sampling: Sampling = GREEDY

@@ -79,3 +79,17 @@ def test_special_tokens_in_the_document_stay_text() -> None:
     made = prompt.fim(prompt.family_of(STARCODER), STARCODER, "x = '<fim_middle>'", "<|endoftext|>", "", None)
     assert made.parts[2] == "<|endoftext|>"
     assert made.parts[4] == "x = '<fim_middle>'"
+
+
+@pytest.mark.parametrize("inventory", [STARCODER, QWEN, DEEPSEEK])
+@pytest.mark.parametrize("order", ["spm", "psm"])
+@pytest.mark.parametrize("path", ["", "a.py"])
+@pytest.mark.parametrize("suffix", ["", "SUF"])
+def test_prompt_says_which_part_the_answer_continues(
+    inventory: frozenset[str], order: prompt.Order, path: str, suffix: str
+) -> None:
+    made = prompt.fim(prompt.family_of(inventory), inventory, "PRE", suffix, path, order)
+    assert made.continued is not None
+    assert made.parts[made.continued] == "PRE"
+    assert "" not in made.parts
+    assert prompt.fim(prompt.family_of(inventory), inventory, "", suffix, path, order).continued is None

@@ -70,7 +70,7 @@ def test_infilling_example_is_a_piece_of_a_document_again(folder: Path) -> None:
         middle = ids[len(ids) - middle_tokens :]
         prefix = ids[at + 1 : len(ids) - middle_tokens] if suffix == 1 else ids[1:suffix]
         below = ids[2:at] if suffix == 1 else ids[suffix + 1 : at]
-        assert data._tokenizer.decode(prefix + middle + below) in everything
+        assert data.decode(prefix + middle + below) in everything
 
 
 def test_metadata_stands_before_the_prefix_text(folder: Path) -> None:

@@ -75,6 +75,8 @@ class Prompt:
     order: Order
     parts: tuple[Part, ...]
     ends: tuple[Special, ...]
+    continued: int | None
+    """Index in ``parts`` of the prefix; None where it is empty."""
 
 
 def family_of(inventory: frozenset[str]) -> Family:
@@ -104,9 +106,7 @@ def fim(family: Family, inventory: frozenset[str], prefix: str, suffix: str, pat
         parts = (Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle))
     if family.start:
         parts = (Special(family.start), *parts)
-    return Prompt(
-        family.name,
-        chosen,
-        tuple(part for part in parts if part != ""),
-        tuple(Special(literal) for literal in family.ends if literal in inventory),
-    )
+    parts = tuple(part for part in parts if part != "")
+    prefix_at = len(parts) - 1 if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    ends = tuple(Special(literal) for literal in family.ends if literal in inventory)
+    return Prompt(family.name, chosen, parts, ends, prefix_at if prefix else None)

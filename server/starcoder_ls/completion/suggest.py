@@ -93,6 +93,7 @@ async def suggest(
     request = Request(
         parts=asked.prompt.parts,
         max_new_tokens=settings.max_new_tokens,
+        continued=asked.prompt.continued,
         end_tokens=asked.prompt.ends,
         candidates=candidates,
         sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),

@@ -15,7 +15,7 @@ import torch
 
 from starcoder_ls.engine import decode
 from starcoder_ls.engine.candidate import Candidate, Ending
-from starcoder_ls.engine.ngrams import SecondOpinion, Strengths
+from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
 from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.tokens import Vocabulary
@@ -84,7 +84,7 @@ def completion(
             yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
             return
         logits = decode.logits_after(resident.model, hidden)
-        opinion = SecondOpinion(resident.strengths, prompt, request.candidates)
+        opinion = _second_opinion(request, resident)
         yield from _write(logits, slot, resident, ending, candidates, opinion, interrupted, clock)
 
 
@@ -140,7 +140,7 @@ def _write(
     resident: Resident,
     ending: Ending,
     candidates: list[Candidate],
-    opinion: SecondOpinion,
+    opinion: SecondOpinion | None,
     interrupted: Interrupted,
     clock: _Clock,
 ) -> Pieces:
@@ -153,7 +153,8 @@ def _write(
     alive = list(candidates)
     while True:
         since_s = time.monotonic()
-        logits = opinion.mixed(logits, [candidate.index for candidate in alive])
+        if opinion is not None:
+            logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
         drawn, grown = _draw(logits, alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
@@ -173,11 +174,22 @@ def _write(
         if len(survivors) < len(grown):
             cache.keep(survivors)
         fed = [drawn[row].id for row in survivors]
-        opinion.extend([candidate.index for candidate in alive], fed)
         logits = decode.forward(resident.model, [[id_] for id_ in fed], cache)
         if cache is slot.cache:
             slot.extend(fed)
         clock.stepped(since_s)
+
+
+def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | None:
+    """The document's own, where the checkpoint has strengths for it and the request says what it continues."""
+    if resident.strengths is None or request.continued is None:
+        return None
+    before = request.parts[request.continued]
+    others = [part for at, part in enumerate(request.parts) if at != request.continued and isinstance(part, str)]
+    if not isinstance(before, str):
+        return None
+    document = Document(before, others, lambda text: resident.vocabulary.encode([text]))
+    return SecondOpinion(resident.strengths, document)
 
 
 def _samplers(request: Request) -> list[Sampler | None]:

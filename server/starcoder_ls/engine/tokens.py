@@ -33,6 +33,11 @@ class Decoded:
     shown_ids: int
     shown: str
 
+    @property
+    def is_whole(self) -> bool:
+        """No part of a character waits for its rest."""
+        return len(self.held) == self.shown_ids
+
 
 class Vocabulary:
     """One checkpoint's tokenizer. Every method may be called from any thread.

@@ -92,7 +92,7 @@ class Corpus:
     def _example(self, rng: random.Random, room: int) -> tuple[list[int], int]:
         """A piece of a document drawn by size, in one of the trained orders; how many ids at its end are the middle."""
         document, begin, end = self._piece(rng, room)
-        text = self._tokenizer.decode(self._ids[begin:end].tolist(), skip_special_tokens=False)
+        text = self.decode(self._ids[begin:end].tolist())
         is_head = document == 0 or begin == int(self._ends[document - 1]) + 1
         if not is_head:  # as a window: whole lines
             text = text[text.find("\n") + 1 :]
@@ -102,11 +102,9 @@ class Corpus:
         if not text:
             return [], 0
         if rng.random() >= self.recipe.fim_share:
-            return (head + self._encode(text))[:room], 0
+            return (head + self.encode(text))[:room], 0
         first, second = fim.cut(text, rng, self.recipe)
-        prefix, middle, suffix = (
-            self._encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text)))
-        )
+        prefix, middle, suffix = (self.encode(text[a:b]) for a, b in ((0, first), (first, second), (second, len(text))))
         excess = max(0, len(head) + len(prefix) + len(middle) + len(suffix) + 3 - room)
         from_suffix = min(excess, len(suffix))  # what does not fit goes where a window would end: far from the cursor
         suffix = suffix[: len(suffix) - from_suffix]
@@ -128,8 +126,12 @@ class Corpus:
             end = begin + size
         return document, begin, end
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """Ids of plain text: a special token in it is text."""
         return list(self._plain.encode(text).ids)
+
+    def decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
     def _metadata(self, rng: random.Random, document: int) -> list[int]:
         """``<reponame>``, ``<filename>``, ``<gh_stars>``, each at its rate, and a line end if there is any."""
@@ -137,5 +139,5 @@ class Corpus:
         head: list[int] = []
         for token, value in ((REPOSITORY, package), (FILENAME, path), (STARS, rng.choice(_STARS))):
             if rng.random() < self.recipe.metadata_share:
-                head += [token, *self._encode(value)]
-        return [*head, *self._encode("\n")] if head else head
+                head += [token, *self.encode(value)]
+        return [*head, *self.encode("\n")] if head else head
