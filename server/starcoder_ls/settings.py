@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starcoder_ls.errors import SettingsError
 
+_OVERRIDE = "STARCODER_LS_SETTINGS"
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -24,7 +26,7 @@ class _Section(BaseModel):
 class Model(_Section):
     """Which model runs, and where. Changing any of these loads a model anew."""
 
-    name: str = "bundled"
+    name: str = Field(default="bundled", min_length=1)
     """`bundled`, a folder in the layout of a Hub checkpoint, or a Hub id such as `bigcode/starcoderbase-1b`."""
 
     revision: str | None = None
@@ -104,7 +106,7 @@ class Settings(_Section):
 
 def settings_file() -> Path:
     """Where the user's settings live: `$STARCODER_LS_SETTINGS`, or the platform's configuration folder."""
-    if override := os.environ.get("STARCODER_LS_SETTINGS"):
+    if override := os.environ.get(_OVERRIDE):
         return Path(override)
     return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
 
@@ -116,14 +118,16 @@ def load(*overlays: Mapping[str, Any], file: Path | None = None) -> Settings:
     """
     path = file or settings_file()
     tree: dict[str, Any] = {}
-    if path.is_file():
+    if path.exists():
         try:
-            tree = tomllib.loads(path.read_text(encoding="utf-8"))
+            tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        except OSError as error:
+            raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not valid TOML: {error}. Correct it or remove it.") from error
         check(tree, source=str(path))
-    elif file is not None:
-        raise SettingsError(f"There is no settings file {file}. Create it or leave the option out.")
+    elif file is not None or os.environ.get(_OVERRIDE):
+        raise SettingsError(f"There is no settings file {path}. Create it or name another.")
     for overlay in overlays:
         tree = merged(tree, overlay)
     return check(tree, source="the given options")
@@ -135,6 +139,24 @@ def check(tree: Mapping[str, Any], source: str) -> Settings:
         return Settings.model_validate(tree)
     except ValidationError as error:
         raise SettingsError(f"Settings from {source}: {_sentences(error)}") from None
+
+
+def pruned(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """``tree`` without keys that are no settings, and those keys: editors send along what is meant for others."""
+    kept: dict[str, Any] = {}
+    unknown = [str(name) for name in tree if name not in Settings.model_fields]
+    for name, field in Settings.model_fields.items():
+        section = tree.get(name)
+        if (
+            isinstance(section, Mapping)
+            and isinstance(field.annotation, type)
+            and issubclass(field.annotation, _Section)
+        ):
+            kept[name] = {key: value for key, value in section.items() if key in field.annotation.model_fields}
+            unknown += [f"{name}.{key}" for key in section if key not in field.annotation.model_fields]
+        elif name in tree:
+            kept[name] = section
+    return kept, unknown
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,13 @@ def test_lines_and_columns_count_from_one(text: str, line: int, column: int, off
     assert place.offset_of(text, line, column) == offset
 
 
+@pytest.mark.parametrize("text", ["ab\ncd\n", "a\r\nb", "a\rb\r", "", "a\x0cb\n"])
+def test_line_and_column_lead_back(text: str) -> None:
+    for offset in range(len(text) + 1):
+        if text[offset - 1 : offset + 1] != "\r\n":  # no cursor stands inside a line end
+            assert place.offset_of(text, *place.line_and_column(text, offset)) == offset
+
+
 def test_form_feed_ends_no_line() -> None:
     assert place.offset_of("a\x0cb\u2028c\nd", 2, 1) == 6
 
@@ -32,7 +39,7 @@ def test_place_outside_the_text_is_refused_with_what_there_is(line: int, column:
         place.offset_of("ab\ncd\n", line, column)
 
 
-@pytest.mark.parametrize("given", ["a.py", "a.py:1", "a.py:x:1", ":1:1", "a.py:1:-1"])
+@pytest.mark.parametrize("given", ["a.py", "a.py:1", "a.py:x:1", ":1:1", "a.py:1:-1", "a.py:²:1"])
 def test_malformed_place_is_refused_with_an_example(given: str) -> None:
     with pytest.raises(SettingsError, match="FILE:LINE:COL"):
         place.cursor_at(given)

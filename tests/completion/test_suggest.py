@@ -1,12 +1,13 @@
 import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.completion.suggest import Cursor, Suggestion, question, suggest
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import CancelFlag, Finish, Phase, Special
+from starcoder_ls.generation import CancelFlag, Finish, Phase, Special, Status
 from starcoder_ls.settings import InlineCompletion
 
 CODE = "def double(x):\n    return \n\nprint(double(2))\n"
@@ -81,6 +82,25 @@ def test_cancelled_question_has_no_suggestions(engines: list[ScriptedEngine]) ->
     assert asyncio.run(suggest(engine, Cursor(CODE, AT), InlineCompletion(), 1, flag)) == []
 
 
-def test_model_with_too_little_context_says_what_to_lower(engines: list[ScriptedEngine]) -> None:
+def test_model_with_too_little_context_says_what_to_lower() -> None:
+    class Small(ScriptedEngine):
+        def status(self) -> Status:
+            return replace(super().status(), context_tokens=600)
+
     with pytest.raises(PromptTooLong, match="max_new_tokens"):
-        question(started(engines, ["x"]), Cursor(CODE, AT), InlineCompletion(max_new_tokens=1024, prompt_tokens=64))
+        question(Small(load_steps=0), Cursor(CODE, AT), InlineCompletion(max_new_tokens=512))
+
+
+def test_smallest_prompt_that_the_settings_allow_is_enough(engines: list[ScriptedEngine]) -> None:
+    assert answers(started(engines, ["x", "\n"]), prompt_tokens=64)
+
+
+@pytest.mark.parametrize("ending", ["\r", "\r\n"])
+def test_model_reads_line_feeds_whatever_the_file_has(engines: list[ScriptedEngine], ending: str) -> None:
+    engine = started(engines, ["x\n", "    y\n", "z\n"])
+    text = CODE.replace("\n", ending)
+    cursor = Cursor(text, text.index("return ") + len("return "))
+    (found,) = asyncio.run(suggest(engine, cursor, InlineCompletion()))
+    assert found.text == "x"
+    assert found.start == cursor.offset
+    assert not any("\r" in part for part in engine.requests[0].parts if isinstance(part, str))

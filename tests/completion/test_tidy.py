@@ -56,3 +56,11 @@ def test_blank_is_nothing(text: str) -> None:
 
 def test_trailing_blanks_go() -> None:
     assert shown("a = 1  \n\n", "", "") == "a = 1"
+
+
+def test_short_rest_of_a_line_is_not_found_inside_a_word() -> None:
+    assert shown("items = list(\n    a", "", "s\n") == "items = list(\n    a"
+
+
+def test_blank_before_the_rest_of_the_line_is_meant() -> None:
+    assert shown("a + ", "total = ", "b") == "a + "

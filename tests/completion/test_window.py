@@ -65,3 +65,16 @@ def test_window_always_fits_and_touches_the_cursor(text: str, at: int, tokens: i
     assert count(seen.prefix) + count(seen.suffix) <= tokens
     assert seen.prefix == text[seen.start : offset]
     assert seen.suffix == text[offset : seen.end]
+
+
+@given(st.integers(0, 3000), st.sampled_from(["中文注释", "привет ", "😀", "a = 1 "]), st.floats(1.0, 4.0))
+def test_dense_text_leaves_no_prefix_empty(at: int, words_of: str, tokens_per_char: float) -> None:
+    text = "\n".join(words_of * 8 for _ in range(120))
+    offset = min(at, len(text))
+
+    def count(part: str) -> int:
+        return int(len(part) * tokens_per_char)
+
+    seen = window.around(text, offset, 400, 0.25, count)
+    assert count(seen.prefix) <= 400
+    assert seen.start == 0 or count(seen.prefix) >= 100

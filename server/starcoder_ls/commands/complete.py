@@ -14,7 +14,7 @@ from rich.text import Text
 
 from starcoder_ls import settings
 from starcoder_ls.commands.headless import loaded, stderr
-from starcoder_ls.commands.place import as_ghost, cursor_at
+from starcoder_ls.commands.place import as_ghost, cursor_at, line_and_column
 from starcoder_ls.completion.suggest import Cursor, Question, Suggestion, question, suggest
 from starcoder_ls.generation import Engine, Special
 
@@ -42,10 +42,8 @@ def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int,
 
 
 def _described(suggestion: Suggestion, cursor: Cursor) -> dict[str, Any]:
-    line = cursor.text.count("\n", 0, suggestion.start) + 1
-    column = suggestion.start - (cursor.text.rfind("\n", 0, suggestion.start) + 1) + 1
-    end_line = cursor.text.count("\n", 0, suggestion.end) + 1
-    end_column = suggestion.end - (cursor.text.rfind("\n", 0, suggestion.end) + 1) + 1
+    line, column = line_and_column(cursor.text, suggestion.start)
+    end_line, end_column = line_and_column(cursor.text, suggestion.end)
     return {
         "text": suggestion.text,
         "range": {"start": {"line": line, "column": column}, "end": {"line": end_line, "column": end_column}},

@@ -35,10 +35,17 @@ class Hole:
 
 
 HOLES = (
-    Hole("a class", "rich.table", "        self.border_style"),
-    Hole("a function", "rich.padding", "        self.style"),
+    Hole("a class", "platformdirs.api", "        self.version"),
+    Hole("a method", "rich.status", "        self."),
+    Hole("a loop", "rich.columns", "            for "),
+    Hole("a call", "rich.live", "        self.stop"),
     Hole("a dict", "typer.rich_utils", '        "border_style": STYLE_COMMANDS_TABLE_'),
     Hole("a hole in the middle of a line", "packaging.version", "isinstance(", ")"),
+    Hole(
+        "a test of our own",
+        "tests/completion/test_window.py",
+        "def test_room_that_the_prefix_does_not_need_goes_to_the_suffix() -> None:\n    text = ",
+    ),
 )
 
 

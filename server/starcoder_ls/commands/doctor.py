@@ -26,7 +26,7 @@ _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "pygls")
 
 def run(overlay: dict[str, Any], file: Path | None) -> int:
     """0 if a completion came back, else 1."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")

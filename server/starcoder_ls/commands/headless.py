@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
+from rich.text import Text
 
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Engine, Phase, Status
 from starcoder_ls.settings import Model
 
-stderr = Console(stderr=True, highlight=False)
+stderr = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
@@ -32,7 +33,7 @@ def loaded(model: Model, is_shown: bool = True) -> Iterator[Engine]:
             while status.phase is Phase.LOADING:
                 status = changes.get()
                 if line is not None:
-                    line.update(f"{status.message or 'loading'} ({status.progress:.0%})")
+                    line.update(Text(f"{status.message or 'loading'} ({status.progress:.0%})"))
         if status.phase is Phase.FAILED:
             raise ModelError(status.message)
         yield engine

@@ -12,6 +12,7 @@ from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
 
 _SHOWN_LINES = 6
+_LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as editors do: a form feed ends no line
 
 
 def cursor_at(place: str) -> Cursor:
@@ -20,19 +21,25 @@ def cursor_at(place: str) -> Cursor:
     Raises SettingsError for a malformed place or an unreadable file, DocumentOutOfSync for one outside the text.
     """
     file, line, column = _parsed(place)
-    text = sys.stdin.read() if file == "-" else _read(Path(file))
+    text = _decoded(sys.stdin.buffer.read(), "Standard input") if file == "-" else _read(Path(file))
     return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
 
 
 def offset_of(text: str, line: int, column: int) -> int:
     """1-based line and column (in characters) to an offset."""
-    lines = re.split(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)", text)  # as editors do: a form feed ends no line
+    lines = _LINE_STARTS.split(text)
     if not 1 <= line <= len(lines):
         raise DocumentOutOfSync(f"There is no line {line}: the text has {len(lines)}.")
     width = len(lines[line - 1].rstrip("\r\n"))
     if not 1 <= column <= width + 1:
         raise DocumentOutOfSync(f"Line {line} has columns 1 to {width + 1}, not {column}.")
     return sum(map(len, lines[: line - 1])) + column - 1
+
+
+def line_and_column(text: str, offset: int) -> tuple[int, int]:
+    """The reverse of ``offset_of``."""
+    lines = _LINE_STARTS.split(text[:offset])
+    return len(lines), len(lines[-1]) + 1
 
 
 def as_ghost(cursor: Cursor, suggestion: str) -> Text:
@@ -47,7 +54,7 @@ def as_ghost(cursor: Cursor, suggestion: str) -> Text:
 def _parsed(place: str) -> tuple[str, int, int]:
     file, _, rest = place.rpartition(":")
     file, _, line = file.rpartition(":")
-    if not file or not line.isdigit() or not rest.isdigit():
+    if not file or not all(number.isascii() and number.isdigit() for number in (line, rest)):
         raise SettingsError(
             f"{place!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1."
         )
@@ -56,9 +63,13 @@ def _parsed(place: str) -> tuple[str, int, int]:
 
 def _read(file: Path) -> str:
     try:
-        with file.open(encoding="utf-8", newline="") as opened:
-            return opened.read()
+        return _decoded(file.read_bytes(), str(file))
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def _decoded(content: bytes, name: str) -> str:
+    try:
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{file} is not UTF-8 text.") from error
+        raise SettingsError(f"{name} is not UTF-8 text.") from error

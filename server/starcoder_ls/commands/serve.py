@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import logging.handlers
 import os
@@ -33,7 +34,7 @@ def run(overlay: dict[str, Any], file: Path | None, tcp: str | None) -> int:
     if tcp is None:
         return stdio.serve(server)
     host, _, port = tcp.rpartition(":")
-    if not port.isdigit():
+    if not (port.isascii() and port.isdigit()):
         raise SettingsError(f"{tcp!r} is not [HOST:]PORT. Write for example 127.0.0.1:7070, or 0 for a free port.")
     return loopback.serve(server, host, int(port), _say)
 
@@ -50,12 +51,19 @@ def write_log(level: str) -> None:
     with contextlib.suppress(OSError):
         path = log_file()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND, 0o600))
-        handlers.append(logging.handlers.RotatingFileHandler(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES))
+        handlers.append(_PrivateFile(path, maxBytes=_LOG_BYTES, backupCount=_LOG_FILES, encoding="utf-8"))
     line = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
     logging.basicConfig(level=level.upper(), handlers=handlers, format=line)
     for chatty in ("pygls", "asyncio", "httpx", "urllib3", "filelock"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Only this user may read it, after a rotation too."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "a", encoding=self.encoding)
 
 
 def _engine(model: settings.Model) -> Engine:

@@ -5,6 +5,7 @@ Refuses to know editors, positions and what runs the model.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -26,7 +27,9 @@ from starcoder_ls.generation import (
 from starcoder_ls.settings import InlineCompletion
 
 _MARKS_TOKENS = 64  # room for the special tokens and the file's name
-_PATH_PARTS = 3
+_LEAST_TOKENS = 32
+_PATH_PARTS, _PATH_CHARS = 3, 80
+_CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +61,30 @@ class Question:
     """What the model is asked about a cursor."""
 
     prompt: prompt.Prompt
-    window: window.Window
+    before: str
+    after: str
 
 
 def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Question:
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens) - _MARKS_TOKENS
-    if room < _MARKS_TOKENS // 2:
+    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
+    if room < _LEAST_TOKENS:
         raise PromptTooLong(
             f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
     view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, engine.count)
-    path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")
+    path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
     order = None if settings.fim_order == "auto" else settings.fim_order
-    return Question(prompt.fim(family, status.special_tokens, view.prefix, view.suffix, path, order), view)
+    before, after = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
+    return Question(prompt.fim(family, status.special_tokens, before, after, path, order), before, after)
+
+
+def with_line_feeds(text: str) -> str:
+    """Line ends as models know them; editors put their own into what they insert."""
+    return _CARRIAGE_RETURN.sub("\n", text) if "\r" in text else text
 
 
 async def suggest(
@@ -89,7 +99,6 @@ async def suggest(
     Raises what ``question`` and ``Engine.stream`` raise. Cancelling the task, or ``cancel``, stops the device.
     """
     asked = question(engine, cursor, settings)
-    view = asked.window
     request = Request(
         parts=asked.prompt.parts,
         max_new_tokens=settings.max_new_tokens,
@@ -97,7 +106,7 @@ async def suggest(
         end_tokens=asked.prompt.ends,
         candidates=candidates,
         sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
-        stop=stop.rule(view.prefix, view.suffix),
+        stop=stop.rule(asked.before, asked.after),
         deadline_s=time.monotonic() + settings.budget_ms / 1000,
         document=cursor.document,
         cancel=cancel or CancelFlag(),
@@ -105,7 +114,7 @@ async def suggest(
     answers = await _collect(engine, request)
     if request.cancel.is_set():
         return []
-    return _different(answers, cursor, view)
+    return _different(answers, cursor, asked)
 
 
 @dataclass(slots=True)
@@ -128,11 +137,11 @@ async def _collect(engine: Engine, request: Request) -> tuple[list[_Answer], Tim
     return answers, timings
 
 
-def _different(collected: tuple[list[_Answer], Timings], cursor: Cursor, view: window.Window) -> list[Suggestion]:
+def _different(collected: tuple[list[_Answer], Timings], cursor: Cursor, asked: Question) -> list[Suggestion]:
     answers, timings = collected
     suggestions: dict[str, Suggestion] = {}
     for answer in answers:
-        text = tidy.shown(answer.text, view.prefix, view.suffix, answer.finish)
+        text = tidy.shown(answer.text, asked.before, asked.after, answer.finish)
         if text and text not in suggestions:
             suggestions[text] = Suggestion(
                 text,

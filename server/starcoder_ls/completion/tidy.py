@@ -17,7 +17,8 @@ _UNSAFE = re.compile(
 """Control, bidirectional, zero-width and tag characters (CVE-2021-42574), and broken UTF-8: never in a suggestion."""
 
 _CLOSING = re.compile(r"[)\]}\"'`;,:>]+")
-_HALF_WORD = re.compile(r"\w+$")
+_HALF_WORD = re.compile(r"[A-Za-z0-9_]+$")
+_MIN_OVERLAP_CHARS = 3
 
 
 def shown(text: str, prefix: str, suffix: str, finish: Finish) -> str:
@@ -27,7 +28,9 @@ def shown(text: str, prefix: str, suffix: str, finish: Finish) -> str:
     text = without_repeated_lines(text, suffix)
     text = without_suffix_overlap(text, suffix)
     text = without_line_above(text, prefix)
-    text = text.rstrip() if "\n" in text or not suffix.strip(" \t").startswith("\n") else text.rstrip(" \t\n")
+    rest = suffix.split("\n", 1)[0]
+    has_rest = bool(rest.strip()) and not rest[0].isspace() and "\n" not in text
+    text = text if has_rest else text.rstrip()  # before the line's rest a blank at the end is meant
     return text if text.strip() else ""
 
 
@@ -67,9 +70,10 @@ def without_suffix_overlap(text: str, suffix: str) -> str:
         return _without_closers(text, rest.strip())
     first, newline, _ = text.partition("\n")
     at = first.rstrip().rfind(rest.strip())
-    if at >= 0 and (newline or first.rstrip().endswith(rest.strip())):
+    is_long = len(rest.strip()) >= _MIN_OVERLAP_CHARS  # a shorter rest occurs in a line by chance
+    if at >= 0 and (first.rstrip().endswith(rest.strip()) or (newline and is_long)):
         return first[:at]
-    for length in range(min(len(first), len(rest)), 2, -1):
+    for length in range(min(len(first), len(rest)), _MIN_OVERLAP_CHARS - 1, -1):
         if first.endswith(rest[:length]):
             return first[:-length]
     return text

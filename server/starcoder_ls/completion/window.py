@@ -40,18 +40,29 @@ def around(text: str, offset: int, max_tokens: int, suffix_share: float, count: 
 
 
 def _start(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
-    """The first line start on a fixed grid from which the text up to the cursor fits the budget.
+    """A line start on a fixed grid from which the text up to the cursor fits the budget and uses at least half of it.
 
-    The grid lies on the document, not on the cursor: typing moves the answer only when it crosses a whole step.
+    The grid lies on the document, not on the cursor: typing moves the answer only when it crosses a whole step. Where
+    a step of text is more than the budget (Chinese, emoji), the grid is halved until it is not.
     """
-    at_least = offset - int(budget_tokens * _CHARS_PER_TOKEN * 2)  # no text is that dense: skip the counting
-    step = max(0, at_least // step_chars)
-    while step * step_chars < offset:
-        start = _line_start_at(text, step * step_chars, offset)
-        if count(text[start:offset]) <= budget_tokens:
+    while True:
+        start = _first_fitting(text, offset, budget_tokens, step_chars, count)
+        if start == 0 or step_chars == 1 or count(text[start:offset]) * 2 >= budget_tokens:
             return start
-        step += 1
-    return offset
+        step_chars = max(step_chars // 2, 1)
+
+
+def _first_fitting(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
+    """The first grid place whose text up to the cursor fits, by bisection: less text is never more tokens (nearly)."""
+    at_least = offset - int(budget_tokens * _CHARS_PER_TOKEN * 2)  # no text is that sparse: skip the counting
+    low, high = max(0, at_least // step_chars), -(-offset // step_chars)  # at ``high`` nothing is left, which fits
+    while low < high:
+        middle = (low + high) // 2
+        if count(text[_line_start_at(text, middle * step_chars, offset) : offset]) <= budget_tokens:
+            high = middle
+        else:
+            low = middle + 1
+    return _line_start_at(text, low * step_chars, offset) if low * step_chars < offset else offset
 
 
 def _line_start_at(text: str, position: int, offset: int) -> int:

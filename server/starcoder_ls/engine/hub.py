@@ -42,7 +42,7 @@ def folder_of(
     does not change under the user; a missing or half-downloaded copy is fetched.
     """
     path = Path(name).expanduser()
-    if path.is_dir() or not _HUB_ID.fullmatch(name):
+    if path.is_dir() or name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(name):
         return check(path)
     report(0.0, f"Looking for {name} on this machine.")
     try:

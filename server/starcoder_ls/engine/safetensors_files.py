@@ -61,6 +61,7 @@ def header(file: Path) -> dict[str, Any]:
         try:
             tensors: dict[str, Any] = json.loads(stream.read(length))
             tensors.pop("__metadata__", None)
+            _ = [(entry["shape"], entry["dtype"]) for entry in tensors.values()]  # KeyError where one lacks them
             end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelInvalid(f"{damaged}: its header cannot be read. Download it again.") from error

@@ -20,7 +20,6 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
     is_ours = is_wrapped or any(name in tree for name in Settings.model_fields)
     if not is_ours:
         return
-    before = session.settings
-    session.apply(tree, "the editor's configuration")
-    if session.settings.model != before.model:
-        session.show(t.MessageType.Warning, "The settings of the model take effect when the server is restarted.")
+    session.apply(params.settings, "the editor's configuration", is_shared=not is_wrapped)
+    if session.settings.model != session.engine.model:
+        session.show_once("The settings of the model take effect when the server is restarted.")

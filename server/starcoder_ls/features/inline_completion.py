@@ -6,6 +6,8 @@ Refuses to know prompts and models.
 
 from __future__ import annotations
 
+import asyncio
+
 from lsprotocol import types as t
 
 from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
@@ -27,6 +29,9 @@ async def inline_completion(
     session.supersede(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
     if engine is None or not wanted.enabled:
+        return None
+    await asyncio.sleep(0)  # if a newer request is here already, this one costs nothing
+    if call.cancel.is_set():
         return None
     document = session.documents.readable(uri)
     asked = _Asked(document, params)

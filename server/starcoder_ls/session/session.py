@@ -26,6 +26,7 @@ from starcoder_ls.session.structure import converter
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+_MEANT_FOR_OTHERS = ("trace", "token")  # VS Code's client, and the TCP transport
 
 
 class Session(LanguageServer):
@@ -41,6 +42,7 @@ class Session(LanguageServer):
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
         self._latest: dict[tuple[str, str], Call] = {}
+        self._shown: set[str] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
 
@@ -50,18 +52,28 @@ class Session(LanguageServer):
         self.documents.encoding = client.encoding
         self.on_introduction(client)
 
-    def apply(self, options: object, source: str) -> None:
+    def apply(self, options: object, source: str, is_shared: bool = False) -> None:
         """Lay a client's options over the settings. Bad ones change nothing and are told to the user once.
 
-        ``options`` is the same tree as the settings file, alone or inside ``starcoder``. Raises nothing.
+        ``options`` is the same tree as the settings file, alone or inside ``starcoder``; where ``is_shared``, other
+        servers' sections may stand beside ours. Raises nothing.
         """
         tree = unwrapped(options)
         if tree is None:
             return
+        known, unknown = settings.pruned(tree)
+        if not is_shared and (strange := [name for name in unknown if name not in _MEANT_FOR_OTHERS]):
+            self.show_once(f"There is no setting `{'`, `'.join(strange)}`; the others are used.")
         try:
-            self.settings = settings.check(settings.merged(self.settings.model_dump(), tree), source)
+            self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
-            self.show(t.MessageType.Warning, f"{error} These options are ignored.")
+            self.show_once(f"{error} These options are ignored.")
+
+    def show_once(self, warning: str) -> None:
+        """What an editor sends again and again is told of once."""
+        if warning not in self._shown:
+            self._shown.add(warning)
+            self.show(t.MessageType.Warning, warning)
 
     def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
         """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""

@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from starcoder_ls import settings
+from starcoder_ls.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _no_file_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("STARCODER_LS_SETTINGS", raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nothing here"))
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[model]\nname = "from/file"\ndevice = "cpu"\n')
+    loaded = settings.load({"model": {"name": "from/option"}}, file=file)
+    assert (loaded.model.name, loaded.model.device) == ("from/option", "cpu")
+    assert loaded.inline_completion == settings.InlineCompletion()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[model]\nnam = 'x'\n", "model.nam"),
+        ("[model]\ndevice = 'abacus'\n", "abacus"),
+        ("[model]\nname = ''\n", "model.name"),
+        ("[inline_completion]\ncandidates = 99\n", "inline_completion.candidates"),
+        ("[model\n", "not valid TOML"),
+    ],
+)
+def test_bad_file_is_refused_with_its_name_and_the_key(tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"settings\.toml") as caught:
+        settings.load(file=file)
+    assert said in str(caught.value)
+
+
+def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b"\xef\xbb\xbf[model]\nname = 'a/b'\n")
+    assert settings.load(file=file).model.name == "a/b"
+
+
+def test_file_that_was_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(SettingsError, match="no settings file"):
+        settings.load(file=tmp_path / "none.toml")
+    monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "none.toml"))
+    with pytest.raises(SettingsError, match="no settings file"):
+        settings.load()
+    monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path))
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load()
+
+
+def test_what_is_meant_for_others_is_told_apart() -> None:
+    tree = {"trace": 1, "model": {"name": "a/b", "nam": 2}, "inline_completion": 5}
+    kept, unknown = settings.pruned(tree)
+    assert kept == {"model": {"name": "a/b"}, "inline_completion": 5}
+    assert unknown == ["trace", "model.nam"]
