@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 _CHARS_PER_TOKEN = 3.3  # StarCoder's vocabulary on Python (HumanEval); the first guess, then counted
 _STEPS = 5  # possible starts lie a fifth of the whole budget apart
+_FINEST_STEP_CHARS = 16
 _SHRINK = 0.8
 
 
@@ -43,26 +44,35 @@ def _start(text: str, offset: int, budget_tokens: int, step_chars: int, count: C
     """A line start on a fixed grid from which the text up to the cursor fits the budget and uses at least half of it.
 
     The grid lies on the document, not on the cursor: typing moves the answer only when it crosses a whole step. Where
-    a step of text is more than the budget (Chinese, emoji), the grid is halved until it is not.
+    a step of text is more than the budget (Chinese, emoji), the grid is halved until it is not; where a line is, the
+    start is inside the line.
     """
-    while True:
-        start = _first_fitting(text, offset, budget_tokens, step_chars, count)
-        if start == 0 or step_chars == 1 or count(text[start:offset]) * 2 >= budget_tokens:
+    while step_chars >= _FINEST_STEP_CHARS:
+        start = _first_fitting(text, offset, budget_tokens, step_chars, count, _line_start_at)
+        if start == 0 or count(text[start:offset]) * 2 >= budget_tokens:
             return start
-        step_chars = max(step_chars // 2, 1)
+        step_chars //= 2
+    return _first_fitting(text, offset, budget_tokens, _FINEST_STEP_CHARS, count, lambda _text, place, _offset: place)
 
 
-def _first_fitting(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
+def _first_fitting(
+    text: str,
+    offset: int,
+    budget_tokens: int,
+    step_chars: int,
+    count: Callable[[str], int],
+    place: Callable[[str, int, int], int],
+) -> int:
     """The first grid place whose text up to the cursor fits, by bisection: less text is never more tokens (nearly)."""
     at_least = offset - int(budget_tokens * _CHARS_PER_TOKEN * 2)  # no text is that sparse: skip the counting
     low, high = max(0, at_least // step_chars), -(-offset // step_chars)  # at ``high`` nothing is left, which fits
     while low < high:
         middle = (low + high) // 2
-        if count(text[_line_start_at(text, middle * step_chars, offset) : offset]) <= budget_tokens:
+        if count(text[place(text, middle * step_chars, offset) : offset]) <= budget_tokens:
             high = middle
         else:
             low = middle + 1
-    return _line_start_at(text, low * step_chars, offset) if low * step_chars < offset else offset
+    return place(text, low * step_chars, offset) if low * step_chars < offset else offset
 
 
 def _line_start_at(text: str, position: int, offset: int) -> int:
