@@ -16,7 +16,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 
 MAX_FILE_LINES = 300
 MAX_FUNCTION_LINES = 50
-BANNED_FILES = {"utils", "helpers", "common", "misc", "manager", "base_", "core"}
+BANNED_FILES = {"utils", "helpers", "common", "misc", "manager", "base", "core"}
 BANNED_PREFIXES = ("get_", "do_", "process_")
 MAX_DOCSTRING_LINES = 6
 

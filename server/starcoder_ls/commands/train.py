@@ -45,7 +45,7 @@ def base(
 ) -> int:
     """Train to the end of the plan; the finished model in Hub layout lies in ``folder/model``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
-    from starcoder_ls.learning import base as training
+    from starcoder_ls.learning import base_model as training
     from starcoder_ls.learning import model_card, repetition
     from starcoder_ls.learning.corpus import Corpus
 

@@ -6,6 +6,7 @@ user types. Refuses to know prompts and models; it is given a token counter.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -27,6 +28,7 @@ class Window:
 
 def around(text: str, offset: int, max_tokens: int, suffix_share: float, count: Callable[[str], int]) -> Window:
     """The largest anchored window of at most ``max_tokens`` tokens; unused room of one side goes to the other."""
+    count = functools.cache(count)  # the same pieces are asked about more than once, and counting is tokenizing
     suffix_tokens = int(max_tokens * suffix_share)
     end = _end(text, offset, suffix_tokens, count)
     used = count(text[offset:end])

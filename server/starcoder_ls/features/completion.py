@@ -21,9 +21,9 @@ _WORD_BEFORE = re.compile(r"\w*\Z")
 async def completion(session: Session, params: t.CompletionParams, call: Call) -> t.CompletionList | None:
     """One entry: menus ask at every key, and by hand looks the same to us as typing."""
     uri = params.text_document.uri
-    session.supersede(t.TEXT_DOCUMENT_COMPLETION, uri, call)
+    is_latest = await session.is_latest(t.TEXT_DOCUMENT_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if engine is None or not wanted.enabled:
+    if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
     text = document.text

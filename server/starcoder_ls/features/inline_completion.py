@@ -6,8 +6,6 @@ Refuses to know prompts and models.
 
 from __future__ import annotations
 
-import asyncio
-
 from lsprotocol import types as t
 
 from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
@@ -26,12 +24,9 @@ async def inline_completion(
 ) -> list[t.InlineCompletionItem] | None:
     """Null where there is nothing to say: an empty list would wipe a newer suggestion off Neovim's screen."""
     uri = params.text_document.uri
-    session.supersede(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
+    is_latest = await session.is_latest(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if engine is None or not wanted.enabled:
-        return None
-    await asyncio.sleep(0)  # if a newer request is here already, this one costs nothing
-    if call.cancel.is_set():
+    if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
     asked = _Asked(document, params)

@@ -6,6 +6,7 @@ transports, and other clients.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -82,6 +83,12 @@ class Session(LanguageServer):
             older.withdraw()
         if newer is not None:
             self._latest[kind, uri] = newer
+
+    async def is_latest(self, kind: str, uri: str, call: Call) -> bool:
+        """``call`` supersedes the older one. False if a newer one is here already, so that this one costs nothing."""
+        self.supersede(kind, uri, call)
+        await asyncio.sleep(0)
+        return not call.cancel.is_set()
 
     def withdraw_all(self, uri: str) -> None:
         """The text of ``uri`` is another now: whatever was asked about the old one is answered null."""

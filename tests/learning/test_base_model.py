@@ -4,10 +4,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from starcoder_ls.learning import base, corpus, vocabulary
+from starcoder_ls.learning import base_model, corpus, vocabulary
 from starcoder_ls.learning.sources import Source
 
-PLAN = base.Plan(
+PLAN = base_model.Plan(
     layers=2, width=64, heads=1, positions=128, total_tokens=16_384, batch_tokens=512, row_tokens=64,
     warmup_tokens=1024, full_length_share=0.25,
 )  # fmt: skip
@@ -24,8 +24,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
     return corpus.Corpus(place)
 
 
-def run(folder: Path, data: corpus.Corpus) -> base.Run:
-    return base.Run(folder, PLAN, data, data, "cpu", is_compiled=False, workers=0)
+def run(folder: Path, data: corpus.Corpus) -> base_model.Run:
+    return base_model.Run(folder, PLAN, data, data, "cpu", is_compiled=False, workers=0)
 
 
 def test_loss_falls_and_the_model_loads_like_any_other(tmp_path: Path, data: corpus.Corpus) -> None:
@@ -57,7 +57,7 @@ def test_run_that_was_cut_ends_with_the_same_weights(tmp_path: Path, data: corpu
 
 def test_padding_costs_nothing(tmp_path: Path, data: corpus.Corpus) -> None:
     ids = torch.tensor([[7, 8, 9, corpus.PAD, corpus.PAD]])
-    losses = base.loss_by_token(run(tmp_path, data).model, ids)
+    losses = base_model.loss_by_token(run(tmp_path, data).model, ids)
     assert losses.shape == (1, 4)
     assert torch.equal(losses[0, 2:], torch.zeros(2))
 
