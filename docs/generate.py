@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
@@ -19,12 +19,19 @@ def rows(settings: type[BaseModel], path: str = "") -> list[tuple[str, str, str]
     found = []
     for name, field in settings.model_fields.items():
         key = f"{path}{name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found += rows(field.annotation, f"{key}.")
+        if section := section_of(field.annotation):
+            found += rows(section, f"{key}." if section is field.annotation else f"{key}.NAME.")
         else:
             default: Any = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
-            found.append((key, as_toml(default), " ".join((field.description or "").split())))
+            given = "" if field.is_required() else as_toml(default)
+            found.append((key, given, " ".join((field.description or "").split())))
     return found
+
+
+def section_of(annotation: Any) -> type[BaseModel] | None:
+    """The section that a field is, or of which it holds one per name."""
+    kinds = (annotation, *get_args(annotation))
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
 
 
 def as_toml(value: object) -> str:
@@ -32,6 +39,8 @@ def as_toml(value: object) -> str:
         return str(value).lower()
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, tuple):
+        return f"[{', '.join(as_toml(item) for item in value)}]"
     return "" if value is None else str(value)
 
 
@@ -46,11 +55,11 @@ def table() -> str:
 def page() -> str:
     sections = ["# Settings\n", "Generated from `settings.py` by `make docs`.\n"]
     for name, field in Settings.model_fields.items():
-        section = field.annotation
-        assert isinstance(section, type)
-        assert issubclass(section, BaseModel)
-        sections.append(f"## {name}\n\n{' '.join((section.__doc__ or '').split())}\n")
-        for key, default, text in rows(section, f"{name}."):
+        section = section_of(field.annotation)
+        assert section is not None
+        path = name if section is field.annotation else f"{name}.NAME"
+        sections.append(f"## {path}\n\n{' '.join((section.__doc__ or '').split())}\n")
+        for key, default, text in rows(section, f"{path}."):
             sections.append(f"### `{key}`\n\n{text}\n\nDefault: {f'`{default}`' if default else 'none'}\n")
     return "\n".join(sections)
 

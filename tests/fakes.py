@@ -13,8 +13,9 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from starcoder_ls.errors import EngineClosed, EngineNotReady, StarcoderError
-from starcoder_ls.generation import Chunk, Finish, Phase, Request, Status, Timings
+from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
+from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Request, Status, Timings
+from starcoder_ls.settings import Adapter
 
 FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
 _Job = tuple[Request, Callable[[Chunk | Exception], None]]
@@ -38,6 +39,7 @@ class ScriptedEngine:
         load_steps: int = 4,
         count_s: float = 0.0,
         is_daemon: bool = True,
+        adapters: Sequence[str] = (),
     ) -> None:
         self.scripts, self.token_s = [list(script) for script in scripts], token_s
         self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
@@ -56,6 +58,7 @@ class ScriptedEngine:
             device="cpu",
             context_tokens=8192,
             special_tokens=FIM,
+            adapters=tuple(AdapterStatus(name) for name in adapters),
         )
 
     def start(self) -> None:
@@ -76,6 +79,18 @@ class ScriptedEngine:
             raise EngineNotReady("The model is loading. Wait a moment.")
         time.sleep(self.count_s)
         return (len(text) + 3) // 4
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        attached = AdapterStatus(name, "LORA", adapter.path)
+        others = tuple(other for other in self._status.adapters if other.name != name)
+        self._become(adapters=(*others, attached))
+        return attached
+
+    async def detach(self, name: str) -> None:
+        left = tuple(adapter for adapter in self._status.adapters if adapter.name != name)
+        if left == self._status.adapters:
+            raise AdapterInvalid(f"No adapter {name} is loaded.")
+        self._become(adapters=left)
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
         self._listeners.append(listener)

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from starcoder_ls.settings import Adapter
+
 
 @dataclass(frozen=True, slots=True)
 class Special:
@@ -84,13 +86,17 @@ class Request:
     ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
     ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
     ``continued`` is the index in ``parts`` of the text that the answer continues (a FIM prefix), if there is one.
-    ``adapter`` is one of ``Status.adapters``; None is the model as the settings configure it.
+    ``opening`` is text that the answer must begin with; it is part of no chunk and not seen by ``stop``. A cursor
+    after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
+    the word that follows.
+    ``adapter`` is the name of one of ``Status.adapters``; None is the base model alone.
     ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
     """
 
     parts: tuple[Part, ...]
     max_new_tokens: int
     continued: int | None = None
+    opening: str = ""
     end_tokens: tuple[Special, ...] = ()
     candidates: int = 1
     sampling: Sampling = GREEDY
@@ -133,6 +139,16 @@ class Chunk:
     timings: Timings | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id."""
+
+    name: str
+    method: str = ""
+    source: str = ""
+    memory_bytes: int = 0
+
+
 class Phase(enum.StrEnum):
     """The life of an engine. ``FAILED`` is final until it is started anew."""
 
@@ -160,7 +176,7 @@ class Status:
     dtype: str = ""
     context_tokens: int = 0
     special_tokens: frozenset[str] = frozenset()
-    adapters: tuple[str, ...] = ()
+    adapters: tuple[AdapterStatus, ...] = ()
     memory_bytes: int = 0
 
 
@@ -184,6 +200,17 @@ class Engine(Protocol):
 
     def status(self) -> Status:
         """Now, without waiting."""
+        ...
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        """Make ``adapter`` resident under ``name``; no running request notices. In place of one of the same name.
+
+        Raises AdapterInvalid, EngineNotReady, EngineClosed, OutOfMemory.
+        """
+        ...
+
+    async def detach(self, name: str) -> None:
+        """Forget an adapter once the requests that use it are over. Raises AdapterInvalid if there is none."""
         ...
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:

@@ -9,7 +9,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -17,6 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starcoder_ls.errors import SettingsError
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
+
+BUNDLED = "bundled"
+"""Name of the model, and path of the adapter, that ship with this package."""
+
+ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+"""It becomes a module's name and a folder's, so no dots and no slashes."""
 
 
 class _Section(BaseModel):
@@ -34,6 +40,9 @@ class Model(_Section):
 
     adapter: str | None = None
     """Folder or Hub id of one PEFT adapter trained for this base model."""
+
+    tasks: tuple[str, ...] = ("completion",)
+    """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
@@ -54,6 +63,27 @@ class Model(_Section):
 
     threads: int = Field(default=0, ge=0)
     """CPU threads for the model; 0 takes one per physical core."""
+
+
+class Adapter(_Section):
+    """One PEFT adapter of the base model, resident beside it, and what it is used for."""
+
+    path: str = Field(min_length=1)
+    """Folder or Hub id, such as `bigcode/astraios-7b-parallel`; `bundled` is the one that ships with the bundled
+    model."""
+
+    revision: str | None = None
+    """Branch, tag or commit of a Hub adapter."""
+
+    tasks: tuple[str, ...] = ("instruct",)
+    """What it does: `completion`, the name of an action (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`,
+    `ask`, or one of your own), or `instruct` for every action."""
+
+    languages: tuple[str, ...] = ()
+    """Only documents in these languages (LSP ids such as `python`); empty: all."""
+
+    files: tuple[str, ...] = ()
+    """Only documents whose path matches one of these patterns, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
 
 class InlineCompletion(_Section):
@@ -96,12 +126,22 @@ class Log(_Section):
     """Least severe message kept. No level writes source code or prompts."""
 
 
+BUNDLED_ADAPTERS: dict[str, Adapter] = {}
+"""Filled in once the bundled model has an adapter."""
+
+
 class Settings(_Section):
-    """All sections."""
+    """All sections. `adapters` holds one table per adapter, under a name of letters, digits, `-` and `_`."""
 
     model: Model = Model()
+    adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
     log: Log = Log()
+
+    def resident_adapters(self) -> dict[str, Adapter]:
+        """The adapters to keep beside the model: the user's, and the bundled model's own unless the name is taken."""
+        own = BUNDLED_ADAPTERS if self.model.name == BUNDLED else {}
+        return {**own, **self.adapters}
 
 
 def settings_file() -> Path:

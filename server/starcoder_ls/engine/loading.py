@@ -30,7 +30,7 @@ from starcoder_ls.engine.placement import Placement, place
 from starcoder_ls.engine.progress import Report, share, weights_reported
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.errors import ModelInvalid, OutOfMemory
-from starcoder_ls.generation import Phase, Status
+from starcoder_ls.generation import AdapterStatus, Phase, Status
 from starcoder_ls.settings import Model
 
 BUNDLED = "bundled"
@@ -86,7 +86,7 @@ class Loaded:
             dtype=str(self.placement.dtype).removeprefix("torch."),
             context_tokens=self.context_tokens,
             special_tokens=self.vocabulary.special_literals,
-            adapters=self.adapters,
+            adapters=tuple(AdapterStatus(name) for name in self.adapters),
             memory_bytes=self.bytes,
         )
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
-from starcoder_ls.errors import EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
-from starcoder_ls.generation import Chunk, Phase, Request, Status
-from starcoder_ls.settings import Model
+from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
+from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
+from starcoder_ls.settings import Adapter, Model
 
 if TYPE_CHECKING:
     from starcoder_ls.engine.loading import Loaded
@@ -62,6 +62,12 @@ class ResidentEngine:
                 pass
         finally:
             job.abandoned.set()
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        raise AdapterInvalid(f"{adapter.path} cannot be attached as {name} while the model runs.")
+
+    async def detach(self, name: str) -> None:
+        raise AdapterInvalid(f"{name} cannot be detached while the model runs.")
 
     def count(self, text: str) -> int:
         vocabulary = self._vocabulary

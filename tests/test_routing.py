@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import pytest
+
+from starcoder_ls.routing import Route, route
+from starcoder_ls.settings import Settings, check
+
+SETTINGS = check(
+    {
+        "model": {"name": "bigcode/starcoderbase-7b"},
+        "adapters": {
+            "astraios": {"path": "bigcode/astraios-7b-parallel"},
+            "explainer": {"path": "e", "tasks": ["explain"]},
+            "python": {"path": "p", "tasks": ["completion"], "languages": ["python"]},
+            "tests": {"path": "t", "tasks": ["completion", "fix"], "files": ["tests/", "*_test.py"]},
+        },
+    },
+    "a test",
+)
+ALL = ("astraios", "explainer", "python", "tests")
+
+
+@pytest.mark.parametrize(
+    ("task", "language", "path", "adapter"),
+    [
+        ("fix", "python", "/home/me/a.py", "astraios"),
+        ("explain", "python", "/home/me/a.py", "explainer"),
+        ("my-own-action", "", "", "astraios"),
+        ("completion", "python", "/home/me/a.py", "python"),
+        ("completion", "rust", "/home/me/a.rs", None),
+        ("completion", "python", "/home/me/tests/a.py", "tests"),
+        ("completion", "python", "/home/me/a_test.py", "tests"),
+        ("fix", "python", "/home/me/tests/a.py", "tests"),
+    ],
+)
+def test_the_narrowest_adapter_does_the_task(task: str, language: str, path: str, adapter: str | None) -> None:
+    assert route(SETTINGS, ALL, task, language, path) == Route(adapter)
+
+
+def test_an_adapter_that_is_not_resident_does_nothing() -> None:
+    assert route(SETTINGS, ("astraios",), "explain") == Route("astraios")
+    assert route(SETTINGS, (), "explain") is None
+    assert route(SETTINGS, (), "completion", "python") == Route()
+
+
+def test_an_instruction_tuned_base_does_every_action() -> None:
+    tuned = check({"model": {"name": "x", "tasks": ["completion", "instruct"]}}, "a test")
+    assert route(tuned, (), "explain") == Route()
+    assert route(Settings(), (), "test") is None
