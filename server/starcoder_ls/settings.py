@@ -106,6 +106,10 @@ class InlineCompletion(_Section):
     """Order of suffix, prefix and middle in the prompt. `auto` is SPM where the model was trained on it: then typing
     adds to the prompt's end only."""
 
+    heal_words: bool = True
+    """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
+    know words, not their beginnings."""
+
     candidates: int = Field(default=3, ge=1, le=8)
     """Different suggestions when asked for by hand; while typing it is always one."""
 
