@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +125,12 @@ class Corpus:
             begin = begin if rng.random() < _START_SHARE else rng.randint(begin, end - size)
             end = begin + size
         return document, begin, end
+
+    def sources(self) -> Iterator[Source]:
+        """What the corpus was made of, in its order."""
+        begins = [0, *(int(end) + 1 for end in self._ends[:-1])]
+        for (package, path), begin, end in zip(self._names, begins, self._ends, strict=True):
+            yield Source(package, path, self.decode(self._ids[begin : int(end)].tolist()))
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text: a special token in it is text."""
