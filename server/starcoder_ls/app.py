@@ -15,13 +15,17 @@ from typing import Any
 
 from lsprotocol import types as t
 
-from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
+from starcoder_ls.errors import DocumentError, DocumentExcluded, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
     completion,
     did_change,
     did_change_configuration,
+    did_change_watched_files,
+    did_change_workspace_folders,
     did_close,
     did_open,
+    did_save,
+    document_status,
     initialize,
     initialized,
     inline_completion,
@@ -31,6 +35,7 @@ from starcoder_ls.features import (
 from starcoder_ls.generation import Engine
 from starcoder_ls.session.announcer import METHOD as STATUS
 from starcoder_ls.session.call import Call, Refusal
+from starcoder_ls.session.context_of import DOCUMENT_STATUS
 from starcoder_ls.session.protocol import Notification, Request, Routes
 from starcoder_ls.session.session import Session
 from starcoder_ls.session.shared_engine import SharedEngine
@@ -64,6 +69,7 @@ REQUESTS = {
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
     STATUS: Route(status.status),
+    DOCUMENT_STATUS: Route(document_status.document_status),
 }
 
 NOTIFICATIONS = {
@@ -72,9 +78,16 @@ NOTIFICATIONS = {
     t.TEXT_DOCUMENT_DID_CHANGE: Notification(
         did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
+    t.TEXT_DOCUMENT_DID_SAVE: Notification(did_save.did_save, t.DidSaveTextDocumentParams),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
     t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
         did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
+    ),
+    t.WORKSPACE_DID_CHANGE_WATCHED_FILES: Notification(
+        did_change_watched_files.did_change_watched_files, t.DidChangeWatchedFilesParams
+    ),
+    t.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: Notification(
+        did_change_workspace_folders.did_change_workspace_folders, t.DidChangeWorkspaceFoldersParams
     ),
 }
 
@@ -108,6 +121,10 @@ def _guarded_request(method: str, route: Route) -> Request:
             return await route.answer(session, params, call)
         except Refusal:
             raise
+        except DocumentExcluded as error:
+            if route.is_asked(params):
+                session.show_once(str(error))
+            return None
         except (DocumentError, EngineNotReady) as error:
             logger.info("%s (request %s): %s", method, call.id, error)
             return None
@@ -124,6 +141,8 @@ def _guarded_notification(method: str, route: Notification) -> Notification:
     def note(session: Session, params: Any) -> None:
         try:
             route.note(session, params)
+        except DocumentExcluded:
+            logger.debug("%s: the document is excluded", method)
         except Exception as error:  # noqa: BLE001 - as above; nobody waits for an answer here
             _log(method, "notification", error)
 

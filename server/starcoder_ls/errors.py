@@ -15,7 +15,8 @@ StarcoderError
 │   └── PromptTooLong        prompt and answer do not fit the context
 └── DocumentError            what an editor said about its documents
     ├── DocumentNotOpen      a request or change before didOpen
-    └── DocumentOutOfSync    a version or position that cannot be true
+    ├── DocumentOutOfSync    a version or position that cannot be true
+    └── DocumentExcluded     a document that must not reach a model
 
 Each message is one sentence that says what is wrong, where, and one that says what to do.
 """
@@ -82,4 +83,8 @@ class DocumentNotOpen(DocumentError):
 
 
 class DocumentOutOfSync(DocumentError):
+    pass
+
+
+class DocumentExcluded(DocumentError):
     pass

@@ -89,6 +89,8 @@ class Request:
     ``opening`` is text that the answer must begin with; it is part of no chunk and not seen by ``stop``. A cursor
     after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
     the word that follows.
+    ``evidence`` is text of other files that is no part of the prompt, the nearest last: engines that mix in what
+    followed the same words elsewhere look there too.
     ``adapter`` is the name of one of ``Status.adapters``; None is the base model alone.
     ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
     """
@@ -101,6 +103,7 @@ class Request:
     candidates: int = 1
     sampling: Sampling = GREEDY
     stop: StopRule | None = None
+    evidence: tuple[str, ...] = ()
     adapter: str | None = None
     priority: Priority = Priority.COMPLETION
     deadline_s: float | None = None

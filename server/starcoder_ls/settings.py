@@ -123,6 +123,35 @@ class InlineCompletion(_Section):
     """A suggestion that takes longer is shown as far as it got."""
 
 
+class Context(_Section):
+    """What a prompt may hold of other files, and which files never reach one. Nothing of it leaves this machine."""
+
+    ignore: tuple[str, ...] = ()
+    """Files that never reach a prompt and get no suggestions, as patterns of a .gitignore relative to the workspace
+    folder, beside `.gitignore`, `.starcoderignore` and names that look like secrets. `!pattern` lets in what those
+    keep out."""
+
+    prompt_tokens: Annotated[int, Field(ge=0, le=8192)] | Literal["auto"] = "auto"
+    """Most tokens of snippets from other files in a prompt, beside `inline_completion.prompt_tokens`; 0: none. `auto`
+    is 0 for models that read 2,048 tokens or fewer, as the bundled one, and 512 for others."""
+
+    evidence: bool = True
+    """Look for repetitions of what is typed in open, imported and similar files too, where `model.document_ngrams`
+    does so in the document. Costs no tokens."""
+
+    sources: tuple[Literal["buffers", "edits", "imports", "repository"], ...] = (
+        "buffers",
+        "edits",
+        "imports",
+        "repository",
+    )
+    """Where snippets come from: open files, recently edited places in them, files that the document imports, and
+    the rest of the workspace."""
+
+    index_files: int = Field(default=20_000, ge=0)
+    """Most files of a workspace that are indexed for `repository`; 0: none."""
+
+
 class Log(_Section):
     """What the server writes down, to stderr and to a rotating file."""
 
@@ -140,6 +169,7 @@ class Settings(_Section):
     model: Model = Model()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
+    context: Context = Context()
     log: Log = Log()
 
     def resident_adapters(self) -> dict[str, Adapter]:

@@ -14,6 +14,8 @@ from pathlib import PurePath
 from typing import cast
 
 from starcoder_ls.completion import healing, prompt, stop, tidy, window
+from starcoder_ls.context import secrets
+from starcoder_ls.context.snippets import NOTHING, Gathered
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
@@ -34,13 +36,17 @@ _CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches."""
+    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
+
+    ``around`` is what the model is shown of other files.
+    """
 
     text: str
     offset: int
     language: str = ""
     path: str = ""
     document: str = ""
+    around: Gathered = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
+    taken = settings.max_new_tokens + cursor.around.tokens + _MARKS_TOKENS
+    room = min(settings.prompt_tokens, status.context_tokens - taken)
     if room < _LEAST_TOKENS:
         raise PromptTooLong(
             f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
@@ -80,8 +87,11 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
     order = None if settings.fim_order == "auto" else settings.fim_order
     before, after = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
-    kept, opening = healing.split(before) if settings.heal_words else (before, "")
-    return Question(prompt.fim(family, status.special_tokens, kept, after, path, order), opening, before, after)
+    seen = with_line_feeds(secrets.masked_part(cursor.text, view.start, cursor.offset))
+    unseen = with_line_feeds(secrets.masked_part(cursor.text, cursor.offset, view.end))
+    kept, opening = healing.split(seen) if settings.heal_words else (seen, "")
+    asked = prompt.fim(family, status.special_tokens, kept, unseen, path, order, cursor.around, cursor.language)
+    return Question(asked, opening, before, after)
 
 
 def with_line_feeds(text: str) -> str:
@@ -111,6 +121,7 @@ async def suggest(
         sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
         stop=stop.rule(asked.before, asked.after),
         deadline_s=time.monotonic() + settings.budget_ms / 1000,
+        evidence=cursor.around.evidence,
         document=cursor.document,
         cancel=cancel or CancelFlag(),
     )
@@ -145,7 +156,7 @@ def _different(collected: tuple[list[_Answer], Timings], cursor: Cursor, asked: 
     suggestions: dict[str, Suggestion] = {}
     for answer in answers:
         text = tidy.shown(answer.text, asked.before, asked.after, answer.finish)
-        if text and text not in suggestions:
+        if text and text not in suggestions and not secrets.holds(text, asked.before):
             suggestions[text] = Suggestion(
                 text,
                 cursor.offset,

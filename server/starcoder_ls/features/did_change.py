@@ -16,6 +16,8 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     session.withdraw_all(uri)
     edits = [_edit(change) for change in params.content_changes]
     session.documents.change(uri, params.text_document.version, edits)
+    place = edits[-1].start if edits else None
+    session.context.edited(session.documents.opened(uri), place.line if place else None)
 
 
 def lose_unreadable(session: Session, raw: object) -> None:

@@ -21,5 +21,6 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
     if not is_ours:
         return
     session.apply(params.settings, "the editor's configuration", is_shared=not is_wrapped)
+    session.context.follow_settings()
     if session.settings.model != session.engine.model:
         session.show_once("The settings of the model take effect when the server is restarted.")

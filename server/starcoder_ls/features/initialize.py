@@ -26,6 +26,7 @@ async def initialize(session: Session, params: object, _: Call) -> t.InitializeR
     session.introduce(read(params))
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
+    session.begin_context()
     if not session.engine.choose(session.settings.model):
         session.show(t.MessageType.Warning, _other_model(session))
     return t.InitializeResult(
@@ -44,7 +45,10 @@ def _capabilities(client: ClientFacts) -> t.ServerCapabilities:
     return t.ServerCapabilities(
         position_encoding=client.encoding.value,
         text_document_sync=t.TextDocumentSyncOptions(
-            open_close=True, change=t.TextDocumentSyncKind.Incremental, save=False
+            open_close=True, change=t.TextDocumentSyncKind.Incremental, save=t.SaveOptions(include_text=False)
+        ),
+        workspace=t.WorkspaceOptions(
+            workspace_folders=t.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
         **offered,
     )

@@ -6,6 +6,8 @@ Refuses to know prompts and models.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lsprotocol import types as t
 
 from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
@@ -30,8 +32,9 @@ async def inline_completion(
         return None
     document = session.documents.readable(uri)
     asked = _Asked(document, params)
+    around = session.context.around(document, asked.cursor.text, asked.cursor.offset, engine)
     candidates = wanted.candidates if is_asked(params) else 1
-    suggestions = await suggest(engine, asked.cursor, wanted, candidates, call.cancel)
+    suggestions = await suggest(engine, replace(asked.cursor, around=around), wanted, candidates, call.cancel)
     if not session.documents.is_still(document, asked.text):
         return None
     return [item for suggestion in suggestions if (item := asked.item(suggestion))] or None

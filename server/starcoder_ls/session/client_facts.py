@@ -20,6 +20,10 @@ class ClientFacts:
     encoding: Encoding = Encoding.UTF_16
     has_inline_completion: bool = False
     has_progress: bool = False
+    has_watched_files: bool = False
+    """It watches files for us when asked."""
+    folders: tuple[str, ...] = ()
+    """URIs of the workspace folders."""
     wants_status: bool = False
     """It set ``experimental.starcoderStatus``: unasked, some editors warn of every notification they do not know."""
 
@@ -36,8 +40,18 @@ def read(params: Mapping[str, Any]) -> ClientFacts:
         encoding=negotiated(encodings if isinstance(encodings, list) else []),
         has_inline_completion=isinstance(_at(params, "capabilities", "textDocument", "inlineCompletion"), Mapping),
         has_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
+        has_watched_files=_at(params, "capabilities", "workspace", "didChangeWatchedFiles", "dynamicRegistration")
+        is True,
+        folders=_folders(params),
         wants_status=_at(params, "capabilities", "experimental", "starcoderStatus") is True,
     )
+
+
+def _folders(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """Older clients have one root, as a URI."""
+    folders = params.get("workspaceFolders")
+    found = [_at(folder, "uri") for folder in folders] if isinstance(folders, list) else [params.get("rootUri")]
+    return tuple(uri for uri in found if isinstance(uri, str))
 
 
 def _at(tree: object, *path: str) -> Any:

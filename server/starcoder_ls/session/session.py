@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types as t
@@ -20,6 +21,7 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.session.announcer import Announcer
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.client_facts import ClientFacts
+from starcoder_ls.session.context_of import ContextOf, file_of
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
@@ -42,6 +44,9 @@ class Session(LanguageServer):
         self.client = ClientFacts()
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
+        self.context = ContextOf(self)
+        self.documents.exclusion = self.context.exclusion
+        self._background: set[asyncio.Task[None]] = set()
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
@@ -69,6 +74,16 @@ class Session(LanguageServer):
             self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
             self.show_once(f"{error} These options are ignored.")
+
+    def begin_context(self) -> None:
+        """The workspace folders are known, and the settings are."""
+        self.context.begin([Path(path) for uri in self.client.folders if (path := file_of(uri))])
+
+    def background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside all else, until the client is gone."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     def show_once(self, warning: str) -> None:
         """What an editor sends again and again is told of once."""
@@ -107,6 +122,9 @@ class Session(LanguageServer):
     def close(self) -> None:
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
+        self.context.close()
+        for task in self._background:
+            task.cancel()
         self.protocol.disconnect()
         self._latest.clear()
 
