@@ -163,8 +163,13 @@ class Surroundings:
             for path in imported(Path(place.path), place.text, self.rules.roots):
                 if str(path) not in known and self.rules.reason(path) is None and (text := text_of(path)):
                     yield str(path), (masked(text), _IMPORT)
-        if len(place.text) > place.seen_chars and len(place.text) <= MOST_BYTES:
-            yield place.path or place.key, (masked(place.text), _OWN)
+        if len(place.text) <= MOST_BYTES:
+            # Without what the prompt holds: there the text before the cursor is followed by the text behind it, and
+            # whoever looks for repetitions would find that nothing is missing.
+            above, below = place.offset - place.seen_chars, place.offset + place.seen_chars // 3
+            own = masked(place.text)
+            if rest := (own[:above] if above > 0 else "") + "\n" + own[below:]:
+                yield place.path or place.key, (rest, _OWN)
 
     def _edited_places(self, place: Place) -> Iterator[Candidate]:
         if "edits" not in self._settings.sources:

@@ -188,7 +188,7 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
     others = [part for at, part in enumerate(request.parts) if at != request.continued and isinstance(part, str)]
     if not isinstance(before, str):
         return None
-    document = Document(before, (*request.evidence, *others), lambda text: resident.vocabulary.encode([text]))
+    document = Document(before, others, lambda text: resident.vocabulary.encode([text]), request.evidence)
     return SecondOpinion(resident.strengths, document)
 
 
