@@ -1,8 +1,8 @@
 """What text from other files is worth to a model: the same holes in the held-out packages, filled with and without it.
 
 Each package is a workspace of its own and six neighbours of the file are open. Paired: each way is compared with none
-hole by hole, with a bootstrap interval of the difference. Latency is of the first request in a document, snippets
-looked for and all; while typing they stay.
+hole by hole, with a bootstrap interval of the difference. Time is that of a request whose window has been read already,
+as while typing; snippets in a prompt are read in it, as happens once.
 
     python benchmarks/context.py [--holes 150] [--model bundled] [--ways none,evidence] [--seed 0]
 """
@@ -102,22 +102,19 @@ class Workspaces:
             surroundings.close()
 
 
-async def filled(engine: Engine, spaces: Workspaces, cut: Sequence[Hole], way: Way, seed: int) -> list[Filled]:
+async def filled(engine: Engine, spaces: Workspaces, hole: Hole, way: Way, seed: int) -> Filled:
     options = InlineCompletion()
-    answers = []
-    for number, hole in enumerate(track(cut, way.name, console=Console(stderr=True), transient=True)):
-        began_s = time.perf_counter()
-        around = spaces.gathered(hole, way, engine, options, seed)
-        gathered_s = time.perf_counter()
-        document = f"{way.name}/{number}"
-        cursor = Cursor(hole.text, hole.start, "python", hole.source.path, document, around=around)
-        found = await suggest(engine, cursor, options)
-        text = found[0].text if found else ""
-        elapsed_ms = (time.perf_counter() - gathered_s) * 1000
-        similarity = score.edit_similarity(text, hole.middle)
-        is_match = score.is_first_line_match(text, hole.middle)
-        answers.append(Filled(is_match, similarity, elapsed_ms, (gathered_s - began_s) * 1000))
-    return answers
+    began_s = time.perf_counter()
+    around = spaces.gathered(hole, way, engine, options, seed)
+    gathered_s = time.perf_counter()
+    document = f"{way.name}/{hole.source.path}/{hole.start}"
+    found = await suggest(
+        engine, Cursor(hole.text, hole.start, "python", hole.source.path, document, around=around), options
+    )
+    text = found[0].text if found else ""
+    elapsed_ms = (time.perf_counter() - gathered_s) * 1000
+    similarity = score.edit_similarity(text, hole.middle)
+    return Filled(score.is_first_line_match(text, hole.middle), similarity, elapsed_ms, (gathered_s - began_s) * 1000)
 
 
 def difference(ours: Sequence[float], theirs: Sequence[float]) -> str:
@@ -134,7 +131,8 @@ def row(kind: str, way: Way, ours: Sequence[Filled], theirs: Sequence[Filled]) -
     similarity = score.mean([one.similarity for one in ours])
     by_match = difference([one.is_match for one in ours], [one.is_match for one in theirs])
     by_similarity = difference([one.similarity for one in ours], [one.similarity for one in theirs])
-    ratio = statistics.median(one.elapsed_ms for one in ours) / statistics.median(one.elapsed_ms for one in theirs)
+    pairs = zip(ours, theirs, strict=True)
+    ratio = statistics.median(mine.elapsed_ms / other.elapsed_ms for mine, other in pairs)
     cells = (kind, way.name, f"{100 * matches.value:.1f}", by_match, f"{100 * similarity.value:.1f}", by_similarity)
     return "| " + " | ".join((*cells, f"{ratio:.2f}")) + " |"
 
@@ -148,15 +146,25 @@ def main() -> None:
     given = parser.parse_args()
     sources = held_out()
     cut = {kind: holes.drawn(sources, kind, given.holes, given.seed) for kind in KINDS}
+    names = ["none", *(name for name in given.ways.split(",") if name != "none")]
+    answers: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}
     print("| hole | other files | first line exact, % | against none, points (95 %) | edit similarity, % "
           "| against none (95 %) | time, of none |\n|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, loaded(Model(name=given.model), is_shown=False) as engine:
         spaces = Workspaces(sources, Path(folder))
-        floors: dict[str, list[Filled]] = {}
-        for name in ("none", *(name for name in given.ways.split(",") if name != "none")):
-            for kind in KINDS:
-                answers = asyncio.run(filled(engine, spaces, cut[kind], WAYS[name], given.seed))
-                print(row(kind, WAYS[name], answers, floors.setdefault(kind, answers)), flush=True)
+        turns = [
+            (kind, hole) for pair in zip(*cut.values(), strict=True) for kind, hole in zip(KINDS, pair, strict=True)
+        ]
+        for kind, hole in track(turns, console=Console(stderr=True)):  # all ways in turn: load changes by the minute
+            asyncio.run(
+                filled(engine, spaces, hole, WAYS["none"], given.seed)
+            )  # else the first way reads for the others
+            for name in names:
+                done = asyncio.run(filled(engine, spaces, hole, WAYS[name], given.seed))
+                answers[kind, name].append(done)
+    for kind in KINDS:
+        for name in names:
+            print(row(kind, WAYS[name], answers[kind, name], answers[kind, "none"]))
 
 
 if __name__ == "__main__":

@@ -62,12 +62,15 @@ async def talking(
     capabilities: dict[str, Any] | None = None,
     options: Any = None,
     is_ready: bool = True,
+    folder: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A client that is initialized, with ``engine`` behind the server, ready unless said otherwise."""
+    folders = None if folder is None else [{"uri": folder.as_uri(), "name": folder.name}]
     server = Server(lambda _: engine, settings or Settings())
     try:
         async with joined(server) as client:
-            await client.initialize(options, GHOST if capabilities is None else capabilities)
+            wanted = GHOST if capabilities is None else capabilities
+            await client.initialize(options, wanted, workspaceFolders=folders)
             if is_ready:
                 await ready(client)
             yield client

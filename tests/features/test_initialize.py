@@ -15,7 +15,8 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
     async with talking(ScriptedEngine()) as client:
         assert client.capabilities == {
             "positionEncoding": "utf-16",
-            "textDocumentSync": {"openClose": True, "change": 2, "save": False},
+            "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
+            "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}},
             "inlineCompletionProvider": {},
         }
 

@@ -5,10 +5,11 @@ Decides, and says why in a few words. Refuses to read any file but the rules the
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -45,7 +46,7 @@ class Rules:
 
     def __init__(self, roots: Sequence[Path] = (), listed: Sequence[str] = ()) -> None:
         self.roots = tuple(roots)
-        self._listed = GitIgnoreSpec.from_lines(listed)
+        self._listed = _spec_of(listed)
         self._verdicts: dict[tuple[str, bool], tuple[float, str | None]] = {}
         self._specs: dict[Path, tuple[float, int, GitIgnoreSpec | None]] = {}
         self._repositories: dict[Path, tuple[float, Path]] = {}
@@ -127,13 +128,23 @@ class Rules:
             if known and known[1] == stamp:
                 spec = known[2]
             else:
-                spec = GitIgnoreSpec.from_lines(file.read_text(encoding="utf-8", errors="replace").splitlines())
+                spec = _spec_of(file.read_text(encoding="utf-8", errors="replace").splitlines())
         except (OSError, ValueError):
             stamp, spec = 0, None
         if len(self._specs) >= _MOST_REMEMBERED:
             self._specs.clear()
         self._specs[file] = now, stamp, spec
         return spec
+
+
+def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:
+    """One line that is no pattern must not cost the others: they keep secrets."""
+    good = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            GitIgnoreSpec.from_lines([line])
+            good.append(line)
+    return GitIgnoreSpec.from_lines(good)
 
 
 def _verdict(spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:

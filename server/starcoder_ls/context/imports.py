@@ -15,7 +15,7 @@ _LOOKED_AT_CHARS = 40_000  # imports stand at the top
 _MOST_LEVELS = 12
 
 _PYTHON = re.compile(
-    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+\(?([\w, \t\n]*)|import[ \t]+([\w., \t]+))", re.M
+    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]*)|import[ \t]+([\w., \t]+))", re.M
 )
 _SCRIPT = re.compile(r"""(?:\bfrom\s*|\brequire\(\s*|\bimport\s*\(?\s*)(['"])(\.{1,2}/[^'"\n]+|\.{1,2})\1""")
 _GO = re.compile(r'^\s*(?:import\s+)?(?:[\w.]+\s+)?"([^"\n]+)"', re.M)
@@ -49,7 +49,7 @@ def _python(path: Path, text: str, roots: Sequence[Path]) -> Iterator[Path]:
         for module in modules:
             dots = len(module) - len(module.lstrip("."))
             inner = module[dots:].replace(".", "/")
-            starts = [path.parents[dots - 1]] if 0 < dots <= len(path.parents) else _above(path, roots)
+            starts = list(path.parents[dots - 1 : dots]) if dots else _above(path, roots)
             for start in starts:
                 folder = start / inner if inner else start
                 yield folder.with_suffix(".py") if inner else folder / "__init__.py"

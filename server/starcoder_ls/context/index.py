@@ -108,7 +108,7 @@ class Index:
             scores: dict[int, float] = {}
             rarity: dict[str, float] = {}
             for word in words:
-                rows = self._rows(word)
+                rows = self._rows(word) if word.isidentifier() else []
                 count = len(rows)
                 rarity[word] = 0.0 if count > _MOST_PIECES_OF_A_WORD else math.log(1 + total / (count + 0.5))
                 if 0 < count <= _MOST_PIECES_OF_A_WORD:
