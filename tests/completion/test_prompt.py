@@ -1,6 +1,7 @@
 import pytest
 
 from starcoder_ls.completion import prompt
+from starcoder_ls.context.snippets import Gathered, Snippet
 from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import Special
 
@@ -93,3 +94,58 @@ def test_prompt_says_which_part_the_answer_continues(
     assert made.parts[made.continued] == "PRE"
     assert "" not in made.parts
     assert prompt.fim(prompt.family_of(inventory), inventory, "", suffix, path, order).continued is None
+
+
+AROUND = Gathered((Snippet("a.py", "one = 1"), Snippet("b.py", "two = 2")), tokens=20, repository="acme")
+REPO_QWEN = QWEN | {"<|repo_name|>"}
+
+
+def beside(inventory: frozenset[str], order: prompt.Order | None = None) -> list[str]:
+    """As ``built``, with snippets of two other files."""
+    family = prompt.family_of(inventory)
+    made = prompt.fim(family, inventory, "PRE", "SUF", "src/x.py", order, AROUND, "python")
+    assert made.continued is not None
+    assert made.parts[made.continued] in ("PRE", "src/x.py\nPRE")
+    return [f"[{part.literal}]" if isinstance(part, Special) else part for part in made.parts]
+
+
+COMMENTS = "# a.py:\n# one = 1\n# b.py:\n# two = 2\n"
+
+
+def test_starcoder_reads_other_files_as_comments_behind_the_files_name() -> None:
+    head = ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+    assert beside(STARCODER) == [*head, "[<filename>]", "src/x.py\n", COMMENTS, "PRE"]
+    assert beside(STARCODER, "psm")[:5] == ["[<fim_prefix>]", "[<filename>]", "src/x.py\n", COMMENTS, "PRE"]
+
+
+def test_starcoder2_reads_a_repository_with_the_files_path_inside_the_prefix() -> None:
+    files = [
+        "[<repo_name>]",
+        "acme",
+        "[<file_sep>]",
+        "a.py\none = 1\n",
+        "[<file_sep>]",
+        "b.py\ntwo = 2\n",
+        "[<file_sep>]",
+    ]
+    fim = ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+    assert beside(STARCODER2) == [*files, *fim, "src/x.py\n", "PRE"]
+
+
+def test_qwen_reads_a_repository_with_the_files_path_before_the_prefix() -> None:
+    files = ["[<|repo_name|>]", "acme\n", "[<|file_sep|>]", "a.py\none = 1\n", "[<|file_sep|>]", "b.py\ntwo = 2\n"]
+    fim = ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
+    assert beside(REPO_QWEN) == [*files, "[<|file_sep|>]", "src/x.py\n", *fim]
+
+
+@pytest.mark.parametrize("inventory", [SANTACODER, DEEPSEEK, CODE_LLAMA, QWEN])
+def test_others_read_comments_before_the_prefix(inventory: frozenset[str]) -> None:
+    parts = beside(inventory)
+    assert parts[parts.index("PRE") - 1] == COMMENTS
+
+
+@pytest.mark.parametrize("inventory", [STARCODER, STARCODER2, SANTACODER, REPO_QWEN, DEEPSEEK, CODE_LLAMA])
+def test_without_snippets_nothing_changes(inventory: frozenset[str]) -> None:
+    family = prompt.family_of(inventory)
+    bare = prompt.fim(family, inventory, "PRE", "SUF", "x.py", None)
+    assert prompt.fim(family, inventory, "PRE", "SUF", "x.py", None, Gathered(repository="acme"), "python") == bare

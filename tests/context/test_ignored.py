@@ -14,8 +14,8 @@ SECRET = [
 ]  # fmt: skip
 HARMLESS = [
     "app.py", "environment.py", "env.py", "src/auth.py", "auth/login.py", "secrets.py", "credentials.go",
-    "keys/keys.ts", "config.json", "settings.json", "private/view.cpp", "token.rs", "service_account.py", "password.java",
-    "tokens/a.py",
+    "keys/keys.ts", "config.json", "settings.json", "private/view.cpp", "token.rs", "service_account.py",
+    "password.java", "tokens/a.py",
 ]  # fmt: skip
 
 

@@ -122,6 +122,3 @@ class Shelf:
                 newcomers.append(one.piece)
                 left -= spent
         self.pieces = kept + newcomers[::-1]
-
-    def without(self, is_gone: Callable[[Piece], bool]) -> None:
-        self.pieces = [piece for piece in self.pieces if not is_gone(piece)]

@@ -67,6 +67,7 @@ class _Shown:
 
     shelf: Shelf = field(default_factory=Shelf)
     gathered: Gathered = field(default_factory=Gathered)
+    paths: frozenset[str] = frozenset()
     line: int = 0
     asked_s: float = 0.0
 
@@ -115,12 +116,9 @@ class Surroundings:
             shown = self._shown[place.key] = _Shown()
         is_due = is_new or now - shown.asked_s >= PAUSE_S or abs(line - shown.line) > JUMP_LINES
         shown.asked_s = now
-        if is_due:
+        if is_due or any(self._is_excluded(path) for path in shown.paths):
             shown.line = line
             self._renew(shown, place, tokens, count)
-        elif any(self._is_excluded(piece.path) for piece in shown.shelf.pieces):
-            shown.shelf.without(lambda piece: self._is_excluded(piece.path))
-            shown.gathered = self._laid_out(shown.shelf, tokens, count, ())
         return shown.gathered
 
     def _renew(self, shown: _Shown, place: Place, tokens: int, count: Callable[[str], int]) -> None:
@@ -145,6 +143,7 @@ class Surroundings:
             shown.shelf.renew(best, tokens, lambda piece: _cost(piece, count))
         else:
             shown.shelf.pieces = []
+        shown.paths = frozenset((*texts, *(one.piece.path for _, one in best)))
         evidence = self._evidence(place, texts, [one.piece for _, one in best]) if self._settings.evidence else ()
         shown.gathered = self._laid_out(shown.shelf, tokens, count, evidence)
 
@@ -168,7 +167,8 @@ class Surroundings:
             # whoever looks for repetitions would find that nothing is missing.
             above, below = place.offset - place.seen_chars, place.offset + place.seen_chars // 3
             own = masked(place.text)
-            if rest := (own[:above] if above > 0 else "") + "\n" + own[below:]:
+            rest = (own[:above] if above > 0 else "") + "\n" + own[below:]
+            if rest.strip():
                 yield place.path or place.key, (rest, _OWN)
 
     def _edited_places(self, place: Place) -> Iterator[Candidate]:
