@@ -5,14 +5,16 @@ Decides by names and by what exists on disk. Refuses to run or parse anything, a
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-MOST_FILES = 20
+MOST_FILES = 12
 _LOOKED_AT_CHARS = 40_000  # imports stand at the top
 _MOST_LEVELS = 12
+_MOST_CANDIDATES = 600  # each is a question to the disk
 
 _PYTHON = re.compile(
     r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]*)|import[ \t]+([\w., \t]+))", re.M
@@ -34,7 +36,7 @@ def imported(path: Path, text: str, roots: Sequence[Path]) -> list[Path]:
         return []
     inside = [str(root) + os.sep for root in roots]
     found: dict[Path, None] = {}
-    for candidate in candidates(path, text[:_LOOKED_AT_CHARS], roots):
+    for candidate in itertools.islice(candidates(path, text[:_LOOKED_AT_CHARS], roots), _MOST_CANDIDATES):
         real = Path(os.path.normpath(candidate))
         if real != path and real not in found and str(real).startswith(tuple(inside)) and real.is_file():
             found[real] = None

@@ -67,19 +67,19 @@ _MASKED = MASK * 8
 
 def masked(text: str) -> str:
     """``text`` with every secret-looking string replaced by as many ``x``; lengths and line ends stay."""
-    pieces: list[str] = []
-    at = 0
-    for start, end in sorted(spans(text)):
-        if end > at:
-            pieces += text[at:start], _hidden(text[max(start, at) : end])
-            at = end
-    return "".join((*pieces, text[at:])) if pieces else text
+    return masked_part(text, 0, len(text))
 
 
 def masked_part(text: str, start: int, end: int) -> str:
     """``text[start:end]`` with secrets masked, also those that begin before it or end behind it."""
-    begin = max(0, start - _MOST_SECRET_CHARS)
-    return masked(text[begin : end + _MOST_SECRET_CHARS])[start - begin : end - begin]
+    pieces: list[str] = []
+    at = start
+    for first, last in sorted(spans(text, start, end)):
+        first, last = max(first, at), min(last, end)
+        if last > first:
+            pieces += text[at:first], _hidden(text[first:last])
+            at = last
+    return "".join((*pieces, text[at:end])) if pieces else text[start:end]
 
 
 def holds(text: str, before: str = "") -> bool:
@@ -88,18 +88,23 @@ def holds(text: str, before: str = "") -> bool:
     return _MASKED in text or any(end > len(line) for _, end in spans(line + text))
 
 
-def spans(text: str) -> Iterator[tuple[int, int]]:
-    """Where secret-looking strings begin and end, in no order; they may overlap. Private keys go over many lines."""
-    at = text.find("PRIVATE KEY")
+def spans(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Where secret-looking strings begin and end that touch ``start`` .. ``end``, in no order; they may overlap.
+
+    Private keys go over many lines, all others stand in one.
+    """
+    end = len(text) if end is None else end
+    at = text.find("PRIVATE KEY", max(0, start - _MOST_SECRET_CHARS), end)
     while at >= 0:
         if key := _PRIVATE_KEY.match(text, at):
             yield key.span(1)
-        at = text.find("PRIVATE KEY", at + 1)
-    begin = 0
-    for line in text.split("\n"):
+        at = text.find("PRIVATE KEY", at + 1, end)
+    begin = text.rfind("\n", 0, start) + 1
+    line_end = text.find("\n", end)
+    for line in text[begin : line_end if line_end >= 0 else len(text)].split("\n"):
         if len(line) >= _LEAST_CHARS:
-            for start, end in _in_line(line):
-                yield begin + start, begin + end
+            for first, last in _in_line(line):
+                yield begin + first, begin + last
         begin += len(line) + 1
 
 

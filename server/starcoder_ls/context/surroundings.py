@@ -16,9 +16,9 @@ from pathlib import Path
 from starcoder_ls.context.ignored import Rules
 from starcoder_ls.context.imports import imported
 from starcoder_ls.context.reading import MOST_BYTES, group_of, text_of
-from starcoder_ls.context.secrets import masked
+from starcoder_ls.context.secrets import masked, masked_part
 from starcoder_ls.context.snippets import Candidate, Gathered, Shelf, Snippet, Wanted, ranked
-from starcoder_ls.context.words import PIECE_LINES, Piece, pieces, words
+from starcoder_ls.context.words import PIECE_LINES, Piece, line_start, pieces, words
 from starcoder_ls.context.workspace import Workspace
 from starcoder_ls.settings import Context
 
@@ -124,7 +124,7 @@ class Surroundings:
     def _renew(self, shown: _Shown, place: Place, tokens: int, count: Callable[[str], int]) -> None:
         near = _lines_around(place)
         asked = words(near)[:_MOST_WORDS]
-        found, rarity = self.workspace.search(asked, _MOST_FOUND * 2)
+        found, rarity = self.workspace.search(asked, _MOST_FOUND)
         before, after = place.seen_chars, place.seen_chars // 3
         prompt = place.text[max(0, place.offset - before) : place.offset + after]
         wanted = Wanted(asked, rarity, prompt)
@@ -186,8 +186,10 @@ class Surroundings:
         """A piece that the index found, as it is now."""
         if group_of(path) != group_of(place.path) or self.rules.reason(Path(path)) is not None:
             return None
-        lines = masked(text_of(Path(path)) or "").split("\n")[start : start + PIECE_LINES]
-        return Piece(path, start, "\n".join(lines)) if lines else None
+        text = text_of(Path(path)) or ""
+        begin = line_start(text, start)
+        piece = masked_part(text, begin, line_start(text, start + PIECE_LINES))
+        return Piece(path, start, piece.removesuffix("\n")) if piece else None
 
     def _evidence(self, place: Place, texts: dict[str, tuple[str, float]], best: Sequence[Piece]) -> tuple[str, ...]:
         """Text to find repetitions in, the nearest last."""

@@ -41,6 +41,16 @@ def pieces(path: str, text: str, lines: int = PIECE_LINES) -> Iterator[Piece]:
         yield Piece(path, start, "\n".join(found[start : start + lines]))
 
 
+def line_start(text: str, line: int) -> int:
+    """Where ``line`` starts; the end of ``text`` where there are not so many."""
+    at = 0
+    for _ in range(line):
+        at = text.find("\n", at) + 1
+        if at == 0:
+            return len(text)
+    return at
+
+
 def words(text: str) -> list[str]:
     """Each identifier once, in lower case, the last ones first: near the cursor is what matters."""
     found = reversed(_WORD.findall(text))
