@@ -57,9 +57,11 @@ def built(folder: Path, files: int, is_typing: bool) -> Workspace:
     stalls_ms = asyncio.run(stalls(workspace, is_typing))
     elapsed_s, used_s = time.perf_counter() - began_s, time.process_time() - cpu_s
     grown_mb = (process.memory_info().rss - before_bytes) / 1e6
-    print(f"{'while typing' if is_typing else 'alone'}: {len(workspace):,} files in {elapsed_s:.1f} s, {used_s:.1f} s of "
-          f"one processor ({100 * used_s / elapsed_s:.0f} %), {grown_mb:.0f} MB; an event loop's 5 ms timer came late by "
-          f"{percentiles(stalls_ms)}, at most {max(stalls_ms):.0f} ms")  # fmt: skip
+    name = "while typing" if is_typing else "alone"
+    share = 100 * used_s / elapsed_s
+    print(f"{name}: {len(workspace):,} files in {elapsed_s:.1f} s, {used_s:.1f} s of a processor ({share:.0f} %)")
+    late = f"{percentiles(stalls_ms)}, at most {max(stalls_ms):.0f} ms"
+    print(f"{name}: {grown_mb:.0f} MB more; a 5 ms timer of the event loop came late by {late}")
     return workspace
 
 
