@@ -33,6 +33,9 @@ _MOST_EDITS = 8
 _EDIT_LINES = 10
 _EVIDENCE_CHARS, _EVIDENCE_CHARS_OF_A_FILE = 80_000, 24_000
 
+_MARKED_TWICE = (".html", ".vue", ".svelte", ".css", ".scss", ".ml", ".mli")
+"""Their comments have a mark at the end too."""
+
 _EDIT, _IMPORT, _OPEN, _OWN, _ANY = 1.3, 1.2, 1.1, 1.1, 1.0
 
 
@@ -232,5 +235,6 @@ def _lines_around(place: Place) -> str:
 
 
 def _cost(piece: Piece, count: Callable[[str], int]) -> int:
-    """Tokens of a piece as a prompt shows it: its path and a comment's mark on each line."""
-    return count(piece.text) + 2 * (piece.text.count("\n") + 1) + 16
+    """Tokens of a piece as a prompt shows it: its path and a comment's marks on each line, at most."""
+    marks = 8 if piece.path.endswith(_MARKED_TWICE) else 2
+    return count(piece.text) + marks * (piece.text.count("\n") + 1) + 16

@@ -84,7 +84,7 @@ class Workspace:
         try:
             self._build()
             while not self._is_closed.is_set():
-                self._in_slices(self._follow(self._changed.get()))
+                self._in_slices(self._burst(self._changed.get()))
         except Exception as error:  # noqa: BLE001 - without an index there are fewer snippets, and nothing else fails
             logger.error("the workspace is no longer indexed: %s", type(error).__name__)
         finally:
@@ -112,9 +112,18 @@ class Workspace:
             self._index.drop(gone)
             yield
 
-    def _follow(self, path: Path | None) -> Iterator[None]:
-        if path is None:
-            return
+    def _burst(self, path: Path | None) -> Iterator[None]:
+        """What changed together, such as by a checkout, each file once."""
+        changed = {path: None}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                changed[self._changed.get_nowait()] = None
+        for one in changed:
+            if one is not None:
+                yield from self._follow(one)
+                yield
+
+    def _follow(self, path: Path) -> Iterator[None]:
         if path.name in _RULE_FILES:
             yield from self._walk()
         elif group_of(path.name) is not None:
