@@ -67,7 +67,7 @@ def test_code_is_kept_to_the_character(code: str) -> None:
         ("```python\nx = 1 < 2  # <b>\n```", "```python\nx = 1 < 2  # <b>\n```"),
         ("```python\nx = 1", "```python\nx = 1\n```"),
         ("&lt;script&gt;", "\\<script>"),
-        ("one\x1b]8;;http://x\x07two\u202e", "one]8;;http://xtwo"),
+        ("one\x1b]8;;http://x\x07two\u202e", "one\\]8;;http://xtwo"),
         ("", ""),
     ],
 )
