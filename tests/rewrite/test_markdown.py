@@ -40,13 +40,6 @@ def test_no_text_becomes_html_an_image_or_a_link(text: str) -> None:
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", shown))
 
 
-@settings(max_examples=400, deadline=None)
-@given(TEXTS)
-def test_what_is_harmless_already_stays_as_it_is(text: str) -> None:
-    shown = harmless(text)
-    assert harmless(shown) == shown
-
-
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=40))
 def test_code_is_kept_to_the_character(code: str) -> None:

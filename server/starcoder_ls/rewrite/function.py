@@ -8,6 +8,7 @@ Refuses to know editors.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from starcoder_ls.rewrite import lines
@@ -26,6 +27,11 @@ _TOKENS = re.compile(
 _SINGLE_QUOTED = re.compile(r"'(?:\\.|[^'\\\n])*'")
 _QUOTES_ANY = frozenset({"javascript", "typescript", "javascriptreact", "typescriptreact", "php", "perl", "dart", "css"})
 _CONTROL = re.compile(r"(?:\}\s*)?(?:if|else|for|foreach|while|switch|do|try|catch|finally|match|loop|unsafe|with|namespace|return)\b")
+_NO_SEMICOLONS = frozenset(
+    {"go", "kotlin", "swift", "scala", "groovy", "javascript", "typescript", "javascriptreact", "typescriptreact"}
+)
+_KEYWORD = re.compile(r"\b(?:fn|func|fun|function)\b")
+_AFTER_BRACE = re.compile(r"[ \t]*[);,]*")
 _OUTER = re.compile(r"\b(?:class|struct|interface|trait|impl|enum|record|object|protocol)\b")
 _COMMENTS = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
@@ -50,8 +56,8 @@ def _by_indentation(text: str, offset: int) -> Span | None:
     starts = [0]
     for row in rows:
         starts.append(starts[-1] + len(row))
-    here = max(0, sum(1 for start in starts[:-1] if start <= offset) - 1)
-    head = _head_above(rows, here)
+    here = max(0, bisect_right(starts, offset, 0, max(len(rows), 1)) - 1)
+    head = _head_above(rows, here) if rows else None
     if head is None:
         return None
     first = head
@@ -72,7 +78,7 @@ def _head_above(rows: list[str], here: int) -> int | None:
         return below
     while here > 0 and (here >= len(rows) or lines.is_blank(rows[here])):
         here -= 1
-    depth = len(lines.indent(rows[here])) if rows else 0
+    depth = len(lines.indent(rows[here]))
     for row in range(here, -1, -1):
         width = len(lines.indent(rows[row]))
         if lines.is_blank(rows[row]) or rows[row].lstrip().startswith("#"):
@@ -122,22 +128,39 @@ def _by_braces(text: str, offset: int, language: str) -> Span | None:
             statement, depth = place, 0
         elif token == ";" and depth == 0:
             statement = place
-    return _innermost(text, offset, found)
+    return _innermost(text, offset, found, language)
 
 
 def _single_quoted(text: str) -> dict[int, int]:
     return {match.start(): match.end() for match in _SINGLE_QUOTED.finditer(text)}
 
 
-def _innermost(text: str, offset: int, found: list[tuple[_Block, int]]) -> Span | None:
+def _innermost(text: str, offset: int, found: list[tuple[_Block, int]], language: str) -> Span | None:
     around: list[tuple[bool, int, Span]] = []
     for block, end in found:
-        start = _COMMENTS.match(text, block.head, block.brace).end()  # type: ignore[union-attr]
+        start = _head_start(text, block, language)
         first = max(text.rfind("\n", 0, start), text.rfind("\r", 0, start)) + 1
         head = text[start : block.brace]
-        is_function = ("(" in head or re.search(r"\b(?:fn|func|fun|function)\b", head)) and not _CONTROL.match(head)
+        is_function = ("(" in head or _KEYWORD.search(head)) and not _CONTROL.match(head)
         is_outer = bool(_OUTER.search(head)) and not is_function
         if (is_function or is_outer) and first <= offset <= end:
-            line_ending = re.compile(r"[ \t]*[);,]*").match(text, end)
-            around.append((is_outer, end - first, Span(first, line_ending.end() if line_ending else end)))
+            tail = _AFTER_BRACE.match(text, end)
+            around.append((is_outer, end - first, Span(first, tail.end() if tail else end)))
     return min(around, key=lambda one: one[:2])[2] if around else None
+
+
+def _head_start(text: str, block: _Block, language: str) -> int:
+    """The first code after the statement before; where statements end with their line, the line that names it."""
+    skipped = _COMMENTS.match(text, block.head, block.brace)
+    start = skipped.end() if skipped else block.head
+    if language not in _NO_SEMICOLONS:
+        return start
+    rows = lines.split(text[start : block.brace])
+    head = ""
+    while rows and (not _names(head) or head.count(")") > head.count("(") or rows[-1].lstrip().startswith("@")):
+        head = rows.pop() + head
+    return block.brace - len(head)
+
+
+def _names(head: str) -> bool:
+    return "(" in head or bool(_KEYWORD.search(head) or _OUTER.search(head))

@@ -19,6 +19,7 @@ _ACTIVE = re.compile(r"[\\`*\[\]<]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _ACTIVE_AT_START = re.compile(r"(?m)^([ \t]*)(#|>|\+|-|=|~|:|\|)|^([ \t]*\d+)([.)])")
 _WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _BACKTICKS = re.compile("`+")
+_CLOSING_HASHES = re.compile(r"(^|[ \t])(#+[ \t]*)\Z")
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]*")
 
 
@@ -38,7 +39,8 @@ def _block(node: SyntaxTreeNode) -> str:
     if kind in ("fence", "code_block"):
         return _fenced(node.content, node.info if kind == "fence" else "")
     if kind == "heading":
-        return f"{'#' * int(node.tag[1:])} {_inline(node).replace(chr(10), ' ')}".rstrip()
+        words = _CLOSING_HASHES.sub(r"\1\\\2", _inline(node).replace("\n", " "))
+        return f"{'#' * int(node.tag[1:])} {words}".rstrip()
     if kind == "hr":
         return "---"
     if kind == "blockquote":
