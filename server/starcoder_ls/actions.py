@@ -31,8 +31,8 @@ class Action(BaseModel):
     """What the editor's menu shows."""
 
     instruction: str = Field(min_length=1)
-    """What the model is asked. `{language}`, `{file}`, `{code}`, `{diagnostics}` and `{instruction}` (what the user types)
-    are filled in; without `{code}` the code follows on its own lines."""
+    """What the model is asked. `{language}`, `{file}`, `{code}`, `{diagnostics}` and `{instruction}` (what the user
+    types) are filled in; without `{code}` the code follows on its own lines."""
 
     becomes: Becomes = "replacement"
     """What the answer becomes: `text` to read, `replacement` of the code, `docstring` of the function, or `insertion`
@@ -71,9 +71,7 @@ class Action(BaseModel):
     @classmethod
     def _is_ours(cls, kind: str) -> str:
         if kind and not _KIND.fullmatch(kind):
-            raise ValueError(
-                "a kind begins with `starcoder.`, `refactor.` or is `quickfix`; editors hide or run others by themselves"
-            )
+            raise ValueError("a kind begins with `starcoder.` or `refactor.`, or is `quickfix`; editors hide others")
         return kind
 
     @property

@@ -15,7 +15,21 @@ from starcoder_ls.rewrite import lines
 
 INDENTED = frozenset({"python"})
 _BY_KEYWORD = frozenset(
-    {"ruby", "lua", "elixir", "haskell", "ocaml", "clojure", "lisp", "scheme", "sql", "yaml", "json", "markdown", "html"}
+    {
+        "ruby",
+        "lua",
+        "elixir",
+        "haskell",
+        "ocaml",
+        "clojure",
+        "lisp",
+        "scheme",
+        "sql",
+        "yaml",
+        "json",
+        "markdown",
+        "html",
+    }
     | {"plaintext", "toml", "makefile", "vb", "fortran", "pascal", "erlang", "julia", "xml", "latex", "fsharp", "elm"}
 )
 _PYTHON_HEAD = re.compile(r"[ \t]*(?:async[ \t]+def|def|class)\b")
@@ -25,8 +39,12 @@ _TOKENS = re.compile(
     re.DOTALL,
 )
 _SINGLE_QUOTED = re.compile(r"'(?:\\.|[^'\\\n])*'")
-_QUOTES_ANY = frozenset({"javascript", "typescript", "javascriptreact", "typescriptreact", "php", "perl", "dart", "css"})
-_CONTROL = re.compile(r"(?:\}\s*)?(?:if|else|for|foreach|while|switch|do|try|catch|finally|match|loop|unsafe|with|namespace|return)\b")
+_QUOTES_ANY = frozenset(
+    {"javascript", "typescript", "javascriptreact", "typescriptreact", "php", "perl", "dart", "css"}
+)
+_CONTROL = re.compile(
+    r"(?:\}\s*)?(?:if|else|for|foreach|while|switch|do|try|catch|finally|match|loop|unsafe|with|namespace|return)\b"
+)
 _NO_SEMICOLONS = frozenset(
     {"go", "kotlin", "swift", "scala", "groovy", "javascript", "typescript", "javascriptreact", "typescriptreact"}
 )
@@ -61,7 +79,11 @@ def _by_indentation(text: str, offset: int) -> Span | None:
     if head is None:
         return None
     first = head
-    while first > 0 and rows[first - 1].lstrip().startswith("@") and lines.indent(rows[first - 1]) == lines.indent(rows[head]):
+    while (
+        first > 0
+        and rows[first - 1].lstrip().startswith("@")
+        and lines.indent(rows[first - 1]) == lines.indent(rows[head])
+    ):
         first -= 1
     last = _last_row(rows, head)
     if here > last:

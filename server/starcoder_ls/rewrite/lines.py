@@ -8,11 +8,10 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from math import gcd
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _INDENT = re.compile(r"[ \t]*")
-_SPACES_PER_TAB = 4
+_WIDEST_STEP = 8
 
 
 def split(text: str) -> list[str]:
@@ -40,17 +39,12 @@ def is_blank(line: str) -> bool:
     return not line.strip()
 
 
-def unit(text: str) -> str:
-    """One step of indentation as the file has it: a tab, or so many spaces; four where nothing is indented."""
-    indents = [indent(line) for line in split(text) if not is_blank(line)]
+def step(rows: Sequence[str]) -> str:
+    """One step of indentation: the least that a line of ``rows`` (without margin) is indented by; empty if none is."""
+    indents = [blanks for row in rows if not is_blank(row) and (blanks := indent(row))]
     if any(blanks.startswith("\t") for blanks in indents):
         return "\t"
-    widths = Counter(len(blanks) for blanks in indents if blanks)
-    if not widths:
-        return " " * 4
-    common = [width for width, number in widths.items() if number * 20 >= sum(widths.values())]
-    step = gcd(*common)
-    return " " * (step if step > 1 else 4)
+    return min(indents, key=len, default="")
 
 
 def margin(lines: Sequence[str]) -> str:
@@ -67,22 +61,22 @@ def without_margin(lines: Sequence[str]) -> list[str]:
     return ["" if is_blank(line) else line[shared:] for line in lines]
 
 
-def in_unit(lines: Sequence[str], step: str) -> list[str]:
-    """``lines`` (without margin) with their own step of indentation replaced by ``step``.
+def in_steps(rows: Sequence[str], wanted: str) -> list[str]:
+    """``rows`` (without margin) with their own step of indentation replaced by ``wanted``, where both are plausible.
 
-    Only where every indent is a multiple of it: alignment under a bracket stays as it is.
+    What is aligned under a bracket keeps the blanks beyond its last whole step.
     """
-    own = unit("\n".join(lines))
-    if own == step:
-        return list(lines)
-    return [_stepped(line, own, step) for line in lines]
+    own = step(rows)
+    if own == wanted or len(own) > _WIDEST_STEP or not own or not wanted:
+        return list(rows)
+    return [_stepped(row, own, wanted) for row in rows]
 
 
-def _stepped(line: str, own: str, step: str) -> str:
-    blanks = indent(line)
+def _stepped(row: str, own: str, wanted: str) -> str:
+    blanks = indent(row)
     if own == "\t":
         depth, rest = blanks.count("\t"), blanks.replace("\t", "")
-        return step * depth + rest + line[len(blanks) :]
-    width = len(blanks.expandtabs(_SPACES_PER_TAB))
-    depth, over = divmod(width, len(own))
-    return step * depth + " " * over + line[len(blanks) :]
+    else:
+        depth, over = divmod(len(blanks.expandtabs(len(own))), len(own))
+        rest = " " * over
+    return wanted * depth + rest + row[len(blanks) :]

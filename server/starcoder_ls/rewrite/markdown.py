@@ -55,7 +55,9 @@ def _list(node: SyntaxTreeNode) -> str:
     items = []
     for number, item in enumerate(node.children):
         mark = "- " if first is None else f"{first + number}. "
-        items.append(_prefixed(_blocks(item.children, is_tight=_is_tight(item)), mark, " " * len(mark)) or mark.rstrip())
+        items.append(
+            _prefixed(_blocks(item.children, is_tight=_is_tight(item)), mark, " " * len(mark)) or mark.rstrip()
+        )
     return "\n".join(items)
 
 

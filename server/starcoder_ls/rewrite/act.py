@@ -1,0 +1,152 @@
+"""One action from its question to what becomes of it: text as it is made, or the changes of the document.
+
+The whole walk in one place. Refuses to know editors, positions and what runs the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import cast
+
+from starcoder_ls import routing
+from starcoder_ls.actions import Action
+from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
+from starcoder_ls.generation import Chunk, Engine, Finish, Timings
+from starcoder_ls.rewrite import answers, docstrings, edits
+from starcoder_ls.rewrite.characters import cleaned
+from starcoder_ls.rewrite.function import INDENTED
+from starcoder_ls.rewrite.instructions import Asked, ask
+from starcoder_ls.rewrite.target import Target, function_of
+from starcoder_ls.settings import Settings
+
+_CUT = (Finish.LENGTH, Finish.DEADLINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model has said so far, without what is not to be shown; the last one has ``finish`` set.
+
+    ``said`` is plain text: whoever renders it as markdown makes it ``harmless`` first. ``note`` is ours, to be shown
+    before it.
+    """
+
+    said: str
+    note: str = ""
+    finish: Finish | None = None
+    timings: Timings | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Doer:
+    """Who does an action: an adapter by name, or None for the base model, and how it wants to be asked."""
+
+    adapter: str | None
+    template: str
+
+
+def doer(settings: Settings, engine: Engine, name: str, language: str = "", path: str = "") -> Doer | None:
+    """None where no resident adapter does it and the base model is not tuned to."""
+    resident = [adapter.name for adapter in engine.status().adapters]
+    found = routing.route(settings, resident, settings.actions[name].task or name, language, path)
+    if found is None:
+        return None
+    adapters = settings.resident_adapters()
+    template = adapters[found.adapter].template if found.adapter is not None else settings.model.template
+    return Doer(found.adapter, template)
+
+
+def require_doer(settings: Settings, engine: Engine, name: str, target: Target) -> Doer:
+    """Raises ActionUnavailable, which says what to add to the settings."""
+    found = doer(settings, engine, name, target.language, target.path)
+    if found is None:
+        raise ActionUnavailable(
+            f"No adapter for {name!r} is loaded, and the model itself is not tuned for it. Add one to the settings: "
+            "`[adapters.NAME]` with its `path`. "
+            'For an instruction-tuned model set `model.tasks = ["completion", "instruct"]`.'
+        )
+    return found
+
+
+def require_action(settings: Settings, name: str) -> Action:
+    """Raises ActionUnavailable naming those there are."""
+    action = settings.actions.get(name)
+    if action is None or not action.enabled:
+        known = ", ".join(sorted(name for name, action in settings.actions.items() if action.enabled))
+        raise ActionUnavailable(f"There is no action {name!r}. There are: {known}.")
+    return action
+
+
+async def spoken(engine: Engine, asked: Asked) -> AsyncIterator[Answer]:
+    """The answer as it grows, at every token that adds to it. Closing the iterator stops the device.
+
+    Raises AnswerUnusable for an empty one, and what ``Engine.stream`` raises.
+    """
+    text, said, shown = "", "", ""
+    finish: Finish | None = None
+    timings: Timings | None = None
+    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(asked.request))) as stream:
+        async for chunk in stream:
+            text += chunk.text
+            finish, timings = chunk.finish or finish, chunk.timings or timings
+            said, is_over = answers.body(cleaned(text, asked.familiar), asked.head, asked.tail, asked.code)
+            if is_over:
+                finish = Finish.STOP_RULE
+            if finish is not None:
+                break
+            said = answers.safely_shown(said, asked.head)
+            if said != shown:
+                shown = said
+                yield Answer(said, asked.note)
+    if not said.strip():
+        raise AnswerUnusable("The model answered nothing. Select a little more or less, or ask in other words.")
+    note = asked.note
+    if finish in _CUT:
+        note = f"{note} The answer is cut after {asked.request.max_new_tokens} tokens.".strip()
+    yield Answer(said, note, finish, timings)
+
+
+def prepared(settings: Settings, engine: Engine, name: str, target: Target, who: Doer | None = None) -> Prepared:
+    """Everything that can be said without the model is said here: raises ActionUnavailable, PromptTooLong."""
+    action = require_action(settings, name)
+    if action.needs_instruction and not target.instruction.strip():
+        raise ActionUnavailable(f"{action.title} needs an instruction: say what to do.")
+    place = None
+    if action.becomes == "docstring":
+        function = function_of(target) or (None if target.language in INDENTED else target)
+        if function is None:
+            raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
+        target, place = function, docstrings.place(function)
+    who = who or require_doer(settings, engine, name, target)
+    return Prepared(action, ask(engine, action, target, who.adapter, who.template), place)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A question ready to be put. ``place`` is where a docstring goes."""
+
+    action: Action
+    asked: Asked
+    place: docstrings.Place | None = None
+
+
+async def changes(engine: Engine, prepared: Prepared) -> list[edits.Change]:
+    """The changes that the answer means; the document itself is never touched.
+
+    Raises AnswerUnusable with a sentence wherever no right change can be told from the answer.
+    """
+    async with aclosing(cast("AsyncGenerator[Answer]", spoken(engine, prepared.asked))) as stream:
+        answer = [answer async for answer in stream][-1]
+    target, is_cut = prepared.asked.target, answer.finish in _CUT
+    if prepared.place is not None:
+        words = docstrings.description_in(answer.said, target, is_cut)
+        found = docstrings.written(target, prepared.place, words)
+    else:
+        code = answers.code_in(answer.said, prepared.asked.code, is_cut)
+        is_addition = prepared.action.becomes == "insertion"
+        found = edits.inserted(target, code) if is_addition else edits.replaced(target, code)
+    if not found:
+        raise AnswerUnusable("The model gave the code back unchanged, so there is nothing to change.")
+    edits.require_syntax(target, found)
+    return found
