@@ -62,7 +62,9 @@ CASES = [
         FIXED,
     ),
     Case("cut", "Simplify", ADD, " def add_NAME(a, b):\n    return a +" + " b" * 200, "cut", True, is_slow=True),
-    Case("cut_fence", "Simplify", ADD, "```\ndef add_NAME(a, b):\n    return a +" + " b" * 99, "cut", True, is_slow=True),
+    Case(
+        "cut_fence", "Simplify", ADD, "```\ndef add_NAME(a, b):\n    return a +" + " b" * 99, "cut", True, is_slow=True
+    ),
     Case(
         "cut_later",
         "Simplify",
@@ -73,7 +75,9 @@ CASES = [
     ),
     Case("dedented", "Simplify", METHOD, " def add_NAME(self, a):\n    return a", SHORTER),
     Case("first_dedented", "Simplify", METHOD, "def add_NAME(self, a):\n        return a", SHORTER),
-    Case("over_indented", "Simplify", METHOD, "```\n        def add_NAME(self, a):\n            return a\n```", SHORTER),
+    Case(
+        "over_indented", "Simplify", METHOD, "```\n        def add_NAME(self, a):\n            return a\n```", SHORTER
+    ),
     Case("two_spaces", "Simplify", METHOD, "```\ndef add_NAME(self, a):\n  return a\n```", SHORTER),
     Case("tabs_wanted", "Simplify", TABS, "def add_NAME(self, a):\n    return a", SHORTER_TABS),
     Case("tabs_given", "Simplify", METHOD, "def add_NAME(self, a):\n\treturn a", SHORTER),
@@ -104,16 +108,21 @@ CASES = [
         "def add_NAME(a, b):\n    return a \u202e+\u200b b  # \x1b[31m",
         "def add_NAME(a, b):\n    return a + b  # [31m\n",
     ),
-    Case("braces", "Simplify", BRACES, "int add_NAME(int a) {\n    return a;\n}", "int add_NAME(int a) {\n  return a;\n}\n", language="c"),
+    Case(
+        "braces",
+        "Simplify",
+        BRACES,
+        "int add_NAME(int a) {\n    return a;\n}",
+        "int add_NAME(int a) {\n  return a;\n}\n",
+        language="c",
+    ),
     Case("doc", "Write docstring", ADD, " Add two numbers.", ADD.replace(":\n", ':\n    """Add two numbers."""\n')),
     Case(
         "doc_code",
         "Write docstring",
         METHOD,
         '```python\ndef add_NAME(self, a):\n    """Give it back.\n\n    Args:\n        a: it\n    """\n    return a\n```',
-        METHOD.replace(
-            "a):\n", 'a):\n        """Give it back.\n\n        Args:\n            a: it\n        """\n'
-        ),
+        METHOD.replace("a):\n", 'a):\n        """Give it back.\n\n        Args:\n            a: it\n        """\n'),
     ),
     Case(
         "doc_there",
@@ -122,12 +131,27 @@ CASES = [
         'Here is the docstring:\n\n"""New\n"quoted"."""',
         'def add_NAME(a):\n    """New\n    "quoted".\n    """\n    return a\n',
     ),
-    Case("doc_line", "Write docstring", "def add_NAME(a): pass\n", "It does nothing.", 'def add_NAME(a):\n    """It does nothing."""\n    pass\n'),
-    Case("doc_cut", "Write docstring", ADD, "Add two numbers. Then" + " so" * 99, ADD.replace(":\n", ':\n    """Add two numbers."""\n'), is_slow=True),
+    Case(
+        "doc_line",
+        "Write docstring",
+        "def add_NAME(a): pass\n",
+        "It does nothing.",
+        'def add_NAME(a):\n    """It does nothing."""\n    pass\n',
+    ),
+    Case(
+        "doc_cut",
+        "Write docstring",
+        ADD,
+        "Add two numbers. Then" + " so" * 99,
+        ADD.replace(":\n", ':\n    """Add two numbers."""\n'),
+        is_slow=True,
+    ),
     Case("doc_cut_early", "Write docstring", ADD, "Add" + " so" * 99, "cut", True, is_slow=True),
     Case("doc_empty", "Write docstring", ADD, "\n\n", "nothing", True),
-    Case("doc_braces", "Write docstring", BRACES, "Gives a back.", "/**\n * Gives a back.\n */\n" + BRACES, language="c"),
-]  # fmt: skip
+    Case(
+        "doc_braces", "Write docstring", BRACES, "Gives a back.", "/**\n * Gives a back.\n */\n" + BRACES, language="c"
+    ),
+]
 
 
 def named(case: Case, text: str) -> str:

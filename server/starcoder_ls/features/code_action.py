@@ -33,6 +33,7 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
     target, problems = _target(document, params.range, context.diagnostics)
     if target is None:
         return None
+    loaded = act.resident(engine)
     is_by_hand = context.trigger_kind is not t.CodeActionTriggerKind.Automatic
     is_selection = params.range.start != params.range.end
     offered: list[t.CodeAction | t.Command] = []
@@ -43,7 +44,7 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
             continue
         if not (is_by_hand or is_selection or action.needs_diagnostics):
             continue  # a light bulb in every function tells nothing
-        if act.doer(session.settings, engine, name, document.language, document.path) is not None:
+        if act.doer(session.settings, loaded, name, document.language, document.path) is not None:
             offered += _items(session, document, name, action, target, problems)
     return offered or None
 

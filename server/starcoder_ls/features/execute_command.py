@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 from lsprotocol import types as t
@@ -43,11 +44,12 @@ async def _explain(session: Session, given: object, call: Call) -> dict[str, Any
         raise ActionUnavailable(f"{asked.action!r} changes code and shows none; run {asked_action.ACT} instead.")
     session.supersede(asked_action.EXPLAIN, "", call)
     running, text, is_complete = RunningText(session, asked.token), "", False
-    async for answer in act.spoken(engine, prepared.asked):
-        if answer.finish is not None or running.is_due:
-            text = _markdown(answer)
-            running.send(text)
-        is_complete = answer.finish is not None and answer.note == ""
+    async with aclosing(act.spoken(engine, prepared.asked)) as stream:
+        async for answer in stream:
+            if answer.finish is not None or running.is_due:
+                text = _markdown(answer)
+                running.send(text)
+            is_complete = answer.finish is not None and answer.note == ""
     session.conclude(asked_action.EXPLAIN, "", call)
     if asked.token is None:
         session.run_errand(show_in_file(session, text))

@@ -5,7 +5,7 @@ The whole walk in one place. Refuses to know editors, positions and what runs th
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
@@ -46,10 +46,14 @@ class Doer:
     template: str
 
 
-def doer(settings: Settings, engine: Engine, name: str, language: str = "", path: str = "") -> Doer | None:
-    """None where no resident adapter does it and the base model is not tuned to."""
-    resident = [adapter.name for adapter in engine.status().adapters]
-    found = routing.route(settings, resident, settings.actions[name].task or name, language, path)
+def resident(engine: Engine) -> list[str]:
+    """The adapters that are loaded, by name."""
+    return [adapter.name for adapter in engine.status().adapters]
+
+
+def doer(settings: Settings, loaded: Collection[str], name: str, language: str = "", path: str = "") -> Doer | None:
+    """None where no adapter of ``loaded`` does it and the base model is not tuned to."""
+    found = routing.route(settings, loaded, settings.actions[name].task or name, language, path)
     if found is None:
         return None
     adapters = settings.resident_adapters()
@@ -57,9 +61,9 @@ def doer(settings: Settings, engine: Engine, name: str, language: str = "", path
     return Doer(found.adapter, template)
 
 
-def require_doer(settings: Settings, engine: Engine, name: str, target: Target) -> Doer:
+def require_doer(settings: Settings, loaded: Collection[str], name: str, target: Target) -> Doer:
     """Raises ActionUnavailable, which says what to add to the settings."""
-    found = doer(settings, engine, name, target.language, target.path)
+    found = doer(settings, loaded, name, target.language, target.path)
     if found is None:
         raise ActionUnavailable(
             f"No adapter for {name!r} is loaded, and the model itself is not tuned for it. Add one to the settings: "
@@ -78,7 +82,7 @@ def require_action(settings: Settings, name: str) -> Action:
     return action
 
 
-async def spoken(engine: Engine, asked: Asked) -> AsyncIterator[Answer]:
+async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
     """The answer as it grows, at every token that adds to it. Closing the iterator stops the device.
 
     Raises AnswerUnusable for an empty one, and what ``Engine.stream`` raises.
@@ -118,7 +122,7 @@ def prepared(settings: Settings, engine: Engine, name: str, target: Target, who:
         if function is None:
             raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
         target, place = function, docstrings.place(function)
-    who = who or require_doer(settings, engine, name, target)
+    who = who or require_doer(settings, resident(engine), name, target)
     return Prepared(action, ask(engine, action, target, who.adapter, who.template), place)
 
 
@@ -136,7 +140,7 @@ async def changes(engine: Engine, prepared: Prepared) -> list[edits.Change]:
 
     Raises AnswerUnusable with a sentence wherever no right change can be told from the answer.
     """
-    async with aclosing(cast("AsyncGenerator[Answer]", spoken(engine, prepared.asked))) as stream:
+    async with aclosing(spoken(engine, prepared.asked)) as stream:
         answer = [answer async for answer in stream][-1]
     target, is_cut = prepared.asked.target, answer.finish in _CUT
     if prepared.place is not None:

@@ -14,9 +14,11 @@ from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Part, Priority, Request, Sampling, Special
 from starcoder_ls.rewrite import lines
+from starcoder_ls.rewrite.characters import cleaned
 from starcoder_ls.rewrite.target import Target
 
 _QUESTION = "{question}"
+_NOTHING, _CODE = "\0", "\1"  # stand for what is empty, and for the code, until all else is filled in
 _MARKS_TOKENS = 16  # what joins the counted pieces, and the special tokens
 _NAMES = {
     "c": "C", "cpp": "C++", "csharp": "C#", "css": "CSS", "go": "Go", "html": "HTML", "java": "Java", "lua": "Lua",
@@ -79,20 +81,20 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
 def _worded(action: Action, target: Target) -> str:
     """The instruction, everything but the code filled in. One pass: what is filled in is never looked at again."""
     filled = {
-        "instruction": target.instruction.strip(),
+        "instruction": cleaned(target.instruction).strip(),
         "language": _NAMES.get(target.language, target.language),
-        "diagnostics": "\n".join(target.diagnostics),
-        "file": target.file,
-        "code": "{code}",
+        "diagnostics": cleaned("\n".join(target.diagnostics)),
+        "file": cleaned(target.file),
+        "code": _CODE,
     }
-    words = PLACEHOLDER.sub(lambda match: filled[match[1]] or "\0", action.instruction)
+    words = PLACEHOLDER.sub(lambda match: filled[match[1]] or _NOTHING, action.instruction)
     words = re.sub(r"\n?\0(?=\n|\Z)|\0 ?", "", words)  # an empty one takes its line, or its blank, along
     return words.strip()
 
 
 def _with_code(words: str, code: str) -> str:
-    if "{code}" in words:
-        before, _, after = words.partition("{code}")
+    if _CODE in words:
+        before, _, after = words.partition(_CODE)
         return f"{before}{code}{after}"
     return f"{words}\n{code}" if code else words
 

@@ -46,7 +46,7 @@ class RunningText:
     def send(self, text: str) -> None:
         if self._token is not None and text != self._sent:
             self._sent, self._sent_s = text, time.monotonic()
-            self._session.protocol.notify("$/progress", {"token": self._token, "value": {"text": text}})
+            self._session.progress(t.ProgressParams(self._token, {"text": text}))
 
 
 async def show_in_file(session: Session, text: str) -> None:
