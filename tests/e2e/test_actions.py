@@ -121,7 +121,8 @@ CASES = [
         "doc_code",
         "Write docstring",
         METHOD,
-        '```python\ndef add_NAME(self, a):\n    """Give it back.\n\n    Args:\n        a: it\n    """\n    return a\n```',
+        '```python\ndef add_NAME(self, a):\n    """Give it back.\n\n    Args:\n        a: it\n    """\n'
+        "    return a\n```",
         METHOD.replace("a):\n", 'a):\n        """Give it back.\n\n        Args:\n            a: it\n        """\n'),
     ),
     Case(

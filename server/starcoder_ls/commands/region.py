@@ -25,7 +25,7 @@ _LANGUAGES = {
     ".cpp": "cpp", ".cxx": "cpp", ".hpp": "cpp", ".cs": "csharp", ".go": "go", ".rs": "rust", ".java": "java",
     ".kt": "kotlin", ".swift": "swift", ".scala": "scala", ".php": "php", ".rb": "ruby", ".lua": "lua", ".dart": "dart",
     ".sh": "shellscript", ".bash": "shellscript", ".sql": "sql", ".pl": "perl", ".r": "r", ".jl": "julia",
-    ".hs": "haskell", ".ex": "elixir", ".exs": "elixir", ".clj": "clojure", ".zig": "zig", ".css": "css", ".html": "html",
+    ".hs": "haskell", ".ex": "elixir", ".exs": "elixir", ".clj": "clojure", ".zig": "zig", ".css": "css",
 }  # fmt: skip
 
 

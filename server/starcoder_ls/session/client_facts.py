@@ -28,6 +28,7 @@ class ClientFacts:
     has_action_resolve: bool = False
     has_apply_edit: bool = False
     has_document_changes: bool = False
+    """Said, or implied by annotations, which stand in nothing else: Neovim 0.12 says only those."""
     has_annotations: bool = False
     has_annotations_in_actions: bool = False
     has_show_document: bool = False
@@ -54,7 +55,7 @@ def read(params: Mapping[str, Any]) -> ClientFacts:
         has_action_literals=isinstance(_at(action, "codeActionLiteralSupport"), Mapping),
         has_action_resolve=isinstance(resolvable, list) and "edit" in resolvable and _at(action, "dataSupport") is True,
         has_apply_edit=_at(params, "capabilities", "workspace", "applyEdit") is True,
-        has_document_changes=_at(edit, "documentChanges") is True,
+        has_document_changes=_at(edit, "documentChanges") is True or has_annotations,
         has_annotations=has_annotations,
         has_annotations_in_actions=has_annotations and _at(action, "honorsChangeAnnotations") is True,
         has_show_document=_at(params, "capabilities", "window", "showDocument", "support") is True,
