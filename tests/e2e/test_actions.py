@@ -88,6 +88,21 @@ CASES = [
         "Question: Simplify this Python code.\ndef add_NAME(a, b):\n    return a - b\n\nAnswer: ```\n" + FIXED + "```",
         FIXED,
     ),
+    Case("extends", "Simplify", ADD, ADD + "\n\nadd_NAME(1, 2)", ADD + "\n\nadd_NAME(1, 2)\n"),
+    Case(
+        "doc_echo",
+        "Write docstring",
+        ADD,
+        ADD + "\nAdd two numbers.",
+        ADD.replace(":\n", ':\n    """Add two numbers."""\n'),
+    ),
+    Case(
+        "doc_circle",
+        "Write docstring",
+        ADD,
+        "Add them. " + "And so on. " * 50,
+        ADD.replace(":\n", ':\n    """Add them. And so on."""\n'),
+    ),
     Case("same", "Simplify", ADD, ADD, "unchanged", True),
     Case("empty", "Simplify", ADD, " \n", "answered nothing", True),
     Case(

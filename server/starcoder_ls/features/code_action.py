@@ -30,12 +30,14 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
         return None
     document = session.documents.readable(params.text_document.uri)
     context = params.context
+    is_by_hand = context.trigger_kind is not t.CodeActionTriggerKind.Automatic
+    is_selection = params.range.start != params.range.end
+    if not (is_by_hand or is_selection or context.diagnostics):
+        return None  # a light bulb in every function tells nothing
     target, problems = _target(document, params.range, context.diagnostics)
     if target is None:
         return None
     loaded = act.resident(engine)
-    is_by_hand = context.trigger_kind is not t.CodeActionTriggerKind.Automatic
-    is_selection = params.range.start != params.range.end
     offered: list[t.CodeAction | t.Command] = []
     for name, action in session.settings.actions.items():
         if not action.enabled or not _is_wanted(kind_of(name, action), context.only):
@@ -43,7 +45,7 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
         if action.needs_diagnostics and not problems:
             continue
         if not (is_by_hand or is_selection or action.needs_diagnostics):
-            continue  # a light bulb in every function tells nothing
+            continue
         if act.doer(session.settings, loaded, name, document.language, document.path) is not None:
             offered += _items(session, document, name, action, target, problems)
     return offered or None
@@ -116,10 +118,6 @@ def _items(
 def _run(session: Session, title: str, kind: str, command: t.Command) -> t.CodeAction | t.Command:
     if session.client.has_action_literals:
         return t.CodeAction(title=title, kind=kind, command=command)
-    return replace_title(command, title)
-
-
-def replace_title(command: t.Command, title: str) -> t.Command:
     return t.Command(title, command.command, arguments=command.arguments)
 
 

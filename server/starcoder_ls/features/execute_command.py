@@ -49,7 +49,7 @@ async def _explain(session: Session, given: object, call: Call) -> dict[str, Any
             if answer.finish is not None or running.is_due:
                 text = _markdown(answer)
                 running.send(text)
-            is_complete = answer.finish is not None and answer.note == ""
+            is_complete = answer.finish is not None and not answer.note
     session.conclude(asked_action.EXPLAIN, "", call)
     if asked.token is None:
         session.run_errand(show_in_file(session, text))

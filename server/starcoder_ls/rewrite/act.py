@@ -29,13 +29,14 @@ class Answer:
     """What a model has said so far, without what is not to be shown; the last one has ``finish`` set.
 
     ``said`` is plain text: whoever renders it as markdown makes it ``harmless`` first. ``note`` is ours, to be shown
-    before it.
+    before it. ``is_cut``: it did not come to its own end.
     """
 
     said: str
     note: str = ""
     finish: Finish | None = None
     timings: Timings | None = None
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,16 @@ async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
     text, said, shown = "", "", ""
     finish: Finish | None = None
     timings: Timings | None = None
+    circle: int | None = None
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(asked.request))) as stream:
         async for chunk in stream:
             text += chunk.text
             finish, timings = chunk.finish or finish, chunk.timings or timings
-            said, is_over = answers.body(cleaned(text, asked.familiar), asked.head, asked.tail, asked.code)
-            if is_over:
-                finish = Finish.STOP_RULE
+            echo = asked.code if asked.is_read else ""
+            said, is_over = answers.body(cleaned(text, asked.familiar), asked.head, asked.tail, echo)
+            circle = answers.circle(said) if asked.is_read else None
+            if is_over or circle is not None:
+                said, finish = said[:circle], Finish.STOP_RULE
             if finish is not None:
                 break
             said = answers.safely_shown(said, asked.head)
@@ -105,10 +109,11 @@ async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
                 yield Answer(said, asked.note)
     if not said.strip():
         raise AnswerUnusable("The model answered nothing. Select a little more or less, or ask in other words.")
-    note = asked.note
-    if finish in _CUT:
-        note = f"{note} The answer is cut after {asked.request.max_new_tokens} tokens.".strip()
-    yield Answer(said, note, finish, timings)
+    note, is_cut = asked.note, finish in _CUT or circle is not None
+    if is_cut:
+        why = "after it began to repeat itself" if circle else f"after {asked.request.max_new_tokens} tokens"
+        note = f"{note} The answer is cut {why}.".strip()
+    yield Answer(said, note, finish, timings, is_cut)
 
 
 def prepared(settings: Settings, engine: Engine, name: str, target: Target, who: Doer | None = None) -> Prepared:
@@ -142,13 +147,13 @@ async def changes(engine: Engine, prepared: Prepared) -> list[edits.Change]:
     """
     async with aclosing(spoken(engine, prepared.asked)) as stream:
         answer = [answer async for answer in stream][-1]
-    target, is_cut = prepared.asked.target, answer.finish in _CUT
+    target, is_cut = prepared.asked.target, answer.is_cut
     if prepared.place is not None:
         words = docstrings.description_in(answer.said, target, is_cut)
         found = docstrings.written(target, prepared.place, words)
     else:
-        code = answers.code_in(answer.said, prepared.asked.code, is_cut)
         is_addition = prepared.action.becomes == "insertion"
+        code = answers.code_in(answer.said, "" if is_addition else prepared.asked.code, is_cut)
         found = edits.inserted(target, code) if is_addition else edits.replaced(target, code)
     if not found:
         raise AnswerUnusable("The model gave the code back unchanged, so there is nothing to change.")

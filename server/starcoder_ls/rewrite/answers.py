@@ -15,6 +15,7 @@ from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import lines
 
 _PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
+_CIRCLES, _CIRCLE_CHARS = 8, 120  # so often, and so many characters of it
 _SENTENCE = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
 _CODE_SIGNS = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
 _SAID = re.compile(r"(?:[^\W\d_][\w'’-]*[,;:]? +){3,}[\w'’-]+[.!?]?")
@@ -46,6 +47,19 @@ def body(text: str, head: str, tail: str, code: str = "") -> tuple[str, bool]:
         if rest.startswith("\n") and rest.strip():
             said = rest
     return said.strip("\r\n"), False
+
+
+def circle(said: str) -> int | None:
+    """Where an answer begins to say the same again and again to its end, after it was said once; None if it does not."""
+    for length in range(1, _CIRCLE_CHARS):
+        times = max(_CIRCLES, -(-_CIRCLE_CHARS // length))
+        unit = said[-length:]
+        if len(said) >= length * times and said.endswith(unit * times):
+            start = len(said) - length * times
+            while said[max(0, start - length) : start] == unit:
+                start -= length
+            return start + length
+    return None
 
 
 def safely_shown(said: str, head: str) -> str:
@@ -84,8 +98,13 @@ def code_in(said: str, given: str, is_cut: bool) -> str:
     if not blocks:
         return _without_words(said, given)
     changed = [block for block in blocks if block.code.strip() != given.strip()] or blocks
-    best = max(changed, key=lambda block: difflib.SequenceMatcher(None, given, block.code, autojunk=False).ratio())
+    best = max(changed, key=lambda block: _likeness(block.code, given))
     return best.code if best.is_closed else _without_words(best.code, given)
+
+
+def _likeness(code: str, given: str) -> float:
+    """Among blocks that stand in place of nothing the longest is meant."""
+    return difflib.SequenceMatcher(None, given, code, autojunk=False).ratio() if given else len(code)
 
 
 def _without_words(said: str, given: str) -> str:

@@ -6,6 +6,7 @@ what becomes of the answer.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from starcoder_ls.rewrite.target import Target
 
 _QUESTION = "{question}"
 _NOTHING, _CODE = "\0", "\1"  # stand for what is empty, and for the code, until all else is filled in
+_MOST_CHARS_PER_TOKEN, _CHARS_PER_TOKEN = 8, 3  # no code is sparser than the first; the second is a guess
 _MARKS_TOKENS = 16  # what joins the counted pieces, and the special tokens
 _NAMES = {
     "c": "C", "cpp": "C++", "csharp": "C#", "css": "CSS", "go": "Go", "html": "HTML", "java": "Java", "lua": "Lua",
@@ -32,7 +34,8 @@ _NAMES = {
 class Asked:
     """A question on its way. ``code`` is what the model was given; ``note`` is for the user to read first.
 
-    ``familiar`` is text whose characters may stand in the answer even if they hide.
+    ``is_read`` tells an answer in words from one in code. ``familiar`` is text whose characters may stand in the
+    answer even if they hide.
     """
 
     request: Request
@@ -42,6 +45,7 @@ class Asked:
     tail: str
     note: str = ""
     familiar: str = ""
+    is_read: bool = True
 
 
 def ask(engine: Engine, action: Action, target: Target, adapter: str | None, template: str) -> Asked:
@@ -56,7 +60,7 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
         kept = _fitting(rows, room, engine.count)
     else:
         kept = len(rows)
-        _require_room(action, target, engine.count("\n".join(rows)), room)
+        _require_room(action, target, _tokens("\n".join(rows), room, engine.count), room)
     if kept == 0 and rows:
         raise PromptTooLong(
             f"The model reads {status.context_tokens} tokens, which leaves no room for this code beside an answer of "
@@ -75,7 +79,8 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
     )
     note = "" if kept == len(rows) else f"Only the first {kept} of {len(rows)} lines were read: the rest does not fit."
     familiar = "" if action.becomes == "text" else target.text
-    return Asked(_merged(request), target, code, head.strip(), tail.strip(), note, familiar)
+    is_read = action.becomes in ("text", "docstring")
+    return Asked(_merged(request), target, code, head.strip(), tail.strip(), note, familiar, is_read)
 
 
 def _worded(action: Action, target: Target) -> str:
@@ -99,11 +104,17 @@ def _with_code(words: str, code: str) -> str:
     return f"{words}\n{code}" if code else words
 
 
+def _tokens(code: str, room: int, count: Callable[[str], int]) -> int:
+    """Counted where it may fit; estimated where it cannot, since counting megabytes takes seconds."""
+    return count(code) if len(code) <= room * _MOST_CHARS_PER_TOKEN else len(code) // _CHARS_PER_TOKEN
+
+
 def _fitting(rows: list[str], room: int, count: Callable[[str], int]) -> int:
     """How many lines fit, by bisection."""
-    if count("\n".join(rows)) <= room:
+    if _tokens("\n".join(rows), room, count) <= room:
         return len(rows)
-    low, high = 0, len(rows) - 1
+    ends = itertools.accumulate(len(row) + 1 for row in rows)
+    low, high = 0, sum(1 for end in ends if end <= room * _MOST_CHARS_PER_TOKEN)
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if count("\n".join(rows[:middle])) <= room else (low, middle - 1)

@@ -67,7 +67,7 @@ def in_steps(rows: Sequence[str], wanted: str) -> list[str]:
     What is aligned under a bracket keeps the blanks beyond its last whole step.
     """
     own = step(rows)
-    if own == wanted or len(own) > _WIDEST_STEP or not own or not wanted:
+    if own == wanted or not 0 < len(own) <= _WIDEST_STEP or not 0 < len(wanted) <= _WIDEST_STEP:
         return list(rows)
     return [_stepped(row, own, wanted) for row in rows]
 
