@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from markdown_it import MarkdownIt
 
 from starcoder_ls.errors import AnswerUnusable
-from starcoder_ls.rewrite import lines
+from starcoder_ls.rewrite import edits, lines
 
 _PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
 _CIRCLES, _CIRCLE_CHARS = 8, 120  # so often, and so many characters of it
 _SENTENCE = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
 _CODE_SIGNS = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
+_BEFORE = re.compile(r"\A(?:[ \t]*\n)*(?: (?=[^ \n]))?")  # blank lines, and the one blank after "Answer:"
 _SAID = re.compile(r"(?:[^\W\d_][\w'’-]*[,;:]? +){3,}[\w'’-]+[.!?]?")
 
 
@@ -35,11 +36,12 @@ def body(text: str, head: str, tail: str, code: str = "") -> tuple[str, bool]:
     ``head`` and ``tail`` are what stands around a question in the template: a model that begins by repeating the
     question answers after the second ``tail``; one that goes on with another ``head`` has ended before it.
     """
-    said = text.lstrip()
-    if head and (said.startswith(head) or (said and head.startswith(said))):
-        _, mark, said = said.partition(f"\n{tail}")
+    said, begun = text, text.lstrip()
+    if head and (begun.startswith(head) or (begun and head.startswith(begun))):
+        _, mark, said = begun.partition(f"\n{tail}")
         if not mark:
             return "", False
+    said = _BEFORE.sub("", said)
     if head and (end := re.search(rf"(?m)^[ \t]*{re.escape(head)}", said)):
         return said[: end.start()].strip("\r\n"), True
     if code.strip() and said.lstrip().startswith(code.strip()) and said.lstrip() != code.strip():
@@ -50,7 +52,7 @@ def body(text: str, head: str, tail: str, code: str = "") -> tuple[str, bool]:
 
 
 def circle(said: str) -> int | None:
-    """Where an answer begins to say the same again and again to its end, after it was said once; None if it does not."""
+    """Where an answer that ends by saying the same again and again has said it once; None for any other."""
     for length in range(1, _CIRCLE_CHARS):
         times = max(_CIRCLES, -(-_CIRCLE_CHARS // length))
         unit = said[-length:]
@@ -114,9 +116,11 @@ def _without_words(said: str, given: str) -> str:
         rows.pop(0)
     while rows and (lines.is_blank(rows[-1]) or _is_said(rows[-1], known)):
         rows.pop()
-    if not rows or (len(rows) <= 2 and all(_SAID.fullmatch(row.strip()) for row in rows)):
+    code = "\n".join(rows)
+    is_said = all(_SAID.fullmatch(row.strip()) for row in rows) and _CODE_SIGNS.search(given)
+    if not rows or (is_said and edits.syntax_error(code) is not None):
         raise AnswerUnusable("The model answered in words, not in code. Ask for an explanation instead, or try again.")
-    return "\n".join(rows)
+    return code
 
 
 def _is_said(row: str, known: set[str]) -> bool:

@@ -31,7 +31,7 @@ def cleaned(text: str, familiar: str = "") -> str:
 
 def _is_shown(character: str, before: list[str], following: str) -> bool:
     if character == _JOINER:
-        last = "".join(before[-3:]).rstrip(_EMOJI_STYLE)[-1:]
+        last = "".join(before[-5:]).rstrip(_EMOJI_STYLE)[-1:]
         return _is_pictorial(last) and _is_pictorial(following)
     if character == _EMOJI_STYLE:
         return bool("".join(before[-3:])[-1:].strip())

@@ -53,11 +53,11 @@ def selected(text: str, start: int, end: int, language: str = "", path: str = ""
     if start >= end:
         around = enclosing(text, start, language)
         return Target(text, around.start, around.end, language, path, document, is_function=True) if around else None
-    first = _line_start(text, start)
-    last = _line_end(text, end - 1 if text[end - 1] in "\r\n" and end - 1 > start else end)
-    span = _without_blank_lines(text, first, last)
-    if span is None:
+    words = text[start:end].strip()
+    if not words:
         return None
+    begin = text.index(words, start)
+    span = Span(_line_start(text, begin), _line_end(text, begin + len(words)))
     is_function = enclosing(text, _first_word(text, span.start), language) == span
     return Target(text, span.start, span.end, language, path, document, is_function)
 
@@ -90,13 +90,3 @@ def _line_start(text: str, offset: int) -> int:
 def _line_end(text: str, offset: int) -> int:
     found = re.compile(r"[^\r\n]*").match(text, offset)
     return found.end() if found else len(text)
-
-
-def _without_blank_lines(text: str, start: int, end: int) -> Span | None:
-    if lines.is_blank(text[start:end]):
-        return None
-    while lines.is_blank(text[start : _line_end(text, start)]):
-        start = _line_end(text, start)
-        start += 2 if text[start : start + 2] == "\r\n" else 1
-    trimmed = text[start:end].rstrip()
-    return Span(start, _line_end(text, start + len(trimmed)))
