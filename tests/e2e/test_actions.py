@@ -78,6 +78,7 @@ CASES = [
     Case(
         "over_indented", "Simplify", METHOD, "```\n        def add_NAME(self, a):\n            return a\n```", SHORTER
     ),
+    Case("over_indented_bare", "Simplify", METHOD, "\n        def add_NAME(self, a):\n            return a", SHORTER),
     Case("two_spaces", "Simplify", METHOD, "```\ndef add_NAME(self, a):\n  return a\n```", SHORTER),
     Case("tabs_wanted", "Simplify", TABS, "def add_NAME(self, a):\n    return a", SHORTER_TABS),
     Case("tabs_given", "Simplify", METHOD, "def add_NAME(self, a):\n\treturn a", SHORTER),
