@@ -30,6 +30,7 @@ from starcoder_ls.features import (
     inline_completion,
     shutdown,
     status,
+    work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine
 from starcoder_ls.session.announcer import METHOD as STATUS
@@ -83,6 +84,9 @@ NOTIFICATIONS = {
         did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.WINDOW_WORK_DONE_PROGRESS_CANCEL: Notification(
+        work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams
+    ),
     t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
         did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
     ),

@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fakes import ScriptedEngine
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Finish
-from starcoder_ls.rewrite import act, edits
-from starcoder_ls.rewrite.target import Target
+from starcoder_ls.rewrite import act, answers, docstrings, edits
+from starcoder_ls.rewrite.characters import cleaned
+from starcoder_ls.rewrite.target import Target, selected
 from starcoder_ls.settings import Settings, check
 
 SETTINGS = check(
@@ -88,3 +91,65 @@ def test_an_action_of_ones_own_inserts_below() -> None:
             engine.close()
 
     assert asyncio.run(run()) == f"{CODE}\n\nassert f() == 1\n"
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "```",
+            "```python\n",
+            "\n",
+            "\n\n",
+            "def f():\n",
+            "    return 1\n",
+            "        x = 2\n",
+            "\tx\n",
+            "Question:",
+            "Answer:",
+        ),
+        *(
+            '"""',
+            "'''",
+            "# ",
+            "Here is the code:\n",
+            "It does.",
+            "\\",
+            "{",
+            "}",
+            "\r\n",
+            "\x0c",
+            "\u2028",
+            "é",
+            " ",
+            "class A:",
+        ),
+    ]
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(PIECES, max_size=12).map("".join), st.booleans(), st.sampled_from(["\n", "\r\n"]))
+def test_no_answer_touches_anything_outside_or_breaks_python(answer: str, is_cut: bool, end: str) -> None:
+    text = "import os\nclass B:\n    def f(self):\n        return 1\n\n    x = 1\n".replace("\n", end)
+    target = selected(text, text.index("def"), text.index("def"), "python")
+    assert target is not None
+    said, _ = answers.body(cleaned(answer), "Question:", "Answer:")
+    for change in (_replaced, _described):
+        try:
+            changes = change(said, target, is_cut)
+            edits.require_syntax(target, changes)
+        except (AnswerUnusable, ActionUnavailable):
+            continue
+        after = edits.applied(text, changes)
+        assert after.startswith(text[: target.start])
+        assert after.endswith(text[target.end :])
+        assert edits.syntax_error(after) is None
+        assert after.count("\n") == after.count(end)
+
+
+def _replaced(said: str, target: Target, is_cut: bool) -> list[edits.Change]:
+    return edits.replaced(target, answers.code_in(said, target.code, is_cut))
+
+
+def _described(said: str, target: Target, is_cut: bool) -> list[edits.Change]:
+    return docstrings.written(target, docstrings.place(target), docstrings.description_in(said, target, is_cut))

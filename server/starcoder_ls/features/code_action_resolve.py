@@ -15,6 +15,7 @@ from starcoder_ls.session.arguments import ActionArguments, read
 from starcoder_ls.session.asked_action import asked_target, moved_on, require_engine, workspace_edit
 from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.session import Session
+from starcoder_ls.session.working import working
 
 
 async def code_action_resolve(session: Session, raw: object, call: Call) -> dict[str, Any]:
@@ -30,7 +31,8 @@ async def code_action_resolve(session: Session, raw: object, call: Call) -> dict
     engine = require_engine(session)
     document, target = asked_target(session, asked)
     prepared = act.prepared(session.settings, engine, asked.action, target)
-    changes = await act.changes(engine, prepared)
+    async with working(session, prepared.action.title, call):
+        changes = await act.changes(engine, prepared)
     if not session.documents.is_still(document, target.text):
         raise moved_on()
     edit = workspace_edit(session, document, changes, prepared.action, is_in_action=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any
 
 from lsprotocol import types as t
@@ -21,6 +21,7 @@ from starcoder_ls.session.asked_action import asked_target, moved_on, require_en
 from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.explanation import RunningText, show_in_file
 from starcoder_ls.session.session import Session
+from starcoder_ls.session.working import working
 
 
 async def execute_command(session: Session, params: t.ExecuteCommandParams, call: Call) -> object:
@@ -44,7 +45,8 @@ async def _explain(session: Session, given: object, call: Call) -> dict[str, Any
         raise ActionUnavailable(f"{asked.action!r} changes code and shows none; run {asked_action.ACT} instead.")
     session.supersede(asked_action.EXPLAIN, "", call)
     running, text, is_complete = RunningText(session, asked.token), "", False
-    async with aclosing(act.spoken(engine, prepared.asked)) as stream:
+    sign = working(session, prepared.action.title, call) if asked.token is None else nullcontext()
+    async with sign, aclosing(act.spoken(engine, prepared.asked)) as stream:
         async for answer in stream:
             if answer.finish is not None or running.is_due:
                 text = _markdown(answer)
@@ -74,7 +76,8 @@ async def _act(session: Session, given: object, call: Call) -> dict[str, Any]:
     prepared = act.prepared(session.settings, engine, asked.action, target)
     if prepared.action.becomes == "text":
         raise ActionUnavailable(f"{asked.action!r} changes nothing; run {asked_action.EXPLAIN} instead.")
-    changes = await act.changes(engine, prepared)
+    async with working(session, prepared.action.title, call):
+        changes = await act.changes(engine, prepared)
     if not session.documents.is_still(document, target.text):
         raise moved_on()
     edit = workspace_edit(session, document, changes, prepared.action, is_in_action=False)

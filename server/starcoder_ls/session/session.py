@@ -44,6 +44,8 @@ class Session(LanguageServer):
         self.documents = Documents()
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
+        self.cancellable: dict[int | str, Call] = {}
+        """What the user may end at its progress, by token."""
         self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
