@@ -104,9 +104,12 @@ def code_in(said: str, given: str, is_cut: bool) -> str:
     return best.code if best.is_closed else _without_words(best.code, given)
 
 
-def _likeness(code: str, given: str) -> float:
-    """Among blocks that stand in place of nothing the longest is meant."""
-    return difflib.SequenceMatcher(None, given, code, autojunk=False).ratio() if given else len(code)
+def _likeness(code: str, given: str) -> tuple[float, float]:
+    """By lines, then by characters regardless of order; among blocks in place of nothing the longest is meant."""
+    if not given:
+        return len(code), 0.0
+    by_lines = difflib.SequenceMatcher(None, given.split("\n"), code.split("\n"), autojunk=False)
+    return by_lines.ratio(), difflib.SequenceMatcher(None, given, code, autojunk=False).quick_ratio()
 
 
 def _without_words(said: str, given: str) -> str:

@@ -26,6 +26,7 @@ _INTRODUCTION = re.compile(
 )
 _MARKS = re.compile(r"[ \t]*(?:/\*\*?|\*/|\*|///?!?|#|--[-|]?|;;+)?[ \t]?")
 _BLOCK = ("/**", " * ", " */")
+_BLOCK_ABOVE = re.compile(r"/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*(?:\r\n?|\n)")
 _STYLES: dict[str, tuple[str, str, str]] = {
     **dict.fromkeys(("c", "cpp", "java", "javascript", "javascriptreact", "typescript", "typescriptreact"), _BLOCK),
     **dict.fromkeys(("php", "kotlin", "scala", "groovy", "objective-c", "css", "scss"), _BLOCK),
@@ -161,19 +162,14 @@ def _comment_above(target: Target) -> int:
     """Where the doc comment that is there already begins, else where the target does."""
     opening, line, _ = _STYLES[target.language]
     above = target.text[: target.start]
-    if opening and above.rstrip().endswith("*/"):
-        begin = above.rfind("/**")
-        is_whole = (
-            begin >= 0 and "*/" not in above[begin:].rstrip()[:-2] and above[len(above.rstrip()) :].count("\n") == 1
-        )
-        return (
-            above.rfind("\n", 0, begin) + 1
-            if is_whole and not above[above.rfind("\n", 0, begin) + 1 : begin].strip()
-            else target.start
-        )
+    if opening:
+        begin = max(above.rfind("/**"), 0)
+        first = max(above.rfind("\n", 0, begin), above.rfind("\r", 0, begin)) + 1
+        is_alone = lines.is_blank(above[first:begin]) and _BLOCK_ABOVE.fullmatch(above, begin)
+        return first if is_alone else target.start
     start = target.start
     for row in reversed(lines.split(above)):
-        if not line.strip() or not row.lstrip().startswith(line.strip()) or row.startswith("#!"):
+        if not row.lstrip().startswith(line.strip()) or row.startswith("#!"):
             break
         start -= len(row)
     return start
