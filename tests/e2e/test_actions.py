@@ -76,6 +76,13 @@ CASES = [
     Case("dedented", "Simplify", METHOD, " def add_NAME(self, a):\n    return a", SHORTER),
     Case("first_dedented", "Simplify", METHOD, "def add_NAME(self, a):\n        return a", SHORTER),
     Case(
+        "first_dedented_deep",
+        "Simplify",
+        METHOD,
+        "def add_NAME(self, a):\n        if a:\n            while a:\n                a = 0\n        return a",
+        SHORTER.replace("        return", "        if a:\n            while a:\n                a = 0\n        return"),
+    ),
+    Case(
         "over_indented", "Simplify", METHOD, "```\n        def add_NAME(self, a):\n            return a\n```", SHORTER
     ),
     Case("over_indented_bare", "Simplify", METHOD, "\n        def add_NAME(self, a):\n            return a", SHORTER),
