@@ -17,16 +17,20 @@ from lsprotocol import types as t
 
 from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
+    code_action,
+    code_action_resolve,
     completion,
     did_change,
     did_change_configuration,
     did_close,
     did_open,
+    execute_command,
     initialize,
     initialized,
     inline_completion,
     shutdown,
     status,
+    work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine
 from starcoder_ls.session.announcer import METHOD as STATUS
@@ -49,11 +53,15 @@ def _never(_: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request: who answers it, how its params are read, and whether the user asked for it by hand."""
+    """A request: who answers it, how its params are read, and whether the user asked for it by hand.
+
+    ``is_silent``: a document out of step or a model that still loads is null rather than a sentence.
+    """
 
     answer: Callable[[Session, Any, Call], Awaitable[object]]
     params: type[Any] | None = None
     is_asked: Callable[[Any], bool] = _always
+    is_silent: bool = True
 
 
 REQUESTS = {
@@ -63,6 +71,9 @@ REQUESTS = {
         inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_asked
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
+    t.TEXT_DOCUMENT_CODE_ACTION: Route(code_action.code_action, t.CodeActionParams, _never),
+    t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, is_silent=False),
+    t.WORKSPACE_EXECUTE_COMMAND: Route(execute_command.execute_command, t.ExecuteCommandParams, is_silent=False),
     STATUS: Route(status.status),
 }
 
@@ -73,6 +84,9 @@ NOTIFICATIONS = {
         did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.WINDOW_WORK_DONE_PROGRESS_CANCEL: Notification(
+        work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams
+    ),
     t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
         did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
     ),
@@ -108,10 +122,10 @@ def _guarded_request(method: str, route: Route) -> Request:
             return await route.answer(session, params, call)
         except Refusal:
             raise
-        except (DocumentError, EngineNotReady) as error:
-            logger.info("%s (request %s): %s", method, call.id, error)
-            return None
         except Exception as error:  # noqa: BLE001 - the one place; see the module's docstring
+            if route.is_silent and isinstance(error, (DocumentError, EngineNotReady)):
+                logger.info("%s (request %s): %s", method, call.id, error)
+                return None
             _log(method, f"request {call.id}", error)
             if not route.is_asked(params):
                 return None

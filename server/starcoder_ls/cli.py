@@ -32,6 +32,15 @@ ModelOption = Annotated[
 AdapterOption = Annotated[str | None, typer.Option(help="Folder or Hub id of a PEFT adapter for that model.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+ResidentOption = Annotated[
+    str | None,
+    typer.Option("--adapter", help="An adapter by its name in the settings, instead of the one they choose."),
+]
+LanguageOption = Annotated[
+    str | None, typer.Option(help="Language of the code, such as python; told by the file's name where it has one.")
+]
+_REGION = "FILE:FIRST-LAST"
+_REGION_HELP = "1-based lines, or one line of a function; `-` as FILE reads standard input."
 SettingsOption = Annotated[
     Path | None,
     typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False),
@@ -103,6 +112,65 @@ def complete(
     from starcoder_ls.commands.complete import run
 
     raise typer.Exit(run(place, _overlay(model, adapter, device, dtype), settings, candidates, is_json, is_traced))
+
+
+@application.command(context_settings={"ignore_unknown_options": True})
+def explain(
+    place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
+    model: ModelOption = None,
+    adapter: ResidentOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    language: LanguageOption = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Explain some lines, or the function around one."""
+    from starcoder_ls.commands.act import run
+
+    overlay = _overlay(model, None, device, dtype)
+    raise typer.Exit(run("explain", place, overlay, settings, adapter, language, is_json=is_json))
+
+
+@application.command(context_settings={"ignore_unknown_options": True})
+def act(
+    action: Annotated[str, typer.Argument(help="document, fix, simplify, rewrite, test, or an action of your own.")],
+    place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
+    model: ModelOption = None,
+    adapter: ResidentOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    language: LanguageOption = None,
+    instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do, where the action asks.")] = "",
+    problem: Annotated[list[str] | None, typer.Option(help="What is wrong with the code; repeat for more.")] = None,
+    is_written: Annotated[
+        bool, typer.Option("--write/--diff", help="Change the file, or print a unified diff (the default).")
+    ] = False,
+) -> None:
+    """Change some lines, or the function around one, by an action."""
+    from starcoder_ls.commands.act import run
+
+    overlay = _overlay(model, None, device, dtype)
+    said = (instruction, tuple(problem or ()))
+    raise typer.Exit(run(action, place, overlay, settings, adapter, language, said, is_written))
+
+
+@application.command()
+def ask(
+    question: Annotated[str, typer.Argument(help="Anything; about the file, where one is given.")],
+    model: ModelOption = None,
+    adapter: ResidentOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    file: Annotated[str | None, typer.Option(help="A file to read first; `-` is standard input.")] = None,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+) -> None:
+    """Ask the model a question."""
+    from starcoder_ls.commands.act import ask
+
+    raise typer.Exit(ask(question, file, _overlay(model, None, device, dtype), settings, adapter, is_json))
 
 
 @application.command()

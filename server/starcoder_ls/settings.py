@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from starcoder_ls.actions import BUILT_IN, Action, over_built_in
 from starcoder_ls.errors import SettingsError
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
@@ -23,6 +24,9 @@ BUNDLED = "bundled"
 
 ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """It becomes a module's name and a folder's, so no dots and no slashes."""
+
+TEMPLATE = "Question: {question}\n\nAnswer:"
+"""Astraios' own (its model cards); nothing after the colon, since the answer was trained to begin with the blank."""
 
 
 class _Section(BaseModel):
@@ -43,6 +47,9 @@ class Model(_Section):
 
     tasks: tuple[str, ...] = ("completion",)
     """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
+
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How an instruction-tuned model wants to be asked; `{question}` stands for the instruction and the code."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
@@ -85,6 +92,9 @@ class Adapter(_Section):
 
     files: tuple[str, ...] = ()
     """Only documents whose path matches one of these patterns, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
+
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How it wants to be asked; `{question}` stands for the instruction and the code."""
 
 
 class InlineCompletion(_Section):
@@ -136,12 +146,17 @@ BUNDLED_ADAPTERS: dict[str, Adapter] = {}
 
 
 class Settings(_Section):
-    """All sections. `adapters` holds one table per adapter, under a name of letters, digits, `-` and `_`."""
+    """All sections. `adapters` and `actions` hold one table per name, of letters, digits, `-` and `_`."""
 
     model: Model = Model()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
+    actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
+        default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
+    )
     log: Log = Log()
+
+    _with_built_in = field_validator("actions", mode="before")(over_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
         """The adapters to keep beside the model: the user's, and the bundled model's own unless the name is taken."""
@@ -220,6 +235,9 @@ def _sentences(error: ValidationError) -> str:
         key = ".".join(str(step) for step in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"there is no setting `{key}`.")
+        elif problem["type"] == "missing":
+            lines.append(f"`{key}` is missing.")
         else:
-            lines.append(f"`{key}` cannot be {problem['input']!r}: {problem['msg'].lower()}.")
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"`{key}` cannot be {problem['input']!r}: {said[:1].lower()}{said[1:]}.")
     return " ".join(lines)

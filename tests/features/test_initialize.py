@@ -17,6 +17,19 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
             "positionEncoding": "utf-16",
             "textDocumentSync": {"openClose": True, "change": 2, "save": False},
             "inlineCompletionProvider": {},
+            "codeActionProvider": {
+                "codeActionKinds": [
+                    *("starcoder.explain", "starcoder.document", "quickfix", "starcoder.test"),
+                    *("starcoder.simplify", "starcoder.rewrite", "starcoder.ask"),
+                ],
+                "resolveProvider": False,
+            },
+            "executeCommandProvider": {
+                "commands": [
+                    *("starcoder.explain", "starcoder.act", "starcoder.attachAdapter"),
+                    *("starcoder.detachAdapter", "starcoder.listAdapters"),
+                ]
+            },
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from lsprotocol import types as t
@@ -44,6 +44,9 @@ class Session(LanguageServer):
         self.documents = Documents()
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
+        self.cancellable: dict[int | str, Call] = {}
+        """What the user may end at its progress, by token."""
+        self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
 
@@ -96,6 +99,23 @@ class Session(LanguageServer):
             if asked_uri == uri:
                 self.supersede(kind, uri, None)
 
+    def conclude(self, kind: str, uri: str, call: Call) -> None:
+        """``call`` has its result: from here on no change of the text withdraws it."""
+        if self._latest.get((kind, uri)) is call:
+            del self._latest[kind, uri]
+
+    def run_errand(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Work that no cancelled request may end, such as asking the client something; it ends with the session."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # whoever asked may be gone
+            logging.getLogger(__name__).info("an errand failed: %s", type(error).__name__)
+
     def show(self, severity: t.MessageType, message: str) -> None:
         """A message the user sees in any editor; only for what they must act upon."""
         self.window_show_message(t.ShowMessageParams(type=severity, message=f"StarCoder: {message}"))
@@ -108,6 +128,8 @@ class Session(LanguageServer):
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
         self.protocol.disconnect()
+        for task in self._errands:
+            task.cancel()
         self._latest.clear()
 
 
