@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from starcoder_ls.completion.suggest import Answer, Cursor, Question, Source, Su
 from starcoder_ls.completion.tally import Tally
 from starcoder_ls.completion.thought import Thought
 from starcoder_ls.errors import StarcoderError
-from starcoder_ls.generation import CancelFlag, Engine, Finish, Part, Timings
+from starcoder_ls.generation import CancelFlag, Engine, Finish, Part, Request, Timings
 from starcoder_ls.settings import InlineCompletion
 
 _GRACE_S = 0.002  # an editor cancels a request and sends the next one together: see the next before pausing
@@ -264,3 +264,27 @@ class Desk:
     def _cancel_timer(self, name: str) -> None:
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
+
+
+def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
+    """All that an answer depends on, but for the place."""
+    return engine.status().model, cursor.adapter, settings
+
+
+def _is_enough(hit: Hit) -> bool:
+    """What is left of an answer can be shown: it is whole, or so much is left that its end may be cut off."""
+    if not hit.entry.is_open:
+        return bool(hit.left) or not hit.typed
+    if hit.entry.finish is Finish.CANCELLED:
+        return False
+    return len(tidy.whole_at_limit(hit.left, hit.entry.finish).strip()) >= _LEAST_TRUSTED_CHARS
+
+
+def _pause_if_unwanted(thought: Thought) -> None:
+    if not thought.waiting and not thought.is_kept:
+        thought.cancel()
+
+
+async def _quietly_read(engine: Engine, request: Request) -> None:
+    with suppress(StarcoderError):  # nobody asked
+        await engine.prefill(request)
