@@ -46,8 +46,8 @@ async def test_the_range_is_always_set_and_in_the_clients_encoding(encoding: str
 
 
 @scenario
-async def test_a_newer_request_ends_the_older_one_at_once_with_null() -> None:
-    engine = ScriptedEngine(LONG, token_s=0.02)
+async def test_a_newer_request_at_the_same_place_goes_on_with_what_the_older_one_began() -> None:
+    engine = ScriptedEngine([[f"word{i} " for i in range(40)]], token_s=0.01)
     async with talking(engine, PATIENT) as client:
         client.open(URI, "x = ")
         older = client.inline_completion(URI, 0, 4)
@@ -56,8 +56,23 @@ async def test_a_newer_request_ends_the_older_one_at_once_with_null() -> None:
         newer = client.inline_completion(URI, 0, 4)
         assert await older is None
         assert time.monotonic() - begin < 0.1
-        assert engine.requests[0].cancel.is_set()
+        (item,) = await newer
+        assert item["insertText"].startswith("word0 word1 ")
+        assert len(engine.requests) == 1
+        assert (await client.request("starcoder/stats"))["last"]["source"] == "resumed"
+
+
+@scenario
+async def test_a_newer_request_elsewhere_ends_the_older_one_at_once_with_null() -> None:
+    engine = ScriptedEngine(LONG, token_s=0.02)
+    async with talking(engine, PATIENT) as client:
+        client.open(URI, "x = \ny = ")
+        older = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        newer = client.inline_completion(URI, 1, 4)
+        assert await older is None
         await until(lambda: len(engine.requests) == 2)
+        assert engine.requests[0].cancel.is_set()
         assert not engine.requests[1].cancel.is_set()
         client.cancel(newer)
 

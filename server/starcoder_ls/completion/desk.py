@@ -110,7 +110,7 @@ class Desk:
         """What of a thought's answers is for ``here``; None if one taken over turned out to have nothing left."""
         place, text = thought.question.place, answers[0].text
         typed = 0 if is_fresh else place.typed(here, text)
-        if typed is None or (not is_fresh and typed == len(text)):
+        if typed is None or (not is_fresh and not text[typed:].strip()):
             return None
         if thought.candidates == 1:
             answers = [replace(answers[0], text=text[typed:])]
@@ -274,7 +274,7 @@ def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashab
 def _is_enough(hit: Hit) -> bool:
     """What is left of an answer can be shown: it is whole, or so much is left that its end may be cut off."""
     if not hit.entry.is_open:
-        return bool(hit.left) or not hit.typed
+        return bool(hit.left.strip()) or not hit.typed
     if hit.entry.finish is Finish.CANCELLED:
         return False
     return len(tidy.whole_at_limit(hit.left, hit.entry.finish).strip()) >= _LEAST_TRUSTED_CHARS

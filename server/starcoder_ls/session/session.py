@@ -94,6 +94,10 @@ class Session(LanguageServer):
         if (desk := self._desks.pop(uri, None)) is not None:
             desk.close()
 
+    def clear_desks(self) -> None:
+        for uri in list(self._desks):
+            self.clear_desk(uri)
+
     def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
         """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""
         older = self._latest.pop((kind, uri), None)
@@ -125,8 +129,7 @@ class Session(LanguageServer):
     def close(self) -> None:
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
-        for uri in list(self._desks):
-            self.clear_desk(uri)
+        self.clear_desks()
         self.protocol.disconnect()
         self._latest.clear()
 
