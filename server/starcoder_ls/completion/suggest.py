@@ -13,8 +13,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import cast
+from weakref import WeakKeyDictionary
 
 from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
+from starcoder_ls.completion.counter import Counter
 from starcoder_ls.completion.place import Place, with_line_feeds
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
@@ -166,6 +168,15 @@ class Question:
         )
 
 
+_COUNTERS: WeakKeyDictionary[Engine, Counter] = WeakKeyDictionary()
+
+
+def _counter(engine: Engine) -> Counter:
+    if (counter := _COUNTERS.get(engine)) is None:
+        counter = _COUNTERS[engine] = Counter(engine.count)
+    return counter
+
+
 def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Question:
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
@@ -176,7 +187,7 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
             f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
-    view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, engine.count)
+    view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, _counter(engine))
     path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
     order = None if settings.fim_order == "auto" else settings.fim_order
     before, below = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
