@@ -72,7 +72,7 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
     """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
     text, version, asked = typist.text, 1, []
     server.open(uri, text)
-    for key in typist.keys():
+    for key in typist.pressed():
         await asyncio.sleep(min(key.gap_s, CAP_S) if not aside_s else 0.0)
         began = time.monotonic()
         if key.changes:
@@ -187,6 +187,7 @@ def row(table: Table, name: str, times: list[float], note: str = "") -> None:
 def measured(
     console: Console, shape: str, command: list[str], checkpoint: Path, files: list[Path], spots: int
 ) -> list[Series]:
+    """Print one shape's table; its series for the picture."""
     plain = {"remember": False, "ahead": False}
     full, stats = asyncio.run(typed(command, files, spots, 1, {}))
     off, _ = asyncio.run(typed(command, files, spots, 1, plain))
@@ -209,10 +210,8 @@ def measured(
     for name, ones in (("at once", off), (f"after {ASIDE_S * 1000:.0f} ms", aside)):
         reads = [one.read_tokens for one in ones]
         at = percentiles([float(tokens) for tokens in reads])
-        steps = statistics.median(one.steps for one in ones)
-        console.print(
-            f"asked {name}: tokens to read, mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; steps {steps:.0f}"
-        )
+        spread = f"mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}, p99 {at['p99']:.0f}"
+        console.print(f"asked {name}: tokens to read, {spread}; steps {statistics.median(o.steps for o in ones):.0f}")
     made, wasted = stats["tokens"]["made"], stats["tokens"]["wasted"]
     sources = {source: sum(one.source == source for one in full) for source in ("memory", "ahead", "resumed", "model")}
     shares = ", ".join(f"{source} {100 * count / len(full):.0f} %" for source, count in sources.items())
