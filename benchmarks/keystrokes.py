@@ -53,6 +53,7 @@ class Asked:
     has_suggestion: bool
     text: str
     offset: int
+    is_after_jump: bool = False
 
     @property
     def is_by_model(self) -> bool:
@@ -70,7 +71,7 @@ def edit(text: str, change: Change) -> dict[str, Any]:
 
 async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0) -> list[Asked]:
     """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
-    text, version, asked = typist.text, 1, []
+    text, version, has_jumped, asked = typist.text, 1, True, list[Asked]()
     server.open(uri, text)
     for key in typist.pressed():
         await asyncio.sleep(min(key.gap_s, CAP_S) if not aside_s else 0.0)
@@ -78,7 +79,7 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
         if key.changes:
             version += 1
             server.change(uri, version, *(edit(text, change) for change in key.changes))
-        text = key.text
+        text, has_jumped = key.text, has_jumped or key.kind in ("jump", "line move")
         if not key.is_asking:
             continue
         if aside_s:
@@ -91,8 +92,19 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
         engine_ms = last["queue_ms"] + last["prefill_ms"] + last["decode_ms"]
         read = last["prompt_tokens"] - last["reused_tokens"]
         asked.append(
-            Asked(elapsed_ms, last["source"], read, last["decode_steps"], engine_ms, bool(items), text, key.offset)
+            Asked(
+                elapsed_ms,
+                last["source"],
+                read,
+                last["decode_steps"],
+                engine_ms,
+                bool(items),
+                text,
+                key.offset,
+                has_jumped,
+            )
         )
+        has_jumped = False
         if items:
             end = items[0]["range"]["end"]["character"] - place["character"]
             typist.shown = (items[0]["insertText"], end)
@@ -211,7 +223,9 @@ def measured(
         reads = [one.read_tokens for one in ones]
         at = percentiles([float(tokens) for tokens in reads])
         spread = f"mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}, p99 {at['p99']:.0f}"
-        console.print(f"asked {name}: tokens to read, {spread}; steps {statistics.median(o.steps for o in ones):.0f}")
+        burst = statistics.mean(one.read_tokens for one in ones if not one.is_after_jump)
+        console.print(f"asked {name}: tokens to read, {spread}; without first keys after a jump, mean {burst:.1f}")
+        console.print(f"asked {name}: steps {statistics.median(o.steps for o in ones):.0f}")
     made, wasted = stats["tokens"]["made"], stats["tokens"]["wasted"]
     sources = {source: sum(one.source == source for one in full) for source in ("memory", "ahead", "resumed", "model")}
     shares = ", ".join(f"{source} {100 * count / len(full):.0f} %" for source, count in sources.items())
