@@ -41,7 +41,7 @@ from starcoder_ls.transport import client
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 CAP_S = 0.15
 ASIDE_S = 0.06
-STATELESS_KEYS = {"bundled": 40, "164M": 6}
+STATELESS_KEYS = {"bundled": 20, "164M": 5}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,8 +72,10 @@ def edit(text: str, change: Change) -> dict[str, Any]:
     return {"range": {"start": position(text, change.start), "end": position(text, change.end)}, "text": change.text}
 
 
-async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0) -> list[Asked]:
-    """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
+async def replay(
+    server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0, most: int = 10_000
+) -> list[Asked]:
+    """Type it all, or as far as ``most`` requests. ``aside_s`` passes between change and request."""
     text, version, has_jumped, asked = typist.text, 1, True, list[Asked]()
     server.open(uri, text)
     for key in typist.pressed():
@@ -85,6 +87,8 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
         text, has_jumped = key.text, has_jumped or key.kind in ("jump", "line move")
         if not key.is_asking:
             continue
+        if len(asked) == most:
+            break
         if aside_s:
             await asyncio.sleep(aside_s)
             began = time.monotonic()
@@ -127,7 +131,7 @@ async def typed(
         while (status := await server.request("starcoder/status"))["phase"] != "ready":
             assert status["phase"] != "failed", status["message"]
             await asyncio.sleep(0.1)
-        await replay(server, Typist(files[0].read_text(), seed + 1, 1), "file:///warm.py")
+        await replay(server, Typist(files[0].read_text(), seed + 1, 1), "file:///warm.py", most=5)
         before = await server.request("starcoder/stats")
         for number, file in enumerate(files):
             asked += await replay(server, Typist(file.read_text(), seed, spots), f"file:///{number}.py", aside_s)

@@ -1,8 +1,8 @@
 """The same keys into a llama-server that runs the same weights, in two orders of the prompt.
 
-As llama.vim asks: prefix and suffix of whole lines first, the cursor's line after ``<fim_middle>``, slot 0, prompt cache
-on. And as we would ask: our own ids in SPM variant 2. Both as token ids to ``/completion``, so that both read what we
-read; as many tokens as we made, greedy, with ``ignore_eos``, since random weights end nowhere.
+As llama.vim asks: prefix and suffix of whole lines first, the cursor's line after ``<fim_middle>``. And as we would
+ask: our own ids in SPM variant 2. Both as token ids to ``/completion`` with slot 0 and prompt cache, so that they read
+what we read; as many tokens as we made, greedy, with ``ignore_eos``, since random weights end nowhere.
 """
 
 from __future__ import annotations
