@@ -41,6 +41,7 @@ from starcoder_ls.transport import client
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 CAP_S = 0.15
 ASIDE_S = 0.06
+SEED = 1
 STATELESS_KEYS = {"bundled": 20, "164M": 5}
 
 
@@ -118,12 +119,25 @@ async def replay(
     return asked
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """One model, the server that runs it, and what is typed into it."""
+
+    name: str
+    command: list[str]
+    checkpoint: Path
+    files: list[Path]
+    spots: int
+    most: int
+    llama_url: str = ""
+
+
 async def typed(
-    command: list[str], files: list[Path], spots: int, seed: int, options: dict[str, Any], aside_s: float = 0.0
+    subject: Subject, files: list[Path], spots: int, options: dict[str, Any], aside_s: float = 0.0
 ) -> tuple[list[Asked], dict[str, Any]]:
     """One server from start to end; what was asked, and its statistics."""
     asked: list[Asked] = []
-    async with client.start(command, stderr=subprocess.DEVNULL) as server:
+    async with client.start(subject.command, stderr=subprocess.DEVNULL) as server:
         await server.initialize(
             {"inline_completion": options},
             {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
@@ -131,10 +145,11 @@ async def typed(
         while (status := await server.request("starcoder/status"))["phase"] != "ready":
             assert status["phase"] != "failed", status["message"]
             await asyncio.sleep(0.1)
-        await replay(server, Typist(files[0].read_text(), seed + 1, 1), "file:///warm.py", most=5)
+        await replay(server, Typist(files[0].read_text(), SEED + 1, 1), "file:///warm.py", most=5)
         before = await server.request("starcoder/stats")
         for number, file in enumerate(files):
-            asked += await replay(server, Typist(file.read_text(), seed, spots), f"file:///{number}.py", aside_s)
+            typist = Typist(file.read_text(), SEED, spots)
+            asked += await replay(server, typist, f"file:///{number}.py", aside_s, subject.most)
         stats = await server.request("starcoder/stats")
         stats["tokens"] = {name: count - before["tokens"][name] for name, count in stats["tokens"].items()}
         await server.leave()
@@ -209,25 +224,16 @@ def llama(url: str, checkpoint: Path, asked: list[Asked]) -> dict[str, list[floa
     }
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Subject:
-    """One model, the server that runs it, and what is typed into it."""
-
-    name: str
-    command: list[str]
-    checkpoint: Path
-    files: list[Path]
-    spots: int
-    llama_url: str = ""
-
-
 def measured(console: Console, subject: Subject) -> list[Series]:
     """Print one model's table and ratios; its series for the picture."""
     files, spots = subject.files, subject.spots
     plain = {"remember": False, "ahead": False}
-    full, stats = asyncio.run(typed(subject.command, files, spots, 1, {}))
-    off, _ = asyncio.run(typed(subject.command, files, spots, 1, plain))
-    aside, _ = asyncio.run(typed(subject.command, files[:1], max(spots // 2, 1), 1, plain, ASIDE_S))
+    full, stats = asyncio.run(typed(subject, files, spots, {}))
+    told_sources(console, full, stats["tokens"])
+    off, _ = asyncio.run(typed(subject, files, spots, plain))
+    told_reads(console, "at once", off)
+    aside, _ = asyncio.run(typed(subject, files[:1], max(spots // 2, 1), plain, ASIDE_S))
+    told_reads(console, f"after {ASIDE_S * 1000:.0f} ms", aside)
     peers = {"stateless generate": stateless(subject.checkpoint, off, STATELESS_KEYS[subject.name])}
     if subject.llama_url:
         peers |= llama(subject.llama_url, subject.checkpoint, off)
@@ -245,9 +251,7 @@ def measured(console: Console, subject: Subject) -> list[Series]:
     for name, times in peers.items():
         by_model, by_all = (statistics.median(times) / statistics.median(ours) for ours in (model_ms, all_ms))
         console.print(f"{name} / ours, p50: {by_model:.1f} answered by the model, {by_all:.1f} all requests")
-    told_reads(console, "at once", off)
-    told_reads(console, f"after {ASIDE_S * 1000:.0f} ms", aside)
-    told_sources(console, full, stats["tokens"])
+    console.print()
     ours = [Series("with memory of suggestions", all_ms), Series("every key by the model", model_ms)]
     return [*ours, *(Series(name, times) for name, times in peers.items())]
 
@@ -272,7 +276,7 @@ def told_sources(console: Console, asked: list[Asked], tokens: dict[str, int]) -
     counts = {source: sum(one.source == source for one in asked) for source in ("memory", "ahead", "resumed", "model")}
     shares = ", ".join(f"{source} {100 * count / len(asked):.0f} %" for source, count in counts.items())
     made = f"{tokens['made']} tokens made ({tokens['made_ahead']} ahead), {tokens['wasted']} wasted"
-    console.print(f"answered by {shares}; {made}\n")
+    console.print(f"answered by {shares}; {made}")
 
 
 def main() -> None:
@@ -283,7 +287,7 @@ def main() -> None:
     parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
     options = parser.parse_args()
-    console, charts = Console(width=120), {}
+    console, charts, most = Console(width=120), {}, 40 if options.quick else 10_000
     import dataclasses as first
     import textwrap as second
 
@@ -291,7 +295,7 @@ def main() -> None:
     if options.shape != "164M":
         command = [sys.executable, "-m", "starcoder_ls", "serve"]
         chosen, spots = (files[:1], 1) if options.quick else (files, 4)
-        subject = Subject("bundled", command, BUNDLED, chosen, spots, options.llama if options.shape else "")
+        subject = Subject("bundled", command, BUNDLED, chosen, spots, most, options.llama if options.shape else "")
         charts["bundled model"] = measured(console, subject)
     if options.shape != "bundled":
         with tempfile.TemporaryDirectory() as folder:
@@ -299,7 +303,7 @@ def main() -> None:
             command = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
             spots = 1 if options.quick else 2
             charts["164M shape"] = measured(
-                console, Subject("164M", command, checkpoint, files[:1], spots, options.llama)
+                console, Subject("164M", command, checkpoint, files[:1], spots, most, options.llama)
             )
     options.picture.write_text(drawn(charts), encoding="utf-8")
     console.print(f"picture: {options.picture}")
