@@ -15,6 +15,7 @@ from typing import Any
 
 from lsprotocol import types as t
 
+from starcoder_ls.completion.tally import Tally
 from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
     code_action,
@@ -29,6 +30,7 @@ from starcoder_ls.features import (
     initialized,
     inline_completion,
     shutdown,
+    stats,
     status,
     work_done_progress_cancel,
 )
@@ -75,6 +77,7 @@ REQUESTS = {
     t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, is_silent=False),
     t.WORKSPACE_EXECUTE_COMMAND: Route(execute_command.execute_command, t.ExecuteCommandParams, is_silent=False),
     STATUS: Route(status.status),
+    stats.METHOD: Route(stats.stats),
 }
 
 NOTIFICATIONS = {
@@ -102,6 +105,7 @@ class Server:
     def __init__(self, engine_for: Callable[[Model], Engine], settings: Settings) -> None:
         self._settings = settings
         self._engine = SharedEngine(engine_for)
+        self.tally = Tally()
         self._routes = Routes(
             {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
             {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
@@ -109,7 +113,7 @@ class Server:
 
     def session(self) -> Session:
         """For one new connection."""
-        return Session(self._engine, self._settings, self._routes)
+        return Session(self._engine, self._settings, self._routes, self.tally)
 
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""
