@@ -56,7 +56,8 @@ class LeanReader:
             mlp = block.mlp
             x = x + mlp.c_proj(mlp.act(mlp.c_fc(_normed(block.ln_2, x))))
         cache.advance(start + time)
-        return x.view(rows, time, -1)
+        hidden: torch.Tensor = x.view(rows, time, -1)
+        return hidden
 
     def norm(self, hidden: torch.Tensor) -> torch.Tensor:
         """What the output layer reads."""
