@@ -112,7 +112,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time of one request went; milliseconds, tokens, steps."""
+    """Where the time of one request went; milliseconds, tokens, steps.
+
+    A step is one pass of the model. ``draft_tokens`` were guessed and read along with another, ``accepted_tokens`` of
+    them were what the model said too, each sparing a step.
+    """
 
     queue_ms: float = 0.0
     prefill_ms: float = 0.0
@@ -120,6 +124,8 @@ class Timings:
     prompt_tokens: int = 0
     reused_tokens: int = 0
     decode_steps: int = 0
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ def in_double(folder: Path, chunk_tokens: int = 16, adapter: Path | None = None)
     loaded = load(wanted, lambda _fraction, _sentence: None)
     loaded.model.double()
     loaded.chunk_tokens = chunk_tokens
+    loaded.pass_costs = ()  # no drafts unless a test wants them: what is tried would follow the clock
     return loaded
 
 

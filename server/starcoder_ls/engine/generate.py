@@ -15,9 +15,11 @@ import torch
 
 from starcoder_ls.engine import decode
 from starcoder_ls.engine.candidate import Candidate, Ending
+from starcoder_ls.engine.drafts import Drafts
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
 from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
+from starcoder_ls.engine.steps import Steps
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.errors import AdapterInvalid, PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
@@ -47,6 +49,8 @@ class Resident(Protocol):
     def end_ids(self) -> frozenset[int]: ...
     @property
     def strengths(self) -> Strengths | None: ...
+    @property
+    def pass_costs(self) -> tuple[float, ...]: ...
 
 
 @dataclass(slots=True)
@@ -58,10 +62,13 @@ class _Clock:
     def prefilled(self, since_s: float) -> None:
         self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + _ms_since(since_s))
 
-    def stepped(self, since_s: float) -> None:
-        timings = self.timings
+    def decoded(self, since_s: float, steps: Steps) -> None:
         self.timings = replace(
-            timings, decode_ms=timings.decode_ms + _ms_since(since_s), decode_steps=timings.decode_steps + 1
+            self.timings,
+            decode_ms=self.timings.decode_ms + _ms_since(since_s),
+            decode_steps=steps.passes,
+            draft_tokens=steps.draft_tokens,
+            accepted_tokens=steps.accepted_tokens,
         )
 
 
@@ -85,7 +92,10 @@ def completion(
             return
         logits = decode.logits_after(resident.model, hidden)
         opinion = _second_opinion(request, resident)
-        yield from _write(logits, slot, resident, ending, candidates, opinion, interrupted, clock)
+        steps = _steps(request, resident, prompt, slot, slots)
+        yield from _write(logits, steps, ending, candidates, opinion, interrupted, clock)
+        steps.end()
+        slots.answers.add(prompt, slot.ids[len(prompt) :])
 
 
 def warm_cache(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted) -> Pieces:
@@ -136,10 +146,20 @@ def _read(
     return hidden
 
 
+def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
+    """A row per candidate; drafts where there is one and nothing is left to chance."""
+    if request.candidates > 1:
+        fork = slot.cache.forked(request.candidates, len(prompt) + request.max_new_tokens)
+        return Steps(resident.model, slot, fork)
+    if request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
+        return Steps(resident.model, slot, slot.cache)
+    drafts = Drafts(prompt, slots.answers, slots.record)
+    return Steps(resident.model, slot, slot.cache, drafts, resident.pass_costs)
+
+
 def _write(
     logits: torch.Tensor,
-    slot: Slot,
-    resident: Resident,
+    steps: Steps,
     ending: Ending,
     candidates: list[Candidate],
     opinion: SecondOpinion | None,
@@ -147,10 +167,7 @@ def _write(
     clock: _Clock,
 ) -> Pieces:
     """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
-    cache = slot.cache
-    if len(candidates) > 1:
-        cache = slot.cache.forked(len(candidates), len(slot.ids) + ending.request.max_new_tokens)
-        logits = logits.expand(len(candidates), -1)
+    logits = logits.expand(len(candidates), -1)
     samplers = _samplers(ending.request)
     alive = list(candidates)
     while True:
@@ -162,7 +179,7 @@ def _write(
         for candidate in grown:
             candidates[candidate.index] = candidate
         survivors = [row for row, candidate in enumerate(grown) if candidate.finish is None]
-        clock.timings = replace(clock.timings, decode_ms=clock.timings.decode_ms + _ms_since(since_s))
+        clock.decoded(since_s, steps)
         if not survivors:
             chunks[-1] = replace(chunks[-1], timings=clock.timings)
             yield tuple(chunks)
@@ -174,12 +191,10 @@ def _write(
             return
         since_s = time.monotonic()
         if len(survivors) < len(grown):
-            cache.keep(survivors)
-        fed = [drawn[row].id for row in survivors]
-        logits = decode.forward(resident.model, [[id_] for id_ in fed], cache)
-        if cache is slot.cache:
-            slot.extend(fed)
-        clock.stepped(since_s)
+            steps.keep(survivors)
+        room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
+        logits = steps.after([drawn[row].id for row in survivors], room)
+        clock.decoded(since_s, steps)
 
 
 def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | None:

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from starcoder_ls.engine import adapter as adapters
 from starcoder_ls.engine import hub, lean, packed
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
-from starcoder_ls.engine.decode import warm_up
+from starcoder_ls.engine.decode import pass_costs, warm_up
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.ngrams import Strengths
 from starcoder_ls.engine.placement import Placement, place
@@ -56,6 +56,7 @@ class Loaded:
     chunk_tokens: int
     adapters: tuple[str, ...] = ()
     strengths: Strengths | None = None
+    pass_costs: tuple[float, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -125,10 +126,12 @@ def _load(wanted: Model, report: Report) -> Loaded:
         report(0.85, "Adding the adapter.")
         model = adapters.attach(model, *adapter, checkpoint)
     report(0.9, "Warming up.")
-    chunk_tokens = warm_up(model, int(model.config.num_hidden_layers), checkpoint.context_tokens)
+    layers = int(model.config.num_hidden_layers)
+    chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
+    costs = pass_costs(model, layers, checkpoint.context_tokens)
     names = () if adapter is None else (str(wanted.adapter),)
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
-    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, strengths)
+    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, strengths, costs)
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from starcoder_ls.engine.drafts import Answers, Record
 from starcoder_ls.engine.kv import KvCache
 
 KEPT = 4  # the document being typed in, the place before a jump, another document, a guess
@@ -40,6 +41,7 @@ class Slots:
     def __init__(self, layers: int) -> None:
         self._layers = layers
         self._idle: list[Slot] = []
+        self.answers, self.record = Answers(), Record()  # what drafts are made of, and what became of them
 
     @property
     def bytes(self) -> int:
