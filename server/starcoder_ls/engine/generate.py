@@ -174,7 +174,7 @@ def _write(
         since_s = time.monotonic()
         if opinion is not None:
             logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
-        drawn, grown = _draw(_opening_only(logits, alive, resident), alive, candidates, samplers, ending)
+        drawn, grown = _draw(_opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
@@ -209,14 +209,14 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
     return SecondOpinion(resident.strengths, document)
 
 
-def _opening_only(logits: torch.Tensor, alive: Sequence[Candidate], resident: Resident) -> torch.Tensor:
+def _opening_only(logits: torch.Tensor, alive: Sequence[Candidate], vocabulary: Vocabulary) -> torch.Tensor:
     """``logits`` without the tokens by which a candidate would leave its opening.  # [alive, vocabulary]"""
     if not any(candidate.owed for candidate in alive):
         return logits
     with torch.inference_mode():
         masked = logits.clone()
         for row, candidate in enumerate(alive):
-            if candidate.owed and (allowed := resident.vocabulary.able_to_begin(candidate.owed)):
+            if candidate.owed and (allowed := vocabulary.able_to_begin(candidate.owed)):
                 masked[row] = -torch.inf
                 masked[row, allowed] = logits[row, allowed]
         return masked
