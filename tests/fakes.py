@@ -21,6 +21,13 @@ FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
 _Job = tuple[Request, Callable[[Chunk | Exception], None]]
 
 
+def before_cursor(request: Request) -> str:
+    """The text before the cursor that ``request`` is about, in an order that ends with it."""
+    last = request.parts[-1]
+    assert isinstance(last, str)
+    return last + request.opening
+
+
 class ScriptedEngine:
     """Answers candidate ``i`` with ``scripts[i]`` (the last one for those beyond), one token per step.
 

@@ -197,3 +197,28 @@ def evaluate_card(
     from starcoder_ls.commands.evaluate import run
 
     raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings, holes, seed, examples))
+
+
+@evaluate.command("infilling")
+def evaluate_infilling(
+    problems: Annotated[Path, typer.Argument(help="HumanEval-Infilling problems, .jsonl or .jsonl.gz.", exists=True)],
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    way: Annotated[
+        list[str],
+        typer.Option(
+            help="spm, psm (all the model says, as published scores count), server (what an editor would show), gold, "
+            "empty; repeat for more."
+        ),
+    ] = ["spm", "psm", "server"],  # noqa: B006 - typer reads it once
+    is_allowed: Annotated[bool, typer.Option("--run-untrusted-code", help="Run what the model writes.")] = False,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """pass@1: the share of problems whose tests pass with the model's filling."""
+    from starcoder_ls.commands.infilling import WAYS, run
+
+    if unknown := set(way) - set(WAYS):
+        raise typer.BadParameter(f"{min(unknown)} is none of {', '.join(WAYS)}")
+    raise typer.Exit(run(_overlay(model, None, device, dtype), settings, problems, way, is_allowed, is_json))

@@ -48,7 +48,8 @@ class Model(_Section):
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 where the device computes in it, else float32."""
+    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on an x86 CPU float16 weights
+    under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
@@ -105,6 +106,10 @@ class InlineCompletion(_Section):
     fim_order: Literal["auto", "spm", "psm"] = "auto"
     """Order of suffix, prefix and middle in the prompt. `auto` is SPM where the model was trained on it: then typing
     adds to the prompt's end only."""
+
+    heal_words: bool = True
+    """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
+    know words, not their beginnings."""
 
     candidates: int = Field(default=3, ge=1, le=8)
     """Different suggestions when asked for by hand; while typing it is always one."""

@@ -62,7 +62,8 @@ def test_prompt_has_both_sides_of_the_cursor_and_the_file_name(engines: list[Scr
     engine = started(engines, ["x"])
     asked = question(engine, Cursor(CODE, AT, path="/home/me/proj/pkg/mod.py"), InlineCompletion())
     texts = [part for part in asked.prompt.parts if isinstance(part, str)]
-    assert CODE[:AT] in texts
+    assert CODE[: AT - 1] in texts
+    assert asked.opening == " " == CODE[AT - 1]
     assert CODE[AT:].rstrip("\n") in [text.rstrip("\n") for text in texts]
     marks = {part.literal for part in asked.prompt.parts if isinstance(part, Special)}
     assert {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"} <= marks

@@ -307,3 +307,34 @@ def test_only_work_counts_as_time(loaded: Loaded) -> None:
     timings = last[-1].timings
     assert timings is not None
     assert timings.prefill_ms + timings.decode_ms < 300
+
+
+@pytest.mark.parametrize("opening", [" ", " lin", "zyx", "(\n    "])
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_an_answer_begins_with_its_opening_and_does_not_show_it(loaded: Loaded, opening: str, candidates: int) -> None:
+    seen: list[str] = []
+    full: list[str] = []
+
+    def rule(text: str) -> int | None:
+        seen.append(text)
+        return None
+
+    request = asked(opening=opening, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
+    for stop in (None, rule):
+        for text, ids in by_candidate(answered(replace(request, stop=stop), loaded)).values():
+            said = loaded.vocabulary.decode(ids)
+            assert said.startswith(opening)
+            assert said[len(opening) :].startswith(text)
+            full.append(said[len(opening) :])
+    assert seen
+    assert all(any(text.startswith(part) for text in full) for part in seen)
+    unmasked = by_candidate(answered(asked(), loaded))[0][1]
+    assert not loaded.vocabulary.decode(unmasked).startswith("zyx"), (
+        "the model says so by itself: prove it with another"
+    )
+
+
+def test_an_opening_already_likely_changes_nothing(loaded: Loaded) -> None:
+    plain = answered(asked(), loaded)
+    opening = loaded.vocabulary.decode(ids_of(plain)[:2])
+    assert ids_of(answered(asked(opening=opening), loaded)) == ids_of(plain)

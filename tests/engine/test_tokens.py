@@ -154,3 +154,17 @@ def test_real_vocabulary_agrees_with_published_ids() -> None:
     """The vector is llama.cpp's, for StarCoder's own tokenizer."""
     ids = [589, 1459, 81, 7656, 81, 5860, 2262]
     assert real("starcoder-tokenizer.json").encode(["def print_hello_world():"]) == ids
+
+
+@pytest.mark.parametrize("opening", [" ", " ret", "se", "\n    "])
+def test_the_tokens_able_to_begin_a_text_are_exactly_its_beginnings_and_continuations(
+    starcoder: Path, opening: str
+) -> None:
+    vocabulary = Vocabulary.of(starcoder)
+    special = {vocabulary.id_of(Special(literal)) for literal in vocabulary.special_literals}
+    texts = {id_: vocabulary.decode([id_]) for id_ in range(vocabulary.size) if id_ not in special}
+    able = vocabulary.able_to_begin(opening)
+    assert len(able) == len(set(able)) > 0
+    assert set(able) == {
+        id_ for id_, text in texts.items() if text and (text.startswith(opening) or opening.startswith(text))
+    }

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from fakes import ScriptedEngine
+from fakes import ScriptedEngine, before_cursor
 from harness import URI, scenario, talking, until
 
 
@@ -10,7 +10,7 @@ async def test_the_model_reads_what_was_opened() -> None:
     async with talking(engine) as client:
         client.open("file:///a%20b.py", "x = ")
         assert await client.inline_completion("file:///a%20b.py", 0, 4)
-        assert engine.requests[0].parts[-1] == "x = "
+        assert before_cursor(engine.requests[0]) == "x = "
 
 
 @scenario
@@ -24,7 +24,7 @@ async def test_opening_again_ends_what_was_asked_and_replaces_the_text() -> None
         assert await pending is None
         client.inline_completion(URI, 0, 5)
         await until(lambda: len(engine.requests) == 2)
-        assert engine.requests[1].parts[-1] == "other"
+        assert before_cursor(engine.requests[1]) == "other"
 
 
 @scenario

@@ -55,13 +55,6 @@ def test_run_that_was_cut_ends_with_the_same_weights(tmp_path: Path, data: corpu
         assert torch.equal(one, two)
 
 
-def test_padding_costs_nothing(tmp_path: Path, data: corpus.Corpus) -> None:
-    ids = torch.tensor([[7, 8, 9, corpus.PAD, corpus.PAD]])
-    losses = base_model.loss_by_token(run(tmp_path, data).model, ids)
-    assert losses.shape == (1, 4)
-    assert torch.equal(losses[0, 2:], torch.zeros(2))
-
-
 def test_last_phase_reads_rows_of_all_positions() -> None:
     assert PLAN.row_length(0) == 64
     assert PLAN.row_length(int(PLAN.total_tokens * 0.8)) == 128

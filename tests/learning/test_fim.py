@@ -3,6 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
+from starcoder_ls.completion import healing
 from starcoder_ls.learning import fim
 
 CODE = """class Point:
@@ -34,7 +35,7 @@ def test_cut_lies_in_the_text(text: str, seed: int) -> None:
 
 
 def test_cursors_stand_where_people_pause() -> None:
-    starts = [start for start, _ in cuts(fim.Recipe(cursor_share=1.0))]
+    starts = [start for start, _ in cuts(fim.Recipe(cursor_share=1.0, is_healed=False))]
     at_line_start = sum(CODE[s - 1] == "\n" for s in starts if s)
     after_indentation = sum(CODE[:s].endswith("    ") and CODE[s : s + 1].strip() != "" for s in starts)
     after_opener = sum(CODE[s - 1] in "(.=, " and CODE[:s].rpartition("\n")[2].strip() != "" for s in starts if s)
@@ -46,6 +47,13 @@ def test_most_middles_end_with_a_line() -> None:
     ends = [end for _, end in cuts(fim.Recipe(cursor_share=1.0))]
     at_line_end = sum(end == len(CODE) or CODE[end] == "\n" for end in ends)
     assert len(ends) * 0.75 < at_line_end < len(ends)  # the rest goes on behind the cursor
+
+
+def test_cuts_at_cursors_are_where_the_servers_prompts_end() -> None:
+    ends = {len(healing.split(CODE[:cursor])[0]) for cursor in range(len(CODE) + 1)}
+    starts = {start for start, _ in cuts(fim.Recipe(cursor_share=1.0))}
+    assert starts <= ends
+    assert not {start for start, _ in cuts(fim.Recipe(cursor_share=1.0, is_healed=False))} <= ends
 
 
 def test_uniform_cuts_are_uniform() -> None:

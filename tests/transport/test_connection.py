@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import ScriptedEngine, before_cursor
 from harness import GHOST, URI, joined, ready, scenario, until
 from starcoder_ls.app import Server
 from starcoder_ls.settings import Settings
@@ -26,7 +26,7 @@ async def test_sessions_share_the_engine_and_nothing_else() -> None:
         two.cancel(first)  # an id of somebody else's
         assert await first
         assert await second
-        assert [request.parts[-1] for request in engine.requests] == ["one = ", "two = é"]
+        assert [before_cursor(request) for request in engine.requests] == ["one = ", "two = é"]
         assert [request.max_new_tokens for request in engine.requests] == [3, 64]
         await one.leave()
         assert await two.inline_completion(URI, 0, 8)

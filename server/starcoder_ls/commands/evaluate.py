@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import shutil
+import statistics
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +42,7 @@ def run(overlay: dict[str, Any], file: Path | None, count: int, seed: int, shown
                 asyncio.run(_fill(engine, cut, way, inline, rows, bar, task))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(card.table(rows))
+    console.print("\n" + _losses(chosen.model))
     if shown:
         console.print("\n" + card.examples(rows, _WAYS[0][0], shown))
     return 0
@@ -58,6 +62,29 @@ def held_out() -> list[sources.Source]:
     if not found:
         raise SettingsError(f"None of the held-out packages is installed here: {', '.join(sources.HELD_OUT)}.")
     return found
+
+
+def _losses(model: settings.Model) -> str:
+    """What the model makes of the held-out files as training would read them, alone and without n-grams."""
+    from tokenizers import Tokenizer
+
+    from starcoder_ls.engine import loading
+    from starcoder_ls.learning import corpus, loss
+
+    loaded_model = loading.load(model.model_copy(update={"document_ngrams": "off"}), lambda *_: None)
+    with tempfile.TemporaryDirectory() as place, stderr.status("losses"):
+        folder = Path(place)
+        shutil.copy(loaded_model.checkpoint.folder / "tokenizer.json", folder)
+        corpus.write(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), held_out(), [])
+        data = corpus.Corpus(folder)
+        full_tokens = min(loaded_model.context_tokens, 2048)
+        tokens = min(512, full_tokens)
+        short, full = (loss.held_out(loaded_model.model, data, length, 64) for length in (tokens, full_tokens))
+    parts = [statistics.fmean(full.by_position[i : i + 256]) for i in range(0, len(full.by_position), 256)]
+    return (
+        f"Loss on the same packages, nats a token: {short.loss:.2f} in rows of {tokens}, {short.middle_loss:.2f} on "
+        f"middles; by position in steps of 256: {' '.join(f'{part:.2f}' for part in parts)}."
+    )
 
 
 async def _fill(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import cast
 
-from starcoder_ls.completion import prompt, stop, tidy, window
+from starcoder_ls.completion import healing, prompt, stop, tidy, window
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
@@ -61,6 +61,7 @@ class Question:
     """What the model is asked about a cursor."""
 
     prompt: prompt.Prompt
+    opening: str
     before: str
     after: str
 
@@ -79,7 +80,8 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
     order = None if settings.fim_order == "auto" else settings.fim_order
     before, after = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
-    return Question(prompt.fim(family, status.special_tokens, before, after, path, order), before, after)
+    kept, opening = healing.split(before) if settings.heal_words else (before, "")
+    return Question(prompt.fim(family, status.special_tokens, kept, after, path, order), opening, before, after)
 
 
 def with_line_feeds(text: str) -> str:
@@ -103,6 +105,7 @@ async def suggest(
         parts=asked.prompt.parts,
         max_new_tokens=settings.max_new_tokens,
         continued=asked.prompt.continued,
+        opening=asked.opening,
         end_tokens=asked.prompt.ends,
         candidates=candidates,
         sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),

@@ -14,17 +14,23 @@ from starcoder_ls.generation import Chunk, Finish, Request
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Immutable, so that a token can be tried and taken back."""
+    """Immutable, so that a token can be tried and taken back. ``opening`` is demanded and not part of ``text``."""
 
     index: int
     decoded: Decoded
+    opening: str = ""
     made_tokens: int = 0
     kept_chars: int | None = None
     finish: Finish | None = None
 
     @property
     def text(self) -> str:
-        return self.decoded.text[: self.kept_chars]
+        return self.decoded.text[len(self.opening) :][: self.kept_chars]
+
+    @property
+    def owed(self) -> str:
+        """What of the opening has not been said yet."""
+        return self.opening[len(self.decoded.text) :]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +46,18 @@ class Ending:
         if id_ in self.end_ids:
             return replace(candidate, finish=Finish.END_OF_TEXT)
         decoded = self.vocabulary.extended(candidate.decoded, id_)
-        made_tokens = candidate.made_tokens + 1
-        kept_chars = None
-        if self.request.stop is not None and decoded.text != candidate.decoded.text:
-            kept_chars = self.request.stop(decoded.text)
-        if kept_chars is not None:
-            return Candidate(candidate.index, decoded, made_tokens, max(kept_chars, 0), Finish.STOP_RULE)
-        finish = Finish.LENGTH if made_tokens >= self.request.max_new_tokens else None
-        return Candidate(candidate.index, decoded, made_tokens, None, finish)
+        grown = replace(candidate, decoded=decoded, made_tokens=candidate.made_tokens + 1)
+        if self.request.stop is not None and grown.text != candidate.text:
+            kept_chars = self.request.stop(grown.text)
+            if kept_chars is not None:
+                return replace(grown, kept_chars=max(kept_chars, 0), finish=Finish.STOP_RULE)
+        return replace(grown, finish=Finish.LENGTH if grown.made_tokens >= self.request.max_new_tokens else None)
 
     def chunk(self, before: Candidate, after: Candidate, drawn: Drawn | None) -> Chunk:
         """What ``after`` adds. With a stop rule the text waits for the end: a later token may shorten it."""
         is_new_token = after.made_tokens > before.made_tokens and drawn is not None
         if self.request.stop is None:
-            text = after.decoded.text[len(before.decoded.text) :]
+            text = after.text[len(before.text) :]
         else:
             text = after.text if after.finish is not None else ""
         return Chunk(

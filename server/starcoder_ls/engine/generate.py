@@ -73,7 +73,7 @@ def completion(
     prompt = _prompt(request, resident, request.max_new_tokens)
     end_ids = resident.end_ids | {resident.vocabulary.id_of(special) for special in request.end_tokens}
     ending = Ending(request, resident.vocabulary, end_ids)
-    candidates = [Candidate(i, resident.vocabulary.start()) for i in range(request.candidates)]
+    candidates = [Candidate(i, resident.vocabulary.start(), request.opening) for i in range(request.candidates)]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
     with slots.lease(prompt, len(prompt) + request.max_new_tokens) as slot:
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
@@ -155,7 +155,7 @@ def _write(
         since_s = time.monotonic()
         if opinion is not None:
             logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
-        drawn, grown = _draw(logits, alive, candidates, samplers, ending)
+        drawn, grown = _draw(_opening_only(logits, alive, resident), alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
@@ -190,6 +190,19 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
         return None
     document = Document(before, others, lambda text: resident.vocabulary.encode([text]))
     return SecondOpinion(resident.strengths, document)
+
+
+def _opening_only(logits: torch.Tensor, alive: Sequence[Candidate], resident: Resident) -> torch.Tensor:
+    """``logits`` without the tokens by which a candidate would leave its opening.  # [alive, vocabulary]"""
+    if not any(candidate.owed for candidate in alive):
+        return logits
+    with torch.inference_mode():
+        masked = logits.clone()
+        for row, candidate in enumerate(alive):
+            if candidate.owed and (allowed := resident.vocabulary.able_to_begin(candidate.owed)):
+                masked[row] = -torch.inf
+                masked[row, allowed] = logits[row, allowed]
+        return masked
 
 
 def _samplers(request: Request) -> list[Sampler | None]:

@@ -21,7 +21,7 @@ import transformers
 from transformers.utils import logging as transformers_logging
 
 from starcoder_ls.engine import adapter as adapters
-from starcoder_ls.engine import hub
+from starcoder_ls.engine import hub, lean, packed
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import warm_up
 from starcoder_ls.engine.memory import is_out_of_memory
@@ -73,7 +73,8 @@ class Loaded:
     def bytes(self) -> int:
         """Weights and buffers, once each."""
         tensors = [*self.model.parameters(), *self.model.buffers()]
-        return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+        plain: int = sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+        return plain + packed.bytes_of(self.model)
 
     def described(self, name: str) -> Status:
         """What the engine says of itself once it is ready."""
@@ -83,7 +84,7 @@ class Loaded:
             model=name,
             architecture=self.checkpoint.architecture,
             device=self.placement.device,
-            dtype=str(self.placement.dtype).removeprefix("torch."),
+            dtype="float16" if self.placement.is_packed else str(self.placement.dtype).removeprefix("torch."),
             context_tokens=self.context_tokens,
             special_tokens=self.vocabulary.special_literals,
             adapters=tuple(AdapterStatus(name) for name in self.adapters),
@@ -117,6 +118,9 @@ def _load(wanted: Model, report: Report) -> Loaded:
     placement = place(wanted, checkpoint)
     model = _weights(checkpoint, placement, share(report, 0.15, 0.85))
     _require_finite(model, checkpoint)
+    if placement.is_packed and not packed.pack(model):
+        raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
+    lean.use(model)
     if adapter is not None:
         report(0.85, "Adding the adapter.")
         model = adapters.attach(model, *adapter, checkpoint)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -39,6 +41,22 @@ class Decoded:
         return len(self.held) == self.shown_ids
 
 
+class _Beginnings:
+    """Tokens by their text, in order."""
+
+    def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
+        self._sorted = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+
+    def of(self, text: str) -> list[int]:
+        longer = self._between(text, text + chr(0x10FFFF))
+        shorter = [id_ for end in range(1, len(text)) for id_ in self._between(text[:end], text[:end] + "\0")]
+        return longer + shorter
+
+    def _between(self, first: str, after: str) -> list[int]:
+        start, end = (bisect_left(self._sorted, bound, key=itemgetter(0)) for bound in (first, after))
+        return [id_ for _, id_ in self._sorted[start:end]]
+
+
 class Vocabulary:
     """One checkpoint's tokenizer. Every method may be called from any thread.
 
@@ -61,6 +79,7 @@ class Vocabulary:
         # Decoders such as Llama's drop the first space of a text: behind a letter, none is the first.
         anchor = tuple(self.encode(["a"]))
         self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
+        self._beginnings: _Beginnings | None = None
         self._refuse_leaks()
 
     @classmethod
@@ -105,6 +124,14 @@ class Vocabulary:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ``ids``; special tokens have none."""
         return self._decode((*self._start.held, *ids))[len(self._start.shown) :]
+
+    def able_to_begin(self, text: str) -> list[int]:
+        """Ids of the tokens that ``text`` begins with, and of those that begin with ``text``."""
+        if self._beginnings is None:  # decodes every token once: 0.2 s for 49,152
+            markers = set(self._special_ids.values())
+            texts = ((self.decode([id_]), id_) for id_ in range(self.size) if id_ not in markers)
+            self._beginnings = _Beginnings(texts)
+        return self._beginnings.of(text)
 
     def start(self) -> Decoded:
         """No tokens yet."""

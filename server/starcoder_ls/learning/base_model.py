@@ -6,7 +6,6 @@ Decides shape, phases, checkpoints and what is written down on the way. Refuses 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import json
 import math
 import time
@@ -15,14 +14,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 
-from starcoder_ls.learning import corpus
+from starcoder_ls.learning import corpus, loss
 from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 
@@ -83,26 +80,6 @@ def config(plan: Plan, vocabulary_size: int) -> GPTBigCodeConfig:
     )
 
 
-def loss_by_token(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of each next token in nats, 0 for padding.  # ids [batch, time] -> [batch, time - 1]"""
-    positions = torch.arange(ids.shape[1] - 1, device=ids.device).unsqueeze(0)
-    logits = model(input_ids=ids[:, :-1], position_ids=positions, use_cache=False).logits
-    targets = ids[:, 1:]
-    flat = functional.cross_entropy(
-        logits.float().flatten(0, 1), targets.flatten(), ignore_index=corpus.PAD, reduction="none"
-    )
-    return flat.view_as(targets)
-
-
-@dataclass(frozen=True, slots=True)
-class HeldOut:
-    """Losses on text never trained on, in nats: by position, over all tokens, over middles."""
-
-    by_position: list[float]
-    loss: float
-    middle_loss: float
-
-
 class Run:
     """A training run in a folder: checkpoint.pt (resumable), log.jsonl (every report), plan.json."""
 
@@ -126,7 +103,7 @@ class Run:
         self.tokens = 0
         self.data, self._held_out = data, held_out
         self._loss: Callable[[nn.Module, torch.Tensor], torch.Tensor] = (
-            torch.compile(loss_by_token, dynamic=False) if is_compiled else loss_by_token
+            torch.compile(loss.by_token, dynamic=False) if is_compiled else loss.by_token
         )
         (folder / "plan.json").write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
 
@@ -165,16 +142,10 @@ class Run:
                     break
         self.save()
 
-    def held_out_loss(self, length: int, rows: int = 16) -> HeldOut:
+    def held_out_loss(self, length: int, rows: int = 16) -> loss.HeldOut:
         """On fixed held-out rows."""
-        loader = DataLoader(_Rows(self._held_out, 0, 0, length), batch_size=4)
-        losses, weights = [], []
-        with torch.no_grad(), self._autocast():
-            for ids, middles in itertools.islice(loader, rows // 4):
-                losses.append(loss_by_token(self.model, ids.to(self.device)).float().cpu())
-                weights.append(middles[:, 1:])
-        loss, is_middle = torch.cat(losses), torch.cat(weights)
-        return HeldOut(loss.mean(0).tolist(), float(loss.mean()), float(loss[is_middle].mean()))
+        with self._autocast():
+            return loss.held_out(self.model, self._held_out, length, rows)
 
     def export(self, folder: Path) -> None:
         """The model in Hub layout, float16: config.json, generation_config.json, model.safetensors."""
@@ -200,7 +171,7 @@ class Run:
 
     def _batches(self, length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rows = max(1, self.plan.batch_tokens // length)
-        stream = _Rows(self.data, self.plan.seed, self.tokens // length, length)
+        stream = corpus.Rows(self.data, self.plan.seed, self.tokens // length, length)
         loader = DataLoader(
             stream,
             batch_size=rows,
@@ -219,17 +190,3 @@ class Run:
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
             log.write(json.dumps(asdict(progress)) + "\n")
         return progress
-
-
-class _Rows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """The row stream from row ``first`` on, for a loader's workers."""
-
-    def __init__(self, data: corpus.Corpus, seed: int, first: int, length: int) -> None:
-        self._data, self._seed, self._first, self._length = data, seed, first, length
-
-    def __len__(self) -> int:
-        return 1 << 40
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        ids, is_middle = self._data.row(self._seed, self._first + index, self._length)
-        return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(is_middle)

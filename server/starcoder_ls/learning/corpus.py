@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tokenizers import Tokenizer
+from torch.utils.data import Dataset
 
 from starcoder_ls.learning import fim, vocabulary
 from starcoder_ls.learning.sources import Package, Source
@@ -126,6 +128,12 @@ class Corpus:
             end = begin + size
         return document, begin, end
 
+    def sources(self) -> Iterator[Source]:
+        """What the corpus was made of, in its order."""
+        begins = [0, *(int(end) + 1 for end in self._ends[:-1])]
+        for (package, path), begin, end in zip(self._names, begins, self._ends, strict=True):
+            yield Source(package, path, self.decode(self._ids[begin : int(end)].tolist()))
+
     def encode(self, text: str) -> list[int]:
         """Ids of plain text: a special token in it is text."""
         return list(self._plain.encode(text).ids)
@@ -141,3 +149,17 @@ class Corpus:
             if rng.random() < self.recipe.metadata_share:
                 head += [token, *self.encode(value)]
         return [*head, *self.encode("\n")] if head else head
+
+
+class Rows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """The row stream from row ``first`` on, for a loader's workers."""
+
+    def __init__(self, data: Corpus, seed: int, first: int, length: int) -> None:
+        self._data, self._seed, self._first, self._length = data, seed, first, length
+
+    def __len__(self) -> int:
+        return 1 << 40
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        ids, is_middle = self._data.row(self._seed, self._first + index, self._length)
+        return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(is_middle)

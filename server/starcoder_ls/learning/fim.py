@@ -10,6 +10,8 @@ import random
 import re
 from dataclasses import dataclass
 
+from starcoder_ls.completion import healing
+
 _AFTER_OPENER = re.compile(r"[(\[{=.,:] ?|\breturn |\bimport |\bin ")
 _WORD = re.compile(r"\w{3,}")
 
@@ -27,6 +29,10 @@ class Recipe:
     cursor_share: float = 0.75
     """Of the cut pieces, those cut where users' cursors stand; the rest at two uniform characters, as StarCoder's."""
 
+    is_healed: bool = True
+    """Prompts end where the server's do (``completion.healing``): before the word that a cursor stands in. The
+    uniform cuts stay as StarCoder's."""
+
     metadata_share: float = 0.2
     """Chance of each of ``<reponame>``, ``<filename>``, ``<gh_stars>``."""
 
@@ -35,7 +41,8 @@ def cut(text: str, rng: random.Random, recipe: Recipe) -> tuple[int, int]:
     """Start and end of the middle."""
     if rng.random() < recipe.cursor_share:
         start = _cursor(text, rng)
-        return start, _middle_end(text, start, rng)
+        end = _middle_end(text, start, rng)
+        return len(healing.split(text[:start])[0]) if recipe.is_healed else start, end
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return first, second
 

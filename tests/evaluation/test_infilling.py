@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+from fakes import ScriptedEngine
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import execution, infilling
+from starcoder_ls.generation import Phase, Special
+from starcoder_ls.settings import InlineCompletion
+
+ROW = {
+    "task_id": "one/0",
+    "entry_point": "one",
+    "prompt": "def one():\n    ret",
+    "suffix": "1\n",
+    "canonical_solution": "urn ",
+    "test": "def check(candidate):\n    assert candidate() == 1\n",
+}
+LIGHT = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
+
+
+@pytest.mark.parametrize("is_zipped", [True, False])
+def test_problems_are_read_and_their_programs_pass_with_the_true_middle_only(tmp_path: Path, is_zipped: bool) -> None:
+    file = tmp_path / "problems"
+    text = json.dumps(ROW).encode() + b"\n\n"
+    file.write_bytes(gzip.compress(text) if is_zipped else text)
+    (problem,) = infilling.read(file)
+    assert execution.passes(problem.program(problem.middle))
+    assert not execution.passes(problem.program(""))
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"task_id": 1}', b"\x1f\x8bno", b"\xff\xfe"])
+def test_a_file_of_something_else_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "problems"
+    file.write_bytes(content)
+    with pytest.raises(SettingsError, match="cannot be read as HumanEval-Infilling"):
+        infilling.read(file)
+
+
+def test_the_model_is_asked_without_a_stop_rule_and_the_server_with_one() -> None:
+    engine = ScriptedEngine([["urn ", "\nmore"]])
+    is_ready = threading.Event()
+    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
+    engine.start()
+    assert is_ready.wait(10)
+    problem = infilling.Problem("one/0", "one", ROW["prompt"], ROW["suffix"], "urn ", ROW["test"])
+
+    async def ask() -> tuple[list[str], list[str]]:
+        said = [text async for text in infilling.by_model(engine, [problem], "psm")]
+        shown = [text async for text in infilling.by_server(engine, [problem], InlineCompletion())]
+        return said, shown
+
+    try:
+        said, shown = asyncio.run(ask())
+    finally:
+        engine.close()
+    assert said == ["urn \nmore"]
+    assert engine.requests[0].parts == (
+        Special("<fim_prefix>"), ROW["prompt"], Special("<fim_suffix>"), ROW["suffix"], Special("<fim_middle>"),
+    )  # fmt: skip
+    assert engine.requests[0].stop is None
+    assert engine.requests[1].stop is not None
+    assert len(shown) == 1
+
+
+def test_the_published_problems_pass_with_their_own_middles() -> None:
+    files = sorted(LIGHT.glob("*Light.jsonl.gz"))
+    if not files:
+        pytest.skip("the published problems are not on this machine")
+    for problem in infilling.read(files[0])[::20]:
+        assert execution.passes(problem.program(problem.middle)), problem.name
