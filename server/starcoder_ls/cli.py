@@ -29,7 +29,7 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="`bundled`, a checkpoint folder, or a Hub id such as bigcode/starcoderbase-1b."),
 ]
-AdapterOption = Annotated[str | None, typer.Option(help="Folder or Hub id of a PEFT adapter for that model.")]
+AdapterOption = Annotated[str | None, typer.Option(help="An adapter: its name in the settings, or a folder or Hub id.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
 SettingsOption = Annotated[
@@ -38,9 +38,16 @@ SettingsOption = Annotated[
 ]
 
 
-def _overlay(model: str | None, adapter: str | None, device: str | None, dtype: str | None) -> dict[str, Any]:
-    given = {"name": model, "adapter": adapter, "device": device, "dtype": dtype}
-    return {"model": {key: value for key, value in given.items() if value is not None}}
+def _overlay(
+    model: str | None, adapter: str | None, device: str | None, dtype: str | None, file: Path | None = None
+) -> dict[str, Any]:
+    given = {"name": model, "device": device, "dtype": dtype}
+    overlay: dict[str, Any] = {"model": {key: value for key, value in given.items() if value is not None}}
+    if adapter is not None:
+        from starcoder_ls.commands import named_adapter
+
+        overlay |= named_adapter.overlay(adapter, overlay, file)
+    return overlay
 
 
 def _version(is_asked: bool) -> None:
@@ -79,7 +86,7 @@ def serve(
 
     if stdio and tcp:
         raise typer.BadParameter("choose one of --stdio and --tcp")
-    overlay = _overlay(model, adapter, device, dtype)
+    overlay = _overlay(model, adapter, device, dtype, settings)
     if log_level:
         overlay["log"] = {"level": log_level}
     raise typer.Exit(run(overlay, settings, tcp))
@@ -102,7 +109,9 @@ def complete(
     """Complete at one place of one file."""
     from starcoder_ls.commands.complete import run
 
-    raise typer.Exit(run(place, _overlay(model, adapter, device, dtype), settings, candidates, is_json, is_traced))
+    raise typer.Exit(
+        run(place, _overlay(model, adapter, device, dtype, settings), settings, candidates, is_json, is_traced)
+    )
 
 
 @application.command()
@@ -116,7 +125,7 @@ def doctor(
     """Check device, model and adapter with one timed completion; exit code 0 means healthy."""
     from starcoder_ls.commands.doctor import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings))
 
 
 @application.command()
@@ -130,7 +139,7 @@ def demo(
     """Complete at cursors in real files that the bundled model was not trained on."""
     from starcoder_ls.commands.demo import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings))
 
 
 @train.command("corpus")
@@ -196,7 +205,7 @@ def evaluate_card(
     """The score card: holes in the held-out packages, filled by the model and by two dumb completers."""
     from starcoder_ls.commands.evaluate import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings, holes, seed, examples))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings, holes, seed, examples))
 
 
 @evaluate.command("infilling")

@@ -34,13 +34,15 @@ _CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches."""
+    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches, ``adapter`` who
+    answers, None the base."""
 
     text: str
     offset: int
     language: str = ""
     path: str = ""
     document: str = ""
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +72,12 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
+    virtual_tokens = sum(held.virtual_tokens for held in status.adapters if held.name == cursor.adapter)
+    context_tokens = status.context_tokens - virtual_tokens
+    room = min(settings.prompt_tokens, context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
     if room < _LEAST_TOKENS:
         raise PromptTooLong(
-            f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
+            f"The model reads {context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
     view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, engine.count)
@@ -111,6 +115,7 @@ async def suggest(
         sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
         stop=stop.rule(asked.before, asked.after),
         deadline_s=time.monotonic() + settings.budget_ms / 1000,
+        adapter=cursor.adapter,
         document=cursor.document,
         cancel=cancel or CancelFlag(),
     )

@@ -28,7 +28,8 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     document = session.documents.readable(uri)
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    cursor = Cursor(text, offset, document.language, document.path, uri)
+    adapter = session.completing_adapter(document.language, document.path)
+    cursor = Cursor(text, offset, document.language, document.path, uri, adapter=adapter)
     suggestions = await suggest(engine, cursor, wanted, 1, call.cancel)
     if not session.documents.is_still(document, text):
         return None

@@ -29,7 +29,7 @@ async def inline_completion(
     if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
-    asked = _Asked(document, params)
+    asked = _Asked(document, params, session.completing_adapter(document.language, document.path))
     candidates = wanted.candidates if is_asked(params) else 1
     suggestions = await suggest(engine, asked.cursor, wanted, candidates, call.cancel)
     if not session.documents.is_still(document, asked.text):
@@ -44,7 +44,7 @@ class _Asked:
     reads the document as if that entry were accepted, and items begin with it.
     """
 
-    def __init__(self, document: Document, params: t.InlineCompletionParams) -> None:
+    def __init__(self, document: Document, params: t.InlineCompletionParams, adapter: str | None) -> None:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
@@ -58,6 +58,7 @@ class _Asked:
             language=document.language,
             path=document.path,
             document=document.uri,
+            adapter=adapter,
         )
 
     def _as_if_accepted(self) -> str:

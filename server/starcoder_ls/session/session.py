@@ -14,7 +14,7 @@ from typing import Any
 from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
-from starcoder_ls import __version__, settings
+from starcoder_ls import __version__, routing, settings
 from starcoder_ls.documents.store import Documents
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.session.announcer import Announcer
@@ -23,6 +23,7 @@ from starcoder_ls.session.client_facts import ClientFacts
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
+from starcoder_ls.session.wanted_adapters import WantedAdapters
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
@@ -46,6 +47,7 @@ class Session(LanguageServer):
         self._shown: set[str] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
+        self.wanted_adapters = WantedAdapters(self)
 
     def introduce(self, client: ClientFacts) -> None:
         """``initialize`` said who the client is; ``on_introduction`` hears of it."""
@@ -69,6 +71,12 @@ class Session(LanguageServer):
             self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
             self.show_once(f"{error} These options are ignored.")
+
+    def completing_adapter(self, language: str, path: str) -> str | None:
+        """The adapter that completes such a document; None is the base."""
+        resident = {adapter.name for adapter in self.engine.status().adapters}
+        route = routing.route(self.settings, resident, routing.COMPLETION, language, path)
+        return None if route is None else route.adapter
 
     def show_once(self, warning: str) -> None:
         """What an editor sends again and again is told of once."""
@@ -107,6 +115,7 @@ class Session(LanguageServer):
     def close(self) -> None:
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
+        self.wanted_adapters.stop()
         self.protocol.disconnect()
         self._latest.clear()
 

@@ -67,7 +67,8 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         super().__init__()
         self.base_layer = original
         self.place = place
-        self.in_features, self.out_features = original.in_features, original.out_features
+        self.in_features = int(original.in_features)  # type: ignore[arg-type]
+        self.out_features = int(original.out_features)  # type: ignore[arg-type]
         self.adapter_down = torch.nn.ModuleDict()
         self.adapter_up = torch.nn.ModuleDict()
         self.adapter_scaling = torch.nn.ParameterDict()
@@ -77,9 +78,9 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self._active_adapter = name
         self._disable_adapters = False
         self.merged_adapters: list[str] = []
-        self.add(name, config)
+        self.add_adapter(name, config)
 
-    def add(self, name: str, config: BottleneckConfig) -> None:
+    def add_adapter(self, name: str, config: BottleneckConfig) -> None:
         entry = self.out_features if self.place == "after" else self.in_features
         leave = self.in_features if self.place == "before" else self.out_features
         down = torch.nn.Linear(entry, config.bottleneck_size, bias=False, dtype=torch.float32)
@@ -95,20 +96,23 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         device = next(self.base_layer.parameters()).device
         if device.type != "meta" and down.weight.device.type != "meta":
             down.to(device), up.to(device)
-        self.set_adapter(self.active_adapters, inference_mode=config.inference_mode)
+        active: Any = self.active_adapters
+        self.set_adapter(active, inference_mode=config.inference_mode)
 
     def delta(self, name: str, entry: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], in the type of ``entry``."""
-        down = self.adapter_down[name]
+        down: Any = self.adapter_down[name]
         hidden = torch.nn.functional.dropout(entry.to(down.weight.dtype), self._dropout[name], self.training)
-        branch = self.adapter_up[name](self.non_linearity(down(hidden))).to(entry.dtype)
+        branch: torch.Tensor = self.adapter_up[name](self.non_linearity(down(hidden))).to(entry.dtype)
         scaling = self._scaling.get(name)
         if scaling is None:
-            return branch * self.adapter_scaling[name].to(entry.dtype)
+            learned: torch.Tensor = self.adapter_scaling[name]
+            return branch * learned.to(entry.dtype)
         return branch if scaling == 1.0 else branch * scaling
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
-        names = () if self.disable_adapters else [name for name in self.active_adapters if name in self.adapter_down]
+        active: Any = () if self.disable_adapters else self.active_adapters
+        names = [name for name in active if name in self.adapter_down]
         entry = x
         if self.place == "before":
             for name in names:
@@ -147,7 +151,7 @@ class BottleneckTuner(BaseTuner):  # type: ignore[misc]
     ) -> None:
         del parameter_name
         if isinstance(target, BottleneckLayer):
-            target.add(adapter_name, peft_config)
+            target.add_adapter(adapter_name, peft_config)
             return
         if not hasattr(target, "in_features"):
             raise ValueError(f"{current_key} is no linear layer")
@@ -192,7 +196,7 @@ def save(model: torch.nn.Module, config: BottleneckConfig, folder: Path, base_na
     folder.mkdir(parents=True, exist_ok=True)
     said = {key: value for key, value in config.to_dict().items() if key in _PUBLISHED}
     said |= {"peft_type": KIND, "inference_mode": True, "base_model_name_or_path": base_name}
-    weights = {}
+    weights: dict[str, torch.Tensor] = {}
     for path, module in model.named_modules():
         if isinstance(module, BottleneckLayer):
             site = peft_inside.Site(path, model, "", module.base_layer, module)

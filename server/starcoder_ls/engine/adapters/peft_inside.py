@@ -6,6 +6,7 @@ to know any method's formula.
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -114,3 +115,12 @@ def _sites(model: torch.nn.Module, before: dict[str, torch.nn.Module]) -> list[S
 def _in_files(path: str) -> str:
     """PEFT's files name weights as if its own two wrappers were around the model, and without the adapter's name."""
     return "base_model.model." + path.replace(f".{SLOT}.", ".").removesuffix(f".{SLOT}")
+
+
+def device_of(module: torch.nn.Module) -> torch.device:
+    """Where ``module`` computes; accelerate keeps what it offloads on "meta" and says in a hook where it goes."""
+    hook = getattr(module, "_hf_hook", None)
+    if hook is not None and getattr(hook, "execution_device", None) is not None:
+        return torch.device(hook.execution_device)
+    tensors = itertools.chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
