@@ -34,8 +34,10 @@ _CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches, ``adapter`` who
-    answers, None the base."""
+    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
+
+    ``adapter`` is who answers, None the base.
+    """
 
     text: str
     offset: int

@@ -71,7 +71,12 @@ class WantedAdapters:
         """Once the engine can be asked; None where it never will. What it could not load at its start, it has said."""
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
-        unsubscribe = self._session.engine.subscribe(lambda _: loop.call_soon_threadsafe(changed.set))
+
+        def wake(_: Status) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(changed.set)
+
+        unsubscribe = self._session.engine.subscribe(wake)
         try:
             while True:
                 status = self._session.engine.status()

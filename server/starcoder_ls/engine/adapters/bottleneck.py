@@ -97,7 +97,7 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         if device.type != "meta" and down.weight.device.type != "meta":
             down.to(device), up.to(device)
         active: Any = self.active_adapters
-        self.set_adapter(active, inference_mode=config.inference_mode)
+        BaseTunerLayer.set_adapter(self, active, inference_mode=config.inference_mode)
 
     def delta(self, name: str, entry: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], in the type of ``entry``."""
