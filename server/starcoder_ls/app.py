@@ -40,7 +40,7 @@ from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.protocol import Notification, Request, Routes
 from starcoder_ls.session.session import Session
 from starcoder_ls.session.shared_engine import SharedEngine
-from starcoder_ls.settings import Model, Settings
+from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -99,10 +99,10 @@ NOTIFICATIONS = {
 class Server:
     """What a process serves: sessions, one per connection, around one engine.
 
-    ``engine_for`` makes the engine of the model that the first client chooses; the server starts and closes it.
+    ``engine_for`` makes the engine that the first client's settings ask for; the server starts and closes it.
     """
 
-    def __init__(self, engine_for: Callable[[Model], Engine], settings: Settings) -> None:
+    def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
         self._settings = settings
         self._engine = SharedEngine(engine_for)
         self.tally = Tally()

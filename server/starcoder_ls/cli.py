@@ -29,13 +29,9 @@ ModelOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="`bundled`, a checkpoint folder, or a Hub id such as bigcode/starcoderbase-1b."),
 ]
-AdapterOption = Annotated[str | None, typer.Option(help="Folder or Hub id of a PEFT adapter for that model.")]
+AdapterOption = Annotated[str | None, typer.Option(help="An adapter: its name in the settings, or a folder or Hub id.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
-ResidentOption = Annotated[
-    str | None,
-    typer.Option("--adapter", help="An adapter by its name in the settings, instead of the one they choose."),
-]
 LanguageOption = Annotated[
     str | None, typer.Option(help="Language of the code, such as python; told by the file's name where it has one.")
 ]
@@ -47,9 +43,16 @@ SettingsOption = Annotated[
 ]
 
 
-def _overlay(model: str | None, adapter: str | None, device: str | None, dtype: str | None) -> dict[str, Any]:
-    given = {"name": model, "adapter": adapter, "device": device, "dtype": dtype}
-    return {"model": {key: value for key, value in given.items() if value is not None}}
+def _overlay(
+    model: str | None, adapter: str | None, device: str | None, dtype: str | None, file: Path | None = None
+) -> dict[str, Any]:
+    given = {"name": model, "device": device, "dtype": dtype}
+    overlay: dict[str, Any] = {"model": {key: value for key, value in given.items() if value is not None}}
+    if adapter is not None:
+        from starcoder_ls.commands import named_adapter
+
+        overlay |= named_adapter.overlay(adapter, overlay, file)
+    return overlay
 
 
 def _version(is_asked: bool) -> None:
@@ -88,7 +91,7 @@ def serve(
 
     if stdio and tcp:
         raise typer.BadParameter("choose one of --stdio and --tcp")
-    overlay = _overlay(model, adapter, device, dtype)
+    overlay = _overlay(model, adapter, device, dtype, settings)
     if log_level:
         overlay["log"] = {"level": log_level}
     raise typer.Exit(run(overlay, settings, tcp))
@@ -111,14 +114,16 @@ def complete(
     """Complete at one place of one file."""
     from starcoder_ls.commands.complete import run
 
-    raise typer.Exit(run(place, _overlay(model, adapter, device, dtype), settings, candidates, is_json, is_traced))
+    raise typer.Exit(
+        run(place, _overlay(model, adapter, device, dtype, settings), settings, candidates, is_json, is_traced)
+    )
 
 
 @application.command(context_settings={"ignore_unknown_options": True})
 def explain(
     place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
     model: ModelOption = None,
-    adapter: ResidentOption = None,
+    adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
@@ -128,7 +133,7 @@ def explain(
     """Explain some lines, or the function around one."""
     from starcoder_ls.commands.act import run
 
-    overlay = _overlay(model, None, device, dtype)
+    overlay = _overlay(model, adapter, device, dtype, settings)
     raise typer.Exit(run("explain", place, overlay, settings, adapter, language, is_json=is_json))
 
 
@@ -137,7 +142,7 @@ def act(
     action: Annotated[str, typer.Argument(help="document, fix, simplify, rewrite, test, or an action of your own.")],
     place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
     model: ModelOption = None,
-    adapter: ResidentOption = None,
+    adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
@@ -151,7 +156,7 @@ def act(
     """Change some lines, or the function around one, by an action."""
     from starcoder_ls.commands.act import run
 
-    overlay = _overlay(model, None, device, dtype)
+    overlay = _overlay(model, adapter, device, dtype, settings)
     said = (instruction, tuple(problem or ()))
     raise typer.Exit(run(action, place, overlay, settings, adapter, language, said, is_written))
 
@@ -160,7 +165,7 @@ def act(
 def ask(
     question: Annotated[str, typer.Argument(help="Anything; about the file, where one is given.")],
     model: ModelOption = None,
-    adapter: ResidentOption = None,
+    adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
@@ -170,7 +175,7 @@ def ask(
     """Ask the model a question."""
     from starcoder_ls.commands.act import ask
 
-    raise typer.Exit(ask(question, file, _overlay(model, None, device, dtype), settings, adapter, is_json))
+    raise typer.Exit(ask(question, file, _overlay(model, adapter, device, dtype, settings), settings, adapter, is_json))
 
 
 @application.command()
@@ -184,7 +189,7 @@ def doctor(
     """Check device, model and adapter with one timed completion; exit code 0 means healthy."""
     from starcoder_ls.commands.doctor import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings))
 
 
 @application.command()
@@ -206,7 +211,7 @@ def demo(
     """Complete at cursors in real files that the bundled model was not trained on."""
     from starcoder_ls.commands.demo import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings))
 
 
 @train.command("corpus")
@@ -272,7 +277,7 @@ def evaluate_card(
     """The score card: holes in the held-out packages, filled by the model and by two dumb completers."""
     from starcoder_ls.commands.evaluate import run
 
-    raise typer.Exit(run(_overlay(model, adapter, device, dtype), settings, holes, seed, examples))
+    raise typer.Exit(run(_overlay(model, adapter, device, dtype, settings), settings, holes, seed, examples))
 
 
 @evaluate.command("infilling")

@@ -149,12 +149,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id."""
+    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id.
+
+    ``virtual_tokens`` stand before every prompt (P-Tuning) and leave that much less of the context.
+    """
 
     name: str
     method: str = ""
     source: str = ""
     memory_bytes: int = 0
+    virtual_tokens: int = 0
 
 
 class Phase(enum.StrEnum):
@@ -171,7 +175,8 @@ class Phase(enum.StrEnum):
 class Status:
     """What an engine says of itself.
 
-    ``progress`` is 0..1 while loading. ``message`` is one sentence for the user, filled in when loading or failed.
+    ``progress`` is 0..1 while loading. ``message`` is for the user: filled in when loading, when failed, and when ready
+    without an adapter that was wanted.
     ``special_tokens`` are the literals that the tokenizer holds as single tokens; they tell the FIM family.
     """
 

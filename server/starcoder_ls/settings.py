@@ -42,9 +42,6 @@ class Model(_Section):
     revision: str | None = None
     """Branch, tag or commit of a Hub model; pin a commit where it matters."""
 
-    adapter: str | None = None
-    """Folder or Hub id of one PEFT adapter trained for this base model."""
-
     tasks: tuple[str, ...] = ("completion",)
     """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
 
@@ -57,6 +54,10 @@ class Model(_Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on an x86 CPU float16 weights
     under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
+
+    quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
+    """Keep the weights in fewer bits: `int8` and `nf4` by bitsandbytes, the others by torchao, each an extra to install
+    (`pip install 'starcoder-ls[bitsandbytes]'`). What it saves and costs is in docs/adapters.md."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
@@ -95,6 +96,11 @@ class Adapter(_Section):
 
     template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
     """How it wants to be asked; `{question}` stands for the instruction and the code."""
+
+    @property
+    def source(self) -> str:
+        """What `path` and `revision` say together."""
+        return f"{self.path}@{self.revision}" if self.revision else self.path
 
 
 class InlineCompletion(_Section):

@@ -1,4 +1,4 @@
-"""Speculative decoding is plain decoding: the same tokens, whatever was drafted; and what would break that is noticed."""
+"""Speculative decoding is plain decoding: the same tokens, whatever was drafted; what would break that is noticed."""
 
 from __future__ import annotations
 

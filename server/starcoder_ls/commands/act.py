@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import settings
-from starcoder_ls.commands import region
+from starcoder_ls.commands import named_adapter, region
 from starcoder_ls.commands.headless import loaded, stderr
 from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
@@ -41,10 +41,11 @@ def run(
 ) -> int:
     """0 when the text was shown, the diff printed or the file written. ``said`` is an instruction, and problems."""
     chosen = settings.load(overlay, file=file)
+    adapter = named_adapter.in_use(adapter, chosen)
     read, target = region.target_at(place, language)
     target = replace(target, instruction=said[0], diagnostics=said[1])
     who = expected(chosen, action, target, adapter)
-    with loaded(chosen.model, is_shown=not is_json) as engine:
+    with loaded(chosen, is_shown=not is_json) as engine:
         prepared = act.prepared(chosen, engine, action, target, confirmed(engine, who))
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
@@ -58,9 +59,10 @@ def ask(
 ) -> int:
     """0 when an answer was shown."""
     chosen = settings.load(overlay, file=file)
+    adapter = named_adapter.in_use(adapter, chosen)
     target = replace(region.whole(name), instruction=question)
     who = expected(chosen, "ask", target, adapter)
-    with loaded(chosen.model, is_shown=not is_json) as engine:
+    with loaded(chosen, is_shown=not is_json) as engine:
         prepared = act.prepared(chosen, engine, "ask", target, confirmed(engine, who))
         return asyncio.run(tell(engine, prepared, is_json))
 

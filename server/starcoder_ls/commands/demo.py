@@ -15,7 +15,7 @@ from rich.text import Text
 
 import starcoder_ls
 from starcoder_ls import settings
-from starcoder_ls.commands.headless import loaded
+from starcoder_ls.commands.headless import loaded, routed
 from starcoder_ls.commands.place import as_ghost
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.generation import Engine
@@ -54,11 +54,11 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
     console = Console(highlight=False)
     chosen = settings.load(overlay, file=file)
     began = time.monotonic()
-    with loaded(chosen.model) as engine:
+    with loaded(chosen) as engine:
         status = engine.status()
         ready_s = time.monotonic() - began
         console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {ready_s:.1f} s\n")
-        results = [_show(console, engine, hole, chosen.inline_completion) for hole in HOLES]
+        results = [_show(console, engine, hole, chosen) for hole in HOLES]
     made = [is_same for is_same in results if is_same is not None]
     console.print(
         f"\n{sum(made)} of {len(HOLES)} are what really stood there. Coloured text is the model's: nothing is "
@@ -90,7 +90,7 @@ def source_of(module: str) -> Path | None:
     return Path(found.origin) if found and found.origin else None
 
 
-def _show(console: Console, engine: Engine, hole: Hole, options: settings.InlineCompletion) -> bool | None:
+def _show(console: Console, engine: Engine, hole: Hole, chosen: settings.Settings) -> bool | None:
     """Whether the suggestion's first line is the real one; None without a suggestion."""
     found = cut(hole)
     if found is None:
@@ -98,7 +98,7 @@ def _show(console: Console, engine: Engine, hole: Hole, options: settings.Inline
         return None
     cursor, stood = found
     began = time.monotonic()
-    suggestions = asyncio.run(suggest(engine, cursor, options))
+    suggestions = asyncio.run(suggest(engine, routed(engine, chosen, cursor), chosen.inline_completion))
     milliseconds = (time.monotonic() - began) * 1000
     text = suggestions[0].text if suggestions else ""
     is_same = text.strip().split("\n")[0] == stood.strip().split("\n")[0]

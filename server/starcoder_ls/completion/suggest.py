@@ -181,10 +181,12 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
+    virtual_tokens = sum(held.virtual_tokens for held in status.adapters if held.name == cursor.adapter)
+    context_tokens = status.context_tokens - virtual_tokens
+    room = min(settings.prompt_tokens, context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
     if room < _LEAST_TOKENS:
         raise PromptTooLong(
-            f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
+            f"The model reads {context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
     view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, _counter(engine))

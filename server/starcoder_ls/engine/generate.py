@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import torch
 
 from starcoder_ls.engine import decode
+from starcoder_ls.engine.adapters.attached import Attached, Held
+from starcoder_ls.engine.adapters.turns import in_turn, leased
 from starcoder_ls.engine.candidate import Candidate, Ending
 from starcoder_ls.engine.drafts import Drafts
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
@@ -21,7 +23,7 @@ from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.steps import Steps
 from starcoder_ls.engine.tokens import Vocabulary
-from starcoder_ls.errors import AdapterInvalid, PromptTooLong
+from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
 
 Interrupted = Callable[[], Finish | None]
@@ -42,7 +44,7 @@ class Resident(Protocol):
     @property
     def chunk_tokens(self) -> int: ...
     @property
-    def adapters(self) -> tuple[str, ...]: ...
+    def adapters(self) -> Attached: ...
     @property
     def context_tokens(self) -> int: ...
     @property
@@ -73,16 +75,44 @@ class _Clock:
 
 
 def completion(
-    request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, queue_ms: float = 0.0
+    request: Request,
+    resident: Resident,
+    slots: Slots,
+    interrupted: Interrupted,
+    queue_ms: float = 0.0,
+    held: Held | None = None,
 ) -> Pieces:
-    """The chunks of ``request``. Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises."""
+    """The chunks of ``request``, made through ``held`` or, without it, through the adapter that it names.
+
+    Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises.
+    """
+    held = held or resident.adapters.named(request.adapter)
+    return in_turn(held, resident.adapters, _completion(request, resident, slots, interrupted, queue_ms, held))
+
+
+def warm_cache(
+    request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None = None
+) -> Pieces:
+    """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
+    held = held or resident.adapters.named(request.adapter)
+    return in_turn(held, resident.adapters, _reading(request, resident, slots, interrupted, held))
+
+
+def _completion(
+    request: Request,
+    resident: Resident,
+    slots: Slots,
+    interrupted: Interrupted,
+    queue_ms: float,
+    held: Held | None,
+) -> Pieces:
     started_s = time.monotonic()
-    prompt = _prompt(request, resident, request.max_new_tokens)
+    prompt = _prompt(request, resident, request.max_new_tokens, held)
     end_ids = resident.end_ids | {resident.vocabulary.id_of(special) for special in request.end_tokens}
     ending = Ending(request, resident.vocabulary, end_ids)
     candidates = [Candidate(i, resident.vocabulary.start(), request.opening) for i in range(request.candidates)]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
-    with slots.lease(prompt, len(prompt) + request.max_new_tokens) as slot:
+    with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
         clock.prefilled(started_s)
         hidden = yield from _read(prompt, slot, resident, interrupted, clock)
@@ -98,30 +128,25 @@ def completion(
         slots.answers.add(prompt, slot.ids[len(prompt) :])
 
 
-def warm_cache(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted) -> Pieces:
-    """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
-    prompt = _prompt(request, resident, 0)
-    if slots.holds(prompt):
+def _reading(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None) -> Pieces:
+    prompt = _prompt(request, resident, 0, held)
+    if slots.holds(prompt, None if held is None else held.key):
         return
     clock = _Clock(Timings())
-    with slots.lease(prompt, len(prompt) + request.max_new_tokens, is_guess=True) as slot:
+    with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
         yield from _read(prompt, slot, resident, interrupted, clock)
 
 
-def _prompt(request: Request, resident: Resident, room: int) -> list[int]:
-    if request.adapter is not None and request.adapter not in resident.adapters:
-        raise AdapterInvalid(
-            f"No adapter {request.adapter} is loaded; there is {', '.join(resident.adapters) or 'none'}. "
-            "Set `model.adapter`."
-        )
+def _prompt(request: Request, resident: Resident, room: int, held: Held | None) -> list[int]:
+    context_tokens = resident.context_tokens - (0 if held is None else held.virtual_tokens)
     prompt = resident.vocabulary.encode(request.parts)
     if not prompt:
         # A model needs something to continue: what its training put between two texts.
         prompt = [min(resident.end_ids, default=0)]
-    if len(prompt) + room > resident.context_tokens:
+    if len(prompt) + room > context_tokens:
         raise PromptTooLong(
             f"The prompt of {len(prompt):,} tokens and {room:,} new ones exceed the model's context of "
-            f"{resident.context_tokens:,}. Shorten the prompt."
+            f"{context_tokens:,}. Shorten the prompt."
         )
     return prompt
 
@@ -149,7 +174,7 @@ def _read(
 def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
     """A row per candidate; drafts where there is one and nothing is left to chance."""
     if request.candidates > 1:
-        fork = slot.cache.forked(request.candidates, len(prompt) + request.max_new_tokens)
+        fork = slot.cache.forked(request.candidates, slot.cache.length + request.max_new_tokens)
         return Steps(resident.model, slot, fork)
     if request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
         return Steps(resident.model, slot, slot.cache)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from starcoder_ls.errors import EngineClosed
@@ -49,11 +49,17 @@ class Outlet:
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way, and the generator that works on it once it has begun."""
+    """A request on its way, and the generator that works on it once it has begun.
+
+    ``adapter`` is whatever the engine resolved the request's name to: the request keeps it, come what may of the name.
+    ``errand`` is other work for the engine's thread, in place of the request.
+    """
 
     request: Request
     outlet: Outlet
     is_prefill: bool = False
+    adapter: object = None
+    errand: Callable[[], None] | None = None
     submitted_s: float = field(default_factory=time.monotonic)
     pieces: Generator[tuple[Chunk, ...], None, None] | None = None
     abandoned: threading.Event = field(default_factory=threading.Event)

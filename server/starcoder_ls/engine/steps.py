@@ -55,10 +55,10 @@ class Steps:
         """Forget drafts that were read and not chosen."""
         self._known = []
         if self._cache is self._slot.cache:
-            self._cache.truncate(len(self._slot.ids))
+            self._cache.truncate(self._slot.held_tokens)
 
     def _passed(self, id_: int, draft: list[int]) -> torch.Tensor:
-        self._cache.truncate(len(self._slot.ids))  # what was read of a draft that was not chosen
+        self._cache.truncate(self._slot.held_tokens)  # what was read of a draft that was not chosen
         logits = decode.forward_all(self._model, [id_, *draft], self._cache)  # [1 + draft, vocabulary]
         self._slot.extend([id_])
         self._known = [(draft[n], logits[n + 1 : n + 2]) for n in reversed(range(len(draft)))]

@@ -29,7 +29,8 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     document = session.documents.readable(uri)
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    cursor = Cursor(text, offset, document.language, document.path, uri, session.key)
+    adapter = session.completing_adapter(document.language, document.path)
+    cursor = Cursor(text, offset, document.language, document.path, uri, session.key, adapter)
     suggestions = await session.desk(uri).ask(engine, cursor, wanted)
     if not session.documents.is_still(document, text):
         return None

@@ -33,7 +33,8 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     document = session.documents.readable(uri)
     if edits:
         offset = _cursor(document, edits)
-        cursor = Cursor(document.text, offset or 0, document.language, document.path, uri, session.key)
+        adapter = session.completing_adapter(document.language, document.path)
+        cursor = Cursor(document.text, offset or 0, document.language, document.path, uri, session.key, adapter)
         session.desk(uri).changed(session.engine.ready, cursor, session.settings.inline_completion, offset is not None)
 
 

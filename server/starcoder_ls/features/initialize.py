@@ -28,7 +28,7 @@ async def initialize(session: Session, params: object, _: Call) -> t.InitializeR
     session.introduce(read(params))
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
-    if not session.engine.choose(session.settings.model):
+    if not session.engine.choose(session.settings):
         session.show(t.MessageType.Warning, _other_model(session))
     return t.InitializeResult(
         capabilities=_capabilities(session.client, session.settings),

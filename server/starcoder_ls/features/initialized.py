@@ -7,3 +7,4 @@ from starcoder_ls.session.session import Session
 
 def initialized(session: Session, _: object) -> None:
     session.announcer.start()
+    session.wanted_adapters.follow()

@@ -29,7 +29,7 @@ async def inline_completion(
     if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
-    asked = _Asked(document, params, session.key)
+    asked = _Asked(document, params, session.key, session.completing_adapter(document.language, document.path))
     candidates = wanted.candidates if is_asked(params) else 1
     suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
@@ -44,7 +44,7 @@ class _Asked:
     reads the document as if that entry were accepted, and items begin with it.
     """
 
-    def __init__(self, document: Document, params: t.InlineCompletionParams, client: str) -> None:
+    def __init__(self, document: Document, params: t.InlineCompletionParams, client: str, adapter: str | None) -> None:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
@@ -59,6 +59,7 @@ class _Asked:
             path=document.path,
             document=document.uri,
             client=client,
+            adapter=adapter,
         )
 
     def _as_if_accepted(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
-from starcoder_ls import __version__, settings
+from starcoder_ls import __version__, routing, settings
 from starcoder_ls.completion.desk import Desk
 from starcoder_ls.completion.tally import Tally
 from starcoder_ls.documents.store import Documents
@@ -26,6 +26,7 @@ from starcoder_ls.session.client_facts import ClientFacts
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
+from starcoder_ls.session.wanted_adapters import WantedAdapters
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
@@ -58,6 +59,7 @@ class Session(LanguageServer):
         self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
+        self.wanted_adapters = WantedAdapters(self)
 
     def introduce(self, client: ClientFacts) -> None:
         """``initialize`` said who the client is; ``on_introduction`` hears of it."""
@@ -81,6 +83,12 @@ class Session(LanguageServer):
             self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
             self.show_once(f"{error} These options are ignored.")
+
+    def completing_adapter(self, language: str, path: str) -> str | None:
+        """The adapter that completes such a document; None is the base."""
+        resident = {adapter.name for adapter in self.engine.status().adapters}
+        route = routing.route(self.settings, resident, routing.COMPLETION, language, path)
+        return None if route is None else route.adapter
 
     def show_once(self, warning: str) -> None:
         """What an editor sends again and again is told of once."""
@@ -150,6 +158,7 @@ class Session(LanguageServer):
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
         self.clear_desks()
+        self.wanted_adapters.stop()
         self.protocol.disconnect()
         for task in self._errands:
             task.cancel()
