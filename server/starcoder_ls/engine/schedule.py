@@ -62,6 +62,11 @@ class Job:
     def priority(self) -> Priority:
         return Priority.PREFILL if self.is_prefill else self.request.priority
 
+    @property
+    def is_long(self) -> bool:
+        """It wants the device, rather than one moment of the thread."""
+        return self.errand is None and self.interrupted() is None
+
     def interrupted(self) -> Finish | None:
         """Why it should end now, if it should."""
         if self.abandoned.is_set() or self.request.cancel.is_set():
@@ -100,7 +105,7 @@ class Jobs:
             self._changed.wait_for(lambda: self._jobs or self._is_closed)
             if self._is_closed:
                 return None
-            return min(self._jobs, key=lambda job: (job.interrupted() is None, job.priority))
+            return min(self._jobs, key=lambda job: (job.is_long, job.priority))
 
     def close(self) -> None:
         with self._changed:
