@@ -27,13 +27,13 @@ def read(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Tensor:
     Answers the hidden state of the last token of each row: [rows, width].
     """
     with torch.inference_mode():
-        hidden = _hidden(model, rows, cache)
+        hidden = hidden_states(model, rows, cache)
         # A copy: over a slice of three dimensions F.linear takes a path that copies the whole output layer, which
         # took 1.3 of the 1.8 s that 32 tokens of a 1B model took. For the same reason no `logits_to_keep`.
         return _normed(model, hidden[:, -1].contiguous())
 
 
-def _hidden(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Tensor:
+def hidden_states(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Tensor:
     """What the last block says of every new token: [rows, time, width]."""
     device = model.get_input_embeddings().weight.device
     if device.type == "meta":  # the embedding is offloaded, and accelerate's hooks move what they are given
@@ -68,7 +68,7 @@ def forward(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Tensor:
 def forward_all(model: Any, ids: list[int], cache: KvCache) -> torch.Tensor:
     """Read one row and say what comes after each of its tokens: [time, vocabulary]."""
     with torch.inference_mode():
-        hidden = _hidden(model, [ids], cache)
+        hidden = hidden_states(model, [ids], cache)
         return logits_after(model, _normed(model, hidden[0].contiguous()))
 
 

@@ -68,6 +68,11 @@ class Job:
     def priority(self) -> Priority:
         return Priority.PREFILL if self.is_prefill else self.request.priority
 
+    @property
+    def is_long(self) -> bool:
+        """It wants the device, rather than one moment of the thread."""
+        return self.errand is None and self.interrupted() is None
+
     def interrupted(self) -> Finish | None:
         """Why it should end now, if it should."""
         if self.abandoned.is_set() or self.request.cancel.is_set():
@@ -117,7 +122,7 @@ class Jobs:
     def _rank(self, job: Job) -> tuple[bool, Priority, bool, int]:
         """What is over, then by priority; among equals whoever has the turn, then whose last turn is longest ago."""
         has_turn = job is self._current and self._pieces_left > 0
-        return job.interrupted() is None, job.priority, not has_turn, self._turns.get(job.request.client, 0)
+        return job.is_long, job.priority, not has_turn, self._turns.get(job.request.client, 0)
 
     def _take_turn(self, job: Job) -> None:
         """A client keeps the device for TURN_PIECES: in turns of one, two suggestions would both come late."""

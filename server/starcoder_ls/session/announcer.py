@@ -84,8 +84,6 @@ class Announcer:
         if status.phase is Phase.FAILED and not self._has_failed:
             self._has_failed = True
             self._session.show(t.MessageType.Error, status.message)
-        if status.phase is Phase.READY and status.message:
-            self._session.show_once(status.message)
         before = self._said["phase"] if self._said else None
         is_turn = before != status.phase and Phase.LOADING in (before, status.phase)
         if is_turn or before is None or status.phase is Phase.FAILED:

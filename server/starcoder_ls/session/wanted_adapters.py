@@ -68,7 +68,7 @@ class WantedAdapters:
         self._refused.add((name, adapter.source))
 
     async def _ready(self) -> Status | None:
-        """Once the engine can be asked; None where it never will. What it could not load at its start, it has said."""
+        """Once the engine can be asked; None where it never will. An adapter that failed then is tried again."""
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
 

@@ -69,7 +69,13 @@ def read(folder: Path) -> Declared:
     known = _KEYS[kind]
     defaults = _defaults(kind)
     for key, value in said.items():
-        if key in known or key in _INFORMATIONAL or value in (None, False, "", [], {}) or value == defaults.get(key):
+        if (
+            key in known
+            or key in _INFORMATIONAL
+            or value in (None, "", "none", [], {})
+            or value is False
+            or value == defaults.get(key)
+        ):
             continue
         if key == "init_lora_weights" and (value is True or value == "gaussian"):
             continue

@@ -98,6 +98,7 @@ def quiet() -> Iterator[None]:
     """PEFT 0.21 asks transformers 5.23 by a name that transformers has since changed, and warns of tied weights where
     none is merged."""
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
 
