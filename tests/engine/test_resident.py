@@ -288,7 +288,7 @@ def test_deadline_ends_with_what_there_is(engine: ResidentEngine) -> None:
 def test_completion_overtakes_an_explanation_between_two_tokens(
     engine: ResidentEngine, passes: list[tuple[float, int]]
 ) -> None:
-    alone = ids(run(answer(engine, asked("explain " + TEXT, 40))))
+    alone = ids(run(answer(engine, asked("explain " + TEXT, 150))))
     passes.clear()
 
     async def scenario() -> tuple[list[str], list[Chunk], list[Chunk]]:
@@ -299,7 +299,7 @@ def test_completion_overtakes_an_explanation_between_two_tokens(
             ended.append(name)
             return chunks
 
-        long = asyncio.create_task(named("explanation", asked("explain " + TEXT, 40, priority=Priority.EXPLANATION)))
+        long = asyncio.create_task(named("explanation", asked("explain " + TEXT, 150, priority=Priority.EXPLANATION)))
         await asyncio.sleep(0.15)
         later = asyncio.create_task(named("second", asked("b", 5)))
         prefill = asyncio.create_task(engine.prefill(asked("c")))
