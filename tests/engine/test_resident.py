@@ -188,7 +188,7 @@ def test_weights_are_loaded_once(engine: ResidentEngine, monkeypatch: pytest.Mon
 
     models = []
     read = decode.hidden_states
-    monkeypatch.setattr(decode, "read", lambda model, *rest: (models.append(model), read(model, *rest))[1])
+    monkeypatch.setattr(decode, "hidden_states", lambda model, *rest: (models.append(model), read(model, *rest))[1])
 
     async def many() -> list[list[int]]:
         addresses = []

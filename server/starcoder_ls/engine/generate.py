@@ -18,8 +18,8 @@ from starcoder_ls.engine.adapters.attached import Attached, Held
 from starcoder_ls.engine.adapters.turns import in_turn, leased
 from starcoder_ls.engine.candidate import Candidate, Ending
 from starcoder_ls.engine.drafts import Drafts
+from starcoder_ls.engine.draw import draw, opening_only, samplers_of
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
-from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.steps import Steps
 from starcoder_ls.engine.tokens import Vocabulary
@@ -30,8 +30,6 @@ Interrupted = Callable[[], Finish | None]
 """Why to end now, if at all: asked before every piece of work."""
 
 Pieces = Generator[tuple[Chunk, ...], None, None]
-
-_TRIES = 4  # draws by which a candidate may avoid ending as a copy of another
 
 
 class Resident(Protocol):
@@ -193,13 +191,13 @@ def _write(
 ) -> Pieces:
     """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
     logits = logits.expand(len(candidates), -1)
-    samplers = _samplers(ending.request)
+    samplers = samplers_of(ending.request)
     alive = list(candidates)
     while True:
         since_s = time.monotonic()
         if opinion is not None:
             logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
-        drawn, grown = _draw(_opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending)
+        drawn, grown = draw(opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
@@ -232,69 +230,6 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
         return None
     document = Document(before, others, lambda text: resident.vocabulary.encode([text]))
     return SecondOpinion(resident.strengths, document)
-
-
-def _opening_only(logits: torch.Tensor, alive: Sequence[Candidate], vocabulary: Vocabulary) -> torch.Tensor:
-    """``logits`` without the tokens by which a candidate would leave its opening.  # [alive, vocabulary]"""
-    if not any(candidate.owed for candidate in alive):
-        return logits
-    with torch.inference_mode():
-        masked = logits.clone()
-        for row, candidate in enumerate(alive):
-            if candidate.owed and (allowed := vocabulary.able_to_begin(candidate.owed)):
-                masked[row] = -torch.inf
-                masked[row, allowed] = logits[row, allowed]
-        return masked
-
-
-def _samplers(request: Request) -> list[Sampler | None]:
-    """None is greedy: the first of several, and all at temperature 0."""
-    if request.candidates == 1 and request.sampling.temperature == 0.0:
-        return [None]
-    drawn = [Sampler(request.sampling, stream) for stream in range(request.candidates)]
-    return list(drawn) if request.candidates == 1 else [None, *drawn[1:]]
-
-
-def _draw(
-    logits: torch.Tensor,
-    alive: Sequence[Candidate],
-    all_candidates: Sequence[Candidate],
-    samplers: Sequence[Sampler | None],
-    ending: Ending,
-) -> tuple[list[Drawn], list[Candidate]]:
-    """The next token of each of ``alive``, and what becomes of it. ``logits``: [alive, vocabulary]."""
-    with torch.inference_mode():
-        likeliest = greedy(logits) if None in (samplers[c.index] for c in alive) else []
-        taken = {candidate.text for candidate in all_candidates if candidate.finish is not None}
-        drawn, grown = [], []
-        for row, candidate in enumerate(alive):
-            sampler = samplers[candidate.index]
-            if sampler is None:
-                token = likeliest[row]
-                after = ending.extended(candidate, token.id)
-            else:
-                token, after = _drawn_apart(logits[row], candidate, sampler, ending, taken)
-            if after.finish is not None:
-                taken.add(after.text)
-            drawn.append(token)
-            grown.append(after)
-        return drawn, grown
-
-
-def _drawn_apart(
-    logits: torch.Tensor, candidate: Candidate, sampler: Sampler, ending: Ending, taken: set[str]
-) -> tuple[Drawn, Candidate]:
-    """A token that does not make ``candidate`` end with a text that is taken, if few draws find one.
-
-    Two candidates are alike for good only with the token that ends the second, so that token alone is drawn anew.
-    """
-    banned: set[int] = set()
-    while True:
-        token = sampler.draw(logits, banned)
-        after = ending.extended(candidate, token.id)
-        if after.finish is None or after.text not in taken or len(banned) == _TRIES:
-            return token, after
-        banned.add(token.id)
 
 
 def _ended(ending: Ending, alive: Sequence[Candidate], finish: Finish, clock: _Clock) -> tuple[Chunk, ...]:
