@@ -153,8 +153,8 @@ class Log(_Section):
     """Least severe message kept. No level writes source code or prompts."""
 
 
-BUNDLED_ADAPTERS: dict[str, Adapter] = {}
-"""Filled in once the bundled model has an adapter."""
+BUNDLED_ADAPTERS = {"explain": Adapter(path=BUNDLED, tasks=("explain", "document"))}
+"""What is resident beside the bundled model without a word in the settings."""
 
 
 class Settings(_Section):
