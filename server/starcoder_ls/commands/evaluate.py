@@ -38,7 +38,8 @@ def run(overlay: dict[str, Any], file: Path | None, count: int, seed: int, shown
             task = bar.add_task(way, total=sum(map(len, cut.values())))
             model = chosen.model.model_copy(update={"document_ngrams": ngrams})
             tried = chosen.model_copy(update={"model": model})
-            inline = chosen.inline_completion.model_copy(update=options)
+            patient = {"budget_ms": 600_000}  # a busy machine must not change the score
+            inline = chosen.inline_completion.model_copy(update=options | patient)
             with loaded(tried, is_shown=False) as engine:
                 asyncio.run(_fill(engine, cut, way, inline, rows, bar, task))
     console = Console(soft_wrap=True, highlight=False, markup=False)
