@@ -74,7 +74,7 @@ def converted(checkpoint: Path, target: Path, kind: Kind) -> Path:
     writer = gguf.GGUFWriter(unfinished, "starcoder")
     _write_sizes(writer, config, kind)
     _write_vocabulary(writer, json.loads((checkpoint / "tokenizer.json").read_text(encoding="utf-8")), config)
-    for name, weight in _weights(checkpoint):
+    for name, weight in weights(checkpoint):
         values = weight.float().numpy()
         if weight.dim() == 1 or name.startswith("position_embd") or kind == "f32":
             writer.add_tensor(name, values)
@@ -128,7 +128,8 @@ def _write_vocabulary(writer: Any, tokenizer: Mapping[str, Any], config: Mapping
             writer.add_uint32(f"tokenizer.ggml.fim_{name}_token_id", special[literal])
 
 
-def _weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
+def weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
+    """What is written, under llama.cpp's names."""
     for file in sorted(checkpoint.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118 - it is no mapping
@@ -145,9 +146,10 @@ def _weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A llama-server that answers at ``url``."""
+    """A llama-server that answers at ``url``, and the id of its process."""
 
     url: str
+    process: int
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send ``body`` as JSON, answer the JSON that comes back."""
@@ -181,7 +183,7 @@ def running(gguf_file: Path, threads: int = 2, context_tokens: int = 2048, *opti
         "--threads-batch", str(threads), "--ctx-size", str(context_tokens), "--parallel", "1", "--no-webui", *options,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server = Server(f"http://127.0.0.1:{port}")
+    server = Server(f"http://127.0.0.1:{port}", process.pid)
     try:
         _wait_until_ready(server, process)
         yield server
