@@ -1,7 +1,7 @@
 """One decode step against llama.cpp and transformers on the same weights, against the speed of the memory, and drafted.
 
-Everything takes turns, a ratio is the median over the rounds. `--one-billion` adds StarCoderBase-1B's shape (needs
-12 GB); `--threads 2` where nothing else runs: llama.cpp's threads spin while they wait.
+Everything takes turns, a ratio is the median over the rounds. Shapes: bundled, 164M and, asked for, 1B (needs 14 GB).
+With one thread the time that processors worked is compared, which other programs do not change. Linux only.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 import starcoder_ls
+from starcoder_ls.engine.drafts import Answers
 from starcoder_ls.engine.generate import completion
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.engine.slots import Slots
@@ -247,15 +248,16 @@ def drafting(folder: Path, is_told: bool, console: Console) -> None:
     loaded = resident(folder, "auto")
     costs = loaded.pass_costs
     told = Told(loaded) if is_told else None
-    kinds = {"plain": Slots(loaded.layers), "drafted": Slots(loaded.layers)}
-    worked: dict[str, list[float]] = {kind: [] for kind in kinds}
+    slots = Slots(loaded.layers)
+    worked: dict[str, list[float]] = {"plain": [], "drafted": []}
     made: list[Timings] = []
     for wanted, ids in at_random_cursors(loaded):
         if told is not None:
             told.ids = ids
-        for kind in random.sample(sorted(kinds), 2):
+        for kind in random.sample(sorted(worked), 2):
+            slots.answers = Answers()  # the other's answer would be a perfect draft
             loaded.pass_costs = costs if kind == "drafted" else ()
-            pieces = completion(wanted, loaded, kinds[kind], lambda: None)
+            pieces = completion(wanted, loaded, slots, lambda: None)
             while not next(pieces):
                 pass
             began = worked_ms()
@@ -280,18 +282,21 @@ def drafting(folder: Path, is_told: bool, console: Console) -> None:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--one-billion", action="store_true")
+    arguments.add_argument("--shapes", nargs="+", choices=["bundled", *SHAPES], default=["bundled", "164M"])
+    arguments.add_argument("--part", choices=["steps", "drafts", "both"], default="both")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     console = Console(width=160)
-    names = ["164M", "1B"] if given.one_billion else ["164M"]
-    for folder in [BUNDLED, *map(shape, names)]:
-        steps_of(folder, given.threads, console)
-        gc.collect()
-        drafting(folder, is_told=folder != BUNDLED, console=console)
-        gc.collect()
+    for name in given.shapes:
+        folder = BUNDLED if name == "bundled" else shape(name)
+        if given.part != "drafts":
+            steps_of(folder, given.threads, console)
+            gc.collect()
+        if given.part != "steps":
+            drafting(folder, is_told=folder != BUNDLED, console=console)
+            gc.collect()
 
 
 if __name__ == "__main__":
