@@ -38,7 +38,8 @@ from starcoder_ls.generation import Request, Special, Timings
 from starcoder_ls.settings import Model
 
 PROMPT_TOKENS, NEW_TOKENS, ROUNDS = 512, 24, 15
-CURSORS, DRAFTED_TOKENS = 60, 32
+DRAFTED_TOKENS = 32
+CURSORS = {"bundled": 60, "164M": 20, "1B": 5}
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 CACHE = Path(os.environ.get("STARCODER_LS_BENCH_CACHE", Path(__file__).parents[1] / ".cache" / "decode"))
 HELD_OUT = ("rich.console", "typer.main", "click.core", "tqdm.std", "packaging.specifiers")
@@ -230,10 +231,10 @@ class Told:
                 logits[row, self.ids[at]] += 1e4
 
 
-def at_random_cursors(loaded: Loaded) -> Iterator[tuple[Request, list[int]]]:
+def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, list[int]]]:
     """Requests in held-out files, and the tokens of prompt and true continuation."""
     rng = random.Random(0)
-    for number in range(CURSORS):
+    for number in range(cursors):
         lines = source(HELD_OUT[number % len(HELD_OUT)]).splitlines(keepends=True)
         line = rng.randrange(90, len(lines) - 40)
         prefix, middle = "".join(lines[line - 90 : line]), "".join(lines[line : line + 30])
@@ -251,7 +252,7 @@ def drafting(folder: Path, is_told: bool, console: Console) -> None:
     slots = Slots(loaded.layers)
     worked: dict[str, list[float]] = {"plain": [], "drafted": []}
     made: list[Timings] = []
-    for wanted, ids in at_random_cursors(loaded):
+    for wanted, ids in at_random_cursors(loaded, CURSORS[folder.name]):
         if told is not None:
             told.ids = ids
         for kind in random.sample(sorted(worked), 2):
