@@ -146,9 +146,10 @@ def weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A llama-server that answers at ``url``."""
+    """A llama-server that answers at ``url``, and the id of its process."""
 
     url: str
+    process: int
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
         """Send ``body`` as JSON, answer the JSON that comes back."""
@@ -182,7 +183,7 @@ def running(gguf_file: Path, threads: int = 2, context_tokens: int = 2048, *opti
         "--threads-batch", str(threads), "--ctx-size", str(context_tokens), "--parallel", "1", "--no-webui", *options,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    server = Server(f"http://127.0.0.1:{port}")
+    server = Server(f"http://127.0.0.1:{port}", process.pid)
     try:
         _wait_until_ready(server, process)
         yield server

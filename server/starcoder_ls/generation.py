@@ -127,6 +127,11 @@ class Timings:
     draft_tokens: int = 0
     accepted_tokens: int = 0
 
+    @property
+    def ms_per_token(self) -> float:
+        """Of decoding, the first token left out: it comes with the prompt. Of several candidates, one from each."""
+        return self.decode_ms / max(self.decode_steps + self.accepted_tokens, 1)
+
 
 @dataclass(frozen=True, slots=True)
 class Chunk:

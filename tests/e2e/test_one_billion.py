@@ -70,7 +70,7 @@ async def scenario():
     found["tokens"] = sum(len(chunk.token_ids) for chunk in chunks)
     timings = chunks[-1].timings
     found.update(prompt_tokens=timings.prompt_tokens, prefill_ms=timings.prefill_ms,
-                 step_ms=timings.decode_ms / max(timings.decode_steps, 1))
+                 step_ms=timings.ms_per_token)
     async with aclosing(engine.stream(Request(parts=prompt, max_new_tokens=500))) as stream:
         async for _ in stream:
             break

@@ -61,8 +61,12 @@ def ids(chunks: list[Chunk]) -> list[int]:
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """When a forward pass began, and how many tokens it read; each takes 10 ms, so that there is a between."""
+    """When a forward pass began, and how many tokens it read; each takes 10 ms, so that there is a between.
+
+    No drafts, so that an answer takes as many passes as tokens.
+    """
     from starcoder_ls.engine import decode
+    from starcoder_ls.engine.drafts import Drafts
 
     seen: list[tuple[float, int]] = []
     read = decode.hidden_states
@@ -73,6 +77,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
         return read(model, rows, cache)
 
     monkeypatch.setattr(decode, "hidden_states", slow)
+    monkeypatch.setattr(Drafts, "proposed", lambda *_: [])
     return seen
 
 

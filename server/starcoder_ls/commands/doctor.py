@@ -63,9 +63,8 @@ def _completes(table: Table, chosen: settings.Settings) -> bool:
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
         table.add_row("loaded in", f"{load_s:.1f} s")
         text, timings = asyncio.run(_generated(engine, status.special_tokens))
-        ms_per_token = timings.decode_ms / max(timings.decode_steps, 1)
         table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
-                      f"then {ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
+                      f"then {timings.ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
         return timings.decode_steps > 0
 
 

@@ -50,7 +50,9 @@ class LeanReader:
         body = self._body
         x = body.wte(ids) + body.wpe.weight[start : start + time].to(body.ln_f.weight.dtype)
         x = x.view(rows * time, -1)
-        mask = self._mask(time, start, x) if time > 1 else None
+        mask = self._mask(time, start, x) if time > 1 else x.new_zeros(1, 1)
+        if 1 < time <= _FEW:
+            mask = mask.repeat_interleave(self._heads, 0)  # a row of scores per token and head
         for block, layer in zip(body.h, cache.storages(rows, start + time, x, self._head_dim), strict=True):
             x = x + self._attention(block.attn, _normed(block.ln_1, x), layer, start, mask, rows, time)
             mlp = block.mlp
@@ -70,21 +72,20 @@ class LeanReader:
         x: torch.Tensor,
         storage: tuple[torch.Tensor, torch.Tensor],
         start: int,
-        mask: torch.Tensor | None,
+        mask: torch.Tensor,
         rows: int,
         time: int,
     ) -> torch.Tensor:
         """``x`` [rows * time, width] -> the same; new keys and values are written behind ``start``."""
         width, dim, end = self._heads * self._head_dim, self._head_dim, start + time
         query, key, value = attn.c_attn(x).split((width, dim, dim), dim=-1)
-        keys, values = (stored[:, 0, :end] for stored in storage)  # [rows, end, dim]
-        keys[:, start:].copy_(key.view(rows, time, dim))
-        values[:, start:].copy_(value.view(rows, time, dim))
+        keys, values = (stored.select(1, 0).narrow(1, 0, end) for stored in storage)  # [rows, end, dim]
+        keys.narrow(1, start, time).copy_(key.view(rows, time, dim))
+        values.narrow(1, start, time).copy_(value.view(rows, time, dim))
         if time <= _FEW:
             query = query.reshape(rows, time * self._heads, dim)
-            scores = torch.bmm(query * self._scale, keys.transpose(1, 2))  # [rows, time * heads, end]
-            if mask is not None:
-                scores = (scores.view(rows, time, self._heads, end) + mask[:, None]).view(scores.shape)
+            # One product scales and masks.  # [rows, time * heads, end]
+            scores = torch.baddbmm(mask, query, keys.transpose(1, 2), alpha=self._scale)
             mixed = torch.bmm(scores.softmax(-1), values).reshape(rows * time, width)
         else:
             query = query.view(rows, time, self._heads, dim).transpose(1, 2)  # [rows, heads, time, dim]

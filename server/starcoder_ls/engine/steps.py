@@ -59,7 +59,10 @@ class Steps:
 
     def _passed(self, id_: int, draft: list[int]) -> torch.Tensor:
         self._cache.truncate(self._slot.held_tokens)  # what was read of a draft that was not chosen
-        logits = decode.forward_all(self._model, [id_, *draft], self._cache)  # [1 + draft, vocabulary]
+        if draft:
+            logits = decode.forward_all(self._model, [id_, *draft], self._cache)  # [1 + draft, vocabulary]
+        else:
+            logits = decode.forward(self._model, [[id_]], self._cache)
         self._slot.extend([id_])
         self._known = [(draft[n], logits[n + 1 : n + 2]) for n in reversed(range(len(draft)))]
         self.passes += 1
