@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from starcoder_ls import __version__
+from starcoder_ls.commands.adapter_verbs import adapters
 
 application = typer.Typer(
     name="starcoder-ls",
@@ -24,6 +25,7 @@ train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
 application.add_typer(train, name="train")
 evaluate = typer.Typer(help="Measure how good suggestions are.", no_args_is_help=True)
 application.add_typer(evaluate, name="eval")
+application.add_typer(adapters, name="adapters")
 
 ModelOption = Annotated[
     str | None,
