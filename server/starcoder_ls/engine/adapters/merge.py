@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.loading import find, unquantized
@@ -63,7 +64,11 @@ def _written(model: torch.nn.Module, base: Path, out: Path) -> None:
     """All of it or nothing: a folder that is there is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as unfinished:
-        model.save_pretrained(unfinished)  # type: ignore[operator]
+        transformers_logging.disable_progress_bar()
+        try:
+            model.save_pretrained(unfinished)  # type: ignore[operator]
+        finally:
+            transformers_logging.enable_progress_bar()
         for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "ngram_strengths.json"):
             if (base / name).is_file():
                 shutil.copy(base / name, unfinished)
@@ -71,6 +76,8 @@ def _written(model: torch.nn.Module, base: Path, out: Path) -> None:
         if (base / "generation_config.json").is_file():
             shutil.copy(base / "generation_config.json", unfinished)
         os.chmod(unfinished, 0o755)
+        for file in Path(unfinished).iterdir():
+            file.chmod(0o644)
         out.mkdir(exist_ok=True)
         os.replace(unfinished, out)
         Path(unfinished).mkdir()  # for the context to remove
