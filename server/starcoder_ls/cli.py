@@ -21,6 +21,7 @@ from starcoder_ls.cli_options import (
     overlay_of,
 )
 from starcoder_ls.cli_train import train
+from starcoder_ls.commands.adapter_verbs import adapters
 
 application = typer.Typer(
     name="starcoder-ls",
@@ -32,6 +33,7 @@ application = typer.Typer(
 )
 application.add_typer(train, name="train")
 application.add_typer(evaluate, name="eval")
+application.add_typer(adapters, name="adapters")
 
 _REGION = "FILE:FIRST-LAST"
 _REGION_HELP = "1-based lines, or one line of a function; `-` as FILE reads standard input."

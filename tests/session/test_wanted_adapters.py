@@ -13,7 +13,7 @@ from starcoder_ls.transport.client import Client
 
 
 async def until(is_true: Any) -> None:
-    while not is_true():
+    while not is_true():  # noqa: ASYNC110 - nobody sets an event for what a test waits for
         await asyncio.sleep(0.005)
 
 

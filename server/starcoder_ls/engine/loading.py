@@ -161,6 +161,12 @@ def _bytes_of(model: torch.nn.Module) -> int:
     return plain + packed.bytes_of(model)
 
 
+def unquantized(checkpoint: Checkpoint, dtype: torch.dtype, report: Report) -> Any:
+    """The plain transformers model on the CPU, in ``dtype``, to be changed and saved."""
+    with _one_at_a_time:
+        return _weights(checkpoint, Placement("cpu", dtype, None), report)
+
+
 def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> Any:
     """The transformers model, ready to run. What it keeps on the disk is removed with it, or at exit."""
     offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None

@@ -100,7 +100,7 @@ def test_merging_is_refused(starcoder: Path) -> None:
         layer.unmerge()
 
 
-def test_layer_may_hold_several_and_be_switched_off(starcoder: Path) -> None:
+def test_layer_may_hold_several_and_be_switched_off() -> None:
     layer = bottleneck.BottleneckLayer(torch.nn.Linear(6, 4), "parallel", "a", made.config_of("adapterh"))
     layer.add_adapter("b", made.config_of("adapterh"))
     x = torch.randn(2, 6)

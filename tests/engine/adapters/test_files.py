@@ -55,12 +55,8 @@ def test_cache_that_cannot_be_written_costs_only_time(monkeypatch: pytest.Monkey
     assert files.tensors(files.inspect(made.GOLDEN / "parallel"))
 
 
-def test_bundled_is_the_folder_beside_the_bundled_model() -> None:
-    from starcoder_ls.errors import AdapterInvalid
-
-    try:
-        folder = files.find(Adapter(path="bundled"), True, lambda _f, _s: None).folder
-    except AdapterInvalid as error:
-        assert str(Path("bundled", "explain")) in str(error)
-    else:
-        assert folder.parts[-2:] == ("bundled", "explain")
+def test_bundled_is_the_folder_beside_the_bundled_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Path] = []
+    monkeypatch.setattr(files, "inspect", seen.append)
+    files.find(Adapter(path="bundled"), True, lambda _fraction, _sentence: None)
+    assert seen[0].parts[-3:] == ("starcoder_ls", "bundled", "explain")

@@ -118,13 +118,15 @@ class Attached:
                 site.parent._modules[site.child] = site.adapted
         self._active = held
 
-    def add(self, name: str, prepared: Prepared) -> Held:
+    def add(self, name: str, prepared: Prepared, is_base_changed: bool = False) -> Held:
         """Make it resident, in place of one of the same name.
 
-        Raises AdapterInvalid, OutOfMemory; then all is as before.
+        ``is_base_changed`` where others were merged into it on purpose. Raises AdapterInvalid, OutOfMemory; then all
+        is as before.
         """
         self.activate(None)
-        fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
+        if not is_base_changed:
+            fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
         fit.require_combination(prepared.files, self._quantization, prompts.activations(self._model)[1])
         try:
             sites, prompt = self._built(prepared)
