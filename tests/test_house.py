@@ -70,6 +70,7 @@ def test_every_module_has_a_test() -> None:
         "evaluation",
         "features",
         "learning",
+        "rewrite",
         "session",
         "transport",
     ):

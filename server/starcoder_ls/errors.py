@@ -13,6 +13,9 @@ StarcoderError
 │   ├── EngineClosed         asked after the end
 │   ├── OutOfMemory          the device (or the host) has no room
 │   └── PromptTooLong        prompt and answer do not fit the context
+├── ActionError              an action on code
+│   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
+│   └── AnswerUnusable       the model's answer cannot become what was asked for
 └── DocumentError            what an editor said about its documents
     ├── DocumentNotOpen      a request or change before didOpen
     ├── DocumentOutOfSync    a version or position that cannot be true
@@ -71,6 +74,18 @@ class OutOfMemory(EngineError):
 
 
 class PromptTooLong(EngineError):
+    pass
+
+
+class ActionError(StarcoderError):
+    pass
+
+
+class ActionUnavailable(ActionError):
+    pass
+
+
+class AnswerUnusable(ActionError):
     pass
 
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from starcoder_ls.actions import BUILT_IN, Action, over_built_in
 from starcoder_ls.errors import SettingsError
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
@@ -23,6 +24,9 @@ BUNDLED = "bundled"
 
 ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """It becomes a module's name and a folder's, so no dots and no slashes."""
+
+TEMPLATE = "Question: {question}\n\nAnswer:"
+"""Astraios' own (its model cards); nothing after the colon, since the answer was trained to begin with the blank."""
 
 
 class _Section(BaseModel):
@@ -38,17 +42,22 @@ class Model(_Section):
     revision: str | None = None
     """Branch, tag or commit of a Hub model; pin a commit where it matters."""
 
-    adapter: str | None = None
-    """Folder or Hub id of one PEFT adapter trained for this base model."""
-
     tasks: tuple[str, ...] = ("completion",)
     """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
+
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How an instruction-tuned model wants to be asked; `{question}` stands for the instruction and the code."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 where the device computes in it, else float32."""
+    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on an x86 CPU float16 weights
+    under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
+
+    quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
+    """Keep the weights in fewer bits: `int8` and `nf4` by bitsandbytes, the others by torchao, each an extra to install
+    (`pip install 'starcoder-ls[bitsandbytes]'`). What it saves and costs is in docs/adapters.md."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
@@ -85,6 +94,14 @@ class Adapter(_Section):
     files: tuple[str, ...] = ()
     """Only documents whose path matches one of these patterns, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How it wants to be asked; `{question}` stands for the instruction and the code."""
+
+    @property
+    def source(self) -> str:
+        """What `path` and `revision` say together."""
+        return f"{self.path}@{self.revision}" if self.revision else self.path
+
 
 class InlineCompletion(_Section):
     """Ghost text: `textDocument/inlineCompletion`, and `textDocument/completion` for editors without it."""
@@ -109,6 +126,12 @@ class InlineCompletion(_Section):
     heal_words: bool = True
     """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
     know words, not their beginnings."""
+
+    remember: bool = True
+    """Answer from earlier suggestions while the user types into them, and go on with what was interrupted."""
+
+    ahead: bool = True
+    """Think of the next suggestion while one is shown, as if it were accepted. Costs power for what nobody may want."""
 
     candidates: int = Field(default=3, ge=1, le=8)
     """Different suggestions when asked for by hand; while typing it is always one."""
@@ -159,18 +182,23 @@ class Log(_Section):
     """Least severe message kept. No level writes source code or prompts."""
 
 
-BUNDLED_ADAPTERS: dict[str, Adapter] = {}
-"""Filled in once the bundled model has an adapter."""
+BUNDLED_ADAPTERS = {"explain": Adapter(path=BUNDLED, tasks=("explain", "document"))}
+"""What is resident beside the bundled model without a word in the settings."""
 
 
 class Settings(_Section):
-    """All sections. `adapters` holds one table per adapter, under a name of letters, digits, `-` and `_`."""
+    """All sections. `adapters` and `actions` hold one table per name, of letters, digits, `-` and `_`."""
 
     model: Model = Model()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
     context: Context = Context()
+    actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
+        default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
+    )
     log: Log = Log()
+
+    _with_built_in = field_validator("actions", mode="before")(over_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
         """The adapters to keep beside the model: the user's, and the bundled model's own unless the name is taken."""
@@ -249,6 +277,9 @@ def _sentences(error: ValidationError) -> str:
         key = ".".join(str(step) for step in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"there is no setting `{key}`.")
+        elif problem["type"] == "missing":
+            lines.append(f"`{key}` is missing.")
         else:
-            lines.append(f"`{key}` cannot be {problem['input']!r}: {problem['msg'].lower()}.")
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"`{key}` cannot be {problem['input']!r}: {said[:1].lower()}{said[1:]}.")
     return " ".join(lines)

@@ -18,6 +18,19 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
             "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
             "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}},
             "inlineCompletionProvider": {},
+            "codeActionProvider": {
+                "codeActionKinds": [
+                    *("starcoder.explain", "starcoder.document", "quickfix", "starcoder.test"),
+                    *("starcoder.simplify", "starcoder.rewrite", "starcoder.ask"),
+                ],
+                "resolveProvider": False,
+            },
+            "executeCommandProvider": {
+                "commands": [
+                    *("starcoder.explain", "starcoder.act", "starcoder.attachAdapter"),
+                    *("starcoder.detachAdapter", "starcoder.listAdapters"),
+                ]
+            },
         }
 
 
@@ -81,8 +94,8 @@ async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_se
 async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
     made: list[tuple[str, ScriptedEngine]] = []
 
-    def engine_for(model: Any) -> ScriptedEngine:
-        made.append((model.name, ScriptedEngine()))
+    def engine_for(chosen: Any) -> ScriptedEngine:
+        made.append((chosen.model.name, ScriptedEngine()))
         return made[-1][1]
 
     server = Server(engine_for, Settings())

@@ -28,7 +28,14 @@ async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None
         assert phases(client) == ["loading"] * (len(said) - 1) + ["ready"]
         assert 2 <= len(said) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
         assert all(before != after for before, after in pairwise(said))
-        assert said[-1] == {"phase": "ready", "message": "", "model": "scripted", "device": "cpu", "progress": 1.0}
+        assert said[-1] == {
+            "adapters": [],
+            "phase": "ready",
+            "message": "",
+            "model": "scripted",
+            "device": "cpu",
+            "progress": 1.0,
+        }
 
 
 @scenario

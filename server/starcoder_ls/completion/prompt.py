@@ -100,6 +100,11 @@ def family_of(inventory: frozenset[str]) -> Family:
     )
 
 
+def order_of(family: Family, wanted: Order | None) -> Order:
+    """SPM where the family was trained on it, unless another is wanted."""
+    return "psm" if not family.has_spm else wanted or "spm"
+
+
 def fim(
     family: Family,
     inventory: frozenset[str],
@@ -115,7 +120,7 @@ def fim(
     Empty text parts are left out. ``path`` (may be empty) is given to families that were trained with file names.
     Snippets of other files come as files of their own where the family knows such, else as comments before the prefix.
     """
-    chosen: Order = "psm" if not family.has_spm else order or "spm"
+    chosen = order_of(family, order)
     files, head = _files(family, inventory, around, path)
     if not files:
         head = (Special(family.filename), f"{path}\n") if family.filename and path else ()

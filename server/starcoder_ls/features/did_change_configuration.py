@@ -1,6 +1,6 @@
 """``workspace/didChangeConfiguration``: new settings for this client, from the next request on.
 
-Decides that the model stays: it was chosen when the first client came.
+Decides that the model stays: it was chosen when the first client came. Adapters that are new are added to it.
 """
 
 from __future__ import annotations
@@ -24,3 +24,4 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
     session.context.follow_settings()
     if session.settings.model != session.engine.model:
         session.show_once("The settings of the model take effect when the server is restarted.")
+    session.wanted_adapters.follow()

@@ -9,3 +9,4 @@ from starcoder_ls.session.watched_files import watch
 def initialized(session: Session, _: object) -> None:
     session.announcer.start()
     watch(session)
+    session.wanted_adapters.follow()

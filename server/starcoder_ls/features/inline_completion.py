@@ -6,11 +6,9 @@ Refuses to know prompts and models.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
+from starcoder_ls.completion.suggest import Suggestion
 from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.session import Session
@@ -31,10 +29,9 @@ async def inline_completion(
     if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
-    asked = _Asked(document, params)
-    around = session.context.around(document, asked.cursor.text, asked.cursor.offset, engine)
+    asked = _Asked(session, document, params)
     candidates = wanted.candidates if is_asked(params) else 1
-    suggestions = await suggest(engine, replace(asked.cursor, around=around), wanted, candidates, call.cancel)
+    suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
         return None
     return [item for suggestion in suggestions if (item := asked.item(suggestion))] or None
@@ -47,7 +44,7 @@ class _Asked:
     reads the document as if that entry were accepted, and items begin with it.
     """
 
-    def __init__(self, document: Document, params: t.InlineCompletionParams) -> None:
+    def __init__(self, session: Session, document: Document, params: t.InlineCompletionParams) -> None:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
@@ -55,13 +52,8 @@ class _Asked:
             self._start = document.offset_at(_position(entry.range.start))
             self._end = max(self._start, document.offset_at(_position(entry.range.end)))
             self._selected = entry.text
-        self.cursor = Cursor(
-            text=self._as_if_accepted() if self._selected else self.text,
-            offset=self._start + len(self._selected),
-            language=document.language,
-            path=document.path,
-            document=document.uri,
-        )
+        text = self._as_if_accepted() if self._selected else self.text
+        self.cursor = session.cursor(document, text, self._start + len(self._selected))
 
     def _as_if_accepted(self) -> str:
         return self.text[: self._start] + self._selected + self.text[self._end :]

@@ -7,6 +7,7 @@ transports, and other clients.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -15,7 +16,12 @@ from typing import Any
 from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
-from starcoder_ls import __version__, settings
+from starcoder_ls import __version__, routing, settings
+from starcoder_ls.completion.desk import Desk
+from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.completion.tally import Tally
+from starcoder_ls.context.snippets import NOTHING
+from starcoder_ls.documents.document import Document
 from starcoder_ls.documents.store import Documents
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.session.announcer import Announcer
@@ -25,32 +31,42 @@ from starcoder_ls.session.context_of import ContextOf, file_of
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
+from starcoder_ls.session.wanted_adapters import WantedAdapters
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+_NUMBERS = itertools.count(1)
 _MEANT_FOR_OTHERS = ("trace", "token")  # VS Code's client, and the TCP transport
 
 
 class Session(LanguageServer):
-    """One per connection; only ``engine`` is shared."""
+    """One per connection; only ``engine`` and ``tally`` are shared."""
 
     protocol: Protocol
 
-    def __init__(self, engine: SharedEngine, given: settings.Settings, routes: Routes) -> None:
+    def __init__(
+        self, engine: SharedEngine, given: settings.Settings, routes: Routes, tally: Tally | None = None
+    ) -> None:
         self.routes = routes
         self.engine = engine
+        self.key = f"client {next(_NUMBERS)}"
+        self.tally = tally or Tally()
         self.settings = given
         self.client = ClientFacts()
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
         self.context = ContextOf(self)
         self.documents.exclusion = self.context.exclusion
-        self._background: set[asyncio.Task[None]] = set()
+        self._desks: dict[str, Desk] = {}
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
+        self.cancellable: dict[int | str, Call] = {}
+        """What the user may end at its progress, by token."""
+        self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
+        self.wanted_adapters = WantedAdapters(self)
 
     def introduce(self, client: ClientFacts) -> None:
         """``initialize`` said who the client is; ``on_introduction`` hears of it."""
@@ -79,17 +95,44 @@ class Session(LanguageServer):
         """The workspace folders are known, and the settings are."""
         self.context.begin([Path(path) for uri in self.client.folders if (path := file_of(uri))])
 
-    def background(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do this beside all else, until the client is gone."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._background.discard)
+    def cursor(self, document: Document, text: str, offset: int, is_likely: bool = True) -> Cursor:
+        """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files.
+
+        Where it is not ``is_likely`` that somebody asks there, nothing is looked up in them.
+        """
+        engine = self.engine.ready
+        around = self.context.around(document, text, offset, engine) if engine and is_likely else NOTHING
+        resident = {adapter.name for adapter in self.engine.status().adapters}
+        route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
+        return Cursor(
+            text=text,
+            offset=offset,
+            language=document.language,
+            path=document.path,
+            document=document.uri,
+            client=self.key,
+            adapter=None if route is None else route.adapter,
+            around=around,
+        )
 
     def show_once(self, warning: str) -> None:
         """What an editor sends again and again is told of once."""
         if warning not in self._shown:
             self._shown.add(warning)
             self.show(t.MessageType.Warning, warning)
+
+    def desk(self, uri: str) -> Desk:
+        """All that goes on for this document."""
+        return self._desks.setdefault(uri, Desk(self.tally))
+
+    def clear_desk(self, uri: str) -> None:
+        """The document is gone, or its text is not what it was."""
+        if (desk := self._desks.pop(uri, None)) is not None:
+            desk.close()
+
+    def clear_desks(self) -> None:
+        for uri in list(self._desks):
+            self.clear_desk(uri)
 
     def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
         """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""
@@ -111,6 +154,23 @@ class Session(LanguageServer):
             if asked_uri == uri:
                 self.supersede(kind, uri, None)
 
+    def conclude(self, kind: str, uri: str, call: Call) -> None:
+        """``call`` has its result: from here on no change of the text withdraws it."""
+        if self._latest.get((kind, uri)) is call:
+            del self._latest[kind, uri]
+
+    def run_errand(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Work that no cancelled request may end, such as asking the client something; it ends with the session."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # whoever asked may be gone
+            logging.getLogger(__name__).info("an errand failed: %s", type(error).__name__)
+
     def show(self, severity: t.MessageType, message: str) -> None:
         """A message the user sees in any editor; only for what they must act upon."""
         self.window_show_message(t.ShowMessageParams(type=severity, message=f"StarCoder: {message}"))
@@ -123,9 +183,11 @@ class Session(LanguageServer):
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
         self.context.close()
-        for task in self._background:
-            task.cancel()
+        self.clear_desks()
+        self.wanted_adapters.stop()
         self.protocol.disconnect()
+        for task in self._errands:
+            task.cancel()
         self._latest.clear()
 
 

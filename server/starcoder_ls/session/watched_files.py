@@ -22,7 +22,7 @@ _TIMEOUT_S = 5.0
 def watch(session: Session) -> None:
     """In a task of its own: no notification waits for the client."""
     if session.client.has_watched_files and session.context.folders:
-        session.background(_register(session))
+        session.run_errand(_register(session))
 
 
 async def _register(session: Session) -> None:
