@@ -15,9 +15,12 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Request, Status, Timings
-from starcoder_ls.settings import Adapter
+from starcoder_ls.settings import Adapter, Model, Settings
 
 FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
+SCRIPTED = Settings(model=Model(name="scripted"))
+"""Settings that name no model with adapters of its own."""
+
 _Job = tuple[Request, Callable[[Chunk | Exception], None]]
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.settings import Settings
 from starcoder_ls.transport.client import Client
@@ -66,7 +66,7 @@ async def talking(
 ) -> AsyncIterator[Client]:
     """A client that is initialized, with ``engine`` behind the server, ready unless said otherwise."""
     folders = None if folder is None else [{"uri": folder.as_uri(), "name": folder.name}]
-    server = Server(lambda _: engine, settings or Settings())
+    server = Server(lambda _: engine, settings or SCRIPTED)
     try:
         async with joined(server) as client:
             wanted = GHOST if capabilities is None else capabilities

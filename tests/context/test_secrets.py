@@ -102,3 +102,29 @@ def test_a_long_text_is_masked_again_in_little_time() -> None:
     began_s = time.perf_counter()
     secrets.masked(text + "x")
     assert time.perf_counter() - began_s < 0.25
+
+
+def test_an_answer_gets_the_secrets_back_whose_lines_it_left_alone() -> None:
+    original = f"def f():\n    token = '{TOKENS[1]}'\n    return token\n"
+    shown = secrets.masked(original)
+    assert TOKENS[1] not in shown
+    assert secrets.restored(shown.replace("return token", "return token.strip()"), shown, original) == original.replace(
+        "return token", "return token.strip()"
+    )
+    moved = "\n".join("    " + row for row in shown.split("\n"))
+    assert f"        token = '{TOKENS[1]}'" in str(secrets.restored(moved, shown, original))
+
+
+def test_an_answer_that_rewrites_a_secrets_line_or_says_another_is_none() -> None:
+    original = f"token = '{TOKENS[1]}'\n"
+    shown = secrets.masked(original)
+    assert secrets.restored(shown.replace("token =", "TOKEN ="), shown, original) is None
+    assert secrets.restored(f"a = 1\nb = '{TOKENS[2]}'", shown, original) is None
+    assert secrets.restored("a = 1", shown, original) == "a = 1"
+
+
+def test_of_two_secrets_under_the_same_mask_none_is_guessed() -> None:
+    one, other = TOKENS[1], TOKENS[1][:-4] + "abcd"
+    original = f"call('{one}')\ncall('{other}')\n"
+    shown = secrets.masked(original)
+    assert secrets.restored(shown, shown, original) is None

@@ -59,7 +59,7 @@ async def test_nothing_is_offered_that_nobody_can_do() -> None:
     async with talking(ScriptedEngine(adapters=["e"]), capabilities=EDITOR, options=explainer) as client:
         client.open(URI, CODE)
         assert titles(await code_actions(client, span(3, 5))) == ["Explain"]
-    async with talking(ScriptedEngine(adapters=["other"]), capabilities=EDITOR, options=explainer) as client:
+    async with talking(ScriptedEngine(adapters=["other"]), capabilities=EDITOR) as client:
         client.open(URI, CODE)
         assert await code_actions(client, span(3, 5)) is None
     tuned = {"model": {"tasks": ["completion", "instruct"]}}

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import ScriptedEngine
+from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Finish
 from starcoder_ls.rewrite import act, answers, docstrings, edits
@@ -153,3 +154,39 @@ def _replaced(said: str, target: Target, is_cut: bool) -> list[edits.Change]:
 
 def _described(said: str, target: Target, is_cut: bool) -> list[edits.Change]:
     return docstrings.written(target, docstrings.place(target), docstrings.description_in(said, target, is_cut))
+
+
+TOKEN = "ghp_" + "a1B2" * 9
+SECRET = f"def f():\n    token = '{TOKEN}'\n    return token\n"
+
+
+def changed(*reply: str) -> tuple[str, str]:
+    """The prompt, and SECRET after the changes."""
+
+    async def collect() -> tuple[str, str]:
+        engine = ScriptedEngine([reply], adapters=["one"])
+        engine.start()
+        try:
+            while engine.status().phase != "ready":  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            target = Target(SECRET, 0, len(SECRET) - 1, "python", is_function=True)
+            found = await act.changes(engine, act.prepared(SETTINGS, engine, "simplify", target))
+            text = SECRET
+            for change in reversed(found):
+                text = text[: change.start] + change.text + text[change.end :]
+            return "".join(str(part) for part in engine.requests[-1].parts), text
+        finally:
+            engine.close()
+
+    return asyncio.run(collect())
+
+
+def test_a_secret_is_not_shown_to_the_model_and_stays_in_the_code() -> None:
+    prompt, text = changed(secrets.masked(SECRET).replace("return token", "return token.strip()"))
+    assert TOKEN not in prompt
+    assert text == SECRET.replace("return token", "return token.strip()")
+
+
+def test_an_answer_that_rewrites_a_secrets_line_is_refused() -> None:
+    with pytest.raises(AnswerUnusable, match="a line that holds a secret"):
+        changed(f"def f():\n    return '{'x' * len(TOKEN)}'\n")

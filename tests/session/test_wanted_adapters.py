@@ -3,12 +3,12 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from harness import URI, joined, scenario, talking, told
 from starcoder_ls.app import Server
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.generation import AdapterStatus
-from starcoder_ls.settings import Adapter, Settings
+from starcoder_ls.settings import Adapter
 from starcoder_ls.transport.client import Client
 
 
@@ -37,7 +37,7 @@ class Picky(ScriptedEngine):
 @scenario
 async def test_a_second_clients_adapter_is_attached_once_the_model_is_ready() -> None:
     engine = ScriptedEngine(load_s=0.1)
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as first, joined(server) as second:
         await first.initialize({}, {})
         await second.initialize(explain("/more"), {})
@@ -50,7 +50,7 @@ async def test_a_second_clients_adapter_is_attached_once_the_model_is_ready() ->
 @scenario
 async def test_the_same_name_for_another_source_is_said_once_and_the_first_stays() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as first, joined(server) as second:
         await first.initialize(explain("/one"), {})
         await until(lambda: names(engine) == ["explain"])

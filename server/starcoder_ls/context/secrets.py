@@ -82,6 +82,25 @@ def masked_part(text: str, start: int, end: int) -> str:
     return "".join((*pieces, text[at:end])) if pieces else text[start:end]
 
 
+def restored(said: str, shown: str, original: str) -> str | None:
+    """``said`` with the lines of ``original`` that ``shown`` has masked as they were.
+
+    None where another line of it says a secret or a mask, or where nobody can tell which secret a mask stood for.
+    """
+    hidden: dict[str, set[str]] = {}
+    for masked_line, line in zip(shown.split("\n"), original.split("\n"), strict=True):
+        if masked_line != line:
+            hidden.setdefault(masked_line.strip(), set()).add(line.strip())
+    rows = []
+    for row in said.split("\n"):
+        known = hidden.get(row.strip(), ())
+        was = next(iter(known)) if len(known) == 1 else None
+        if was is None and holds(row):
+            return None
+        rows.append(row if was is None else row.replace(row.strip(), was))
+    return "\n".join(rows)
+
+
 def holds(text: str, before: str = "") -> bool:
     """Whether ``text`` says a secret, a mask, or, behind ``before`` on its line, the rest of a secret."""
     line = before.rpartition("\n")[2][-200:]

@@ -12,6 +12,7 @@ from typing import cast
 
 from starcoder_ls import routing
 from starcoder_ls.actions import Action
+from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, Finish, Timings
 from starcoder_ls.rewrite import answers, docstrings, edits
@@ -149,13 +150,24 @@ async def changes(engine: Engine, prepared: Prepared) -> list[edits.Change]:
         answer = [answer async for answer in stream][-1]
     target, is_cut = prepared.asked.target, answer.is_cut
     if prepared.place is not None:
-        words = docstrings.description_in(answer.said, target, is_cut)
+        words = _with_secrets(docstrings.description_in(answer.said, target, is_cut), target)
         found = docstrings.written(target, prepared.place, words)
     else:
         is_addition = prepared.action.becomes == "insertion"
         code = answers.code_in(answer.said, "" if is_addition else prepared.asked.code, is_cut)
+        code = _with_secrets(code, target)
         found = edits.inserted(target, code) if is_addition else edits.replaced(target, code)
     if not found:
         raise AnswerUnusable("The model gave the code back unchanged, so there is nothing to change.")
     edits.require_syntax(target, found)
+    return found
+
+
+def _with_secrets(said: str, target: Target) -> str:
+    """The target's own secrets, which the model was not shown, are put back where it left their lines alone."""
+    found = secrets.restored(said, target.shown, target.code)
+    if found is None:
+        raise AnswerUnusable(
+            "The answer rewrites a line that holds a secret, which no model sees. Leave that line out."
+        )
     return found

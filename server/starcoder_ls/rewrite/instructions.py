@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from starcoder_ls.actions import PLACEHOLDER, Action
+from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Part, Priority, Request, Sampling, Special
 from starcoder_ls.rewrite import lines
@@ -53,7 +54,7 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
     status = engine.status()
     head, _, tail = template.partition(_QUESTION)
     room = status.context_tokens - action.max_new_tokens - _MARKS_TOKENS
-    rows = lines.without_margin([row.rstrip("\r\n") for row in lines.split(target.code)])
+    rows = lines.without_margin([row.rstrip("\r\n") for row in lines.split(target.shown)])
     words = _worded(action, target)
     room -= engine.count(head + words + tail)
     if action.becomes == "text":
@@ -88,7 +89,7 @@ def _worded(action: Action, target: Target) -> str:
     filled = {
         "instruction": cleaned(target.instruction).strip(),
         "language": _NAMES.get(target.language, target.language),
-        "diagnostics": cleaned("\n".join(target.diagnostics)),
+        "diagnostics": cleaned(secrets.masked("\n".join(target.diagnostics))),
         "file": cleaned(target.file),
         "code": _CODE,
     }

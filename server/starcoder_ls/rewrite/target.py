@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
+from starcoder_ls.context import secrets
 from starcoder_ls.rewrite import lines
 from starcoder_ls.rewrite.function import Span, enclosing
 
@@ -33,6 +34,11 @@ class Target:
     @property
     def code(self) -> str:
         return self.text[self.start : self.end]
+
+    @property
+    def shown(self) -> str:
+        """``code`` as a model may see it: secrets masked."""
+        return secrets.masked_part(self.text, self.start, self.end)
 
     @property
     def file(self) -> str:

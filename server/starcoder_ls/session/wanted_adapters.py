@@ -46,7 +46,7 @@ class WantedAdapters:
         resident = {adapter.name: adapter.source for adapter in self._session.engine.status().adapters}
         wanted = self._session.settings.resident_adapters()
         for name, adapter in wanted.items():
-            if resident.get(name, adapter.source) != adapter.source:
+            if (resident.get(name) or adapter.source) != adapter.source:
                 self._session.show_once(
                     f"The adapter {name} is {resident[name]} in this server, not {adapter.source}. "
                     "Give yours another name, or start a server of its own."
