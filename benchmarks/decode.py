@@ -241,7 +241,7 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
         suffix = "".join(lines[line + 3 : line + 33])
         parts = (Special("<fim_prefix>"), Special("<fim_suffix>"), suffix, Special("<fim_middle>"), prefix)
         ids = loaded.vocabulary.encode([*parts]) + loaded.vocabulary.encode([middle])
-        yield Request(parts, DRAFTED_TOKENS, continued=4), ids
+        yield Request(parts, DRAFTED_TOKENS, continued=(4,)), ids
 
 
 def drafting(folder: Path, is_told: bool, console: Console) -> None:

@@ -85,7 +85,7 @@ class Request:
 
     ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
     ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
-    ``continued`` is the index in ``parts`` of the text that the answer continues (a FIM prefix), if there is one.
+    ``continued`` are the indices in ``parts`` of the text that the answer continues (a FIM prefix), in order.
     ``opening`` is text that the answer must begin with; it is part of no chunk and not seen by ``stop``. A cursor
     after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
     the word that follows.
@@ -98,7 +98,7 @@ class Request:
 
     parts: tuple[Part, ...]
     max_new_tokens: int
-    continued: int | None = None
+    continued: tuple[int, ...] = ()
     opening: str = ""
     end_tokens: tuple[Special, ...] = ()
     candidates: int = 1

@@ -119,9 +119,9 @@ class InlineCompletion(_Section):
     suffix_percent: int = Field(default=25, ge=0, le=90)
     """Share of `prompt_tokens` kept for the text after the cursor."""
 
-    fim_order: Literal["auto", "spm", "psm"] = "auto"
-    """Order of suffix, prefix and middle in the prompt. `auto` is SPM where the model was trained on it: then typing
-    adds to the prompt's end only."""
+    fim_order: Literal["auto", "spm", "psm", "psm_line"] = "auto"
+    """Order of suffix, prefix and middle in the prompt. `auto` is `spm` where the model was trained on it: then typing
+    adds to the prompt's end only; else `psm_line`: the cursor's line stands last, behind all other text."""
 
     heal_words: bool = True
     """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from starcoder_ls.commands import act, region
 from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.rewrite import act as rewriting
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.settings import Settings, check
+from starcoder_ls.settings import check
 
 CODE = "def f(a):\n    return a\n"
 TARGET = Target(CODE, 0, len(CODE) - 1, "python", is_function=True)
@@ -73,10 +73,10 @@ def test_as_json_it_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
 def test_who_will_do_it_is_told_before_anything_is_loaded() -> None:
     assert act.expected(SETTINGS, "explain", TARGET, None).adapter == "one"
     assert act.expected(SETTINGS, "explain", TARGET, "one").adapter == "one"
-    with pytest.raises(ActionUnavailable, match=r"There are: one\. Add `\[adapters\.two\]`"):
+    with pytest.raises(ActionUnavailable, match=r"There are: explain, one\. Add `\[adapters\.two\]`"):
         act.expected(SETTINGS, "explain", TARGET, "two")
     with pytest.raises(ActionUnavailable, match=r"\[adapters\.NAME\]"):
-        act.expected(Settings(), "explain", TARGET, None)
+        act.expected(SCRIPTED, "explain", TARGET, None)
     with pytest.raises(ActionUnavailable, match="There are: ask"):
         act.expected(SETTINGS, "fly", TARGET, None)
 

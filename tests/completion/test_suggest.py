@@ -144,5 +144,5 @@ def test_snippets_take_room_of_their_own_and_evidence_is_no_part_of_the_prompt(e
     assert "# other.py:\n# shown_text = 1\n" in request.parts
     assert "hidden_text" not in str(request.parts)
     assert request.evidence == ("hidden_text = 2",)
-    assert request.continued is not None
-    assert request.parts[request.continued] == "def double(x):\n    return"
+    (at,) = request.continued
+    assert request.parts[at] == "def double(x):\n    return"

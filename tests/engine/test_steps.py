@@ -89,7 +89,7 @@ def test_so_they_are_whatever_ends_them_and_with_the_documents_n_grams(
     levels = {f"{n}/{seen}/{kind}": strength for n in MATCH_CHARS for seen in range(1, 5) for kind in ("one", "many")}
     loaded.strengths = Strengths(levels) if strength else None
     wanted = Request(
-        (TEXT[start:] * 2,), tokens, continued=0, stop=lambda text: stop - 1 if len(text) >= stop else None
+        (TEXT[start:] * 2,), tokens, continued=(0,), stop=lambda text: stop - 1 if len(text) >= stop else None
     )
     drafted, plain, _ = speculated(loaded, wanted, seed)
     assert drafted == plain

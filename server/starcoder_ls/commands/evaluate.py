@@ -24,6 +24,7 @@ from starcoder_ls.learning import sources
 _WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("model, SPM", "auto", {"fim_order": "spm"}),
     ("model, PSM", "auto", {"fim_order": "psm"}),
+    ("model, PSM, the cursor's line last", "auto", {"fim_order": "psm_line"}),
     ("model, SPM, without the document's n-grams", "off", {"fim_order": "spm"}),
 )
 

@@ -8,13 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import settings
+from starcoder_ls.errors import SettingsError
 from starcoder_ls.routing import COMPLETION, INSTRUCT
 
 
 def overlay(given: str, others: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
     """The settings that make ``given`` resident beside those of the settings file. Raises SettingsError."""
-    known = settings.load(others, file=file).resident_adapters().get(given)
+    adapters = settings.load(others, file=file).resident_adapters()
+    known = adapters.get(given)
     if known is None:
+        if not re.search(r"[/\\]", given) and not Path(given).is_dir():
+            names = ", ".join(adapters) or "none"
+            raise SettingsError(
+                f"--adapter {given}: the settings have no adapter of that name (there are: {names}), and there is "
+                f"no such folder. Add `[adapters.{given}]` to the settings, or give a folder or a Hub id (owner/name)."
+            )
         return {"adapters": {name_of(given): {"path": given, "tasks": (COMPLETION, INSTRUCT)}}}
     anywhere = {"tasks": (COMPLETION, INSTRUCT), "languages": (), "files": ()}
     return {"adapters": {given: known.model_dump() | anywhere}}

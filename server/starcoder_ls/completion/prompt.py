@@ -14,7 +14,9 @@ from starcoder_ls.context.snippets import NOTHING, Gathered
 from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import Part, Special
 
-Order = Literal["psm", "spm"]
+Order = Literal["psm", "spm", "psm_line"]
+"""``psm_line`` is PSM with the cursor's line behind the middle's mark, as if the hole began where the line does: models
+were trained on more holes there than inside lines, and only text that rarely changes stands before the suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +86,8 @@ class Prompt:
     order: Order
     parts: tuple[Part, ...]
     ends: tuple[Special, ...]
-    continued: int | None
-    """Index in ``parts`` of the prefix; None where it is empty."""
+    continued: tuple[int, ...]
+    """Indices in ``parts`` of the prefix, in order; none where it is empty."""
 
 
 def family_of(inventory: frozenset[str]) -> Family:
@@ -102,7 +104,9 @@ def family_of(inventory: frozenset[str]) -> Family:
 
 def order_of(family: Family, wanted: Order | None) -> Order:
     """SPM where the family was trained on it, unless another is wanted."""
-    return "psm" if not family.has_spm else wanted or "spm"
+    if wanted is None or (wanted == "spm" and not family.has_spm):
+        return "spm" if family.has_spm else "psm_line"
+    return wanted
 
 
 def fim(
@@ -125,18 +129,26 @@ def fim(
     if not files:
         head = (Special(family.filename), f"{path}\n") if family.filename and path else ()
         head = (*head, commented(around.snippets, language))
-    before: tuple[Part, ...] = (*head, prefix)
+    above, line = _without_last_line(prefix) if chosen == "psm_line" else (prefix, "")
+    before: tuple[Part, ...] = (*head, above)
     parts: tuple[Part, ...]
     if chosen == "spm":
         parts = (*files, Special(family.prefix), Special(family.suffix), suffix, Special(family.middle), *before)
     else:
-        parts = (*files, Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle))
+        parts = (*files, Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle), line)
     if family.start:
         parts = (Special(family.start), *parts)
     parts = tuple(part for part in parts if part != "")
-    prefix_at = len(parts) - 1 if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    last = len(parts) - 1
+    above_at = last if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    continued = (*((above_at,) if above else ()), *((last,) if line else ()))
     ends = tuple(Special(literal) for literal in family.ends if literal in inventory)
-    return Prompt(family.name, chosen, parts, ends, prefix_at if prefix else None)
+    return Prompt(family.name, chosen, parts, ends, continued)
+
+
+def _without_last_line(text: str) -> tuple[str, str]:
+    start = text.rfind("\n") + 1
+    return text[:start], text[start:]
 
 
 def _files(

@@ -119,13 +119,15 @@ class Question:
         if not said:
             return self
         *parts, last = self.prompt.parts
-        made = self.opening + said
+        made, continued = self.opening + said, self.prompt.continued
         if isinstance(last, str):
             made = last + made
         else:
             parts.append(last)
+            continued = (*continued, len(parts))
         kept, opening = healing.split(made) if self.is_healed else (made, "")
-        return replace(self, prompt=replace(self.prompt, parts=(*parts, kept)), opening=opening, said=said)
+        prompt = replace(self.prompt, parts=(*parts, kept), continued=continued)
+        return replace(self, prompt=prompt, opening=opening, said=said)
 
     def stop(self) -> StopRule:
         """The stop rule for what comes behind ``said``."""
@@ -139,9 +141,9 @@ class Question:
 
     def reading(self) -> Request:
         """What can be read of the prompt before the cursor stands still: all up to the last word, which may grow."""
-        at = self.prompt.continued
-        parts = self.prompt.parts
-        if at is not None:
+        parts, continued = self.prompt.parts, self.prompt.continued
+        if continued and (continued[-1] == len(parts) - 1 or self.prompt.order == "psm"):
+            at = continued[-1]
             kept = _LAST_PIECE.sub("", str(parts[at]))
             parts = (*parts[:at], kept) if kept else parts[:at]
         return Request(

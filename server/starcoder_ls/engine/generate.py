@@ -222,12 +222,10 @@ def _write(
 
 def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | None:
     """The document's own, where the checkpoint has strengths for it and the request says what it continues."""
-    if resident.strengths is None or request.continued is None:
+    if resident.strengths is None or not request.continued:
         return None
-    before = request.parts[request.continued]
-    others = [part for at, part in enumerate(request.parts) if at != request.continued and isinstance(part, str)]
-    if not isinstance(before, str):
-        return None
+    before = "".join(str(request.parts[at]) for at in request.continued)
+    others = [part for at, part in enumerate(request.parts) if at not in request.continued and isinstance(part, str)]
     document = Document(before, others, lambda text: resident.vocabulary.encode([text]), request.evidence)
     return SecondOpinion(resident.strengths, document)
 
