@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
-from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Request, Status, Timings
+from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Priority, Request, Status, Timings
 from starcoder_ls.settings import Adapter, Model, Settings
 
 FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
@@ -34,8 +34,8 @@ def before_cursor(request: Request) -> str:
 class ScriptedEngine:
     """Answers candidate ``i`` with ``scripts[i]`` (the last one for those beyond), one token per step.
 
-    ``steps`` counts decode steps over all requests; ``requests`` keeps what was asked. ``failure`` ends the loading,
-    ``error`` every request. The loading shows ``load_steps`` values of progress. Counting tokens takes ``count_s``.
+    ``steps`` counts decode steps over all requests; ``heard`` keeps them. ``failure`` ends the loading, ``error`` every
+    request. The loading shows ``load_steps`` values of progress. Counting tokens takes ``count_s``.
     With ``is_daemon`` False its thread outlives the interpreter's orderly end. ``replies`` are recorded answers: the
     first whose key occurs in the prompt is replayed instead of ``scripts``.
     """
@@ -59,7 +59,7 @@ class ScriptedEngine:
         self.count_s = count_s
         self.steps = 0
         self.starts = 0
-        self.requests: list[Request] = []
+        self.heard: list[Request] = []
         self._listeners: list[Callable[[Status], None]] = []
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
@@ -73,6 +73,11 @@ class ScriptedEngine:
             special_tokens=FIM,
             adapters=tuple(AdapterStatus(name) for name in adapters),
         )
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked, without what was read or made before anybody asked."""
+        return [request for request in self.heard if request.priority is not Priority.PREFILL]
 
     def start(self) -> None:
         self.starts += 1
@@ -110,12 +115,12 @@ class ScriptedEngine:
         return lambda: self._listeners.remove(listener)
 
     async def prefill(self, request: Request) -> None:
-        self.requests.append(request)
+        self.heard.append(request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         if self._status.phase in (Phase.LOADING, Phase.FAILED):
             raise EngineNotReady("The model is not ready. Wait a moment.")
-        self.requests.append(request)
+        self.heard.append(request)
         if self.error is not None:
             raise self.error
         loop = asyncio.get_running_loop()

@@ -45,11 +45,11 @@ class Editor:
 
     @property
     def generations(self) -> list[Request]:
-        return [request for request in self.engine.requests if request.max_new_tokens]
+        return [request for request in self.engine.heard if request.max_new_tokens]
 
     @property
     def readings(self) -> list[Request]:
-        return [request for request in self.engine.requests if not request.max_new_tokens]
+        return [request for request in self.engine.heard if not request.max_new_tokens]
 
 
 @asynccontextmanager

@@ -76,7 +76,7 @@ async def test_going_on_reads_what_was_said_behind_the_prompt_and_answers_with_a
     thought = begun(engine, [], said="abc ")
     answers, _ = await thought.answers()
     assert answers[0].text == "abc def"
-    assert engine.requests[0].parts[-1] == "x = abc "
+    assert engine.heard[0].parts[-1] == "x = abc "
     engine.close()
 
 
@@ -84,7 +84,7 @@ async def test_going_on_reads_what_was_said_behind_the_prompt_and_answers_with_a
 async def test_ahead_of_a_request_it_yields_to_all_that_are_asked() -> None:
     engine = await ready(ScriptedEngine())
     await begun(engine, [], is_ahead=True).answers()
-    assert engine.requests[0].priority is Priority.PREFILL
+    assert engine.heard[0].priority is Priority.PREFILL
     engine.close()
 
 

@@ -40,7 +40,7 @@ def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
     assert not hasattr(doubled(llama).model, "lean")
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
 def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: Loaded, cuts: list[int], rewind: int) -> None:
     cache = KvCache(loaded.layers, 8)

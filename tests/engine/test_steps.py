@@ -78,7 +78,7 @@ def test_drafted_answers_are_the_plain_ones(
     assert timings.decode_steps < 36
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     start=st.integers(0, 60), tokens=st.integers(1, 30), stop=st.integers(1, 60), seed=st.integers(0, 99),
     strength=st.sampled_from([0.0, 0.3, 0.9]),

@@ -79,7 +79,7 @@ def test_characters_split_over_tokens_appear_whole(vocabulary: Vocabulary, lead:
     assert "".join(added) == vocabulary.decode(ids) == lead + EMOJI
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.integers(0, 639), max_size=40))
 def test_pieces_join_to_the_decoded_text(ids: list[int]) -> None:
     joined = "".join(pieces(SMALL, ids))
@@ -88,7 +88,7 @@ def test_pieces_join_to_the_decoded_text(ids: list[int]) -> None:
     assert not whole[len(joined) :].strip("\ufffd"), "only an unfinished character may be missing at the end"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text())
 def test_any_text_survives_the_round_trip(text: str) -> None:
     assert SMALL.decode(SMALL.encode([text])) == text

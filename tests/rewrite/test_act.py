@@ -128,7 +128,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(PIECES, max_size=12).map("".join), st.booleans(), st.sampled_from(["\n", "\r\n"]))
 def test_no_answer_touches_anything_outside_or_breaks_python(answer: str, is_cut: bool, end: str) -> None:
     text = "import os\nclass B:\n    def f(self):\n        return 1\n\n    x = 1\n".replace("\n", end)

@@ -88,7 +88,7 @@ def kinds(text: str) -> set[str]:
     return found
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(TEXTS)
 def test_no_text_becomes_html_an_image_or_a_link(text: str) -> None:
     shown = harmless(text)
@@ -96,7 +96,7 @@ def test_no_text_becomes_html_an_image_or_a_link(text: str) -> None:
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", shown))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=40))
 def test_code_is_kept_to_the_character(code: str) -> None:
     assert f"{code}\n" in harmless(f"~~~~python\n{code}\n~~~~") or "~~~~" in code or not code.strip()

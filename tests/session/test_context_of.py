@@ -37,7 +37,7 @@ def head(request: Request) -> tuple[object, ...]:
     return request.parts[: request.continued[0]]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(typed=st.text(alphabet="matrix_ner(s, )1", min_size=3, max_size=25), other=st.text(max_size=40))
 def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: Path, typed: str, other: str) -> None:
     workspace(tmp_path)

@@ -120,7 +120,7 @@ def test_golden_adapters_answer_their_greedy_tokens_through_the_engine(base: Pat
     asyncio.run(asyncio.wait_for(pairs(), 60))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.sampled_from([None, *made.GOLDEN_NAMES]), min_size=2, max_size=12))
 def test_any_order_of_switching_gives_the_very_same_logits(order: list[str | None], loaded: Loaded) -> None:
     ids = made.golden()["input_ids"][:1]
