@@ -71,7 +71,7 @@ class Model(_Section):
     """Never ask the Hub, use only what is already on this machine."""
 
     threads: int = Field(default=0, ge=0)
-    """CPU threads for the model; 0 takes one per physical core."""
+    """CPU threads for the model; 0 takes one per physical core. Short passes of small models run on one in any case."""
 
 
 class Adapter(_Section):

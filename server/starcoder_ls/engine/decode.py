@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.threads import suited
 
 # A keystroke waits for the chunk that runs. Below 32 rows reading the weights costs more than the arithmetic.
 CHUNK_MS = 40.0
@@ -62,12 +63,13 @@ def logits_after(model: Any, hidden: torch.Tensor) -> torch.Tensor:
 
 def forward(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Tensor:
     """Read ``rows`` and say what comes next: [rows, vocabulary]."""
-    return logits_after(model, read(model, rows, cache))
+    with suited(model, len(rows) * len(rows[0])):
+        return logits_after(model, read(model, rows, cache))
 
 
 def forward_all(model: Any, ids: list[int], cache: KvCache) -> torch.Tensor:
     """Read one row and say what comes after each of its tokens: [time, vocabulary]."""
-    with torch.inference_mode():
+    with torch.inference_mode(), suited(model, len(ids)):
         hidden = hidden_states(model, [ids], cache)
         return logits_after(model, _normed(model, hidden[0].contiguous()))
 

@@ -22,6 +22,7 @@ from starcoder_ls.engine.draw import draw, opening_only, samplers_of
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.steps import Steps
+from starcoder_ls.engine.threads import suited
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
@@ -162,7 +163,8 @@ def _read(
             return None
         since_s = time.monotonic()
         chunk = list(prompt[start : start + resident.chunk_tokens])
-        hidden = decode.read(resident.model, [chunk], slot.cache)
+        with suited(resident.model, len(chunk)):
+            hidden = decode.read(resident.model, [chunk], slot.cache)
         slot.extend(chunk)
         clock.prefilled(since_s)
         yield ()
@@ -226,7 +228,7 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
         return None
     before = "".join(str(request.parts[at]) for at in request.continued)
     others = [part for at, part in enumerate(request.parts) if at not in request.continued and isinstance(part, str)]
-    document = Document(before, others, lambda text: resident.vocabulary.encode([text]), request.evidence)
+    document = Document(before, others, resident.vocabulary.encode_piece, request.evidence)
     return SecondOpinion(resident.strengths, document)
 
 

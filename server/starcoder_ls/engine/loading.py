@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import hub, lean, packed
+from starcoder_ls.engine import hub, lean, packed, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import pass_costs, warm_up
@@ -125,6 +125,7 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     lean.use(model)
     attached = Attached(model, checkpoint, wanted.name)
     base_bytes = _bytes_of(model)
+    threads.mark(model, base_bytes)
     problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
     report(0.9, "Warming up.")
     layers = int(model.config.num_hidden_layers)
