@@ -160,12 +160,7 @@ def test_the_command_line_says_the_same(made: Made, expected: str) -> None:
 
 
 def test_the_command_line_finds_that_it_fits(made: Made) -> None:
-    done = subprocess.run(
-        [*CLI, "adapters", "check", str(made.adapter)],
-        capture_output=True,
-        text=True,
-        env=made.environment,
-        check=False,
-    )
+    check = [*CLI, "adapters", "check", str(made.adapter)]
+    done = subprocess.run(check, capture_output=True, text=True, env=made.environment, check=False)
     assert done.returncode == 0, done.stderr
     assert "BOTTLENECK" in done.stdout
