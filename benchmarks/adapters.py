@@ -1,7 +1,7 @@
 """What adapters cost: a step with each method on against off, a switch, memory, and a completion beside an explanation.
 
 Everything takes turns in one run; a ratio is the median over the rounds. Steps are counted in what the one thread
-worked, which other programs change little. Adapters have Astraios' sizes and random weights.
+worked, which other programs change little, and so are completions beside the clock. Adapters have Astraios' sizes and random weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 import psutil
 import torch
 import transformers
-from decode import BUNDLED, shape
+from decode import BUNDLED, Cost, cost_since, shape, worked_ms
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
@@ -110,7 +110,7 @@ def step_ratios(loaded: Loaded) -> Table:
     off_ms = statistics.median(costs[None] for costs in rounds)
     table = Table("method", "ms a step", "on / off", "MB", title=f"{BEHIND_TOKENS} tokens behind, {ROUNDS} rounds")
     table.add_row("off", f"{off_ms:.2f}", "1.00", f"{loaded.base_bytes / 1e6:.1f}")
-    for held in loaded.adapters:
+    for held in sorted(loaded.adapters, key=lambda held: list(configs()).index(held.name)):
         ms = statistics.median(costs[held] for costs in rounds)
         ratio = statistics.median(costs[held] / costs[None] for costs in rounds)
         table.add_row(held.name, f"{ms:.2f}", f"{ratio:.2f}", f"{held.bytes / 1e6:.2f}")
@@ -140,18 +140,16 @@ def of_shape(name: str, folder: Path, console: Console) -> None:
     gc.collect()
     wanted = Model(name=str(base), device="cpu")
     loaded = load(wanted, lambda *_: None)
-    prepared = {kind: prepare(Adapter(path=str(path)), True, lambda *_: None) for kind, path in folders.items()}
     before = resident_bytes()
     for kind in THREE:
-        loaded.adapters.add(kind, prepared[kind])
+        loaded.adapters.add(kind, prepare(Adapter(path=str(folders[kind])), True, lambda *_: None))
     grown = resident_bytes() - before
     three = (
         f"base {loaded.base_bytes / 1e6:.1f} MB, with {', '.join(THREE)} {loaded.bytes / 1e6:.1f} MB: "
         f"{loaded.bytes / loaded.base_bytes:.3f}; the process grew by {grown / 1e6:.1f} MB"
     )
-    for kind, one in prepared.items():
-        if kind not in THREE:
-            loaded.adapters.add(kind, one)
+    for kind in folders.keys() - set(THREE):
+        loaded.adapters.add(kind, prepare(Adapter(path=str(folders[kind])), True, lambda *_: None))
     console.rule(name)
     console.print(step_ratios(loaded))
     times = switches_ms(loaded)
@@ -166,26 +164,27 @@ def source(module: str) -> str:
     return Path(found.origin).read_text(encoding="utf-8")
 
 
-async def completion_ms(engine: ResidentEngine, text: str) -> float:
-    began = time.perf_counter()
+async def completion_cost(engine: ResidentEngine, text: str) -> Cost:
+    """From the question to the last token; what worked meanwhile is the explanation's token in hand and the answer."""
+    since = time.perf_counter(), worked_ms()
     async with aclosing(engine.stream(Request((text,), NEW_TOKENS, document=text[-40:]))) as chunks:
         async for _ in chunks:
             pass
-    return (time.perf_counter() - began) * 1000
+    return cost_since(*since, tokens=1)
 
 
-async def beside_an_explanation_ms(engine: ResidentEngine, text: str, asked: str, rng: random.Random) -> float:
+async def cost_beside_an_explanation(engine: ResidentEngine, text: str, asked: str, rng: random.Random) -> Cost:
     """Asked at some moment while the answer comes, which goes on to its end of 400 tokens unless it is closed."""
     request = Request((asked,), 400, adapter="explain", priority=Priority.EXPLANATION, client="explaining")
     async with aclosing(engine.stream(request)) as answer:
         await anext(answer)
         running = asyncio.ensure_future(_drained(answer))
         await asyncio.sleep(rng.uniform(0, 0.03))
-        ms = await completion_ms(engine, text)
+        cost = await completion_cost(engine, text)
         assert not running.done(), "the explanation was over before the completion: ask for more tokens"
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-    return ms
+    return cost
 
 
 async def _drained(answer: Any) -> None:
@@ -193,36 +192,42 @@ async def _drained(answer: Any) -> None:
         pass
 
 
-async def side_by_side(adapters: Mapping[str, Adapter], console: Console) -> None:
-    engine = ResidentEngine(Model(), adapters)
+def engine_ready(adapters: Mapping[str, Adapter]) -> ResidentEngine:
+    engine = ResidentEngine(Model(threads=1), adapters)
     engine.start()
     while engine.status().phase is Phase.LOADING:
-        await asyncio.sleep(0.02)
+        time.sleep(0.02)
+    return engine
+
+
+async def side_by_side(engine: ResidentEngine, console: Console) -> None:
     texts = [source(name) for name in ("rich.table", "rich.console", "typer.main", "click.core")]
     rng = random.Random(0)
     alone, beside = [], []
     asked = f"Question: Explain this code.\n{texts[0][:600]}\n\nAnswer:"
     for number in range(COMPLETIONS + 5):
         text = rng.choice(texts)
-        ends = [rng.randrange(PROMPT_CHARS, len(text)) for _ in range(2)]
-        first, second = (text[end - PROMPT_CHARS : end] for end in ends)
-        pair = [0.0, 0.0]
-        for is_beside in rng.sample((False, True), 2):
-            pair[is_beside] = (
-                await beside_an_explanation_ms(engine, second, asked, rng)
-                if is_beside
-                else await completion_ms(engine, first)
-            )
-        if number >= 5:
-            alone.append(pair[0])
-            beside.append(pair[1])
+        first, second = (text[end - PROMPT_CHARS : end] for end in rng.sample(range(PROMPT_CHARS, len(text)), 2))
+        if number % 2:
+            beside.append(await cost_beside_an_explanation(engine, second, asked, rng))
+            alone.append(await completion_cost(engine, first))
+        else:
+            alone.append(await completion_cost(engine, first))
+            beside.append(await cost_beside_an_explanation(engine, second, asked, rng))
     engine.close()
-    table = Table("a completion", "p50 ms", "p95 ms", title=f"{COMPLETIONS} each, {NEW_TOKENS} tokens, new documents")
-    at = [(statistics.median(times), statistics.quantiles(times, n=20)[-1]) for times in (alone, beside)]
-    for name, (p50, p95) in zip(("alone", "while an explanation streams"), at, strict=True):
-        table.add_row(name, f"{p50:.0f}", f"{p95:.0f}")
-    table.add_row("ratio", f"{at[1][0] / at[0][0]:.2f}", f"{at[1][1] / at[0][1]:.2f}")
+    table = Table("a completion", "worked p50 ms", "p95", "by the clock p50", "p95",
+                  title=f"{COMPLETIONS} each, {NEW_TOKENS} tokens, new documents")  # fmt: skip
+    rows = [percentiles(costs[5:]) for costs in (alone, beside)]
+    for name, values in zip(("alone", "while an explanation streams"), rows, strict=True):
+        table.add_row(name, *(f"{value:.0f}" for value in values))
+    table.add_row("ratio", *(f"{late / early:.2f}" for early, late in zip(*rows, strict=True)))
     console.print(table)
+
+
+def percentiles(costs: list[Cost]) -> list[float]:
+    """p50 and p95 of the work, then of the clock."""
+    both = ([cost.worked_ms for cost in costs], [cost.wall_ms for cost in costs])
+    return [value for times in both for value in (statistics.median(times), statistics.quantiles(times, n=20)[-1])]
 
 
 def main() -> None:
@@ -237,7 +242,7 @@ def main() -> None:
             of_shape(name, Path(folder) / name, console)
         explain = Path(folder) / "bundled" / "2"
         if explain.is_dir():
-            asyncio.run(side_by_side({"explain": Adapter(path=str(explain))}, console))
+            asyncio.run(side_by_side(engine_ready({"explain": Adapter(path=str(explain))}), console))
 
 
 if __name__ == "__main__":
