@@ -1,7 +1,7 @@
 """What adapters cost: a step with each method on against off, a switch, memory, and a completion beside an explanation.
 
-Everything takes turns in one run; a ratio is the median over the rounds. Steps are counted in what the one thread
-worked, which other programs change little, and so are completions beside the clock. Adapters have Astraios' sizes and random weights.
+Everything takes turns in one run; a ratio is the median over the rounds. Time is what the one thread worked, which
+other programs change little; for completions also the clock. Adapters have Astraios' sizes and random weights.
 """
 
 from __future__ import annotations

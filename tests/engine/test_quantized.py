@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -151,8 +152,28 @@ def test_weights_that_are_not_finite_are_refused(kind: str, base: Path, tmp_path
     tensors = load_file(folder / WHOLE)
     tensors["transformer.h.1.mlp.c_fc.weight"][3] = float("nan")
     save_file(tensors, folder / WHOLE, {"format": "pt"})
-    with pytest.raises(ModelInvalid, match=r"no finite numbers|cannot be loaded"):
+    with pytest.raises(ModelInvalid, match=r"no finite numbers|cannot be quantized"):
         loaded_as(folder, kind)
+
+
+def test_a_shape_that_the_library_lacks_kernels_for_is_said_with_a_way_out(starcoder: Path) -> None:
+    """bitsandbytes 0.50 on CPUs with avx512_bf16: no rows but multiples of 32; elsewhere it runs."""
+    try:
+        assert loaded_as(starcoder, "nf4").described("mine").dtype == "nf4"
+    except ModelInvalid as error:
+        assert "bitsandbytes says" in str(error)  # noqa: PT017
+        assert "Set `model.quantization` to another kind" in str(error)  # noqa: PT017
+
+
+def test_widths_that_torchao_leaves_alone_without_a_word_are_refused(starcoder: Path) -> None:
+    with pytest.raises(ModelInvalid, match=r"multiple of 64.*another kind"):
+        loaded_as(starcoder, "torchao-int4")
+
+
+def test_libraries_that_are_installed_say_nothing_at_import() -> None:
+    code = "import sys, starcoder_ls.engine.loading; assert {'torchao', 'bitsandbytes'} <= sys.modules.keys()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize(("name", "library"), [("nf4", "bitsandbytes"), ("torchao-int8", "torchao")])

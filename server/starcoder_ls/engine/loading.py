@@ -125,7 +125,9 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     lean.use(model)
     if placement.quantization != "none":
-        quantized.require_finite_answer(forward(model, [[0, 1]], KvCache(_layers(model), 2)), checkpoint)
+        quantized.require_answer(
+            model, lambda: forward(model, [[0, 1]], KvCache(_layers(model), 2)), placement.quantization, checkpoint
+        )
     attached = Attached(model, checkpoint, wanted.name, placement.quantization)
     base_bytes = _bytes_of(model)
     problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
@@ -222,6 +224,8 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
         if is_out_of_memory(error):
             raise
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
+        if kind != "none":
+            raise quantized.refused(kind, checkpoint, error) from error
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
     return model, outcome

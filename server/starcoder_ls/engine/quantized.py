@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,8 +16,11 @@ import transformers
 from torch import nn
 
 from starcoder_ls.engine.checkpoint import Checkpoint
+from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.errors import ModelInvalid, SettingsError
 from starcoder_ls.settings import Model
+
+_log = logging.getLogger(__name__)
 
 GROUP_VALUES = 64
 """Weights that share a scale in 4 bits: bitsandbytes' default, and a divisor of every StarCoder's widths."""
@@ -55,8 +59,6 @@ def config_for(kind: str, device: str, dtype: torch.dtype) -> Any:
     The vocabulary stays as it is, and so do norms and biases.
     """
     make: Any = transformers.BitsAndBytesConfig
-    # On a CPU it warns at every layer of every token that it computes in float16.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     if kind == "int8":
         return make(load_in_8bit=True)
     if kind == "nf4":
@@ -131,10 +133,32 @@ def is_plain(weight: torch.Tensor) -> bool:
     return weight.is_floating_point() and type(weight) in (torch.Tensor, nn.Parameter)
 
 
-def require_finite_answer(logits: torch.Tensor, checkpoint: Checkpoint) -> None:
-    """Raise ModelInvalid where quantized weights make no numbers of a text: they cannot be looked at one by one."""
-    if not torch.isfinite(logits).all():
+def require_answer(model: nn.Module, read: Callable[[], torch.Tensor], kind: str, checkpoint: Checkpoint) -> None:
+    """Raise ModelInvalid unless ``model`` is quantized and ``read`` makes logits of some text with it.
+
+    Weights in few bits cannot be looked at one by one; and libraries have shapes that their kernels lack, which
+    bitsandbytes says at the first pass, and torchao never: it leaves the weights as they were.
+    """
+    if sum(not is_plain(weight) for weight in model.parameters()) < 2:
+        raise refused(kind, checkpoint, ValueError(f"no width here is a multiple of {GROUP_VALUES}"))
+    try:
+        is_finite = bool(torch.isfinite(read()).all())
+    except (AssertionError, RuntimeError, ValueError, TypeError) as error:
+        if is_out_of_memory(error):
+            raise
+        _log.debug("%s does not run as %s", checkpoint.folder, kind, exc_info=True)
+        raise refused(kind, checkpoint, error) from error
+    if not is_finite:
         raise ModelInvalid(
-            f"{checkpoint.folder} gives no finite numbers once it is quantized: its weights are damaged, or too large. "
-            "Set `model.quantization` to none, or download it again."
+            f"{checkpoint.folder} gives no finite numbers once it is quantized to {kind}: its weights are damaged, or "
+            "too large. Set `model.quantization` to none, or download it again."
         )
+
+
+def refused(kind: str, checkpoint: Checkpoint, error: Exception) -> ModelInvalid:
+    """The library's own reason, and the way out."""
+    reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
+    return ModelInvalid(
+        f"{checkpoint.folder} cannot be quantized to {kind} here: {_LIBRARIES[kind]} says {reason!r:.200}. "
+        "Set `model.quantization` to another kind, or to none."
+    )
