@@ -39,7 +39,7 @@ from starcoder_ls.generation import Phase, Priority, Request
 from starcoder_ls.settings import Adapter, Model
 
 BEHIND_TOKENS, STEPS, ROUNDS, SWITCHES, COMPLETIONS = 256, 8, 25, 300, 80
-NEW_TOKENS, PROMPT_CHARS = 12, 1500
+NEW_TOKENS, READ_TOKENS, PROMPT_CHARS = 12, 64, 1500
 THREE = ("LoRA", "Parallel", "P-Tuning")
 
 
@@ -79,11 +79,11 @@ def made(base: Path, folder: Path) -> dict[str, Path]:
     return folders
 
 
-def cache_behind(loaded: Loaded, held: Held | None) -> KvCache:
+def cache_behind(loaded: Loaded, held: Held | None, room: int = STEPS) -> KvCache:
     """With a text of BEHIND_TOKENS in it, and before it what virtual tokens there are."""
     loaded.adapters.activate(held)
     virtual = 0 if held is None else held.virtual_tokens
-    cache = KvCache(loaded.layers, virtual + BEHIND_TOKENS + STEPS)
+    cache = KvCache(loaded.layers, virtual + BEHIND_TOKENS + room)
     if held is not None and held.prompt is not None:
         held.prompt.write(loaded.model, cache)
     forward(loaded.model, [[i % 1000 for i in range(BEHIND_TOKENS)]], cache)
@@ -115,6 +115,40 @@ def step_ratios(loaded: Loaded) -> Table:
         ratio = statistics.median(costs[held] / costs[None] for costs in rounds)
         table.add_row(held.name, f"{ms:.2f}", f"{ratio:.2f}", f"{held.bytes / 1e6:.2f}")
     return table
+
+
+def quantizations(name: str) -> Table:
+    """A step, and new text read, with each `model.quantization` against none."""
+    kinds = ("none", "int8", "nf4", "torchao-int8", "torchao-int4")
+    folder = str(BUNDLED if name == "bundled" else shape(name))
+    bases = {
+        kind: load(Model.model_validate({"name": folder, "device": "cpu", "quantization": kind}), lambda *_: None)
+        for kind in kinds
+    }
+    caches = {kind: cache_behind(base, None, READ_TOKENS) for kind, base in bases.items()}
+    rounds = []
+    for _ in range(ROUNDS // 2):
+        order = random.sample(kinds, len(kinds))
+        rounds.append({kind: (steps_ms(bases[kind], None, caches[kind]), read_ms(bases[kind], caches[kind]))
+                       for kind in order})  # fmt: skip
+    columns = ("MB", "ms a step", "/ none", f"ms for {READ_TOKENS} tokens", "/ none")
+    table = Table("quantization", *columns, title=f"{name}, {BEHIND_TOKENS} tokens behind, {len(rounds)} rounds")
+    for kind in kinds:
+        cells = [f"{bases[kind].base_bytes / 1e6:.1f}"]
+        for which in (0, 1):
+            cells.append(f"{statistics.median(costs[kind][which] for costs in rounds):.2f}")
+            cells.append(f"{statistics.median(costs[kind][which] / costs['none'][which] for costs in rounds):.2f}")
+        table.add_row(kind, *cells)
+    return table
+
+
+def read_ms(loaded: Loaded, cache: KvCache) -> float:
+    start = cache.length
+    began = time.thread_time()
+    forward(loaded.model, [list(range(READ_TOKENS))], cache)
+    took_ms = (time.thread_time() - began) * 1000
+    cache.truncate(start)
+    return took_ms
 
 
 def switches_ms(loaded: Loaded) -> list[float]:
@@ -233,10 +267,15 @@ def percentiles(costs: list[Cost]) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shapes", nargs="*", default=["bundled", "164M"])
+    parser.add_argument("--quantized", action="store_true", help="only what each quantization does, without adapters")
     wanted = parser.parse_args()
     logging.disable(logging.WARNING)
     torch.set_num_threads(1)
     console = Console(width=110)
+    if wanted.quantized:
+        for name in wanted.shapes:
+            console.print(quantizations(name))
+        return
     with tempfile.TemporaryDirectory() as folder:
         for name in wanted.shapes:
             of_shape(name, Path(folder) / name, console)
