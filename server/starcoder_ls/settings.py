@@ -56,8 +56,8 @@ class Model(_Section):
     under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
-    """Keep the weights in fewer bits: `int8` and `nf4` by bitsandbytes, the others by torchao, each an extra to install
-    (`pip install 'starcoder-ls[bitsandbytes]'`). What it saves and costs is in docs/adapters.md."""
+    """Keep the weights in fewer bits: `int8` and `nf4` (4 bits, scales quantized too) by bitsandbytes, the others by
+    torchao; both come with `pip install 'starcoder-ls[quantization]'`. docs/adapters.md says what each saves."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then

@@ -20,10 +20,11 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import hub, lean, packed, threads
+from starcoder_ls.engine import hub, lean, packed, quantized, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
-from starcoder_ls.engine.decode import pass_costs, warm_up
+from starcoder_ls.engine.decode import forward, pass_costs, warm_up
+from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.ngrams import Strengths
 from starcoder_ls.engine.placement import Placement, place
@@ -60,7 +61,7 @@ class Loaded:
 
     @property
     def layers(self) -> int:
-        return int(self.model.config.num_hidden_layers)
+        return _layers(self.model)
 
     @property
     def context_tokens(self) -> int:
@@ -84,7 +85,7 @@ class Loaded:
             model=name,
             architecture=self.checkpoint.architecture,
             device=self.placement.device,
-            dtype="float16" if self.placement.is_packed else str(self.placement.dtype).removeprefix("torch."),
+            dtype=self.placement.said,
             context_tokens=self.context_tokens,
             special_tokens=self.vocabulary.special_literals,
             adapters=self.adapters.statuses(),
@@ -123,14 +124,19 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     if placement.is_packed and not packed.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     lean.use(model)
-    attached = Attached(model, checkpoint, wanted.name)
+    if placement.quantization != "none":
+        quantized.require_answer(
+            model, lambda: forward(model, [[0, 1]], KvCache(_layers(model), 2)), placement.quantization, checkpoint
+        )
+    attached = Attached(model, checkpoint, wanted.name, placement.quantization)
     base_bytes = _bytes_of(model)
     threads.mark(model, base_bytes)
     problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
     report(0.9, "Warming up.")
-    layers = int(model.config.num_hidden_layers)
+    layers = _layers(model)
     chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
-    costs = pass_costs(model, layers, checkpoint.context_tokens)
+    is_drafted = quantized.keeps_rows_apart(placement.quantization)
+    costs = pass_costs(model, layers, checkpoint.context_tokens) if is_drafted else ()
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
     return Loaded(
         model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
@@ -156,9 +162,13 @@ def _attach_all(attached: Attached, adapters: Mapping[str, Adapter], offline: bo
     return " ".join(problems)
 
 
+def _layers(model: Any) -> int:
+    return int(model.config.num_hidden_layers)
+
+
 def _bytes_of(model: torch.nn.Module) -> int:
     tensors = [*model.parameters(), *model.buffers()]
-    plain: int = sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+    plain = sum(quantized.bytes_of(tensor) for tensor in {id(tensor): tensor for tensor in tensors}.values())
     return plain + packed.bytes_of(model)
 
 
@@ -191,6 +201,9 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
     """
     model_class = getattr(transformers, checkpoint.architecture)
     config = model_class.config_class.from_dict(dict(checkpoint.config))
+    kind, more = placement.quantization, {}
+    if kind != "none":
+        more["quantization_config"] = quantized.config_for(kind, placement.device, placement.dtype)
     sentence = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
     report(0.0, sentence)
     try:
@@ -206,11 +219,14 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
+                **more,
             )
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         if is_out_of_memory(error):
             raise
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
+        if kind != "none":
+            raise quantized.refused(kind, checkpoint, error) from error
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
     return model, outcome
@@ -233,8 +249,8 @@ def _require_finite(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Raise ModelInvalid for a weight that is NaN or infinite: one read of the weights, one answer from the device."""
     with torch.inference_mode():
         for name, weight in model.named_parameters():
-            if weight.device.type == "meta":
-                continue  # offloaded to the disk
+            if weight.device.type == "meta" or not quantized.is_plain(weight):
+                continue  # offloaded to the disk; or quantized, and then its answer is looked at
             # aminmax hands on NaN, and unlike isfinite makes no tensor of the weight's size.
             if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight))).all():
                 raise ModelInvalid(f"{checkpoint.folder} holds {name}, which is not finite. Download it again.")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 import torch
 
-from starcoder_ls.engine import packed
+from starcoder_ls.engine import packed, quantized
 from starcoder_ls.engine.checkpoint import Checkpoint
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
@@ -38,11 +38,22 @@ class Placement:
     dtype: torch.dtype
     max_memory: dict[int | str, int | str] | None
     is_packed: bool = False
+    quantization: str = "none"
+
+    @property
+    def said(self) -> str:
+        """The type of the weights, for the user."""
+        if self.quantization != "none":
+            return self.quantization
+        return "float16" if self.is_packed else str(self.dtype).removeprefix("torch.")
 
 
 def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
-    """Raises SettingsError for a device that is not there, OutOfMemory where the weights cannot fit."""
+    """Raises SettingsError for what is not there or does not go together, OutOfMemory where the weights cannot fit."""
     device = _device(wanted.device)
+    quantized.require(wanted, device)
+    if wanted.quantization != "none":
+        return _quantized(wanted, checkpoint, device)
     max_memory = _caps(wanted.max_memory, device) if wanted.max_memory else None
     is_packed = device == "cpu" and wanted.dtype == "auto" and max_memory is None and packed.is_possible()
     if is_packed:
@@ -52,6 +63,13 @@ def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
     if max_memory is None:
         _check_room(device, checkpoint.weights.values * (2 if is_packed else dtype.itemsize))
     return Placement(device, dtype, max_memory, is_packed)
+
+
+def _quantized(wanted: Model, checkpoint: Checkpoint, device: str) -> Placement:
+    """On a CPU the rest is float32 unless the user says otherwise: every adapter runs beside it, and so does `lean`."""
+    dtype = _DTYPES.get(wanted.dtype) or (torch.float32 if device == "cpu" else _best_dtype(device, 0))
+    _check_room(device, quantized.estimated_bytes(wanted.quantization, checkpoint, dtype))
+    return Placement(device, dtype, None, quantization=wanted.quantization)
 
 
 def _device(wanted: str) -> str:

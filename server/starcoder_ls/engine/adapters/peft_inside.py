@@ -75,6 +75,9 @@ def inject(config: Any, model: torch.nn.Module, is_empty: bool = False) -> list[
     Raises what PEFT raises; the model is as before then.
     """
     before = dict(model.named_modules())
+    # Beside bitsandbytes' 8-bit layers, which have a `state`, PEFT moves its own to their device: without memory they
+    # cannot follow.
+    is_empty = is_empty and not any(getattr(module, "state", None) is not None for module in before.values())
     try:
         with quiet(), torch.inference_mode(False):
             inject_adapter_in_model(config, model, SLOT, low_cpu_mem_usage=is_empty)

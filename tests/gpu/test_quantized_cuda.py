@@ -1,0 +1,113 @@
+"""Quantized bases on a CUDA device, each in its own kernels: the same checks as tests/engine/test_quantized.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import adapters as made
+import checkpoints
+from starcoder_ls.engine import decode
+from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.loading import Loaded, load
+from starcoder_ls.settings import Adapter, Model
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+]
+
+KINDS = ("int8", "nf4", "torchao-int8", "torchao-int4")
+IDS = list(range(20, 60))
+TOLERANCE = {"int8": 0.25, "nf4": 0.7, "torchao-int8": 0.25, "torchao-int4": 0.7}
+BITS = {"int8": 8, "nf4": 4, "torchao-int8": 8, "torchao-int4": 4}
+
+
+def nothing(_fraction: float, _sentence: str) -> None:
+    """A report that nobody reads."""
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Nearly all of its weights are in blocks, as in a large model."""
+    sizes = {"n_layer": 2, "n_embd": 1024, "n_head": 8, "n_inner": 4096}
+    return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("quantized") / "base", **sizes)
+
+
+@pytest.fixture(scope="module")
+def folders(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return made.of_every_method(base, tmp_path_factory.mktemp("adapters"))
+
+
+@pytest.fixture(scope="module")
+def exact(base: Path, folders: dict[str, Path]) -> Loaded:
+    return loaded_as(base, folders, device="cpu", dtype="float32")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    pytest.importorskip("torchao" if request.param.startswith("torchao") else "bitsandbytes")
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def loaded(kind: str, base: Path, folders: dict[str, Path]) -> Loaded:
+    return loaded_as(base, folders, device="cuda", quantization=kind)
+
+
+def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> Loaded:
+    wanted = {name: Adapter(path=str(path)) for name, path in folders.items()}
+    return load(Model.model_validate({"name": str(base)} | settings), nothing, wanted)
+
+
+def logits(loaded: Loaded, name: str | None = None) -> torch.Tensor:
+    held = loaded.adapters.named(name)
+    loaded.adapters.activate(held)
+    try:
+        cache = KvCache(loaded.layers, len(IDS) + (0 if held is None else held.virtual_tokens))
+        if held is not None and held.prompt is not None:
+            held.prompt.write(loaded.model, cache)
+        return decode.forward_all(loaded.model, IDS, cache).cpu()
+    finally:
+        loaded.adapters.activate(None)
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def test_every_weight_is_on_the_device_and_takes_what_was_asked_for(kind: str, loaded: Loaded) -> None:
+    assert {weight.device.type for weight in loaded.model.parameters()} == {"cuda"}
+    half = 2 * sum(size for size in (4 * 1024 * 1024, 4 * 1024 * 1024, 1280 * 1024, 1024 * 1024)) * loaded.layers
+    vocabulary = loaded.model.get_input_embeddings().weight.nbytes
+    assert loaded.base_bytes < half * (BITS[kind] + 1.2) / 16 + 2 * vocabulary
+
+
+def test_ia3_is_refused_where_bitsandbytes_computes_in_half_precision(kind: str, loaded: Loaded) -> None:
+    is_refused = "ia3" not in [status.name for status in loaded.adapters.statuses()]
+    assert is_refused == (kind in ("int8", "nf4") and loaded.placement.dtype is not torch.float32)
+    assert ("needs float32 activations" in loaded.message) == is_refused
+
+
+@pytest.mark.parametrize("method", [None, *made.METHODS])
+def test_logits_are_near_those_of_the_exact_weights(
+    method: str | None, kind: str, loaded: Loaded, exact: Loaded
+) -> None:
+    if method == "ia3" and kind in ("int8", "nf4"):
+        pytest.skip("refused, as the test above says")
+    off = logits(loaded)
+    assert distance(logits(loaded, method), logits(exact, method)) < TOLERANCE[kind]
+    assert torch.equal(logits(loaded), off)
+
+
+def test_switching_loads_nothing_and_moves_nothing(loaded: Loaded) -> None:
+    addresses = [weight.data_ptr() for weight in loaded.model.parameters()]
+    for name in ("lora", "parallel", "ptuning", None, "adapterh") * 4:
+        logits(loaded, name)
+    allocated = torch.cuda.memory_allocated()
+    for name in ("lora", "parallel", "ptuning", None, "adapterh") * 4:
+        logits(loaded, name)
+    assert torch.cuda.memory_allocated() == allocated
+    assert [weight.data_ptr() for weight in loaded.model.parameters()] == addresses
