@@ -16,10 +16,13 @@ import checkpoints
 from starcoder_ls.engine import decode, quantized
 from starcoder_ls.engine.adapters.attached import prepare
 from starcoder_ls.engine.checkpoint import inspect
+from starcoder_ls.engine.generate import completion
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.engine.safetensors_files import WHOLE
+from starcoder_ls.engine.slots import Slots
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid, SettingsError
+from starcoder_ls.generation import Request
 from starcoder_ls.settings import Adapter, Model
 
 pytest.importorskip("bitsandbytes")
@@ -127,6 +130,24 @@ def test_a_draft_cannot_change_an_answer(kind: str, loaded: Loaded) -> None:
         assert loaded.pass_costs
     else:
         assert loaded.pass_costs == ()
+
+
+@pytest.mark.parametrize("method", [None, "parallel", "prefix"])
+def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) -> None:
+    text = "def wrap(text, width=70):\n    return "
+    held = loaded.adapters.named(method)
+    pieces = completion(Request((text,), 6), loaded, Slots(loaded.layers), lambda: None, held=held)
+    said = [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
+    ids, cache = loaded.vocabulary.encode([text]), KvCache(loaded.layers, 200)
+    loaded.adapters.activate(held)
+    if held is not None and held.prompt is not None:
+        held.prompt.write(loaded.model, cache)
+    by_hand: list[int] = []
+    while len(by_hand) < len(said):
+        by_hand.append(int(decode.forward(loaded.model, [by_hand[-1:] or ids], cache).argmax()))
+    loaded.adapters.activate(None)
+    assert len(said) > 1
+    assert said == by_hand
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
