@@ -29,6 +29,7 @@ from starcoder_ls.features import (
     initialize,
     initialized,
     inline_completion,
+    prompt,
     shutdown,
     stats,
     status,
@@ -78,6 +79,7 @@ REQUESTS = {
     t.WORKSPACE_EXECUTE_COMMAND: Route(execute_command.execute_command, t.ExecuteCommandParams, is_silent=False),
     STATUS: Route(status.status),
     stats.METHOD: Route(stats.stats),
+    prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, is_silent=False),
 }
 
 NOTIFICATIONS = {

@@ -206,6 +206,19 @@ async def test_nothing_worth_showing_is_null_and_so_is_switched_off() -> None:
 
 
 @scenario
+async def test_an_excluded_language_gets_no_suggestions_and_others_do() -> None:
+    engine = ScriptedEngine()
+    async with talking(engine) as client:
+        excluded = {"inline_completion": {"excluded_languages": ["markdown"]}}
+        client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": excluded}})
+        client.open(URI, "x = ", language="markdown")
+        assert await client.inline_completion(URI, 0, 4) is None
+        assert not engine.requests
+        client.open(f"{URI}i", "x = ")
+        assert await client.inline_completion(f"{URI}i", 0, 4)
+
+
+@scenario
 async def test_with_a_menu_open_the_ghost_continues_its_selected_entry() -> None:
     engine = ScriptedEngine([["(1)\n"]])
     async with talking(engine) as client:

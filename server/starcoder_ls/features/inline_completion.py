@@ -26,9 +26,11 @@ async def inline_completion(
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None or not wanted.enabled:
+    if not is_latest or engine is None:
         return None
     document = session.documents.readable(uri)
+    if not wanted.is_wanted_in(document.language):
+        return None
     asked = _Asked(document, params, session.key, session.completing_adapter(document.language, document.path))
     candidates = wanted.candidates if is_asked(params) else 1
     suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
