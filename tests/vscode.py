@@ -144,9 +144,13 @@ class Window:
 
     def saved(self) -> str:
         """What the file holds after saving: the truth, where the screen mixes text and ghost."""
-        self.press("Control+s")
-        time.sleep(0.3)
-        wait(lambda: not self.page.query_selector(".tab.active.dirty"), "the file to be saved")
+
+        def is_saved() -> bool:
+            self.press("Control+s")
+            time.sleep(0.3)
+            return not self.page.query_selector(".tab.dirty")
+
+        wait(is_saved, "the file to be saved")
         return self.file.read_text()
 
     def panel(self) -> Any:

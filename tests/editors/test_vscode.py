@@ -45,7 +45,8 @@ def opened(code: VSCode, tmp_path: Path) -> Iterator[Open]:
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(text)
         command = [*FAKE_SERVER, json.dumps(engine or {})] if server is None else server
-        code.set_machine(**{"starcoder.server.command": command, **machine})
+        adapters = {name: {"path": f"some/{name}"} for name in (engine or {}).get("adapters", [])}
+        code.set_machine(**{"starcoder.server.command": command, "starcoder.adapters": adapters, **machine})
         windows.append(code.open(folder, "app.py"))
         return windows[-1]
 
@@ -86,7 +87,7 @@ def test_typing_through_a_suggestion_keeps_it(opened: Open) -> None:
 
 
 def test_a_slow_older_answer_never_replaces_a_newer_one(opened: Open) -> None:
-    replies = {"newer = ": ["quick", "\n"], "older = ": [*["slow "] * 8, "\n"]}
+    replies = {"newer =": ["quick", "\n"], "older =": [*["slow "] * 8, "\n"]}
     window = opened({"replies": replies, "token_s": 0.2})
     window.wait_for_status("scripted")
     at_end(window, "older = ")
@@ -117,25 +118,26 @@ def test_a_word_is_accepted_and_other_candidates_can_be_seen(opened: Open) -> No
 
 
 def test_write_docstring_edits_the_file_after_a_yes(opened: Open) -> None:
-    window = opened({"adapters": ["explain"], "replies": {"Write a docstring": ["Add ", "two numbers."]}})
-    window.wait_for_status("explain")
+    window = opened({"adapters": ["astraios"], "replies": {"Write a docstring": ["Add ", "two numbers."]}})
+    window.wait_for_status("astraios")
     at_end(window, "")
     window.press("ArrowUp")
     window.run("StarCoder: Write Docstring")
-    window.page.wait_for_selector(".refactor-preview")
+    window.page.wait_for_selector(".bulk-edit-panel")
     assert window.saved() == CODE, "nothing is applied without a yes"
-    window.page.click('.refactor-preview .monaco-button:has-text("Apply")')
+    window.page.click(".bulk-edit-panel .edit-checkbox")
+    window.page.click('.bulk-edit-panel .monaco-button:has-text("Apply")')
     wait(lambda: "Add two numbers." in window.saved(), "docstring in the file")
     assert window.saved() == CODE.replace(":\n", ':\n    """Add two numbers."""\n')
 
 
 def test_an_action_of_the_light_bulb_edits_the_file(opened: Open) -> None:
     replies = {"Simplify": ["```python\ndef add(a, b):\n    return sum((a, b))\n```"]}
-    quiet = {"starcoder.actions": {"simplify": {"needs_confirmation": False}}}
-    window = opened({"adapters": ["explain"], "replies": replies}, **quiet, **{"starcoder.adapters": {"explain": {"path": "x"}}})
-    window.wait_for_status("explain")
+    quiet = {"simplify": {"needs_confirmation": False}}
+    window = opened({"adapters": ["astraios"], "replies": replies}, **{"starcoder.actions": quiet})
+    window.wait_for_status("astraios")
     at_end(window, "")
-    window.press("ArrowUp", "Shift+ArrowUp", "Control+Period")
+    window.press("Shift+ArrowUp", "Shift+ArrowUp", "Control+Period")
     window.page.click('.action-widget .monaco-list-row:has-text("Simplify")')
     wait(lambda: "sum((a, b))" in window.saved(), "edit in the file")
     assert window.saved() == CODE.replace("a + b", "sum((a, b))")
@@ -143,8 +145,8 @@ def test_an_action_of_the_light_bulb_edits_the_file(opened: Open) -> None:
 
 def test_an_explanation_streams_and_becomes_a_comment(opened: Open) -> None:
     said = ["It **adds** ", "`a` ", "and ", "`b`.", "\n<img src=x onerror=alert(1)>", "\n[here](http://x.example)"]
-    window = opened({"adapters": ["explain"], "replies": {"Explain": said}, "token_s": 0.5})
-    window.wait_for_status("explain")
+    window = opened({"adapters": ["astraios"], "replies": {"Explain": said}, "token_s": 0.5})
+    window.wait_for_status("astraios")
     at_end(window, "")
     window.press("ArrowUp")
     window.run("StarCoder: Explain")
@@ -158,6 +160,7 @@ def test_an_explanation_streams_and_becomes_a_comment(opened: Open) -> None:
     assert panel.query_selector("#text code")
     wait(lambda: not panel.inner_text("#state"), "end")
     panel.click("#insert")
+    window.page.wait_for_selector(".tab.dirty")
     wait(lambda: "# It" in window.saved(), "comment in the file", 10, window.file.read_text)
     lines = window.saved().splitlines()
     below = lines.index("def add(a, b):")
@@ -166,8 +169,8 @@ def test_an_explanation_streams_and_becomes_a_comment(opened: Open) -> None:
 
 
 def test_stop_ends_an_explanation_and_keeps_what_was_said(opened: Open) -> None:
-    window = opened({"adapters": ["explain"], "replies": {"Explain": [*["word "] * 200]}, "token_s": 0.1})
-    window.wait_for_status("explain")
+    window = opened({"adapters": ["astraios"], "replies": {"Explain": [*["word "] * 200]}, "token_s": 0.1})
+    window.wait_for_status("astraios")
     at_end(window, "")
     window.press("ArrowUp")
     window.run("StarCoder: Explain")
@@ -176,7 +179,7 @@ def test_stop_ends_an_explanation_and_keeps_what_was_said(opened: Open) -> None:
     panel.click("#stop")
     wait(lambda: panel.inner_text("#state") == "stopped", "stop")
     kept = panel.inner_text("#text")
-    wait(lambda: "explain" in window.status() and "sync" not in window.status(), "idle server")
+    wait(lambda: "astraios" in window.status() and "sync" not in window.status(), "idle server")
     time.sleep(0.5)
     assert panel.inner_text("#text") == kept
     assert kept.count("word") < 150
@@ -213,17 +216,17 @@ def test_two_windows_have_a_server_each_and_one_survives_the_other(code: VSCode,
 def test_pausing_ends_suggestions_for_all_or_for_one_language(opened: Open) -> None:
     window = opened()
     window.wait_for_status("scripted")
-    window.run("StarCoder: Pause or Resume Suggestions for This Language")
+    window.run("StarCoder: Pause or Resume in This Language")
     window.wait_for_status("not in python")
     at_end(window, "x = ")
     time.sleep(1.0)
     assert window.ghost() == ""
-    window.run("StarCoder: Pause or Resume Suggestions for This Language")
+    window.run("StarCoder: Pause or Resume in This Language")
     window.wait_for_status("scripted")
     at_end(window, "\ny = ")
     window.wait_for_ghost("return 1")
     window.press("Escape")
-    window.run("StarCoder: Pause or Resume Suggestions")
+    window.run("StarCoder: Pause or Resume Everywhere")
     window.wait_for_status("paused")
     at_end(window, "\nz = ")
     time.sleep(1.0)
@@ -245,7 +248,8 @@ def test_without_a_server_the_user_is_told_how_to_get_one(opened: Open) -> None:
     window = opened(server=[])
     window.wait_for_status("not installed")
     window.page.click('.notification-toast .monaco-button:has-text("Show How to Install")')
-    window.page.wait_for_selector('.extension-editor :text("StarCoder")')
+    preview = lambda: any(frame.query_selector("text=Install the server") for frame in window.page.frames)  # noqa: E731
+    wait(preview, "page on how to install")
 
 
 def test_what_the_model_sees_is_shown_with_its_budget(opened: Open) -> None:

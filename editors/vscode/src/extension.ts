@@ -14,7 +14,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const declared: { properties: Record<string, unknown> }[] = context.extension.packageJSON.contributes.configuration;
   const keys = declared.flatMap((group) => Object.keys(group.properties));
   const intercepted = new Map<string, (...given: any[]) => unknown>();
-  const running = new Server(keys, intercepted, context.extension.id);
+  const running = new Server(keys, intercepted, vscode.Uri.joinPath(context.extensionUri, 'readme.md'));
   server = running;
   const explanation = new Explanation(running);
   const actions = new Actions(running, explanation);
@@ -26,8 +26,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.explainCode': () => actions.explain('explain', 'Explain'),
     'starcoder.writeTests': () => actions.explain('test', 'Tests'),
     'starcoder.askQuestion': () => actions.explain('ask', 'Answer', 'Your question'),
-    'starcoder.writeDocstring': () => actions.edit('document', 'writing a docstring'),
-    'starcoder.fixCode': () => actions.fix(),
+    'starcoder.writeDocstring': () => actions.edit('document'),
+    'starcoder.fixCode': () => actions.edit('fix'),
     'starcoder.showPrompt': () => preview.show(),
     'starcoder.menu': () => showMenu(running),
     'starcoder.pause': togglePause,

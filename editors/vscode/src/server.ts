@@ -29,7 +29,7 @@ export class Server {
   constructor(
     private readonly settingKeys: string[],
     private readonly intercepted: Map<string, (...given: any[]) => unknown>,
-    private readonly extensionId: string,
+    private readonly help: vscode.Uri,
   ) {}
 
   /** Find and start the server; one that runs is stopped first. */
@@ -145,7 +145,7 @@ export class Server {
     const chosen = await vscode.window.showWarningMessage(
       'There is no starcoder-ls in the active Python environment, on the PATH or under pipx.', how, set);
     if (chosen === how) {
-      await vscode.commands.executeCommand('extension.open', this.extensionId);
+      await vscode.commands.executeCommand('markdown.showPreview', this.help);
     } else if (chosen === set) {
       await vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.server.command');
     }
