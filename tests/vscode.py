@@ -1,4 +1,4 @@
-"""A real VS Code with our packaged extension, headless, driven through a real browser. `make test-editors` installs both.
+"""A real VS Code with our packaged extension, headless, driven through a real browser. `make test-editors` installs it.
 
 `VSCODE` names the code-server to run, `CHROMIUM` the browser.
 """
@@ -46,13 +46,14 @@ class VSCode:
         self.profile = place / "profile"
         folders = ["--user-data-dir", str(self.profile), "--extensions-dir", str(place / "extensions")]
         self.set_user()
-        subprocess.run([binary, *folders, "--install-extension", str(VSIX)], check=True, capture_output=True, timeout=120)
+        install = [binary, *folders, "--install-extension", str(VSIX)]
+        subprocess.run(install, check=True, capture_output=True, timeout=120)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         quiet = ["--auth", "none", "--disable-telemetry", "--disable-update-check"]
         self._log = (place / "code-server.log").open("wb")
-        path = [folder for folder in os.environ["PATH"].split(os.pathsep) if not (Path(folder) / "starcoder-ls").exists()]
+        path = [one for one in os.environ["PATH"].split(os.pathsep) if not (Path(one) / "starcoder-ls").exists()]
         self._process = subprocess.Popen(
             ["nice", binary, *folders, *quiet, "--bind-addr", f"127.0.0.1:{self._port}"],
             stdout=self._log,

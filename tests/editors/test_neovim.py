@@ -33,9 +33,7 @@ def opened(tmp_path: Path) -> Iterator[Open]:
             place.mkdir()
             (place / "app.py").write_text("\n".join(text) + "\n")
             options = f"{{ cmd = {lua(command or fake_server())}, maps = true }}"
-            editor = editors.enter_context(
-                running(place, place / "app.py", f"require('starcoder').setup({options})\n")
-            )
+            editor = editors.enter_context(running(place, place / "app.py", f"require('starcoder').setup({options})\n"))
             if is_ready:
                 editor.until_ready()
             return editor
@@ -236,10 +234,10 @@ def test_the_help_names_every_sub_command_and_function(opened: Open) -> None:
 
 
 def test_the_bundled_model_answers(opened: Open) -> None:
-    text = ["import argparse", "", "", "def main():", "    parser = argparse.ArgumentParser()", "    args = parser.parse_args()"]
+    text = ["import argparse", "", "", "def main():", "    parser = argparse.ArgumentParser()"]
     editor = opened(BUNDLED_SERVER, text)
     ghost = ""
-    for keys in ("Go    print(", "<Esc>ccfor name in ", "<Esc>ccif args.", "<Esc>ccreturn ", "<Esc>ccself."):
+    for keys in ("Go    print(", "<Esc>ccfor name in ", "<Esc>ccargs = ", "<Esc>ccreturn ", "<Esc>ccself."):
         editor.type(keys)
         with contextlib.suppress(AssertionError):  # a small model may have nothing to say here
             ghost = editor.wait_for_ghost(seconds=5)
