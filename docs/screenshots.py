@@ -34,7 +34,7 @@ class Polygon:
         self.sides = sides
         self.length = length
 '''
-TYPED = "        self."
+TYPED = "        self.c"
 COLUMNS, ROWS = 88, 22
 
 
@@ -47,9 +47,10 @@ def of_vscode(target: Path, place: Path) -> None:
         window = code.open(place / "geometry", FILE)
         window.page.set_viewport_size({"width": 960, "height": 520})
         window.wait_for_status("bundled")
+        window.run("Notifications: Clear All Notifications")
         window.page.click(".monaco-editor .view-lines")
         window.press("Control+End")
-        window.type(TYPED.lstrip())
+        window.type(TYPED)
         print("VS Code:", window.wait_for_ghost())
         time.sleep(1.0)  # the cursor and the status item come to rest
         window.page.screenshot(path=target)

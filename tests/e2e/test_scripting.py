@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).parents[2] / "docs" / "scripting.md"
-CODE = '''class Polygon:
+CODE = """class Polygon:
     def __init__(self, name, sides, color="red"):
         self.name = name
         self.sides = sides
-        self.'''
+        self."""
 
 
 @pytest.mark.slow

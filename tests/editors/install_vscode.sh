@@ -5,9 +5,7 @@
 set -euo pipefail
 folder=$(realpath -m "$1")
 python=$2
-for program in npm g++ "${CHROMIUM:-chromium}"; do
-  command -v "$program" >/dev/null || { echo "$program is needed: apt-get install npm g++ chromium libkrb5-dev fonts-dejavu-core" >&2; exit 1; }
-done
+"$(dirname "$0")/needs.sh" npm g++ "${CHROMIUM:-chromium}" -- npm g++ chromium libkrb5-dev fonts-dejavu-core
 [ -x "$folder/code-server" ] && exit 0
 mkdir -p "$folder"/{node/bin,server}
 "$python" -m venv "$folder/venv"

@@ -289,5 +289,5 @@ def test_the_bundled_model_answers(opened: Open) -> None:
     window.press("Tab")
     after = window.saved()
     assert ghost
-    assert after.startswith(before)
+    assert after.startswith(before.removesuffix(")")), "a suggestion may close the bracket itself"
     assert len(after) > len(before)
