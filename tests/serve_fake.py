@@ -1,4 +1,7 @@
-"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted."""
+"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted.
+
+Among the options, ``settings`` is what the user's settings file would say.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,8 @@ def main() -> int:
     is_noisy = options.pop("is_noisy", False)
     if "error" in options:
         options["error"] = RuntimeError(options["error"])
-    server = Server(lambda _: ScriptedEngine(**options), Settings())
+    chosen = Settings.model_validate(options.pop("settings", {}))
+    server = Server(lambda _: ScriptedEngine(**options), chosen)
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

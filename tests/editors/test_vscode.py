@@ -257,8 +257,9 @@ def test_without_a_server_the_user_is_told_how_to_get_one(opened: Open) -> None:
     )
 
 
-def test_what_the_model_sees_is_shown_with_its_budget(opened: Open) -> None:
-    window = opened()
+def test_what_the_model_sees_is_shown_and_settings_lie_over_the_settings_file(opened: Open) -> None:
+    of_file = {"inline_completion": {"prompt_tokens": 200, "max_new_tokens": 20}}
+    window = opened({"settings": of_file}, **{"starcoder.inline_completion.max_new_tokens": 33})
     window.wait_for_status("scripted")
     at_end(window, "")
     window.run("StarCoder: Show What the Model Sees Here")
@@ -268,7 +269,8 @@ def test_what_the_model_sees_is_shown_with_its_budget(opened: Open) -> None:
         return str(other.inner_text()).replace("\xa0", " ")
 
     wait(lambda: "<fim_middle>" in shown(), "prompt", 20, shown)
-    assert "of 1024 tokens" in shown()
+    assert "of 200 tokens" in shown(), "a default of VS Code's must not hide what the settings file says"
+    assert "at most 33 new ones" in shown()
 
 
 def test_the_bundled_model_answers(opened: Open) -> None:
