@@ -201,6 +201,39 @@ def test_a_killed_server_is_restarted_and_the_status_tells(code: VSCode, opened:
     assert window.wait_for_ghost() == "return 1"
 
 
+def test_restarting_gives_a_new_server_whose_commands_work(code: VSCode, opened: Open) -> None:
+    window = opened({"replies": {"Explain": ["It adds."]}}, **ASTRAIOS)
+    window.wait_for_status("astraios")
+    (before,) = code.servers()
+    window.run("StarCoder: Restart Server")
+    wait(lambda: not before.is_running(), "end of the old server")
+    window.wait_for_status("astraios")
+    assert len(code.servers()) == 1
+    at_end(window, "")
+    window.press("ArrowUp", "Control+Period")
+    window.page.click('.action-widget .monaco-list-row:has-text("Explain")')
+    panel = window.panel()
+    wait(lambda: "It adds." in panel.inner_text("#text"), "explanation", 20, lambda: panel.inner_text("#text"))
+
+
+def test_settings_of_the_model_start_a_new_server_and_those_of_suggestions_do_not(code: VSCode, opened: Open) -> None:
+    window = opened({"scripts": [["one", " two", " three", "\n"]]})
+    window.wait_for_status("scripted")
+    (before,) = code.servers()
+    is_set = {"starcoder.server.command": [word for word in before.cmdline() if word != "--stdio"]}
+    code.set_machine(**is_set, **{"starcoder.inline_completion.max_new_tokens": 2})
+    time.sleep(2.0)  # nothing on the screen tells that the server knows
+    at_end(window, "x = ")
+    assert "three" not in window.wait_for_ghost("one"), "two tokens, by the same server"
+    assert [one.pid for one in code.servers()] == [before.pid]
+    code.set_machine(**is_set, **{"starcoder.model.threads": 1})
+    wait(lambda: not before.is_running(), "end of the old server")
+    window.wait_for_status("scripted")
+    window.press("Escape")
+    at_end(window, "\ny = ")
+    assert window.wait_for_ghost("one") == "one two three", "a setting that was taken away is forgotten"
+
+
 def test_two_windows_have_a_server_each_and_one_survives_the_other(code: VSCode, opened: Open) -> None:
     one, other = opened(text="a\n"), opened(text="b\n")
     for window in (one, other):
