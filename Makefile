@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test bench docs
+.PHONY: install demo check test test-editors screenshots editors bench docs
 
 install: $(READY)
 
@@ -27,6 +27,21 @@ check: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest
+
+# The editors' own suites, each in the real editor. Editors are installed under .cache on the first run.
+EDITORS := NVIM=$(CURDIR)/.cache/neovim/nvim VSCODE=$(CURDIR)/.cache/vscode/code-server
+
+test-editors: editors
+	$(EDITORS) $(BIN)/python -m pytest tests/editors
+
+screenshots: editors
+	$(EDITORS) $(BIN)/python docs/screenshots.py
+
+editors: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,editors]'
+	tests/editors/install_neovim.sh .cache/neovim
+	tests/editors/install_vscode.sh .cache/vscode $(BIN)/python
+	cd editors/vscode && npm ci --silent && npm run --silent package
 
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py

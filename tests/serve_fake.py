@@ -1,4 +1,7 @@
-"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted."""
+"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted.
+
+Among the options, ``settings`` is what the user's settings file would say.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ import threading
 import time
 from pathlib import Path
 
-from fakes import SCRIPTED, ScriptedEngine
+from fakes import ScriptedEngine
 from starcoder_ls.app import Server
+from starcoder_ls.settings import Settings
 from starcoder_ls.transport import stdio, tcp
 
 
@@ -21,7 +25,8 @@ def main() -> int:
     is_noisy = options.pop("is_noisy", False)
     if "error" in options:
         options["error"] = RuntimeError(options["error"])
-    server = Server(lambda _: ScriptedEngine(**options), SCRIPTED)
+    chosen = Settings.model_validate({"model": {"name": "scripted"}} | options.pop("settings", {}))
+    server = Server(lambda _: ScriptedEngine(**options), chosen)
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

@@ -33,6 +33,7 @@ from starcoder_ls.features import (
     initialize,
     initialized,
     inline_completion,
+    prompt,
     shutdown,
     stats,
     status,
@@ -84,6 +85,7 @@ REQUESTS = {
     STATUS: Route(status.status),
     DOCUMENT_STATUS: Route(document_status.document_status),
     stats.METHOD: Route(stats.stats),
+    prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, is_silent=False),
 }
 
 NOTIFICATIONS = {

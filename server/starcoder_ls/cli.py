@@ -179,6 +179,21 @@ def doctor(
 
 
 @application.command()
+def setup(
+    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of a proposal: folder or Hub id.")] = None,
+    quantization: Annotated[str | None, typer.Option(help="none, int8, nf4, ...; instead of the proposed.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="An adapter for actions; empty for none.")] = None,
+    settings: SettingsOption = None,
+    is_yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the first proposal.")] = False,
+    is_fetched: Annotated[bool, typer.Option("--fetch/--no-fetch", help="Download what is not here yet.")] = True,
+) -> None:
+    """Choose a model that fits this machine, fetch it, and write the settings."""
+    from starcoder_ls.commands.setup import Wishes, run
+
+    raise typer.Exit(run(Wishes(model, quantization, adapter, is_yes, is_fetched), settings))
+
+
+@application.command()
 def stats(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
     """What your servers have answered: from where, how fast, at the cost of how many tokens."""
     from starcoder_ls.commands.stats import run

@@ -109,6 +109,13 @@ class InlineCompletion(_Section):
     enabled: bool = True
     """Answer with suggestions at all."""
 
+    excluded_languages: tuple[str, ...] = ()
+    """No suggestions in documents of these languages (LSP ids such as `markdown`)."""
+
+    def is_wanted_in(self, language: str) -> bool:
+        """Whether documents of ``language`` get suggestions."""
+        return self.enabled and language not in self.excluded_languages
+
     max_new_tokens: int = Field(default=64, ge=1, le=1024)
     """Longest suggestion, in tokens."""
 

@@ -1,40 +1,31 @@
-"""Code actions in a real Neovim, headless, against a real server process that replays recorded answers. Skipped
-without Neovim 0.12 or newer, as in test_neovim.py."""
+"""Actions in a real Neovim, headless, against a real server process that replays recorded answers. Skipped without
+Neovim 0.12 or newer."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import re
-import shutil
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER
+from neovim import Editor, fake_server, lua, running
 
-pynvim = pytest.importorskip("pynvim")
-
-ROOT = Path(__file__).parents[2]
 CODE = ["import os", "", "", "def add(a, b):", "    return a + b", "", "", "print(add(1, 2))"]
 DESCRIBED = [*CODE[:4], '    """Add two numbers."""', *CODE[4:]]
+REWRITTEN = [*CODE[:3], "def add(*numbers):", "    return sum(numbers)", *CODE[5:]]
 REPLIES = {
     "Write a docstring": ["Add ", "two numbers."],
     "Explain": ["It **adds** ", "`a` and ", "`b`.", "\n<img src=x>"],
     "use a generator": ["```python\ndef add(*", "numbers):\n    return sum(numbers)\n```"],
+    "Write tests": ["word "] * 100,
 }
+EXPLAINED = "It adds `a` and `b`.\n\\<img src=x>"
+OFFERED = ["Explain", "Write docstring", "Write tests", "Simplify", "Rewrite …", "Ask …"]
 INIT = """
-vim.opt.runtimepath:append({plugin!r})
-vim.lsp.config("starcoder_ls", {{
+require("starcoder").setup({{
   cmd = {cmd},
   init_options = {{ adapters = {{ astraios = {{ path = "bigcode/astraios-7b-parallel" }} }} }},
 }})
-vim.lsp.enable("starcoder_ls")
 offered, wanted = {{}}, nil
 vim.ui.select = function(items, options, choose)
   offered = vim.tbl_map(options.format_item, items)
@@ -42,100 +33,111 @@ vim.ui.select = function(items, options, choose)
     if vim.startswith(item.action.title, wanted) then return choose(item) end
   end
 end
-questions = {{}}  -- without a screen `confirm` answers by itself; this one tells what it was asked
-vim.fn.confirm = function(question) table.insert(questions, question) return 1 end
 vim.ui.input = function(_, answer) answer("use a generator") end
 """
+TEXT = "table.concat(vim.api.nvim_buf_get_lines(0, 0, -1, false), '\\n')"
+IS_FLOAT = "vim.api.nvim_win_get_config(0).relative == 'editor'"
 
-
-def neovim() -> str:
-    found = os.environ.get("NVIM") or shutil.which("nvim")
-    if not found:
-        pytest.skip("no Neovim on the path, and NVIM names none")
-    version = re.search(r"v0\.(\d+)", subprocess.run([found, "--version"], capture_output=True, text=True).stdout)
-    if not version or int(version[1]) < 12:
-        pytest.skip("Neovim is older than 0.12")
-    return found
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def editor(tmp_path: Path) -> Iterator[Any]:
-    engine = json.dumps({"adapters": ["astraios"], "replies": REPLIES, "token_s": 0.15})
-    command = "{ " + ", ".join(json.dumps(word) for word in [*FAKE_SERVER, engine]) + " }"
-    init = tmp_path / "init.lua"
-    init.write_text(INIT.format(plugin=str(ROOT / "editors" / "neovim"), cmd=command))
+def editor(tmp_path: Path) -> Iterator[Editor]:
     file = tmp_path / "sums.py"
     file.write_text("\n".join(CODE) + "\n")
-    nvim = pynvim.attach("child", argv=[neovim(), "--embed", "--headless", "-u", str(init), str(file)])
-    try:
-        wait(nvim, "#vim.lsp.get_clients() > 0 and vim.lsp.get_clients()[1].initialized")
-        wait(
-            nvim,
-            "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000).result.phase == 'ready'",
-        )
-        yield nvim
-    finally:
-        with contextlib.suppress(EOFError, OSError):
-            nvim.command("qa!")
-        nvim.close()
+    command = fake_server(replies=REPLIES, token_s=0.15)
+    with running(tmp_path, file, INIT.format(cmd=lua(command))) as editor:
+        editor.wait("require('starcoder').statusline():find('astraios') ~= nil")
+        yield editor
 
 
-def wait(nvim: Any, expression: str, seconds: float = 20.0) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := nvim.exec_lua("return " + expression):
-            return value
-        time.sleep(0.05)
-    raise AssertionError(
-        f"nothing after {seconds} s: {expression}; {nvim.exec_lua('return vim.fn.execute([[messages]])')}"
-    )
+def code(editor: Editor) -> list[str]:
+    return editor.lines(editor.lua("vim.fn.bufnr('sums.py')"))
 
 
-def choose(nvim: Any, title: str) -> list[str]:
+def choose(editor: Editor, title: str) -> list[str]:
     """Select the function, ask for actions, take the one called ``title``; what was offered."""
-    nvim.exec_lua("wanted = ...", title)
-    nvim.input("4GVj")
-    wait(nvim, "vim.api.nvim_get_mode().mode == 'V'")
-    nvim.exec_lua("vim.lsp.buf.code_action()")
-    wait(nvim, "#offered > 0")
-    nvim.input("<Esc>")
-    return list(nvim.exec_lua("return offered"))
+    editor.do("wanted = ...", title)
+    editor.type("4GVj")
+    editor.wait("vim.api.nvim_get_mode().mode == 'V'")
+    editor.do("vim.lsp.buf.code_action()")
+    editor.wait("#offered > 0")
+    editor.type("<Esc>")
+    return list(editor.lua("offered"))
 
 
-@pytest.mark.slow
-def test_write_docstring_inserts_one_that_one_undo_takes_back(editor: Any) -> None:
-    offered = choose(editor, "Write docstring")
-    assert offered == ["Explain", "Write docstring", "Write tests", "Simplify", "Rewrite …", "Ask …"]
-    wait(editor, "vim.api.nvim_buf_line_count(0) == 9")
-    assert editor.current.buffer[:] == DESCRIBED
-    assert editor.exec_lua("return questions") == ["Apply all changes?\nStarCoder: Write docstring: written by a model"]
-    editor.input("u")
-    wait(editor, "vim.api.nvim_buf_line_count(0) == 8")
-    assert editor.current.buffer[:] == CODE
+def test_write_docstring_inserts_one_that_one_undo_takes_back(editor: Editor) -> None:
+    assert choose(editor, "Write docstring") == OFFERED
+    editor.wait("vim.api.nvim_buf_line_count(0) == 9")
+    assert code(editor) == DESCRIBED
+    assert editor.lua("questions") == ["Apply all changes?\nStarCoder: Write docstring: written by a model"]
+    editor.type("u")
+    editor.wait("vim.api.nvim_buf_line_count(0) == 8")
+    assert code(editor) == CODE
 
 
-@pytest.mark.slow
-def test_explain_shows_text_in_a_window_as_it_is_made(editor: Any) -> None:
+def test_explain_shows_text_in_a_floating_window_as_it_is_made(editor: Editor) -> None:
     choose(editor, "Explain")
-    shown = "table.concat(vim.api.nvim_buf_get_lines(vim.fn.winbufnr(2), 0, -1, false), '\\n')"
-    wait(editor, "vim.fn.winnr('$') == 2")
-    wait(editor, f"{shown} == 'It \\\\*\\\\*adds\\\\*\\\\*' or {shown} == 'It adds'")
-    wait(editor, f"{shown} == 'It adds `a` and `b`.\\n\\\\<img src=x>'")
-    assert editor.current.buffer[:] == CODE
-    editor.command("2close")
-    assert not editor.exec_lua("return vim.fn.execute('messages')").strip()
+    editor.wait(IS_FLOAT)
+    editor.wait(f"vim.startswith({TEXT}, 'It ')")
+    assert editor.lua(TEXT) != EXPLAINED, "the first words are shown before the last are written"
+    editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
+    assert code(editor) == CODE
+    editor.type("q")
+    editor.wait("vim.fn.winnr('$') == 1")
+    assert not editor.messages()
 
 
-@pytest.mark.slow
-def test_rewrite_asks_for_an_instruction(editor: Any) -> None:
+def test_an_explanation_can_be_copied_and_become_a_comment(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder explain")
+    editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
+    editor.type("Y")
+    editor.wait(f"vim.fn.getreg('\"') == {lua(EXPLAINED)} .. '\\n'")
+    editor.type("gi")
+    editor.wait("vim.fn.winnr('$') == 1")
+    said = [f"# {line}" for line in EXPLAINED.split("\n")]
+    assert code(editor) == [*CODE[:3], *said, *CODE[3:]], "above the function, though the cursor was inside it"
+
+
+def test_closing_the_window_ends_the_work(editor: Editor) -> None:
+    editor.nvim.command("4")
+    editor.nvim.command("Starcoder test")
+    editor.wait(f"vim.startswith({TEXT}, 'word word')")
+    phase = "require('starcoder.status').of(vim.fn.bufnr('sums.py')).phase"
+    editor.wait(f"{phase} == 'working'")
+    editor.type("q")
+    editor.wait(f"{phase} == 'ready'", 3)  # the whole answer would take 15 s
+
+
+def test_rewrite_asks_for_an_instruction(editor: Editor) -> None:
     choose(editor, "Rewrite")
-    wait(editor, "vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
-    assert editor.current.buffer[:] == [*CODE[:3], "def add(*numbers):", "    return sum(numbers)", *CODE[5:]]
+    editor.wait("vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
+    assert code(editor) == REWRITTEN
 
 
-@pytest.mark.slow
-def test_what_is_typed_meanwhile_is_not_overwritten(editor: Any) -> None:
+def test_sub_commands_edit_the_function_at_the_cursor_or_a_range(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder document")
+    editor.wait("vim.api.nvim_buf_line_count(0) == 9")
+    assert code(editor) == DESCRIBED
+    editor.type("u")
+    editor.wait("vim.api.nvim_buf_line_count(0) == 8")
+    editor.nvim.command("4,5Starcoder rewrite use a generator")
+    editor.wait("vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
+    assert code(editor) == REWRITTEN
+
+
+def test_what_cannot_be_done_is_refused_with_a_reason(editor: Editor) -> None:
+    editor.nvim.command("2")
+    editor.nvim.command("Starcoder document")
+    editor.wait("vim.fn.execute('messages'):find('There is nothing here to do it to') ~= nil")
+    editor.type(":Starcoder nonsense<CR>")
+    editor.wait("vim.fn.execute('messages'):find('there is no :Starcoder nonsense; there are adapters, ask') ~= nil")
+
+
+def test_what_is_typed_meanwhile_is_not_overwritten(editor: Editor) -> None:
     choose(editor, "Write docstring")
-    editor.current.buffer[0] = "import sys"
-    wait(editor, "vim.fn.execute('messages'):find('changed meanwhile') ~= nil")
-    assert editor.current.buffer[:] == ["import sys", *CODE[1:]]
+    editor.nvim.current.buffer[0] = "import sys"
+    editor.wait("vim.fn.execute('messages'):find('changed meanwhile') ~= nil")
+    assert code(editor) == ["import sys", *CODE[1:]]

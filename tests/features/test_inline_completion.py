@@ -193,16 +193,29 @@ async def test_while_the_model_loads_the_answer_is_null_at_once() -> None:
 
 
 @scenario
-async def test_nothing_worth_showing_is_null_and_so_is_switched_off() -> None:
+async def test_nothing_worth_showing_is_empty_and_so_is_switched_off() -> None:
     async with talking(ScriptedEngine([[" \n"]])) as client:
         client.open(URI, "x = ")
-        assert await client.inline_completion(URI, 0, 4, is_invoked=True) is None
+        assert await client.inline_completion(URI, 0, 4, is_invoked=True) == []
     off = Settings(inline_completion=InlineCompletion(enabled=False))
     engine = ScriptedEngine()
     async with talking(engine, off) as client:
         client.open(URI, "x = ")
-        assert await client.inline_completion(URI, 0, 4) is None
+        assert await client.inline_completion(URI, 0, 4) == []
         assert not engine.requests
+
+
+@scenario
+async def test_an_excluded_language_gets_no_suggestions_and_others_do() -> None:
+    engine = ScriptedEngine()
+    async with talking(engine) as client:
+        excluded = {"inline_completion": {"excluded_languages": ["markdown"]}}
+        client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": excluded}})
+        client.open(URI, "x = ", language="markdown")
+        assert await client.inline_completion(URI, 0, 4) == []
+        assert not engine.requests
+        client.open(f"{URI}i", "x = ")
+        assert await client.inline_completion(f"{URI}i", 0, 4)
 
 
 @scenario

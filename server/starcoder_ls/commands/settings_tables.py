@@ -27,6 +27,16 @@ def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
     _write(file, document)
 
 
+def assign(file: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Set keys of ``[section]``; its others stay. Raises SettingsError."""
+    document = _read(file)
+    if section not in document:
+        document[section] = tomlkit.table()
+    for key, value in values.items():
+        document[section][key] = value
+    _write(file, document)
+
+
 def drop(file: Path, path: tuple[str, str]) -> bool:
     """Remove ``[section.name]``; False if there is none. Raises SettingsError."""
     document = _read(file)

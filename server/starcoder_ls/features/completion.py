@@ -24,9 +24,11 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None or not wanted.enabled:
+    if not is_latest or engine is None:
         return None
     document = session.documents.readable(uri)
+    if not wanted.is_wanted_in(document.language):
+        return None
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
     suggestions = await session.desk(uri).ask(engine, session.cursor(document, text, offset), wanted)

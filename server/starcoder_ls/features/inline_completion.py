@@ -22,19 +22,22 @@ def is_asked(params: t.InlineCompletionParams) -> bool:
 async def inline_completion(
     session: Session, params: t.InlineCompletionParams, call: Call
 ) -> list[t.InlineCompletionItem] | None:
-    """Null where there is nothing to say: an empty list would wipe a newer suggestion off Neovim's screen."""
+    """Empty where there is nothing to say here, which takes an older suggestion off Neovim's screen; null where another
+    request may have said something: an empty list would take that off too."""
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None or not wanted.enabled:
+    if not is_latest or engine is None:
         return None
     document = session.documents.readable(uri)
+    if not wanted.is_wanted_in(document.language):
+        return []
     asked = _Asked(session, document, params)
     candidates = wanted.candidates if is_asked(params) else 1
     suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
         return None
-    return [item for suggestion in suggestions if (item := asked.item(suggestion))] or None
+    return [item for suggestion in suggestions if (item := asked.item(suggestion))]
 
 
 class _Asked:

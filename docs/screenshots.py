@@ -1,0 +1,155 @@
+"""Takes the pictures in README.md: ghost text of the bundled model in a real VS Code and a real Neovim.
+
+`make screenshots` installs the editors and runs it. What is on them is what the editors drew: VS Code as its browser
+shows it, Neovim as it tells a graphical front end to draw, cell by cell.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import neovim  # noqa: E402
+import vscode  # noqa: E402
+
+FILE = "shapes.py"
+TEXT = '''"""Shapes, and what can be said of them."""
+
+import math
+
+
+class Polygon:
+    """A regular polygon."""
+
+    def __init__(self, name, sides, length, color="red"):
+        self.name = name
+        self.sides = sides
+        self.length = length
+'''
+TYPED = "        self.c"
+COLUMNS, ROWS = 88, 22
+
+
+def of_vscode(target: Path, place: Path) -> None:
+    with vscode.running(place) as code:
+        code.set_user(**{"workbench.colorTheme": "Default Dark Modern", "window.commandCenter": False})
+        code.set_machine(**{"starcoder.server.command": vscode.BUNDLED_SERVER})
+        (place / "geometry").mkdir()
+        (place / "geometry" / FILE).write_text(TEXT)
+        window = code.open(place / "geometry", FILE)
+        window.page.set_viewport_size({"width": 960, "height": 520})
+        window.wait_for_status("bundled")
+        window.run("Notifications: Clear All Notifications")
+        window.page.click(".monaco-editor .view-lines")
+        window.press("Control+End")
+        window.type(TYPED)
+        print("VS Code:", window.wait_for_ghost())
+        time.sleep(1.0)  # the cursor and the status item come to rest
+        window.page.screenshot(path=target)
+
+
+def of_neovim(target: Path, place: Path) -> None:
+    folder = place / "neovim"
+    folder.mkdir()
+    (folder / FILE).write_text(TEXT)
+    setup = f"""
+require("starcoder").setup({{ cmd = {neovim.lua(neovim.BUNDLED_SERVER)}, maps = true }})
+vim.o.number, vim.o.laststatus, vim.o.termguicolors, vim.o.shortmess = true, 2, true, "I"
+vim.o.statusline = " %f %m%=%{{v:lua.require'starcoder'.statusline()}}  %l:%c "
+"""
+    with neovim.running(folder, folder / FILE, setup) as editor:
+        editor.nvim.command(f"cd {folder}")
+        editor.until_ready()
+        editor.type("Go" + TYPED.lstrip())
+        print("Neovim:", editor.wait_for_ghost())
+        time.sleep(0.5)
+        screen = Screen(editor.nvim, COLUMNS, ROWS)
+    photograph(screen.as_html(), target)
+
+
+class Screen:
+    """What Neovim tells a front end to draw (`:help ui-linegrid`)."""
+
+    def __init__(self, nvim: Any, columns: int, rows: int) -> None:
+        self.cells = [[(" ", 0)] * columns for _ in range(rows)]
+        self.styles: dict[int, dict[str, Any]] = {0: {}}
+        self.colors, self.cursor, self.is_drawn = (0, 0), (0, 0), False
+        nvim.ui_attach(columns, rows, rgb=True, ext_linegrid=True)
+        while not self.is_drawn:
+            _, name, events = nvim.next_message()
+            for event in events if name == "redraw" else []:
+                for given in event[1:]:
+                    self._obey(event[0], given)
+
+    def _obey(self, name: str, given: list[Any]) -> None:
+        match name:
+            case "default_colors_set":
+                self.colors = (given[0], given[1])
+            case "hl_attr_define":
+                self.styles[given[0]] = given[1]
+            case "grid_cursor_goto":
+                self.cursor = (given[1], given[2])
+            case "grid_line":
+                self._draw(*given[1:4])
+            case "flush":
+                self.is_drawn = any(text.strip() for row in self.cells for text, _ in row)
+
+    def _draw(self, row: int, column: int, cells: list[list[Any]]) -> None:
+        style = 0
+        for text, *more in cells:
+            style = more[0] if more else style
+            for _ in range(more[1] if len(more) > 1 else 1):
+                self.cells[row][column] = (text, style)
+                column += 1
+
+    def as_html(self) -> str:
+        rows = []
+        for number, row in enumerate(self.cells):
+            spans = []
+            for column, (text, style) in enumerate(row):
+                is_cursor = (number, column) == self.cursor
+                spans.append(f'<span style="{self._css(style, is_cursor)}">{html.escape(text)}</span>')
+            rows.append("".join(spans))
+        page = "margin:0;padding:12px;width:max-content;font:15px/1.3 'DejaVu Sans Mono',monospace"
+        return f'<pre style="{page};background:#{self.colors[1]:06x}">' + "\n".join(rows) + "</pre>"
+
+    def _css(self, style: int, is_cursor: bool) -> str:
+        said = self.styles[style]
+        front, back = said.get("foreground", self.colors[0]), said.get("background", self.colors[1])
+        if bool(said.get("reverse")) != is_cursor:
+            front, back = back, front
+        css = f"color:#{front:06x};background:#{back:06x}"
+        css += ";font-weight:bold" if said.get("bold") else ""
+        return css + (";font-style:italic" if said.get("italic") else "")
+
+
+def photograph(page_html: str, target: Path) -> None:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        page.set_content(page_html)
+        page.locator("pre").screenshot(path=target)
+        browser.close()
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as place:
+        of_neovim(ROOT / "docs" / "neovim.png", Path(place))
+        of_vscode(ROOT / "docs" / "vscode.png", Path(place))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,101 @@
+-- The floating window in which the words of the model appear while they are written. Closing it ends the work.
+local M = {}
+
+local asked = 0
+local WIDTH, HEIGHT = 84, 16
+
+local function open(title)
+  local buffer = vim.api.nvim_create_buf(false, true)
+  vim.bo[buffer].bufhidden = "wipe"
+  local window = vim.api.nvim_open_win(buffer, true, {
+    relative = "editor",
+    anchor = "SE",
+    row = vim.o.lines - vim.o.cmdheight - 1,
+    col = vim.o.columns,
+    width = math.max(math.min(WIDTH, vim.o.columns - 4), 1),
+    height = math.max(math.min(HEIGHT, vim.o.lines - 6), 1),
+    border = "rounded",
+    title = (" StarCoder: %s "):format(title),
+    footer = " q closes · Y copies · gi inserts as a comment ",
+  })
+  vim.bo[buffer].filetype = "markdown"
+  vim.wo[window][0].wrap, vim.wo[window][0].linebreak = true, true
+  vim.wo[window][0].conceallevel = 2
+  return buffer, window
+end
+
+--- Put the text above the code it is about, as the file type writes comments.
+local function insert_as_comment(lines, source, line)
+  if not vim.api.nvim_buf_is_valid(source) then
+    return
+  end
+  local form = vim.bo[source].commentstring
+  form = form:find("%%s") and form or "# %s"
+  local indentation = (vim.api.nvim_buf_get_lines(source, line, line + 1, false)[1] or ""):match("^%s*")
+  local comment = vim.tbl_map(function(one)
+    return indentation .. vim.trim((form:gsub("%%s", function()
+      return one
+    end)))
+  end, lines)
+  vim.api.nvim_buf_set_lines(source, line, line, false, comment)
+end
+
+--- Ask, and show the answer as it comes. `argument` is that of the server's command starcoder.explain.
+function M.run(argument, title, context)
+  local client = assert(vim.lsp.get_client_by_id(context.client_id))
+  local source = vim.uri_to_bufnr(argument.uri)
+  asked = asked + 1
+  local with_token = vim.tbl_extend("force", argument, { token = "starcoder-" .. asked })
+  local buffer, window = open(title)
+  local function show(text)
+    if vim.api.nvim_buf_is_valid(buffer) then
+      vim.api.nvim_buf_set_lines(buffer, 0, -1, false, vim.split(text, "\n", { plain = true }))
+    end
+  end
+  local function lines()
+    return vim.split(vim.trim(table.concat(vim.api.nvim_buf_get_lines(buffer, 0, -1, false), "\n")), "\n", { plain = true })
+  end
+  local function close()
+    if vim.api.nvim_win_is_valid(window) then
+      vim.api.nvim_win_close(window, true)
+    end
+  end
+  vim.keymap.set("n", "q", close, { buffer = buffer, nowait = true, desc = "Close" })
+  vim.keymap.set("n", "Y", function()
+    vim.fn.setreg('"', lines(), "l")
+    pcall(vim.fn.setreg, "+", lines(), "l") -- there may be no clipboard
+  end, { buffer = buffer, desc = "Copy" })
+  vim.keymap.set("n", "gi", function()
+    local text = lines()
+    close()
+    insert_as_comment(text, source, argument.range.start.line)
+  end, { buffer = buffer, desc = "Insert as a comment" })
+  show("…")
+  local listener = vim.api.nvim_create_autocmd("LspProgress", {
+    callback = function(event)
+      local params = event.data.params
+      if params.token == with_token.token then
+        show(params.value.text)
+      end
+    end,
+  })
+  local params = { command = "starcoder.explain", arguments = { with_token } }
+  local _, request = client:request("workspace/executeCommand", params, function(failure, result)
+    if failure then
+      show(failure.message)
+    elseif type(result) == "table" then
+      show(result.text)
+    end
+  end, source)
+  vim.api.nvim_create_autocmd("BufWipeout", {
+    buffer = buffer,
+    callback = function()
+      vim.api.nvim_del_autocmd(listener)
+      if request then
+        client:cancel_request(request)
+      end
+    end,
+  })
+end
+
+return M

@@ -1,0 +1,15 @@
+if vim.g.loaded_starcoder then
+  return
+end
+vim.g.loaded_starcoder = true
+
+vim.api.nvim_create_user_command("Starcoder", function(given)
+  require("starcoder.command").run(given)
+end, {
+  nargs = "+",
+  range = true,
+  complete = function(lead, line)
+    return require("starcoder.command").complete(lead, line)
+  end,
+  desc = "StarCoder: explain, pause, restart, … (:help :Starcoder)",
+})

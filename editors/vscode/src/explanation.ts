@@ -1,0 +1,148 @@
+// The side panel in which the words of the model appear while they are written.
+// Decides how they are shown and what can be done with them; everything the model wrote is data, never markup or script.
+import MarkdownIt from 'markdown-it';
+import { randomBytes } from 'node:crypto';
+import * as vscode from 'vscode';
+import { CancellationTokenSource, ProgressType, Range } from 'vscode-languageclient/node';
+import { Server } from './server';
+
+export interface Asked { action: string; uri: string; range: Range; version?: number; instruction?: string; diagnostics?: string[] }
+
+interface Explained { text: string; isComplete: boolean }
+
+const PROGRESS = new ProgressType<{ text: string }>();
+const markdown = new MarkdownIt({ html: false, linkify: false }).disable(['image', 'link', 'autolink', 'html_inline', 'html_block', 'reference']);
+
+export class Explanation {
+  private panel: vscode.WebviewPanel | undefined;
+  private running: CancellationTokenSource | undefined;
+  private text = '';
+  private source: { uri: vscode.Uri; range: vscode.Range } | undefined;
+  private count = 0;
+
+  constructor(private readonly server: Server) {}
+
+  /** Ask, and show the answer as it comes. A newer question ends the one before. */
+  async run(asked: Asked, title: string): Promise<void> {
+    this.running?.cancel();
+    const mine = new CancellationTokenSource();
+    this.running = mine;
+    const client = this.server.running;
+    const { protocol2CodeConverter: converter } = client;
+    this.source = { uri: converter.asUri(asked.uri), range: converter.asRange(asked.range) };
+    this.open(title);
+    this.show('', 'running');
+    this.count += 1;
+    const token = `starcoder-explanation-${this.count}`;
+    const listening = client.onProgress(PROGRESS, token, ({ text }) => {
+      if (this.running === mine) {
+        this.show(text, 'running');
+      }
+    });
+    try {
+      const result = await this.server.execute<Explained | null>('starcoder.explain', { ...asked, token }, mine.token);
+      if (this.running === mine) {
+        this.show(result?.text ?? this.text, result ? 'done' : 'stopped');
+      }
+    } catch (error) {
+      if (this.running === mine) {
+        this.show(mine.token.isCancellationRequested ? this.text : '', 'stopped', mine.token.isCancellationRequested ? '' : sentence(error));
+      }
+    } finally {
+      listening.dispose();
+      if (this.running === mine) {
+        this.running = undefined;
+      }
+      mine.dispose();
+    }
+  }
+
+  private open(title: string): void {
+    if (!this.panel) {
+      const options = { enableScripts: true, localResourceRoots: [] };
+      this.panel = vscode.window.createWebviewPanel('starcoder.explanation', title, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, options);
+      this.panel.webview.html = page();
+      this.panel.webview.onDidReceiveMessage((message: { command?: string }) => this.obey(message.command));
+      this.panel.onDidDispose(() => {
+        this.panel = undefined;
+        this.running?.cancel();
+        this.running = undefined;
+      });
+    }
+    this.panel.title = `StarCoder: ${title}`;
+    this.panel.reveal(undefined, true);
+  }
+
+  private state: { html: string; state: string; problem: string } = { html: '', state: 'running', problem: '' };
+
+  private show(text: string, state: 'running' | 'done' | 'stopped', problem = ''): void {
+    this.text = text;
+    this.state = { html: markdown.render(text), state, problem };
+    void this.panel?.webview.postMessage(this.state);
+  }
+
+  private async obey(command: string | undefined): Promise<void> {
+    switch (command) {
+      case 'ready': await this.panel?.webview.postMessage(this.state); break;
+      case 'stop': this.running?.cancel(); break;
+      case 'copy': await vscode.env.clipboard.writeText(this.text); break;
+      case 'insert': await this.insertAsComment(); break;
+    }
+  }
+
+  /** The text above the code it is about; VS Code knows how the language writes comments. */
+  private async insertAsComment(): Promise<void> {
+    if (!this.source || !this.text) {
+      return;
+    }
+    const document = await vscode.workspace.openTextDocument(this.source.uri);
+    const shown = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
+    const editor = await vscode.window.showTextDocument(document, { viewColumn: shown?.viewColumn, preserveFocus: false });
+    const line = Math.min(this.source.range.start.line, document.lineCount - 1);
+    const indentation = /^\s*/.exec(document.lineAt(line).text)?.[0] ?? '';
+    const lines = this.text.trim().split('\n').map((one) => `${indentation}${one}`.trimEnd());
+    const isDone = await editor.edit((edit) => edit.insert(new vscode.Position(line, 0), `${lines.join('\n')}\n`));
+    if (isDone) {
+      editor.selection = new vscode.Selection(line, 0, line + lines.length - 1, (lines.at(-1) ?? '').length);
+      await vscode.commands.executeCommand('editor.action.addCommentLine');
+    }
+  }
+}
+
+export function sentence(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** Loads nothing from anywhere and runs only its own script. What it shows was rendered without HTML, links and images. */
+function page(): string {
+  const nonce = randomBytes(16).toString('base64');
+  return `<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'nonce-${nonce}'; script-src 'nonce-${nonce}'">
+<style nonce="${nonce}">
+  body { font-size: var(--vscode-font-size); line-height: 1.5; padding: 0 1.2em 1.2em; }
+  pre { background: var(--vscode-textCodeBlock-background); padding: 0.7em; overflow-x: auto; }
+  code { font-family: var(--vscode-editor-font-family); }
+  blockquote { border-left: 3px solid var(--vscode-textBlockQuote-border); margin-left: 0; padding-left: 1em; }
+  nav { position: sticky; top: 0; padding: 0.7em 0; background: var(--vscode-editor-background); display: flex; gap: 0.5em; align-items: center; }
+  button { color: var(--vscode-button-foreground); background: var(--vscode-button-background); border: 0; padding: 0.3em 0.9em; cursor: pointer; }
+  button:disabled { opacity: 0.5; cursor: default; }
+  #problem { color: var(--vscode-errorForeground); }
+</style></head>
+<body>
+<nav><button id="stop">Stop</button><button id="copy">Copy</button><button id="insert">Insert as comment</button><span id="state" role="status"></span></nav>
+<main id="text" aria-live="polite"></main><p id="problem" role="alert"></p>
+<script nonce="${nonce}">
+  const vscode = acquireVsCodeApi();
+  const at = (id) => document.getElementById(id);
+  for (const id of ['stop', 'copy', 'insert']) at(id).addEventListener('click', () => vscode.postMessage({ command: id }));
+  window.addEventListener('message', ({ data }) => {
+    at('text').innerHTML = data.html;
+    at('problem').textContent = data.problem;
+    at('state').textContent = data.state === 'running' ? 'writing …' : data.state === 'stopped' ? 'stopped' : '';
+    at('stop').disabled = data.state !== 'running';
+    at('copy').disabled = at('insert').disabled = !data.html;
+  });
+  vscode.postMessage({ command: 'ready' });
+</script></body></html>`;
+}

@@ -1,0 +1,56 @@
+// What the model sees at the cursor, as a read-only document. Decides the layout only.
+import * as vscode from 'vscode';
+import { Server } from './server';
+
+interface Prompt {
+  model: string; adapter: string | null; family: string; order: string; opening: string; tokens: number; isWanted: boolean;
+  parts: { text: string; isSpecial: boolean; tokens: number }[];
+  budget: { promptTokens: number; maxNewTokens: number; contextTokens: number };
+}
+
+const SCHEME = 'starcoder-prompt';
+
+export class PromptPreview implements vscode.TextDocumentContentProvider {
+  private text = '';
+  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changed.event;
+  private readonly uri = vscode.Uri.parse(`${SCHEME}:What the model sees.txt`);
+
+  constructor(private readonly server: Server) {}
+
+  register(): vscode.Disposable {
+    return vscode.workspace.registerTextDocumentContentProvider(SCHEME, this);
+  }
+
+  provideTextDocumentContent(): string {
+    return this.text;
+  }
+
+  async show(): Promise<void> {
+    const editor = vscode.window.activeTextEditor;
+    if (!editor || editor.document.uri.scheme === SCHEME) {
+      void vscode.window.showInformationMessage('StarCoder: put the cursor where a suggestion would be.');
+      return;
+    }
+    const converter = this.server.running.code2ProtocolConverter;
+    const asked = { textDocument: { uri: converter.asUri(editor.document.uri) }, position: converter.asPosition(editor.selection.active) };
+    this.text = described(await this.server.running.sendRequest<Prompt>('starcoder/prompt', asked));
+    this.changed.fire(this.uri);
+    const document = await vscode.workspace.openTextDocument(this.uri);
+    await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true, preview: true });
+  }
+}
+
+function described(prompt: Prompt): string {
+  const { promptTokens, maxNewTokens, contextTokens } = prompt.budget;
+  const head = [
+    `model      ${prompt.model}${prompt.adapter ? ` with ${prompt.adapter}` : ''}`,
+    `layout     ${prompt.family}, ${prompt.order.toUpperCase()}`,
+    `budget     ${prompt.tokens} of ${promptTokens} tokens of this document (inline_completion.prompt_tokens)`,
+    `           + at most ${maxNewTokens} new ones (inline_completion.max_new_tokens), in a context of ${contextTokens}`,
+    ...(prompt.isWanted ? [] : ['           Suggestions are switched off for this document.']),
+    ...(prompt.opening ? [`opening    ${JSON.stringify(prompt.opening)}: what the answer must begin with`] : []),
+  ];
+  const body = prompt.parts.map((part) => (part.isSpecial ? `\n──── ${part.text}` : `     ${part.tokens} tokens\n${part.text}`));
+  return `${head.join('\n')}\n${body.join('\n')}\n`;
+}

@@ -1,0 +1,123 @@
+// The item in the status bar and its menu. Decides how the server's own words are shown, and adds none about the model.
+import * as vscode from 'vscode';
+import { Server, Situation } from './server';
+
+const MEBIBYTE = 1024 * 1024;
+
+export class StatusItem {
+  private readonly item = vscode.window.createStatusBarItem('starcoder.status', vscode.StatusBarAlignment.Right, 100);
+
+  constructor(private readonly server: Server) {
+    this.item.name = 'StarCoder';
+    this.item.command = 'starcoder.menu';
+    this.item.show();
+  }
+
+  register(subscriptions: vscode.Disposable[]): void {
+    const update = () => this.update(this.server.now);
+    subscriptions.push(
+      this.item, this.server.onDidChange(update), vscode.window.onDidChangeActiveTextEditor(update),
+      vscode.workspace.onDidChangeConfiguration(update));
+    update();
+  }
+
+  private update(situation: Situation): void {
+    const { text, detail, isProblem } = described(situation);
+    this.item.text = text;
+    this.item.tooltip = detail;
+    this.item.accessibilityInformation = { label: `StarCoder: ${text.replace(/\$\([^)]*\)\s*/g, '')}. ${detail}` };
+    this.item.backgroundColor = isProblem ? new vscode.ThemeColor('statusBarItem.warningBackground') : undefined;
+  }
+}
+
+interface Shown { text: string; detail: string; isProblem?: boolean }
+
+function described(situation: Situation): Shown {
+  switch (situation.kind) {
+    case 'starting': return { text: '$(loading~spin) StarCoder: starting', detail: 'The server starts.' };
+    case 'stopped': return { text: '$(warning) StarCoder: stopped', detail: 'The server is not running; the log says why.', isProblem: true };
+    case 'missing': return { text: '$(warning) StarCoder: not installed', detail: 'No starcoder-ls was found.', isProblem: true };
+  }
+  const { phase, message, model, device, progress, adapters } = situation.status;
+  const where = [model, device, ...adapters.map((adapter) => `adapter ${adapter.name} (${adapter.method || 'unknown method'}, ${Math.round(adapter.memoryBytes / MEBIBYTE)} MiB)`)];
+  const detail = [...(message ? [message] : []), where.filter(Boolean).join(' · ')].join('\n');
+  switch (phase) {
+    case 'loading': return { text: `$(loading~spin) StarCoder: loading ${Math.round(progress * 100)} %`, detail };
+    case 'failed': case 'closed': return { text: `$(error) StarCoder: ${phase}`, detail, isProblem: true };
+  }
+  const excluded = whyExcluded();
+  if (excluded) {
+    return { text: `$(circle-slash) StarCoder: ${excluded}`, detail };
+  }
+  const named = [shortName(model), device, ...adapters.map((adapter) => adapter.name)].join(' · ');
+  return { text: `$(${phase === 'working' ? 'sync~spin' : message ? 'warning' : 'sparkle'}) ${named}`, detail };
+}
+
+function shortName(model: string): string {
+  return model.split(/[\\/]/).filter(Boolean).at(-1) ?? model;
+}
+
+/** Why the active document gets no suggestions by the user's own settings, or nothing. */
+function whyExcluded(): string | undefined {
+  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
+  if (!configuration.get<boolean>('enabled', true)) {
+    return 'paused';
+  }
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  return language && configuration.get<string[]>('excluded_languages', []).includes(language) ? `not in ${language}` : undefined;
+}
+
+/** What can be done from the status item, with the command behind each. */
+export async function showMenu(server: Server): Promise<void> {
+  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
+  const isEnabled = configuration.get<boolean>('enabled', true);
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  const isExcluded = language !== undefined && configuration.get<string[]>('excluded_languages', []).includes(language);
+  const entries: (vscode.QuickPickItem & { command: string })[] = [
+    { label: isEnabled ? '$(debug-pause) Pause suggestions' : '$(play) Resume suggestions', command: 'starcoder.pause' },
+    ...(language ? [{
+      label: isExcluded ? `$(play) Resume suggestions for ${language}` : `$(debug-pause) Pause suggestions for ${language}`,
+      command: 'starcoder.pauseLanguage',
+    }] : []),
+    { label: '$(debug-restart) Restart the server', command: 'starcoder.restart' },
+    { label: '$(layers) Choose adapters', command: 'starcoder.chooseAdapter' },
+    { label: '$(output) Show the log', command: 'starcoder.showLog' },
+    { label: '$(dashboard) Show latency', command: 'starcoder.showLatency' },
+    { label: '$(eye) Show what the model sees here', command: 'starcoder.showPrompt' },
+  ];
+  const title = described(server.now);
+  const chosen = await vscode.window.showQuickPick(entries, { title: `StarCoder: ${title.detail.replace(/\n/g, ' ')}` });
+  if (chosen) {
+    await vscode.commands.executeCommand(chosen.command);
+  }
+}
+
+export async function togglePause(): Promise<void> {
+  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
+  await configuration.update('enabled', !configuration.get<boolean>('enabled', true), vscode.ConfigurationTarget.Global);
+}
+
+export async function togglePauseLanguage(): Promise<void> {
+  const language = vscode.window.activeTextEditor?.document.languageId;
+  if (!language) {
+    return;
+  }
+  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
+  const before = configuration.get<string[]>('excluded_languages', []);
+  const now = before.includes(language) ? before.filter((name) => name !== language) : [...before, language];
+  await configuration.update('excluded_languages', now, vscode.ConfigurationTarget.Global);
+}
+
+interface Stats {
+  answers: Record<string, number>; empty: number; without_model_percent: number;
+  ms: Record<string, number>; model_ms: Record<string, number>;
+}
+
+export async function showLatency(server: Server): Promise<void> {
+  const stats = await server.running.sendRequest<Stats>('starcoder/stats', {});
+  const count = Object.values(stats.answers).reduce((sum, one) => sum + one, 0);
+  const times = (of: Record<string, number>) => `${of.p50} ms (median), ${of.p95} ms (95 %), ${of.p99} ms (99 %)`;
+  const said = count === 0 ? 'No suggestion was asked for yet.'
+    : `${count} answers since the server started, ${stats.without_model_percent} % without the model. All: ${times(stats.ms)}. By the model: ${times(stats.model_ms)}.`;
+  await vscode.window.showInformationMessage(`StarCoder: ${said}`);
+}

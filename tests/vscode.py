@@ -1,0 +1,198 @@
+"""A real VS Code with our packaged extension, headless, driven through a real browser. `make test-editors` installs it.
+
+`VSCODE` names the code-server to run, `CHROMIUM` the browser.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+ROOT = Path(__file__).parents[1]
+VSIX = ROOT / "editors" / "vscode" / "starcoder-ls.vsix"
+BUNDLED_SERVER = [sys.executable, "-m", "starcoder_ls", "serve"]
+GHOST = '.monaco-editor [class*="ghost-text-decoration"], .monaco-editor .ghost-text'
+STATUS = '.statusbar-item[id*="starcoder.status"]'
+USER_SETTINGS = {
+    "workbench.startupEditor": "none",
+    "workbench.secondarySideBar.defaultVisibility": "hidden",
+    "chat.disableAIFeatures": True,
+    "files.autoSave": "off",
+    "editor.quickSuggestions": {"other": "off", "comments": "off", "strings": "off"},
+    "editor.minimap.enabled": False,
+    "telemetry.telemetryLevel": "off",
+    "security.workspace.trust.enabled": False,
+}
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
+
+
+class VSCode:
+    """One code-server with the extension installed in a fresh profile, and the browser that looks at it."""
+
+    def __init__(self, binary: str, place: Path, browser: Any) -> None:
+        self._place, self._browser = place, browser
+        self.profile = place / "profile"
+        folders = ["--user-data-dir", str(self.profile), "--extensions-dir", str(place / "extensions")]
+        self.set_user()
+        install = [binary, *folders, "--install-extension", str(VSIX)]
+        subprocess.run(install, check=True, capture_output=True, timeout=120)
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        quiet = ["--auth", "none", "--disable-telemetry", "--disable-update-check"]
+        self._log = (place / "code-server.log").open("wb")
+        path = [one for one in os.environ["PATH"].split(os.pathsep) if not (Path(one) / "starcoder-ls").exists()]
+        self._process = subprocess.Popen(
+            ["nice", binary, *folders, *quiet, "--bind-addr", f"127.0.0.1:{self._port}"],
+            stdout=self._log,
+            stderr=self._log,
+            env={**os.environ, "PATH": os.pathsep.join(path), "PIPX_BIN_DIR": str(place)},  # no server but the one set
+        )
+        self._wait_until_it_listens()
+
+    def _wait_until_it_listens(self) -> None:
+        for _ in range(120):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz"):
+                return
+            time.sleep(0.5)
+        raise AssertionError((self._place / "code-server.log").read_text())
+
+    def set_user(self, **settings: object) -> None:
+        self._write("User", {**USER_SETTINGS, **settings})
+
+    def set_machine(self, **settings: object) -> None:
+        """What only the user may say, such as the server's command."""
+        self._write("Machine", settings)
+
+    def _write(self, name: str, settings: dict[str, Any]) -> None:
+        file = self.profile / name / "settings.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings))
+
+    def open(self, folder: Path, file: str) -> Window:
+        page = self._browser.new_page(viewport={"width": 1200, "height": 700})
+        page.goto(f"http://127.0.0.1:{self._port}/?folder={folder}", wait_until="domcontentloaded")
+        row = page.wait_for_selector(f'.explorer-folders-view .monaco-list-row[aria-label*="{file}"]', timeout=90000)
+        row.dblclick()
+        page.wait_for_selector(".monaco-editor .view-line", timeout=60000)
+        return Window(page, folder / file)
+
+    def servers(self) -> list[psutil.Process]:
+        """The language servers that windows have started."""
+        return [
+            process
+            for process in psutil.Process(self._process.pid).children(recursive=True)
+            if {"serve", str(ROOT / "tests" / "serve_fake.py")} & set(process.cmdline())
+        ]
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(20)
+        self._log.close()
+
+
+class Window:
+    """One page: one window of VS Code with its own extension host and server."""
+
+    def __init__(self, page: Any, file: Path) -> None:
+        self.page, self.file = page, file
+        page.set_default_timeout(30000)
+
+    def status(self) -> str:
+        """What the item in the status bar says."""
+        item = self.page.query_selector(STATUS)
+        return item.inner_text().strip() if item else ""
+
+    def wait_for_status(self, part: str, seconds: float = 60.0) -> None:
+        wait(lambda: part in self.status(), f"{part!r} in the status bar", seconds, self.status)
+
+    def ghost(self) -> str:
+        """The ghost text on the screen, all its parts."""
+        parts = self.page.eval_on_selector_all(GHOST, "all => all.map(one => one.textContent)")
+        return "".join(parts).replace("\xa0", " ")
+
+    def wait_for_ghost(self, part: str = "", seconds: float = 20.0) -> str:
+        wait(lambda: self.ghost() and part in self.ghost(), f"ghost text {part!r}", seconds, self.ghost)
+        return self.ghost()
+
+    def type(self, text: str, delay_ms: int = 40) -> None:
+        self.page.keyboard.type(text, delay=delay_ms)
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def run(self, command: str) -> None:
+        """A command of the palette, by its title."""
+        self.press("F1")
+        self.page.wait_for_selector(".quick-input-widget input", state="visible")
+        self.page.keyboard.type(command)
+        row = f'.quick-input-list .monaco-list-row.focused:has-text("{command.split(": ")[-1]}")'
+        self.page.wait_for_selector(row)
+        self.press("Enter")
+
+    def saved(self) -> str:
+        """What the file holds after saving: the truth, where the screen mixes text and ghost."""
+
+        def is_saved() -> bool:
+            self.press("Control+s")
+            time.sleep(0.3)
+            return not self.page.query_selector(".tab.dirty")
+
+        wait(is_saved, "the file to be saved")
+        return self.file.read_text()
+
+    def panel(self) -> Any:
+        """The frame inside the webview that shows an explanation."""
+        found: list[Any] = []
+
+        def look() -> bool:
+            found[:] = [frame for frame in self.page.frames if frame.query_selector("nav #insert")]
+            return bool(found)
+
+        wait(look, "the panel", 30)
+        return found[0]
+
+    def close(self) -> None:
+        self.page.close()
+
+
+def wait(holds: Callable[[], Any], what: str, seconds: float = 20.0, seen: Callable[[], object] = str) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(Exception):  # a page between two states; what lasts is told below
+            if holds():
+                return
+        time.sleep(0.05)
+    raise AssertionError(f"after {seconds} s there is no {what}; there is {seen()!r}")
+
+
+@contextlib.contextmanager
+def running(place: Path) -> Iterator[VSCode]:
+    """Skips where `VSCODE` names none."""
+    binary = os.environ.get("VSCODE")
+    if not binary:
+        pytest.skip("VS Code is not run here: `make test-editors` does")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=_ARGUMENTS
+        )
+        vscode = VSCode(binary, place, browser)
+        try:
+            yield vscode
+        finally:
+            vscode.close()
+            browser.close()
