@@ -31,7 +31,7 @@ def rows(settings: type[BaseModel], path: str = "") -> list[tuple[str, str, str]
             found += rows(section, f"{key}." if section is field.annotation else f"{key}.NAME.")
         else:
             default: Any = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
-            given = "" if field.is_required() else as_toml(default)
+            given = "" if field.is_required() else as_toml(default).replace("\n", "\\n")
             found.append((key, given, " ".join((field.description or "").split())))
     return found
 
