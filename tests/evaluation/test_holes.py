@@ -16,7 +16,7 @@ CODE = """class Shop:
 SOURCES = [Source("shop", "shop/shop.py", CODE)]
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", holes.BY_TEXT)
 def test_hole_and_document_make_the_file_again(kind: Kind) -> None:
     drawn = holes.drawn(SOURCES, kind, 30, 0)
     assert len(drawn) == 30
