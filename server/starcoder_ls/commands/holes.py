@@ -203,7 +203,7 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
             ) from error
     for section in tree.keys() & {"model", "log", "adapters"}:
         raise SettingsError(
-            f"--set {section}: a server reads `{section}` before it is sent settings. Use --model, --adapter, --device, "
-            "--dtype, or --settings FILE."
+            f"--set {section}: a server reads `{section}` before it is sent settings. Use --model, --adapter, "
+            "--device, --dtype, or --settings FILE."
         )
     return tree

@@ -83,7 +83,8 @@ def paired(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:
     why = _why(first, second, len(shared))
     raise SettingsError(
         f"{names[0]} and {names[1]} are not runs over the same holes ({len(theirs)} and {len(ours)} holes, "
-        f"{len(shared)} in common): {why}. Make both with the same PATH, seed, kinds and number of holes, on the same files."
+        f"{len(shared)} in common): {why}. Make both with the same PATH, seed, kinds and number of holes, on the same "
+        "files."
     )
 
 

@@ -18,7 +18,6 @@ from starcoder_ls.evaluation.summary import FIRST_LINE, MEASURES, QUANTILES, Gro
 
 _EXAMPLES = 12
 _MOST_LINES, _MOST_CHARS = 14, 1200
-_NO_ANSWER = next(measure for measure in MEASURES if measure.name == "no answer")
 _CAPTION = "Share of holes whose first line is exactly what stood there, with 95 % intervals."
 
 
@@ -50,9 +49,10 @@ def _lead(group: Group) -> str:
     means, median = group.means(), group.latency()[0.5]
     first, silent = means["first line"], means["no answer"]
     return escape(
-        f"Code was cut out of real files, and the server was asked to fill the holes. In {100 * first.value:.0f} of 100 "
-        f"holes the first line is exactly the one that stood there ({100 * first.low:.0f} to {100 * first.high:.0f}); in "
-        f"{100 * silent.value:.0f} of 100 nothing was suggested. Half of the answers came within {_ms(median.value)}."
+        "Code was cut out of real files, and the server was asked to fill the holes. In "
+        f"{100 * first.value:.0f} of 100 holes the first line is exactly the one that stood there "
+        f"({100 * first.low:.0f} to {100 * first.high:.0f}); in {100 * silent.value:.0f} of 100 nothing was suggested. "
+        f"Half of the answers came within {_ms(median.value)}."
     )
 
 
@@ -130,8 +130,8 @@ def _examples(holes: Sequence[Filled]) -> str:
     step = max(1, len(shown) // _EXAMPLES)
     blocks = "".join(_example(hole) for hole in shown[step // 2 :: step][:_EXAMPLES])
     return (
-        f"<h2>Examples</h2><p class=soft>Not chosen: every {step}th hole as drawn. Green is what somebody could have kept "
-        f"who accepts and deletes from the first wrong character on.</p>{blocks}"
+        f'<h2>Examples</h2><p class="soft">Not chosen: one of every {step} holes, in the order they were drawn. Green is '
+        f"what somebody keeps who accepts and deletes from the first wrong character on.</p>{blocks}"
     )
 
 
@@ -151,7 +151,7 @@ def _example(hole: Filled) -> str:
     return (
         f'<article class="hole"><header><span>{escape(where)}</span><span>{escape(hole.kind)}</span>'
         f"<span>{escape(verdict)}</span><span>{_ms(hole.elapsed_ms)}</span></header>"
-        f'<pre><span class="tag">really there</span><span class="past">{past}</span>{_cut(truth)}</pre>'
+        f'<pre><span class="tag">really there</span><span class="past">{past}</span><b>{_cut(truth)}</b></pre>'
         f'<pre><span class="tag">suggested</span>{shown}</pre></article>'
     )
 
@@ -182,7 +182,7 @@ def _fact(name: str, value: str) -> str:
 
 
 def _heading(measure: Measure) -> str:
-    return f"{measure.name}, %" if measure.is_percent else f"{measure.name}, characters"
+    return f"{measure.name}, %" if measure.is_percent else f"{measure.name}, chars"
 
 
 def _range(measure: Measure, mean: score.Mean) -> str:

@@ -63,7 +63,7 @@ class Repository:
         return self._language_of(path) or Path(path).suffix.lstrip(".").lower()
 
     def drawn(self, kinds: Sequence[Kind], count: int, seed: int) -> list[Hole]:
-        """``count`` holes of each kind, or as many as there are; all that is read is read once. Raises SettingsError."""
+        """``count`` holes of each kind, or as many as there are. Raises SettingsError where there is none."""
         found = [
             hole for kind in kinds for hole in holes.drawn_by_syntax(self.files, kind, count, seed, self._source_of)
         ]

@@ -28,9 +28,8 @@ def difference(ours: Sequence[float], theirs: Sequence[float], draws: int = DRAW
     if not pairs:
         return Mean(0.0, 0.0, 0.0)
     dice = random.Random(0)
-    return _interval(
-        statistics.fmean(pairs), [_sum(dice.choices(pairs, k=len(pairs))) / len(pairs) for _ in range(draws)]
-    )
+    means = [math.fsum(dice.choices(pairs, k=len(pairs))) / len(pairs) for _ in range(draws)]
+    return _interval(statistics.fmean(pairs), means)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float], draws: int = DRAWS) -> Mean | None:
