@@ -77,7 +77,9 @@ def evaluate_card(
 
 @evaluate.command("infilling")
 def evaluate_infilling(
-    problems: Annotated[Path, typer.Argument(help="HumanEval-Infilling problems, .jsonl or .jsonl.gz.", exists=True)],
+    problems: Annotated[
+        Path, typer.Argument(help="HumanEval-Infilling or SantaCoder-FIM problems, .jsonl or .jsonl.gz.", exists=True)
+    ],
     model: ModelOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -92,7 +94,7 @@ def evaluate_infilling(
     is_allowed: Annotated[bool, typer.Option("--run-untrusted-code", help="Run what the model writes.")] = False,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """pass@1: the share of problems whose tests pass with the model's filling."""
+    """Published benchmarks: HumanEval-Infilling by pass@1, SantaCoder-FIM by exact match under both conventions."""
     from starcoder_ls.commands.infilling import WAYS, run
 
     if unknown := set(way) - set(WAYS):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -32,21 +33,24 @@ def run(first: Path, second: Path, is_json: bool) -> int:
 
 def _table(rows: Sequence[Compared], names: tuple[str, str]) -> Table:
     table = Table(
-        "hole", "measure",
+        box=SIMPLE_HEAD,
         caption=(
             "Differences are paired, with 95 % bootstrap intervals; * leaves out zero. One question is tested, first "
-            "lines over all holes: of many intervals one in twenty leaves out zero by chance."
+            "lines over all holes: of many intervals one in twenty leaves out zero by chance. Kept: characters, "
+            "the others per cent."
         ),
-    )  # fmt: skip
+    )
+    for heading in ("hole", "measure"):
+        table.add_column(heading, no_wrap=True)
     for heading in ("n", *names, "difference", "95 %"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=heading not in names, overflow="fold")
     for number, row in enumerate(rows):
         is_new = number == 0 or rows[number - 1].group != row.group
         shown, scale = row.measure.shown, 100 if row.measure.is_percent else 1
         moved = row.difference
         table.add_row(
             row.group if is_new else "",
-            f"{row.measure.name}, %" if row.measure.is_percent else row.measure.name,
+            row.measure.name,
             str(row.count),
             shown(row.first),
             shown(row.second),

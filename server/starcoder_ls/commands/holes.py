@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -151,9 +152,12 @@ def show(made: Run) -> None:
     console = Console(highlight=False)
     head = f"{made.model} on {made.device}, {len(made.holes)} holes, seed {made.seed}"
     worth = Table(
-        title=head, caption="with 95 % intervals; kept: characters, the others per cent", title_justify="left"
+        title=head,
+        caption="with 95 % intervals; kept: characters, the others per cent",
+        title_justify="left",
+        box=SIMPLE_HEAD,
     )
-    times = Table(title="time to the answer, ms", title_justify="left")
+    times = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD)
     worth.add_column("hole", no_wrap=True, min_width=12)
     times.add_column("hole", no_wrap=True)
     worth.add_column("n", justify="right")

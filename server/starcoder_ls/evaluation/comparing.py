@@ -63,15 +63,14 @@ class Verdict:
         return f"{second} is {word} than {first}: {shares}, {moved:+.1f} points{times} ({interval}; {counts})."
 
     def latency_sentence(self, second: str) -> str:
-        """Of the median pair; empty where no pair took any time."""
+        """Of the median pair; empty where no pair took any time. The interval knows nothing of what else ran."""
         if self.latency is None:
             return ""
         low, value, high = self.latency.low, self.latency.value, self.latency.high
-        if low <= 1 <= high:
-            word = "as fast, as far as these holes can tell"
-        else:
-            word = "faster" if value < 1 else "slower"
-        return f"{second} is {word}: {value:.2f} times the latency at the same hole ({low:.2f} to {high:.2f})."
+        return (
+            f"Time to the answer: {second} takes {value:.2f} times as long at the same hole ({low:.2f} to {high:.2f}), "
+            "if nothing else kept the machine busy in either run."
+        )
 
 
 def paired(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:

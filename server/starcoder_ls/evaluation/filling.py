@@ -92,7 +92,11 @@ def added(hole: Hole, item: Mapping[str, Any]) -> str:
         return text
     line_start = hole.text.rfind("\n", 0, hole.start) + 1
     start, end = (line_start + item["range"][side]["character"] for side in ("start", "end"))
-    left, right = hole.text[start : hole.start], hole.text[hole.start : end]
+    return without_repeated(text, hole.text[start : hole.start], hole.text[hole.start : end])
+
+
+def without_repeated(text: str, left: str, right: str) -> str:
+    """``text``, which replaces ``left`` and ``right`` around a cursor, without them where it has them itself."""
     if len(text) >= len(left) + len(right) and text.startswith(left) and text.endswith(right):
         return text[len(left) : len(text) - len(right)]
     return text

@@ -130,8 +130,8 @@ def _examples(holes: Sequence[Filled]) -> str:
     step = max(1, len(shown) // _EXAMPLES)
     blocks = "".join(_example(hole) for hole in shown[step // 2 :: step][:_EXAMPLES])
     return (
-        f'<h2>Examples</h2><p class="soft">Not chosen: one of every {step} holes, in the order they were drawn. Green is '
-        f"what somebody keeps who accepts and deletes from the first wrong character on.</p>{blocks}"
+        f'<h2>Examples</h2><p class="soft">Not chosen: one of every {step} holes as they were drawn. Green is what '
+        f"somebody keeps who accepts and deletes from the first wrong character on.</p>{blocks}"
     )
 
 
