@@ -35,7 +35,7 @@ def run(
     chosen = settings.load(overlay, file=file)
     if santacoder.is_format_of(rows[0]):
         lines = santacoder.problems(rows, problems)
-        _show_lines({way: _answers(way, lines, chosen, santacoder.MOST_TOKENS) for way in ways}, lines, is_json)
+        _show_lines(_answers(ways, lines, chosen, santacoder.MOST_TOKENS), lines, is_json)
         return 0
     found = infilling.problems(rows, problems)
     if not is_allowed:
@@ -46,30 +46,26 @@ def run(
         raise SettingsError("Running untrusted programs needs limits that Windows does not have. Use Linux or macOS.")
     if not execution.has_own_network():
         stderr.print("The kernel gives no network namespace to this user: the programs can reach the network.")
-    answers = {way: _answers(way, found, chosen, infilling.MOST_TOKENS) for way in ways}
+    answers = _answers(ways, found, chosen, infilling.MOST_TOKENS)
     _show_passed({way: _passed(found, given, way) for way, given in answers.items()}, is_json)
     return 0
 
 
-def _answers(
-    way: str, gaps: Sequence[Problem] | Sequence[MissingLine], chosen: settings.Settings, most_tokens: int
-) -> list[str]:
-    """One answer per gap, in order."""
-    if way == "gold":
-        return [gap.middle for gap in gaps]
-    if way == "empty":
-        return [""] * len(gaps)
-    with loaded(chosen) as engine:
-        return asyncio.run(_counted(_by(way, engine, gaps, chosen, most_tokens), len(gaps), way))
+Gaps = Sequence[Problem] | Sequence[MissingLine]
 
 
-def _by(
-    way: str,
-    engine: Engine,
-    gaps: Sequence[Problem] | Sequence[MissingLine],
-    chosen: settings.Settings,
-    most_tokens: int,
-) -> AsyncIterator[str]:
+def _answers(ways: Sequence[str], gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> dict[str, list[str]]:
+    """By way, one answer per gap, in order; the model is loaded once, and only if somebody asks it."""
+    made = {"gold": [gap.middle for gap in gaps], "empty": [""] * len(gaps)}
+    if needs_model := [way for way in ways if way not in made]:
+        with loaded(chosen) as engine:
+            for way in needs_model:
+                answers = _by(way, engine, gaps, chosen, most_tokens)
+                made[way] = asyncio.run(_counted(answers, len(gaps), way))
+    return {way: made[way] for way in ways}
+
+
+def _by(way: str, engine: Engine, gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> AsyncIterator[str]:
     if way == "server":
         return infilling.by_server(engine, gaps, chosen.inline_completion, _language)
     return infilling.by_model(engine, gaps, "spm" if way == "spm" else "psm", most_tokens)
@@ -132,5 +128,6 @@ def _show_lines(answers: dict[str, list[str]], lines: Sequence[MissingLine], is_
     )
     for row in rows:
         cells = [row["way"], row["language"], row["problems"]]
-        cells += [score.share(row[name]) for name in ("exact", "first_line", "exact_words", "first_line_words")]
+        names = ("exact", "first_line", "exact_words", "first_line_words")
+        cells += [score.share(row[name]) if row[name] else "none" for name in names]
         console.print("| " + " | ".join(map(str, cells)) + " |")
