@@ -28,7 +28,9 @@ def html(run: Run) -> str:
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"Code suggestions in {', '.join(run.folders)}"),
-        subtitle=escape(f"{run.model} on {run.device} · {len(run.holes):,} holes in {_files(run)} · {run.made[:10]}"),
+        subtitle=escape(
+            f"{run.model} on {run.device} · {_counted(len(run.holes), 'hole')} in {_files(run)} · {run.made[:10]}"
+        ),
         lead=_lead(everything),
         tiles="".join(_tiles(everything)),
         kind_plot=_plot("First lines right, by kind of hole", plotted, [group.kind for group in plotted]),
@@ -192,7 +194,11 @@ def _range(measure: Measure, mean: score.Mean) -> str:
 
 def _files(run: Run) -> str:
     count = len({hole.path for hole in run.holes})
-    return f"{count:,} file{'s' if count != 1 else ''}"
+    return _counted(count, "file")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
 def _ms(ms: float) -> str:
