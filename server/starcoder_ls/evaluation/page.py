@@ -28,9 +28,7 @@ def html(run: Run) -> str:
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"Code suggestions in {', '.join(run.folders)}"),
-        subtitle=escape(
-            f"{run.model} on {run.device} · {_counted(len(run.holes), 'hole')} in {_files(run)} · {run.made[:10]}"
-        ),
+        subtitle=escape(f"{run.model} on {run.device} · {_holes(run)} · {run.made[:10]}"),
         lead=_lead(everything),
         tiles="".join(_tiles(everything)),
         kind_plot=_plot("First lines right, by kind of hole", plotted, [group.kind for group in plotted]),
@@ -192,9 +190,8 @@ def _range(measure: Measure, mean: score.Mean) -> str:
     return f"{measure.shown(low)} to {measure.shown(min(mean.high, 1.0) if measure.is_percent else mean.high)}"
 
 
-def _files(run: Run) -> str:
-    count = len({hole.path for hole in run.holes})
-    return _counted(count, "file")
+def _holes(run: Run) -> str:
+    return f"{_counted(len(run.holes), 'hole')} in {_counted(len({hole.path for hole in run.holes}), 'file')}"
 
 
 def _counted(count: int, what: str) -> str:
