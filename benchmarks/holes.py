@@ -82,9 +82,9 @@ def main() -> None:
     made, minutes = runs[0][1], (time.monotonic() - began_s) / 60
     files = len({hole.path for hole in made.holes})
     said = (
-        f"{made.made[:10]}, {made.model} on {made.device}, {made.machine}, {minutes:.0f} min: {len(made.holes)} holes in "
-        f"{files} files of the held-out packages, seed {given.seed}. Each run but the first changes one thing. *Time* is "
-        "the median over holes of the ratio to the first run, each file read anew for its hole."
+        f"{made.made[:10]}, {made.model} on {made.device}, {made.machine}, {minutes:.0f} min: {len(made.holes)} holes "
+        f"in {files} files of the held-out packages, seed {given.seed}. Each run but the first changes one thing. "
+        "*Time* is the median over holes of the ratio to the first run, each file read anew for its hole."
     )
     block = f"{said}\n\n{ablation.table(runs)}"
     print(block)

@@ -51,16 +51,20 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """How the server is started: its command line behind ``serve``, and settings it is sent besides."""
+    """How the server is started: its command line, and the settings it is sent besides.
+
+    ``overlay`` is what ``arguments`` mean as settings.
+    """
 
     arguments: Sequence[str]
     overlay: Mapping[str, Any]
     options: Mapping[str, Any]
     settings_file: Path | None = None
+    program: Sequence[str] = (sys.executable, "-m", "starcoder_ls", "serve", "--stdio")
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "starcoder_ls", "serve", "--stdio", *self.arguments]
+        return [*self.program, *self.arguments]
 
 
 def run(asked: Asked, served: Served, json_file: Path | None, html_file: Path | None) -> int:

@@ -44,11 +44,17 @@ def run(
         )
     if sys.platform == "win32":
         raise SettingsError("Running untrusted programs needs limits that Windows does not have. Use Linux or macOS.")
-    if not execution.has_own_network():
-        stderr.print("The kernel gives no network namespace to this user: the programs can reach the network.")
+    if said := network_note(execution.has_own_network()):
+        stderr.print(said)
     answers = _answers(ways, found, chosen, infilling.MOST_TOKENS)
     _show_passed({way: _passed(found, given, way) for way, given in answers.items()}, is_json)
     return 0
+
+
+def network_note(is_cut_off: bool) -> str:
+    """What a user is told before programs run that can reach the network; else nothing."""
+    kernel = "The kernel gives no network namespace to this user: the programs can reach the network."
+    return "" if is_cut_off else f"{kernel} Stop here if that is too much, or run this in a container without one."
 
 
 Gaps = Sequence[Problem] | Sequence[MissingLine]
