@@ -79,3 +79,11 @@ def test_quantile_is_a_value_that_was_measured() -> None:
     values = [5.0, 1.0, 3.0, 2.0, 4.0]
     assert [score.quantile(values, which).value for which in (0.2, 0.5, 0.9, 0.99)] == [1.0, 3.0, 5.0, 5.0]
     assert score.quantile([], 0.5).value == 0.0
+
+
+def test_interval_of_a_mean_of_few_holds_the_truth_19_times_in_20() -> None:
+    rng, inside = random.Random(5), 0
+    for _ in range(1000):
+        found = score.mean([rng.gauss(3.0, 2.0) for _ in range(4)])
+        inside += found.low <= 3.0 <= found.high
+    assert 0.92 < inside / 1000 < 0.98

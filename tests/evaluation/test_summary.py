@@ -34,11 +34,13 @@ def test_one_kind_alone_has_no_line_for_all(run: Run) -> None:
 
 
 def test_figures_are_by_language_where_there_are_several(run: Run) -> None:
-    groups = {group.name: group for group in summary.by_language(run.holes)}
-    assert next(iter(groups)) == "python"
-    assert groups["javascript"].means()["exact"].value == 1.0
-    assert groups["python"].means()["no answer"].value == 1.0
-    assert groups["block, javascript"].holes
+    groups = {(group.language, group.kind): group for group in summary.by_language(run.holes)}
+    assert next(iter(groups)) == ("python", "")
+    assert groups["javascript", ""].means()["exact"].value == 1.0
+    assert groups["python", ""].means()["no answer"].value == 1.0
+    assert groups["javascript", "block"].holes
+    assert groups["javascript", "block"].is_part
+    assert not groups["javascript", ""].is_part
     assert list(summary.by_language([hole for hole in run.holes if hole.language == "python"])) == []
 
 

@@ -161,7 +161,7 @@ def show(made: Run) -> None:
         title_justify="left",
         box=SIMPLE_HEAD,
     )
-    times = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD)
+    times = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     worth.add_column("hole", no_wrap=True, min_width=12)
     times.add_column("hole", no_wrap=True)
     worth.add_column("n", justify="right")
@@ -180,11 +180,12 @@ def _add(worth: Table, times: Table, group: Group) -> None:
     cells = []
     for measure in MEASURES:
         mean = measure.mean(group.holes)
-        low, high = measure.whole(max(0.0, mean.low)), measure.whole(mean.high)
+        low, high = measure.whole(mean.low), measure.whole(mean.high)
         cells.append(f"{measure.shown(mean.value)}\n[dim]{low}–{high}[/dim]")
     style = "bold" if not group.kind else None
-    worth.add_row(group.name, str(len(group.holes)), *cells, style=style)
-    times.add_row(group.name, *(f"{found.value:.0f}" for found in group.latency().values()), style=style)
+    name = f"  {group.name}" if group.is_part else group.name
+    worth.add_row(name, str(len(group.holes)), *cells, style=style)
+    times.add_row(name, *(f"{found.value:.0f}" for found in group.latency().values()), style=style)
 
 
 _KINDS = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}

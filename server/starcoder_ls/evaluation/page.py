@@ -51,14 +51,22 @@ def _lead(group: Group) -> str:
     return escape(
         "Code was cut out of real files, and the server was asked to fill the holes. In "
         f"{100 * first.value:.0f} of 100 holes the first line is exactly the one that stood there "
-        f"({100 * first.low:.0f} to {100 * first.high:.0f}); in {100 * silent.value:.0f} of 100 nothing was suggested. "
+        f"({100 * first.low:.0f} to {100 * first.high:.0f}); in {_of_100(silent.value)} nothing was suggested. "
         f"Half of the answers came within {_ms(median.value)}."
     )
 
 
+def _of_100(share: float) -> str:
+    """Nothing is rounded to none, or to all, that is not."""
+    rounded = round(100 * share)
+    if rounded == 0:
+        return "none" if share == 0 else "fewer than 1 of 100"
+    return "all" if share == 1 else f"{min(rounded, 99)} of 100"
+
+
 def _tiles(group: Group) -> list[str]:
     tiles = [
-        (measure.shown(mean.value) + (" %" if measure.is_percent else ""), measure.name, _range(measure, mean))
+        (f"{measure.shown(mean.value)} {'%' if measure.is_percent else 'chars'}", measure.name, _range(measure, mean))
         for measure in MEASURES
         for mean in [measure.mean(group.holes)]
     ]
@@ -118,8 +126,8 @@ def _latency_table(groups: Sequence[Group]) -> str:
 
 
 def _row(group: Group, cells: str) -> str:
-    is_total = not group.kind
-    return f"<tr{' class=all' if is_total else ''}><td>{escape(group.name)}</td>{cells}</tr>"
+    css = "part" if group.is_part else "" if group.kind else "all"
+    return f'<tr class="{css}"><td>{escape(group.name)}</td>{cells}</tr>'
 
 
 def _examples(holes: Sequence[Filled]) -> str:
@@ -186,8 +194,7 @@ def _heading(measure: Measure) -> str:
 
 
 def _range(measure: Measure, mean: score.Mean) -> str:
-    low = max(0.0, mean.low)
-    return f"{measure.shown(low)} to {measure.shown(min(mean.high, 1.0) if measure.is_percent else mean.high)}"
+    return f"{measure.shown(mean.low)} to {measure.shown(mean.high)}"
 
 
 def _holes(run: Run) -> str:

@@ -15,7 +15,7 @@ from starcoder_ls.evaluation.score import Mean
 
 WIDTH = 720
 _LEFT, _RIGHT, _TOP, _FOOT = 190, 64, 10, 30
-_ROW, _BAR = 30, 14
+_ROW, _BAR = 36, 14
 
 
 @dataclass(frozen=True, slots=True)

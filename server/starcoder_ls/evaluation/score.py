@@ -154,10 +154,16 @@ def share(successes: Sequence[bool]) -> Mean:
 
 
 def mean(values: Sequence[float]) -> Mean:
-    """The normal interval of a mean."""
-    value = statistics.fmean(values) if values else 0.0
-    half = 1.96 * statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else 0.0
+    """Student's interval of a mean; one value alone has none."""
+    value, count = (statistics.fmean(values) if values else 0.0), len(values)
+    half = _student(count - 1) * statistics.stdev(values) / math.sqrt(count) if count > 1 else 0.0
     return Mean(value, value - half, value + half)
+
+
+def _student(freedom: int) -> float:
+    """The two-sided 95 % point, by Fisher's expansion around the normal one (Abramowitz and Stegun, 26.7.5)."""
+    z = 1.96
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def quantile(values: Sequence[float], which: float) -> Mean:

@@ -5,6 +5,7 @@ Decides which figures there are and what they are called. Refuses to know how th
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,12 @@ class Measure:
 
     def mean(self, holes: Sequence[Filled]) -> Mean:
         values = [value for hole in holes if (value := self.of(hole)) is not None]
-        return score.share([value > 0 for value in values]) if self.is_share else score.mean(values)
+        if self.is_share:
+            return score.share([value > 0 for value in values])
+        found, top = score.mean(values), 1.0 if self.is_percent else math.inf
+        if len(values) == 1:  # of one hole nothing follows for others
+            return Mean(found.value, 0.0, top if self.is_percent else found.high)
+        return Mean(found.value, max(0.0, found.low), min(top, found.high))
 
     def shown(self, value: float) -> str:
         return f"{100 * value:.1f}" if self.is_percent else f"{value:.1f}"
@@ -61,7 +67,13 @@ class Group:
 
     @property
     def name(self) -> str:
-        return ", ".join(part for part in (self.kind, self.language) if part) or "all"
+        """As a heading of its own: a kind within a language is read below that language."""
+        return self.kind or self.language or "all"
+
+    @property
+    def is_part(self) -> bool:
+        """A kind within one language."""
+        return bool(self.kind and self.language)
 
     def means(self) -> dict[str, Mean]:
         return {measure.name: measure.mean(self.holes) for measure in MEASURES}
