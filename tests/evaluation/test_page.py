@@ -90,3 +90,11 @@ def test_a_single_hole_makes_a_page(run: Run) -> None:
     reader, _ = read(run.model_copy(update={"holes": run.holes[:1]}))
     assert "1 holes in 1 file" not in reader.text
     assert "1 hole in 1 file" in reader.text
+
+
+def test_outcomes_of_a_kind_add_up_to_all_its_holes(run: Run) -> None:
+    _, html = read(run)
+    said = re.findall(r"<title>all, (exact|first line right|something else|nothing): ([0-9.]+) %</title>", html)
+    assert [name for name, _ in said] == ["exact", "first line right", "something else", "nothing"]
+    assert sum(float(share) for _, share in said) == pytest.approx(100, abs=0.3)
+    assert float(said[0][1]) == pytest.approx(100 * sum(hole.is_exact for hole in run.holes) / len(run.holes), abs=0.06)

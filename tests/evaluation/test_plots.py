@@ -65,3 +65,14 @@ def test_an_axis_ends_behind_every_interval(high: float) -> None:
     end = plots.axis_end([Mean(0.0, 0.0, high), score.share([False] * 1000)])
     assert high <= end <= 1.0
     assert end == 1.0 or end <= 4 * high + 0.05
+
+
+def test_stacks_fill_their_bar_and_name_their_parts() -> None:
+    names = (("right", "good"), ("wrong", "bad"), ("nothing", "b"))
+    svg = plots.stacks("Outcomes", [("line", [0.5, 0.25, 0.25]), ("block", [0.0, 1.0, 0.0])], names)
+    parts = [one for one in parsed(svg).iter("rect") if list(one)]
+    widths = [float(one.get("width", "")) for one in parts]
+    assert widths[0] == pytest.approx(2 * widths[1], abs=2)
+    assert widths[3] == widths[5] == 0
+    assert widths[4] == pytest.approx(sum(widths[:3]), abs=3)
+    assert {"line", "block", "right", "wrong", "nothing", "50", "25", "100"} <= set(words(svg))

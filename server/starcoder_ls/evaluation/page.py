@@ -35,6 +35,7 @@ def html(run: Run) -> str:
         plot_caption=_CAPTION,
         kind_table=_table(kinds),
         languages=_languages(run),
+        outcome_plot=plots.stacks("What came of each hole", [(g.name, _outcomes(g)) for g in kinds], _OUTCOMES),
         latency_plot=plots.curve(
             "Time to the answer", [("all holes", [hole.elapsed_ms for hole in run.holes], "a")], (0.5, 0.95)
         ),
@@ -51,17 +52,21 @@ def _lead(group: Group) -> str:
     return escape(
         "Code was cut out of real files, and the server was asked to fill the holes. In "
         f"{100 * first.value:.0f} of 100 holes the first line is exactly the one that stood there "
-        f"({100 * first.low:.0f} to {100 * first.high:.0f}); in {_of_100(silent.value)} nothing was suggested. "
+        f"({100 * first.low:.0f} to {100 * first.high:.0f}); for {100 * (1 - silent.value):.0f} of 100 something was suggested. "
         f"Half of the answers came within {_ms(median.value)}."
     )
 
 
-def _of_100(share: float) -> str:
-    """Nothing is rounded to none, or to all, that is not."""
-    rounded = round(100 * share)
-    if rounded == 0:
-        return "none" if share == 0 else "fewer than 1 of 100"
-    return "all" if share == 1 else f"{min(rounded, 99)} of 100"
+_OUTCOMES = (("exact", "good"), ("first line right", "fair"), ("something else", "bad"), ("nothing", "b"))
+
+
+def _outcomes(group: Group) -> list[float]:
+    """Shares that add up to one, in the order of ``_OUTCOMES``."""
+    exact = sum(hole.is_exact for hole in group.holes)
+    first = sum(hole.is_first_line_match and not hole.is_exact for hole in group.holes)
+    silent = sum(not hole.has_answer for hole in group.holes)
+    whole = len(group.holes)
+    return [count / whole for count in (exact, first, whole - exact - first - silent, silent)]
 
 
 def _tiles(group: Group) -> list[str]:

@@ -58,6 +58,33 @@ def bars(title: str, rows: Sequence[Bar], top: float = 1.0) -> str:
     return _svg(title, height, parts)
 
 
+def stacks(title: str, rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[tuple[str, str]]) -> str:
+    """Whole bars cut into shares, ``rows`` of (label, shares); ``names`` of (meaning, CSS class) make the legend."""
+    span, top = WIDTH - _LEFT - _RIGHT, _TOP + 24
+    parts, at = [], float(_LEFT)
+    for name, css in names:
+        parts.append(f'<rect class="bar {css}" x="{at:g}" y="{_TOP - 2}" width="12" height="12" rx="2"/>')
+        parts.append(f'<text class="axis" x="{at + 17:g}" y="{_TOP + 8}">{escape(name)}</text>')
+        at += 40 + 6.5 * len(name)
+    for number, (label, shares) in enumerate(rows):
+        middle, begin = top + 28 * number + 14, float(_LEFT)
+        parts.append(f'<text class="label" x="{_LEFT - 10}" y="{middle + 4}" text-anchor="end">{escape(label)}</text>')
+        for share, (name, css) in zip(shares, names, strict=True):
+            width = span * share
+            said = escape(f"{label}, {name}: {100 * share:.1f} %")
+            parts.append(
+                f'<rect class="bar {css}" x="{begin:.1f}" y="{middle - 9}" width="{max(0.0, width - 1):.1f}" '
+                f'height="18"><title>{said}</title></rect>'
+            )
+            if width >= 26:
+                parts.append(
+                    f'<text class="inside" x="{begin + width / 2:.1f}" y="{middle + 4}" text-anchor="middle">'
+                    f"{100 * share:.0f}</text>"
+                )
+            begin += width
+    return _svg(title, top + 28 * len(rows) + 6, parts)
+
+
 def curve(title: str, lines: Sequence[tuple[str, Sequence[float], str]], marks: Sequence[float]) -> str:
     """The share of requests answered within a time, on a logarithmic axis; ``lines`` are (name, milliseconds, class).
 
