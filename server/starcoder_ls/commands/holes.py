@@ -84,22 +84,33 @@ def run(asked: Asked, served: Served, json_file: Path | None, html_file: Path | 
 def measured(asked: Asked, served: Served) -> Run:
     """A whole run, with progress on standard error. Raises StarcoderError with what the server said last."""
     chosen = settings.load(served.overlay, served.options, file=served.settings_file)
-    with stderr.status("looking for source files"):
-        repository = Repository(asked.paths, language_of, chosen.context.ignore, asked.languages)
-        cut = repository.drawn(asked.kinds or BY_SYNTAX, asked.per_kind, asked.seed)
-    _say_what_is_short(cut, asked)
+    repository, cut = drawn(asked, chosen)
     with tempfile.TemporaryDirectory() as folder, Path(folder, "server.log").open("w+", encoding="utf-8") as log:
         try:
             about, filled = asyncio.run(_filled(repository, cut, asked, served, Path(folder), log))
         except StarcoderError as error:
             raise type(error)(f"{error}{_last_lines(log)}") from error
+    return as_run(repository, asked, about, settings.merged(dict(served.overlay), served.options), filled)
+
+
+def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hole]]:
+    with stderr.status("looking for source files"):
+        repository = Repository(asked.paths, language_of, chosen.context.ignore, asked.languages)
+        cut = repository.drawn(asked.kinds or BY_SYNTAX, asked.per_kind, asked.seed)
+    _say_what_is_short(cut, asked)
+    return repository, cut
+
+
+def as_run(
+    repository: Repository, asked: Asked, about: filling.Ready, changed: Mapping[str, Any], filled: list[Filled]
+) -> Run:
     return Run(
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=__version__,
         model=about.model,
         device=about.device,
         adapters=list(about.adapters),
-        overrides=settings.merged(dict(served.overlay), served.options),
+        overrides=dict(changed),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         folders=[one.name or str(one) for one in repository.folders],
         files=len(repository.files),

@@ -52,8 +52,8 @@ def _lead(group: Group) -> str:
     return escape(
         "Code was cut out of real files, and the server was asked to fill the holes. In "
         f"{100 * first.value:.0f} of 100 holes the first line is exactly the one that stood there "
-        f"({100 * first.low:.0f} to {100 * first.high:.0f}); for {100 * (1 - silent.value):.0f} of 100 something was suggested. "
-        f"Half of the answers came within {_ms(median.value)}."
+        f"({100 * first.low:.0f} to {100 * first.high:.0f}); for {100 * (1 - silent.value):.0f} of 100 something was "
+        f"suggested. Half of the answers came within {_ms(median.value)}."
     )
 
 
