@@ -131,8 +131,8 @@ def main() -> None:
         f"{made.made[:10]}, {made.model} on {made.device}, {made.machine}, {minutes:.0f} min: {len(made.holes)} holes "
         f"in {files} files of the held-out packages, seed {given.seed}. Each run but the first changes one thing; "
         "the last is what the server is held against: text around the cursor, no healing, no n-grams, no other files, "
-        "cut after its first line with content. *Time* is the median over holes of the ratio to the first run, each file "
-        "read anew for its hole; it says little where the machine had other work."
+        "cut after its first line with content. *Time* is the median over holes of the ratio to the first run, each "
+        "file read anew for its hole; it says little where the machine had other work."
     )
     block = f"{said}\n\n{ablation.table([*runs, (PLAIN, bare)])}\n\n{against_plain(made, bare)}"
     print(block)
