@@ -83,3 +83,12 @@ def test_a_changed_score_is_damage(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written"):
         results.write_text("", tmp_path)
+
+
+def test_strings_that_look_like_secrets_are_masked_in_what_is_kept() -> None:
+    key = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
+    text = f'first = "{key}"\nsecond = "{key}"\nthird = 3\n'
+    for start, end in ((0, text.index("\n")), (text.index("third"), len(text) - 1)):
+        filled = results.filled(Hole(Kind.LINE, Source("", "k.py", text), start, end), "k.py", "python", "x", 1.0)
+        assert "16C7e42F292c" not in filled.model_dump_json()
+        assert filled.texts is not None

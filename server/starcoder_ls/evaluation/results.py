@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from starcoder_ls.context.secrets import masked, masked_part
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
@@ -26,7 +27,7 @@ class _Kept(BaseModel):
 
 
 class Texts(_Kept):
-    """Code of the user's own; left out of a run that is to be shown to others."""
+    """Code of the user's own, with strings masked that look like secrets: reports are sent around."""
 
     before: str
     """The last lines before the cursor."""
@@ -75,7 +76,12 @@ def filled(hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: fl
     """``hole``, scored. ``name`` is its file's, the same on every machine."""
     truth, before = hole.middle, hole.source.text[: hole.start]
     place = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
-    shown = "\n".join(before.split("\n")[-_SHOWN_LINES:])
+    text, shown_from = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_SHOWN_LINES:]))
+    texts = Texts(
+        before=masked_part(text, shown_from, hole.start),
+        truth=masked_part(text, hole.start, hole.end),
+        suggestion=masked(suggestion),
+    )
     return Filled(
         id=hashlib.sha256(place.encode(errors="surrogatepass")).hexdigest()[:16],
         kind=hole.kind,
@@ -90,7 +96,7 @@ def filled(hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: fl
         kept_chars=score.kept_chars(suggestion, truth),
         shown_chars=len(suggestion),
         elapsed_ms=round(elapsed_ms, 2),
-        texts=Texts(before=shown, truth=truth, suggestion=suggestion) if has_texts else None,
+        texts=texts if has_texts else None,
     )
 
 
