@@ -160,7 +160,7 @@ def _example(hole: Filled) -> str:
     shown = (
         f"<ins>{_cut(said[:kept])}</ins><del>{_cut(said[kept:])}</del>" if said else "<span class=past>nothing</span>"
     )
-    past = escape(hole.texts.before)
+    past = escape(hole.texts.before.lstrip("\n"))
     return (
         f'<article class="hole"><header><span>{escape(where)}</span><span>{escape(hole.kind)}</span>'
         f"<span>{escape(verdict)}</span><span>{_ms(hole.elapsed_ms)}</span></header>"
