@@ -53,7 +53,7 @@ class Verdict:
 
     def sentence(self, first: str, second: str) -> str:
         main, moved = self.main, 100 * self.main.difference.value
-        counts = f"{self.better} of {main.count} holes became right and {self.worse} wrong, p = {_p(self.p)}"
+        counts = f"{self.better} of {main.count} holes became right and {self.worse} wrong, {_p(self.p)}"
         interval = f"95 % interval {100 * main.difference.low:+.1f} to {100 * main.difference.high:+.1f} points"
         shares = f"{100 * main.second:.1f} % of first lines right against {100 * main.first:.1f} %"
         if not self.is_certain:
@@ -133,4 +133,4 @@ def _why(first: Run, second: Run, shared: int) -> str:
 
 
 def _p(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.2g}"
+    return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"
