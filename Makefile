@@ -48,6 +48,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/completion.py
 	$(BIN)/python benchmarks/keystrokes.py
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/holes.py --into docs/quality.md
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

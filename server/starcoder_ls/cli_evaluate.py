@@ -12,6 +12,52 @@ from starcoder_ls.cli_options import AdapterOption, DeviceOption, DtypeOption, M
 evaluate = typer.Typer(help="Measure how good suggestions are.", no_args_is_help=True)
 
 
+@evaluate.command("holes")
+def evaluate_holes(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files and folders to cut holes in.")],
+    model: ModelOption = None,
+    adapter: AdapterOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A setting for this run, such as context.evidence=false."),
+    ] = None,
+    holes: Annotated[int, typer.Option("--holes", "-n", help="Holes of each kind.", min=1)] = 50,
+    kind: Annotated[
+        list[str] | None, typer.Option(help="line, rest (of a line), block, span; repeat for more. Default: all.")
+    ] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Only these, such as python; repeat for more.")] = None,
+    seed: Annotated[int, typer.Option(help="Draws other holes.")] = 0,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write each hole with its scores here.")] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report to look at here.")] = None,
+    has_texts: Annotated[
+        bool, typer.Option("--texts/--no-texts", help="Keep code in the JSON and the report, or scores alone.")
+    ] = True,
+) -> None:
+    """Cut holes in your own files, have the server fill them, and say how often it was right and how fast."""
+    from starcoder_ls.commands.holes import Asked, Served, kinds_of, overrides, run
+
+    given = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
+    arguments = [part for option, value in given.items() if value is not None for part in (option, str(value))]
+    served = Served(arguments, overlay_of(model, adapter, device, dtype, settings), overrides(changed or ()), settings)
+    asked = Asked(paths, holes, seed, kinds_of(kind or ()), language or (), has_texts)
+    raise typer.Exit(run(asked, served, json_file, html_file))
+
+
+@evaluate.command("compare")
+def evaluate_compare(
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="A run that `eval holes --json` wrote.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another, over the same holes.")],
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Say whether the second run is better than the first by more than chance, hole by hole."""
+    from starcoder_ls.commands.compare import run
+
+    raise typer.Exit(run(first, second, is_json))
+
+
 @evaluate.command("card")
 def evaluate_card(
     model: ModelOption = None,
@@ -31,7 +77,9 @@ def evaluate_card(
 
 @evaluate.command("infilling")
 def evaluate_infilling(
-    problems: Annotated[Path, typer.Argument(help="HumanEval-Infilling problems, .jsonl or .jsonl.gz.", exists=True)],
+    problems: Annotated[
+        Path, typer.Argument(help="HumanEval-Infilling or SantaCoder-FIM problems, .jsonl or .jsonl.gz.", exists=True)
+    ],
     model: ModelOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
@@ -46,7 +94,7 @@ def evaluate_infilling(
     is_allowed: Annotated[bool, typer.Option("--run-untrusted-code", help="Run what the model writes.")] = False,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """pass@1: the share of problems whose tests pass with the model's filling."""
+    """Published benchmarks: HumanEval-Infilling by pass@1, SantaCoder-FIM by exact match under both conventions."""
     from starcoder_ls.commands.infilling import WAYS, run
 
     if unknown := set(way) - set(WAYS):

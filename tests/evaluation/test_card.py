@@ -4,7 +4,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.evaluation import card
-from starcoder_ls.evaluation.holes import Kind
+from starcoder_ls.evaluation.holes import BY_TEXT
 from starcoder_ls.generation import Phase
 from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import InlineCompletion
@@ -25,7 +25,7 @@ def test_every_hole_gets_an_answer_or_silence_and_a_score() -> None:
     rows = asyncio.run(filled()) + card.by_copying(cut)
     engine.close()
     assert {(row.kind, row.way) for row in rows} == {
-        (kind, way) for kind in Kind for way in ("scripted", "empty answer", "copied line")
+        (kind, way) for kind in BY_TEXT for way in ("scripted", "empty answer", "copied line")
     }
     assert all(len(row.answers) == 6 for row in rows)
     empty = next(row for row in rows if row.way == "empty answer")

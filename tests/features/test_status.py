@@ -14,6 +14,7 @@ async def test_the_status_is_what_the_engine_says() -> None:
             "model": "scripted",
             "device": "cpu",
             "progress": 1.0,
+            "workspace": {"indexedFiles": 0, "isIndexed": True},
         }
         assert await client.request("starcoder/status") == expected
 

@@ -39,7 +39,7 @@ class Row:
 
 
 def drawn(sources: Sequence[Source], count: int, seed: int) -> dict[Kind, list[Hole]]:
-    return {kind: holes.drawn(sources, kind, count, seed) for kind in Kind}
+    return {kind: holes.drawn(sources, kind, count, seed) for kind in holes.BY_TEXT}
 
 
 async def by_engine(

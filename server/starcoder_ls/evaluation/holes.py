@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from starcoder_ls.evaluation.boundaries import Boundaries, is_worth_filling
 from starcoder_ls.learning.sources import Source
 
 _MIN_CHARS = 4
 _TRIES = 200
+_TRIES_OF_A_FILE = 20
+_MOST_SPAN_CHARS = 120
 
 
 class Kind(enum.StrEnum):
@@ -28,6 +31,12 @@ class Kind(enum.StrEnum):
     """Two to six whole lines after the first one's indentation."""
     SPAN = "random span"
     """Between two uniform characters at most 120 apart."""
+    BLOCK = "block"
+    """The body of a function, branch or loop, two to twelve lines, after the first one's indentation."""
+
+
+BY_TEXT = (Kind.LINE, Kind.REST, Kind.LINES, Kind.SPAN)
+BY_SYNTAX = (Kind.LINE, Kind.REST, Kind.BLOCK, Kind.SPAN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +65,58 @@ def drawn(sources: Sequence[Source], kind: Kind, count: int, seed: int) -> list[
             break
         source = rng.choice(sources)
         span = _span(source.text, kind, rng)
-        if span and sum(char.isalnum() for char in source.text[slice(*span)]) >= _MIN_CHARS:
+        if span and is_worth_filling(source.text[slice(*span)]):
             holes.append(Hole(kind, source, *span))
     return holes
+
+
+def drawn_by_syntax(
+    paths: Sequence[str],
+    kind: Kind,
+    count: int,
+    seed: int,
+    source_of: Callable[[str], tuple[Source, Boundaries] | None],
+) -> list[Hole]:
+    """``count`` different holes, or as many as there are, where the syntax allows one; files are drawn evenly.
+
+    ``source_of`` reads a path when it is first drawn; None for what cannot be read.
+    """
+    rng = random.Random(f"{seed}/{kind}")
+    left, holes = list(paths), dict[tuple[str, int, int], Hole]()
+    failures: dict[str, int] = {}
+    while left and len(holes) < count:
+        path = left[rng.randrange(len(left))]
+        found = source_of(path)
+        span = found and _span_by_syntax(found[1], kind, rng)
+        if found and span and (path, *span) not in holes and is_worth_filling(found[0].text[slice(*span)]):
+            holes[path, *span] = Hole(kind, found[0], *span)
+            continue
+        failures[path] = failures.get(path, 0) + 1
+        if not found or failures[path] >= _TRIES_OF_A_FILE:
+            left.remove(path)
+    return list(holes.values())
+
+
+def _span_by_syntax(places: Boundaries, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
+    if kind is Kind.SPAN:
+        if not places.code:
+            return None
+        begin, end = rng.choices(places.code, [end - begin for begin, end in places.code])[0]
+        start = rng.randrange(begin, end)
+        return start, min(end, start + rng.randint(1, _MOST_SPAN_CHARS))
+    ranges = places.blocks if kind is Kind.BLOCK else places.lines
+    if not ranges:
+        return None
+    begin, end = rng.choice(ranges)
+    if kind is Kind.REST:
+        begin += rng.randint(1, max(1, end - begin - _MIN_CHARS))
+    return begin, end
 
 
 def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
     if kind is Kind.SPAN:
         start = rng.randrange(len(text))
-        return start, min(len(text), start + rng.randint(1, 120))
+        return start, min(len(text), start + rng.randint(1, _MOST_SPAN_CHARS))
     starts = [0, *(place + 1 for place, char in enumerate(text) if char == "\n")]
     number = rng.randrange(len(starts) - 1)
     last = number + (rng.randint(1, 5) if kind is Kind.LINES else 0)

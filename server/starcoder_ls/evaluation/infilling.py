@@ -7,20 +7,34 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, Protocol, cast
 
 from starcoder_ls.completion import prompt
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import santacoder
+from starcoder_ls.evaluation.filling import without_repeated
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
 
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
-_MOST_TOKENS = 512
+MOST_TOKENS = 512
+
+
+class Gap(Protocol):
+    """Text around something that is missing; ``name`` is that of the document it stands in."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def prefix(self) -> str: ...
+    @property
+    def suffix(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +53,44 @@ class Problem:
         return f"{body}\n{self.test}\ncheck({self.entry_point})"
 
 
-def read(file: Path) -> list[Problem]:
-    """From JSON lines, gzipped or not. Raises SettingsError."""
+def rows(file: Path) -> list[dict[str, Any]]:
+    """JSON lines, gzipped or not. Raises SettingsError."""
     try:
         raw = file.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-        return [Problem(*(row[field] for field in _FIELDS)) for row in rows]
-    except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-        raise SettingsError(
-            f"{file} cannot be read as HumanEval-Infilling problems ({type(error).__name__}: {error}). Each line must "
-            f"be a JSON object with {', '.join(_FIELDS)}."
-        ) from error
+        found = [json.loads(line) for line in text.split("\n") if line.strip()]  # JSON may hold other line ends
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise _refused(file, error) from error
+    if not found or not all(isinstance(row, dict) for row in found):
+        raise _refused(file, "no JSON object on some line" if found else "it is empty")
+    return found
 
 
-async def by_model(engine: Engine, problems: Sequence[Problem], order: prompt.Order) -> AsyncIterator[str]:
-    """All the model says until it ends its answer: the published convention. Greedy, at most 512 tokens."""
+def problems(found: Sequence[Mapping[str, Any]], file: Path) -> list[Problem]:
+    """Raises SettingsError for rows of something else."""
+    try:
+        return [Problem(*(row[field] for field in _FIELDS)) for row in found]
+    except KeyError as error:
+        raise _refused(file, f"no {error}") from error
+
+
+def _refused(file: Path, why: object) -> SettingsError:
+    said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
+    return SettingsError(
+        f"{file} cannot be read as infilling problems ({said}). Each line must be a JSON object with "
+        f"{', '.join(_FIELDS)} (HumanEval-Infilling), or with {', '.join(santacoder.FIELDS)} (SantaCoder-FIM)."
+    )
+
+
+async def by_model(
+    engine: Engine, gaps: Sequence[Gap], order: prompt.Order, most_tokens: int = MOST_TOKENS
+) -> AsyncIterator[str]:
+    """All the model says until it ends its answer: the published convention, but greedy."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    for problem in problems:
-        asked = prompt.fim(family, status.special_tokens, problem.prefix, problem.suffix, "", order)
-        request = Request(
-            asked.parts, _MOST_TOKENS, continued=asked.continued, end_tokens=asked.ends, document=problem.name
-        )
+    for gap in gaps:
+        asked = prompt.fim(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
+        request = Request(asked.parts, most_tokens, continued=asked.continued, end_tokens=asked.ends, document=gap.name)
         text = ""
         async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
             async for chunk in stream:
@@ -69,9 +98,11 @@ async def by_model(engine: Engine, problems: Sequence[Problem], order: prompt.Or
         yield text
 
 
-async def by_server(engine: Engine, problems: Sequence[Problem], options: InlineCompletion) -> AsyncIterator[str]:
-    """What an editor would show: healed prompt, stop rule, tidied."""
-    for problem in problems:
-        cursor = Cursor(problem.prefix + problem.suffix, len(problem.prefix), "python", "", problem.name)
-        found = await suggest(engine, cursor, options)
-        yield found[0].text if found else ""
+async def by_server(
+    engine: Engine, gaps: Sequence[Gap], options: InlineCompletion, language: Callable[[Gap], str] = lambda _: "python"
+) -> AsyncIterator[str]:
+    """What an editor would insert: healed prompt, stop rule, tidied, without closers that stand there already."""
+    for gap in gaps:
+        text, at = gap.prefix + gap.suffix, len(gap.prefix)
+        found = await suggest(engine, Cursor(text, at, language(gap), "", gap.name), options)
+        yield without_repeated(found[0].text, text[found[0].start : at], text[at : found[0].end]) if found else ""

@@ -1,4 +1,4 @@
-"""``starcoder/status``: how the engine is, for an editor's status line."""
+"""``starcoder/status``: how the engine is, for an editor's status line, and how far the workspace has been indexed."""
 
 from __future__ import annotations
 
@@ -10,4 +10,6 @@ from starcoder_ls.session.session import Session
 
 
 async def status(session: Session, _params: object, _call: Call) -> dict[str, Any]:
-    return described(session.engine.status())
+    workspace = session.context.surroundings.workspace
+    indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
+    return described(session.engine.status()) | {"workspace": indexed}

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from repositories import SHOP, repository
+from starcoder_ls.commands.region import language_of
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation.holes import BY_SYNTAX, Kind
+from starcoder_ls.evaluation.repository import Repository, path_of
+
+
+def test_files_that_must_not_reach_a_prompt_get_no_hole(tmp_path: Path) -> None:
+    found = Repository([repository(tmp_path)], language_of, ["täglich.py"])
+    assert [Path(path).relative_to(tmp_path.resolve()).as_posix() for path in found.files] == [
+        "shop/shop.py", "web/list.js",
+    ]  # fmt: skip
+    for hole in found.drawn(BY_SYNTAX, 50, 0):
+        assert path_of(hole.source).read_text() == hole.source.text
+        assert "Ignored" not in hole.source.text
+        assert "Secret" not in hole.source.text
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("build", "no source files"),
+        ("build/made.py", ".gitignore names it"),
+        ("secrets/shop.py", "looks like a secret"),
+        ("notes.txt", "is no source code"),
+        ("nowhere", "no file or folder"),
+    ],
+)
+def test_what_gives_no_hole_is_said(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        Repository([repository(tmp_path) / name], language_of)
+
+
+def test_the_workspace_is_the_repository_around_a_file(tmp_path: Path) -> None:
+    folder = repository(tmp_path)
+    found = Repository([folder / "shop" / "shop.py", folder / "web"], language_of)
+    assert found.folders == [folder.resolve()]
+    assert len(found.files) == 2
+
+
+def test_names_are_the_same_on_another_machine(tmp_path: Path) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        repository(folder)
+    alone = Repository([one / "shop" / "shop.py"], language_of).drawn([Kind.LINE], 1, 0)[0]
+    assert Repository([one], language_of).name(alone.source) == "shop/shop.py"
+    assert Repository([one, other], language_of).name(alone.source) == "one/shop/shop.py"
+
+
+def test_languages_can_be_chosen(tmp_path: Path) -> None:
+    found = Repository([repository(tmp_path)], language_of, languages=["javascript"])
+    assert {found.language(hole.source.path) for hole in found.drawn([Kind.LINE], 9, 0)} == {"javascript"}
+    with pytest.raises(SettingsError, match="no source files in cobol"):
+        Repository([tmp_path], language_of, languages=["cobol"])
+
+
+def test_files_without_code_give_no_hole_and_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "empty.py").write_text("# words, and no code\n")
+    with pytest.raises(SettingsError, match="no place for a hole"):
+        Repository([tmp_path], language_of).drawn(BY_SYNTAX, 3, 0)
+
+
+def test_the_same_seed_cuts_the_same_holes_in_a_copy(tmp_path: Path) -> None:
+    drawn = []
+    for name in ("one", "other"):
+        folder = tmp_path / name
+        folder.mkdir()
+        repository(folder)
+        cut = Repository([folder], language_of).drawn(BY_SYNTAX, 5, 3)
+        drawn.append([(hole.kind, hole.source.path, hole.start, hole.end) for hole in cut])
+    assert drawn[0] == drawn[1]
+    assert any(SHOP[start:end] for _, path, start, end in drawn[0] if path == "shop/shop.py")

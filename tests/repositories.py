@@ -1,0 +1,70 @@
+"""A small repository on disk, and runs over holes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from starcoder_ls.commands.region import language_of
+from starcoder_ls.evaluation import results
+from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole
+from starcoder_ls.evaluation.repository import Repository
+from starcoder_ls.evaluation.results import Run
+
+SHOP = '''"""Sells things."""
+
+
+class Shop:
+    def __init__(self, name, price):
+        self.name = name
+        self.price = price
+
+    def label(self):
+        label = f"{self.name}: {self.price}"
+        return label.upper()
+'''
+LIST = """function label(item) {
+  const name = item.name;
+  return name + item.price;
+}
+"""
+
+
+def repository(folder: Path) -> Path:
+    """``folder`` with Python, JavaScript, something ignored and something secret."""
+    (folder / ".git").mkdir()
+    (folder / ".gitignore").write_text("build/\n")
+    for name, text in (
+        ("shop/shop.py", SHOP),
+        ("shop/täglich.py", SHOP.replace("Shop", "Täglich")),
+        ("web/list.js", LIST),
+        ("build/made.py", SHOP.replace("Shop", "Ignored")),
+        ("secrets/shop.py", SHOP.replace("Shop", "Secret")),
+        ("notes.txt", "class Notes:\n    name = 'text'\n"),
+    ):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def run_of(folder: Path, suggestion: Callable[[Hole], str], per_kind: int = 4, seed: int = 0) -> Run:
+    """Holes in ``folder``, filled by ``suggestion``; the answer to hole n takes n + 1 ms."""
+    files = Repository([folder], language_of)
+    cut = files.drawn(BY_SYNTAX, per_kind, seed)
+    return Run(
+        made="2026-11-21T10:00:00+00:00",
+        version="0",
+        model="scripted",
+        device="cpu",
+        adapters=[],
+        overrides={},
+        machine="a machine",
+        folders=[folder.name],
+        files=len(files.files),
+        seed=seed,
+        wanted_per_kind=per_kind,
+        holes=[
+            results.filled(hole, files.name(hole.source), files.language(hole.source.path), suggestion(hole), number)
+            for number, hole in enumerate(cut, 1)
+        ],
+    )
