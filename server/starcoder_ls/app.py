@@ -15,6 +15,7 @@ from typing import Any
 
 from lsprotocol import types as t
 
+from starcoder_ls.completion.tally import Tally
 from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
     completion,
@@ -26,6 +27,7 @@ from starcoder_ls.features import (
     initialized,
     inline_completion,
     shutdown,
+    stats,
     status,
 )
 from starcoder_ls.generation import Engine
@@ -64,6 +66,7 @@ REQUESTS = {
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
     STATUS: Route(status.status),
+    stats.METHOD: Route(stats.stats),
 }
 
 NOTIFICATIONS = {
@@ -88,6 +91,7 @@ class Server:
     def __init__(self, engine_for: Callable[[Model], Engine], settings: Settings) -> None:
         self._settings = settings
         self._engine = SharedEngine(engine_for)
+        self.tally = Tally()
         self._routes = Routes(
             {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
             {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
@@ -95,7 +99,7 @@ class Server:
 
     def session(self) -> Session:
         """For one new connection."""
-        return Session(self._engine, self._settings, self._routes)
+        return Session(self._engine, self._settings, self._routes, self.tally)
 
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""

@@ -90,7 +90,8 @@ class Request:
     after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
     the word that follows.
     ``adapter`` is the name of one of ``Status.adapters``; None is the base model alone.
-    ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to.
+    ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to,
+    ``client`` whose turn it takes: clients share the device fairly.
     """
 
     parts: tuple[Part, ...]
@@ -105,6 +106,7 @@ class Request:
     priority: Priority = Priority.COMPLETION
     deadline_s: float | None = None
     document: str = ""
+    client: str = ""
     cancel: CancelFlag = field(default_factory=CancelFlag)
 
 

@@ -110,6 +110,12 @@ class InlineCompletion(_Section):
     """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
     know words, not their beginnings."""
 
+    remember: bool = True
+    """Answer from earlier suggestions while the user types into them, and go on with what was interrupted."""
+
+    ahead: bool = True
+    """Think of the next suggestion while one is shown, as if it were accepted. Costs power for what nobody may want."""
+
     candidates: int = Field(default=3, ge=1, le=8)
     """Different suggestions when asked for by hand; while typing it is always one."""
 

@@ -64,7 +64,7 @@ def test_window_always_fits_and_touches_the_cursor(text: str, at: int, tokens: i
     seen = window.around(text, offset, tokens, 0.25, count)
     assert count(seen.prefix) + count(seen.suffix) <= tokens
     assert seen.prefix == text[seen.start : offset]
-    assert seen.suffix == text[offset : seen.end]
+    assert seen.closers + seen.suffix == text[offset : seen.end]
 
 
 @given(st.integers(0, 3000), st.sampled_from(["中文注释", "привет ", "😀", "a = 1 "]), st.floats(1.0, 4.0))
@@ -78,3 +78,26 @@ def test_dense_text_leaves_no_prefix_empty(at: int, words_of: str, tokens_per_ch
     seen = window.around(text, offset, 400, 0.25, count)
     assert count(seen.prefix) <= 400
     assert seen.start == 0 or count(seen.prefix) >= 100
+
+
+@given(st.integers(0, 400), st.integers(1, 60), st.sampled_from(["", ")", "')", "):"]))
+def test_typing_a_burst_moves_neither_suffix_nor_start_but_for_one_step(lines: int, keys: int, right: str) -> None:
+    above = "".join(f"above {i}\n" for i in range(lines))
+    below = right + "\n" + "".join(f"below {i}\n" for i in range(60))
+    seen = [view(above + "x" * n + below, len(above) + n, tokens=400) for n in range(keys)]
+    assert len({(one.start, one.suffix) for one in seen}) <= 2
+
+
+@given(st.integers(0, 200), st.sampled_from([")", "]", "')", "):", '"""']))
+def test_bracket_that_the_editor_closes_changes_nothing_that_the_model_sees_first(lines: int, right: str) -> None:
+    above = "".join(f"above {i}\n" for i in range(lines)) + "x = f("
+    below = "\n" + "".join(f"below {i}\n" for i in range(60))
+    with_closer, without = view(above + right + below, len(above)), view(above + below, len(above))
+    assert (with_closer.start, with_closer.suffix) == (without.start, without.suffix)
+    assert (with_closer.closers, without.closers) == (right, "")
+
+
+def test_short_prefix_gives_its_room_in_large_steps() -> None:
+    below = "".join(f"below {i}\n" for i in range(200))
+    suffixes = {view("x" * n + below, n).suffix for n in range(150)}
+    assert len(suffixes) <= 3

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from starcoder_ls.engine.schedule import Job, Jobs, Outlet
+from starcoder_ls.engine.schedule import TURN_PIECES, Job, Jobs, Outlet
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request
 
@@ -17,8 +17,13 @@ class NoOutlet(Outlet):
         """Jobs in these tests answer nobody."""
 
 
-def job(priority: Priority, is_prefill: bool = False, deadline_s: float | None = None) -> Job:
-    request = Request(parts=(), max_new_tokens=1, priority=priority, deadline_s=deadline_s, cancel=CancelFlag())
+def job(
+    priority: Priority = Priority.COMPLETION,
+    is_prefill: bool = False,
+    deadline_s: float | None = None,
+    client: str = "",
+) -> Job:
+    request = Request((), 1, priority=priority, deadline_s=deadline_s, client=client, cancel=CancelFlag())
     return Job(request, NoOutlet(), is_prefill=is_prefill)
 
 
@@ -107,3 +112,63 @@ def test_outlet_of_a_closed_loop_swallows() -> None:
 def test_jobs_are_told_apart_by_identity() -> None:
     one = job(Priority.COMPLETION)
     assert one != dataclasses.replace(one)
+
+
+def turns(jobs: Jobs, pieces: int) -> list[Job]:
+    """Who gets the next pieces of work."""
+    taken = []
+    for _ in range(pieces):
+        best = jobs.best()
+        assert best is not None
+        taken.append(best)
+    return taken
+
+
+def test_a_client_with_many_requests_does_not_keep_another_waiting() -> None:
+    jobs = Jobs()
+    crowd = [job(client="many") for _ in range(10)]
+    for one in crowd:
+        jobs.add(one)
+    assert turns(jobs, 1) == [crowd[0]]
+    jobs.remove(crowd[0])
+    jobs.add(single := job(client="one"))
+    assert turns(jobs, 1) == [single]
+
+
+def test_a_long_request_gives_others_a_turn_and_takes_it_again() -> None:
+    jobs = Jobs()
+    jobs.add(long := job(client="a"))
+    assert turns(jobs, 5) == [long] * 5
+    jobs.add(other := job(client="b"))
+    assert turns(jobs, TURN_PIECES - 5) == [long] * (TURN_PIECES - 5)
+    assert turns(jobs, TURN_PIECES) == [other] * TURN_PIECES
+    assert turns(jobs, 1) == [long]
+
+
+def test_a_short_request_is_not_cut_in_pieces_by_others() -> None:
+    jobs = Jobs()
+    jobs.add(short := job(client="a"))
+    jobs.add(other := job(client="b"))
+    assert turns(jobs, 10) == [short] * 10
+    jobs.remove(short)
+    assert turns(jobs, 1) == [other]
+
+
+def test_who_comes_again_and_again_does_not_starve_who_waits() -> None:
+    jobs = Jobs()
+    jobs.add(waiting := job(client="a"))
+    turns(jobs, TURN_PIECES)
+    served = 0
+    for _ in range(20):
+        jobs.add(again := job(client="b"))
+        served += turns(jobs, TURN_PIECES).count(waiting)
+        jobs.remove(again)
+    assert served >= 9 * TURN_PIECES
+
+
+def test_a_turn_ends_for_whoever_is_more_urgent() -> None:
+    jobs = Jobs()
+    jobs.add(prefill := job(is_prefill=True, client="a"))
+    assert turns(jobs, 1) == [prefill]
+    jobs.add(completion := job(client="a"))
+    assert turns(jobs, 2) == [completion, completion]

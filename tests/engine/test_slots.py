@@ -8,9 +8,9 @@ import torch
 from starcoder_ls.engine.slots import KEPT, Slot, Slots, common_prefix
 
 
-def use(slots: Slots, prompt: list[int]) -> tuple[Slot, int]:
+def use(slots: Slots, prompt: list[int], is_guess: bool = False) -> tuple[Slot, int]:
     """Lease, fill the rest as a prefill would; the slot and how much was reused."""
-    with slots.lease(prompt, len(prompt)) as slot, torch.inference_mode():
+    with slots.lease(prompt, len(prompt), is_guess) as slot, torch.inference_mode():
         reused = len(slot.ids)
         assert slot.ids == prompt[:reused]
         assert slot.cache.length == reused
@@ -77,3 +77,26 @@ def test_rewinding_shortens_the_claim_before_the_cache(monkeypatch: pytest.Monke
     with pytest.raises(KeyboardInterrupt):
         slot.rewind(2)
     assert slot.ids == [1, 2]
+
+
+def test_wrong_guesses_drive_out_each_other_and_not_what_is_in_use() -> None:
+    slots = Slots(1)
+    live = [1, *range(10, 60)]
+    use(slots, live)
+    for guess in range(3 * KEPT):
+        use(slots, [1, *range(1000 * (guess + 1), 1000 * (guess + 1) + 50)], is_guess=True)
+    assert use(slots, live)[1] == len(live) - 1
+
+
+def test_a_right_guess_is_used() -> None:
+    slots = Slots(1)
+    use(slots, [1, *range(10, 60)], is_guess=True)
+    assert use(slots, [1, *range(10, 62)])[1] == 51
+
+
+def test_prompt_that_a_slot_holds_to_its_end_is_held() -> None:
+    slots = Slots(1)
+    use(slots, [1, 2, 3, 4])
+    assert slots.holds([1, 2, 3])
+    assert not slots.holds([1, 2, 3, 4, 5])
+    assert not slots.holds([1, 2, 9])

@@ -46,8 +46,8 @@ async def test_the_range_is_always_set_and_in_the_clients_encoding(encoding: str
 
 
 @scenario
-async def test_a_newer_request_ends_the_older_one_at_once_with_null() -> None:
-    engine = ScriptedEngine(LONG, token_s=0.02)
+async def test_a_newer_request_at_the_same_place_goes_on_with_what_the_older_one_began() -> None:
+    engine = ScriptedEngine([[f"word{i} " for i in range(40)]], token_s=0.01)
     async with talking(engine, PATIENT) as client:
         client.open(URI, "x = ")
         older = client.inline_completion(URI, 0, 4)
@@ -56,8 +56,23 @@ async def test_a_newer_request_ends_the_older_one_at_once_with_null() -> None:
         newer = client.inline_completion(URI, 0, 4)
         assert await older is None
         assert time.monotonic() - begin < 0.1
-        assert engine.requests[0].cancel.is_set()
+        (item,) = await newer
+        assert item["insertText"].startswith("word0 word1 ")
+        assert len(engine.requests) == 1
+        assert (await client.request("starcoder/stats"))["last"]["source"] == "resumed"
+
+
+@scenario
+async def test_a_newer_request_elsewhere_ends_the_older_one_at_once_with_null() -> None:
+    engine = ScriptedEngine(LONG, token_s=0.02)
+    async with talking(engine, PATIENT) as client:
+        client.open(URI, "x = \ny = ")
+        older = client.inline_completion(URI, 0, 4)
+        await until(lambda: engine.steps >= 2)
+        newer = client.inline_completion(URI, 1, 4)
+        assert await older is None
         await until(lambda: len(engine.requests) == 2)
+        assert engine.requests[0].cancel.is_set()
         assert not engine.requests[1].cancel.is_set()
         client.cancel(newer)
 
@@ -220,3 +235,51 @@ async def test_settings_of_the_client_reach_the_engine() -> None:
         await client.inline_completion(URI, 0, 4, is_invoked=True)
         request = engine.requests[0]
         assert (request.max_new_tokens, request.candidates, request.document) == (3, 2, URI)
+
+
+@scenario
+async def test_typing_through_a_suggestion_is_answered_from_memory_with_the_closers_the_editor_made() -> None:
+    engine = ScriptedEngine([["call(", "name", ") + 1", "\n"]])
+    async with talking(engine, options={"inline_completion": {"ahead": False}}) as client:
+        client.open(URI, "x = \n")
+        (item,) = await client.inline_completion(URI, 0, 4)
+        assert item["insertText"] == "call(name) + 1"
+        client.change(URI, 2, edit(0, 4, "call"))
+        client.change(URI, 3, edit(0, 8, "()"))
+        (item,) = await client.inline_completion(URI, 0, 9)
+        assert item["insertText"] == "name) + 1"
+        assert item["range"] == {"start": {"line": 0, "character": 9}, "end": {"line": 0, "character": 10}}
+        client.change(URI, 4, edit(0, 9, "nam"))
+        (item,) = await client.inline_completion(URI, 0, 12)
+        assert item["insertText"] == "e) + 1"
+        assert sum(request.max_new_tokens > 0 for request in engine.requests) == 1
+
+
+@scenario
+async def test_a_request_that_typing_supersedes_is_null_at_once_and_the_next_goes_on_with_its_generation() -> None:
+    engine = ScriptedEngine([["value", " = ", "call(", "other", ")", "\n"]], token_s=0.03)
+    async with talking(engine, options={"inline_completion": {"ahead": False}}) as client:
+        client.open(URI, "my_\n")
+        older = client.inline_completion(URI, 0, 3)
+        await until(lambda: engine.steps >= 2)
+        begin = time.monotonic()
+        client.change(URI, 2, edit(0, 3, "val"))
+        newer = client.inline_completion(URI, 0, 6)
+        assert await older is None
+        assert time.monotonic() - begin < 0.1
+        (item,) = await newer
+        assert item["insertText"] == "ue = call(other)"
+        assert sum(request.max_new_tokens > 0 for request in engine.requests) == 1
+
+
+@scenario
+async def test_an_edit_elsewhere_in_the_window_makes_a_suggestion_unknown() -> None:
+    engine = ScriptedEngine([["call()", "\n"]])
+    async with talking(engine, options={"inline_completion": {"ahead": False}}) as client:
+        client.open(URI, "a = 1\nx = \nb = 2\n")
+        await client.inline_completion(URI, 1, 4)
+        client.change(URI, 2, edit(2, 5, "0"))
+        await client.inline_completion(URI, 1, 4)
+        client.change(URI, 3, edit(0, 5, "0"))
+        await client.inline_completion(URI, 1, 4)
+        assert sum(request.max_new_tokens > 0 for request in engine.requests) == 3

@@ -91,12 +91,17 @@ def family_of(inventory: frozenset[str]) -> Family:
     )
 
 
+def order_of(family: Family, wanted: Order | None) -> Order:
+    """SPM where the family was trained on it, unless another is wanted."""
+    return "psm" if not family.has_spm else wanted or "spm"
+
+
 def fim(family: Family, inventory: frozenset[str], prefix: str, suffix: str, path: str, order: Order | None) -> Prompt:
     """The prompt for a hole between ``prefix`` and ``suffix``; SPM where trained, unless ``order`` says otherwise.
 
     Empty text parts are left out. ``path`` (may be empty) is given to families that were trained with file names.
     """
-    chosen: Order = "psm" if not family.has_spm else order or "spm"
+    chosen = order_of(family, order)
     head: tuple[Part, ...] = (Special(family.filename), f"{path}\n") if family.filename and path else ()
     before: tuple[Part, ...] = (*head, prefix)
     parts: tuple[Part, ...]

@@ -5,23 +5,29 @@ Refuses to know editors, positions and what runs the model.
 
 from __future__ import annotations
 
+import enum
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import cast
+from weakref import WeakKeyDictionary
 
-from starcoder_ls.completion import healing, prompt, stop, tidy, window
+from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
+from starcoder_ls.completion.counter import Counter
+from starcoder_ls.completion.place import Place, with_line_feeds
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
     Chunk,
     Engine,
     Finish,
+    Priority,
     Request,
     Sampling,
+    StopRule,
     Timings,
 )
 from starcoder_ls.settings import InlineCompletion
@@ -29,18 +35,35 @@ from starcoder_ls.settings import InlineCompletion
 _MARKS_TOKENS = 64  # room for the special tokens and the file's name
 _LEAST_TOKENS = 32
 _PATH_PARTS, _PATH_CHARS = 3, 80
-_CARRIAGE_RETURN = re.compile(r"\r\n?")
+
+_LAST_PIECE = re.compile(r"\s*(?:\w+|[^\w\s]+)\Z|\s+\Z")
+
+
+class Source(enum.StrEnum):
+    """Where an answer came from."""
+
+    MODEL = "model"
+    RESUMED = "resumed"
+    """The model, going on with what it had begun for an earlier request."""
+    MEMORY = "memory"
+    AHEAD = "ahead"
+    """Made before it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches."""
+    """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
+
+    ``client`` is whose turn a request for it takes, ``adapter`` the one that answers it.
+    """
 
     text: str
     offset: int
     language: str = ""
     path: str = ""
     document: str = ""
+    client: str = ""
+    adapter: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +77,104 @@ class Suggestion:
     prompt_tokens: int
     new_tokens: int
     timings: Timings
+    source: Source = Source.MODEL
+
+
+@dataclass(slots=True)
+class Answer:
+    """One candidate as the model made it, before it is tidied."""
+
+    text: str = ""
+    tokens: int = 0
+    finish: Finish = Finish.END_OF_TEXT
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the model is asked about a cursor."""
+    """What the model is asked about a place. It holds no whole document: memories keep it.
+
+    ``before`` and ``after`` are the text on both sides, closers included, as stop and tidy want it. ``opening`` is what
+    the answer must begin with; ``said`` is the beginning of an answer that the model is to go on with.
+    """
 
     prompt: prompt.Prompt
-    opening: str
     before: str
     after: str
+    place: Place
+    adapter: str | None = None
+    document: str = ""
+    client: str = ""
+    opening: str = ""
+    said: str = ""
+    is_healed: bool = False
+
+    def resumed(self, said: str) -> Question:
+        """The same with ``said`` already there: the model goes on behind it, and the cache holds most of that."""
+        if not said:
+            return self
+        *parts, last = self.prompt.parts
+        made = self.opening + said
+        if isinstance(last, str):
+            made = last + made
+        else:
+            parts.append(last)
+        kept, opening = healing.split(made) if self.is_healed else (made, "")
+        return replace(self, prompt=replace(self.prompt, parts=(*parts, kept)), opening=opening, said=said)
+
+    def stop(self) -> StopRule:
+        """The stop rule for what comes behind ``said``."""
+        rule, said = stop.rule(self.before, self.after), self.said
+
+        def behind(text: str) -> int | None:
+            kept = rule(said + text)
+            return None if kept is None else kept - len(said)
+
+        return behind if said else rule
+
+    def reading(self) -> Request:
+        """What can be read of the prompt before the cursor stands still: all up to the last word, which may grow."""
+        at = self.prompt.continued
+        parts = self.prompt.parts
+        if at is not None:
+            kept = _LAST_PIECE.sub("", str(parts[at]))
+            parts = (*parts[:at], kept) if kept else parts[:at]
+        return Request(
+            parts=parts,
+            max_new_tokens=0,
+            adapter=self.adapter,
+            priority=Priority.PREFILL,
+            document=self.document,
+            client=self.client,
+        )
+
+    def request(
+        self, settings: InlineCompletion, candidates: int = 1, priority: Priority = Priority.COMPLETION
+    ) -> Request:
+        """The one place where a question becomes a request."""
+        return Request(
+            parts=self.prompt.parts,
+            max_new_tokens=settings.max_new_tokens,
+            continued=self.prompt.continued,
+            end_tokens=self.prompt.ends,
+            candidates=candidates,
+            sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
+            stop=self.stop(),
+            adapter=self.adapter,
+            priority=priority,
+            deadline_s=time.monotonic() + settings.budget_ms / 1000,
+            opening=self.opening,
+            document=self.document,
+            client=self.client,
+        )
+
+
+_COUNTERS: WeakKeyDictionary[Engine, Counter] = WeakKeyDictionary()
+
+
+def _counter(engine: Engine) -> Counter:
+    if (counter := _COUNTERS.get(engine)) is None:
+        counter = _COUNTERS[engine] = Counter(engine.count)
+    return counter
 
 
 def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Question:
@@ -76,17 +187,26 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
             f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
-    view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, engine.count)
+    view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, _counter(engine))
     path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
     order = None if settings.fim_order == "auto" else settings.fim_order
-    before, after = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
+    before, below = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
+    after = view.closers + below
+    is_spm = prompt.order_of(family, order) == "spm"
     kept, opening = healing.split(before) if settings.heal_words else (before, "")
-    return Question(prompt.fim(family, status.special_tokens, kept, after, path, order), opening, before, after)
-
-
-def with_line_feeds(text: str) -> str:
-    """Line ends as models know them; editors put their own into what they insert."""
-    return _CARRIAGE_RETURN.sub("\n", text) if "\r" in text else text
+    asked = prompt.fim(family, status.special_tokens, kept, below if is_spm else after, path, order)
+    place = Place(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
+    return Question(
+        asked,
+        before,
+        after,
+        place,
+        cursor.adapter,
+        cursor.document,
+        cursor.client,
+        opening,
+        is_healed=settings.heal_words,
+    )
 
 
 async def suggest(
@@ -101,34 +221,15 @@ async def suggest(
     Raises what ``question`` and ``Engine.stream`` raise. Cancelling the task, or ``cancel``, stops the device.
     """
     asked = question(engine, cursor, settings)
-    request = Request(
-        parts=asked.prompt.parts,
-        max_new_tokens=settings.max_new_tokens,
-        continued=asked.prompt.continued,
-        opening=asked.opening,
-        end_tokens=asked.prompt.ends,
-        candidates=candidates,
-        sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
-        stop=stop.rule(asked.before, asked.after),
-        deadline_s=time.monotonic() + settings.budget_ms / 1000,
-        document=cursor.document,
-        cancel=cancel or CancelFlag(),
-    )
-    answers = await _collect(engine, request)
+    request = replace(asked.request(settings, candidates), cancel=cancel or CancelFlag())
+    answers, timings = await collected(engine, request)
     if request.cancel.is_set():
         return []
-    return _different(answers, cursor, asked)
+    return shown(answers, timings, cursor, asked.before, asked.after)
 
 
-@dataclass(slots=True)
-class _Answer:
-    text: str = ""
-    tokens: int = 0
-    finish: Finish = Finish.END_OF_TEXT
-
-
-async def _collect(engine: Engine, request: Request) -> tuple[list[_Answer], Timings]:
-    answers = [_Answer() for _ in range(request.candidates)]
+async def collected(engine: Engine, request: Request) -> tuple[list[Answer], Timings]:
+    answers = [Answer() for _ in range(request.candidates)]
     timings = Timings()
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
         async for chunk in stream:
@@ -140,19 +241,25 @@ async def _collect(engine: Engine, request: Request) -> tuple[list[_Answer], Tim
     return answers, timings
 
 
-def _different(collected: tuple[list[_Answer], Timings], cursor: Cursor, asked: Question) -> list[Suggestion]:
-    answers, timings = collected
+def shown(
+    answers: Sequence[Answer],
+    timings: Timings,
+    cursor: Cursor,
+    before: str,
+    after: str,
+    source: Source = Source.MODEL,
+) -> list[Suggestion]:
+    """What of ``answers`` is worth showing at ``cursor``, each text once.
+
+    A suggestion that closes what the editor has closed already replaces those closers.
+    """
     suggestions: dict[str, Suggestion] = {}
+    own = closers.right_of(after)
     for answer in answers:
-        text = tidy.shown(answer.text, asked.before, asked.after, answer.finish)
+        text = tidy.shown(answer.text, before, after, answer.finish)
         if text and text not in suggestions:
+            end = cursor.offset + closers.taken(text, own)
             suggestions[text] = Suggestion(
-                text,
-                cursor.offset,
-                cursor.offset,
-                answer.finish,
-                timings.prompt_tokens,
-                answer.tokens,
-                timings,
+                text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())

@@ -10,36 +10,54 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from starcoder_ls.completion import closers
+
 _CHARS_PER_TOKEN = 3.3  # StarCoder's vocabulary on Python (HumanEval); the first guess, then counted
-_STEPS = 5  # possible starts lie a fifth of the whole budget apart
+_STEPS = 3  # possible starts lie a third of the whole budget apart: a move costs all, and must be rare
+_QUARTERS = 4  # a side that is short gives its room to the other by quarters of the whole
 _FINEST_STEP_CHARS = 16
 _SHRINK = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Offsets into the document: the model sees ``start`` .. cursor and cursor .. ``end``."""
+    """Offsets into the document: the model sees ``start`` .. cursor, and the suffix up to ``end``.
+
+    ``closers`` stand between cursor and ``suffix``. Where the suffix comes first in the prompt they are kept from the
+    model: each one that the editor inserts would move every later token.
+    """
 
     start: int
     end: int
     prefix: str
     suffix: str
+    closers: str = ""
 
 
 def around(text: str, offset: int, max_tokens: int, suffix_share: float, count: Callable[[str], int]) -> Window:
-    """The largest anchored window of at most ``max_tokens`` tokens; unused room of one side goes to the other."""
+    """The largest anchored window of at most ``max_tokens`` tokens; unused room of one side goes to the other.
+
+    The suffix depends on the prefix by quarters of the budget only, and the start on the suffix likewise: else each
+    key would move an end, and all tokens behind it.
+    """
     count = functools.cache(count)  # the same pieces are asked about more than once, and counting is tokenizing
+    own = closers.right_of(text, offset)
+    below = offset + len(own)
+    quarter = max(max_tokens // _QUARTERS, 1)
     suffix_tokens = int(max_tokens * suffix_share)
-    end = _end(text, offset, suffix_tokens, count)
-    used = count(text[offset:end])
-    quarter = max(suffix_tokens // 4, 1)  # rounded, so that a change below the cursor seldom moves the start above it
-    reserved = min(-(-used // quarter) * quarter, max_tokens)
+    end = _end(text, below, suffix_tokens, count)
+    used = count(text[below:end])
+    reserved = suffix_tokens if end < len(text) else min(_rounded_up(used, max(suffix_tokens // 4, 1)), max_tokens)
     step_chars = max(int(max_tokens * _CHARS_PER_TOKEN / _STEPS), 1)
     start = _start(text, offset, max_tokens - reserved, step_chars, count)
-    left = max_tokens - used - count(text[start:offset])
-    if end < len(text) and start == 0 and left > suffix_tokens // 2:
-        end = _end(text, offset, used + left, count)
-    return Window(start, end, text[start:offset], text[offset:end])
+    left = max_tokens - _rounded_up(count(text[start:offset]), quarter)
+    if end < len(text) and start == 0 and left > suffix_tokens:
+        end = _end(text, below, left, count)
+    return Window(start, end, text[start:offset], text[below:end], own)
+
+
+def _rounded_up(tokens: int, step: int) -> int:
+    return -(-tokens // step) * step
 
 
 def _start(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:

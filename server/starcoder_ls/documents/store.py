@@ -37,11 +37,12 @@ class Documents:
     def close(self, uri: str) -> None:
         self._by_uri.pop(uri, None)
 
-    def lose(self, uri: str | None) -> None:
-        """An edit could not be read: that document (None: each of them) is unknown until sent whole."""
-        for document in self._by_uri.values():
-            if uri in (None, document.uri):
-                document.lose("A change could not be read.")
+    def lose(self, uri: str | None) -> list[str]:
+        """An edit could not be read: that document (None: each of them) is unknown until sent whole. Which they are."""
+        lost = [document for document in self._by_uri.values() if uri in (None, document.uri)]
+        for document in lost:
+            document.lose("A change could not be read.")
+        return [document.uri for document in lost]
 
     def readable(self, uri: str) -> Document:
         """Raises DocumentNotOpen, DocumentOutOfSync."""

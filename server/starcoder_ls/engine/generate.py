@@ -91,8 +91,10 @@ def completion(
 def warm_cache(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted) -> Pieces:
     """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
     prompt = _prompt(request, resident, 0)
+    if slots.holds(prompt):
+        return
     clock = _Clock(Timings())
-    with slots.lease(prompt, len(prompt) + request.max_new_tokens) as slot:
+    with slots.lease(prompt, len(prompt) + request.max_new_tokens, is_guess=True) as slot:
         yield from _read(prompt, slot, resident, interrupted, clock)
 
 

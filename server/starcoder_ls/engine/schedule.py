@@ -1,7 +1,8 @@
 """Who runs next.
 
-Decides the order of requests: what is already over, then by priority, then by arrival; asked again after every piece
-of work, so that a completion overtakes an explanation between two tokens. Refuses to know models and torch.
+Decides the order of requests: what is already over, then by priority, then clients by turns, then by arrival; asked
+again after every piece of work, so that a completion overtakes an explanation between two tokens. Refuses to know
+models and torch.
 """
 
 from __future__ import annotations
@@ -14,6 +15,11 @@ from dataclasses import dataclass, field
 
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import Chunk, Finish, Priority, Request
+
+TURN_PIECES = 32
+"""Tokens or chunks that one client's work may take while another's of the same priority waits: a short suggestion."""
+
+_KNOWN_CLIENTS = 64
 
 Delivery = tuple[Chunk, ...] | BaseException | None
 """Chunks, or the error that ended the request, or its regular end."""
@@ -70,6 +76,10 @@ class Jobs:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._jobs: list[Job] = []
+        self._current: Job | None = None
+        self._pieces_left = 0
+        self._turns: dict[str, int] = {}
+        self._turn = 0
         self._is_closed = False
 
     def add(self, job: Job) -> None:
@@ -94,7 +104,27 @@ class Jobs:
             self._changed.wait_for(lambda: self._jobs or self._is_closed)
             if self._is_closed:
                 return None
-            return min(self._jobs, key=lambda job: (job.interrupted() is None, job.priority))
+            best = min(self._jobs, key=self._rank)
+            self._take_turn(best)
+            return best
+
+    def _rank(self, job: Job) -> tuple[bool, Priority, bool, int]:
+        """What is over, then by priority; among equals whoever has the turn, then whose last turn is longest ago."""
+        has_turn = job is self._current and self._pieces_left > 0
+        return job.interrupted() is None, job.priority, not has_turn, self._turns.get(job.request.client, 0)
+
+    def _take_turn(self, job: Job) -> None:
+        """A client keeps the device for TURN_PIECES: in turns of one, two suggestions would both come late."""
+        if job is not self._current:
+            self._turn += 1
+            self._current, self._pieces_left = job, TURN_PIECES
+        elif self._pieces_left == 0:
+            self._turn += 1
+            self._pieces_left = TURN_PIECES
+        self._pieces_left -= 1
+        self._turns[job.request.client] = self._turn
+        if len(self._turns) > _KNOWN_CLIENTS:
+            del self._turns[min(self._turns, key=self._turns.__getitem__)]
 
     def close(self) -> None:
         with self._changed:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from starcoder_ls.engine.kv import KvCache
 
-KEPT = 2  # the document being typed in, and one other
+KEPT = 4  # the document being typed in, the place before a jump, another document, a guess
 
 
 @dataclass(slots=True)
@@ -48,18 +48,23 @@ class Slots:
     def clear(self) -> None:
         self._idle.clear()
 
+    def holds(self, prompt: Sequence[int]) -> bool:
+        """All of ``prompt`` is in an idle slot: reading it would only forget what that slot holds beyond."""
+        return any(common_prefix(slot.ids, prompt) == len(prompt) for slot in self._idle)
+
     @contextmanager
-    def lease(self, prompt: Sequence[int], room: int) -> Iterator[Slot]:
+    def lease(self, prompt: Sequence[int], room: int, is_guess: bool = False) -> Iterator[Slot]:
         """A slot that holds the longest start of ``prompt`` to be had, less one token, and space for ``room`` ids.
 
         One token less, because its logits are not kept. After an exception the slot is dropped: what its cache
-        holds is not known then.
+        holds is not known then. A guess leaves the slot as old as it was, so that wrong guesses drive out each other
+        and not what is in use.
         """
         slot = self._best(prompt)
         slot.rewind(min(common_prefix(slot.ids, prompt), len(prompt) - 1))
         slot.cache.reserve(room)
         yield slot
-        slot.used_s = time.monotonic()
+        slot.used_s = slot.used_s if is_guess else time.monotonic()
         self._idle.append(slot)
         if len(self._idle) > KEPT:
             self._idle.remove(min(self._idle, key=lambda idle: idle.used_s))

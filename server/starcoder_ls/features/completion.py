@@ -9,7 +9,8 @@ import re
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
+from starcoder_ls.completion.suggest import Cursor, Suggestion
+from starcoder_ls.completion.tally import described
 from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.session import Session
@@ -28,8 +29,8 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     document = session.documents.readable(uri)
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    cursor = Cursor(text, offset, document.language, document.path, uri)
-    suggestions = await suggest(engine, cursor, wanted, 1, call.cancel)
+    cursor = Cursor(text, offset, document.language, document.path, uri, session.key)
+    suggestions = await session.desk(uri).ask(engine, cursor, wanted)
     if not session.documents.is_still(document, text):
         return None
     items = [item for suggestion in suggestions if (item := _item(document, offset, suggestion))]
@@ -61,6 +62,7 @@ def _item(document: Document, offset: int, suggestion: Suggestion) -> t.Completi
         sort_text="\x20",
         filter_text=new_text.partition("\n")[0] or new_text,
         insert_text_format=t.InsertTextFormat.PlainText,
+        data=described(suggestion.source, suggestion.timings),
         insert_text_mode=t.InsertTextMode.AsIs,
         text_edit=t.TextEdit(
             range=t.Range(t.Position(first.line, first.column), t.Position(last.line, last.column)), new_text=new_text

@@ -1,4 +1,7 @@
-"""``textDocument/didChange``: the text moves on, and what was asked about the old one ends."""
+"""``textDocument/didChange``: the text moves on, and what was asked about the old one ends.
+
+Decides where the cursor is after a change, as far as the change tells. Refuses to know what is done with it.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,15 @@ from collections.abc import Mapping
 
 from lsprotocol import types as t
 
-from starcoder_ls.documents.document import Edit, Position
+from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.documents.document import Document, Edit, Position
+from starcoder_ls.errors import DocumentError
 from starcoder_ls.session.session import Session
+
+_MOST_EDITS, _MOST_CHARS = 4, 400
+"""More is no key but a formatter, a rename or a paste of a page: then nobody knows where the cursor is."""
+
+_CLOSED_BY_EDITORS = ("()", "[]", "{}", '""', "''", "``")
 
 
 def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
@@ -15,14 +25,24 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     uri = params.text_document.uri
     session.withdraw_all(uri)
     edits = [_edit(change) for change in params.content_changes]
-    session.documents.change(uri, params.text_document.version, edits)
+    try:
+        session.documents.change(uri, params.text_document.version, edits)
+    except DocumentError:
+        session.clear_desk(uri)
+        raise
+    document = session.documents.readable(uri)
+    if edits:
+        offset = _cursor(document, edits)
+        cursor = Cursor(document.text, offset or 0, document.language, document.path, uri, session.key)
+        session.desk(uri).changed(session.engine.ready, cursor, session.settings.inline_completion, offset is not None)
 
 
 def lose_unreadable(session: Session, raw: object) -> None:
     """A text changed in a way we could not read: its document is unknown now, or each of them if none is named."""
     document = raw.get("textDocument") if isinstance(raw, Mapping) else None
     uri = document.get("uri") if isinstance(document, Mapping) else None
-    session.documents.lose(uri if isinstance(uri, str) else None)
+    for lost in session.documents.lose(uri if isinstance(uri, str) else None):
+        session.clear_desk(lost)
 
 
 def _edit(change: t.TextDocumentContentChangeEvent) -> Edit:
@@ -30,3 +50,14 @@ def _edit(change: t.TextDocumentContentChangeEvent) -> Edit:
         return Edit(change.text)
     start, end = change.range.start, change.range.end
     return Edit(change.text, Position(start.line, start.character), Position(end.line, end.character))
+
+
+def _cursor(document: Document, edits: list[Edit]) -> int | None:
+    """Where the last edit leaves the cursor; None where it does not look like a key. Between a pair that was closed."""
+    last = edits[-1]
+    if last.start is None or len(edits) > _MOST_EDITS or sum(len(edit.text) for edit in edits) > _MOST_CHARS:
+        return None
+    end = document.offset_at(last.start) + len(last.text)
+    is_pair = last.text in _CLOSED_BY_EDITORS
+    is_closer_alone = len(edits) > 1 and document.text[max(0, end - 2) : end] in _CLOSED_BY_EDITORS
+    return end - 1 if is_pair or is_closer_alone else end

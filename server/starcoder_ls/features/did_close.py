@@ -9,4 +9,5 @@ from starcoder_ls.session.session import Session
 
 def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
     session.withdraw_all(params.text_document.uri)
+    session.clear_desk(params.text_document.uri)
     session.documents.close(params.text_document.uri)

@@ -10,4 +10,5 @@ from starcoder_ls.session.session import Session
 def did_open(session: Session, params: DidOpenTextDocumentParams) -> None:
     opened = params.text_document
     session.withdraw_all(opened.uri)
+    session.clear_desk(opened.uri)
     session.documents.open(opened.uri, str(opened.language_id), opened.version, opened.text)

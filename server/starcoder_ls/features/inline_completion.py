@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion, suggest
+from starcoder_ls.completion.suggest import Cursor, Suggestion
 from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.session import Session
@@ -29,9 +29,9 @@ async def inline_completion(
     if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
-    asked = _Asked(document, params)
+    asked = _Asked(document, params, session.key)
     candidates = wanted.candidates if is_asked(params) else 1
-    suggestions = await suggest(engine, asked.cursor, wanted, candidates, call.cancel)
+    suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
         return None
     return [item for suggestion in suggestions if (item := asked.item(suggestion))] or None
@@ -44,7 +44,7 @@ class _Asked:
     reads the document as if that entry were accepted, and items begin with it.
     """
 
-    def __init__(self, document: Document, params: t.InlineCompletionParams) -> None:
+    def __init__(self, document: Document, params: t.InlineCompletionParams, client: str) -> None:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
@@ -58,6 +58,7 @@ class _Asked:
             language=document.language,
             path=document.path,
             document=document.uri,
+            client=client,
         )
 
     def _as_if_accepted(self) -> str:

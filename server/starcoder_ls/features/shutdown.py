@@ -8,3 +8,4 @@ from starcoder_ls.session.session import Session
 
 async def shutdown(session: Session, _params: object, _call: Call) -> None:
     session.announcer.stop()
+    session.clear_desks()

@@ -7,6 +7,7 @@ transports, and other clients.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,8 @@ from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
 from starcoder_ls import __version__, settings
+from starcoder_ls.completion.desk import Desk
+from starcoder_ls.completion.tally import Tally
 from starcoder_ls.documents.store import Documents
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.session.announcer import Announcer
@@ -27,21 +30,27 @@ from starcoder_ls.session.structure import converter
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+_NUMBERS = itertools.count(1)
 _MEANT_FOR_OTHERS = ("trace", "token")  # VS Code's client, and the TCP transport
 
 
 class Session(LanguageServer):
-    """One per connection; only ``engine`` is shared."""
+    """One per connection; only ``engine`` and ``tally`` are shared."""
 
     protocol: Protocol
 
-    def __init__(self, engine: SharedEngine, given: settings.Settings, routes: Routes) -> None:
+    def __init__(
+        self, engine: SharedEngine, given: settings.Settings, routes: Routes, tally: Tally | None = None
+    ) -> None:
         self.routes = routes
         self.engine = engine
+        self.key = f"client {next(_NUMBERS)}"
+        self.tally = tally or Tally()
         self.settings = given
         self.client = ClientFacts()
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
+        self._desks: dict[str, Desk] = {}
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
@@ -76,6 +85,19 @@ class Session(LanguageServer):
             self._shown.add(warning)
             self.show(t.MessageType.Warning, warning)
 
+    def desk(self, uri: str) -> Desk:
+        """All that goes on for this document."""
+        return self._desks.setdefault(uri, Desk(self.tally))
+
+    def clear_desk(self, uri: str) -> None:
+        """The document is gone, or its text is not what it was."""
+        if (desk := self._desks.pop(uri, None)) is not None:
+            desk.close()
+
+    def clear_desks(self) -> None:
+        for uri in list(self._desks):
+            self.clear_desk(uri)
+
     def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
         """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""
         older = self._latest.pop((kind, uri), None)
@@ -107,6 +129,7 @@ class Session(LanguageServer):
     def close(self) -> None:
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
+        self.clear_desks()
         self.protocol.disconnect()
         self._latest.clear()
 

@@ -1,0 +1,105 @@
+"""A server whose answers are what really stands in a file, at the cost of the model that would have made them.
+
+With random weights an answer means nothing: no stop is reached and no draft is right. So each token that the text needs
+is demanded of the model as it is of one that heals a word (``Request.opening``): the model makes every step, and its
+choice is replaced. Some lines get another line's text, since real suggestions are often wrong.
+
+    python benchmarks/forced.py CHECKPOINT FILE [SHARE_RIGHT]
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import sys
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from starcoder_ls.app import Server
+from starcoder_ls.engine.loading import Loaded
+from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.generation import Chunk, Finish, Request
+from starcoder_ls.settings import Model, Settings
+from starcoder_ls.transport import stdio
+
+TAIL_CHARS, LONGEST_CHARS = 120, 600
+
+
+class NaturalVocabulary(Vocabulary):
+    """Demanded text is made of the tokens that a tokenizer would make of it."""
+
+    def able_to_begin(self, text: str) -> list[int]:  # type: ignore[override]
+        return self.encode([text])[:1]
+
+
+class ForcedEngine(ResidentEngine):
+    def __init__(self, model: Model, target: str, share_right: float) -> None:
+        super().__init__(model)
+        self._target, self._share_right = target, share_right
+        self._lines = [line for line in target.split("\n") if line.strip()]
+
+    def _load(self) -> Loaded | None:
+        loaded = super()._load()
+        if loaded is not None:
+            loaded.vocabulary.__class__ = NaturalVocabulary
+        return loaded
+
+    async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
+        assert self._vocabulary is not None
+        said, finish = self._script(request)
+        demanded = request.opening + said
+        tokens = self._vocabulary.encode([demanded])
+        if not tokens:
+            yield Chunk("", finish=Finish.END_OF_TEXT)
+            return
+        forced = dataclasses.replace(request, opening=demanded, stop=None, max_new_tokens=len(tokens))
+        made = 0
+        async for chunk in super().stream(forced):
+            made += len(chunk.token_ids)
+            so_far = said if made >= len(tokens) else self._vocabulary.decode(tokens[:made])[len(request.opening) :]
+            kept = request.stop(so_far) if request.stop and so_far else None
+            if chunk.finish is None:
+                yield dataclasses.replace(chunk, text="")
+            else:
+                text = so_far if kept is None else so_far[: max(kept, 0)]
+                ended = finish if chunk.finish is Finish.LENGTH else chunk.finish
+                yield dataclasses.replace(chunk, text=text, finish=ended)
+
+    def _script(self, request: Request) -> tuple[str, Finish]:
+        """What is to be said, up to the token that its stop rule ends at."""
+        assert self._vocabulary is not None
+        text = self._text_behind(str(request.parts[-1]) + request.opening)
+        ids = self._vocabulary.encode([text])[: request.max_new_tokens]
+        for count in range(1, len(ids) + 1):
+            so_far = self._vocabulary.decode(ids[:count])
+            if request.stop and request.stop(so_far) is not None:
+                return so_far, Finish.STOP_RULE
+        return self._vocabulary.decode(ids), Finish.LENGTH
+
+    def _text_behind(self, before: str) -> str:
+        """The file's own text where ``before`` ends, or some other line of it for the share that is to be wrong."""
+        tail = before[-TAIL_CHARS:]
+        at = self._target.find(tail)
+        line = self._target.count("\n", 0, at + len(tail)) if at >= 0 else hash_of(tail)
+        dice = random.Random(line)
+        if at >= 0 and dice.random() < self._share_right:
+            return self._target[at + len(tail) :][:LONGEST_CHARS]
+        return dice.choice(self._lines).strip() + "\n" + dice.choice(self._lines)
+
+
+def hash_of(text: str) -> int:
+    """The same in every process."""
+    return sum(number * ord(char) for number, char in enumerate(text[-30:], 1))
+
+
+def main() -> int:
+    checkpoint, file = sys.argv[1], Path(sys.argv[2])
+    share_right = float(sys.argv[3]) if len(sys.argv) > 3 else 0.4
+    target = file.read_text(encoding="utf-8")
+    server = Server(lambda model: ForcedEngine(model, target, share_right), Settings(model=Model(name=checkpoint)))
+    return stdio.serve(server)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,237 @@
+"""From keystroke to suggestion: somebody types real files into the real server over stdio, and into what others offer.
+
+Each key is a change and a request at once, as VS Code sends them; the next key comes when the answer is there and the
+trace's pause (at most CAP_S) is over. Latency is from sending the change to the answer. With random weights the text is
+forced (benchmarks/forced.py); the bundled model says what it says.
+
+    python benchmarks/keystrokes.py [--quick] [--picture docs/typing.svg]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from distribution import Series, drawn
+from rich.console import Console
+from rich.table import Table
+from typist import Change, Typist
+
+import starcoder_ls
+from starcoder_ls.completion.suggest import Cursor, question
+from starcoder_ls.completion.tally import percentiles
+from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.generation import Phase, Status
+from starcoder_ls.settings import InlineCompletion
+from starcoder_ls.transport import client
+
+BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
+CAP_S = 0.15
+ASIDE_S = 0.06
+STATELESS_KEYS = {"bundled": 40, "164M": 6}
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Asked:
+    """One request of a trace and its answer."""
+
+    elapsed_ms: float
+    source: str
+    read_tokens: int
+    steps: int
+    engine_ms: float
+    has_suggestion: bool
+    text: str
+    offset: int
+
+    @property
+    def is_by_model(self) -> bool:
+        return self.source in ("model", "resumed")
+
+
+def position(text: str, offset: int) -> dict[str, int]:
+    line_start = text.rfind("\n", 0, offset) + 1
+    return {"line": text.count("\n", 0, offset), "character": offset - line_start}
+
+
+def edit(text: str, change: Change) -> dict[str, Any]:
+    return {"range": {"start": position(text, change.start), "end": position(text, change.end)}, "text": change.text}
+
+
+async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0) -> list[Asked]:
+    """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
+    text, version, asked = typist.text, 1, []
+    server.open(uri, text)
+    for key in typist.keys():
+        await asyncio.sleep(min(key.gap_s, CAP_S) if not aside_s else 0.0)
+        began = time.monotonic()
+        if key.changes:
+            version += 1
+            server.change(uri, version, *(edit(text, change) for change in key.changes))
+        text = key.text
+        if not key.is_asking:
+            continue
+        if aside_s:
+            await asyncio.sleep(aside_s)
+            began = time.monotonic()
+        place = position(text, key.offset)
+        items = await server.inline_completion(uri, place["line"], place["character"])
+        elapsed_ms = (time.monotonic() - began) * 1000
+        last = (await server.request("starcoder/stats"))["last"]
+        engine_ms = last["queue_ms"] + last["prefill_ms"] + last["decode_ms"]
+        read = last["prompt_tokens"] - last["reused_tokens"]
+        asked.append(
+            Asked(elapsed_ms, last["source"], read, last["decode_steps"], engine_ms, bool(items), text, key.offset)
+        )
+        if items:
+            end = items[0]["range"]["end"]["character"] - place["character"]
+            typist.shown = (items[0]["insertText"], end)
+    return asked
+
+
+async def typed(
+    command: list[str], files: list[Path], spots: int, seed: int, options: dict[str, Any], aside_s: float = 0.0
+) -> tuple[list[Asked], dict[str, Any]]:
+    """One server from start to end; what was asked, and its statistics."""
+    asked: list[Asked] = []
+    async with client.start(command, stderr=subprocess.DEVNULL) as server:
+        await server.initialize(
+            {"inline_completion": options},
+            {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
+        )
+        while (status := await server.request("starcoder/status"))["phase"] != "ready":
+            assert status["phase"] != "failed", status["message"]
+            await asyncio.sleep(0.1)
+        await replay(server, Typist(files[0].read_text(), seed + 1, 1), "file:///warm.py")
+        before = await server.request("starcoder/stats")
+        for number, file in enumerate(files):
+            asked += await replay(server, Typist(file.read_text(), seed, spots), f"file:///{number}.py", aside_s)
+        stats = await server.request("starcoder/stats")
+        stats["tokens"] = {name: count - before["tokens"][name] for name, count in stats["tokens"].items()}
+        await server.leave()
+    return asked, stats
+
+
+class Counting:
+    """As much of an engine as a question needs."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        self.vocabulary = Vocabulary.of(checkpoint)
+        self.count = self.vocabulary.count
+
+    def status(self) -> Status:
+        return Status(Phase.READY, context_tokens=2048, special_tokens=self.vocabulary.special_literals)
+
+
+def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
+    """Peer: the model card's `generate` on the same prompts, as many tokens as we made; ms a key."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(str(checkpoint), dtype=torch.float32)
+    counting, times = Counting(checkpoint), []
+    typical = round(statistics.median(one.steps for one in asked if one.is_by_model))
+    step = max(1, len(asked) // keys)
+    chosen = asked[::step][:keys]
+    for number, one in enumerate([chosen[0], *chosen]):
+        prompt = question(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
+        ids = torch.tensor([counting.vocabulary.encode(prompt.parts)])
+        tokens = 1 + (one.steps if one.is_by_model else typical)
+        began = time.monotonic()
+        model.generate(
+            ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False,
+            pad_token_id=0,
+        )  # fmt: skip
+        if number:  # the first warms it up
+            times.append((time.monotonic() - began) * 1000)
+    return times
+
+
+def random_checkpoint(folder: Path) -> Path:
+    """164M parameters of noise in StarCoder's small shape: 20 layers, 768, vocabulary 49,152."""
+    import shutil
+
+    import torch
+    from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
+
+    torch.manual_seed(0)
+    config = GPTBigCodeConfig(
+        vocab_size=49_152, n_positions=8192, n_embd=768, n_layer=20, n_head=12, n_inner=3072, multi_query=True,
+        activation_function="gelu_pytorch_tanh", bos_token_id=0, eos_token_id=0,
+    )  # fmt: skip
+    GPTBigCodeForCausalLM(config).save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BUNDLED / name, folder / name)
+    return folder
+
+
+def row(table: Table, name: str, times: list[float], note: str = "") -> None:
+    at = percentiles(times)
+    table.add_row(name, str(len(times)), *(f"{at[share]:.1f}" if at else "" for share in ("p50", "p95", "p99")), note)
+
+
+def measured(console: Console, shape: str, command: list[str], checkpoint: Path, files: list[Path], spots: int) -> list[Series]:
+    plain = {"remember": False, "ahead": False}
+    full, stats = asyncio.run(typed(command, files, spots, 1, {}))
+    off, _ = asyncio.run(typed(command, files, spots, 1, plain))
+    aside, _ = asyncio.run(typed(command, files[:1], max(spots // 2, 1), 1, plain, ASIDE_S))
+    peer = stateless(checkpoint, off, STATELESS_KEYS[shape])
+    by_model = [one.elapsed_ms for one in off]
+    table = Table(f"{shape}: key to answer", "requests", "p50 ms", "p95", "p99", "")
+    row(table, "ours, memory of suggestions on", [one.elapsed_ms for one in full])
+    row(table, "  of these answered by the model", [one.elapsed_ms for one in full if one.is_by_model])
+    row(table, "  of these with a suggestion", [one.elapsed_ms for one in full if one.has_suggestion])
+    row(table, "ours, memory off", by_model)
+    row(table, f"  asked {ASIDE_S * 1000:.0f} ms after the change", [one.elapsed_ms for one in aside])
+    row(table, "server without the engine", [one.elapsed_ms - one.engine_ms for one in off])
+    row(table, "stateless generate, as many tokens", peer)
+    console.print(table)
+    model_ms, all_ms, peer_ms = (statistics.median(x) for x in (by_model, [one.elapsed_ms for one in full], peer))
+    console.print(f"generate / ours, answered by the model: {peer_ms / model_ms:.1f}; all requests: {peer_ms / all_ms:.1f}")
+    for name, ones in (("at once", off), (f"after {ASIDE_S * 1000:.0f} ms", aside)):
+        reads = [one.read_tokens for one in ones]
+        at = percentiles([float(tokens) for tokens in reads])
+        steps = statistics.median(one.steps for one in ones)
+        console.print(f"asked {name}: tokens to read, mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; steps {steps:.0f}")
+    made, wasted = stats["tokens"]["made"], stats["tokens"]["wasted"]
+    sources = {source: sum(one.source == source for one in full) for source in ("memory", "ahead", "resumed", "model")}
+    shares = ", ".join(f"{source} {100 * count / len(full):.0f} %" for source, count in sources.items())
+    console.print(f"answered by {shares}; {made} tokens made ({stats['tokens']['made_ahead']} ahead), {wasted} wasted\n")
+    return [
+        Series("with memory of suggestions", [one.elapsed_ms for one in full]),
+        Series("every key by the model", by_model),
+        Series("stateless generate", peer),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one file, few keys")
+    parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
+    options = parser.parse_args()
+    console = Console(width=120)
+    import dataclasses as first
+    import textwrap as second
+
+    files = [Path(str(module.__file__)) for module in (first, second)]
+    spots = 2 if options.quick else 5
+    bundled = [sys.executable, "-m", "starcoder_ls", "serve"]
+    charts = {"bundled model": measured(console, "bundled", bundled, BUNDLED, files[:1] if options.quick else files, spots)}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = random_checkpoint(Path(folder))
+        forced = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
+        charts["164M shape"] = measured(console, "164M", forced, checkpoint, files[:1], 1 if options.quick else 3)
+    options.picture.write_text(drawn(charts), encoding="utf-8")
+    console.print(f"picture: {options.picture}")
+
+
+if __name__ == "__main__":
+    main()

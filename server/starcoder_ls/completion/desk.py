@@ -1,0 +1,290 @@
+"""All that goes on for one document: what it remembers, the thought it is having, what it does before being asked.
+
+Decides which of these answers a request, and what a change of the text ends. A request that is there comes first:
+everything done ahead ends before it begins. Refuses to know editors, and how text becomes a prompt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from dataclasses import replace
+
+from starcoder_ls.completion import suggest, tidy
+from starcoder_ls.completion.memory import Entry, Hit, Memory
+from starcoder_ls.completion.place import Here, Place
+from starcoder_ls.completion.suggest import Answer, Cursor, Question, Source, Suggestion
+from starcoder_ls.completion.tally import Tally
+from starcoder_ls.completion.thought import Thought
+from starcoder_ls.errors import StarcoderError
+from starcoder_ls.generation import CancelFlag, Engine, Finish, Part, Request, Timings
+from starcoder_ls.settings import InlineCompletion
+
+_GRACE_S = 0.002  # an editor cancels a request and sends the next one together: see the next before pausing
+_READ_PAUSE_S = 0.004  # editors that ask at every key do it by then
+_AHEAD_PAUSE_S = 0.1  # who types on does not look at the suggestion
+_LEAST_TRUSTED_CHARS = 8
+
+
+class Desk:
+    """One document of one client, on one event loop."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._memory = Memory()
+        self._thought: Thought | None = None
+        self._ahead: Thought | None = None
+        self._ahead_of: tuple[Place, str] | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._reading: CancelFlag | None = None
+        self._reading_tasks: set[asyncio.Task[None]] = set()
+        self._read: tuple[Part, ...] = ()
+
+    async def ask(
+        self, engine: Engine, cursor: Cursor, settings: InlineCompletion, candidates: int = 1
+    ) -> list[Suggestion]:
+        """Up to ``candidates`` suggestions. Raises what ``suggest.question`` and ``Engine.stream`` raise.
+
+        Cancelling the task pauses the generation behind it, unless somebody else waits for it or it is being typed.
+        """
+        began_s = time.monotonic()
+        here, asked = Here.at(cursor.text, cursor.offset), _asked(engine, cursor, settings)
+        found = self._remembered(asked, here, cursor) if candidates == 1 and settings.remember else None
+        while found is None:
+            thought = self._taken_over(engine, asked, here, settings, candidates)
+            is_fresh = thought is None
+            if thought is None:
+                thought = self._begun(engine, suggest.question(engine, cursor, settings), asked, settings, candidates)
+            answers, timings = await self._waited_for(thought)
+            if any(answer.finish is Finish.CANCELLED for answer in answers):
+                return []
+            found = self._fitting(thought, answers, timings, here, cursor, is_fresh)
+        suggestions, source, timings = found
+        self._tally.answered(source, (time.monotonic() - began_s) * 1000, timings, not suggestions)
+        if suggestions and candidates == 1 and settings.ahead:
+            self._look_ahead(engine, cursor, here, suggestions[0], settings)
+        return suggestions
+
+    def changed(self, engine: Engine | None, cursor: Cursor, settings: InlineCompletion, is_typing: bool) -> None:
+        """The text is another now, and the cursor probably there. ``is_typing``: it changed as by a key."""
+        here = Here.at(cursor.text, cursor.offset)
+        self._stop_reading()
+        if (thought := self._thought) is not None:
+            thought.is_kept = bool(thought.typed(here))
+            if not thought.is_kept:
+                thought.cancel()
+        if self._ahead_of is not None:
+            place, shown = self._ahead_of
+            if place.typed(here, shown + (self._ahead.said if self._ahead else "")) is None:
+                self._stop_ahead()
+        if is_typing and engine is not None and settings.enabled:
+            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, cursor, here, settings))
+
+    def close(self) -> None:
+        """The document is gone, or its text unknown."""
+        self._stop_reading()
+        self._stop_ahead()
+        if self._thought is not None:
+            self._thought.cancel()
+        self._memory.clear()
+
+    # Answers
+
+    def _remembered(
+        self, asked: Hashable, here: Here, cursor: Cursor
+    ) -> tuple[list[Suggestion], Source, Timings] | None:
+        hit = next((hit for hit in self._memory.hits(asked, here) if _is_enough(hit)), None)
+        if hit is None:
+            return None
+        entry = hit.entry
+        source = Source.AHEAD if entry.is_ahead and not entry.is_used and not hit.typed else Source.MEMORY
+        self._use(entry)
+        answer = Answer(hit.left, entry.tokens, entry.finish)
+        return self._shown([answer], Timings(), hit.entry.place, hit.entry.text[: hit.typed], here, cursor, source)
+
+    def _fitting(
+        self, thought: Thought, answers: list[Answer], timings: Timings, here: Here, cursor: Cursor, is_fresh: bool
+    ) -> tuple[list[Suggestion], Source, Timings] | None:
+        """What of a thought's answers is for ``here``; None if one taken over turned out to have nothing left."""
+        place, text = thought.question.place, answers[0].text
+        typed = 0 if is_fresh else place.typed(here, text)
+        if typed is None or (not is_fresh and not text[typed:].strip()):
+            return None
+        if thought.candidates == 1:
+            answers = [replace(answers[0], text=text[typed:])]
+        source = Source.MODEL if is_fresh else Source.RESUMED
+        return self._shown(answers, timings, place, text[:typed], here, cursor, source)
+
+    def _shown(
+        self,
+        answers: list[Answer],
+        timings: Timings,
+        place: Place,
+        typed: str,
+        here: Here,
+        cursor: Cursor,
+        source: Source,
+    ) -> tuple[list[Suggestion], Source, Timings]:
+        after = here.closers + place.after
+        return suggest.shown(answers, timings, cursor, place.before + typed, after, source), source, timings
+
+    def _use(self, entry: Entry) -> None:
+        self._memory.touch(entry)
+        if not entry.is_used:
+            entry.is_used = True
+            self._tally.used(entry.tokens)
+
+    # Thoughts
+
+    def _taken_over(
+        self, engine: Engine, asked: Hashable, here: Here, settings: InlineCompletion, candidates: int
+    ) -> Thought | None:
+        """A thought that is about this place already: the running one, or one that is woken."""
+        thought = self._thought
+        if thought is not None and not thought.is_over:
+            is_same = thought.asked == asked and thought.candidates == candidates
+            if is_same and thought.typed(here) is not None:
+                thought.is_kept = False
+                return thought
+        if candidates > 1 or not settings.remember:
+            return None
+        ahead = self._ahead
+        if ahead is not None and not ahead.is_over and ahead.asked == asked and ahead.typed(here) is not None:
+            return self._begun(engine, ahead.question, asked, settings, said=ahead.said)
+        for hit in self._memory.hits(asked, here):
+            question = hit.entry.origin
+            if hit.entry.is_open and isinstance(question, Question) and hit.left:
+                self._use(hit.entry)
+                return self._begun(engine, question, asked, settings, said=hit.entry.text)
+        return None
+
+    def _begun(
+        self,
+        engine: Engine,
+        question: Question,
+        asked: Hashable,
+        settings: InlineCompletion,
+        candidates: int = 1,
+        said: str = "",
+    ) -> Thought:
+        self._stop_reading()
+        self._stop_ahead()
+        if self._thought is not None:
+            self._thought.cancel()
+        self._thought = Thought(engine, question, asked, settings, self._ended, candidates, said)
+        return self._thought
+
+    async def _waited_for(self, thought: Thought) -> tuple[list[Answer], Timings]:
+        try:
+            return await thought.answers()
+        finally:
+            if not thought.is_over:
+                asyncio.get_running_loop().call_later(_GRACE_S, _pause_if_unwanted, thought)
+
+    def _ended(self, thought: Thought) -> None:
+        """Whatever it said is remembered, also if nobody waits any more."""
+        self._tally.made(thought.tokens, thought.is_ahead)
+        if self._thought is thought:
+            self._thought = None
+        if thought.finish is Finish.CANCELLED and not thought.said:
+            return
+        entry = Entry(
+            thought.asked,
+            thought.question.place,
+            thought.said,
+            thought.finish,
+            thought.tokens,
+            thought.is_ahead,
+            thought.question,
+        )
+        self._memory.add(entry)
+        if thought.waiting and thought.finish is not Finish.CANCELLED:
+            self._use(entry)
+
+    # Before being asked
+
+    def _look_ahead(
+        self, engine: Engine, cursor: Cursor, here: Here, shown: Suggestion, settings: InlineCompletion
+    ) -> None:
+        """Ask what comes after ``shown`` as if it were accepted, once the user has had time to look at it."""
+        text = cursor.text[: shown.start] + shown.text + cursor.text[shown.end :]
+        accepted = replace(cursor, text=text, offset=shown.start + len(shown.text))
+        there = Here.at(accepted.text, accepted.offset)
+        ahead = self._ahead
+        if ahead is not None and not ahead.is_over and ahead.typed(there) is not None:
+            return
+        self._stop_ahead()
+        self._ahead_of = Place(here.head, here.rest, is_first=True, is_last=True), shown.text
+        self._later("ahead", _AHEAD_PAUSE_S, lambda: self._think_ahead(engine, accepted, there, settings))
+
+    def _think_ahead(self, engine: Engine, accepted: Cursor, there: Here, settings: InlineCompletion) -> None:
+        asked = _asked(engine, accepted, settings)
+        is_busy = self._thought is not None and not self._thought.is_over
+        if is_busy or any(_is_enough(hit) for hit in self._memory.hits(asked, there)):
+            return
+        with suppress(StarcoderError):  # nobody asked
+            question = suggest.question(engine, accepted, settings)
+            self._stop_reading()
+            self._ahead = Thought(engine, question, asked, settings, self._ended, is_ahead=True)
+
+    def _read_on(self, engine: Engine, cursor: Cursor, here: Here, settings: InlineCompletion) -> None:
+        """Read the new tail, so that a request at the cursor finds only its last word unread."""
+        is_busy = any(one is not None and not one.is_over for one in (self._thought, self._ahead))
+        asked = _asked(engine, cursor, settings)
+        if is_busy or (settings.remember and any(_is_enough(hit) for hit in self._memory.hits(asked, here))):
+            return
+        with suppress(StarcoderError):
+            request = suggest.question(engine, cursor, settings).reading()
+            if request.parts == self._read:
+                return
+            self._read, self._reading = request.parts, request.cancel
+            task = asyncio.get_running_loop().create_task(_quietly_read(engine, request))
+            self._reading_tasks.add(task)
+            task.add_done_callback(self._reading_tasks.discard)
+
+    def _stop_reading(self) -> None:
+        self._cancel_timer("read")
+        if self._reading is not None:
+            self._reading.set()
+            self._reading = None
+
+    def _stop_ahead(self) -> None:
+        self._cancel_timer("ahead")
+        self._ahead_of = None
+        if self._ahead is not None:
+            self._ahead.cancel()
+            self._ahead = None
+
+    def _later(self, name: str, pause_s: float, run: Callable[[], None]) -> None:
+        self._cancel_timer(name)
+        self._timers[name] = asyncio.get_running_loop().call_later(pause_s, run)
+
+    def _cancel_timer(self, name: str) -> None:
+        if (timer := self._timers.pop(name, None)) is not None:
+            timer.cancel()
+
+
+def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
+    """All that an answer depends on, but for the place."""
+    return engine.status().model, cursor.adapter, settings
+
+
+def _is_enough(hit: Hit) -> bool:
+    """What is left of an answer can be shown: it is whole, or so much is left that its end may be cut off."""
+    if not hit.entry.is_open:
+        return bool(hit.left.strip()) or not hit.typed
+    if hit.entry.finish is Finish.CANCELLED:
+        return False
+    return len(tidy.whole_at_limit(hit.left, hit.entry.finish).strip()) >= _LEAST_TRUSTED_CHARS
+
+
+def _pause_if_unwanted(thought: Thought) -> None:
+    if not thought.waiting and not thought.is_kept:
+        thought.cancel()
+
+
+async def _quietly_read(engine: Engine, request: Request) -> None:
+    with suppress(StarcoderError):  # nobody asked
+        await engine.prefill(request)

@@ -1,0 +1,30 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starcoder_ls.completion.counter import Counter
+
+
+@given(st.text(alphabet=st.sampled_from("ab \n\r\f\u2028é"), max_size=200))
+def test_sum_over_lines_counts_every_character_once(text: str) -> None:
+    assert Counter(len)(text) == len(text)
+
+
+def test_only_new_lines_are_counted() -> None:
+    asked: list[str] = []
+
+    def count(text: str) -> int:
+        asked.append(text)
+        return len(text.split())
+
+    counter = Counter(count)
+    assert counter("one two\nthree\n") == 3
+    assert counter("one two\nthree\nfour five six") == 6
+    assert asked == ["one two\n", "three\n", "four five six"]
+
+
+def test_long_lines_are_not_kept() -> None:
+    asked: list[int] = []
+    counter = Counter(lambda text: asked.append(len(text)) or 1)
+    line = "x" * 10_000
+    assert counter(line) + counter(line) == 2
+    assert asked == [10_000, 10_000]

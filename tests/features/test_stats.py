@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+import json
+
+from fakes import ScriptedEngine
+from harness import GHOST, URI, joined, ready, scenario, talking
+from starcoder_ls.app import Server
+from starcoder_ls.settings import Settings
+
+
+@scenario
+async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
+    async with talking(ScriptedEngine([["secret_name", "\n"]])) as client:
+        client.open(URI, "x = ")
+        assert await client.inline_completion(URI, 0, 4)
+        assert await client.inline_completion(URI, 0, 4)
+        stats = await client.request("starcoder/stats")
+        assert stats["answers"] == {"model": 1, "resumed": 0, "memory": 1, "ahead": 0}
+        assert stats["last"]["source"] == "memory"
+        assert stats["last"]["elapsed_ms"] < 50
+        assert stats["without_model_percent"] == 50.0
+        assert set(stats["ms"]) == {"p50", "p95", "p99"}
+        assert "secret" not in json.dumps(stats)
+
+
+@scenario
+async def test_all_connections_of_a_server_are_counted_together() -> None:
+    engine = ScriptedEngine()
+    server = Server(lambda _: engine, Settings())
+    async with joined(server) as one, joined(server) as other:
+        for client in (one, other):
+            await client.initialize({}, GHOST)
+            await ready(client)
+            client.open(URI, "x = ")
+            await client.inline_completion(URI, 0, 4)
+        stats = await one.request("starcoder/stats")
+        assert stats["answers"]["model"] == 2
+        assert len({request.client for request in engine.requests if request.max_new_tokens}) == 2
+    server.close()
