@@ -31,6 +31,7 @@ test: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/completion.py
+	$(BIN)/python benchmarks/keystrokes.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -20,7 +20,10 @@ class Series:
 
 def drawn(charts: Mapping[str, Sequence[Series]]) -> str:
     """One panel per chart, side by side, with a logarithmic axis of time."""
-    panels = [_panel(title, series, LEFT + number * (WIDTH + GAP + LEFT)) for number, (title, series) in enumerate(charts.items())]
+    panels = [
+        _panel(title, series, LEFT + number * (WIDTH + GAP + LEFT))
+        for number, (title, series) in enumerate(charts.items())
+    ]
     width, height = len(charts) * (WIDTH + GAP + LEFT), TOP + HEIGHT + 40
     style = "font:12px sans-serif;fill:#57606a"
     return (
@@ -36,7 +39,10 @@ def _x(ms: float) -> float:
 
 
 def _panel(title: str, series: Sequence[Series], left: float) -> str:
-    marks = [f'<g transform="translate({left},{TOP})">', f'<text x="0" y="-14" style="font-weight:bold">{escape(title)}</text>']
+    marks = [
+        f'<g transform="translate({left},{TOP})">',
+        f'<text x="0" y="-14" style="font-weight:bold">{escape(title)}</text>',
+    ]
     for ms in (1, 10, 100, 1000, 10_000):
         label = f"{ms} ms" if ms < 1000 else f"{ms // 1000} s"
         marks.append(f'<path d="M{_x(ms):.1f} 0V{HEIGHT}" stroke="#d0d7de"/>')

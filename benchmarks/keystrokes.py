@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from distribution import Series, drawn
 from rich.console import Console
 from rich.table import Table
@@ -51,6 +53,7 @@ class Asked:
     has_suggestion: bool
     text: str
     offset: int
+    is_after_jump: bool = False
 
     @property
     def is_by_model(self) -> bool:
@@ -68,15 +71,15 @@ def edit(text: str, change: Change) -> dict[str, Any]:
 
 async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0) -> list[Asked]:
     """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
-    text, version, asked = typist.text, 1, []
+    text, version, has_jumped, asked = typist.text, 1, True, list[Asked]()
     server.open(uri, text)
-    for key in typist.keys():
+    for key in typist.pressed():
         await asyncio.sleep(min(key.gap_s, CAP_S) if not aside_s else 0.0)
         began = time.monotonic()
         if key.changes:
             version += 1
             server.change(uri, version, *(edit(text, change) for change in key.changes))
-        text = key.text
+        text, has_jumped = key.text, has_jumped or key.kind in ("jump", "line move")
         if not key.is_asking:
             continue
         if aside_s:
@@ -89,8 +92,19 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
         engine_ms = last["queue_ms"] + last["prefill_ms"] + last["decode_ms"]
         read = last["prompt_tokens"] - last["reused_tokens"]
         asked.append(
-            Asked(elapsed_ms, last["source"], read, last["decode_steps"], engine_ms, bool(items), text, key.offset)
+            Asked(
+                elapsed_ms,
+                last["source"],
+                read,
+                last["decode_steps"],
+                engine_ms,
+                bool(items),
+                text,
+                key.offset,
+                has_jumped,
+            )
         )
+        has_jumped = False
         if items:
             end = items[0]["range"]["end"]["character"] - place["character"]
             typist.shown = (items[0]["insertText"], end)
@@ -133,9 +147,13 @@ class Counting:
 
 def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
     """Peer: the model card's `generate` on the same prompts, as many tokens as we made; ms a key."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # what our engine does for itself: the peer gets it too
     import torch
     from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
 
+    logging.disable_progress_bar()
+    torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     model = AutoModelForCausalLM.from_pretrained(str(checkpoint), dtype=torch.float32)
     counting, times = Counting(checkpoint), []
     typical = round(statistics.median(one.steps for one in asked if one.is_by_model))
@@ -178,7 +196,10 @@ def row(table: Table, name: str, times: list[float], note: str = "") -> None:
     table.add_row(name, str(len(times)), *(f"{at[share]:.1f}" if at else "" for share in ("p50", "p95", "p99")), note)
 
 
-def measured(console: Console, shape: str, command: list[str], checkpoint: Path, files: list[Path], spots: int) -> list[Series]:
+def measured(
+    console: Console, shape: str, command: list[str], checkpoint: Path, files: list[Path], spots: int
+) -> list[Series]:
+    """Print one shape's table; its series for the picture."""
     plain = {"remember": False, "ahead": False}
     full, stats = asyncio.run(typed(command, files, spots, 1, {}))
     off, _ = asyncio.run(typed(command, files, spots, 1, plain))
@@ -195,16 +216,22 @@ def measured(console: Console, shape: str, command: list[str], checkpoint: Path,
     row(table, "stateless generate, as many tokens", peer)
     console.print(table)
     model_ms, all_ms, peer_ms = (statistics.median(x) for x in (by_model, [one.elapsed_ms for one in full], peer))
-    console.print(f"generate / ours, answered by the model: {peer_ms / model_ms:.1f}; all requests: {peer_ms / all_ms:.1f}")
+    console.print(
+        f"generate / ours, answered by the model: {peer_ms / model_ms:.1f}; all requests: {peer_ms / all_ms:.1f}"
+    )
     for name, ones in (("at once", off), (f"after {ASIDE_S * 1000:.0f} ms", aside)):
         reads = [one.read_tokens for one in ones]
         at = percentiles([float(tokens) for tokens in reads])
-        steps = statistics.median(one.steps for one in ones)
-        console.print(f"asked {name}: tokens to read, mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; steps {steps:.0f}")
+        spread = f"mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}, p99 {at['p99']:.0f}"
+        burst = statistics.mean(one.read_tokens for one in ones if not one.is_after_jump)
+        console.print(f"asked {name}: tokens to read, {spread}; without first keys after a jump, mean {burst:.1f}")
+        console.print(f"asked {name}: steps {statistics.median(o.steps for o in ones):.0f}")
     made, wasted = stats["tokens"]["made"], stats["tokens"]["wasted"]
     sources = {source: sum(one.source == source for one in full) for source in ("memory", "ahead", "resumed", "model")}
     shares = ", ".join(f"{source} {100 * count / len(full):.0f} %" for source, count in sources.items())
-    console.print(f"answered by {shares}; {made} tokens made ({stats['tokens']['made_ahead']} ahead), {wasted} wasted\n")
+    console.print(
+        f"answered by {shares}; {made} tokens made ({stats['tokens']['made_ahead']} ahead), {wasted} wasted\n"
+    )
     return [
         Series("with memory of suggestions", [one.elapsed_ms for one in full]),
         Series("every key by the model", by_model),
@@ -215,6 +242,7 @@ def measured(console: Console, shape: str, command: list[str], checkpoint: Path,
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one file, few keys")
+    parser.add_argument("--shape", choices=("bundled", "164M"), help="only this one")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
     options = parser.parse_args()
     console = Console(width=120)
@@ -222,13 +250,17 @@ def main() -> None:
     import textwrap as second
 
     files = [Path(str(module.__file__)) for module in (first, second)]
-    spots = 2 if options.quick else 5
+    spots = 1 if options.quick else 4
+    charts = {}
     bundled = [sys.executable, "-m", "starcoder_ls", "serve"]
-    charts = {"bundled model": measured(console, "bundled", bundled, BUNDLED, files[:1] if options.quick else files, spots)}
-    with tempfile.TemporaryDirectory() as folder:
-        checkpoint = random_checkpoint(Path(folder))
-        forced = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
-        charts["164M shape"] = measured(console, "164M", forced, checkpoint, files[:1], 1 if options.quick else 3)
+    if options.shape != "164M":
+        chosen = files[:1] if options.quick else files
+        charts["bundled model"] = measured(console, "bundled", bundled, BUNDLED, chosen, spots)
+    if options.shape != "bundled":
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = random_checkpoint(Path(folder))
+            forced = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
+            charts["164M shape"] = measured(console, "164M", forced, checkpoint, files[:1], 1 if options.quick else 2)
     options.picture.write_text(drawn(charts), encoding="utf-8")
     console.print(f"picture: {options.picture}")
 

@@ -54,7 +54,7 @@ class Typist:
         gone = {line for first, last in self.holes for line in range(first, last)}
         self.text = "\n".join(line for number, line in enumerate(self.lines) if number not in gone)
 
-    def keys(self) -> Generator[Key, None, None]:
+    def pressed(self) -> Generator[Key, None, None]:
         for first, last in self.holes:
             self.offset = sum(len(line) + 1 for line in self.lines[:first]) - 1
             yield self._key("jump", (), 1.0, is_asking=False)

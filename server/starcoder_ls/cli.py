@@ -120,6 +120,14 @@ def doctor(
 
 
 @application.command()
+def stats(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
+    """What your servers have answered: from where, how fast, at the cost of how many tokens."""
+    from starcoder_ls.commands.stats import run
+
+    raise typer.Exit(run(is_json))
+
+
+@application.command()
 def demo(
     model: ModelOption = None,
     adapter: AdapterOption = None,

@@ -136,6 +136,17 @@ def test_warming_leaves_one_token_to_read(loaded: Loaded) -> None:
     assert timings.reused_tokens == timings.prompt_tokens - 1
 
 
+def test_warming_with_less_than_is_held_forgets_nothing(loaded: Loaded) -> None:
+    slots = Slots(loaded.layers)
+    chunks = answered(asked(), loaded, slots)
+    made = next(chunk.timings for chunk in chunks if chunk.timings)
+    assert made is not None
+    assert [chunks for chunks in warm_cache(asked(TEXT[:-8]), loaded, slots, lambda: None) if chunks] == []
+    again = next(chunk.timings for chunk in answered(asked(), loaded, slots) if chunk.timings)
+    assert again is not None
+    assert again.reused_tokens == made.prompt_tokens - 1
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_candidates_are_distinct_and_the_first_is_greedy(loaded: Loaded, temperature: float) -> None:
     wanted = asked(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))

@@ -15,6 +15,7 @@ import platformdirs
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
+from starcoder_ls.commands import stats
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.generation import Engine
 from starcoder_ls.transport import stdio
@@ -31,6 +32,11 @@ def run(overlay: dict[str, Any], file: Path | None, tcp: str | None) -> int:
     write_log(chosen.log.level)
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
     server = Server(_engine, chosen)
+    with stats.kept(server.tally):
+        return _serve(server, tcp)
+
+
+def _serve(server: Server, tcp: str | None) -> int:
     if tcp is None:
         return stdio.serve(server)
     host, _, port = tcp.rpartition(":")

@@ -50,15 +50,16 @@ class Tally:
 
     def summary(self) -> dict[str, Any]:
         """As ``starcoder/stats`` answers it."""
+        latencies = list(self._latencies)  # a copy: another thread may be writing it down
         asked = sum(self.answers.values())
         without = self.answers[Source.MEMORY] + self.answers[Source.AHEAD]
-        by_model = [ms for source, ms in self._latencies if source in (Source.MODEL, Source.RESUMED)]
+        by_model = [ms for source, ms in latencies if source in (Source.MODEL, Source.RESUMED)]
         return {
             "since": round(self.since_s),
             "answers": {source.value: self.answers[source] for source in Source},
             "empty": self.empty,
             "without_model_percent": round(100 * without / asked, 1) if asked else 0.0,
-            "ms": percentiles([ms for _, ms in self._latencies]),
+            "ms": percentiles([ms for _, ms in latencies]),
             "model_ms": percentiles(by_model),
             "tokens": {
                 "read": self.prompt_tokens - self.reused_tokens,

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from starcoder_ls.commands import stats
+from starcoder_ls.completion.suggest import Source
+from starcoder_ls.completion.tally import Tally
+from starcoder_ls.generation import Timings
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
+    return tmp_path / "stats"
+
+
+def answered(source: Source) -> Tally:
+    tally = Tally()
+    tally.answered(source, 12.0, Timings(prompt_tokens=9), is_empty=False)
+    return tally
+
+
+def test_numbers_of_all_servers_are_summed(capsys: pytest.CaptureFixture[str], state: Path) -> None:
+    for number, source in enumerate((Source.MODEL, Source.MEMORY)):
+        tally = answered(source)
+        tally.since_s = number
+        with stats.kept(tally):
+            pass
+    (state / "9-9.json").write_text("not ours")
+    assert stats.run(is_json=True) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["total"]["answers"] == {"model": 1, "resumed": 0, "memory": 1, "ahead": 0}
+    assert printed["total"]["without_model_percent"] == 50.0
+    assert len(printed["servers"]) == 2
+    assert stats.run(is_json=False) == 0
+    assert "without the model" in capsys.readouterr().out
+
+
+def test_no_numbers_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with stats.kept(Tally()):
+        pass
+    assert stats.run(is_json=True) == 1
+    assert "no server" in capsys.readouterr().err
+
+
+def test_only_this_user_may_read_and_old_ones_go(state: Path) -> None:
+    for number in range(33):
+        tally = answered(Source.MODEL)
+        tally.since_s = 100 + number
+        with stats.kept(tally):
+            pass
+    files = sorted(state.glob("*"))
+    assert len(files) == 30
+    assert {file.stat().st_mode & 0o777 for file in files} == {0o600}
+    assert files[0].name.startswith("103-")
+
+
+def test_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    (tmp_path / "stats").write_text("a file where the folder should be")
+    with stats.kept(answered(Source.MODEL)):
+        pass
