@@ -1,0 +1,106 @@
+"""The place that a suggestion fills, as the rules see it: both sides in line feeds, the language, what stands there.
+
+Computes what several rules ask. Refuses to know what is suggested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from starcoder_ls.syntax import spot
+from starcoder_ls.syntax.languages import Language, known
+from starcoder_ls.syntax.scan import State, read
+from starcoder_ls.syntax.spot import Spot
+
+_MOST_LINES = 400  # enough to tell tabs from blanks
+
+
+@dataclass(frozen=True)
+class Gap:
+    """``is_off`` holds the names of rules that are switched off."""
+
+    before: str
+    after: str
+    language_id: str = ""
+    spot: Spot = field(default=Spot())
+    is_off: Collection[str] = frozenset()
+
+    @classmethod
+    def at(cls, before: str, after: str, language_id: str, is_off: Collection[str] = (), above: str = "") -> Gap:
+        """``above`` is what of the document stands before ``before``: a comment may have begun there."""
+        return cls(before, after, language_id, spot.at(above + before, after, language_id), frozenset(is_off))
+
+    @cached_property
+    def language(self) -> Language:
+        return known(self.language_id)
+
+    @cached_property
+    def own(self) -> str:
+        """The cursor's line up to the cursor."""
+        return self.before.rpartition("\n")[2]
+
+    @cached_property
+    def rest(self) -> str:
+        """The cursor's line behind the cursor, without blanks at its end."""
+        return self.after.partition("\n")[0].rstrip()
+
+    @property
+    def is_fresh(self) -> bool:
+        """Nothing but blanks stands before the cursor on its line."""
+        return not self.own.strip()
+
+    @cached_property
+    def above(self) -> list[str]:
+        """The lines above that say something, the nearest last."""
+        return [line.rstrip() for line in self.before.split("\n")[-_MOST_LINES:-1] if line.strip()]
+
+    @cached_property
+    def below(self) -> list[str]:
+        """The lines below that say something."""
+        return [line.rstrip() for line in self.after.split("\n")[1:] if line.strip()]
+
+    @cached_property
+    def opener(self) -> str:
+        """The line that opens the block whose first line is to be written; empty in the middle of one."""
+        if self.spot.is_block:
+            return self.above[-1] if self.above else ""
+        return self.own if self.spot.where == "code" and not self.rest and spot.opens_block(self.own, self.language) else ""
+
+    @cached_property
+    def unit(self) -> str:
+        """One step of indentation as in the document: a tab, or so many blanks."""
+        lines = [line for line in (*self.above, *self.below[:_MOST_LINES]) if line[:1] in " \t"]
+        if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
+            return "\t"
+        widths = [indentation(line) for line in lines if line[0] == " "]
+        return " " * min((width for width in widths if width > 1), default=4)
+
+    def read(self, text: str) -> State:
+        """What ``text`` leaves open of its own if it is put into the gap."""
+        where = self.spot
+        begun = State(ends=where.ends, is_comment=where.where == "comment") if where.where != "code" else State()
+        return read(text, self.language, begun)
+
+    def is_complete(self, text: str) -> bool:
+        """Whether a tree sees no unfinished statement at the end of ``text``."""
+        known_answer = self._complete.get(text)
+        if known_answer is None:
+            known_answer = spot.is_complete(self.before, text, self.language_id) is not False
+            self._complete[text] = known_answer
+        return known_answer
+
+    @cached_property
+    def _complete(self) -> dict[str, bool]:
+        return {}
+
+
+def indentation(line: str) -> int:
+    """Characters before the first that is no blank."""
+    return len(line) - len(line.lstrip())
+
+
+def has_words(text: str) -> bool:
+    """Brackets and rulers say nothing."""
+    return any(char.isalnum() for char in text)
