@@ -5,6 +5,8 @@ trace's pause (at most CAP_S) is over. Latency is from sending the change to the
 forced (benchmarks/forced.py); the bundled model says what it says.
 
     python benchmarks/keystrokes.py [--quick] [--picture docs/typing.svg]
+
+A llama-server that runs the same checkpoint (given by --checkpoint and --llama URL) types along.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from typing import Any
 
 import psutil
 from distribution import Series, drawn
+from llama_peers import as_llama_vim_asks, as_we_ask, replayed
 from rich.console import Console
 from rich.table import Table
 from typist import Change, Typist
@@ -38,7 +41,8 @@ from starcoder_ls.transport import client
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 CAP_S = 0.15
 ASIDE_S = 0.06
-STATELESS_KEYS = {"bundled": 40, "164M": 6}
+SEED = 1
+STATELESS_KEYS = {"bundled": 20, "164M": 5}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -69,8 +73,10 @@ def edit(text: str, change: Change) -> dict[str, Any]:
     return {"range": {"start": position(text, change.start), "end": position(text, change.end)}, "text": change.text}
 
 
-async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0) -> list[Asked]:
-    """Type it all. ``aside_s`` passes between change and request, as with editors that wait for a pause."""
+async def replay(
+    server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0, most: int = 10_000
+) -> list[Asked]:
+    """Type it all, or as far as ``most`` requests. ``aside_s`` passes between change and request."""
     text, version, has_jumped, asked = typist.text, 1, True, list[Asked]()
     server.open(uri, text)
     for key in typist.pressed():
@@ -82,6 +88,8 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
         text, has_jumped = key.text, has_jumped or key.kind in ("jump", "line move")
         if not key.is_asking:
             continue
+        if len(asked) == most:
+            break
         if aside_s:
             await asyncio.sleep(aside_s)
             began = time.monotonic()
@@ -111,12 +119,25 @@ async def replay(server: client.Client, typist: Typist, uri: str, aside_s: float
     return asked
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Subject:
+    """One model, the server that runs it, and what is typed into it."""
+
+    name: str
+    command: list[str]
+    checkpoint: Path
+    files: list[Path]
+    spots: int
+    most: int
+    llama_url: str = ""
+
+
 async def typed(
-    command: list[str], files: list[Path], spots: int, seed: int, options: dict[str, Any], aside_s: float = 0.0
+    subject: Subject, files: list[Path], spots: int, options: dict[str, Any], aside_s: float = 0.0
 ) -> tuple[list[Asked], dict[str, Any]]:
     """One server from start to end; what was asked, and its statistics."""
     asked: list[Asked] = []
-    async with client.start(command, stderr=subprocess.DEVNULL) as server:
+    async with client.start(subject.command, stderr=subprocess.DEVNULL) as server:
         await server.initialize(
             {"inline_completion": options},
             {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
@@ -124,10 +145,11 @@ async def typed(
         while (status := await server.request("starcoder/status"))["phase"] != "ready":
             assert status["phase"] != "failed", status["message"]
             await asyncio.sleep(0.1)
-        await replay(server, Typist(files[0].read_text(), seed + 1, 1), "file:///warm.py")
+        await replay(server, Typist(files[0].read_text(), SEED + 1, 1), "file:///warm.py", most=5)
         before = await server.request("starcoder/stats")
         for number, file in enumerate(files):
-            asked += await replay(server, Typist(file.read_text(), seed, spots), f"file:///{number}.py", aside_s)
+            typist = Typist(file.read_text(), SEED, spots)
+            asked += await replay(server, typist, f"file:///{number}.py", aside_s, subject.most)
         stats = await server.request("starcoder/stats")
         stats["tokens"] = {name: count - before["tokens"][name] for name, count in stats["tokens"].items()}
         await server.leave()
@@ -191,76 +213,98 @@ def random_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def row(table: Table, name: str, times: list[float], note: str = "") -> None:
-    at = percentiles(times)
-    table.add_row(name, str(len(times)), *(f"{at[share]:.1f}" if at else "" for share in ("p50", "p95", "p99")), note)
+def llama(url: str, checkpoint: Path, asked: list[Asked]) -> dict[str, list[float]]:
+    """Peer: a llama-server with a prompt cache, in its clients' order and in ours; ms a key."""
+    counting = Counting(checkpoint)
+    keys = [(one.text, one.offset, one.steps + 1) for one in asked]
+    orders = {"llama-server as llama.vim asks": as_llama_vim_asks, "llama-server in our order": as_we_ask}
+    return {
+        name: replayed(url, keys, order(counting, counting.vocabulary))  # type: ignore[arg-type]
+        for name, order in orders.items()
+    }
 
 
-def measured(
-    console: Console, shape: str, command: list[str], checkpoint: Path, files: list[Path], spots: int
-) -> list[Series]:
-    """Print one shape's table; its series for the picture."""
+def measured(console: Console, subject: Subject) -> list[Series]:
+    """Print one model's table and ratios; its series for the picture."""
+    files, spots = subject.files, subject.spots
     plain = {"remember": False, "ahead": False}
-    full, stats = asyncio.run(typed(command, files, spots, 1, {}))
-    off, _ = asyncio.run(typed(command, files, spots, 1, plain))
-    aside, _ = asyncio.run(typed(command, files[:1], max(spots // 2, 1), 1, plain, ASIDE_S))
-    peer = stateless(checkpoint, off, STATELESS_KEYS[shape])
-    by_model = [one.elapsed_ms for one in off]
-    table = Table(f"{shape}: key to answer", "requests", "p50 ms", "p95", "p99", "")
-    row(table, "ours, memory of suggestions on", [one.elapsed_ms for one in full])
+    full, stats = asyncio.run(typed(subject, files, spots, {}))
+    told_sources(console, full, stats["tokens"])
+    off, _ = asyncio.run(typed(subject, files, spots, plain))
+    told_reads(console, "at once", off)
+    aside, _ = asyncio.run(typed(subject, files[:1], max(spots // 2, 1), plain, ASIDE_S))
+    told_reads(console, f"after {ASIDE_S * 1000:.0f} ms", aside)
+    peers = {"stateless generate": stateless(subject.checkpoint, off, STATELESS_KEYS[subject.name])}
+    if subject.llama_url:
+        peers |= llama(subject.llama_url, subject.checkpoint, off)
+    all_ms, model_ms = ([one.elapsed_ms for one in ones] for ones in (full, off))
+    table = Table(f"{subject.name}: key to answer", "requests", "p50 ms", "p95", "p99")
+    row(table, "ours, memory of suggestions on", all_ms)
     row(table, "  of these answered by the model", [one.elapsed_ms for one in full if one.is_by_model])
     row(table, "  of these with a suggestion", [one.elapsed_ms for one in full if one.has_suggestion])
-    row(table, "ours, memory off", by_model)
+    row(table, "ours, memory off", model_ms)
     row(table, f"  asked {ASIDE_S * 1000:.0f} ms after the change", [one.elapsed_ms for one in aside])
-    row(table, "server without the engine", [one.elapsed_ms - one.engine_ms for one in off])
-    row(table, "stateless generate, as many tokens", peer)
+    row(table, "  without the engine's own time", [one.elapsed_ms - one.engine_ms for one in off])
+    for name, times in peers.items():
+        row(table, f"{name}, as many tokens", times)
     console.print(table)
-    model_ms, all_ms, peer_ms = (statistics.median(x) for x in (by_model, [one.elapsed_ms for one in full], peer))
+    for name, times in peers.items():
+        by_model, by_all = (statistics.median(times) / statistics.median(ours) for ours in (model_ms, all_ms))
+        console.print(f"{name} / ours, p50: {by_model:.1f} answered by the model, {by_all:.1f} all requests")
+    console.print()
+    ours = [Series("with memory of suggestions", all_ms), Series("every key by the model", model_ms)]
+    return [*ours, *(Series(name, times) for name, times in peers.items())]
+
+
+def row(table: Table, name: str, times: list[float]) -> None:
+    at = percentiles(times)
+    table.add_row(name, str(len(times)), *(f"{at[share]:.1f}" if at else "" for share in ("p50", "p95", "p99")))
+
+
+def told_reads(console: Console, name: str, asked: list[Asked]) -> None:
+    """How much of its prompt a request found unread."""
+    reads = [float(one.read_tokens) for one in asked]
+    burst = statistics.mean(one.read_tokens for one in asked if not one.is_after_jump)
+    at, steps = percentiles(reads), statistics.median(one.steps for one in asked)
+    spread = f"mean {statistics.mean(reads):.1f} ({burst:.1f} without first keys after a jump)"
     console.print(
-        f"generate / ours, answered by the model: {peer_ms / model_ms:.1f}; all requests: {peer_ms / all_ms:.1f}"
+        f"asked {name}: tokens to read, {spread}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; steps {steps:.0f}"
     )
-    for name, ones in (("at once", off), (f"after {ASIDE_S * 1000:.0f} ms", aside)):
-        reads = [one.read_tokens for one in ones]
-        at = percentiles([float(tokens) for tokens in reads])
-        spread = f"mean {statistics.mean(reads):.1f}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}, p99 {at['p99']:.0f}"
-        burst = statistics.mean(one.read_tokens for one in ones if not one.is_after_jump)
-        console.print(f"asked {name}: tokens to read, {spread}; without first keys after a jump, mean {burst:.1f}")
-        console.print(f"asked {name}: steps {statistics.median(o.steps for o in ones):.0f}")
-    made, wasted = stats["tokens"]["made"], stats["tokens"]["wasted"]
-    sources = {source: sum(one.source == source for one in full) for source in ("memory", "ahead", "resumed", "model")}
-    shares = ", ".join(f"{source} {100 * count / len(full):.0f} %" for source, count in sources.items())
-    console.print(
-        f"answered by {shares}; {made} tokens made ({stats['tokens']['made_ahead']} ahead), {wasted} wasted\n"
-    )
-    return [
-        Series("with memory of suggestions", [one.elapsed_ms for one in full]),
-        Series("every key by the model", by_model),
-        Series("stateless generate", peer),
-    ]
+
+
+def told_sources(console: Console, asked: list[Asked], tokens: dict[str, int]) -> None:
+    counts = {source: sum(one.source == source for one in asked) for source in ("memory", "ahead", "resumed", "model")}
+    shares = ", ".join(f"{source} {100 * count / len(asked):.0f} %" for source, count in counts.items())
+    made = f"{tokens['made']} tokens made ({tokens['made_ahead']} ahead), {tokens['wasted']} wasted"
+    console.print(f"answered by {shares}; {made}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one file, few keys")
     parser.add_argument("--shape", choices=("bundled", "164M"), help="only this one")
+    parser.add_argument("--checkpoint", type=Path, help="weights of the 164M shape instead of fresh noise")
+    parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
     options = parser.parse_args()
-    console = Console(width=120)
+    console, charts, most = Console(width=120), {}, 40 if options.quick else 10_000
     import dataclasses as first
     import textwrap as second
 
     files = [Path(str(module.__file__)) for module in (first, second)]
-    spots = 1 if options.quick else 4
-    charts = {}
-    bundled = [sys.executable, "-m", "starcoder_ls", "serve"]
     if options.shape != "164M":
-        chosen = files[:1] if options.quick else files
-        charts["bundled model"] = measured(console, "bundled", bundled, BUNDLED, chosen, spots)
+        command = [sys.executable, "-m", "starcoder_ls", "serve"]
+        chosen, spots = (files[:1], 1) if options.quick else (files, 4)
+        subject = Subject("bundled", command, BUNDLED, chosen, spots, most, options.llama if options.shape else "")
+        charts["bundled model"] = measured(console, subject)
     if options.shape != "bundled":
         with tempfile.TemporaryDirectory() as folder:
-            checkpoint = random_checkpoint(Path(folder))
-            forced = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
-            charts["164M shape"] = measured(console, "164M", forced, checkpoint, files[:1], 1 if options.quick else 2)
+            checkpoint = options.checkpoint or random_checkpoint(Path(folder))
+            command = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
+            spots = 1 if options.quick else 2
+            charts["164M shape"] = measured(
+                console, Subject("164M", command, checkpoint, files[:1], spots, most, options.llama)
+            )
     options.picture.write_text(drawn(charts), encoding="utf-8")
     console.print(f"picture: {options.picture}")
 

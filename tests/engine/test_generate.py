@@ -141,7 +141,9 @@ def test_warming_with_less_than_is_held_forgets_nothing(loaded: Loaded) -> None:
     chunks = answered(asked(), loaded, slots)
     made = next(chunk.timings for chunk in chunks if chunk.timings)
     assert made is not None
-    assert [chunks for chunks in warm_cache(asked(TEXT[:-8]), loaded, slots, lambda: None) if chunks] == []
+    assert [
+        chunks for chunks in warm_cache(asked(TEXT[: TEXT.index("(")]), loaded, slots, lambda: None) if chunks
+    ] == []
     again = next(chunk.timings for chunk in answered(asked(), loaded, slots) if chunk.timings)
     assert again is not None
     assert again.reused_tokens == made.prompt_tokens - 1

@@ -1,0 +1,68 @@
+"""The same keys into a llama-server that runs the same weights, in two orders of the prompt.
+
+As llama.vim asks: prefix and suffix of whole lines first, the cursor's line after ``<fim_middle>``. And as we would
+ask: our own ids in SPM variant 2. Both as token ids to ``/completion`` with slot 0 and prompt cache, so that they read
+what we read; as many tokens as we made, greedy, with ``ignore_eos``, since random weights end nowhere.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Sequence
+from urllib.parse import urlsplit
+
+from starcoder_ls.completion import window
+from starcoder_ls.completion.prompt import family_of
+from starcoder_ls.completion.suggest import Cursor, question
+from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.generation import Engine, Part, Special
+from starcoder_ls.settings import InlineCompletion
+
+Ask = Callable[[str, int], Sequence[int]]
+"""Text and cursor -> the ids to read."""
+
+
+def as_we_ask(engine: Engine, vocabulary: Vocabulary) -> Ask:
+    def ids(text: str, offset: int) -> list[int]:
+        return vocabulary.encode(question(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
+
+    return ids
+
+
+def as_llama_vim_asks(engine: Engine, vocabulary: Vocabulary) -> Ask:
+    settings, family = InlineCompletion(), family_of(vocabulary.special_literals)
+
+    def ids(text: str, offset: int) -> list[int]:
+        share = settings.suffix_percent / 100
+        seen = window.around(text, offset, settings.prompt_tokens - 64, share, engine.count)
+        lines, newline, current = seen.prefix.rpartition("\n")
+        parts: tuple[Part, ...] = (
+            Special(family.prefix), lines + newline, Special(family.suffix), seen.closers + seen.suffix,
+            Special(family.middle), current,
+        )  # fmt: skip
+        return vocabulary.encode(part for part in parts if part != "")
+
+    return ids
+
+
+def replayed(url: str, keys: Sequence[tuple[str, int, int]], ask: Ask) -> list[float]:
+    """Milliseconds of each key (text, cursor, tokens to make), one after another on one connection."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port or 8080, timeout=120)
+    times = []
+    for number, (text, offset, tokens) in enumerate([keys[0], *keys]):
+        body = {
+            "prompt": list(ask(text, offset)), "n_predict": tokens, "cache_prompt": True, "id_slot": 0,
+            "temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "ignore_eos": True, "stream": False,
+        }  # fmt: skip
+        began = time.monotonic()
+        connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
+        answer = json.loads(connection.getresponse().read())
+        elapsed_ms = (time.monotonic() - began) * 1000
+        assert answer.get("tokens_predicted", tokens) == tokens, answer.get("error", answer)
+        if number:  # the first warms it up
+            times.append(elapsed_ms)
+    connection.close()
+    return times
