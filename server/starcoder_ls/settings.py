@@ -24,6 +24,30 @@ BUNDLED = "bundled"
 ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """It becomes a module's name and a folder's, so no dots and no slashes."""
 
+CompletionRule = Literal[
+    "special_tokens",
+    "hidden_characters",
+    "loop",
+    "said_again",
+    "next_line",
+    "statement",
+    "block",
+    "prose",
+    "lines",
+    "half_words",
+    "echo",
+    "lines_above",
+    "lines_below",
+    "closing_line",
+    "rest_of_line",
+    "closers",
+    "indentation",
+    "tabs",
+    "unclosed",
+    "noise",
+    "trailing_blanks",
+]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
@@ -127,6 +151,13 @@ class InlineCompletion(_Section):
 
     budget_ms: int = Field(default=3000, ge=50)
     """A suggestion that takes longer is shown as far as it got."""
+
+    min_confidence: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Show nothing while typing where the model's tokens have a lower probability than this (their geometric mean)."""
+
+    rules_off: tuple[CompletionRule, ...] = ()
+    """Rules for where a suggestion ends and what of it is shown that are switched off, by name: for measuring, or where
+    one is in your way."""
 
 
 class Log(_Section):

@@ -51,7 +51,7 @@ class Desk:
         """
         began_s = time.monotonic()
         here, asked = Here.at(cursor.text, cursor.offset), _asked(engine, cursor, settings)
-        found = self._remembered(asked, here, cursor) if candidates == 1 and settings.remember else None
+        found = self._remembered(asked, here, cursor, settings) if candidates == 1 and settings.remember else None
         while found is None:
             thought = self._taken_over(engine, asked, here, settings, candidates)
             is_fresh = thought is None
@@ -60,7 +60,7 @@ class Desk:
             answers, timings = await self._waited_for(thought)
             if any(answer.finish is Finish.CANCELLED for answer in answers):
                 return []
-            found = self._fitting(thought, answers, timings, here, cursor, is_fresh)
+            found = self._fitting(thought, answers, timings, here, cursor, settings, is_fresh)
         suggestions, source, timings = found
         self._tally.answered(source, (time.monotonic() - began_s) * 1000, timings, not suggestions)
         if suggestions and candidates == 1 and settings.ahead:
@@ -93,7 +93,7 @@ class Desk:
     # Answers
 
     def _remembered(
-        self, asked: Hashable, here: Here, cursor: Cursor
+        self, asked: Hashable, here: Here, cursor: Cursor, settings: InlineCompletion
     ) -> tuple[list[Suggestion], Source, Timings] | None:
         hit = next((hit for hit in self._memory.hits(asked, here) if _is_enough(hit)), None)
         if hit is None:
@@ -102,10 +102,18 @@ class Desk:
         source = Source.AHEAD if entry.is_ahead and not entry.is_used and not hit.typed else Source.MEMORY
         self._use(entry)
         answer = Answer(hit.left, entry.tokens, entry.finish)
-        return self._shown([answer], Timings(), hit.entry.place, hit.entry.text[: hit.typed], here, cursor, source)
+        typed = entry.text[: hit.typed]
+        return self._shown([answer], Timings(), entry.place, typed, here, cursor, settings, source)
 
     def _fitting(
-        self, thought: Thought, answers: list[Answer], timings: Timings, here: Here, cursor: Cursor, is_fresh: bool
+        self,
+        thought: Thought,
+        answers: list[Answer],
+        timings: Timings,
+        here: Here,
+        cursor: Cursor,
+        settings: InlineCompletion,
+        is_fresh: bool,
     ) -> tuple[list[Suggestion], Source, Timings] | None:
         """What of a thought's answers is for ``here``; None if one taken over turned out to have nothing left."""
         place, text = thought.question.place, answers[0].text
@@ -115,7 +123,7 @@ class Desk:
         if thought.candidates == 1:
             answers = [replace(answers[0], text=text[typed:])]
         source = Source.MODEL if is_fresh else Source.RESUMED
-        return self._shown(answers, timings, place, text[:typed], here, cursor, source)
+        return self._shown(answers, timings, place, text[:typed], here, cursor, settings, source)
 
     def _shown(
         self,
@@ -125,10 +133,12 @@ class Desk:
         typed: str,
         here: Here,
         cursor: Cursor,
+        settings: InlineCompletion,
         source: Source,
     ) -> tuple[list[Suggestion], Source, Timings]:
         after = here.closers + place.after
-        return suggest.shown(answers, timings, cursor, place.before + typed, after, source), source, timings
+        gap = suggest.gap_at(cursor, place.before + typed, after, settings)
+        return suggest.shown(answers, timings, cursor, gap, source), source, timings
 
     def _use(self, entry: Entry) -> None:
         self._memory.touch(entry)
@@ -277,7 +287,7 @@ def _is_enough(hit: Hit) -> bool:
         return bool(hit.left.strip()) or not hit.typed
     if hit.entry.finish is Finish.CANCELLED:
         return False
-    return len(tidy.whole_at_limit(hit.left, hit.entry.finish).strip()) >= _LEAST_TRUSTED_CHARS
+    return len(tidy.whole_at_limit(hit.left).strip()) >= _LEAST_TRUSTED_CHARS
 
 
 def _pause_if_unwanted(thought: Thought) -> None:

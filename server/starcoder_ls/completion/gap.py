@@ -11,9 +11,10 @@ from functools import cached_property
 
 from starcoder_ls.syntax import spot
 from starcoder_ls.syntax.languages import Language, known
-from starcoder_ls.syntax.scan import State, read
+from starcoder_ls.syntax.scan import CLOSERS, State, read
 from starcoder_ls.syntax.spot import Spot
 
+_BLANKS_PER_TAB = 4
 _MOST_LINES = 400  # enough to tell tabs from blanks
 
 
@@ -66,7 +67,11 @@ class Gap:
         """The line that opens the block whose first line is to be written; empty in the middle of one."""
         if self.spot.is_block:
             return self.above[-1] if self.above else ""
-        return self.own if self.spot.where == "code" and not self.rest and spot.opens_block(self.own, self.language) else ""
+        return (
+            self.own
+            if self.spot.where == "code" and not self.rest and spot.opens_block(self.own, self.language)
+            else ""
+        )
 
     @cached_property
     def unit(self) -> str:
@@ -74,14 +79,34 @@ class Gap:
         lines = [line for line in (*self.above, *self.below[:_MOST_LINES]) if line[:1] in " \t"]
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"
-        widths = [indentation(line) for line in lines if line[0] == " "]
+        widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]
         return " " * min((width for width in widths if width > 1), default=4)
 
     def read(self, text: str) -> State:
         """What ``text`` leaves open of its own if it is put into the gap."""
         where = self.spot
-        begun = State(ends=where.ends, is_comment=where.where == "comment") if where.where != "code" else State()
+        begun = State(ends=where.ends, is_comment=where.where == "comment") if where.where != "code" else State(self.owed)
         return read(text, self.language, begun)
+
+    def depth(self, line: str) -> int:
+        """How far ``line`` is indented, in blanks."""
+        blank = line[: len(line) - len(line.lstrip())]
+        return len(blank) + blank.count("\t") * ((_BLANKS_PER_TAB if self.unit == "\t" else len(self.unit)) - 1)
+
+    @cached_property
+    def owed(self) -> str:
+        """The brackets that the cursor's line opens and nothing below seems to close."""
+        opened = read(self.own, self.language).brackets if self.spot.where == "code" else ""
+        is_below = bool(self.below) and (
+            self.depth(self.below[0]) > self.depth(self.own) or self.below[0].lstrip()[0] in CLOSERS
+        )
+        return "" if self.rest or is_below or self.language.is_prose else opened
+
+    def is_commented(self, text: str) -> bool:
+        """``text`` is whole lines of comment and nothing else."""
+        marks = self.language.line_comments
+        said = [line.strip() for line in text.split("\n") if line.strip()]
+        return self.is_fresh and bool(said and marks) and all(line.startswith(marks) for line in said)
 
     def is_complete(self, text: str) -> bool:
         """Whether a tree sees no unfinished statement at the end of ``text``."""
@@ -94,11 +119,6 @@ class Gap:
     @cached_property
     def _complete(self) -> dict[str, bool]:
         return {}
-
-
-def indentation(line: str) -> int:
-    """Characters before the first that is no blank."""
-    return len(line) - len(line.lstrip())
 
 
 def has_words(text: str) -> bool:

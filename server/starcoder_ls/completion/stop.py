@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from starcoder_ls.completion import unwanted
-from starcoder_ls.completion.gap import Gap, has_words, indentation
+from starcoder_ls.completion import closers, unwanted
+from starcoder_ls.completion.gap import Gap, has_words
 from starcoder_ls.generation import StopRule
 from starcoder_ls.syntax import scan
 
@@ -19,6 +19,8 @@ MAX_LINES = 12
 
 _UNFINISHED_LINES = 3  # a statement may go on so far behind the line where its brackets are closed
 _LOOP = re.compile(r"(.{4,48}?)\1{3}\Z", re.DOTALL)
+_LONG_LOOP = re.compile(r"(.{3,16}?)\1{7}\Z", re.DOTALL)
+_DULL = re.compile(r"[\s\d,.#=*_~+-]*")  # numbers and rulers
 _LOOP_CHARS = 200
 _TIMES, _LEAST_CHARS = 3, 6
 _CONTINUES = re.compile(r"\s*\??\.\w")
@@ -39,23 +41,26 @@ def rule(gap: Gap) -> StopRule:
 def loop(text: str, _gap: Gap) -> int | None:
     """Ends once the text says the same four times in a row, and keeps the whole lines before.
 
-    ``0, 0, 0, 0`` and rulers are no loops: what is repeated must have four characters, a letter among them.
+    ``0, 0, 0, 0`` and rulers are no loops: what is repeated must have four characters, a letter among them; without
+    one it must be said eight times.
     """
     tail = max(0, len(text) - _LOOP_CHARS)
     match = _LOOP.search(text, tail)
     if match is None or not any(char.isalpha() for char in match.group(1)):
-        return None
+        match = _LONG_LOOP.search(text, tail)
+        if match is None or _DULL.fullmatch(match.group(1)):
+            return None
     return len(text[: match.start()].rpartition("\n")[0].rstrip())
 
 
 def said_again(text: str, _gap: Gap) -> int | None:
     """Ends when a line is said a third time in a row, or two to four lines a second time; keeps the first."""
     ends = list(_line_ends(text))
-    lines = [text[begin:end].rstrip() for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
+    lines = [text[begin:end].strip() for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
     for size in range(1, 5):
         times = _TIMES if size == 1 else 2
         said = lines[-size:]
-        chars = sum(len(line.strip()) for line in said)
+        chars = sum(map(len, said))
         is_worth_saying = chars >= _LEAST_CHARS * size and sum(map(has_words, said)) >= min(size, 2)
         if is_worth_saying and len(lines) >= size * times and lines[-size * times :] == said * times:
             return ends[len(lines) - size * (times - 1) - 1]
@@ -76,17 +81,20 @@ def next_line(text: str, gap: Gap) -> int | None:
 
 
 def statement(text: str, gap: Gap) -> int | None:
-    """Ends with the first line that has content, closes every bracket that it opened and leaves no statement unfinished.
+    """Ends with the first line that has content and leaves neither a bracket nor a statement unfinished.
 
     Unfinished (``if (x)``, ``a +``) is what the tree says; if it goes on saying so, brackets decide.
     """
     if gap.spot.where != "code" or _is_block(text, gap):
         return None
+    if gap.rest and not closers.ONLY.fullmatch(gap.rest.strip()):
+        return end if (end := text.find("\n")) >= 0 else None  # a second line would take the line's rest with it
     first, lines = None, 0
     for end in _line_ends(text, len(text) - len(text.lstrip("\n"))):
-        state = gap.read(text[:end])
+        state = gap.read(text[: end + 1])
         lines += first is not None
-        if not state.is_code or (state.brackets and not gap.language.is_prose):
+        is_open = not state.is_code or (state.brackets and not gap.language.is_prose)
+        if is_open or gap.is_commented(text[:end]):  # what a comment is about comes behind it
             continue
         following = text[end + 1 :].lstrip(" \t")
         if gap.language.has_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
@@ -103,8 +111,8 @@ def block(text: str, gap: Gap) -> int | None:
     """A block ends before a line less indented than it, behind the line that closes it, before a second blank line."""
     if not _is_block(text, gap):
         return None
-    opener = indentation(gap.opener)
-    floor = max(indentation(gap.own) if gap.spot.is_block else 0, opener + 1)
+    opener = gap.depth(gap.opener)
+    floor = max(gap.depth(gap.own) if gap.spot.is_block else 0, opener + 1)
     for end in _line_ends(text):
         if text.startswith("\n\n\n", end):
             return end
@@ -113,7 +121,7 @@ def block(text: str, gap: Gap) -> int | None:
         line = text[end + 1 : found]
         if not line.strip():
             continue
-        depth = indentation(line)
+        depth = gap.depth(line)
         if depth >= floor:
             continue
         if depth != opener or not re.match(gap.language.closes, line.lstrip()):

@@ -6,6 +6,7 @@ Refuses to know editors, positions and what runs the model.
 from __future__ import annotations
 
 import enum
+import math
 import re
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -17,6 +18,7 @@ from weakref import WeakKeyDictionary
 
 from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
 from starcoder_ls.completion.counter import Counter
+from starcoder_ls.completion.gap import Gap
 from starcoder_ls.completion.place import Place, with_line_feeds
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
@@ -87,19 +89,24 @@ class Answer:
     text: str = ""
     tokens: int = 0
     finish: Finish = Finish.END_OF_TEXT
+    logprob: float = 0.0
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of its tokens' probabilities; 1 where none are known."""
+        return math.exp(self.logprob / self.tokens) if self.tokens else 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the model is asked about a place. It holds no whole document: memories keep it.
 
-    ``before`` and ``after`` are the text on both sides, closers included, as stop and tidy want it. ``opening`` is what
-    the answer must begin with; ``said`` is the beginning of an answer that the model is to go on with.
+    ``gap`` is the place as stop and tidy want it, closers included. ``opening`` is what the answer must begin with;
+    ``said`` is the beginning of an answer that the model is to go on with.
     """
 
     prompt: prompt.Prompt
-    before: str
-    after: str
+    gap: Gap
     place: Place
     adapter: str | None = None
     document: str = ""
@@ -123,7 +130,7 @@ class Question:
 
     def stop(self) -> StopRule:
         """The stop rule for what comes behind ``said``."""
-        rule, said = stop.rule(self.before, self.after), self.said
+        rule, said = stop.rule(self.gap), self.said
 
         def behind(text: str) -> int | None:
             kept = rule(said + text)
@@ -198,8 +205,7 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     place = Place(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
     return Question(
         asked,
-        before,
-        after,
+        gap_at(cursor, before, after, settings),
         place,
         cursor.adapter,
         cursor.document,
@@ -222,13 +228,20 @@ async def suggest(
     """
     asked = question(engine, cursor, settings)
     request = replace(asked.request(settings, candidates), cancel=cancel or CancelFlag())
-    answers, timings = await collected(engine, request)
+    answers, timings = await collected(engine, request, settings.min_confidence)
     if request.cancel.is_set():
         return []
-    return shown(answers, timings, cursor, asked.before, asked.after)
+    return shown(answers, timings, cursor, asked.gap)
 
 
-async def collected(engine: Engine, request: Request) -> tuple[list[Answer], Timings]:
+def gap_at(cursor: Cursor, before: str, after: str, settings: InlineCompletion) -> Gap:
+    """The gap between two texts of the cursor's document, in line feeds."""
+    above = with_line_feeds(cursor.text[: max(0, cursor.offset - len(before))])
+    return Gap.at(before, after, cursor.language, settings.rules_off, above)
+
+
+async def collected(engine: Engine, request: Request, min_confidence: float = 0.0) -> tuple[list[Answer], Timings]:
+    """All answers. One that the model itself finds unlikely is empty, unless several were asked for."""
     answers = [Answer() for _ in range(request.candidates)]
     timings = Timings()
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
@@ -236,8 +249,11 @@ async def collected(engine: Engine, request: Request) -> tuple[list[Answer], Tim
             answer = answers[chunk.candidate]
             answer.text += chunk.text
             answer.tokens += len(chunk.token_ids)
+            answer.logprob += chunk.logprob
             answer.finish = chunk.finish or answer.finish
             timings = chunk.timings or timings
+    if len(answers) == 1 and answers[0].confidence < min_confidence:
+        answers[0].text = ""
     return answers, timings
 
 
@@ -245,18 +261,17 @@ def shown(
     answers: Sequence[Answer],
     timings: Timings,
     cursor: Cursor,
-    before: str,
-    after: str,
+    gap: Gap,
     source: Source = Source.MODEL,
 ) -> list[Suggestion]:
-    """What of ``answers`` is worth showing at ``cursor``, each text once.
+    """What of ``answers`` is worth showing at ``cursor``, each text once, the likeliest first.
 
     A suggestion that closes what the editor has closed already replaces those closers.
     """
     suggestions: dict[str, Suggestion] = {}
-    own = closers.right_of(after)
-    for answer in answers:
-        text = tidy.shown(answer.text, before, after, answer.finish)
+    own = closers.right_of(gap.after)
+    for answer in sorted(answers, key=lambda answer: -answer.confidence):
+        text = tidy.shown(answer.text, gap, answer.finish)
         if text and text not in suggestions:
             end = cursor.offset + closers.taken(text, own)
             suggestions[text] = Suggestion(

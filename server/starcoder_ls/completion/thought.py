@@ -48,7 +48,9 @@ class Thought:
         if candidates == 1 and request.stop is not None:
             request = replace(request, stop=self._listening(request.stop))
         self._cancel = request.cancel
-        self._task = asyncio.get_running_loop().create_task(collected(engine, request))
+        self._task = asyncio.get_running_loop().create_task(
+            collected(engine, request, 0.0 if said else settings.min_confidence)
+        )
         self._task.add_done_callback(self._end)
 
     @property

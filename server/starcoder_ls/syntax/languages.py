@@ -32,6 +32,8 @@ class Language:
     """Blocks end with words, so that nobody can close what a text leaves open."""
     has_chains: bool = False
     """A statement without a semicolon goes on where the next line begins with a dot."""
+    is_indented: bool = False
+    """Blocks end by indentation alone."""
     is_prose: bool = False
     """Brackets and quotes say nothing about where a statement ends."""
 
@@ -39,7 +41,13 @@ class Language:
 _C = Language(has_characters=True, opens=r"[{]")
 _SCRIPT = Language(long_quotes=("`",), opens=r"[{]")
 _PYTHON = Language(
-    "tree_sitter_python", ("#",), (), long_quotes=('"""', "'''"), opens=r":", closes=r"[)\]}]+[,:]?\s*\Z"
+    "tree_sitter_python",
+    ("#",),
+    (),
+    is_indented=True,
+    long_quotes=('"""', "'''"),
+    opens=r":",
+    closes=r"[)\]}]+[,:]?\s*\Z",
 )
 _SHELL = Language(
     "tree_sitter_bash",
@@ -66,17 +74,27 @@ PLAIN = Language("", ("//", "#"), (("/*", "*/"),), opens=r"[{:]")
 
 LANGUAGES: dict[str, Language] = {
     "python": _PYTHON,
-    "javascript": Language("tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"),
-    "javascriptreact": Language("tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"),
+    "javascript": Language(
+        "tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
+    ),
+    "javascriptreact": Language(
+        "tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
+    ),
     "typescript": Language(
-        "tree_sitter_typescript:language_typescript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
+        "tree_sitter_typescript:language_typescript",
+        has_patterns=True,
+        has_chains=True,
+        long_quotes=("`",),
+        opens=r"[{]",
     ),
     "typescriptreact": Language(
         "tree_sitter_typescript:language_tsx", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
     ),
     "java": Language("tree_sitter_java", long_quotes=('"""',), has_characters=True, opens=r"[{]"),
     "go": Language("tree_sitter_go", long_quotes=("`",), has_characters=True, opens=r"[{]"),
-    "rust": Language("tree_sitter_rust", has_chains=True, quotes="", long_quotes=('"',), has_characters=True, opens=r"[{]"),
+    "rust": Language(
+        "tree_sitter_rust", has_chains=True, quotes="", long_quotes=('"',), has_characters=True, opens=r"[{]"
+    ),
     "c": Language("tree_sitter_c", has_characters=True, opens=r"[{]"),
     "cpp": Language("tree_sitter_cpp", has_characters=True, opens=r"[{]"),
     "shellscript": _SHELL,

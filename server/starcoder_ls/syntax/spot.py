@@ -15,6 +15,7 @@ from starcoder_ls.syntax.languages import Language, known
 
 _MOST_CHARS = 60_000  # 1.5 ms of reading; who is further inside one string is not understood
 _TREE_CHARS = 4_000  # on both sides, for the tree
+_STATEMENT_CHARS = 1_200  # asked between two tokens: 0.1 ms
 _STRINGS = re.compile(r"string|template|heredoc|raw_text|char_literal|rune|text$")
 _COMMENTS = re.compile(r"comment")
 _CODE_IN_STRINGS = re.compile(r"interpolation|substitution|expansion")
@@ -84,9 +85,9 @@ def is_complete(before: str, text: str, language_id: str) -> bool | None:
     language = known(language_id)
     if not language.grammar or language.is_prose or language.has_word_blocks:
         return None
-    before = before[-_TREE_CHARS:].partition("\n")[2] if len(before) > _TREE_CHARS else before
+    before = before[-_STATEMENT_CHARS:].partition("\n")[2] if len(before) > _STATEMENT_CHARS else before
     source = before + text.rstrip()
-    state = scan.read(source, language)
+    state = scan.read(source + "\n", language)
     if not state.is_code:
         return False
     closers = "".join(scan.CLOSERS[scan.OPENERS.index(bracket)] for bracket in reversed(state.brackets))
@@ -100,6 +101,13 @@ def _is_broken(node: grammars.Node, start: int, end: int) -> bool:
     if node.is_missing or node.is_error:
         return start <= node.start_byte <= end + 1  # what is missing may be found missing behind the line end
     return node.has_error and any(_is_broken(child, start, end) for child in node.children if child.end_byte >= start)
+
+
+def _has_error(node: grammars.Node, start: int, end: int) -> bool:
+    """Whether an error touches what lies between two bytes."""
+    if node.start_byte > end or node.end_byte < start or not (node.has_error or node.is_missing):
+        return False
+    return node.is_error or node.is_missing or any(_has_error(child, start, end) for child in node.children)
 
 
 def _tail(before: str) -> str:
@@ -125,7 +133,7 @@ def _by_tree(before: str, after: str, language_id: str) -> Where | None:
         return None
     here = len(head.encode())
     line = len(head.rpartition("\n")[0].encode()), here + len(after.partition("\n")[0].encode())
-    if _is_broken(tree.root_node, *line):
+    if _has_error(tree.root_node, *line):
         return None
     where: Where = "code"
     node: grammars.Node | None = tree.root_node.descendant_for_byte_range(here, here)
