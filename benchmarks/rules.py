@@ -1,9 +1,9 @@
-"""What each rule of `completion/stop.py` and `completion/tidy.py` is worth: holes in the held-out packages, each rule off in turn.
+"""What each rule for suggestions is worth: holes in the held-out packages, each rule switched off in turn.
 
     python benchmarks/rules.py [HOLES [SEED]]
 
-Each hole is answered once without any rule; the rules then read the same tokens again, so that all rows are about the same
-answers. Prints Markdown: paired differences to all rules on, and what a confidence gate would cost and save.
+Each hole is answered once without any rule; the rules then read the same tokens again, so that all rows are about the
+same answers. Prints Markdown: paired differences to all rules on, and what a confidence gate would cost and save.
 """
 
 from __future__ import annotations
@@ -102,11 +102,10 @@ def gates(answers: list[Answer]) -> list[str]:
     ]
     exact = [score.is_first_line_match(text, truth) for text, _, truth in rated]
     for least in (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6):
-        kept = [right for (text, sure, _), right in zip(rated, exact, strict=True) if text and sure >= least]
+        kept = [is_exact for (text, sure, _), is_exact in zip(rated, exact, strict=True) if text and sure >= least]
         hidden = 1 - sum(kept) / max(sum(exact), 1)
-        lines.append(
-            f"| {least} | {100 * len(kept) / len(rated):.0f} | {100 * sum(kept) / max(len(kept), 1):.1f} | {100 * hidden:.0f} |"
-        )
+        share, right = 100 * len(kept) / len(rated), 100 * sum(kept) / max(len(kept), 1)
+        lines.append(f"| {least} | {share:.0f} | {right:.1f} | {100 * hidden:.0f} |")
     return lines
 
 
@@ -126,9 +125,8 @@ def main(count: int = 150, seed: int = 0) -> None:
     alike = score.mean([score.edit_similarity(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)])
     print(f"All rules on: first line exact {matched} %, edit similarity {alike} %.")
     steps = sorted(spent_ms)
-    print(
-        f"Stop rules: median {statistics.median(steps):.3f} ms a token, 99 % under {steps[len(steps) * 99 // 100]:.2f} ms.\n"
-    )
+    most = steps[len(steps) * 99 // 100]
+    print(f"Stop rules: median {statistics.median(steps):.3f} ms a token, 99 % under {most:.2f} ms.\n")
     print(
         "| off | suggestions changed | first lines won, lost | edit similarity, points (95 %, paired) | no answer, % |"
     )

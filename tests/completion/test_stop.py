@@ -1,4 +1,3 @@
-
 import pytest
 
 from starcoder_ls.completion import stop

@@ -76,7 +76,7 @@ class Gap:
     @cached_property
     def unit(self) -> str:
         """One step of indentation as in the document: a tab, or so many blanks."""
-        lines = [line for line in (*self.above, *self.below[:_MOST_LINES]) if line[:1] in " \t"]
+        lines = [line for line in (*self.above, self.own, *self.below[:_MOST_LINES]) if line[:1] in " \t"]
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"
         widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]
@@ -85,8 +85,11 @@ class Gap:
     def read(self, text: str) -> State:
         """What ``text`` leaves open of its own if it is put into the gap."""
         where = self.spot
-        begun = State(ends=where.ends, is_comment=where.where == "comment") if where.where != "code" else State(self.owed)
-        return read(text, self.language, begun)
+        begun = (
+            State(ends=where.ends, is_comment=where.where == "comment") if where.where != "code" else State(self.owed)
+        )
+        near = self.own[-2:]
+        return read(near + text, self.language, begun, len(near))
 
     def depth(self, line: str) -> int:
         """How far ``line`` is indented, in blanks."""

@@ -23,7 +23,7 @@ _LONG_LOOP = re.compile(r"(.{3,16}?)\1{7}\Z", re.DOTALL)
 _DULL = re.compile(r"[\s\d,.#=*_~+-]*")  # numbers and rulers
 _LOOP_CHARS = 200
 _TIMES, _LEAST_CHARS = 3, 6
-_CONTINUES = re.compile(r"\s*\??\.\w")
+_CONTINUES = re.compile(r"\??\.|\?\Z")
 
 Rule = Callable[[str, Gap], int | None]
 

@@ -45,11 +45,11 @@ class State:
 _NOTHING = State()
 
 
-def read(text: str, language: Language, begun: State = _NOTHING) -> State:
-    """The state after ``text`` if the one before it was ``begun``."""
-    brackets, surplus, place = list(begun.brackets), begun.surplus, 0
+def read(text: str, language: Language, begun: State = _NOTHING, start: int = 0) -> State:
+    """The state after ``text`` if the one at ``start`` was ``begun``; what is before tells slashes from divisions."""
+    brackets, surplus, place = list(begun.brackets), begun.surplus, start
     if begun.ends:
-        place = _end(text, 0, begun.ends, begun.is_comment, language)
+        place = _end(text, start, begun.ends, begun.is_comment, language)
         if place < 0:
             return begun
     pattern = _pattern(language)
