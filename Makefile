@@ -32,6 +32,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/completion.py
 	$(BIN)/python benchmarks/keystrokes.py
+	$(BIN)/python benchmarks/decode.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

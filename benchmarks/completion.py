@@ -109,10 +109,10 @@ def main() -> None:
         total_ms, timings = asyncio.run(by_engine(engine, prompt))
         peer_ms = by_generate(model, timings.prompt_tokens)
         if number >= 2 and timings.decode_steps:  # the first two warm both up
-            ours.append(total_ms / (timings.decode_steps + 1))
+            ours.append(total_ms / (timings.decode_steps + timings.accepted_tokens + 1))
             peers.append(peer_ms / NEW_TOKENS)
             prefill.append(timings.prefill_ms)
-            step.append(timings.decode_ms / timings.decode_steps)
+            step.append(timings.ms_per_token)
     engine.close()
     table = Table("512 tokens read, 12 written", "median")
     table.add_row("prefill, ms", f"{statistics.median(prefill):.0f}")

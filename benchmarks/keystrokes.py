@@ -139,7 +139,7 @@ async def typed(
     asked: list[Asked] = []
     async with client.start(subject.command, stderr=subprocess.DEVNULL) as server:
         await server.initialize(
-            {"inline_completion": options},
+            {"inline_completion": {"budget_ms": 60_000, **options}},
             {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
         )
         while (status := await server.request("starcoder/status"))["phase"] != "ready":

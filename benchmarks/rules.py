@@ -26,7 +26,7 @@ from starcoder_ls.completion.suggest import Cursor, question
 from starcoder_ls.evaluation import card, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine, Finish
-from starcoder_ls.settings import CompletionRule
+from starcoder_ls.rules import CompletionRule
 
 ALL: tuple[CompletionRule, ...] = get_args(CompletionRule)
 

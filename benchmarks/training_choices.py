@@ -23,6 +23,8 @@ from starcoder_ls.learning.sources import Source
 FILES, HELD_OUT_FILES, BASE_VOCABULARY = 4000, 150, 8192
 CHOICES: tuple[tuple[str, int, dict[str, Any]], ...] = (
     ("6 x 256, Muon 0.02, decay 0.4", BASE_VOCABULARY, {}),
+    ("the same again", BASE_VOCABULARY, {}),
+    ("the same, other seed", BASE_VOCABULARY, {"seed": 2}),
     ("AdamW 3e-3 throughout", BASE_VOCABULARY, {"matrix_rate": 0.0}),
     ("AdamW 1e-3 throughout", BASE_VOCABULARY, {"matrix_rate": 0.0, "other_rate": 1e-3}),
     ("Muon 0.04", BASE_VOCABULARY, {"matrix_rate": 0.04}),

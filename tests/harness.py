@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.settings import Settings
 from starcoder_ls.transport.client import Client
@@ -62,12 +62,15 @@ async def talking(
     capabilities: dict[str, Any] | None = None,
     options: Any = None,
     is_ready: bool = True,
+    folder: Path | None = None,
 ) -> AsyncIterator[Client]:
     """A client that is initialized, with ``engine`` behind the server, ready unless said otherwise."""
-    server = Server(lambda _: engine, settings or Settings())
+    folders = None if folder is None else [{"uri": folder.as_uri(), "name": folder.name}]
+    server = Server(lambda _: engine, settings or SCRIPTED)
     try:
         async with joined(server) as client:
-            await client.initialize(options, GHOST if capabilities is None else capabilities)
+            wanted = GHOST if capabilities is None else capabilities
+            await client.initialize(options, wanted, workspaceFolders=folders)
             if is_ready:
                 await ready(client)
             yield client

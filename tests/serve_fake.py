@@ -10,9 +10,8 @@ import threading
 import time
 from pathlib import Path
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from starcoder_ls.app import Server
-from starcoder_ls.settings import Settings
 from starcoder_ls.transport import stdio, tcp
 
 
@@ -22,7 +21,7 @@ def main() -> int:
     is_noisy = options.pop("is_noisy", False)
     if "error" in options:
         options["error"] = RuntimeError(options["error"])
-    server = Server(lambda _: ScriptedEngine(**options), Settings())
+    server = Server(lambda _: ScriptedEngine(**options), SCRIPTED)
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

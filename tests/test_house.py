@@ -62,7 +62,19 @@ def test_every_test_file_mirrors_a_module() -> None:
 
 
 def test_every_module_has_a_test() -> None:
-    for folder in ("completion", "documents", "engine", "evaluation", "features", "learning", "session", "transport"):
+    for folder in (
+        "completion",
+        "context",
+        "documents",
+        "engine",
+        "evaluation",
+        "features",
+        "learning",
+        "rewrite",
+        "session",
+        "syntax",
+        "transport",
+    ):
         for module in (PACKAGE / folder).glob("*.py"):
             if module.stem not in TESTED_ELSEWHERE:
                 assert (ROOT / "tests" / folder / f"test_{module.stem}.py").is_file(), module

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from starcoder_ls.routing import Route, route
-from starcoder_ls.settings import Settings, check
+from starcoder_ls.settings import Adapter, Settings, check
 
 SETTINGS = check(
     {
@@ -47,3 +47,9 @@ def test_an_instruction_tuned_base_does_every_action() -> None:
     tuned = check({"model": {"name": "x", "tasks": ["completion", "instruct"]}}, "a test")
     assert route(tuned, (), "explain") == Route()
     assert route(Settings(), (), "test") is None
+
+
+def test_a_users_adapter_comes_before_the_bundled_models_own() -> None:
+    own = Settings(adapters={"mine": Adapter(path="x", tasks=("instruct",))})
+    assert route(own, ["explain", "mine"], "explain") == Route("mine")
+    assert route(own, ["explain"], "explain") == Route("explain")

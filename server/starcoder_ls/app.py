@@ -16,27 +16,36 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls.completion.tally import Tally
-from starcoder_ls.errors import DocumentError, EngineNotReady, StarcoderError
+from starcoder_ls.errors import DocumentError, DocumentExcluded, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
+    code_action,
+    code_action_resolve,
     completion,
     did_change,
     did_change_configuration,
+    did_change_watched_files,
+    did_change_workspace_folders,
     did_close,
     did_open,
+    did_save,
+    document_status,
+    execute_command,
     initialize,
     initialized,
     inline_completion,
     shutdown,
     stats,
     status,
+    work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine
 from starcoder_ls.session.announcer import METHOD as STATUS
 from starcoder_ls.session.call import Call, Refusal
+from starcoder_ls.session.context_of import DOCUMENT_STATUS
 from starcoder_ls.session.protocol import Notification, Request, Routes
 from starcoder_ls.session.session import Session
 from starcoder_ls.session.shared_engine import SharedEngine
-from starcoder_ls.settings import Model, Settings
+from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +60,15 @@ def _never(_: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request: who answers it, how its params are read, and whether the user asked for it by hand."""
+    """A request: who answers it, how its params are read, and whether the user asked for it by hand.
+
+    ``is_silent``: a document out of step or a model that still loads is null rather than a sentence.
+    """
 
     answer: Callable[[Session, Any, Call], Awaitable[object]]
     params: type[Any] | None = None
     is_asked: Callable[[Any], bool] = _always
+    is_silent: bool = True
 
 
 REQUESTS = {
@@ -65,7 +78,11 @@ REQUESTS = {
         inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_asked
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
+    t.TEXT_DOCUMENT_CODE_ACTION: Route(code_action.code_action, t.CodeActionParams, _never),
+    t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, is_silent=False),
+    t.WORKSPACE_EXECUTE_COMMAND: Route(execute_command.execute_command, t.ExecuteCommandParams, is_silent=False),
     STATUS: Route(status.status),
+    DOCUMENT_STATUS: Route(document_status.document_status),
     stats.METHOD: Route(stats.stats),
 }
 
@@ -75,9 +92,19 @@ NOTIFICATIONS = {
     t.TEXT_DOCUMENT_DID_CHANGE: Notification(
         did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
+    t.TEXT_DOCUMENT_DID_SAVE: Notification(did_save.did_save, t.DidSaveTextDocumentParams),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.WINDOW_WORK_DONE_PROGRESS_CANCEL: Notification(
+        work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams
+    ),
     t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
         did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
+    ),
+    t.WORKSPACE_DID_CHANGE_WATCHED_FILES: Notification(
+        did_change_watched_files.did_change_watched_files, t.DidChangeWatchedFilesParams
+    ),
+    t.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: Notification(
+        did_change_workspace_folders.did_change_workspace_folders, t.DidChangeWorkspaceFoldersParams
     ),
 }
 
@@ -85,10 +112,10 @@ NOTIFICATIONS = {
 class Server:
     """What a process serves: sessions, one per connection, around one engine.
 
-    ``engine_for`` makes the engine of the model that the first client chooses; the server starts and closes it.
+    ``engine_for`` makes the engine that the first client's settings ask for; the server starts and closes it.
     """
 
-    def __init__(self, engine_for: Callable[[Model], Engine], settings: Settings) -> None:
+    def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
         self._settings = settings
         self._engine = SharedEngine(engine_for)
         self.tally = Tally()
@@ -112,10 +139,14 @@ def _guarded_request(method: str, route: Route) -> Request:
             return await route.answer(session, params, call)
         except Refusal:
             raise
-        except (DocumentError, EngineNotReady) as error:
-            logger.info("%s (request %s): %s", method, call.id, error)
-            return None
         except Exception as error:  # noqa: BLE001 - the one place; see the module's docstring
+            if route.is_silent and isinstance(error, DocumentExcluded):
+                if route.is_asked(params):
+                    session.show_once(str(error))
+                return None
+            if route.is_silent and isinstance(error, (DocumentError, EngineNotReady)):
+                logger.info("%s (request %s): %s", method, call.id, error)
+                return None
             _log(method, f"request {call.id}", error)
             if not route.is_asked(params):
                 return None
@@ -128,6 +159,8 @@ def _guarded_notification(method: str, route: Notification) -> Notification:
     def note(session: Session, params: Any) -> None:
         try:
             route.note(session, params)
+        except DocumentExcluded:
+            logger.debug("%s: the document is excluded", method)
         except Exception as error:  # noqa: BLE001 - as above; nobody waits for an answer here
             _log(method, "notification", error)
 

@@ -13,9 +13,13 @@ StarcoderError
 │   ├── EngineClosed         asked after the end
 │   ├── OutOfMemory          the device (or the host) has no room
 │   └── PromptTooLong        prompt and answer do not fit the context
+├── ActionError              an action on code
+│   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
+│   └── AnswerUnusable       the model's answer cannot become what was asked for
 └── DocumentError            what an editor said about its documents
     ├── DocumentNotOpen      a request or change before didOpen
-    └── DocumentOutOfSync    a version or position that cannot be true
+    ├── DocumentOutOfSync    a version or position that cannot be true
+    └── DocumentExcluded     a document that must not reach a model
 
 Each message is one sentence that says what is wrong, where, and one that says what to do.
 """
@@ -73,6 +77,18 @@ class PromptTooLong(EngineError):
     pass
 
 
+class ActionError(StarcoderError):
+    pass
+
+
+class ActionUnavailable(ActionError):
+    pass
+
+
+class AnswerUnusable(ActionError):
+    pass
+
+
 class DocumentError(StarcoderError):
     pass
 
@@ -82,4 +98,8 @@ class DocumentNotOpen(DocumentError):
 
 
 class DocumentOutOfSync(DocumentError):
+    pass
+
+
+class DocumentExcluded(DocumentError):
     pass

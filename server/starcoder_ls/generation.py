@@ -85,10 +85,12 @@ class Request:
 
     ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
     ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
-    ``continued`` is the index in ``parts`` of the text that the answer continues (a FIM prefix), if there is one.
+    ``continued`` are the indices in ``parts`` of the text that the answer continues (a FIM prefix), in order.
     ``opening`` is text that the answer must begin with; it is part of no chunk and not seen by ``stop``. A cursor
     after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
     the word that follows.
+    ``evidence`` is text of other files that is no part of the prompt, the nearest last: engines that mix in what
+    followed the same words elsewhere look there too.
     ``adapter`` is the name of one of ``Status.adapters``; None is the base model alone.
     ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to,
     ``client`` whose turn it takes: clients share the device fairly.
@@ -96,12 +98,13 @@ class Request:
 
     parts: tuple[Part, ...]
     max_new_tokens: int
-    continued: int | None = None
+    continued: tuple[int, ...] = ()
     opening: str = ""
     end_tokens: tuple[Special, ...] = ()
     candidates: int = 1
     sampling: Sampling = GREEDY
     stop: StopRule | None = None
+    evidence: tuple[str, ...] = ()
     adapter: str | None = None
     priority: Priority = Priority.COMPLETION
     deadline_s: float | None = None
@@ -112,7 +115,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time of one request went; milliseconds, tokens, steps."""
+    """Where the time of one request went; milliseconds, tokens, steps.
+
+    A step is one pass of the model. ``draft_tokens`` were guessed and read along with another, ``accepted_tokens`` of
+    them were what the model said too, each sparing a step.
+    """
 
     queue_ms: float = 0.0
     prefill_ms: float = 0.0
@@ -120,6 +127,13 @@ class Timings:
     prompt_tokens: int = 0
     reused_tokens: int = 0
     decode_steps: int = 0
+    draft_tokens: int = 0
+    accepted_tokens: int = 0
+
+    @property
+    def ms_per_token(self) -> float:
+        """Of decoding, the first token left out: it comes with the prompt. Of several candidates, one from each."""
+        return self.decode_ms / max(self.decode_steps + self.accepted_tokens, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +157,16 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id."""
+    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id.
+
+    ``virtual_tokens`` stand before every prompt (P-Tuning) and leave that much less of the context.
+    """
 
     name: str
     method: str = ""
     source: str = ""
     memory_bytes: int = 0
+    virtual_tokens: int = 0
 
 
 class Phase(enum.StrEnum):
@@ -165,7 +183,8 @@ class Phase(enum.StrEnum):
 class Status:
     """What an engine says of itself.
 
-    ``progress`` is 0..1 while loading. ``message`` is one sentence for the user, filled in when loading or failed.
+    ``progress`` is 0..1 while loading. ``message`` is for the user: filled in when loading, when failed, and when ready
+    without an adapter that was wanted.
     ``special_tokens`` are the literals that the tokenizer holds as single tokens; they tell the FIM family.
     """
 

@@ -13,6 +13,8 @@ from pathspec import GitIgnoreSpec
 from starcoder_ls.settings import Adapter, Settings
 
 COMPLETION = "completion"
+_Fit = tuple[bool, bool, bool]
+
 INSTRUCT = "instruct"
 """Stands for every task but completion."""
 
@@ -28,19 +30,23 @@ def route(settings: Settings, resident: Collection[str], task: str, language: st
     """The narrowest resident adapter that does ``task`` for this document, else the base if it does; else None.
 
     An adapter that names files comes before one that names languages, that before one for all; one that names the task
-    before one for every action; among equals the first in the settings. The base completes in any case.
+    before one for every action; among equals the first in the settings. The bundled model's own come after the user's.
+    The base completes in any case.
     """
-    best: tuple[tuple[int, int, int], str] | None = None
+    best: tuple[tuple[bool, _Fit], str] | None = None
     for name, adapter in settings.resident_adapters().items():
         fit = _fit(adapter, task, language, path)
-        if name in resident and fit is not None and (best is None or fit > best[0]):
-            best = fit, name
+        if name not in resident or fit is None:
+            continue
+        rank = name in settings.adapters, fit
+        if best is None or rank > best[0]:
+            best = rank, name
     if best is not None:
         return Route(best[1])
     return Route() if task == COMPLETION or _does(settings.model.tasks, task) else None
 
 
-def _fit(adapter: Adapter, task: str, language: str, path: str) -> tuple[int, int, int] | None:
+def _fit(adapter: Adapter, task: str, language: str, path: str) -> _Fit | None:
     """How narrowly ``adapter`` fits, or None where it does not."""
     if not _does(adapter.tasks, task):
         return None

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from starcoder_ls.actions import BUILT_IN, Action, over_built_in
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.rules import CompletionRule
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
 
@@ -24,29 +26,8 @@ BUNDLED = "bundled"
 ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """It becomes a module's name and a folder's, so no dots and no slashes."""
 
-CompletionRule = Literal[
-    "special_tokens",
-    "hidden_characters",
-    "loop",
-    "said_again",
-    "next_line",
-    "statement",
-    "block",
-    "prose",
-    "lines",
-    "half_words",
-    "echo",
-    "lines_above",
-    "lines_below",
-    "closing_line",
-    "rest_of_line",
-    "closers",
-    "indentation",
-    "tabs",
-    "unclosed",
-    "noise",
-    "trailing_blanks",
-]
+TEMPLATE = "Question: {question}\n\nAnswer:"
+"""Astraios' own (its model cards); nothing after the colon, since the answer was trained to begin with the blank."""
 
 
 class _Section(BaseModel):
@@ -62,17 +43,22 @@ class Model(_Section):
     revision: str | None = None
     """Branch, tag or commit of a Hub model; pin a commit where it matters."""
 
-    adapter: str | None = None
-    """Folder or Hub id of one PEFT adapter trained for this base model."""
-
     tasks: tuple[str, ...] = ("completion",)
     """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
+
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How an instruction-tuned model wants to be asked; `{question}` stands for the instruction and the code."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 where the device computes in it, else float32."""
+    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on an x86 CPU float16 weights
+    under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
+
+    quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
+    """Keep the weights in fewer bits: `int8` and `nf4` by bitsandbytes, the others by torchao, each an extra to install
+    (`pip install 'starcoder-ls[bitsandbytes]'`). What it saves and costs is in docs/adapters.md."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
@@ -109,6 +95,14 @@ class Adapter(_Section):
     files: tuple[str, ...] = ()
     """Only documents whose path matches one of these patterns, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
+    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
+    """How it wants to be asked; `{question}` stands for the instruction and the code."""
+
+    @property
+    def source(self) -> str:
+        """What `path` and `revision` say together."""
+        return f"{self.path}@{self.revision}" if self.revision else self.path
+
 
 class InlineCompletion(_Section):
     """Ghost text: `textDocument/inlineCompletion`, and `textDocument/completion` for editors without it."""
@@ -126,9 +120,9 @@ class InlineCompletion(_Section):
     suffix_percent: int = Field(default=25, ge=0, le=90)
     """Share of `prompt_tokens` kept for the text after the cursor."""
 
-    fim_order: Literal["auto", "spm", "psm"] = "auto"
-    """Order of suffix, prefix and middle in the prompt. `auto` is SPM where the model was trained on it: then typing
-    adds to the prompt's end only."""
+    fim_order: Literal["auto", "spm", "psm", "psm_line"] = "auto"
+    """Order of suffix, prefix and middle in the prompt. `auto` is `spm` where the model was trained on it: then typing
+    adds to the prompt's end only; else `psm_line`: the cursor's line stands last, behind all other text."""
 
     heal_words: bool = True
     """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
@@ -160,6 +154,35 @@ class InlineCompletion(_Section):
     one is in your way."""
 
 
+class Context(_Section):
+    """What a prompt may hold of other files, and which files never reach one. Nothing of it leaves this machine."""
+
+    ignore: tuple[str, ...] = ()
+    """Files that never reach a prompt and get no suggestions, as patterns of a .gitignore relative to the workspace
+    folder, beside `.gitignore`, `.starcoderignore` and names that look like secrets. `!pattern` lets in what those
+    keep out."""
+
+    prompt_tokens: Annotated[int, Field(ge=0, le=8192)] | Literal["auto"] = "auto"
+    """Most tokens of snippets from other files in a prompt, beside `inline_completion.prompt_tokens`; 0: none. `auto`
+    is 0 for models that read 2,048 tokens or fewer, as the bundled one, and 512 for others."""
+
+    evidence: bool = True
+    """Look for repetitions of what is typed in open, imported and similar files too, where `model.document_ngrams`
+    does so in the document. Costs no tokens."""
+
+    sources: tuple[Literal["buffers", "edits", "imports", "repository"], ...] = (
+        "buffers",
+        "edits",
+        "imports",
+        "repository",
+    )
+    """Where snippets come from: open files, recently edited places in them, files that the document imports, and
+    the rest of the workspace."""
+
+    index_files: int = Field(default=20_000, ge=0)
+    """Most files of a workspace that are indexed for `repository`; 0: none."""
+
+
 class Log(_Section):
     """What the server writes down, to stderr and to a rotating file."""
 
@@ -167,17 +190,23 @@ class Log(_Section):
     """Least severe message kept. No level writes source code or prompts."""
 
 
-BUNDLED_ADAPTERS: dict[str, Adapter] = {}
-"""Filled in once the bundled model has an adapter."""
+BUNDLED_ADAPTERS = {"explain": Adapter(path=BUNDLED, tasks=("explain", "document"))}
+"""What is resident beside the bundled model without a word in the settings."""
 
 
 class Settings(_Section):
-    """All sections. `adapters` holds one table per adapter, under a name of letters, digits, `-` and `_`."""
+    """All sections. `adapters` and `actions` hold one table per name, of letters, digits, `-` and `_`."""
 
     model: Model = Model()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
+    context: Context = Context()
+    actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
+        default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
+    )
     log: Log = Log()
+
+    _with_built_in = field_validator("actions", mode="before")(over_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
         """The adapters to keep beside the model: the user's, and the bundled model's own unless the name is taken."""
@@ -256,6 +285,9 @@ def _sentences(error: ValidationError) -> str:
         key = ".".join(str(step) for step in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"there is no setting `{key}`.")
+        elif problem["type"] == "missing":
+            lines.append(f"`{key}` is missing.")
         else:
-            lines.append(f"`{key}` cannot be {problem['input']!r}: {problem['msg'].lower()}.")
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"`{key}` cannot be {problem['input']!r}: {said[:1].lower()}{said[1:]}.")
     return " ".join(lines)

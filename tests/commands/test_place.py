@@ -4,7 +4,7 @@ import pytest
 
 from starcoder_ls.commands import place
 from starcoder_ls.completion.suggest import Cursor
-from starcoder_ls.errors import DocumentOutOfSync, SettingsError
+from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,9 @@ def test_ghost_stands_at_the_cursor_in_its_own_style() -> None:
     assert shown.plain.startswith("a = 1\nb = 2\nc = 3")
     ghost = next(span for span in shown.spans if "italic" in str(span.style))
     assert shown.plain[ghost.start : ghost.end] == "2"
+
+
+def test_a_file_that_no_model_may_see_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1")
+    with pytest.raises(DocumentExcluded, match="looks like a secret"):
+        place.cursor_at(f"{tmp_path / '.env'}:1:1")

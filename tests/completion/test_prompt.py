@@ -1,6 +1,7 @@
 import pytest
 
 from starcoder_ls.completion import prompt
+from starcoder_ls.context.snippets import Gathered, Snippet
 from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import Special
 
@@ -58,8 +59,9 @@ def test_file_name_stands_inside_the_prefix_as_in_training() -> None:
 
 
 def test_families_without_spm_read_psm_whatever_is_asked() -> None:
-    qwen = ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
-    assert built(QWEN, "spm") == qwen
+    line_last = ["[<|fim_prefix|>]", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]", "PRE"]
+    assert built(QWEN, "spm") == built(QWEN) == line_last
+    assert built(QWEN, "psm") == ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
     assert built(DEEPSEEK)[0] == "[<｜begin▁of▁sentence｜>]"
     assert built(CODE_LLAMA)[:2] == ["[<s>]", "[▁<PRE>]"]
 
@@ -89,7 +91,72 @@ def test_prompt_says_which_part_the_answer_continues(
     inventory: frozenset[str], order: prompt.Order, path: str, suffix: str
 ) -> None:
     made = prompt.fim(prompt.family_of(inventory), inventory, "PRE", suffix, path, order)
-    assert made.continued is not None
-    assert made.parts[made.continued] == "PRE"
+    assert [made.parts[at] for at in made.continued] == ["PRE"]
     assert "" not in made.parts
-    assert prompt.fim(prompt.family_of(inventory), inventory, "", suffix, path, order).continued is None
+    assert prompt.fim(prompt.family_of(inventory), inventory, "", suffix, path, order).continued == ()
+
+
+def test_the_cursors_line_stands_behind_all_other_text() -> None:
+    family = prompt.family_of(STARCODER)
+    made = prompt.fim(family, STARCODER, "one\ntwo\n  thr", "SUF", "", "psm_line")
+    marks = [Special(f"<fim_{name}>") for name in ("prefix", "suffix", "middle")]
+    assert made.parts == (marks[0], "one\ntwo\n", marks[1], "SUF", marks[2], "  thr")
+    assert made.continued == (1, 5)
+    assert prompt.fim(family, STARCODER, "one\n", "SUF", "", "psm_line").continued == (1,)
+    alone = prompt.fim(family, STARCODER, "thr", "", "a.py", "psm_line")
+    assert [alone.parts[at] for at in alone.continued] == ["thr"]
+
+
+AROUND = Gathered((Snippet("a.py", "one = 1"), Snippet("b.py", "two = 2")), tokens=20, repository="acme")
+REPO_QWEN = QWEN | {"<|repo_name|>"}
+
+
+def beside(inventory: frozenset[str], order: prompt.Order | None = None) -> list[str]:
+    """As ``built``, with snippets of two other files."""
+    family = prompt.family_of(inventory)
+    made = prompt.fim(family, inventory, "PRE", "SUF", "src/x.py", order, AROUND, "python")
+    (at,) = made.continued
+    assert made.parts[at] in ("PRE", "src/x.py\nPRE", "src/x.py\n")
+    return [f"[{part.literal}]" if isinstance(part, Special) else part for part in made.parts]
+
+
+COMMENTS = "# a.py:\n# one = 1\n# b.py:\n# two = 2\n"
+
+
+def test_starcoder_reads_other_files_as_comments_behind_the_files_name() -> None:
+    head = ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+    assert beside(STARCODER) == [*head, "[<filename>]", "src/x.py\n", COMMENTS, "PRE"]
+    assert beside(STARCODER, "psm")[:5] == ["[<fim_prefix>]", "[<filename>]", "src/x.py\n", COMMENTS, "PRE"]
+
+
+def test_starcoder2_reads_a_repository_with_the_files_path_inside_the_prefix() -> None:
+    files = [
+        "[<repo_name>]",
+        "acme",
+        "[<file_sep>]",
+        "a.py\none = 1\n",
+        "[<file_sep>]",
+        "b.py\ntwo = 2\n",
+        "[<file_sep>]",
+    ]
+    fim = ["[<fim_prefix>]", "[<fim_suffix>]", "SUF", "[<fim_middle>]"]
+    assert beside(STARCODER2) == [*files, *fim, "src/x.py\n", "PRE"]
+
+
+def test_qwen_reads_a_repository_with_the_files_path_before_the_prefix() -> None:
+    files = ["[<|repo_name|>]", "acme\n", "[<|file_sep|>]", "a.py\none = 1\n", "[<|file_sep|>]", "b.py\ntwo = 2\n"]
+    fim = ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
+    assert beside(REPO_QWEN, "psm") == [*files, "[<|file_sep|>]", "src/x.py\n", *fim]
+
+
+@pytest.mark.parametrize("inventory", [SANTACODER, DEEPSEEK, CODE_LLAMA, QWEN])
+def test_others_read_comments_before_the_prefix(inventory: frozenset[str]) -> None:
+    parts = beside(inventory, "psm")
+    assert parts[parts.index("PRE") - 1] == COMMENTS
+
+
+@pytest.mark.parametrize("inventory", [STARCODER, STARCODER2, SANTACODER, REPO_QWEN, DEEPSEEK, CODE_LLAMA])
+def test_without_snippets_nothing_changes(inventory: frozenset[str]) -> None:
+    family = prompt.family_of(inventory)
+    bare = prompt.fim(family, inventory, "PRE", "SUF", "x.py", None)
+    assert prompt.fim(family, inventory, "PRE", "SUF", "x.py", None, Gathered(repository="acme"), "python") == bare

@@ -6,6 +6,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.completion.suggest import Cursor, Suggestion, question, suggest
+from starcoder_ls.context.snippets import Gathered, Snippet
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import CancelFlag, Finish, Phase, Special, Status
 from starcoder_ls.settings import InlineCompletion
@@ -105,3 +106,43 @@ def test_model_reads_line_feeds_whatever_the_file_has(engines: list[ScriptedEngi
     assert found.text == "x"
     assert found.start == cursor.offset
     assert not any("\r" in part for part in engine.requests[0].parts if isinstance(part, str))
+
+
+SECRET = "hunter2" + "hunter2"
+
+
+def test_secrets_are_masked_in_the_prompt_on_both_sides_and_in_what_is_healed(engines: list[ScriptedEngine]) -> None:
+    engine = started(engines, ["x", "\n"])
+    line = f'password = "{SECRET}"\n'
+    for text, at in ((line + "x = \n" + line, len(line) + 4), (line, len(line) - 3)):
+        asyncio.run(suggest(engine, Cursor(text, at), InlineCompletion()))
+        request = engine.requests[-1]
+        assert SECRET[:6] not in str(request.parts) + request.opening
+        assert "xxxxxxxx" in str(request.parts) + request.opening
+        assert "password" in str(request.parts)
+
+
+def test_private_key_that_the_window_cuts_through_is_masked(engines: list[ScriptedEngine]) -> None:
+    engine = started(engines, ["x", "\n"])
+    body = "".join(f"{'aB3d' * 16}\n" for _ in range(60))
+    text = f"KEY = '''-----BEGIN RSA PRIVATE KEY-----\n{body}-----END RSA PRIVATE KEY-----'''\nx = "
+    asyncio.run(suggest(engine, Cursor(text, len(text)), InlineCompletion(prompt_tokens=200)))
+    assert "aB3d" not in str(engine.requests[0].parts)
+    assert "xxxx" in str(engine.requests[0].parts)
+
+
+def test_suggestion_that_says_a_secret_or_a_mask_is_not_shown(engines: list[ScriptedEngine]) -> None:
+    for script in ('"' + "gh" + "p_" + "aB3" * 12 + '"', '"xxxxxxxxxxxx"'):
+        assert answers(started(engines, [script, "\n"])) == []
+
+
+def test_snippets_take_room_of_their_own_and_evidence_is_no_part_of_the_prompt(engines: list[ScriptedEngine]) -> None:
+    engine = started(engines, ["x", "\n"])
+    around = Gathered((Snippet("other.py", "shown_text = 1"),), tokens=20, evidence=("hidden_text = 2",))
+    asyncio.run(suggest(engine, Cursor(CODE, AT, "python", around=around), InlineCompletion()))
+    (request,) = engine.requests
+    assert "# other.py:\n# shown_text = 1\n" in request.parts
+    assert "hidden_text" not in str(request.parts)
+    assert request.evidence == ("hidden_text = 2",)
+    (at,) = request.continued
+    assert request.parts[at] == "def double(x):\n    return"

@@ -55,7 +55,7 @@ def test_trailing_blanks_go() -> None:
 
 
 def test_short_rest_of_a_line_is_not_found_inside_a_word() -> None:
-    assert shown("items = list(\n    a", "", "s\n") == "items = list(\n    a"
+    assert shown("items = list(a)\nb", "", "s\n") == "items = list(a)\nb"
 
 
 def test_blank_before_the_rest_of_the_line_is_meant() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from starcoder_ls.documents.document import Edit, Position
 from starcoder_ls.documents.store import Documents
-from starcoder_ls.errors import DocumentNotOpen, DocumentOutOfSync
+from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentOutOfSync
 
 URI = "file:///a.py"
 HERE = Position(0, 0)
@@ -60,3 +60,15 @@ def test_a_text_is_still_right_only_while_the_same_document_reads_it() -> None:
     assert documents.is_still(document, "ab")
     documents.close(URI)
     assert not documents.is_still(document, "ab")
+
+
+def test_an_excluded_document_is_open_but_not_read_for_a_model() -> None:
+    documents = Documents()
+    documents.open(URI, "python", 1, "x")
+    documents.exclusion = lambda uri, path: "the rules say so" if (uri, path) == (URI, "/a.py") else None
+    with pytest.raises(DocumentExcluded, match="the rules say so"):
+        documents.readable(URI)
+    assert documents.opened(URI).text == "x"
+    assert [document.uri for document in documents] == [URI]
+    with pytest.raises(DocumentNotOpen):
+        documents.opened("file:///b.py")

@@ -146,7 +146,7 @@ def test_complete_reads_standard_input() -> None:
 def test_doctor_says_healthy() -> None:
     done = run("doctor")
     assert done.returncode == 0, done.stdout + done.stderr
-    for word in ("starcoder", "float32", "healthy"):
+    for word in ("starcoder", "explain (BOTTLENECK)", "healthy"):
         assert word in done.stdout
 
 

@@ -28,7 +28,7 @@ SCRIPT = """
 import asyncio, json, sys, threading, time
 from contextlib import aclosing
 import torch
-from starcoder_ls.engine import adapter, decode, generate, loading
+from starcoder_ls.engine import decode, generate, loading
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.generation import Phase, Request, Special
 from starcoder_ls.settings import Model
@@ -47,11 +47,11 @@ watcher = threading.Thread(target=watch)
 watcher.start()
 
 began = []
-read = decode.read
+read = decode.hidden_states
 def watched(*arguments):
     began.append(time.monotonic())
     return read(*arguments)
-decode.read = watched
+decode.hidden_states = watched
 
 started = time.monotonic()
 engine = ResidentEngine(Model(name=sys.argv[1], device="cpu", offline=True))
@@ -70,7 +70,7 @@ async def scenario():
     found["tokens"] = sum(len(chunk.token_ids) for chunk in chunks)
     timings = chunks[-1].timings
     found.update(prompt_tokens=timings.prompt_tokens, prefill_ms=timings.prefill_ms,
-                 step_ms=timings.decode_ms / max(timings.decode_steps, 1))
+                 step_ms=timings.ms_per_token)
     async with aclosing(engine.stream(Request(parts=prompt, max_new_tokens=500))) as stream:
         async for _ in stream:
             break

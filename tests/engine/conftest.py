@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ import torch
 import checkpoints
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.engine.resident import ResidentEngine
-from starcoder_ls.settings import Model
+from starcoder_ls.settings import Adapter, Model
 
 torch.set_num_threads(1)
 
@@ -46,16 +46,24 @@ def santacoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.santacoder(tmp_path_factory.mktemp("models") / "santacoder")
 
 
-def in_double(folder: Path, chunk_tokens: int = 16, adapter: Path | None = None) -> Loaded:
+def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path] | None = None) -> Loaded:
     """A loaded model in float64, where equal computations give equal tokens; chunks shorter than the prompts."""
-    wanted = Model(name=str(folder), device="cpu", dtype="float32", adapter=None if adapter is None else str(adapter))
-    loaded = load(wanted, lambda _fraction, _sentence: None)
+    wanted = Model(name=str(folder), device="cpu", dtype="float32")
+    resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
+    loaded = load(wanted, lambda _fraction, _sentence: None, resident)
+    assert loaded.message == ""
     loaded.model.double()
+    for held in loaded.adapters:
+        for site in held.sites:
+            site.adapted.double()
+        if held.prompt is not None:
+            held.prompt.states.data = held.prompt.states.double()
     loaded.chunk_tokens = chunk_tokens
+    loaded.pass_costs = ()  # no drafts unless a test wants them: what is tried would follow the clock
     return loaded
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def doubled() -> Callable[..., Loaded]:
     return in_double
 
@@ -65,8 +73,12 @@ def engines() -> Iterator[Callable[..., ResidentEngine]]:
     """Started engines by folder; all are closed after the test."""
     started: list[ResidentEngine] = []
 
-    def started_engine(folder: Path | str, **settings: object) -> ResidentEngine:
-        engine = ResidentEngine(Model(name=str(folder), **({"device": "cpu", "threads": 1} | settings)))  # type: ignore[arg-type]
+    def started_engine(
+        folder: Path | str, adapters: Mapping[str, Path] | None = None, **settings: object
+    ) -> ResidentEngine:
+        resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
+        model = Model(name=str(folder), **({"device": "cpu", "threads": 1} | settings))  # type: ignore[arg-type]
+        engine = ResidentEngine(model, resident)
         started.append(engine)
         engine.start()
         return engine

@@ -57,13 +57,13 @@ def test_checkpoint_cannot_choose_code_or_files(folder: Path, key: str) -> None:
 
 def test_adapter_beside_the_weights_is_refused(folder: Path) -> None:
     (folder / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelInvalid, match=r"holds an adapter beside its weights.*`model\.adapter`"):
+    with pytest.raises(ModelInvalid, match=r"holds an adapter beside its weights.*`\[adapters\.NAME\]`"):
         inspect(folder)
 
 
 def test_adapter_folder_as_a_model_says_where_it_belongs(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
-    with pytest.raises(ModelInvalid, match=r"has no config\.json.*in `model\.adapter`"):
+    with pytest.raises(ModelInvalid, match=r"has no config\.json.*under `\[adapters\.NAME\]`"):
         inspect(tmp_path)
 
 

@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from starcoder_ls.engine import decode
-from starcoder_ls.engine.decode import CHUNK_TOKENS, forward, warm_up
+from starcoder_ls.engine.decode import CHUNK_TOKENS, PROBED_TOKENS, forward, forward_all, pass_costs, warm_up
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded
 
@@ -110,3 +110,31 @@ def test_a_model_with_a_tiny_context_warms_up(doubled: Callable[[Path], Loaded],
 
     loaded = doubled(checkpoints.gpt_bigcode(tmp_path / "tiny", n_positions=4))
     assert loaded.context_tokens == 4
+
+
+def test_every_token_of_a_pass_has_the_logits_it_has_alone(loaded: Loaded) -> None:
+    ids = prompt(30)
+    cache = KvCache(loaded.layers, 64)
+    forward(loaded.model, [ids[:20]], cache)
+    together = forward_all(loaded.model, ids[20:], cache)
+    with torch.inference_mode():
+        expected = loaded.model(torch.tensor([ids])).logits[0]  # [time, vocabulary]
+    torch.testing.assert_close(together, expected[20:], rtol=0, atol=1e-9)
+
+
+def test_costs_rise_with_the_tokens_of_a_pass_and_are_those_of_work(loaded: Loaded) -> None:
+    costs = pass_costs(loaded.model, loaded.layers, loaded.context_tokens)
+    assert len(costs) == max(PROBED_TOKENS)
+    assert all(0 < cost < 1000 for cost in costs)
+    assert costs[-1] >= 0.8 * costs[0]
+
+
+def test_costs_between_the_measured_sizes_lie_on_a_line(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(10_000))
+    monkeypatch.setattr(decode, "_now_ms", lambda _model: float(next(clock)))
+    costs = pass_costs(loaded.model, loaded.layers, loaded.context_tokens)
+    assert costs == (1.0,) * max(PROBED_TOKENS)
+
+
+def test_a_context_without_room_for_drafts_has_no_costs(loaded: Loaded) -> None:
+    assert pass_costs(loaded.model, loaded.layers, 8) == ()

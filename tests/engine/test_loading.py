@@ -12,7 +12,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import checkpoints
-from starcoder_ls.engine import loading
+from starcoder_ls.engine import loading, packed
 from starcoder_ls.engine.decode import forward
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded, find, load
@@ -42,7 +42,26 @@ def test_logits_are_those_of_transformers_own_loading(family: str, request: pyte
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode():
         expected = model(torch.tensor([IDS])).logits[0, -1]
-    torch.testing.assert_close(logits_of(loaded_from(folder)), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(logits_of(loaded_from(folder, dtype="float32")), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(not packed.is_possible(), reason="this build of torch packs no half precision")
+def test_on_a_cpu_weights_are_packed_halves_and_their_memory_is_counted(starcoder: Path) -> None:
+    loaded = loaded_from(starcoder)
+    values = sum(tensor.numel() for tensor in load_file(starcoder / WHOLE).values())
+    tied = loaded.checkpoint.vocabulary_size * loaded.model.config.n_embd  # read by row, and multiplied by
+    assert 2 * (values + tied) <= loaded.bytes < 3 * (values + tied)
+    assert loaded.described("mine").dtype == "float16"
+
+
+def test_weights_beyond_half_precision_are_refused_with_the_way_out(folder: Path) -> None:
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["transformer.h.1.mlp.c_fc.weight"][0, 0] = 1e6
+
+    rewritten(folder, grow)
+    with pytest.raises(ModelInvalid, match=r"beyond float16.*bfloat16"):
+        loaded_from(folder)
+    assert loaded_from(folder, dtype="bfloat16")
 
 
 def test_status_says_what_was_loaded(starcoder: Path) -> None:
@@ -54,7 +73,7 @@ def test_status_says_what_was_loaded(starcoder: Path) -> None:
 
 def test_memory_is_weights_once_and_no_mask(starcoder: Path) -> None:
     """The embedding is the output layer too, and GPTBigCode's mask of context² bytes is gone."""
-    loaded = loaded_from(starcoder)
+    loaded = loaded_from(starcoder, dtype="float32")
     assert loaded.bytes == sum(tensor.nbytes for tensor in load_file(starcoder / WHOLE).values())
 
 
@@ -157,16 +176,16 @@ def test_progress_rises_and_names_its_stages(starcoder: Path) -> None:
 @pytest.mark.parametrize("cpu_kib", [60, 150])
 def test_weights_beyond_the_cap_live_on_the_disk(starcoder: Path, cpu_kib: int) -> None:
     """The smaller cap leaves little but the embedding in memory; the answer stays the same."""
-    resident = loaded_from(starcoder)
-    spread = loaded_from(starcoder, max_memory={"cpu": f"{cpu_kib}KiB", "disk": "1GiB"})
+    resident = loaded_from(starcoder, dtype="float32")
+    spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": f"{cpu_kib}KiB", "disk": "1GiB"})
     assert "disk" in spread.model.hf_device_map.values()
     torch.testing.assert_close(logits_of(spread), logits_of(resident), rtol=1e-5, atol=1e-4)
 
 
 def test_cap_that_holds_everything_leaves_all_in_place(starcoder: Path) -> None:
-    spread = loaded_from(starcoder, max_memory={"cpu": "1GiB"})
+    spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": "1GiB"})
     assert all(weight.device.type == "cpu" for weight in spread.model.parameters())
-    assert torch.equal(logits_of(spread), logits_of(loaded_from(starcoder)))
+    torch.testing.assert_close(logits_of(spread), logits_of(loaded_from(starcoder, dtype="float32")))
 
 
 def test_offloaded_weights_are_removed_with_the_model(

@@ -112,3 +112,21 @@ def test_spoilt_strengths_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(ModelInvalid, match=FILE):
         Strengths.of(tmp_path)
+
+
+def test_other_files_are_asked_only_about_longer_matches_than_the_documents_own() -> None:
+    document = Document("call_own(1) call_own(", [], encode, ["call_own(2) xcall_own(3) call_other_name(4)"])
+    levels = list(document.levels())
+    own = [length for length, followers in levels if dict(followers) == {ord("1"): 1}]
+    far = [(length, dict(followers)) for length, followers in levels if length not in own]
+    assert max(own) == 8
+    assert far == []
+    document = Document("call_other_name(", [], encode, ["call_own(2) call_other_name(4)"])
+    assert [(length, dict(followers)) for length, followers in document.levels()] == [
+        (length, {ord("4"): 1}) for length in MATCH_CHARS if 6 < length <= 15
+    ]
+
+
+def test_the_end_of_other_files_has_no_continuation() -> None:
+    assert list(Document("ends with this", [], encode, ["it ends with this"]).levels()) == []
+    assert list(Document("ends with this", [], encode, ["it ends with this", "next"]).levels()) == []

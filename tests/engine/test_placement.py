@@ -7,9 +7,9 @@ import psutil
 import pytest
 import torch
 
-from starcoder_ls.engine import placement
+from starcoder_ls.engine import packed, placement
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
-from starcoder_ls.engine.placement import SMALL_MODEL_VALUES, place
+from starcoder_ls.engine.placement import SMALL_MODEL_VALUES, Placement, place
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
 
@@ -35,7 +35,21 @@ def test_auto_type_on_a_cpu(
     has_bf16: bool, values: int, dtype: torch.dtype, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16})
-    assert place(Model(device="cpu"), of_size(checkpoint, values)).dtype is dtype
+    monkeypatch.setattr(packed, "is_possible", lambda: False)
+    placement = place(Model(device="cpu"), of_size(checkpoint, values))
+    assert placement.dtype is dtype
+    assert not placement.is_packed
+
+
+@pytest.mark.parametrize(("stored", "read"), [("F16", torch.float16), ("BF16", torch.bfloat16), ("F32", torch.float32)])
+def test_weights_to_be_packed_are_read_as_they_are_stored(
+    stored: str, read: torch.dtype, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "is_possible", lambda: True)
+    given = replace(checkpoint, weights=replace(checkpoint.weights, dtypes=frozenset({stored})))
+    assert place(Model(device="cpu"), given) == Placement("cpu", read, None, is_packed=True)
+    assert not place(Model(device="cpu", dtype="float32"), given).is_packed
+    assert not place(Model(device="cpu", max_memory={"cpu": "1GiB"}), given).is_packed
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])

@@ -5,23 +5,22 @@ import subprocess
 import sys
 import threading
 import time
-import warnings
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+import adapters as made
 import checkpoints
 from starcoder_ls.engine import loading
 from starcoder_ls.engine.resident import ResidentEngine
-from starcoder_ls.errors import EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
+from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
 from starcoder_ls.generation import CancelFlag, Chunk, Engine, Finish, Phase, Priority, Request, Sampling, Status
-from starcoder_ls.settings import Model
+from starcoder_ls.settings import Adapter, Model
 
 Engines = Callable[..., ResidentEngine]
 
@@ -62,18 +61,23 @@ def ids(chunks: list[Chunk]) -> list[int]:
 
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
-    """When a forward pass began, and how many tokens it read; each takes 10 ms, so that there is a between."""
+    """When a forward pass began, and how many tokens it read; each takes 10 ms, so that there is a between.
+
+    No drafts, so that an answer takes as many passes as tokens.
+    """
     from starcoder_ls.engine import decode
+    from starcoder_ls.engine.drafts import Drafts
 
     seen: list[tuple[float, int]] = []
-    read = decode.read
+    read = decode.hidden_states
 
     def slow(model: Any, rows: list[list[int]], cache: Any) -> torch.Tensor:
         seen.append((time.monotonic(), len(rows[0])))
         time.sleep(0.01)
         return read(model, rows, cache)
 
-    monkeypatch.setattr(decode, "read", slow)
+    monkeypatch.setattr(decode, "hidden_states", slow)
+    monkeypatch.setattr(Drafts, "proposed", lambda *_: [])
     return seen
 
 
@@ -85,7 +89,7 @@ def test_it_is_an_engine() -> None:
 
 def test_importing_it_is_cheap() -> None:
     script = (
-        "import sys, starcoder_ls.engine.resident as r; from starcoder_ls.settings import Model;"
+        "import sys, starcoder_ls.engine.resident as r; from starcoder_ls.settings import Adapter, Model;"
         "r.ResidentEngine(Model()); heavy = {'torch', 'transformers', 'peft', 'accelerate', 'tokenizers', 'pygls'};"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )
@@ -98,7 +102,7 @@ def test_waiting_threads_sleep(starcoder: Path) -> None:
     script = f"""
 import os, sys, time
 from starcoder_ls.engine import resident
-from starcoder_ls.settings import Model
+from starcoder_ls.settings import Adapter, Model
 seen = []
 prepare = resident._prepare_threads
 def watched():
@@ -188,8 +192,8 @@ def test_weights_are_loaded_once(engine: ResidentEngine, monkeypatch: pytest.Mon
     from starcoder_ls.engine import decode
 
     models = []
-    read = decode.read
-    monkeypatch.setattr(decode, "read", lambda model, *rest: (models.append(model), read(model, *rest))[1])
+    read = decode.hidden_states
+    monkeypatch.setattr(decode, "hidden_states", lambda model, *rest: (models.append(model), read(model, *rest))[1])
 
     async def many() -> list[list[int]]:
         addresses = []
@@ -289,7 +293,7 @@ def test_deadline_ends_with_what_there_is(engine: ResidentEngine) -> None:
 def test_completion_overtakes_an_explanation_between_two_tokens(
     engine: ResidentEngine, passes: list[tuple[float, int]]
 ) -> None:
-    alone = ids(run(answer(engine, asked("explain " + TEXT, 40))))
+    alone = ids(run(answer(engine, asked("explain " + TEXT, 150))))
     passes.clear()
 
     async def scenario() -> tuple[list[str], list[Chunk], list[Chunk]]:
@@ -300,7 +304,7 @@ def test_completion_overtakes_an_explanation_between_two_tokens(
             ended.append(name)
             return chunks
 
-        long = asyncio.create_task(named("explanation", asked("explain " + TEXT, 40, priority=Priority.EXPLANATION)))
+        long = asyncio.create_task(named("explanation", asked("explain " + TEXT, 150, priority=Priority.EXPLANATION)))
         await asyncio.sleep(0.15)
         later = asyncio.create_task(named("second", asked("b", 5)))
         prefill = asyncio.create_task(engine.prefill(asked("c")))
@@ -408,21 +412,115 @@ def test_requests_from_several_loops_are_served(engine: ResidentEngine) -> None:
     assert got == [expected] * 4
 
 
-def test_adapter_changes_the_answer_and_has_a_name(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
-    config = peft.LoraConfig(r=4, target_modules=["c_attn"], init_lora_weights=False, task_type="CAUSAL_LM")
-    model = AutoModelForCausalLM.from_pretrained(starcoder)
-    torch.manual_seed(1)
-    with warnings.catch_warnings():  # only here: the engine must load an adapter without a warning
-        warnings.simplefilter("ignore", FutureWarning)
-        adapter = peft.get_peft_model(model, config)
-    adapter.save_pretrained(tmp_path)
-    plain, adapted = engines(starcoder), engines(starcoder, adapter=str(tmp_path))
-    for engine in (plain, adapted):
-        assert reached(engine, Phase.READY, Phase.FAILED).message == ""
-    assert [adapter.name for adapter in adapted.status().adapters] == [str(tmp_path)]
-    base = ids(run(answer(plain, asked())))
-    assert ids(run(answer(adapted, asked()))) != base
-    assert ids(run(answer(adapted, asked(adapter=str(tmp_path))))) == ids(run(answer(adapted, asked())))
+def adapter(base: Path, folder: Path, method: str = "parallel", seed: int = 1) -> Path:
+    return made.trained(base, folder / f"{method}-{seed}", made.config_of(method), seed)
+
+
+def test_adapter_changes_the_answer_and_status_describes_it(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    folder = adapter(starcoder, tmp_path)
+    engine = engines(starcoder, {"own": folder})
+    status = reached(engine, Phase.READY)
+    (held,) = status.adapters
+    assert (held.name, held.method, held.source) == ("own", "BOTTLENECK", str(folder))
+    assert held.memory_bytes == 2 * 4 * 8 * (48 + 72)
+    assert status.memory_bytes == reached(engines(starcoder), Phase.READY).memory_bytes + held.memory_bytes
+    assert ids(run(answer(engine, asked(adapter="own")))) != ids(run(answer(engine, asked())))
+
+
+def test_unknown_adapter_is_refused_with_those_there_are(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    engine = engines(starcoder, {"own": adapter(starcoder, tmp_path)})
+    reached(engine, Phase.READY)
+    with pytest.raises(AdapterInvalid, match=r"No adapter other is loaded; there is own\."):
+        run(answer(engine, asked(adapter="other")))
+
+
+def test_an_adapter_that_does_not_fit_leaves_the_model_and_the_others(
+    starcoder: Path, tmp_path: Path, engines: Engines
+) -> None:
+    engine = engines(starcoder, {"absent": tmp_path / "absent", "own": adapter(starcoder, tmp_path)})
+    status = reached(engine, Phase.READY, Phase.FAILED)
+    assert status.phase is Phase.READY
+    assert status.message.startswith("The adapter absent was left out. There is no adapter folder")
+    assert [held.name for held in status.adapters] == ["own"]
+    assert ids(run(answer(engine, asked(adapter="own"))))
+
+
+@pytest.mark.usefixtures("passes")
+def test_attaching_and_detaching_disturb_no_running_request(
+    starcoder: Path, tmp_path: Path, engine: ResidentEngine
+) -> None:
+    """Replaced and detached while it answers, an adapter answers to the end as if alone; later requests see it gone."""
+    first, second = (Adapter(path=str(adapter(starcoder, tmp_path, "parallel", seed))) for seed in (1, 2))
+
+    async def scenario() -> None:
+        attached = await engine.attach("own", first)
+        assert attached == engine.status().adapters[0]
+        alone = ids(await answer(engine, asked(max_new_tokens=100, adapter="own")))
+        base = ids(await answer(engine, asked(max_new_tokens=100)))
+        running = asyncio.create_task(answer(engine, asked(max_new_tokens=100, adapter="own")))
+        plain = asyncio.create_task(answer(engine, asked(max_new_tokens=100)))
+        await asyncio.sleep(0.1)
+        await engine.attach("own", second)
+        other = asyncio.create_task(answer(engine, asked(max_new_tokens=100, adapter="own")))
+        await asyncio.sleep(0.05)
+        assert not running.done()
+        await engine.detach("own")
+        assert engine.status().adapters == ()
+        with pytest.raises(AdapterInvalid, match="No adapter own is loaded; there is none"):
+            await answer(engine, asked(adapter="own"))
+        assert ids(await running) == alone
+        assert ids(await plain) == base
+        assert ids(await other) not in (alone, base)
+
+    before = reached(engine, Phase.READY).memory_bytes
+    run(scenario())
+    used = reached(engine, Phase.READY).memory_bytes
+    assert used < before + 400_000, "no slot of the adapters is left"
+    with pytest.raises(AdapterInvalid, match="No adapter own"):
+        run(engine.detach("own"))
+
+
+def test_attaching_says_what_is_wrong(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    fresh = ResidentEngine(Model(name=str(starcoder), device="cpu", threads=1))
+    with pytest.raises(EngineNotReady):
+        run(fresh.attach("own", Adapter(path=str(tmp_path))))
+    engine = engines(starcoder)
+    reached(engine, Phase.READY)
+    for name in ("../up", "a.b", "", "x" * 65, "/root"):
+        with pytest.raises(AdapterInvalid, match="is no name for an adapter"):
+            run(engine.attach(name, Adapter(path=str(tmp_path))))
+    with pytest.raises(AdapterInvalid, match=r"has no adapter_config\.json"):
+        run(engine.attach("own", Adapter(path=str(tmp_path))))
+    engine.close()
+    with pytest.raises(EngineClosed):
+        run(engine.attach("own", Adapter(path=str(tmp_path))))
+
+
+def test_virtual_tokens_leave_less_of_the_context(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    engine = engines(starcoder, {"own": adapter(starcoder, tmp_path, "ptuning")})
+    status = reached(engine, Phase.READY)
+    assert status.adapters[0].virtual_tokens == made.VIRTUAL_TOKENS
+    text = "x " * 100
+    room = status.context_tokens - engine.count(text)
+    assert ids(run(answer(engine, asked(text, room))))
+    assert ids(run(answer(engine, asked(text, room - made.VIRTUAL_TOKENS, adapter="own"))))
+    with pytest.raises(PromptTooLong, match="context of 251"):
+        run(answer(engine, asked(text, room - made.VIRTUAL_TOKENS + 1, adapter="own")))
+
+
+@pytest.mark.parametrize("method", made.METHODS)
+def test_packed_weights_take_every_method(method: str, starcoder: Path, tmp_path: Path, engines: Engines) -> None:
+    """``auto`` packs to float16 on x86; answers part from float32's only where two tokens are nearly as likely."""
+    folder = adapter(starcoder, tmp_path, method)
+    answers = []
+    for dtype in ("auto", "float32"):
+        engine = engines(starcoder, {"own": folder}, dtype=dtype)
+        reached(engine, Phase.READY)
+        answers.append([ids(run(answer(engine, asked(adapter=name)))) for name in ("own", None)])
+    (packed_own, packed_base), (own, base) = answers
+    assert packed_own[:4] == own[:4]
+    assert packed_base[:4] == base[:4]
+    assert packed_own != packed_base
 
 
 def test_engines_that_load_at_the_same_time_do_not_disturb_each_other(starcoder: Path, engines: Engines) -> None:

@@ -10,7 +10,7 @@ from starcoder_ls.engine.slots import KEPT, Slot, Slots, common_prefix
 
 def use(slots: Slots, prompt: list[int], is_guess: bool = False) -> tuple[Slot, int]:
     """Lease, fill the rest as a prefill would; the slot and how much was reused."""
-    with slots.lease(prompt, len(prompt), is_guess) as slot, torch.inference_mode():
+    with slots.lease(prompt, len(prompt), is_guess=is_guess) as slot, torch.inference_mode():
         reused = len(slot.ids)
         assert slot.ids == prompt[:reused]
         assert slot.cache.length == reused

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from harness import GHOST, URI, joined, ready, scenario, talking, told
 from starcoder_ls.app import Server
 from starcoder_ls.settings import InlineCompletion, Settings
@@ -15,8 +15,22 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
     async with talking(ScriptedEngine()) as client:
         assert client.capabilities == {
             "positionEncoding": "utf-16",
-            "textDocumentSync": {"openClose": True, "change": 2, "save": False},
+            "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
+            "workspace": {"workspaceFolders": {"supported": True, "changeNotifications": True}},
             "inlineCompletionProvider": {},
+            "codeActionProvider": {
+                "codeActionKinds": [
+                    *("starcoder.explain", "starcoder.document", "quickfix", "starcoder.test"),
+                    *("starcoder.simplify", "starcoder.rewrite", "starcoder.ask"),
+                ],
+                "resolveProvider": False,
+            },
+            "executeCommandProvider": {
+                "commands": [
+                    *("starcoder.explain", "starcoder.act", "starcoder.attachAdapter"),
+                    *("starcoder.detachAdapter", "starcoder.listAdapters"),
+                ]
+            },
         }
 
 
@@ -67,7 +81,7 @@ async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> N
 )
 @scenario
 async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_session(params: dict[str, Any]) -> None:
-    server = Server(lambda _: ScriptedEngine(), Settings())
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
     async with joined(server) as client:
         result = await client.request("initialize", params)
         assert result["capabilities"]["positionEncoding"] == "utf-16"
@@ -80,11 +94,11 @@ async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_se
 async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
     made: list[tuple[str, ScriptedEngine]] = []
 
-    def engine_for(model: Any) -> ScriptedEngine:
-        made.append((model.name, ScriptedEngine()))
+    def engine_for(chosen: Any) -> ScriptedEngine:
+        made.append((chosen.model.name, ScriptedEngine()))
         return made[-1][1]
 
-    server = Server(engine_for, Settings())
+    server = Server(engine_for, SCRIPTED)
     async with joined(server) as first, joined(server) as second, joined(server) as third:
         await first.initialize({"model": {"name": "a"}}, GHOST)
         await ready(first)

@@ -2,10 +2,9 @@ from __future__ import annotations
 
 import json
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from harness import GHOST, URI, joined, ready, scenario, talking
 from starcoder_ls.app import Server
-from starcoder_ls.settings import Settings
 
 
 @scenario
@@ -26,7 +25,7 @@ async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
 @scenario
 async def test_all_connections_of_a_server_are_counted_together() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as one, joined(server) as other:
         for client in (one, other):
             await client.initialize({}, GHOST)

@@ -7,7 +7,14 @@ from harness import scenario, talking
 @scenario
 async def test_the_status_is_what_the_engine_says() -> None:
     async with talking(ScriptedEngine()) as client:
-        expected = {"phase": "ready", "message": "", "model": "scripted", "device": "cpu", "progress": 1.0}
+        expected = {
+            "adapters": [],
+            "phase": "ready",
+            "message": "",
+            "model": "scripted",
+            "device": "cpu",
+            "progress": 1.0,
+        }
         assert await client.request("starcoder/status") == expected
 
 

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import ast
+import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.learning import explanations
+from fakes import ScriptedEngine
+from starcoder_ls.generation import Phase
+from starcoder_ls.learning import corpus, explanations, vocabulary
+from starcoder_ls.learning.sources import Source
+from starcoder_ls.rewrite import act
+from starcoder_ls.rewrite.target import Target
+from starcoder_ls.settings import check
 
 FILE = '''
 class Store:
@@ -85,3 +93,36 @@ def test_a_name_is_split_into_words(name: str, words: str) -> None:
 def test_any_docstring_gives_a_sentence_or_none(docstring: str) -> None:
     sentence = explanations.first_sentence(docstring) if docstring.strip() else None
     assert sentence is None or (sentence[-1] in ".!?" and sentence.isascii() and "\n" not in sentence)
+
+
+def test_a_question_is_what_the_server_asks() -> None:
+    """An adapter trained on other words would not know what is wanted."""
+    engine = ScriptedEngine(adapters=["explain"])
+    is_ready = threading.Event()
+    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
+    engine.start()
+    assert is_ready.wait(10)
+    code = "def f(x):\n    return x + 1"
+    chosen = check({"adapters": {"explain": {"path": "x"}}}, "a test")
+    try:
+        for action in ("explain", "document"):
+            target = Target(code, 0, len(code), "python", "f.py", is_function=True)
+            who = act.require_doer(chosen, ["explain"], action, target)
+            prepared = act.prepared(chosen, engine, action, target, who)
+            assert prepared.asked.request.parts == (explanations.question(code, action),)
+    finally:
+        engine.close()
+
+
+def test_no_sentence_is_drawn_twice_and_the_seed_decides(tmp_path: Path) -> None:
+    files = [
+        Source("p", f"p/{n}.py", FILE + f'\n\ndef own_{n}(a):\n    """Do thing {n} well."""\n    return a\n')
+        for n in range(9)
+    ]
+    tokenizer = vocabulary.trained([source.text for source in files], 400)
+    vocabulary.save(tokenizer, tmp_path)
+    corpus.write(tmp_path, tokenizer, files, [])
+    data = corpus.Corpus(tmp_path)
+    every = explanations.drawn(data, 100, 0)
+    assert len({pair.sentence for pair in every}) == len(every) == 3 + 9
+    assert explanations.drawn(data, 5, 1) == explanations.drawn(data, 5, 1) != explanations.drawn(data, 5, 2)

@@ -6,11 +6,10 @@ from typing import Any
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from harness import GHOST, URI, joined, ready, scenario, talking, told, until
 from starcoder_ls.app import Server
 from starcoder_ls.errors import ModelNotFound
-from starcoder_ls.settings import Settings
 
 STATUS: dict[str, Any] = {**GHOST, "experimental": {"starcoderStatus": True}}
 PROGRESS: dict[str, Any] = {**GHOST, "window": {"workDoneProgress": True}}
@@ -28,7 +27,14 @@ async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None
         assert phases(client) == ["loading"] * (len(said) - 1) + ["ready"]
         assert 2 <= len(said) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
         assert all(before != after for before, after in pairwise(said))
-        assert said[-1] == {"phase": "ready", "message": "", "model": "scripted", "device": "cpu", "progress": 1.0}
+        assert said[-1] == {
+            "adapters": [],
+            "phase": "ready",
+            "message": "",
+            "model": "scripted",
+            "device": "cpu",
+            "progress": 1.0,
+        }
 
 
 @scenario
@@ -81,7 +87,7 @@ async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, 
     def engine_for(_: Any) -> ScriptedEngine:
         raise error
 
-    server = Server(engine_for, Settings())
+    server = Server(engine_for, SCRIPTED)
     async with joined(server) as client:
         await client.initialize({}, GHOST)
         await until(lambda: bool(told(client, "window/showMessage")))
@@ -94,7 +100,7 @@ async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, 
 @scenario
 async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
     asked: list[tuple[str, Any]] = []
-    server = Server(lambda _: ScriptedEngine(load_s=0.4), Settings())
+    server = Server(lambda _: ScriptedEngine(load_s=0.4), SCRIPTED)
     async with joined(server) as client:
         client.on_request = lambda method, params: asked.append((method, params))
         await client.initialize({}, PROGRESS)
@@ -113,7 +119,7 @@ async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
 
 @scenario
 async def test_a_client_that_never_answers_the_progress_request_is_served_all_the_same() -> None:
-    server = Server(lambda _: ScriptedEngine(load_s=0.1), Settings())
+    server = Server(lambda _: ScriptedEngine(load_s=0.1), SCRIPTED)
     async with joined(server) as client:
         client._receive = _without_requests(client._receive)  # type: ignore[method-assign]
         await client.initialize({}, PROGRESS)

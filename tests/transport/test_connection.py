@@ -4,10 +4,9 @@ import asyncio
 
 import pytest
 
-from fakes import ScriptedEngine, before_cursor
+from fakes import SCRIPTED, ScriptedEngine, before_cursor
 from harness import GHOST, URI, joined, ready, scenario, until
 from starcoder_ls.app import Server
-from starcoder_ls.settings import Settings
 from starcoder_ls.transport import tcp
 from starcoder_ls.transport.framing import frame
 
@@ -15,7 +14,7 @@ from starcoder_ls.transport.framing import frame
 @scenario
 async def test_sessions_share_the_engine_and_nothing_else() -> None:
     engine = ScriptedEngine(token_s=0.01)
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as one, joined(server) as two:
         await one.initialize({"inline_completion": {"max_new_tokens": 3}}, GHOST)
         await two.initialize({}, {**GHOST, "general": {"positionEncodings": ["utf-8"]}})
@@ -36,7 +35,7 @@ async def test_sessions_share_the_engine_and_nothing_else() -> None:
 @scenario
 async def test_a_client_that_vanishes_stops_its_work() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as client:
         await client.initialize({}, GHOST)
         await ready(client)
@@ -56,7 +55,7 @@ async def test_a_client_that_does_not_read_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tcp, "MAX_UNSENT_BYTES", 1_000_000)
-    server = Server(lambda _: ScriptedEngine(), Settings())
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
     async with joined(server) as client:
         client._reader._transport.pause_reading()  # type: ignore[attr-defined]
         noise = frame(b'{"jsonrpc":"2.0","id":"%b","method":"nothing"}' % (b"x" * 50_000))
@@ -71,7 +70,7 @@ async def test_a_client_that_does_not_read_is_hung_up_on(
 @scenario
 async def test_one_packet_with_everything_in_it_is_worked_off_in_order() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, Settings())
+    server = Server(lambda _: engine, SCRIPTED)
     async with joined(server) as client:
         asked = client.request("initialize", {"capabilities": GHOST})
         client.notify("initialized", {})

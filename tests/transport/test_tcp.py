@@ -14,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import SCRIPTED, ScriptedEngine
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
 from starcoder_ls.app import Server
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.settings import Settings
 from starcoder_ls.transport import tcp
 from starcoder_ls.transport.client import Client, Pending, ResponseFailed, ServerGone, connect
 from starcoder_ls.transport.framing import frame
@@ -142,7 +141,7 @@ async def test_a_later_client_that_wants_another_model_keeps_the_running_one_and
 async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "_ADMISSION_S", 0.05)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    server = Server(lambda _: ScriptedEngine(), Settings())
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await tcp._attend(server, tcp.SocketStream(reader, writer), "token")
@@ -158,12 +157,12 @@ async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkey
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", "10.0.0.1", "not a host"])
 def test_only_this_machine_can_be_listened_for(host: str) -> None:
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1"):
-        tcp.serve(Server(lambda _: ScriptedEngine(), Settings()), host)
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), host)
 
 
 def test_a_port_is_a_port() -> None:
     with pytest.raises(SettingsError, match="70000"):
-        tcp.serve(Server(lambda _: ScriptedEngine(), Settings()), port=70_000)
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), port=70_000)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +12,9 @@ from rich.console import Console, Group
 from rich.panel import Panel
 from rich.text import Text
 
-import starcoder_ls
 from starcoder_ls import settings
-from starcoder_ls.commands.headless import loaded
+from starcoder_ls.commands import demo_explaining
+from starcoder_ls.commands.headless import loaded, routed
 from starcoder_ls.commands.place import as_ghost
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.generation import Engine
@@ -49,16 +48,22 @@ HOLES = (
 )
 
 
+EXPLAINED = (("packaging.utils", "def is_normalized_name("), ("tqdm.utils", "def disp_trim("))
+"""Functions of held-out packages, the first of which is explained while a completion is asked for."""
+
+
 def run(overlay: dict[str, Any], file: Path | None) -> int:
     """0 if any suggestion was made."""
     console = Console(highlight=False)
     chosen = settings.load(overlay, file=file)
     began = time.monotonic()
-    with loaded(chosen.model) as engine:
+    with loaded(chosen) as engine:
         status = engine.status()
         ready_s = time.monotonic() - began
         console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {ready_s:.1f} s\n")
-        results = [_show(console, engine, hole, chosen.inline_completion) for hole in HOLES]
+        results = [_show(console, engine, hole, chosen) for hole in HOLES]
+        if any(held.name == "explain" for held in engine.status().adapters):
+            asyncio.run(demo_explaining.show(console, engine, chosen, EXPLAINED, cut(HOLES[0])))
     made = [is_same for is_same in results if is_same is not None]
     console.print(
         f"\n{sum(made)} of {len(HOLES)} are what really stood there. Coloured text is the model's: nothing is "
@@ -69,7 +74,7 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
 
 def cut(hole: Hole) -> tuple[Cursor, str] | None:
     """The cursor in the file without the hole's text, and that text; None where the file is not as expected."""
-    place = source_of(hole.module)
+    place = demo_explaining.source_of(hole.module)
     text = place.read_text(encoding="utf-8") if place else ""
     begin = text.find(hole.before) + len(hole.before)
     end = text.find(hole.after, begin)
@@ -78,19 +83,7 @@ def cut(hole: Hole) -> tuple[Cursor, str] | None:
     return Cursor(text[:begin] + text[end:], begin, "python", str(place), hole.module), text[begin:end]
 
 
-def source_of(module: str) -> Path | None:
-    """The file of an installed module, without importing it beyond its parent package, or of a clone's own tree."""
-    if module.endswith(".py"):
-        file = Path(starcoder_ls.__file__).parents[2] / module
-        return file if file.is_file() else None
-    try:
-        found = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return Path(found.origin) if found and found.origin else None
-
-
-def _show(console: Console, engine: Engine, hole: Hole, options: settings.InlineCompletion) -> bool | None:
+def _show(console: Console, engine: Engine, hole: Hole, chosen: settings.Settings) -> bool | None:
     """Whether the suggestion's first line is the real one; None without a suggestion."""
     found = cut(hole)
     if found is None:
@@ -98,7 +91,7 @@ def _show(console: Console, engine: Engine, hole: Hole, options: settings.Inline
         return None
     cursor, stood = found
     began = time.monotonic()
-    suggestions = asyncio.run(suggest(engine, cursor, options))
+    suggestions = asyncio.run(suggest(engine, routed(engine, chosen, cursor), chosen.inline_completion))
     milliseconds = (time.monotonic() - began) * 1000
     text = suggestions[0].text if suggestions else ""
     is_same = text.strip().split("\n")[0] == stood.strip().split("\n")[0]

@@ -54,18 +54,17 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
 def _completes(table: Table, chosen: settings.Settings) -> bool:
     """Load, complete once, and describe both in ``table``."""
     began = time.monotonic()
-    with loaded(chosen.model) as engine:
+    with loaded(chosen) as engine:
         load_s = time.monotonic() - began
         status = engine.status()
         table.add_row("model", f"{status.model} ({status.architecture}, context {status.context_tokens} tokens)")
         table.add_row("family", prompt.family_of(status.special_tokens).name)
-        table.add_row("adapter", ", ".join(adapter.name for adapter in status.adapters) or "none")
+        table.add_row("adapters", ", ".join(f"{held.name} ({held.method})" for held in status.adapters) or "none")
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
         table.add_row("loaded in", f"{load_s:.1f} s")
         text, timings = asyncio.run(_generated(engine, status.special_tokens))
-        ms_per_token = timings.decode_ms / max(timings.decode_steps, 1)
         table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
-                      f"then {ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
+                      f"then {timings.ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
         return timings.decode_steps > 0
 
 

@@ -5,25 +5,28 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 
 from rich.console import Console
 from rich.text import Text
 
+from starcoder_ls import routing
+from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Engine, Phase, Status
-from starcoder_ls.settings import Model
+from starcoder_ls.settings import Settings
 
 stderr = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
-def loaded(model: Model, is_shown: bool = True) -> Iterator[Engine]:
-    """A ready engine; ``is_shown`` draws the progress of its loading.
+def loaded(chosen: Settings, is_shown: bool = True) -> Iterator[Engine]:
+    """A ready engine with all adapters that fit; ``is_shown`` draws the progress of its loading.
 
-    Raises ModelError with the engine's own sentence if it cannot load.
+    Raises ModelError with the engine's own sentence if the model or one of its adapters cannot load.
     """
-    engine = ResidentEngine(model)
+    engine = ResidentEngine(chosen.model, chosen.resident_adapters())
     changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
     engine.subscribe(changes.put)
     try:
@@ -36,6 +39,15 @@ def loaded(model: Model, is_shown: bool = True) -> Iterator[Engine]:
                     line.update(Text(f"{status.message or 'loading'} ({status.progress:.0%})"))
         if status.phase is Phase.FAILED:
             raise ModelError(status.message)
+        if status.message:  # an adapter was left out: a command has nobody to ask whether the base alone will do
+            raise ModelError(status.message)
         yield engine
     finally:
         engine.close()
+
+
+def routed(engine: Engine, chosen: Settings, cursor: Cursor) -> Cursor:
+    """``cursor``, to be answered by the adapter that completes such a file."""
+    resident = {held.name for held in engine.status().adapters}
+    route = routing.route(chosen, resident, routing.COMPLETION, cursor.language, cursor.path)
+    return replace(cursor, adapter=None if route is None else route.adapter)

@@ -37,7 +37,7 @@ def run(
     found = infilling.read(problems)
     results: dict[str, list[bool]] = {}
     if needs_model := [way for way in ways if way not in ("gold", "empty")]:
-        with loaded(chosen.model) as engine:
+        with loaded(chosen) as engine:
             for way in needs_model:
                 results[way] = asyncio.run(_passed(_answers(way, engine, found, chosen), found, way))
     for way, answer in (("gold", lambda problem: problem.middle), ("empty", lambda _: "")):

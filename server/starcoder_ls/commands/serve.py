@@ -72,10 +72,10 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(descriptor, "a", encoding=self.encoding)
 
 
-def _engine(model: settings.Model) -> Engine:
+def _engine(chosen: settings.Settings) -> Engine:
     from starcoder_ls.engine.resident import ResidentEngine
 
-    return ResidentEngine(model)
+    return ResidentEngine(chosen.model, chosen.resident_adapters())
 
 
 def _say(host: str, port: int, token_file: Path) -> None:

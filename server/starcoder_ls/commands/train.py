@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from starcoder_ls.errors import SettingsError
 
 _HELD_OUT_EVERY = 25  # reports
+_HELD_OUT_PAIRS = 300
 
 
 def corpus(folder: Path, site_packages: list[Path], vocabulary_size: int, max_package_bytes: int) -> int:
@@ -86,3 +87,48 @@ def _print_by_position(console: Console, run: Any) -> None:
     losses = run.held_out_loss(run.plan.positions).by_position
     parts = [statistics.fmean(losses[i : i + 256]) for i in range(0, len(losses), 256)]
     console.print("held-out loss by position, in steps of 256: " + "  ".join(f"{part:.3f}" for part in parts))
+
+
+def explain(data: Path, folder: Path, model: str, most_pairs: int, plan: dict[str, Any]) -> int:
+    """Train a Parallel adapter to say what functions do; it lies in ``folder`` in Astraios' format."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    from starcoder_ls.engine import loading
+    from starcoder_ls.engine.adapters import bottleneck, fingerprint
+    from starcoder_ls.learning import explanations, instruct
+    from starcoder_ls.learning.corpus import Corpus
+    from starcoder_ls.settings import Model
+
+    console = Console(highlight=False)
+    wanted = instruct.Plan(**plan)
+    loaded = loading.load(Model(name=model, dtype="float32", device="cpu"), lambda *_: None)
+    with console.status("reading functions"):
+        taught = _examples(explanations.drawn(Corpus(data), most_pairs, wanted.seed), loaded)
+        unseen = _examples(explanations.drawn(Corpus(data / "heldout"), _HELD_OUT_PAIRS, 0), loaded)
+    adapter = bottleneck.parallel(wanted.bottleneck_size, ["c_attn"])
+    weights = bottleneck.add_trainable(loaded.model, adapter)
+    console.print(f"{len(taught):,} functions, {sum(weight.numel() for weight in weights):,} weights")
+    console.print(f"loss of held-out answers before: {instruct.answer_loss(loaded.model, unseen, wanted):.3f}")
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=1.0)
+        recent: list[float] = []
+        for report in instruct.train(loaded.model, weights, taught, wanted):
+            recent = [*recent[-29:], report.loss]
+            bar.update(task, completed=report.done, description=f"loss {statistics.fmean(recent):.3f}")
+    console.print(f"loss of held-out answers after: {instruct.answer_loss(loaded.model, unseen, wanted):.3f}")
+    bottleneck.save(loaded.model, adapter, folder, model, fingerprint.of(loaded.checkpoint))
+    return 0
+
+
+def _examples(pairs: list[Any], loaded: Any) -> list[Any]:
+    """Each pair as the built-in actions ask for it, in turn: an adapter for one question answers no other."""
+    from starcoder_ls.learning import corpus, explanations, instruct
+
+    encode = loaded.vocabulary.encode
+    return [
+        instruct.Example(
+            tuple(encode([explanations.question(pair.code, ("explain", "document")[number % 2])])),
+            (*encode([f" {pair.sentence}"]), corpus.END),
+        )
+        for number, pair in enumerate(pairs)
+    ]

@@ -13,9 +13,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from starcoder_ls.completion import suggest, tidy
+from starcoder_ls.completion.answer import Answer
 from starcoder_ls.completion.memory import Entry, Hit, Memory
 from starcoder_ls.completion.place import Here, Place
-from starcoder_ls.completion.suggest import Answer, Cursor, Question, Source, Suggestion
+from starcoder_ls.completion.suggest import Cursor, Question, Source, Suggestion
 from starcoder_ls.completion.tally import Tally
 from starcoder_ls.completion.thought import Thought
 from starcoder_ls.errors import StarcoderError
@@ -136,8 +137,7 @@ class Desk:
         settings: InlineCompletion,
         source: Source,
     ) -> tuple[list[Suggestion], Source, Timings]:
-        after = here.closers + place.after
-        gap = suggest.gap_at(cursor, place.before + typed, after, settings)
+        gap = suggest.gap_at(cursor, place.before + typed, here.closers + place.after, settings)
         return suggest.shown(answers, timings, cursor, gap, source), source, timings
 
     def _use(self, entry: Entry) -> None:

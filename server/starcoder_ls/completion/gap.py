@@ -76,7 +76,7 @@ class Gap:
     @cached_property
     def unit(self) -> str:
         """One step of indentation as in the document: a tab, or so many blanks."""
-        lines = [line for line in (*self.above, self.own, *self.below[:_MOST_LINES]) if line[:1] in " \t"]
+        lines = [line for line in (*self.above, self.own, *self.below[:_MOST_LINES]) if line[:1] in (" ", "\t")]
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"
         widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]

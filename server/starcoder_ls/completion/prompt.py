@@ -9,10 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from starcoder_ls.completion.comments import commented
+from starcoder_ls.context.snippets import NOTHING, Gathered
 from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import Part, Special
 
-Order = Literal["psm", "spm"]
+Order = Literal["psm", "spm", "psm_line"]
+"""``psm_line`` is PSM with the cursor's line behind the middle's mark, as if the hole began where the line does: models
+were trained on more holes there than inside lines, and only text that rarely changes stands before the suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,12 @@ class Family:
     """Put before everything where training did."""
     filename: str | None = None
     """Marks the file's path, inside the prefix, followed by a line end."""
+    repository: str | None = None
+    """Marks the repository's name, before its files."""
+    file: str | None = None
+    """Marks where a file of the same repository begins: its path, a line end, its text."""
+    has_path_outside: bool = False
+    """The last file's path stands before the FIM tokens (Qwen2.5-Coder) and not inside the prefix (StarCoder2)."""
     has_spm: bool = False
     """Trained on SPM variant 2 (arXiv 2207.14255, appendix D): ``<prefix><suffix> suffix <middle> prefix``."""
 
@@ -46,7 +56,7 @@ FAMILIES = (
     Family(
         "starcoder2", "<fim_prefix>", "<fim_suffix>", "<fim_middle>",
         ends=("<file_sep>", "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<repo_name>"),
-        has_spm=True,
+        repository="<repo_name>", file="<file_sep>", has_spm=True,
     ),
     Family(
         "santacoder", "<fim-prefix>", "<fim-suffix>", "<fim-middle>",
@@ -56,6 +66,7 @@ FAMILIES = (
         "qwen2.5-coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
         ends=("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|repo_name|>",
               "<|file_sep|>", "<|im_end|>", "<|endoftext|>"),
+        repository="<|repo_name|>", file="<|file_sep|>", has_path_outside=True,
     ),
     Family(
         "deepseek-coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", start="<｜begin▁of▁sentence｜>",
@@ -75,8 +86,8 @@ class Prompt:
     order: Order
     parts: tuple[Part, ...]
     ends: tuple[Special, ...]
-    continued: int | None
-    """Index in ``parts`` of the prefix; None where it is empty."""
+    continued: tuple[int, ...]
+    """Indices in ``parts`` of the prefix, in order; none where it is empty."""
 
 
 def family_of(inventory: frozenset[str]) -> Family:
@@ -93,25 +104,66 @@ def family_of(inventory: frozenset[str]) -> Family:
 
 def order_of(family: Family, wanted: Order | None) -> Order:
     """SPM where the family was trained on it, unless another is wanted."""
-    return "psm" if not family.has_spm else wanted or "spm"
+    if wanted is None or (wanted == "spm" and not family.has_spm):
+        return "spm" if family.has_spm else "psm_line"
+    return wanted
 
 
-def fim(family: Family, inventory: frozenset[str], prefix: str, suffix: str, path: str, order: Order | None) -> Prompt:
+def fim(
+    family: Family,
+    inventory: frozenset[str],
+    prefix: str,
+    suffix: str,
+    path: str,
+    order: Order | None,
+    around: Gathered = NOTHING,
+    language: str = "",
+) -> Prompt:
     """The prompt for a hole between ``prefix`` and ``suffix``; SPM where trained, unless ``order`` says otherwise.
 
     Empty text parts are left out. ``path`` (may be empty) is given to families that were trained with file names.
+    Snippets of other files come as files of their own where the family knows such, else as comments before the prefix.
     """
     chosen = order_of(family, order)
-    head: tuple[Part, ...] = (Special(family.filename), f"{path}\n") if family.filename and path else ()
-    before: tuple[Part, ...] = (*head, prefix)
+    files, head = _files(family, inventory, around, path)
+    if not files:
+        head = (Special(family.filename), f"{path}\n") if family.filename and path else ()
+        head = (*head, commented(around.snippets, language))
+    above, line = _without_last_line(prefix) if chosen == "psm_line" else (prefix, "")
+    before: tuple[Part, ...] = (*head, above)
     parts: tuple[Part, ...]
     if chosen == "spm":
-        parts = (Special(family.prefix), Special(family.suffix), suffix, Special(family.middle), *before)
+        parts = (*files, Special(family.prefix), Special(family.suffix), suffix, Special(family.middle), *before)
     else:
-        parts = (Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle))
+        parts = (*files, Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle), line)
     if family.start:
         parts = (Special(family.start), *parts)
     parts = tuple(part for part in parts if part != "")
-    prefix_at = len(parts) - 1 if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    last = len(parts) - 1
+    above_at = last if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    continued = (*((above_at,) if above else ()), *((last,) if line else ()))
     ends = tuple(Special(literal) for literal in family.ends if literal in inventory)
-    return Prompt(family.name, chosen, parts, ends, prefix_at if prefix else None)
+    return Prompt(family.name, chosen, parts, ends, continued)
+
+
+def _without_last_line(text: str) -> tuple[str, str]:
+    start = text.rfind("\n") + 1
+    return text[:start], text[start:]
+
+
+def _files(
+    family: Family, inventory: frozenset[str], around: Gathered, path: str
+) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+    """Snippets as files of the repository, and the head of the prefix; nothing where the family has no such form."""
+    if not around.snippets or family.file is None or family.repository is None:
+        return (), ()
+    if not {family.file, family.repository} <= inventory:
+        return (), ()
+    ending = "\n" if family.has_path_outside else ""
+    files: list[Part] = [Special(family.repository), (around.repository or "repository") + ending]
+    for snippet in around.snippets:
+        files += [Special(family.file), f"{snippet.path}\n{snippet.text}\n"]
+    own = f"{path or 'untitled'}\n"
+    if family.has_path_outside:
+        return (*files, Special(family.file), own), ()
+    return (*files, Special(family.file)), (own,)

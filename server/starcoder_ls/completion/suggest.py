@@ -6,24 +6,23 @@ Refuses to know editors, positions and what runs the model.
 from __future__ import annotations
 
 import enum
-import math
 import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import cast
 from weakref import WeakKeyDictionary
 
 from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
+from starcoder_ls.completion.answer import Answer, collected
 from starcoder_ls.completion.counter import Counter
 from starcoder_ls.completion.gap import Gap
 from starcoder_ls.completion.place import Place, with_line_feeds
+from starcoder_ls.context import secrets
+from starcoder_ls.context.snippets import NOTHING, Gathered
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
-    Chunk,
     Engine,
     Finish,
     Priority,
@@ -56,7 +55,8 @@ class Source(enum.StrEnum):
 class Cursor:
     """A place in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
 
-    ``client`` is whose turn a request for it takes, ``adapter`` the one that answers it.
+    ``client`` is whose turn a request for it takes, ``adapter`` the one that answers it, ``around`` what the model is
+    shown of other files.
     """
 
     text: str
@@ -66,6 +66,7 @@ class Cursor:
     document: str = ""
     client: str = ""
     adapter: str | None = None
+    around: Gathered = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,27 +83,13 @@ class Suggestion:
     source: Source = Source.MODEL
 
 
-@dataclass(slots=True)
-class Answer:
-    """One candidate as the model made it, before it is tidied."""
-
-    text: str = ""
-    tokens: int = 0
-    finish: Finish = Finish.END_OF_TEXT
-    logprob: float = 0.0
-
-    @property
-    def confidence(self) -> float:
-        """The geometric mean of its tokens' probabilities; 1 where none are known."""
-        return math.exp(self.logprob / self.tokens) if self.tokens else 1.0
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the model is asked about a place. It holds no whole document: memories keep it.
 
     ``gap`` is the place as stop and tidy want it, closers included. ``opening`` is what the answer must begin with;
-    ``said`` is the beginning of an answer that the model is to go on with.
+    ``said`` is the beginning of an answer that the model is to go on with; ``evidence`` is text of other files whose
+    repetitions count.
     """
 
     prompt: prompt.Prompt
@@ -114,19 +101,22 @@ class Question:
     opening: str = ""
     said: str = ""
     is_healed: bool = False
+    evidence: tuple[str, ...] = ()
 
     def resumed(self, said: str) -> Question:
         """The same with ``said`` already there: the model goes on behind it, and the cache holds most of that."""
         if not said:
             return self
         *parts, last = self.prompt.parts
-        made = self.opening + said
+        made, continued = self.opening + said, self.prompt.continued
         if isinstance(last, str):
             made = last + made
         else:
             parts.append(last)
+            continued = (*continued, len(parts))
         kept, opening = healing.split(made) if self.is_healed else (made, "")
-        return replace(self, prompt=replace(self.prompt, parts=(*parts, kept)), opening=opening, said=said)
+        prompt = replace(self.prompt, parts=(*parts, kept), continued=continued)
+        return replace(self, prompt=prompt, opening=opening, said=said)
 
     def stop(self) -> StopRule:
         """The stop rule for what comes behind ``said``."""
@@ -140,9 +130,9 @@ class Question:
 
     def reading(self) -> Request:
         """What can be read of the prompt before the cursor stands still: all up to the last word, which may grow."""
-        at = self.prompt.continued
-        parts = self.prompt.parts
-        if at is not None:
+        parts, continued = self.prompt.parts, self.prompt.continued
+        if continued and (continued[-1] == len(parts) - 1 or self.prompt.order == "psm"):
+            at = continued[-1]
             kept = _LAST_PIECE.sub("", str(parts[at]))
             parts = (*parts[:at], kept) if kept else parts[:at]
         return Request(
@@ -170,6 +160,7 @@ class Question:
             priority=priority,
             deadline_s=time.monotonic() + settings.budget_ms / 1000,
             opening=self.opening,
+            evidence=self.evidence,
             document=self.document,
             client=self.client,
         )
@@ -188,10 +179,13 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
     family = prompt.family_of(status.special_tokens)
-    room = min(settings.prompt_tokens, status.context_tokens - settings.max_new_tokens - _MARKS_TOKENS)
+    virtual_tokens = sum(held.virtual_tokens for held in status.adapters if held.name == cursor.adapter)
+    context_tokens = status.context_tokens - virtual_tokens
+    taken = settings.max_new_tokens + cursor.around.tokens + _MARKS_TOKENS
+    room = min(settings.prompt_tokens, context_tokens - taken)
     if room < _LEAST_TOKENS:
         raise PromptTooLong(
-            f"The model reads {status.context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
+            f"The model reads {context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
     view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, _counter(engine))
@@ -199,9 +193,20 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     order = None if settings.fim_order == "auto" else settings.fim_order
     before, below = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
     after = view.closers + below
+    seen = with_line_feeds(secrets.masked_part(cursor.text, view.start, cursor.offset))
+    unseen = with_line_feeds(secrets.masked_part(cursor.text, view.end - len(view.suffix), view.end))
     is_spm = prompt.order_of(family, order) == "spm"
-    kept, opening = healing.split(before) if settings.heal_words else (before, "")
-    asked = prompt.fim(family, status.special_tokens, kept, below if is_spm else after, path, order)
+    kept, opening = healing.split(seen) if settings.heal_words else (seen, "")
+    asked = prompt.fim(
+        family,
+        status.special_tokens,
+        kept,
+        unseen if is_spm else view.closers + unseen,
+        path,
+        order,
+        cursor.around,
+        cursor.language,
+    )
     place = Place(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
     return Question(
         asked,
@@ -212,6 +217,7 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
         cursor.client,
         opening,
         is_healed=settings.heal_words,
+        evidence=cursor.around.evidence,
     )
 
 
@@ -240,23 +246,6 @@ def gap_at(cursor: Cursor, before: str, after: str, settings: InlineCompletion) 
     return Gap.at(before, after, cursor.language, settings.rules_off, above)
 
 
-async def collected(engine: Engine, request: Request, min_confidence: float = 0.0) -> tuple[list[Answer], Timings]:
-    """All answers. One that the model itself finds unlikely is empty, unless several were asked for."""
-    answers = [Answer() for _ in range(request.candidates)]
-    timings = Timings()
-    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
-        async for chunk in stream:
-            answer = answers[chunk.candidate]
-            answer.text += chunk.text
-            answer.tokens += len(chunk.token_ids)
-            answer.logprob += chunk.logprob
-            answer.finish = chunk.finish or answer.finish
-            timings = chunk.timings or timings
-    if len(answers) == 1 and answers[0].confidence < min_confidence:
-        answers[0].text = ""
-    return answers, timings
-
-
 def shown(
     answers: Sequence[Answer],
     timings: Timings,
@@ -272,7 +261,7 @@ def shown(
     own = closers.right_of(gap.after)
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
         text = tidy.shown(answer.text, gap, answer.finish)
-        if text and text not in suggestions:
+        if text and text not in suggestions and not secrets.holds(text, gap.before):
             end = cursor.offset + closers.taken(text, own)
             suggestions[text] = Suggestion(
                 text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
+from starcoder_ls.completion.answer import Answer, collected
 from starcoder_ls.completion.place import Here
-from starcoder_ls.completion.suggest import Answer, Question, collected
+from starcoder_ls.completion.suggest import Question
 from starcoder_ls.generation import Engine, Finish, Priority, StopRule, Timings
 from starcoder_ls.settings import InlineCompletion
 

@@ -115,5 +115,5 @@ def _is_refused(key: str) -> bool:
 
 def _adapter_hint(folder: Path) -> str:
     if (folder / "adapter_config.json").exists():
-        return "Name its base model in `model.name` and the adapter, in a folder of its own, in `model.adapter`."
+        return "Name its base model in `model.name` and the adapter, in a folder of its own, under `[adapters.NAME]`."
     return "Correct `model.name`."

@@ -14,20 +14,22 @@ from typing import Any, Protocol
 import torch
 
 from starcoder_ls.engine import decode
+from starcoder_ls.engine.adapters.attached import Attached, Held
+from starcoder_ls.engine.adapters.turns import in_turn, leased
 from starcoder_ls.engine.candidate import Candidate, Ending
+from starcoder_ls.engine.drafts import Drafts
+from starcoder_ls.engine.draw import draw, opening_only, samplers_of
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
-from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
 from starcoder_ls.engine.slots import Slot, Slots
+from starcoder_ls.engine.steps import Steps
 from starcoder_ls.engine.tokens import Vocabulary
-from starcoder_ls.errors import AdapterInvalid, PromptTooLong
+from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
 
 Interrupted = Callable[[], Finish | None]
 """Why to end now, if at all: asked before every piece of work."""
 
 Pieces = Generator[tuple[Chunk, ...], None, None]
-
-_TRIES = 4  # draws by which a candidate may avoid ending as a copy of another
 
 
 class Resident(Protocol):
@@ -40,13 +42,15 @@ class Resident(Protocol):
     @property
     def chunk_tokens(self) -> int: ...
     @property
-    def adapters(self) -> tuple[str, ...]: ...
+    def adapters(self) -> Attached: ...
     @property
     def context_tokens(self) -> int: ...
     @property
     def end_ids(self) -> frozenset[int]: ...
     @property
     def strengths(self) -> Strengths | None: ...
+    @property
+    def pass_costs(self) -> tuple[float, ...]: ...
 
 
 @dataclass(slots=True)
@@ -58,24 +62,55 @@ class _Clock:
     def prefilled(self, since_s: float) -> None:
         self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + _ms_since(since_s))
 
-    def stepped(self, since_s: float) -> None:
-        timings = self.timings
+    def decoded(self, since_s: float, steps: Steps) -> None:
         self.timings = replace(
-            timings, decode_ms=timings.decode_ms + _ms_since(since_s), decode_steps=timings.decode_steps + 1
+            self.timings,
+            decode_ms=self.timings.decode_ms + _ms_since(since_s),
+            decode_steps=steps.passes,
+            draft_tokens=steps.draft_tokens,
+            accepted_tokens=steps.accepted_tokens,
         )
 
 
 def completion(
-    request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, queue_ms: float = 0.0
+    request: Request,
+    resident: Resident,
+    slots: Slots,
+    interrupted: Interrupted,
+    queue_ms: float = 0.0,
+    held: Held | None = None,
 ) -> Pieces:
-    """The chunks of ``request``. Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises."""
+    """The chunks of ``request``, made through ``held`` or, without it, through the adapter that it names.
+
+    Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises.
+    """
+    held = held or resident.adapters.named(request.adapter)
+    return in_turn(held, resident.adapters, _completion(request, resident, slots, interrupted, queue_ms, held))
+
+
+def warm_cache(
+    request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None = None
+) -> Pieces:
+    """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
+    held = held or resident.adapters.named(request.adapter)
+    return in_turn(held, resident.adapters, _reading(request, resident, slots, interrupted, held))
+
+
+def _completion(
+    request: Request,
+    resident: Resident,
+    slots: Slots,
+    interrupted: Interrupted,
+    queue_ms: float,
+    held: Held | None,
+) -> Pieces:
     started_s = time.monotonic()
-    prompt = _prompt(request, resident, request.max_new_tokens)
+    prompt = _prompt(request, resident, request.max_new_tokens, held)
     end_ids = resident.end_ids | {resident.vocabulary.id_of(special) for special in request.end_tokens}
     ending = Ending(request, resident.vocabulary, end_ids)
     candidates = [Candidate(i, resident.vocabulary.start(), request.opening) for i in range(request.candidates)]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
-    with slots.lease(prompt, len(prompt) + request.max_new_tokens) as slot:
+    with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
         clock.prefilled(started_s)
         hidden = yield from _read(prompt, slot, resident, interrupted, clock)
@@ -85,33 +120,31 @@ def completion(
             return
         logits = decode.logits_after(resident.model, hidden)
         opinion = _second_opinion(request, resident)
-        yield from _write(logits, slot, resident, ending, candidates, opinion, interrupted, clock)
+        steps = _steps(request, resident, prompt, slot, slots)
+        yield from _write(logits, steps, ending, candidates, opinion, interrupted, clock)
+        steps.end()
+        slots.answers.add(prompt, slot.ids[len(prompt) :])
 
 
-def warm_cache(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted) -> Pieces:
-    """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
-    prompt = _prompt(request, resident, 0)
-    if slots.holds(prompt):
+def _reading(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None) -> Pieces:
+    prompt = _prompt(request, resident, 0, held)
+    if slots.holds(prompt, None if held is None else held.key):
         return
     clock = _Clock(Timings())
-    with slots.lease(prompt, len(prompt) + request.max_new_tokens, is_guess=True) as slot:
+    with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
         yield from _read(prompt, slot, resident, interrupted, clock)
 
 
-def _prompt(request: Request, resident: Resident, room: int) -> list[int]:
-    if request.adapter is not None and request.adapter not in resident.adapters:
-        raise AdapterInvalid(
-            f"No adapter {request.adapter} is loaded; there is {', '.join(resident.adapters) or 'none'}. "
-            "Set `model.adapter`."
-        )
+def _prompt(request: Request, resident: Resident, room: int, held: Held | None) -> list[int]:
+    context_tokens = resident.context_tokens - (0 if held is None else held.virtual_tokens)
     prompt = resident.vocabulary.encode(request.parts)
     if not prompt:
         # A model needs something to continue: what its training put between two texts.
         prompt = [min(resident.end_ids, default=0)]
-    if len(prompt) + room > resident.context_tokens:
+    if len(prompt) + room > context_tokens:
         raise PromptTooLong(
             f"The prompt of {len(prompt):,} tokens and {room:,} new ones exceed the model's context of "
-            f"{resident.context_tokens:,}. Shorten the prompt."
+            f"{context_tokens:,}. Shorten the prompt."
         )
     return prompt
 
@@ -136,10 +169,20 @@ def _read(
     return hidden
 
 
+def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
+    """A row per candidate; drafts where there is one and nothing is left to chance."""
+    if request.candidates > 1:
+        fork = slot.cache.forked(request.candidates, slot.cache.length + request.max_new_tokens)
+        return Steps(resident.model, slot, fork)
+    if request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
+        return Steps(resident.model, slot, slot.cache)
+    drafts = Drafts(prompt, slots.answers, slots.record)
+    return Steps(resident.model, slot, slot.cache, drafts, resident.pass_costs)
+
+
 def _write(
     logits: torch.Tensor,
-    slot: Slot,
-    resident: Resident,
+    steps: Steps,
     ending: Ending,
     candidates: list[Candidate],
     opinion: SecondOpinion | None,
@@ -147,22 +190,19 @@ def _write(
     clock: _Clock,
 ) -> Pieces:
     """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
-    cache = slot.cache
-    if len(candidates) > 1:
-        cache = slot.cache.forked(len(candidates), len(slot.ids) + ending.request.max_new_tokens)
-        logits = logits.expand(len(candidates), -1)
-    samplers = _samplers(ending.request)
+    logits = logits.expand(len(candidates), -1)
+    samplers = samplers_of(ending.request)
     alive = list(candidates)
     while True:
         since_s = time.monotonic()
         if opinion is not None:
             logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
-        drawn, grown = _draw(_opening_only(logits, alive, resident), alive, candidates, samplers, ending)
+        drawn, grown = draw(opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
         survivors = [row for row, candidate in enumerate(grown) if candidate.finish is None]
-        clock.timings = replace(clock.timings, decode_ms=clock.timings.decode_ms + _ms_since(since_s))
+        clock.decoded(since_s, steps)
         if not survivors:
             chunks[-1] = replace(chunks[-1], timings=clock.timings)
             yield tuple(chunks)
@@ -174,87 +214,20 @@ def _write(
             return
         since_s = time.monotonic()
         if len(survivors) < len(grown):
-            cache.keep(survivors)
-        fed = [drawn[row].id for row in survivors]
-        logits = decode.forward(resident.model, [[id_] for id_ in fed], cache)
-        if cache is slot.cache:
-            slot.extend(fed)
-        clock.stepped(since_s)
+            steps.keep(survivors)
+        room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
+        logits = steps.after([drawn[row].id for row in survivors], room)
+        clock.decoded(since_s, steps)
 
 
 def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | None:
     """The document's own, where the checkpoint has strengths for it and the request says what it continues."""
-    if resident.strengths is None or request.continued is None:
+    if resident.strengths is None or not request.continued:
         return None
-    before = request.parts[request.continued]
-    others = [part for at, part in enumerate(request.parts) if at != request.continued and isinstance(part, str)]
-    if not isinstance(before, str):
-        return None
-    document = Document(before, others, lambda text: resident.vocabulary.encode([text]))
+    before = "".join(str(request.parts[at]) for at in request.continued)
+    others = [part for at, part in enumerate(request.parts) if at not in request.continued and isinstance(part, str)]
+    document = Document(before, others, lambda text: resident.vocabulary.encode([text]), request.evidence)
     return SecondOpinion(resident.strengths, document)
-
-
-def _opening_only(logits: torch.Tensor, alive: Sequence[Candidate], resident: Resident) -> torch.Tensor:
-    """``logits`` without the tokens by which a candidate would leave its opening.  # [alive, vocabulary]"""
-    if not any(candidate.owed for candidate in alive):
-        return logits
-    with torch.inference_mode():
-        masked = logits.clone()
-        for row, candidate in enumerate(alive):
-            if candidate.owed and (allowed := resident.vocabulary.able_to_begin(candidate.owed)):
-                masked[row] = -torch.inf
-                masked[row, allowed] = logits[row, allowed]
-        return masked
-
-
-def _samplers(request: Request) -> list[Sampler | None]:
-    """None is greedy: the first of several, and all at temperature 0."""
-    if request.candidates == 1 and request.sampling.temperature == 0.0:
-        return [None]
-    drawn = [Sampler(request.sampling, stream) for stream in range(request.candidates)]
-    return list(drawn) if request.candidates == 1 else [None, *drawn[1:]]
-
-
-def _draw(
-    logits: torch.Tensor,
-    alive: Sequence[Candidate],
-    all_candidates: Sequence[Candidate],
-    samplers: Sequence[Sampler | None],
-    ending: Ending,
-) -> tuple[list[Drawn], list[Candidate]]:
-    """The next token of each of ``alive``, and what becomes of it. ``logits``: [alive, vocabulary]."""
-    with torch.inference_mode():
-        likeliest = greedy(logits) if None in (samplers[c.index] for c in alive) else []
-        taken = {candidate.text for candidate in all_candidates if candidate.finish is not None}
-        drawn, grown = [], []
-        for row, candidate in enumerate(alive):
-            sampler = samplers[candidate.index]
-            if sampler is None:
-                token = likeliest[row]
-                after = ending.extended(candidate, token.id)
-            else:
-                token, after = _drawn_apart(logits[row], candidate, sampler, ending, taken)
-            if after.finish is not None:
-                taken.add(after.text)
-            drawn.append(token)
-            grown.append(after)
-        return drawn, grown
-
-
-def _drawn_apart(
-    logits: torch.Tensor, candidate: Candidate, sampler: Sampler, ending: Ending, taken: set[str]
-) -> tuple[Drawn, Candidate]:
-    """A token that does not make ``candidate`` end with a text that is taken, if few draws find one.
-
-    Two candidates are alike for good only with the token that ends the second, so that token alone is drawn anew.
-    """
-    banned: set[int] = set()
-    while True:
-        token = sampler.draw(logits, banned)
-        after = ending.extended(candidate, token.id)
-        if after.finish is None or after.text not in taken or len(banned) == _TRIES:
-            return token, after
-        banned.add(token.id)
 
 
 def _ended(ending: Ending, alive: Sequence[Candidate], finish: Finish, clock: _Clock) -> tuple[Chunk, ...]:

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from starcoder_ls.engine.progress import Report, download_bar
 from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
 
-# Never pickles, never code.
+# Never code; of pickles only the adapters of 2023, which are read as tensors alone.
 CHECKPOINT_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -21,7 +21,7 @@ CHECKPOINT_FILES = (
     "generation_config.json",
     "tokenizer.json",
 )
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 
 Checked = TypeVar("Checked")
 

@@ -35,16 +35,24 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             assert self.storage is not None
         self.storage[0][:, :, start:end].copy_(key_states)
         self.storage[1][:, :, start:end].copy_(value_states)
-        return self._show(end)
+        return self.show(end)
+
+    def room(self, rows: int, end: int, like: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The storage, allocated for ``end`` tokens of one head if it holds fewer."""
+        if self.storage is None or end > self.storage[0].shape[-2]:
+            shape = like.new_empty((rows, 1, 0, dim))
+            self._allocate(shape, shape, max(end, self.capacity))
+            assert self.storage is not None
+        return self.storage
 
     def truncate(self, length: int) -> None:
         if self.storage is not None and length < self.get_seq_length():
-            self._show(length)
+            self.show(length)
 
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
-            keys, values = self._show(self.get_seq_length())
+            keys, values = self.show(self.get_seq_length())
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
@@ -52,7 +60,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         if self.storage is not None:
             length = self.get_seq_length()
             self.storage = (self.storage[0][rows], self.storage[1][rows])
-            self._show(length)
+            self.show(length)
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
@@ -66,9 +74,9 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             new[:, :, :length].copy_(old[:, :, :length])
         self.storage = fresh
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self._show(length)
+        self.show(length)
 
-    def _show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.storage is not None
         keys, values = (stored[:, :, :length] for stored in self.storage)
         self.keys, self.values = keys, values
@@ -94,6 +102,18 @@ class KvCache(Cache):
     def bytes(self) -> int:
         """Memory allocated, used or not."""
         return sum(x.nbytes for layer in self._own for x in layer.storage or ())
+
+    def storages(self, rows: int, end: int, like: torch.Tensor, dim: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Keys and values of each layer with room for ``end`` tokens, to be written behind ``length``; one head each.
+
+        ``advance`` says that it was done.  # [rows, 1, capacity, dim]
+        """
+        return [layer.room(rows, end, like, dim) for layer in self._own]
+
+    def advance(self, end: int) -> None:
+        """The first ``end`` tokens are there now."""
+        for layer in self._own:
+            layer.show(end)
 
     def reserve(self, tokens: int) -> None:
         """Make the next allocation hold ``tokens``; none happens now."""

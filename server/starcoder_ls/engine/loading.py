@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,20 +20,18 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import adapter as adapters
-from starcoder_ls.engine import hub
+from starcoder_ls.engine import hub, lean, packed
+from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
-from starcoder_ls.engine.decode import warm_up
+from starcoder_ls.engine.decode import pass_costs, warm_up
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.ngrams import Strengths
 from starcoder_ls.engine.placement import Placement, place
 from starcoder_ls.engine.progress import Report, share, weights_reported
 from starcoder_ls.engine.tokens import Vocabulary
-from starcoder_ls.errors import ModelInvalid, OutOfMemory
-from starcoder_ls.generation import AdapterStatus, Phase, Status
-from starcoder_ls.settings import Model
-
-BUNDLED = "bundled"
+from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
+from starcoder_ls.generation import Phase, Status
+from starcoder_ls.settings import BUNDLED, Adapter, Model
 
 _log = logging.getLogger(__name__)
 
@@ -54,8 +52,11 @@ class Loaded:
     checkpoint: Checkpoint
     placement: Placement
     chunk_tokens: int
-    adapters: tuple[str, ...] = ()
+    adapters: Attached
     strengths: Strengths | None = None
+    pass_costs: tuple[float, ...] = ()
+    base_bytes: int = 0
+    message: str = ""
 
     @property
     def layers(self) -> int:
@@ -71,31 +72,34 @@ class Loaded:
 
     @property
     def bytes(self) -> int:
-        """Weights and buffers, once each."""
-        tensors = [*self.model.parameters(), *self.model.buffers()]
-        return sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+        """Weights and buffers, once each, and the adapters."""
+        return self.base_bytes + self.adapters.bytes
 
     def described(self, name: str) -> Status:
         """What the engine says of itself once it is ready."""
         return Status(
             phase=Phase.READY,
             progress=1.0,
+            message=self.message,
             model=name,
             architecture=self.checkpoint.architecture,
             device=self.placement.device,
-            dtype=str(self.placement.dtype).removeprefix("torch."),
+            dtype="float16" if self.placement.is_packed else str(self.placement.dtype).removeprefix("torch."),
             context_tokens=self.context_tokens,
             special_tokens=self.vocabulary.special_literals,
-            adapters=tuple(AdapterStatus(name) for name in self.adapters),
+            adapters=self.adapters.statuses(),
             memory_bytes=self.bytes,
         )
 
 
-def load(wanted: Model, report: Report) -> Loaded:
-    """The model that ``wanted`` names. Raises ModelError, SettingsError, OutOfMemory; whatever ``report`` raises."""
+def load(wanted: Model, report: Report, adapters: Mapping[str, Adapter] | None = None) -> Loaded:
+    """The model that ``wanted`` names, and beside it each of ``adapters`` that fits; ``message`` says which do not.
+
+    Raises ModelError, SettingsError, OutOfMemory; whatever ``report`` raises.
+    """
     try:
         with _one_at_a_time:
-            return _load(wanted, report)
+            return _load(wanted, report, adapters or {})
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -105,9 +109,8 @@ def load(wanted: Model, report: Report) -> Loaded:
         ) from error
 
 
-def _load(wanted: Model, report: Report) -> Loaded:
+def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loaded:
     checkpoint = find(wanted, share(report, 0.0, 0.1))
-    adapter = _find_adapter(wanted, share(report, 0.1, 0.15))
     vocabulary = Vocabulary.of(checkpoint.folder)
     if vocabulary.size > checkpoint.vocabulary_size:
         raise ModelInvalid(
@@ -115,16 +118,22 @@ def _load(wanted: Model, report: Report) -> Loaded:
             f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
         )
     placement = place(wanted, checkpoint)
-    model = _weights(checkpoint, placement, share(report, 0.15, 0.85))
+    model = _weights(checkpoint, placement, share(report, 0.1, 0.85))
     _require_finite(model, checkpoint)
-    if adapter is not None:
-        report(0.85, "Adding the adapter.")
-        model = adapters.attach(model, *adapter, checkpoint)
+    if placement.is_packed and not packed.pack(model):
+        raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
+    lean.use(model)
+    attached = Attached(model, checkpoint, wanted.name)
+    base_bytes = _bytes_of(model)
+    problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
     report(0.9, "Warming up.")
-    chunk_tokens = warm_up(model, int(model.config.num_hidden_layers), checkpoint.context_tokens)
-    names = () if adapter is None else (str(wanted.adapter),)
+    layers = int(model.config.num_hidden_layers)
+    chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
+    costs = pass_costs(model, layers, checkpoint.context_tokens)
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
-    return Loaded(model, vocabulary, checkpoint, placement, chunk_tokens, names, strengths)
+    return Loaded(
+        model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
+    )
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:
@@ -134,17 +143,28 @@ def find(wanted: Model, report: Report) -> Checkpoint:
     return hub.folder_of(wanted.name, wanted.revision, hub.CHECKPOINT_FILES, wanted.offline, inspect, report)
 
 
-def _find_adapter(wanted: Model, report: Report) -> tuple[Path, dict[str, Any]] | None:
-    if wanted.adapter is None:
-        return None
-    return hub.folder_of(
-        wanted.adapter,
-        None,
-        hub.ADAPTER_FILES,
-        wanted.offline,
-        lambda folder: (folder, adapters.inspect(folder)),
-        report,
-    )
+def _attach_all(attached: Attached, adapters: Mapping[str, Adapter], offline: bool, report: Report) -> str:
+    """What went wrong, for the user: the model and the other adapters are of use without the one that does not fit."""
+    problems = []
+    for number, (name, adapter) in enumerate(adapters.items()):
+        report(number / len(adapters), f"Adding the adapter {name}.")
+        try:
+            attached.add(name, prepare(adapter, offline, share(report, number / len(adapters), 1.0)))
+        except (ModelError, OutOfMemory) as error:
+            problems.append(f"The adapter {name} was left out. {error}")
+    return " ".join(problems)
+
+
+def _bytes_of(model: torch.nn.Module) -> int:
+    tensors = [*model.parameters(), *model.buffers()]
+    plain: int = sum(tensor.nbytes for tensor in {id(tensor): tensor for tensor in tensors}.values())
+    return plain + packed.bytes_of(model)
+
+
+def unquantized(checkpoint: Checkpoint, dtype: torch.dtype, report: Report) -> Any:
+    """The plain transformers model on the CPU, in ``dtype``, to be changed and saved."""
+    with _one_at_a_time:
+        return _weights(checkpoint, Placement("cpu", dtype, None), report)
 
 
 def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> Any:

@@ -27,6 +27,9 @@ _MAX_PLACES = 64
 _COUNT_CAP = 4
 _CONTINUATION_CHARS = 32
 _GAP = "\x00"
+_NEAR_CHARS = 6
+"""Matches in other files must be longer than this: short ones say how people write, which the model knows better."""
+
 
 Level = tuple[int, dict[int, int]]
 """(how many last characters match, which tokens continued there and how often)."""
@@ -41,24 +44,19 @@ def evidence(level: Level) -> str:
     return f"{length}/{seen}/{'one' if len(followers) == 1 else 'many'}"
 
 
-class Document:
-    """The text around a cursor, to be searched for what comes after given last characters; 0.1 ms a search.
+class _Text:
+    """Text to be searched for what comes after given last characters; 0.1 ms a search in a window's text."""
 
-    What is generated is matched but is no evidence: a model that repeats itself must not be encouraged.
-    """
-
-    def __init__(self, before: str, others: Sequence[str], encode: Encode) -> None:
-        self._before = before
-        self._text = _GAP.join((*others, before))  # nearest last: of too many places the last are taken
+    def __init__(self, text: str, encode: Encode) -> None:
+        self._text = text
         self._encode = encode
         self._tokens: dict[int, int | None] = {}
 
-    def levels(self, generated: str = "") -> Iterator[Level]:
-        """What continues ever longer matches of the text before the cursor and ``generated``, while any match."""
-        tail = self._before[-MATCH_CHARS[-1] :] + generated
+    def matches(self, tail: str, lengths: Sequence[int]) -> Iterator[Level]:
+        """What continues ever longer matches of the end of ``tail``, while any match."""
         places: list[int] = []
         is_capped = True
-        for length in MATCH_CHARS:
+        for length in lengths:
             if len(tail) < length:
                 return
             wanted = tail[-length:]
@@ -87,6 +85,29 @@ class Document:
             continuation = self._text[place : place + _CONTINUATION_CHARS].partition(_GAP)[0]
             self._tokens[place] = self._encode(continuation)[0] if continuation else None
         return self._tokens[place]
+
+
+class Document:
+    """The text around a cursor, and text of other files, to look for the same last characters in.
+
+    What is generated is matched but is no evidence: a model that repeats itself must not be encouraged. Other files are
+    asked only about matches longer than any in the document: mixed on an equal footing they drown it.
+    """
+
+    def __init__(self, before: str, others: Sequence[str], encode: Encode, elsewhere: Sequence[str] = ()) -> None:
+        self._before = before
+        self._near = _Text(_GAP.join((*others, before)), encode)  # nearest last: of too many places the last are taken
+        self._far = _Text(_GAP.join((*elsewhere, "")), encode) if elsewhere else None
+
+    def levels(self, generated: str = "") -> Iterator[Level]:
+        """What continues ever longer matches of the text before the cursor and ``generated``, while any match."""
+        tail = self._before[-MATCH_CHARS[-1] :] + generated
+        longest = 0
+        for level in self._near.matches(tail, MATCH_CHARS):
+            longest = level[0]
+            yield level
+        if self._far is not None:
+            yield from self._far.matches(tail, [length for length in MATCH_CHARS if length > max(longest, _NEAR_CHARS)])
 
 
 @dataclass(frozen=True, slots=True)

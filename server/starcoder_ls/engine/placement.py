@@ -10,35 +10,48 @@ from dataclasses import dataclass
 import psutil
 import torch
 
+from starcoder_ls.engine import packed
 from starcoder_ls.engine.checkpoint import Checkpoint
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
 
+_STORED = {"F16": torch.float16, "BF16": torch.bfloat16}
+"""Types by which most of a checkpoint is packed without a conversion before; of all others as float32."""
+
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
-# Zen 5 with avx512_bf16, one thread, float32 against bfloat16: a step takes 3.2 and 3.8 ms at 6.5 million values, 6.3
-# and 7.7 at 16, 13 and 15 at 37, 57 and 35 at 164; reading 512 tokens 74 and 42 ms, 185 and 92, 481 and 217. A small
-# model decodes more than it reads, since most of a prompt is in the cache, and is nearer to the exact logits so.
+# Where nothing is packed. Zen 5 with avx512_bf16, one thread, float32 against bfloat16: a step takes 3.2 and 3.8 ms at
+# 6.5 million values, 6.3 and 7.7 at 16, 13 and 15 at 37, 57 and 35 at 164; reading 512 tokens 74 and 42 ms, 185 and 92,
+# 481 and 217. A small model decodes more than it reads, since most of a prompt is in the cache, and is nearer to the
+# exact logits so.
 SMALL_MODEL_VALUES = 30_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """``max_memory`` is None for one device without a cap, else bytes (or ``10GiB``) per device, accelerate's way."""
+    """``max_memory`` is None for one device without a cap, else bytes (or ``10GiB``) per device, accelerate's way.
+
+    ``dtype`` is that of the weights as they are read; where ``is_packed`` they are then kept as packed float16.
+    """
 
     device: str
     dtype: torch.dtype
     max_memory: dict[int | str, int | str] | None
+    is_packed: bool = False
 
 
 def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
     """Raises SettingsError for a device that is not there, OutOfMemory where the weights cannot fit."""
     device = _device(wanted.device)
-    dtype = _DTYPES.get(wanted.dtype) or _best_dtype(device, checkpoint.weights.values)
     max_memory = _caps(wanted.max_memory, device) if wanted.max_memory else None
+    is_packed = device == "cpu" and wanted.dtype == "auto" and max_memory is None and packed.is_possible()
+    if is_packed:
+        dtype = _STORED.get(next(iter(checkpoint.weights.dtypes), ""), torch.float32)
+    else:
+        dtype = _DTYPES.get(wanted.dtype) or _best_dtype(device, checkpoint.weights.values)
     if max_memory is None:
-        _check_room(device, checkpoint.weights.values * dtype.itemsize)
-    return Placement(device, dtype, max_memory)
+        _check_room(device, checkpoint.weights.values * (2 if is_packed else dtype.itemsize))
+    return Placement(device, dtype, max_memory, is_packed)
 
 
 def _device(wanted: str) -> str:

@@ -6,22 +6,25 @@ made. Importing this is cheap: torch comes in with the thread.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
+import re
 import threading
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
-from starcoder_ls.settings import Adapter, Model
+from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
 if TYPE_CHECKING:
+    from starcoder_ls.engine.adapters.attached import Attached, Held
     from starcoder_ls.engine.loading import Loaded
     from starcoder_ls.engine.slots import Slots
     from starcoder_ls.engine.tokens import Vocabulary
@@ -34,8 +37,10 @@ CLOSE_WAIT_S = 1.0
 class ResidentEngine:
     """``generation.Engine`` over weights in this process. Constructing it starts nothing."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, adapters: Mapping[str, Adapter] | None = None) -> None:
         self._wanted = model
+        self._wanted_adapters = dict(adapters or {})
+        self._adapters: Attached | None = None
         self._jobs = Jobs()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -64,10 +69,32 @@ class ResidentEngine:
             job.abandoned.set()
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
-        raise AdapterInvalid(f"{adapter.path} cannot be attached as {name} while the model runs.")
+        if not re.fullmatch(ADAPTER_NAME, name):
+            raise AdapterInvalid(f"{name!r:.80} is no name for an adapter. Use letters, digits, `-` and `_`.")
+        attached = self._attached()
+        from starcoder_ls.engine.adapters.attached import prepare
+
+        # Reading files takes a disk, and perhaps a network: the engine's thread goes on meanwhile.
+        prepared = await asyncio.to_thread(prepare, adapter, self._wanted.offline, lambda _fraction, _sentence: None)
+        added: list[AdapterStatus] = []
+        await self._in_own_thread(lambda: added.append(attached.add(name, prepared).status()))
+        return added[0]
 
     async def detach(self, name: str) -> None:
-        raise AdapterInvalid(f"{name} cannot be detached while the model runs.")
+        attached = self._attached()
+        await self._in_own_thread(lambda: attached.remove(name))
+
+    async def _in_own_thread(self, errand: Callable[[], None]) -> None:
+        """Run it between two pieces of other work. Requests that were asked before hold their adapters already."""
+        job = Job(Request((), 0), Outlet(), errand=errand)
+        self._submit(job)
+        while await job.outlet.chunks() is not None:
+            pass
+
+    def _attached(self) -> Attached:
+        if self._adapters is None or self._status.phase not in (Phase.READY, Phase.WORKING):
+            raise self._not_ready()
+        return self._adapters
 
     def count(self, text: str) -> int:
         vocabulary = self._vocabulary
@@ -110,6 +137,7 @@ class ResidentEngine:
     def _submit(self, job: Job) -> None:
         if self._status.phase not in (Phase.READY, Phase.WORKING):
             raise self._not_ready()
+        job.adapter = self._attached().named(job.request.adapter)
         self._jobs.add(job)
 
     def _not_ready(self) -> EngineError:
@@ -143,7 +171,7 @@ class ResidentEngine:
             _log.exception("the engine stopped")
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
         finally:
-            self._vocabulary = None
+            self._vocabulary = self._adapters = None
             self._jobs.close()
             for job in self._jobs.drain():
                 if job.pieces is not None:
@@ -160,7 +188,7 @@ class ResidentEngine:
             from starcoder_ls.engine import loading
 
             _use_threads(self._wanted.threads)
-            loaded = loading.load(self._wanted, self._report)
+            loaded = loading.load(self._wanted, self._report, self._wanted_adapters)
         except _Closing:
             return None
         except StarcoderError as error:
@@ -170,7 +198,7 @@ class ResidentEngine:
             _log.exception("loading %s failed", self._wanted.name)
             self._fail(f"{self._wanted.name} could not be loaded: {error}. The log has the details.")
             return None
-        self._vocabulary = loaded.vocabulary
+        self._vocabulary, self._adapters = loaded.vocabulary, loaded.adapters
         self._tell(loaded.described(self._wanted.name))
         return loaded
 
@@ -186,14 +214,16 @@ class ResidentEngine:
         from starcoder_ls.engine.slots import Slots
 
         slots = Slots(loaded.layers)
-        weights_bytes = loaded.bytes
         while (job := self._jobs.best()) is not None:
             self._tell(replace(self._status, phase=Phase.WORKING))
             if self._advance(job, loaded, slots):
                 self._jobs.remove(job)
+                slots.keep_only(loaded.adapters.keys)
+                if job.errand is not None:
+                    self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
                 job.outlet.put(None)
             if self._jobs.is_idle():
-                memory_bytes = weights_bytes + slots.bytes
+                memory_bytes = loaded.bytes + slots.bytes
                 self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
     def _advance(self, job: Job, loaded: Loaded, slots: Slots) -> bool:
@@ -220,10 +250,18 @@ class _Closing(Exception):
 def _pieces(job: Job, loaded: Loaded, slots: Slots) -> Any:
     from starcoder_ls.engine import generate
 
+    if job.errand is not None:
+        return _run_once(job.errand)
+    held = cast("Held | None", job.adapter)
     if job.is_prefill:
-        return generate.warm_cache(job.request, loaded, slots, job.interrupted)
+        return generate.warm_cache(job.request, loaded, slots, job.interrupted, held)
     queue_ms = (time.monotonic() - job.submitted_s) * 1000
-    return generate.completion(job.request, loaded, slots, job.interrupted, queue_ms)
+    return generate.completion(job.request, loaded, slots, job.interrupted, queue_ms, held)
+
+
+def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], None, None]:
+    errand()
+    yield from ()
 
 
 def _translated(error: Exception, slots: Slots) -> EngineError:

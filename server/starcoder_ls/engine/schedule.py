@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 from starcoder_ls.errors import EngineClosed
@@ -49,11 +49,17 @@ class Outlet:
 
 @dataclass(eq=False, slots=True)
 class Job:
-    """A request on its way, and the generator that works on it once it has begun."""
+    """A request on its way, and the generator that works on it once it has begun.
+
+    ``adapter`` is whatever the engine resolved the request's name to: the request keeps it, come what may of the name.
+    ``errand`` is other work for the engine's thread, in place of the request.
+    """
 
     request: Request
     outlet: Outlet
     is_prefill: bool = False
+    adapter: object = None
+    errand: Callable[[], None] | None = None
     submitted_s: float = field(default_factory=time.monotonic)
     pieces: Generator[tuple[Chunk, ...], None, None] | None = None
     abandoned: threading.Event = field(default_factory=threading.Event)
@@ -61,6 +67,11 @@ class Job:
     @property
     def priority(self) -> Priority:
         return Priority.PREFILL if self.is_prefill else self.request.priority
+
+    @property
+    def is_long(self) -> bool:
+        """It wants the device, rather than one moment of the thread."""
+        return self.errand is None and self.interrupted() is None
 
     def interrupted(self) -> Finish | None:
         """Why it should end now, if it should."""
@@ -111,7 +122,7 @@ class Jobs:
     def _rank(self, job: Job) -> tuple[bool, Priority, bool, int]:
         """What is over, then by priority; among equals whoever has the turn, then whose last turn is longest ago."""
         has_turn = job is self._current and self._pieces_left > 0
-        return job.interrupted() is None, job.priority, not has_turn, self._turns.get(job.request.client, 0)
+        return job.is_long, job.priority, not has_turn, self._turns.get(job.request.client, 0)
 
     def _take_turn(self, job: Job) -> None:
         """A client keeps the device for TURN_PIECES: in turns of one, two suggestions would both come late."""

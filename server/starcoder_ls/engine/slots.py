@@ -7,27 +7,39 @@ cache in step.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from starcoder_ls.engine.drafts import Answers, Record
 from starcoder_ls.engine.kv import KvCache
 
-KEPT = 4  # the document being typed in, the place before a jump, another document, a guess
+KEPT = 4  # the document being typed in, the place before a jump, another document or an explanation, a guess
+
+
+Owner = tuple[str, int] | None
+"""Whose keys and values they are: an adapter's name and generation, or None for the base; they differ."""
 
 
 @dataclass(slots=True)
 class Slot:
-    """A cache and the ids whose keys and values it holds, in order."""
+    """A cache and the ids whose keys and values it holds, in order, behind the virtual tokens of its owner."""
 
     cache: KvCache
     ids: list[int] = field(default_factory=list)
     used_s: float = 0.0
+    owner: Owner = None
+    virtual_tokens: int = 0
+
+    @property
+    def held_tokens(self) -> int:
+        """Tokens of the cache that are confirmed, virtual ones included."""
+        return self.virtual_tokens + len(self.ids)
 
     def rewind(self, length: int) -> None:
         """Keep the first ``length`` ids. They are shortened first: a slot may claim less than it holds, never more."""
         del self.ids[length:]
-        self.cache.truncate(length)
+        self.cache.truncate(self.virtual_tokens + length)
 
     def extend(self, ids: Sequence[int]) -> None:
         """The cache now holds these too."""
@@ -40,6 +52,7 @@ class Slots:
     def __init__(self, layers: int) -> None:
         self._layers = layers
         self._idle: list[Slot] = []
+        self.answers, self.record = Answers(), Record()  # what drafts are made of, and what became of them
 
     @property
     def bytes(self) -> int:
@@ -48,37 +61,50 @@ class Slots:
     def clear(self) -> None:
         self._idle.clear()
 
-    def holds(self, prompt: Sequence[int]) -> bool:
+    def holds(self, prompt: Sequence[int], owner: Owner = None) -> bool:
         """All of ``prompt`` is in an idle slot: reading it would only forget what that slot holds beyond."""
-        return any(common_prefix(slot.ids, prompt) == len(prompt) for slot in self._idle)
+        return any(slot.owner == owner and common_prefix(slot.ids, prompt) == len(prompt) for slot in self._idle)
+
+    def keep_only(self, owners: Container[Owner]) -> None:
+        """Drop the idle slots of adapters that are gone."""
+        self._idle = [slot for slot in self._idle if slot.owner in owners]
 
     @contextmanager
-    def lease(self, prompt: Sequence[int], room: int, is_guess: bool = False) -> Iterator[Slot]:
-        """A slot that holds the longest start of ``prompt`` to be had, less one token, and space for ``room`` ids.
+    def lease(
+        self,
+        prompt: Sequence[int],
+        room: int,
+        owner: Owner = None,
+        virtual_tokens: int = 0,
+        is_guess: bool = False,
+    ) -> Iterator[Slot]:
+        """The slot of ``owner`` with the longest start of ``prompt``, less one token, and space for ``room`` ids.
 
         One token less, because its logits are not kept. After an exception the slot is dropped: what its cache
         holds is not known then. A guess leaves the slot as old as it was, so that wrong guesses drive out each other
         and not what is in use.
         """
-        slot = self._best(prompt)
+        slot = self._best(prompt, owner)
+        slot.virtual_tokens = virtual_tokens
         slot.rewind(min(common_prefix(slot.ids, prompt), len(prompt) - 1))
-        slot.cache.reserve(room)
+        slot.cache.reserve(virtual_tokens + room)
         yield slot
         slot.used_s = slot.used_s if is_guess else time.monotonic()
         self._idle.append(slot)
         if len(self._idle) > KEPT:
             self._idle.remove(min(self._idle, key=lambda idle: idle.used_s))
 
-    def _best(self, prompt: Sequence[int]) -> Slot:
+    def _best(self, prompt: Sequence[int], owner: Owner) -> Slot:
         """The slot most of which is of use, else a new one, else the one that waited longest.
 
         Most of it: every prompt of a family begins with the same special token, which makes no slot the right one.
         """
-        best = max(self._idle, key=lambda slot: common_prefix(slot.ids, prompt), default=None)
+        own = [slot for slot in self._idle if slot.owner == owner]
+        best = max(own, key=lambda slot: common_prefix(slot.ids, prompt), default=None)
         if best is None or 2 * common_prefix(best.ids, prompt) < min(len(best.ids), len(prompt)):
-            if len(self._idle) < KEPT:
-                return Slot(KvCache(self._layers, 0))
-            best = min(self._idle, key=lambda slot: slot.used_s)
+            if len(self._idle) < KEPT or not own:
+                return Slot(KvCache(self._layers, 0), owner=owner)
+            best = min(own, key=lambda slot: slot.used_s)
         self._idle.remove(best)
         return best
 

@@ -9,7 +9,7 @@ import re
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion
+from starcoder_ls.completion.suggest import Suggestion
 from starcoder_ls.completion.tally import described
 from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.session.call import Call
@@ -29,8 +29,7 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     document = session.documents.readable(uri)
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    cursor = Cursor(text, offset, document.language, document.path, uri, session.key)
-    suggestions = await session.desk(uri).ask(engine, cursor, wanted)
+    suggestions = await session.desk(uri).ask(engine, session.cursor(document, text, offset), wanted)
     if not session.documents.is_still(document, text):
         return None
     items = [item for suggestion in suggestions if (item := _item(document, offset, suggestion))]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.documents.document import Document, Edit, Position
 from starcoder_ls.errors import DocumentError
 from starcoder_ls.session.session import Session
@@ -30,10 +29,12 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     except DocumentError:
         session.clear_desk(uri)
         raise
+    place = edits[-1].start if edits else None
+    session.context.edited(session.documents.opened(uri), place.line if place else None)
     document = session.documents.readable(uri)
     if edits:
         offset = _cursor(document, edits)
-        cursor = Cursor(document.text, offset or 0, document.language, document.path, uri, session.key)
+        cursor = session.cursor(document, document.text, offset or 0, is_likely=offset is not None)
         session.desk(uri).changed(session.engine.ready, cursor, session.settings.inline_completion, offset is not None)
 
 

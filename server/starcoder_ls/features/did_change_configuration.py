@@ -1,6 +1,6 @@
 """``workspace/didChangeConfiguration``: new settings for this client, from the next request on.
 
-Decides that the model stays: it was chosen when the first client came.
+Decides that the model stays: it was chosen when the first client came. Adapters that are new are added to it.
 """
 
 from __future__ import annotations
@@ -21,5 +21,7 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
     if not is_ours:
         return
     session.apply(params.settings, "the editor's configuration", is_shared=not is_wrapped)
+    session.context.follow_settings()
     if session.settings.model != session.engine.model:
         session.show_once("The settings of the model take effect when the server is restarted.")
+    session.wanted_adapters.follow()

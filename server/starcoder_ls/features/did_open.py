@@ -12,3 +12,4 @@ def did_open(session: Session, params: DidOpenTextDocumentParams) -> None:
     session.withdraw_all(opened.uri)
     session.clear_desk(opened.uri)
     session.documents.open(opened.uri, str(opened.language_id), opened.version, opened.text)
+    session.context.opened(session.documents.opened(opened.uri))

@@ -12,9 +12,11 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls import __version__
+from starcoder_ls.session.asked_action import COMMANDS, kind_of
 from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.client_facts import ClientFacts, read
 from starcoder_ls.session.session import Session
+from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -26,17 +28,27 @@ async def initialize(session: Session, params: object, _: Call) -> t.InitializeR
     session.introduce(read(params))
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
-    if not session.engine.choose(session.settings.model):
+    session.begin_context()
+    if not session.engine.choose(session.settings):
         session.show(t.MessageType.Warning, _other_model(session))
     return t.InitializeResult(
-        capabilities=_capabilities(session.client),
+        capabilities=_capabilities(session.client, session.settings),
         server_info=t.ServerInfo(name=session.name, version=__version__),
     )
 
 
-def _capabilities(client: ClientFacts) -> t.ServerCapabilities:
-    """A client with ghost text is not offered the menu as well: it would show each suggestion twice."""
-    offered: dict[str, Any] = {}
+def _capabilities(client: ClientFacts, settings: Settings) -> t.ServerCapabilities:
+    """A client with ghost text is not offered the menu as well: it would show each suggestion twice.
+
+    Actions are announced even where nobody can do them yet: an adapter may be attached later.
+    """
+    kinds = {kind_of(name, action): None for name, action in settings.actions.items() if action.enabled}
+    offered: dict[str, Any] = {
+        "code_action_provider": t.CodeActionOptions(
+            code_action_kinds=list(kinds), resolve_provider=client.has_action_resolve
+        ),
+        "execute_command_provider": t.ExecuteCommandOptions(commands=list(COMMANDS)),
+    }
     if client.has_inline_completion:
         offered["inline_completion_provider"] = t.InlineCompletionOptions()
     else:
@@ -44,7 +56,10 @@ def _capabilities(client: ClientFacts) -> t.ServerCapabilities:
     return t.ServerCapabilities(
         position_encoding=client.encoding.value,
         text_document_sync=t.TextDocumentSyncOptions(
-            open_close=True, change=t.TextDocumentSyncKind.Incremental, save=False
+            open_close=True, change=t.TextDocumentSyncKind.Incremental, save=t.SaveOptions(include_text=False)
+        ),
+        workspace=t.WorkspaceOptions(
+            workspace_folders=t.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
         **offered,
     )

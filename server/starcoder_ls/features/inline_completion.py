@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion
+from starcoder_ls.completion.suggest import Suggestion
 from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.session import Session
@@ -29,7 +29,7 @@ async def inline_completion(
     if not is_latest or engine is None or not wanted.enabled:
         return None
     document = session.documents.readable(uri)
-    asked = _Asked(document, params, session.key)
+    asked = _Asked(session, document, params)
     candidates = wanted.candidates if is_asked(params) else 1
     suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
@@ -44,7 +44,7 @@ class _Asked:
     reads the document as if that entry were accepted, and items begin with it.
     """
 
-    def __init__(self, document: Document, params: t.InlineCompletionParams, client: str) -> None:
+    def __init__(self, session: Session, document: Document, params: t.InlineCompletionParams) -> None:
         self.document, self.text = document, document.text
         offset = document.offset_at(_position(params.position))
         self._start, self._end, self._selected = offset, offset, ""
@@ -52,14 +52,8 @@ class _Asked:
             self._start = document.offset_at(_position(entry.range.start))
             self._end = max(self._start, document.offset_at(_position(entry.range.end)))
             self._selected = entry.text
-        self.cursor = Cursor(
-            text=self._as_if_accepted() if self._selected else self.text,
-            offset=self._start + len(self._selected),
-            language=document.language,
-            path=document.path,
-            document=document.uri,
-            client=client,
-        )
+        text = self._as_if_accepted() if self._selected else self.text
+        self.cursor = session.cursor(document, text, self._start + len(self._selected))
 
     def _as_if_accepted(self) -> str:
         return self.text[: self._start] + self._selected + self.text[self._end :]

@@ -8,4 +8,5 @@ from starcoder_ls.session.session import Session
 
 async def shutdown(session: Session, _params: object, _call: Call) -> None:
     session.announcer.stop()
+    session.context.close()
     session.clear_desks()

@@ -1,17 +1,22 @@
 """What functions do, in their authors' words: pairs of a function without its docstring and that docstring's first
 sentence, to teach an adapter to explain.
 
-Refuses to know prompts, tokens and models.
+Decides how they are asked for: as the built-in actions ask. Refuses to know tokens and models.
 """
 
 from __future__ import annotations
 
 import ast
+import random
 import re
 import textwrap
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from starcoder_ls.actions import BUILT_IN
+from starcoder_ls.learning.corpus import Corpus
+from starcoder_ls.settings import TEMPLATE
 
 _MOST_LINES = 60
 _MOST_CHARS = 1_800
@@ -33,6 +38,12 @@ class Pair:
     name: str
     code: str
     sentence: str
+
+
+def question(code: str, action: str = "explain") -> str:
+    """The prompt of a built-in action about ``code``, as the server would put it for Python."""
+    instruction = BUILT_IN[action]["instruction"].format(language="Python")
+    return TEMPLATE.replace("{question}", f"{instruction}\n{code}")
 
 
 def pairs(text: str) -> Iterator[Pair]:
@@ -69,6 +80,12 @@ def first_sentence(docstring: str) -> str | None:
     is_plain = sentence.isascii() and sentence[:1].isalpha() and not _PARAMETER.search(sentence)
     is_sized = len(sentence.split()) in _WORDS and len(sentence) <= _MOST_SENTENCE_CHARS
     return sentence[0].upper() + sentence[1:] if is_plain and is_sized and not _WORTHLESS.match(sentence) else None
+
+
+def drawn(data: Corpus, most: int, seed: int) -> list[Pair]:
+    """Up to ``most`` pairs of a corpus, evenly from its documents; no two with the same sentence."""
+    found = {pair.sentence: pair for source in data.sources() for pair in pairs(source.text)}
+    return random.Random(seed).sample(list(found.values()), min(most, len(found)))
 
 
 def words_of(name: str) -> str:

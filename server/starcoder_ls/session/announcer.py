@@ -36,6 +36,10 @@ def described(status: Status) -> dict[str, Any]:
         "model": status.model,
         "device": status.device,
         "progress": round(status.progress, 2),
+        "adapters": [
+            {"name": held.name, "method": held.method, "source": held.source, "memoryBytes": held.memory_bytes}
+            for held in status.adapters
+        ],
     }
 
 

@@ -26,14 +26,18 @@ class Refusal(Exception):
 
 
 class Call:
-    """A request being answered. ``cancel`` is what the engine looks at before each step."""
+    """A request being answered. ``cancel`` is what the engine looks at before each step.
 
-    __slots__ = ("_reply", "cancel", "id", "is_answered", "task")
+    ``if_withdrawn`` is the answer when nobody needs the result any more; None is the result null.
+    """
+
+    __slots__ = ("_reply", "cancel", "id", "if_withdrawn", "is_answered", "task")
 
     def __init__(self, request_id: RequestId, reply: Reply) -> None:
         self.id = request_id
         self.cancel = CancelFlag()
         self.is_answered = False
+        self.if_withdrawn: Refusal | None = None
         self.task: asyncio.Task[None] | None = None
         self._reply = reply
 
@@ -51,8 +55,11 @@ class Call:
             self.is_answered = True
 
     def withdraw(self) -> None:
-        """Nobody needs the result any more: answer null and stop the work."""
-        self.answer(None)
+        """Nobody needs the result any more: say so and stop the work."""
+        if self.if_withdrawn is None:
+            self.answer(None)
+        else:
+            self.refuse(self.if_withdrawn.code, self.if_withdrawn.message)
         self._stop()
 
     def cancel_by_client(self) -> None:

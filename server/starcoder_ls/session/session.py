@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from pathlib import Path
 from typing import Any
 
 from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
-from starcoder_ls import __version__, settings
+from starcoder_ls import __version__, routing, settings
 from starcoder_ls.completion.desk import Desk
+from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.completion.tally import Tally
+from starcoder_ls.context.snippets import NOTHING
+from starcoder_ls.documents.document import Document
 from starcoder_ls.documents.store import Documents
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.session.announcer import Announcer
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.client_facts import ClientFacts
+from starcoder_ls.session.context_of import ContextOf, file_of
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
+from starcoder_ls.session.wanted_adapters import WantedAdapters
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
@@ -50,11 +56,17 @@ class Session(LanguageServer):
         self.client = ClientFacts()
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
         self.documents = Documents()
+        self.context = ContextOf(self)
+        self.documents.exclusion = self.context.exclusion
         self._desks: dict[str, Desk] = {}
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
+        self.cancellable: dict[int | str, Call] = {}
+        """What the user may end at its progress, by token."""
+        self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
         self.announcer = Announcer(self)
+        self.wanted_adapters = WantedAdapters(self)
 
     def introduce(self, client: ClientFacts) -> None:
         """``initialize`` said who the client is; ``on_introduction`` hears of it."""
@@ -78,6 +90,30 @@ class Session(LanguageServer):
             self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
             self.show_once(f"{error} These options are ignored.")
+
+    def begin_context(self) -> None:
+        """The workspace folders are known, and the settings are."""
+        self.context.begin([Path(path) for uri in self.client.folders if (path := file_of(uri))])
+
+    def cursor(self, document: Document, text: str, offset: int, is_likely: bool = True) -> Cursor:
+        """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files.
+
+        Where it is not ``is_likely`` that somebody asks there, nothing is looked up in them.
+        """
+        engine = self.engine.ready
+        around = self.context.around(document, text, offset, engine) if engine and is_likely else NOTHING
+        resident = {adapter.name for adapter in self.engine.status().adapters}
+        route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
+        return Cursor(
+            text=text,
+            offset=offset,
+            language=document.language,
+            path=document.path,
+            document=document.uri,
+            client=self.key,
+            adapter=None if route is None else route.adapter,
+            around=around,
+        )
 
     def show_once(self, warning: str) -> None:
         """What an editor sends again and again is told of once."""
@@ -118,6 +154,23 @@ class Session(LanguageServer):
             if asked_uri == uri:
                 self.supersede(kind, uri, None)
 
+    def conclude(self, kind: str, uri: str, call: Call) -> None:
+        """``call`` has its result: from here on no change of the text withdraws it."""
+        if self._latest.get((kind, uri)) is call:
+            del self._latest[kind, uri]
+
+    def run_errand(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Work that no cancelled request may end, such as asking the client something; it ends with the session."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._errands.add(task)
+        task.add_done_callback(self._forget)
+        return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._errands.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:  # whoever asked may be gone
+            logging.getLogger(__name__).info("an errand failed: %s", type(error).__name__)
+
     def show(self, severity: t.MessageType, message: str) -> None:
         """A message the user sees in any editor; only for what they must act upon."""
         self.window_show_message(t.ShowMessageParams(type=severity, message=f"StarCoder: {message}"))
@@ -129,8 +182,12 @@ class Session(LanguageServer):
     def close(self) -> None:
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
+        self.context.close()
         self.clear_desks()
+        self.wanted_adapters.stop()
         self.protocol.disconnect()
+        for task in self._errands:
+            task.cancel()
         self._latest.clear()
 
 

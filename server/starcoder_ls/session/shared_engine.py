@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Engine, Phase, Status
-from starcoder_ls.settings import Model
+from starcoder_ls.settings import Model, Settings
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ Listener = Callable[[Status], None]
 class SharedEngine:
     """Safe from any thread. ``engine_for`` runs in a thread of its own: it may import torch, which takes seconds."""
 
-    def __init__(self, engine_for: Callable[[Model], Engine]) -> None:
+    def __init__(self, engine_for: Callable[[Settings], Engine]) -> None:
         self._engine_for = engine_for
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
@@ -31,14 +31,14 @@ class SharedEngine:
         self._is_closed = False
         self.model: Model | None = None
 
-    def choose(self, model: Model) -> bool:
-        """Start the engine, unless it runs. False if it runs another model than this one."""
+    def choose(self, settings: Settings) -> bool:
+        """Start the engine, unless it runs. False if it runs another model than that of ``settings``."""
         with self._lock:
             if self.model is not None:
-                return self.model == model
-            self.model = model
-            self._status = Status(Phase.LOADING, message="Starting.", model=model.name)
-        threading.Thread(target=self._start, args=(model,), name="engine-start", daemon=True).start()
+                return self.model == settings.model
+            self.model = settings.model
+            self._status = Status(Phase.LOADING, message="Starting.", model=settings.model.name)
+        threading.Thread(target=self._start, args=(settings,), name="engine-start", daemon=True).start()
         return True
 
     @property
@@ -67,15 +67,15 @@ class SharedEngine:
         if engine is not None:
             engine.close()
 
-    def _start(self, model: Model) -> None:
+    def _start(self, settings: Settings) -> None:
         try:
-            engine = self._engine_for(model)
+            engine = self._engine_for(settings)
         except StarcoderError as error:
-            self._fail(str(error), model)
+            self._fail(str(error), settings.model)
             return
         except Exception as error:  # noqa: BLE001 - nothing above us in this thread would tell the user
             logger.error("the engine cannot start: %s: %s", type(error).__name__, error)
-            self._fail(f"The model cannot be started ({type(error).__name__}). The log says more.", model)
+            self._fail(f"The model cannot be started ({type(error).__name__}). The log says more.", settings.model)
             return
         engine.subscribe(self._tell)
         with self._lock:

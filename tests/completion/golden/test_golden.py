@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 
 from fakes import ScriptedEngine
-from starcoder_ls.completion import stop, tidy
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.generation import Phase
-from starcoder_ls.settings import CompletionRule, InlineCompletion
+from starcoder_ls.rules import CompletionRule
+from starcoder_ls.settings import InlineCompletion
 
 CURSOR = "<|cursor|>"
 KEYS = {"name", "language", "document", "raw", "want", "replaces", "max_tokens"}
@@ -75,11 +75,6 @@ def test_cases_are_many_and_each_is_named_once() -> None:
     languages = {case.language for case in CASES}
     assert languages >= {"python", "typescript", "javascript", "java", "go", "rust", "c", "cpp", "shellscript", "html"}
     assert languages >= {"sql", "markdown"}
-
-
-def test_every_rule_can_be_switched_off_by_its_name() -> None:
-    names = [name for name, _ in stop.RULES] + ["half_words"] + [name for name, _ in tidy.FILTERS]
-    assert names == list(get_args(CompletionRule))
 
 
 @pytest.mark.slow

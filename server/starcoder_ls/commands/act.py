@@ -1,0 +1,132 @@
+"""``starcoder-ls explain``, ``act`` and ``ask``: the actions of the editor, for a terminal and for scripts.
+
+Decides how text and changes are shown there. Refuses to know prompts and answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import re
+import sys
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from starcoder_ls import settings
+from starcoder_ls.commands import named_adapter, region
+from starcoder_ls.commands.headless import loaded, stderr
+from starcoder_ls.errors import ActionUnavailable
+from starcoder_ls.generation import Engine
+from starcoder_ls.rewrite import act, edits
+from starcoder_ls.rewrite.characters import cleaned
+from starcoder_ls.rewrite.target import Target
+from starcoder_ls.settings import Settings
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def run(
+    action: str,
+    place: str,
+    overlay: dict[str, Any],
+    file: Path | None,
+    adapter: str | None,
+    language: str | None,
+    said: tuple[str, tuple[str, ...]] = ("", ()),
+    is_written: bool = False,
+    is_json: bool = False,
+) -> int:
+    """0 when the text was shown, the diff printed or the file written. ``said`` is an instruction, and problems."""
+    chosen = settings.load(overlay, file=file)
+    adapter = named_adapter.in_use(adapter, chosen)
+    read, target = region.target_at(place, language)
+    target = replace(target, instruction=said[0], diagnostics=said[1])
+    who = expected(chosen, action, target, adapter)
+    with loaded(chosen, is_shown=not is_json) as engine:
+        prepared = act.prepared(chosen, engine, action, target, confirmed(engine, who))
+        if prepared.action.becomes == "text":
+            return asyncio.run(tell(engine, prepared, is_json))
+        changes = asyncio.run(act.changes(engine, prepared))
+    finish(read, edits.applied(read.text, changes), is_written)
+    return 0
+
+
+def ask(
+    question: str, name: str | None, overlay: dict[str, Any], file: Path | None, adapter: str | None, is_json: bool
+) -> int:
+    """0 when an answer was shown."""
+    chosen = settings.load(overlay, file=file)
+    adapter = named_adapter.in_use(adapter, chosen)
+    target = replace(region.whole(name), instruction=question)
+    who = expected(chosen, "ask", target, adapter)
+    with loaded(chosen, is_shown=not is_json) as engine:
+        prepared = act.prepared(chosen, engine, "ask", target, confirmed(engine, who))
+        return asyncio.run(tell(engine, prepared, is_json))
+
+
+def expected(chosen: Settings, action: str, target: Target, adapter: str | None) -> act.Doer:
+    """Who will do it, told from the settings alone: nobody waits for a model to load to hear that it cannot."""
+    act.require_action(chosen, action)
+    adapters = chosen.resident_adapters()
+    if adapter is None:
+        return act.require_doer(chosen, adapters, action, target)
+    if adapter not in adapters:
+        known = f"There are: {', '.join(adapters)}." if adapters else "There are none."
+        raise ActionUnavailable(f"No adapter {adapter!r} is in the settings. {known} Add `[adapters.{adapter}]`.")
+    return act.Doer(adapter, adapters[adapter].template)
+
+
+def confirmed(engine: Engine, who: act.Doer) -> act.Doer:
+    """``who``, if it is loaded. Raises ActionUnavailable."""
+    if who.adapter is not None and who.adapter not in act.resident(engine):
+        raise ActionUnavailable(f"The adapter {who.adapter!r} could not be loaded. `starcoder-ls doctor` says why.")
+    return who
+
+
+async def tell(engine: Engine, prepared: act.Prepared, is_json: bool) -> int:
+    """Plain text as it is made, without whatever could steer a terminal; our own remarks go to standard error."""
+    shown, answer = "", act.Answer("")
+    async with aclosing(act.spoken(engine, prepared.asked)) as stream:
+        async for answer in stream:
+            text = cleaned(answer.said)
+            if not is_json and text.startswith(shown):
+                print(text[len(shown) :], end="", flush=True)
+                shown = text
+    if is_json:
+        print(json.dumps(_described(answer, prepared), ensure_ascii=False))
+        return 0
+    text = cleaned(answer.said)
+    print("" if shown == text else f"\n{text}")  # it turned out to begin elsewhere: say it whole
+    if answer.note:
+        stderr.print(answer.note, style="dim")
+    return 0
+
+
+def _described(answer: act.Answer, prepared: act.Prepared) -> dict[str, Any]:
+    first, last = prepared.asked.target.line_numbers
+    return {
+        "text": cleaned(answer.said),
+        "note": answer.note,
+        "adapter": prepared.asked.request.adapter,
+        "lines": [first, last] if prepared.asked.code else None,
+        "stop_reason": str(answer.finish),
+        "timings": dataclasses.asdict(answer.timings) if answer.timings else None,
+    }
+
+
+def finish(read: region.Source, new_text: str, is_written: bool) -> None:
+    """Write the file, or print what would change; a terminal gets no control characters, not even the file's own."""
+    if is_written:
+        region.write(read, new_text)
+        stderr.print(f"{read.name} is written", style="dim")
+        return
+    made = region.diff(read, new_text)
+    if sys.stdout.isatty():
+        made = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", made.replace("\r\n", "\n"))
+        print(made, end="")
+    else:
+        sys.stdout.buffer.write(made.encode("utf-8"))  # byte for byte what `patch` needs, line ends included
+        sys.stdout.flush()

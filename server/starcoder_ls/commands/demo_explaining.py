@@ -1,0 +1,92 @@
+"""The demo's second half: functions explained by the bundled adapter, the first while a completion comes in between."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import time
+from collections.abc import Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.text import Text
+
+import starcoder_ls
+from starcoder_ls.commands.headless import routed
+from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.generation import Engine
+from starcoder_ls.rewrite import act
+from starcoder_ls.rewrite.characters import cleaned
+from starcoder_ls.rewrite.target import Target, selected
+from starcoder_ls.settings import Settings
+
+
+async def show(
+    console: Console,
+    engine: Engine,
+    chosen: Settings,
+    functions: Sequence[tuple[str, str]],
+    between: tuple[Cursor, str] | None,
+) -> None:
+    """Explain each function of (module, its first words); ask for ``between`` as soon as the first one speaks."""
+    for module, words in functions:
+        target = _function(module, words)
+        if target is None:
+            console.print(f"{module} is not here or has changed\n", style="dim")
+            continue
+        prepared = act.prepared(chosen, engine, "explain", target)
+        said, meanwhile = await _explained(engine, chosen, prepared, between)
+        between = None
+        first = target.line_numbers[0]
+        body = [Text(target.code), Text(), Text(cleaned(said).strip(), style="green")]
+        title = f"explained by the adapter, a modest one: {module}, line {first}"
+        console.print(Panel(Group(*body), title=title, title_align="left", border_style="dim"))
+        if meanwhile:
+            console.print(meanwhile + "\n", style="dim")
+
+
+async def _explained(
+    engine: Engine, chosen: Settings, prepared: act.Prepared, between: tuple[Cursor, str] | None
+) -> tuple[str, str]:
+    """The explanation, and how the completion fared that was asked for while it was spoken."""
+    said, completing, pieces_after = "", None, 0
+    async with aclosing(act.spoken(engine, prepared.asked)) as stream:
+        async for answer in stream:
+            said = answer.said
+            if between is not None and completing is None:
+                completing = asyncio.create_task(_completed(engine, chosen, between[0]))
+            pieces_after += completing is not None and completing.done()
+    if completing is None:
+        return said, ""
+    milliseconds = await completing
+    return said, (
+        f"Meanwhile a completion was asked for: answered by the base after {milliseconds:.0f} ms, "
+        f"with {pieces_after} pieces of the explanation still to come."
+    )
+
+
+async def _completed(engine: Engine, chosen: Settings, cursor: Cursor) -> float:
+    began = time.monotonic()
+    await suggest(engine, routed(engine, chosen, cursor), chosen.inline_completion)
+    return (time.monotonic() - began) * 1000
+
+
+def _function(module: str, words: str) -> Target | None:
+    place = source_of(module)
+    text = place.read_text(encoding="utf-8") if place else ""
+    begin = text.find(words)
+    return selected(text, begin, begin, "python", str(place), module) if begin >= 0 else None
+
+
+def source_of(module: str) -> Path | None:
+    """The file of an installed module, without importing it beyond its parent package, or of a clone's own tree."""
+    if module.endswith(".py"):
+        file = Path(starcoder_ls.__file__).parents[2] / module
+        return file if file.is_file() else None
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return Path(found.origin) if found and found.origin else None

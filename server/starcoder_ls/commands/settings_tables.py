@@ -1,0 +1,62 @@
+"""A table in a settings file, put there or taken out, with everything the user wrote around it left as it is."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from starcoder_ls.errors import SettingsError
+
+
+def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
+    """Set ``[section.name]``, in place of one of that name. Raises SettingsError."""
+    document = _read(file)
+    section, name = path
+    if section not in document:
+        document[section] = tomlkit.table(is_super_table=True)
+    table = tomlkit.table()
+    for key, value in values.items():
+        table[key] = value
+    document[section][name] = table
+    _write(file, document)
+
+
+def drop(file: Path, path: tuple[str, str]) -> bool:
+    """Remove ``[section.name]``; False if there is none. Raises SettingsError."""
+    document = _read(file)
+    section, name = path
+    if name not in document.get(section, {}):
+        return False
+    del document[section][name]
+    if not document[section]:
+        del document[section]
+    _write(file, document)
+    return True
+
+
+def _read(file: Path) -> tomlkit.TOMLDocument:
+    try:
+        return tomlkit.parse(file.read_text(encoding="utf-8-sig")) if file.exists() else tomlkit.document()
+    except (OSError, UnicodeDecodeError, TOMLKitError) as error:
+        raise SettingsError(f"{file} is not valid TOML: {error}. Correct it first; nothing was changed.") from error
+
+
+def _write(file: Path, document: tomlkit.TOMLDocument) -> None:
+    """Whole or not at all."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        target = file.resolve()  # a link, as dotfiles are kept, stays one
+        descriptor, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(tomlkit.dumps(document))
+        if target.exists():
+            os.chmod(unfinished, target.stat().st_mode & 0o777)
+        os.replace(unfinished, target)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {error.strerror}. Nothing was changed.") from error

@@ -1,0 +1,1 @@
+"""Adapters resident beside one base model: files, checks, layers, switching, merging."""

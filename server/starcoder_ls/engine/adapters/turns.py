@@ -1,0 +1,43 @@
+"""One request among others on a model whose layers change hands between any two pieces of work.
+
+Decides that a piece is made through the request's own adapter, in a cache of its own. Refuses to know what a piece is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from starcoder_ls.engine.adapters.attached import Attached, Held
+from starcoder_ls.engine.slots import Slot, Slots
+
+Piece = TypeVar("Piece")
+
+
+def in_turn(
+    held: Held | None, adapters: Attached, pieces: Generator[Piece, None, None]
+) -> Generator[Piece, None, None]:
+    """``pieces``, with the model going through ``held`` while each is made: between two of them others have a turn."""
+    try:
+        while True:
+            adapters.activate(held)
+            try:
+                piece = next(pieces)
+            except StopIteration:
+                return
+            yield piece
+    finally:
+        pieces.close()
+
+
+@contextmanager
+def leased(
+    slots: Slots, prompt: Sequence[int], new_tokens: int, model: Any, held: Held | None, is_guess: bool = False
+) -> Iterator[Slot]:
+    """A slot that only this adapter writes to, its virtual tokens in it."""
+    owner, virtual_tokens = (None, 0) if held is None else (held.key, held.virtual_tokens)
+    with slots.lease(prompt, len(prompt) + new_tokens, owner, virtual_tokens, is_guess) as slot:
+        if held is not None and held.prompt is not None and slot.cache.length < virtual_tokens:
+            held.prompt.write(model, slot.cache)
+        yield slot

@@ -1,0 +1,70 @@
+"""What comes after the tokens just chosen: from a forward pass, or known already from one over drafts.
+
+Decides when the model runs and over how many tokens. Refuses to know how a token is chosen: the logits are those of
+plain decoding whatever was drafted, and a slot claims no token before it is chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from starcoder_ls.engine import decode
+from starcoder_ls.engine.drafts import Drafts
+from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.slots import Slot
+
+
+class Steps:
+    """The decoding of one request. ``cache`` is the slot's own, or a fork of it with a row per candidate.
+
+    Drafts need a single row. ``costs[n]`` is the time of one pass over ``n`` + 1 tokens.
+    """
+
+    def __init__(
+        self, model: Any, slot: Slot, cache: KvCache, drafts: Drafts | None = None, costs: Sequence[float] = ()
+    ) -> None:
+        self._model, self._slot, self._cache = model, slot, cache
+        self._drafts, self._costs = drafts, costs
+        self._known: list[tuple[int, torch.Tensor]] = []  # drafts that were read and not chosen yet, last first
+        self.passes = self.draft_tokens = self.accepted_tokens = 0
+
+    def after(self, chosen: list[int], room: int) -> torch.Tensor:
+        """Logits after one more token in each row, ``room`` tokens being wanted at most.  # [rows, vocabulary]"""
+        if self._drafts is None:
+            logits = decode.forward(self._model, [[id_] for id_ in chosen], self._cache)
+            self.passes += 1
+            if self._cache is self._slot.cache:
+                self._slot.extend(chosen)
+            return logits
+        (id_,) = chosen
+        self._drafts.saw(id_)
+        if self._known and self._known[-1][0] == id_:
+            self.accepted_tokens += 1
+            self._slot.extend([id_])
+            return self._known.pop()[1]
+        return self._passed(id_, self._drafts.proposed(room - 1, self._costs))
+
+    def keep(self, rows: list[int]) -> None:
+        """Drop every row but these."""
+        self._cache.keep(rows)
+
+    def end(self) -> None:
+        """Forget drafts that were read and not chosen."""
+        self._known = []
+        if self._cache is self._slot.cache:
+            self._cache.truncate(self._slot.held_tokens)
+
+    def _passed(self, id_: int, draft: list[int]) -> torch.Tensor:
+        self._cache.truncate(self._slot.held_tokens)  # what was read of a draft that was not chosen
+        if draft:
+            logits = decode.forward_all(self._model, [id_, *draft], self._cache)  # [1 + draft, vocabulary]
+        else:
+            logits = decode.forward(self._model, [[id_]], self._cache)
+        self._slot.extend([id_])
+        self._known = [(draft[n], logits[n + 1 : n + 2]) for n in reversed(range(len(draft)))]
+        self.passes += 1
+        self.draft_tokens += len(draft)
+        return logits[:1]

@@ -1,0 +1,97 @@
+"""Adapters for tests: the golden ones of Astraios' own fork, and random ones of every method for any small base.
+
+Random weights have the spread of the checkpoints: an adapter near zero would change nothing, and prove nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+import checkpoints
+from starcoder_ls.engine.adapters import bottleneck
+
+GOLDEN = Path(__file__).parent / "data" / "astraios-golden"
+GOLDEN_NAMES = ("lora", "ia3", "ptuning", "parallel", "adapterh", "adapterp")
+METHODS = (*GOLDEN_NAMES, "prompt", "prefix")
+VIRTUAL_TOKENS = 5
+
+
+def golden() -> dict[str, torch.Tensor]:
+    return load_file(GOLDEN / "golden.safetensors")
+
+
+def golden_base(folder: Path) -> Path:
+    """The golden base with a tokenizer in which token N is the character U+4E00 + N: a text for any ids."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    checkpoints.copied(GOLDEN / "base", folder)
+    tokenizer = Tokenizer(models.BPE({character(i): i for i in range(512)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    return folder
+
+
+def character(id_: int) -> str:
+    return chr(0x4E00 + id_)
+
+
+def text_of(ids: list[int]) -> str:
+    return "".join(map(character, ids))
+
+
+def config_of(method: str) -> Any:
+    """A configuration of PEFT for GPTBigCode; Astraios' target modules where it has them."""
+    shared: dict[str, Any] = {"task_type": "CAUSAL_LM"}
+    if method == "lora":
+        return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.05, target_modules=["c_proj", "c_attn"], **shared)
+    if method == "ia3":
+        return IA3Config(target_modules=["c_attn", "mlp.c_proj"], feedforward_modules=["mlp.c_proj"], **shared)
+    if method == "prompt":
+        return PromptTuningConfig(num_virtual_tokens=VIRTUAL_TOKENS, **shared)
+    if method == "prefix":
+        return PrefixTuningConfig(num_virtual_tokens=VIRTUAL_TOKENS, **shared)
+    if method == "ptuning":
+        return PromptEncoderConfig(num_virtual_tokens=VIRTUAL_TOKENS, encoder_hidden_size=16, **shared)
+    targets = {"parallel": ["c_attn"], "adapterh": ["c_fc", "mlp.c_proj"], "adapterp": ["mlp.c_proj"]}
+    return bottleneck.BottleneckConfig(
+        target_modules=targets[method], bottleneck_size=8, use_parallel_adapter=method == "parallel", **shared
+    )
+
+
+def trained(base: Path, folder: Path, config: Any, seed: int = 5) -> Path:
+    """An adapter as PEFT saves it, every weight of it random."""
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        warnings.filterwarnings("ignore", "for MLP, the argument", UserWarning)
+        adapted = get_peft_model(model, config)
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            for name, weight in adapted.named_parameters():
+                if weight.requires_grad:
+                    noise = torch.randn(weight.shape, generator=generator) * checkpoints.SPREAD
+                    weight.copy_(noise + 1 if "ia3" in name else noise)
+        adapted.save_pretrained(folder)
+    return folder
+
+
+def of_every_method(base: Path, folder: Path) -> dict[str, Path]:
+    return {
+        method: trained(base, folder / method, config_of(method), seed) for seed, method in enumerate(METHODS, start=11)
+    }
+
+
+def edited_config(folder: Path, **changes: Any) -> None:
+    """Change keys of adapter_config.json; None removes one."""
+    file = folder / bottleneck.CONFIG
+    config = json.loads(file.read_text(encoding="utf-8")) | changes
+    file.write_text(json.dumps({key: value for key, value in config.items() if value is not None}), encoding="utf-8")

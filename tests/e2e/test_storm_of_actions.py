@@ -1,0 +1,73 @@
+"""Actions, completions, edits and cancels a few milliseconds apart, into a real process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+from typing import Any
+
+import pytest
+
+from actions import ADAPTER, EDITOR, applied, code_actions, run, span
+from harness import FAKE_SERVER, URI, ready, scenario
+from starcoder_ls.transport.client import Pending, ResponseFailed, start
+
+EVENTS = 150
+CODE = "def add(a, b):\n    return a - b\n"
+FIXED = "def add(a, b):\n    return a + b\n"
+SILENT = {-32800, -32801}  # cancelled, moved on
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+@scenario
+async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old_text(seed: int) -> None:
+    dice = random.Random(seed)
+    words = ["It ", "adds ", "two."]
+    engine = {
+        "adapters": ["astraios"],
+        "replies": {"Simplify": list(FIXED), "Explain": words},
+        "scripts": [["x", "\n"]],
+        "token_s": 0.002,
+    }
+    async with start([*FAKE_SERVER, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
+        client.on_request = lambda method, _: {"success": True} if method == "window/showDocument" else None
+        await client.initialize(ADAPTER, EDITOR)
+        await ready(client)
+        client.open(URI, CODE)
+        (simplify,) = [a for a in await code_actions(client, span(0, 2)) if a["title"] == "Simplify"]
+        text, version, asked = CODE, 1, list[tuple[Pending, str]]()
+        explain = {"uri": URI, "range": span(0, 2), "token": "t"}
+        for _ in range(EVENTS):
+            what = dice.random()
+            if what < 0.25:
+                version += 1
+                client.change(URI, version, {"range": span(0, 0), "text": "#"})
+                client.change(URI, version + 1, {"range": span(0, 0, 0, 1), "text": ""})
+                version += 1
+            elif what < 0.5:
+                action = {**simplify, "data": {**simplify["data"], "version": version}}
+                asked.append((client.request("codeAction/resolve", action), text))
+            elif what < 0.65:
+                asked.append((run(client, "starcoder.explain", explain), text))
+            elif what < 0.8:
+                asked.append((code_actions(client, span(0, 2)), text))
+            else:
+                asked.append((client.inline_completion(URI, 1, 4), text))
+            if asked and dice.random() < 0.2:
+                client.cancel(dice.choice(asked)[0])
+            await asyncio.sleep(dice.choice([0.0, 0.003, 0.03]))
+        answers: list[Any] = await asyncio.gather(*(one.future for one, _ in asked), return_exceptions=True)
+        edits = 0
+        for answer in answers:
+            if isinstance(answer, ResponseFailed):
+                assert answer.code in SILENT, answer
+            elif isinstance(answer, dict) and "edit" in answer:
+                assert applied(CODE, answer) == FIXED
+                edits += 1
+            elif isinstance(answer, dict):
+                assert answer["text"] == "It adds two."
+        assert edits > 0
+        assert not client.strays  # nothing was answered twice
+        assert await client.leave() == 0

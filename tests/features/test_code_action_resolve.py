@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import copy
+from typing import Any
+
+import pytest
+
+from actions import ADAPTER, EDITOR, applied, code_actions, resolved, span, with_edits
+from fakes import ScriptedEngine
+from harness import URI, scenario, talking, until
+from starcoder_ls.generation import Priority
+from starcoder_ls.transport.client import ResponseFailed
+
+CODE = "s = '😀'\n\n\ndef add(a, b):\n    t = '😀é'; c = a - b\n    return c\n"
+FIXED = CODE.replace("a - b", "a + b")
+ANSWER = "```python\ndef add(a, b):\n    t = '😀é'; c = a + b\n    return c\n```"
+SLOW = [f"word{i} " for i in range(5000)]
+
+
+def engine(*answer: str, token_s: float = 0.0) -> ScriptedEngine:
+    return ScriptedEngine([answer or [ANSWER]], adapters=["astraios"], token_s=token_s)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
+@scenario
+async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(encoding: str) -> None:
+    used = engine()
+    capabilities = {**EDITOR, "general": {"positionEncodings": [encoding]}}
+    async with talking(used, capabilities=capabilities, options=ADAPTER) as client:
+        client.open(URI, CODE, version=7)
+        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        (change,) = action["edit"]["documentChanges"]
+        assert change["textDocument"] == {"uri": URI, "version": 7}
+        (edit,) = change["edits"]
+        width = {"utf-8": 27, "utf-16": 24, "utf-32": 23}[encoding]
+        assert edit["range"] == span(4, 4, 0, width)
+        assert edit["newText"] == "    t = '😀é'; c = a + b"
+        (annotation,) = action["edit"]["changeAnnotations"].values()
+        assert annotation["needsConfirmation"] is True
+        assert edit["annotationId"] in action["edit"]["changeAnnotations"]
+        (request,) = used.requests
+        assert request.adapter == "astraios"
+        assert request.priority is Priority.EXPLANATION
+        (prompt,) = request.parts
+        assert prompt == (
+            "Question: Simplify this Python code without changing what it does.\n"
+            "def add(a, b):\n    t = '😀é'; c = a - b\n    return c\n\nAnswer:"
+        )
+
+
+@scenario
+async def test_a_client_without_versions_or_annotations_gets_plain_changes() -> None:
+    capabilities = copy.deepcopy(EDITOR)
+    capabilities["workspace"] = {"applyEdit": True}
+    async with talking(engine(), capabilities=capabilities, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        assert set(action["edit"]) == {"changes"}
+        assert with_edits(CODE, action["edit"]["changes"][URI]) == FIXED
+    capabilities["workspace"] = {"workspaceEdit": {"documentChanges": True}}
+    async with talking(engine(), capabilities=capabilities, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        assert set(action["edit"]) == {"documentChanges"}
+        assert applied(CODE, action) == FIXED
+
+
+@scenario
+async def test_the_words_of_problems_are_in_the_prompt() -> None:
+    used = engine()
+    problem = {"range": span(4, 4, 4, 8), "message": "wrong sign"}
+    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        action = await resolved(client, "Fix", span(3, 6), diagnostics=[problem])
+        assert applied(CODE, action) == FIXED
+        assert "Fix the bugs in this Python code.\nLine 2: wrong sign\ndef add" in used.requests[0].parts[0]
+
+
+@scenario
+async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_code_as_text() -> None:
+    used = engine()
+    template = "<fim_pad>user\n{question}<fim_pad>\n"
+    options = {"adapters": {"astraios": {"path": "x", "template": template}}}
+    async with talking(used, capabilities=EDITOR, options=options) as client:
+        client.open(URI, CODE.replace("😀é", "<fim_pad>"))
+        await resolved(client, "Simplify", span(3, 6))
+        pad, question, end, after = used.requests[0].parts
+        assert (str(pad), after) == ("Special(literal='<fim_pad>')", "\n")
+        assert end == pad
+        assert isinstance(question, str)
+        assert "t = '<fim_pad>'" in question
+        assert pad in used.requests[0].end_tokens
+
+
+@scenario
+async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
+    used = engine(*SLOW, token_s=0.01)
+    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
+        pending = client.request("codeAction/resolve", simplify)
+        await until(lambda: used.steps >= 2)
+        client.change(URI, 2, {"text": CODE + "\n"})
+        with pytest.raises(ResponseFailed) as caught:
+            await pending
+        assert caught.value.code == -32801
+        steps = used.steps
+        await asyncio.sleep(0.1)
+        assert used.steps <= steps + 1
+        with pytest.raises(ResponseFailed) as caught:
+            await client.request("codeAction/resolve", simplify)  # of a version that is no more
+        assert caught.value.code == -32801
+        assert len(used.requests) == 1
+
+
+@scenario
+async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> None:
+    used = engine(*SLOW, token_s=0.01)
+    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
+        pending = client.request("codeAction/resolve", simplify)
+        await until(lambda: used.steps >= 2)
+        client.cancel(pending)
+        with pytest.raises(ResponseFailed) as caught:
+            await pending
+        assert caught.value.code == -32800
+        steps = used.steps
+        await asyncio.sleep(0.1)
+        assert used.steps <= steps + 1
+        assert not client.strays
+
+
+@scenario
+async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
+    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        (explain,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Explain"]
+        assert await client.request("codeAction/resolve", explain) == explain
+
+
+@pytest.mark.parametrize(
+    ("data", "code", "said"),
+    [
+        ({"action": "simplify", "uri": URI}, -32602, "`range` is missing"),
+        ({"action": "simplify", "uri": URI, "range": span(0, -1)}, -32602, "range.end.line"),
+        ({"action": "simplify", "uri": URI, "range": span(0, 1), "more": 1}, -32602, "`more` is not known"),
+        (5, -32602, "codeAction/resolve"),
+        ({"action": "fly", "uri": URI, "range": span(3, 5)}, -32803, "There are: "),
+        ({"action": "rewrite", "uri": URI, "range": span(3, 5)}, -32803, "instruction"),
+        ({"action": "simplify", "uri": "file:///none", "range": span(3, 5)}, -32803, "not open"),
+        ({"action": "simplify", "uri": URI, "range": span(1, 2)}, -32803, "nothing here"),
+        ({"action": "document", "uri": URI, "range": span(0, 1)}, -32803, "no function"),
+    ],
+)
+@scenario
+async def test_what_cannot_be_done_is_one_sentence(data: Any, code: int, said: str) -> None:
+    used = engine()
+    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, CODE)
+        with pytest.raises(ResponseFailed) as caught:
+            await client.request("codeAction/resolve", {"title": "x", "data": data})
+        assert caught.value.code == code
+        assert said in caught.value.message
+        assert not used.requests
+
+
+@scenario
+async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_it_is_asked() -> None:
+    used = engine()
+    options = {**ADAPTER, "actions": {"simplify": {"max_new_tokens": 40}}}
+    async with talking(used, capabilities=EDITOR, options=options) as client:
+        client.open(URI, "x = 1\n" * 100)
+        with pytest.raises(ResponseFailed) as caught:
+            await resolved(client, "Simplify", span(0, 50))
+        assert "more than the 40" in caught.value.message
+        client.open(URI, "x = 1\n" * 9000)
+        with pytest.raises(ResponseFailed) as caught:
+            await resolved(client, "Simplify", span(0, 8000))
+        assert "Select less" in caught.value.message
+        assert not used.requests
+
+
+@scenario
+async def test_while_the_model_loads_the_user_is_told_so() -> None:
+    loading = ScriptedEngine(load_s=5, adapters=["astraios"])
+    data = {"action": "simplify", "uri": URI, "range": span(3, 6)}
+    async with talking(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
+        client.open(URI, CODE)
+        with pytest.raises(ResponseFailed, match=r"Reading the weights|Starting"):
+            await client.request("codeAction/resolve", {"title": "x", "data": data})

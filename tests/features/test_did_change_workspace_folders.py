@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from context_files import asked_with_evidence, workspace
+from fakes import ScriptedEngine
+from harness import scenario, talking
+
+
+@scenario
+async def test_a_new_folder_is_searched_and_its_rules_hold(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    (tmp_path / "one").mkdir()
+    (tmp_path / "two").mkdir()
+    workspace(tmp_path / "two")
+    (tmp_path / "two" / ".gitignore").write_text("out.py\n")
+    async with talking(engine, folder=tmp_path / "one") as client:
+        client.open((tmp_path / "two" / "out.py").as_uri(), "x = ")
+        folders = {"added": [{"uri": (tmp_path / "two").as_uri(), "name": "two"}], "removed": []}
+        client.notify("workspace/didChangeWorkspaceFolders", {"event": folders})
+        assert await client.inline_completion((tmp_path / "two" / "out.py").as_uri(), 0, 4) is None
+        await asked_with_evidence(client, engine, tmp_path / "two", "first_version")
+        folders = {"added": [], "removed": [{"uri": (tmp_path / "two").as_uri(), "name": "two"}]}
+        client.notify("workspace/didChangeWorkspaceFolders", {"event": folders})
+        client.open((tmp_path / "two" / "again.py").as_uri(), "matrix_inverse(")
+        await client.inline_completion((tmp_path / "two" / "again.py").as_uri(), 0, 15)
+        assert "first_version" not in str(engine.requests[-1])

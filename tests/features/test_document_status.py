@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from context_files import EXCLUDED, documents_told
+from fakes import ScriptedEngine
+from harness import GHOST, URI, scenario, talking, told
+from starcoder_ls.transport.client import ResponseFailed
+
+STATUS = GHOST | {"experimental": {"starcoderStatus": True}}
+
+
+@scenario
+async def test_a_document_that_says_secret_is_excluded_visibly_and_gets_nothing(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    uri = (tmp_path / ".env").as_uri()
+    async with talking(engine, capabilities=STATUS, folder=tmp_path) as client:
+        client.open(uri, "TOKEN=", language="plaintext")
+        assert await client.inline_completion(uri, 0, 6) is None
+        assert documents_told(client) == [EXCLUDED | {"uri": uri, "reason": "`.env` looks like a secret"}]
+        assert await client.inline_completion(uri, 0, 6, is_invoked=True) is None
+        assert await client.inline_completion(uri, 0, 6, is_invoked=True) is None
+        (message,) = told(client, "window/showMessage")
+        assert "looks like a secret" in message["message"]
+        assert "context.ignore" in message["message"]
+        assert engine.requests == []
+
+
+@scenario
+async def test_whoever_asks_is_told_of_any_document(tmp_path: Path) -> None:
+    async with talking(ScriptedEngine(), folder=tmp_path) as client:
+        for name, status in (("id_rsa", "excluded"), ("a.py", "included")):
+            uri = (tmp_path / name).as_uri()
+            answer = await client.request("starcoder/documentStatus", {"textDocument": {"uri": uri}})
+            assert (answer["uri"], answer["status"]) == (uri, status)
+            assert bool(answer["reason"]) == (status == "excluded")
+        with pytest.raises(ResponseFailed):
+            await client.request("starcoder/documentStatus", {"uri": URI})
+        assert not documents_told(client)
+
+
+@scenario
+async def test_the_users_list_excludes_and_lets_in_from_the_next_request_on(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    plain, template = (tmp_path / "a.py").as_uri(), (tmp_path / ".env.example").as_uri()
+    async with talking(engine, capabilities=STATUS, folder=tmp_path) as client:
+        client.open(plain, "x = ")
+        client.open(template, "x = ")
+        tree = {"context": {"ignore": ["a.py", "!.env.example"]}}
+        client.notify("workspace/didChangeConfiguration", {"settings": tree})
+        assert await client.inline_completion(plain, 0, 4) is None
+        assert await client.inline_completion(template, 0, 4)
+        told_last = {one["uri"]: one["status"] for one in documents_told(client)}
+        assert told_last == {template: "included", plain: "excluded"}

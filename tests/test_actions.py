@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from starcoder_ls.actions import BUILT_IN
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.settings import Settings, check
+
+
+def test_a_users_table_changes_only_what_it_names() -> None:
+    given = check(
+        {"actions": {"explain": {"max_new_tokens": 9}, "mine": {"title": "M", "instruction": "Do."}}}, "a test"
+    )
+    assert list(given.actions) == [*BUILT_IN, "mine"]
+    assert given.actions["explain"].title == "Explain"
+    assert given.actions["explain"].max_new_tokens == 9
+    assert given.actions["mine"].becomes == "replacement"
+    assert check(given.model_dump(), "itself") == given
+    assert check({}, "nothing") == Settings()
+
+
+@pytest.mark.parametrize(
+    ("actions", "said"),
+    [
+        ({"mine": {"instruction": "x"}}, "`actions.mine.title` is missing"),
+        ({"mine": {"title": "M", "instruction": "{cod}"}}, "there is no placeholder {cod}; known are {instruction}"),
+        ({"mine": {"title": "M", "instruction": "x", "kind": "source.fixAll"}}, "begins with `starcoder.`"),
+        ({"explain": {"becomes": "magic"}}, "actions.explain.becomes"),
+        ({"explain": {"tittle": "x"}}, "there is no setting `actions.explain.tittle`"),
+        ({"explain": {"title": "a\x1bb"}}, "actions.explain.title"),
+        ({"a b": {"title": "M", "instruction": "x"}}, "a b"),
+        ({"explain": 5}, "actions.explain"),
+        (5, "`actions`"),
+    ],
+)
+def test_bad_actions_are_refused_with_their_key(actions: Any, said: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check({"actions": actions}, "a test")
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["", "quickfix", "quickfix.mine", "starcoder.a.b", "refactor.rewrite"])
+def test_kinds_that_editors_show_are_taken(kind: str) -> None:
+    assert check({"actions": {"explain": {"kind": kind}}}, "a test").actions["explain"].kind == kind
