@@ -113,7 +113,7 @@ def main(count: int = 150, seed: int = 0) -> None:
     chosen = settings.load({})
     cut = card.drawn(held_out(), count, seed)
     answers: list[Answer] = []
-    with loaded(chosen.model, is_shown=False) as engine, stderr.status("holes") as line:
+    with loaded(chosen, is_shown=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():
             for number, hole in enumerate(holes):
                 line.update(f"{kind} {number}")

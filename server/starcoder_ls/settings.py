@@ -149,9 +149,15 @@ class InlineCompletion(_Section):
     min_confidence: float = Field(default=0.0, ge=0.0, lt=1.0)
     """Show nothing while typing where the model's tokens have a lower probability than this (their geometric mean)."""
 
+    min_confidence_in: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
+    """Another `min_confidence` for some languages, such as `{markdown = 0.3}`; prose is harder to guess than code."""
+
     rules_off: tuple[CompletionRule, ...] = ()
     """Rules for where a suggestion ends and what of it is shown that are switched off, by name: for measuring, or where
     one is in your way."""
+
+    def least_confidence(self, language: str) -> float:
+        return self.min_confidence_in.get(language, self.min_confidence)
 
 
 class Context(_Section):

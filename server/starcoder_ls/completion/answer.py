@@ -13,6 +13,8 @@ from typing import cast
 
 from starcoder_ls.generation import Chunk, Engine, Finish, Request, Timings
 
+_JUDGED_TOKENS = 4  # the first is often a coin's toss, and what follows is sure
+
 
 @dataclass(slots=True)
 class Answer:
@@ -30,7 +32,7 @@ class Answer:
 
 
 async def collected(engine: Engine, request: Request, min_confidence: float = 0.0) -> tuple[list[Answer], Timings]:
-    """All answers. One that the model itself finds unlikely is empty, unless several were asked for."""
+    """All answers. One that the model itself finds unlikely is ended there and empty, unless several were asked for."""
     answers = [Answer() for _ in range(request.candidates)]
     timings = Timings()
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
@@ -41,6 +43,8 @@ async def collected(engine: Engine, request: Request, min_confidence: float = 0.
             answer.logprob += chunk.logprob
             answer.finish = chunk.finish or answer.finish
             timings = chunk.timings or timings
-    if len(answers) == 1 and answers[0].confidence < min_confidence:
-        answers[0].text = ""
+            if request.candidates == 1 and answer.tokens >= _JUDGED_TOKENS and answer.confidence < min_confidence:
+                break
+    if request.candidates == 1 and answers[0].confidence < min_confidence:
+        answers[0].text, answers[0].finish = "", Finish.STOP_RULE
     return answers, timings

@@ -234,7 +234,7 @@ async def suggest(
     """
     asked = question(engine, cursor, settings)
     request = replace(asked.request(settings, candidates), cancel=cancel or CancelFlag())
-    answers, timings = await collected(engine, request, settings.min_confidence)
+    answers, timings = await collected(engine, request, settings.least_confidence(cursor.language))
     if request.cancel.is_set():
         return []
     return shown(answers, timings, cursor, asked.gap)
@@ -253,17 +253,22 @@ def shown(
     gap: Gap,
     source: Source = Source.MODEL,
 ) -> list[Suggestion]:
-    """What of ``answers`` is worth showing at ``cursor``, each text once, the likeliest first.
+    """What of ``answers`` is worth showing at ``cursor``, each said once, the likeliest first.
 
     A suggestion that closes what the editor has closed already replaces those closers.
     """
-    suggestions: dict[str, Suggestion] = {}
+    suggestions: dict[str, Suggestion] = {}  # by what they say
     own = closers.right_of(gap.after)
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
         text = tidy.shown(answer.text, gap, answer.finish)
-        if text and text not in suggestions and not secrets.holds(text, gap.before):
+        if text and _gist(text) not in suggestions and not secrets.holds(text, gap.before):
             end = cursor.offset + closers.taken(text, own)
-            suggestions[text] = Suggestion(
+            suggestions[_gist(text)] = Suggestion(
                 text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())
+
+
+def _gist(text: str) -> str:
+    """What tells two candidates apart: neither blanks, nor the kind of quotes, nor a last comma or semicolon."""
+    return "".join(text.split()).replace("'", '"').rstrip(",;")

@@ -50,7 +50,7 @@ class Thought:
             request = replace(request, stop=self._listening(request.stop))
         self._cancel = request.cancel
         self._task = asyncio.get_running_loop().create_task(
-            collected(engine, request, 0.0 if said else settings.min_confidence)
+            collected(engine, request, 0.0 if said else settings.least_confidence(question.gap.language_id))
         )
         self._task.add_done_callback(self._end)
 
