@@ -117,7 +117,7 @@ def main(count: int = 200, seed: int = 0) -> None:
         "| hole | way | first line exact, % (95 %) | ours to theirs (95 %, paired) | edit similarity, % | none, % | p50, ms |"
     )
     print("|---|---|---|---|---|---|---|")
-    lines = [kind for kind in cut if kind is not Kind.MULTI_LINE]
+    lines = [kind for kind in cut if kind is not Kind.LINES]
     print("\n".join(rows("all but blocks", {way: [tried[way][kind] for kind in lines] for way in WAYS})))
     for kind in cut:
         print("\n".join(rows(kind, {way: [tried[way][kind]] for way in WAYS})))

@@ -39,7 +39,7 @@ def test_answer_without_tokens_is_sure() -> None:
         ([0.1] * 10, "", 4),  # ended as soon as four tokens can be judged
         ([0.1, *[0.95] * 9], "a" * 10, 10),  # a doubt at the beginning is made good
         ([0.1, 0.1], "", 2),  # too short to be ended early
-        ([*[0.9] * 6, *[0.001] * 4], "", 8),  # lost on the way
+        ([*[0.9] * 6, *[0.001] * 4], "", 7),  # lost on the way
     ],
 )
 @scenario
