@@ -15,6 +15,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from starcoder_ls.actions import BUILT_IN, Action, over_built_in
+from starcoder_ls.complaints import sentences
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.rules import CompletionRule
 
@@ -189,6 +190,17 @@ class Context(_Section):
     """Most files of a workspace that are indexed for `repository`; 0: none."""
 
 
+class Feedback(_Section):
+    """What becomes of suggestions, in a file that never leaves this machine."""
+
+    keep: Literal["nothing", "outcomes", "text"] = "outcomes"
+    """`outcomes`: language, model, length, and whether one was accepted and kept. `text` adds the suggestion and up to
+    1,000 characters on both sides, secrets masked: allow it where you want to train an adapter on it later."""
+
+    keep_days: int = Field(default=90, ge=1)
+    """Older rows are removed."""
+
+
 class Log(_Section):
     """What the server writes down, to stderr and to a rotating file."""
 
@@ -210,6 +222,7 @@ class Settings(_Section):
     actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
         default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
     )
+    feedback: Feedback = Feedback()
     log: Log = Log()
 
     _with_built_in = field_validator("actions", mode="before")(over_built_in)
@@ -254,7 +267,7 @@ def check(tree: Mapping[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"Settings from {source}: {_sentences(error)}") from None
+        raise SettingsError(f"Settings from {source}: {sentences(error)}") from None
 
 
 def pruned(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -283,17 +296,3 @@ def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]
         is_both_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
         result[key] = merged(old, value) if is_both_tables else value  # type: ignore[arg-type]
     return result
-
-
-def _sentences(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(step) for step in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"there is no setting `{key}`.")
-        elif problem["type"] == "missing":
-            lines.append(f"`{key}` is missing.")
-        else:
-            said = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"`{key}` cannot be {problem['input']!r}: {said[:1].lower()}{said[1:]}.")
-    return " ".join(lines)

@@ -28,6 +28,7 @@ from starcoder_ls.session.announcer import Announcer
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.client_facts import ClientFacts
 from starcoder_ls.session.context_of import ContextOf, file_of
+from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
@@ -58,6 +59,7 @@ class Session(LanguageServer):
         self.documents = Documents()
         self.context = ContextOf(self)
         self.documents.exclusion = self.context.exclusion
+        self.feedback = Feedback(self)
         self._desks: dict[str, Desk] = {}
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
@@ -183,6 +185,7 @@ class Session(LanguageServer):
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
         self.context.close()
+        self.feedback.close()
         self.clear_desks()
         self.wanted_adapters.stop()
         self.protocol.disconnect()
