@@ -27,11 +27,15 @@ class Gap:
     language_id: str = ""
     spot: Spot = field(default=Spot())
     is_off: Collection[str] = frozenset()
+    head: str | None = None
+    """The end of what stands before the cursor, from a place on that is code."""
 
     @classmethod
     def at(cls, before: str, after: str, language_id: str, is_off: Collection[str] = (), above: str = "") -> Gap:
         """``above`` is what of the document stands before ``before``: a comment may have begun there."""
-        return cls(before, after, language_id, spot.at(above + before, after, language_id), frozenset(is_off))
+        whole = above + before
+        here, head = spot.at(whole, after, language_id), spot.begun_in_code(whole, language_id)
+        return cls(before, after, language_id, here, frozenset(is_off), head)
 
     @cached_property
     def language(self) -> Language:
@@ -96,6 +100,10 @@ class Gap:
         blank = line[: len(line) - len(line.lstrip())]
         return len(blank) + blank.count("\t") * ((_BLANKS_PER_TAB if self.unit == "\t" else len(self.unit)) - 1)
 
+    def is_deeper_below(self, line: str) -> bool:
+        """Whether the next line of the file is inside ``line``, by indentation."""
+        return bool(self.below) and self.depth(self.below[0]) > self.depth(line)
+
     @cached_property
     def owed(self) -> str:
         """The brackets that the cursor's line opens and nothing below seems to close."""
@@ -115,7 +123,9 @@ class Gap:
         """Whether a tree sees no unfinished statement at the end of ``text``."""
         known_answer = self._complete.get(text)
         if known_answer is None:
-            known_answer = spot.is_complete(self.before, text, self.language_id) is not False
+            known_answer = (
+                spot.is_complete(self.before if self.head is None else self.head, text, self.language_id) is not False
+            )
             self._complete[text] = known_answer
         return known_answer
 

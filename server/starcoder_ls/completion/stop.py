@@ -124,7 +124,7 @@ def block(text: str, gap: Gap) -> int | None:
         depth = gap.depth(line)
         if depth >= floor:
             continue
-        if depth != opener or not re.match(gap.language.closes, line.lstrip()):
+        if depth != opener or not _may_close(line, gap):
             return len(text[:end].rstrip())
         if found < len(text) and _has_closed(text[:found], line, gap):
             return found
@@ -168,6 +168,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
 def _is_block(text: str, gap: Gap) -> bool:
     """A fresh line below an opener, or the opener itself where the text goes on in the next line."""
     return gap.spot.is_block or bool(gap.opener and text.lstrip(" \t").startswith("\n"))
+
+
+def _may_close(line: str, gap: Gap) -> bool:
+    """``line`` begins with what closes blocks; where indentation does that, a bracket must have been opened."""
+    is_open = not gap.language.is_indented or bool(scan.read(gap.opener, gap.language).brackets)
+    return is_open and re.match(gap.language.closes, line.lstrip()) is not None
 
 
 def _has_closed(text: str, line: str, gap: Gap) -> bool:

@@ -11,10 +11,12 @@ from collections.abc import Callable
 from starcoder_ls.completion import closers, layout
 from starcoder_ls.completion.gap import Gap, has_words
 from starcoder_ls.generation import Finish
-from starcoder_ls.syntax import scan
+from starcoder_ls.syntax import scan, spot
 
 _CLOSING_LINE = re.compile(r"\s*(?:[)\]}>;,]+|fi|done|esac|end;?|</[\w-]+>)\s*")
 _HALF_WORD = re.compile(r"\w+$")
+_CLOSING_RUN = re.compile(r"[)\]}\"'`]+")
+_LEAST_RUN_CHARS = 2
 _MIN_OVERLAP_CHARS = 3
 _MIN_ECHO_CHARS = 6
 _ROUND_LINES, _LEAST_ROUND_CHARS = 8, 16
@@ -67,6 +69,8 @@ def without_lines_above(text: str, gap: Gap) -> str:
 def without_lines_below(text: str, gap: Gap) -> str:
     """Lines at the end that the file already has below the cursor's line are not suggested again."""
     lines = text.split("\n")
+    if gap.spot.ends.strip() and gap.below[:1] and text.strip() == gap.below[0].strip() == gap.spot.ends:
+        return ""  # what ends the string or the comment stands there already
     at_least = 0 if gap.is_fresh and not gap.rest else 1
     for count in range(min(len(gap.below), len(lines) - at_least), 0, -1):
         tail = [line.rstrip() for line in lines[-count:]]
@@ -94,6 +98,8 @@ def without_rest(text: str, gap: Gap) -> str:
     if not rest or not text or closers.ONLY.fullmatch(rest):
         return text
     first, newline, _ = text.partition("\n")
+    if (closed := _closes(first, rest, gap)) is not None:
+        return first[:closed]
     at = first.rstrip().rfind(rest)
     is_long = len(rest) >= _MIN_OVERLAP_CHARS  # a shorter rest occurs in a line by chance
     if at >= 0 and (first.rstrip().endswith(rest) or (newline and is_long)):
@@ -119,12 +125,17 @@ def without_closers(text: str, gap: Gap) -> str:
 
 
 def without_unclosed(text: str, gap: Gap) -> str:
-    """Of several lines that end with a bracket still open only the first is sure: nobody knows what was to come."""
-    first, newline, _ = text.partition("\n")
-    if not newline or not first.strip() or gap.spot.where != "code" or gap.spot.is_block:
+    """Several lines that end inside a bracket, a string or a block of their own are cut back to those that are whole.
+
+    At least one line is left, whose end is to come; but a mark that opens a string and says nothing yet is no line.
+    """
+    if "\n" not in text or gap.spot.where != "code" or gap.language.is_prose:
         return text
-    state = gap.read(text)
-    return first if state.brackets and not state.surplus else text
+    lines = text.split("\n")
+    while len(lines) > 1 and (not lines[-1].strip() or _is_unfinished(lines, gap)):
+        lines.pop()
+    left = "\n".join(lines)
+    return left if has_words(left) or len(left) == len(text) or gap.read(left).is_code else ""
 
 
 def without_noise(text: str, gap: Gap) -> str:
@@ -172,6 +183,33 @@ def _is_begun_again(said: list[str], above: list[str]) -> bool:
     starts = range(max(0, len(above) - _ROUND_LINES), len(above) - len(said) + 1)
     is_long = sum(map(len, said)) >= _LEAST_ROUND_CHARS
     return is_long and any(above[start : start + len(said)] == said for start in starts)
+
+
+def _closes(line: str, rest: str, gap: Gap) -> int | None:
+    """Where ``line`` closes what ``rest`` begins with closing: the same brackets, or a quote and brackets behind it."""
+    match = _CLOSING_RUN.match(rest)
+    if match is None:
+        return None
+    if rest[0] not in scan.CLOSERS:
+        place = line.find(match.group())
+        return place if place >= 0 and len(match.group()) >= _LEAST_RUN_CHARS else None
+    depth = 0
+    for place, char in enumerate(line):
+        if char in scan.CLOSERS and gap.read(line[:place]).is_code == (gap.spot.where == "code"):
+            depth -= 1
+            if depth < 0:
+                return place if char == rest[0] else None
+        elif char in scan.OPENERS:
+            depth += 1
+    return None
+
+
+def _is_unfinished(lines: list[str], gap: Gap) -> bool:
+    """A block that is opened and empty counts too, but for a decorated one: the decorator needs it."""
+    state = gap.read("\n".join(lines))
+    is_opener = gap.language.is_indented and spot.opens_block(lines[-1], gap.language)
+    is_empty = is_opener and not gap.is_deeper_below(lines[-1]) and not lines[-2].lstrip().startswith("@")
+    return bool(state.brackets) or state.is_string or is_empty
 
 
 def _leaves_quote_open(kept: str, closers: str, gap: Gap) -> bool:

@@ -15,7 +15,7 @@ from starcoder_ls.syntax.languages import Language, known
 
 _MOST_CHARS = 60_000  # 1.5 ms of reading; who is further inside one string is not understood
 _TREE_CHARS = 4_000  # on both sides, for the tree
-_STATEMENT_CHARS = 1_200  # asked between two tokens: 0.1 ms
+STATEMENT_CHARS = 1_200  # parsed between two tokens: 0.1 ms
 _STRINGS = re.compile(r"string|template|heredoc|raw_text|char_literal|rune|text$")
 _COMMENTS = re.compile(r"comment")
 _CODE_IN_STRINGS = re.compile(r"interpolation|substitution|expansion")
@@ -79,13 +79,12 @@ def opens_block(line: str, language: Language) -> bool:
 def is_complete(before: str, text: str, language_id: str) -> bool | None:
     """Whether the statement that ``text`` ends is whole; None where no tree says so.
 
-    ``before`` may begin anywhere: what it leaves open is closed for the parser, and only errors from the cursor's line
-    on count.
+    ``before`` should come from ``begun_in_code``: what it leaves open is closed for the parser, and only errors from
+    the cursor's line on count.
     """
     language = known(language_id)
     if not language.grammar or language.is_prose or language.has_word_blocks:
         return None
-    before = before[-_STATEMENT_CHARS:].partition("\n")[2] if len(before) > _STATEMENT_CHARS else before
     source = before + text.rstrip()
     state = scan.read(source + "\n", language)
     if not state.is_code:
@@ -94,6 +93,19 @@ def is_complete(before: str, text: str, language_id: str) -> bool | None:
     start = len((before.rpartition("\n")[0]).encode())
     tree = grammars.parsed(f"{source}\n{closers}\n".encode(), language_id)
     return None if tree is None else not _is_broken(tree.root_node, start, len(source.encode()))
+
+
+def begun_in_code(before: str, language_id: str, most_chars: int = STATEMENT_CHARS) -> str:
+    """The end of ``before``, from where it is code: a parser takes the end of a docstring for its begin."""
+    if len(before) <= most_chars:
+        return before
+    language = known(language_id)
+    cut = before.find("\n", len(before) - most_chars) + 1 or len(before)
+    state = scan.read(_tail(before[:cut]), language)
+    if state.ends:
+        place = before.find(state.ends, cut)
+        cut = len(before) if place < 0 else place + len(state.ends)
+    return before[cut:]
 
 
 def _is_broken(node: grammars.Node, start: int, end: int) -> bool:
@@ -126,7 +138,9 @@ def _up_to_open(own: str) -> str:
 
 def _by_tree(before: str, after: str, language_id: str) -> Where | None:
     """What the node at the cursor is; None where the tree is broken there."""
-    head = before[-_TREE_CHARS:].partition("\n")[2] if len(before) > _TREE_CHARS else before
+    head = begun_in_code(before, language_id, _TREE_CHARS)
+    if before and not head:  # the cursor is inside something longer
+        return None
     source = (head + after[:_TREE_CHARS]).encode()
     tree = grammars.parsed(source, language_id)
     if tree is None:
