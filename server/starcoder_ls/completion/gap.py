@@ -95,6 +95,11 @@ class Gap:
         near = self.own[-2:]
         return read(near + text, self.language, begun, len(near))
 
+    def surplus(self, text: str) -> str:
+        """The brackets that ``text``, put into the gap, closes without anybody having opened them."""
+        near = self.own[-2:]
+        return read(near + text, self.language, State(self.spot.brackets), len(near)).surplus
+
     def depth(self, line: str) -> int:
         """How far ``line`` is indented, in blanks."""
         blank = line[: len(line) - len(line.lstrip())]

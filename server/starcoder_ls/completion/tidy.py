@@ -111,7 +111,11 @@ def without_rest(text: str, gap: Gap) -> str:
 
 
 def without_closers(text: str, gap: Gap) -> str:
-    """Closers that the editor has put right of the cursor are not said again, unless they close the text's own."""
+    """Closers that the editor has put right of the cursor are not said again, unless they close the text's own.
+
+    Nor are any that close what nobody opened.
+    """
+    text = _without_surplus(text, gap)
     rest = gap.rest.strip()
     if not rest or not closers.ONLY.fullmatch(rest):
         return text
@@ -183,6 +187,15 @@ def _is_begun_again(said: list[str], above: list[str]) -> bool:
     starts = range(max(0, len(above) - _ROUND_LINES), len(above) - len(said) + 1)
     is_long = sum(map(len, said)) >= _LEAST_ROUND_CHARS
     return is_long and any(above[start : start + len(said)] == said for start in starts)
+
+
+def _without_surplus(text: str, gap: Gap) -> str:
+    if gap.spot.where != "code" or gap.language.is_prose or gap.language.has_word_blocks:
+        return text
+    if not gap.surplus(text):
+        return text
+    ends = (place for place, char in enumerate(text) if char in scan.CLOSERS)
+    return next((text[:end] for end in ends if gap.surplus(text[: end + 1])), text)
 
 
 def _closes(line: str, rest: str, gap: Gap) -> int | None:
