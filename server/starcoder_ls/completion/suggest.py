@@ -261,14 +261,16 @@ def shown(
     own = closers.right_of(gap.after)
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
         text = tidy.shown(answer.text, gap, answer.finish)
-        if text and _gist(text) not in suggestions and not secrets.holds(text, gap.before):
+        if text and _gist(text, gap) not in suggestions and not secrets.holds(text, gap.before):
             end = cursor.offset + closers.taken(text, own)
-            suggestions[_gist(text)] = Suggestion(
+            suggestions[_gist(text, gap)] = Suggestion(
                 text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())
 
 
-def _gist(text: str) -> str:
-    """What tells two candidates apart: neither blanks, nor the kind of quotes, nor a last comma or semicolon."""
+def _gist(text: str, gap: Gap) -> str:
+    """What tells two candidates apart: no blanks, no comment at a line's end, no kind of quotes, no last comma."""
+    for mark in gap.language.line_comments:
+        text = "\n".join(line.partition(f" {mark}")[0] for line in text.split("\n"))
     return "".join(text.split()).replace("'", '"').rstrip(",;")
