@@ -111,13 +111,14 @@ def gates(answers: list[Answer]) -> list[str]:
 
 def main(count: int = 150, seed: int = 0) -> None:
     chosen = settings.load({})
+    options = chosen.inline_completion.model_copy(update={"budget_ms": 60_000})
     cut = card.drawn(held_out(), count, seed)
     answers: list[Answer] = []
     with loaded(chosen, is_shown=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():
             for number, hole in enumerate(holes):
                 line.update(f"{kind} {number}")
-                answers.append(asyncio.run(answered(engine, hole, chosen.inline_completion)))
+                answers.append(asyncio.run(answered(engine, hole, options)))
     spent_ms: list[float] = []
     whole = [shown(answer, (), spent_ms)[0] for answer in answers]
     print(f"{len(answers)} holes, seed {seed}; {', '.join(Kind)}\n")
