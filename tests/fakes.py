@@ -150,17 +150,20 @@ class ScriptedEngine:
         while (job := self._jobs.get()) is not None:
             self._become(phase=Phase.WORKING)
             with contextlib.suppress(RuntimeError):  # the loop that asked is closed
-                self._decode(*job)
+                try:
+                    self._decode(*job)
+                except Exception as error:  # noqa: BLE001 - a stop rule's mistake is the asker's to see, as in the engine
+                    job[1](error)
             self._become(phase=Phase.READY)
         self._become(phase=Phase.CLOSED)
 
     def _decode(self, request: Request, put: Callable[[Chunk | Exception], None]) -> None:
         for candidate in range(request.candidates):
             script = self._script(request, candidate)
-            finish = self._one(request, candidate, script, put)
+            finish, held = self._one(request, candidate, script, put)
             is_last = candidate == request.candidates - 1 or finish is Finish.CANCELLED
             timings = Timings(prompt_tokens=9, decode_steps=self.steps) if is_last else None
-            put(Chunk("", candidate=candidate, finish=finish, timings=timings))
+            put(Chunk(held, candidate=candidate, finish=finish, timings=timings))
             if is_last:
                 return
 
@@ -171,27 +174,26 @@ class ScriptedEngine:
 
     def _one(
         self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], None]
-    ) -> Finish:
-        text, shown = "", 0
+    ) -> tuple[Finish, str]:
+        """Why it ended, and the text that waited for the end: all of it where a stop rule may shorten it yet."""
+        text = ""
         for number, token in enumerate(script):
             if self._is_closed.is_set():
                 put(EngineClosed("The engine was closed. Start the server again."))
             if request.cancel.is_set() or self._is_closed.is_set():
-                return Finish.CANCELLED
+                return Finish.CANCELLED, text if request.stop else ""
             if number >= request.max_new_tokens:
-                return Finish.LENGTH
+                return Finish.LENGTH, text if request.stop else ""
             if request.deadline_s is not None and time.monotonic() > request.deadline_s:
-                return Finish.DEADLINE
+                return Finish.DEADLINE, text if request.stop else ""
             time.sleep(self.token_s)
             self.steps += 1
             text += token
             kept = request.stop(text) if request.stop else None
-            visible = text if kept is None else text[:kept]
-            put(Chunk(visible[shown:], token_ids=(number,), candidate=candidate))
-            shown = max(shown, len(visible))
+            put(Chunk("" if request.stop else token, token_ids=(number,), candidate=candidate))
             if kept is not None:
-                return Finish.STOP_RULE
-        return Finish.END_OF_TEXT
+                return Finish.STOP_RULE, text[: max(kept, 0)]
+        return Finish.END_OF_TEXT, text if request.stop else ""
 
     def _become(self, **changes: object) -> None:
         self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]

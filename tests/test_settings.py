@@ -53,10 +53,3 @@ def test_file_that_was_named_must_be_there(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path))
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load()
-
-
-def test_what_is_meant_for_others_is_told_apart() -> None:
-    tree = {"trace": 1, "model": {"name": "a/b", "nam": 2}, "inline_completion": 5}
-    kept, unknown = settings.pruned(tree)
-    assert kept == {"model": {"name": "a/b"}, "inline_completion": 5}
-    assert unknown == ["trace", "model.nam"]

@@ -27,7 +27,9 @@ from starcoder_ls.features import (
     did_change_workspace_folders,
     did_close,
     did_open,
+    did_partially_accept_completion,
     did_save,
+    did_show_completion,
     document_status,
     execute_command,
     initialize,
@@ -95,6 +97,10 @@ NOTIFICATIONS = {
         did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
     ),
     t.TEXT_DOCUMENT_DID_SAVE: Notification(did_save.did_save, t.DidSaveTextDocumentParams),
+    did_show_completion.METHOD: Notification(did_show_completion.did_show_completion),
+    did_partially_accept_completion.METHOD: Notification(
+        did_partially_accept_completion.did_partially_accept_completion
+    ),
     t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
     t.WINDOW_WORK_DONE_PROGRESS_CANCEL: Notification(
         work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams

@@ -15,7 +15,10 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from starcoder_ls.actions import BUILT_IN, Action, over_built_in
+from starcoder_ls.complaints import sentences
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.overlays import merged
+from starcoder_ls.rules import CompletionRule
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
 
@@ -152,6 +155,19 @@ class InlineCompletion(_Section):
     budget_ms: int = Field(default=3000, ge=50)
     """A suggestion that takes longer is shown as far as it got."""
 
+    min_confidence: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """Show nothing while typing where the model's tokens have a lower probability than this (their geometric mean)."""
+
+    min_confidence_in: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
+    """Another `min_confidence` for some languages, such as `{markdown = 0.3}`; prose is harder to guess than code."""
+
+    rules_off: tuple[CompletionRule, ...] = ()
+    """Rules for where a suggestion ends and what of it is shown that are switched off, by name: for measuring, or where
+    one is in your way."""
+
+    def least_confidence(self, language: str) -> float:
+        return self.min_confidence_in.get(language, self.min_confidence)
+
 
 class Context(_Section):
     """What a prompt may hold of other files, and which files never reach one. Nothing of it leaves this machine."""
@@ -182,6 +198,17 @@ class Context(_Section):
     """Most files of a workspace that are indexed for `repository`; 0: none."""
 
 
+class Feedback(_Section):
+    """What becomes of suggestions, in a file that never leaves this machine."""
+
+    keep: Literal["nothing", "outcomes", "text"] = "outcomes"
+    """`outcomes`: language, model, length, and whether one was accepted and kept. `text` adds the suggestion and up to
+    1,000 characters on both sides, secrets masked: allow it where you want to train an adapter on it later."""
+
+    keep_days: int = Field(default=90, ge=1)
+    """Older rows are removed."""
+
+
 class Log(_Section):
     """What the server writes down, to stderr and to a rotating file."""
 
@@ -203,6 +230,7 @@ class Settings(_Section):
     actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
         default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
     )
+    feedback: Feedback = Feedback()
     log: Log = Log()
 
     _with_built_in = field_validator("actions", mode="before")(over_built_in)
@@ -247,46 +275,4 @@ def check(tree: Mapping[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"Settings from {source}: {_sentences(error)}") from None
-
-
-def pruned(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """``tree`` without keys that are no settings, and those keys: editors send along what is meant for others."""
-    kept: dict[str, Any] = {}
-    unknown = [str(name) for name in tree if name not in Settings.model_fields]
-    for name, field in Settings.model_fields.items():
-        section = tree.get(name)
-        if (
-            isinstance(section, Mapping)
-            and isinstance(field.annotation, type)
-            and issubclass(field.annotation, _Section)
-        ):
-            kept[name] = {key: value for key, value in section.items() if key in field.annotation.model_fields}
-            unknown += [f"{name}.{key}" for key in section if key not in field.annotation.model_fields]
-        elif name in tree:
-            kept[name] = section
-    return kept, unknown
-
-
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, section by section; None in ``above`` is a value like any other."""
-    result = dict(below)
-    for key, value in above.items():
-        old = result.get(key)
-        is_both_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
-        result[key] = merged(old, value) if is_both_tables else value  # type: ignore[arg-type]
-    return result
-
-
-def _sentences(error: ValidationError) -> str:
-    lines = []
-    for problem in error.errors():
-        key = ".".join(str(step) for step in problem["loc"])
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"there is no setting `{key}`.")
-        elif problem["type"] == "missing":
-            lines.append(f"`{key}` is missing.")
-        else:
-            said = problem["msg"].removeprefix("Value error, ")
-            lines.append(f"`{key}` cannot be {problem['input']!r}: {said[:1].lower()}{said[1:]}.")
-    return " ".join(lines)
+        raise SettingsError(f"Settings from {source}: {sentences(error)}") from None

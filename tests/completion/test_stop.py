@@ -1,13 +1,12 @@
-from collections.abc import Sequence
-
 import pytest
 
 from starcoder_ls.completion import stop
+from starcoder_ls.completion.gap import Gap
 
 
-def ended(prefix: str, suffix: str, generated: str, step: int = 1) -> str:
+def ended(prefix: str, suffix: str, generated: str, step: int = 1, language: str = "python") -> str:
     """What the rule keeps of a text that arrives ``step`` characters at a time."""
-    rule = stop.rule(prefix, suffix)
+    rule = stop.rule(Gap.at(prefix, suffix, language))
     for length in range(0, len(generated) + step, step):
         keep = rule(generated[:length])
         if keep is not None:
@@ -41,7 +40,7 @@ def test_block_keeps_deeper_lines_and_blank_ones() -> None:
 
 
 def test_brace_that_closes_the_block_belongs_to_it() -> None:
-    assert ended("function f() {\n  ", "", "return 1;\n}\nfunction g() {\n") == "return 1;\n}"
+    assert ended("function f() {\n  ", "", "return 1;\n}\nfunction g() {\n", language="javascript") == "return 1;\n}"
 
 
 def test_block_ends_before_the_line_that_the_file_has_next() -> None:
@@ -71,28 +70,6 @@ def test_end_does_not_depend_on_how_the_text_arrives(prefix: str, generated: str
 
 
 @pytest.mark.parametrize(
-    ("text", "depth"), [("f(", 1), ("f(a)", 0), ("a)", -1), ("'('", 0), ('"\\"("', 0), ("[{(", 3), ("'\n(", 1)]
-)
-def test_brackets_are_counted_outside_of_strings(text: str, depth: int) -> None:
-    assert stop.open_brackets(text) == depth
-
-
-@pytest.mark.parametrize(
-    ("prefix", "is_opened"),
-    [
-        ("if a:\n    ", True),
-        ("if a:", False),
-        ("f() {\n", True),
-        ("a = 1\n", False),
-        ("if a:\n    x", False),
-        ("", False),
-    ],
-)
-def test_block_is_opened_by_the_line_above_only(prefix: str, is_opened: Sequence[bool]) -> None:
-    assert stop.is_block_opened(prefix) is is_opened
-
-
-@pytest.mark.parametrize(
     ("text", "is_loop"),
     [
         ('style.get("color_style.get("color_style.get("color_style.get("color_', True),
@@ -104,7 +81,8 @@ def test_block_is_opened_by_the_line_above_only(prefix: str, is_opened: Sequence
     ],
 )
 def test_loop_is_what_says_the_same_four_times(text: str, is_loop: bool) -> None:
-    assert any(stop.is_loop(text[:end]) for end in range(len(text) + 1)) is is_loop
+    gap = Gap("", "")
+    assert any(stop.loop(text[:end], gap) is not None for end in range(len(text) + 1)) is is_loop
 
 
 def test_nothing_of_a_loop_is_kept() -> None:

@@ -48,6 +48,13 @@ def test_candidates_that_look_alike_are_one(engines: list[ScriptedEngine]) -> No
     assert [found.text for found in answers(engine, 3)] == ["x", "x * 2"]
 
 
+def test_candidates_that_differ_by_a_comment_or_a_comma_are_one(engines: list[ScriptedEngine]) -> None:
+    engine = started(engines, ["f('x')", "\n"], ['f("x")  # type: ignore', "\n"], ["f('x'),", "\n"], ["f('y')", "\n"])
+    cursor = Cursor(CODE, AT, "python")
+    found = asyncio.run(suggest(engine, cursor, InlineCompletion(), 4))
+    assert [one.text for one in found] == ["f('x')", "f('y')"]
+
+
 def test_only_several_candidates_are_drawn_at_random(engines: list[ScriptedEngine]) -> None:
     engine = started(engines, ["x", "\n"])
     answers(engine, 1)

@@ -28,7 +28,7 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
             "executeCommandProvider": {
                 "commands": [
                     *("starcoder.explain", "starcoder.act", "starcoder.attachAdapter"),
-                    *("starcoder.detachAdapter", "starcoder.listAdapters"),
+                    *("starcoder.detachAdapter", "starcoder.listAdapters", "starcoder.accepted"),
                 ]
             },
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 
+ONLY = re.compile(r"[)\]}\"'`;,:>]+")
 _ONLY_CLOSERS = re.compile(r"[)\]}\"'`;,:>]+(?=[ \t]*(?:[\r\n]|\Z))")
 _QUOTES = "\"'`"
 _PAIRS = {"(": ")", "[": "]", "{": "}"}

@@ -12,10 +12,12 @@ from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
 
-from starcoder_ls.completion import suggest, tidy
-from starcoder_ls.completion.memory import Entry, Hit, Memory
+from starcoder_ls.completion import suggest
+from starcoder_ls.completion.answer import Answer
+from starcoder_ls.completion.memory import Entry, Memory
 from starcoder_ls.completion.place import Here, Place
-from starcoder_ls.completion.suggest import Answer, Cursor, Question, Source, Suggestion
+from starcoder_ls.completion.steady import Steady
+from starcoder_ls.completion.suggest import Cursor, Question, Source, Suggestion
 from starcoder_ls.completion.tally import Tally
 from starcoder_ls.completion.thought import Thought
 from starcoder_ls.errors import StarcoderError
@@ -25,7 +27,6 @@ from starcoder_ls.settings import InlineCompletion
 _GRACE_S = 0.002  # an editor cancels a request and sends the next one together: see the next before pausing
 _READ_PAUSE_S = 0.004  # editors that ask at every key do it by then
 _AHEAD_PAUSE_S = 0.1  # who types on does not look at the suggestion
-_LEAST_TRUSTED_CHARS = 8
 
 
 class Desk:
@@ -34,6 +35,7 @@ class Desk:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
         self._memory = Memory()
+        self._steady = Steady()
         self._thought: Thought | None = None
         self._ahead: Thought | None = None
         self._ahead_of: tuple[Place, str] | None = None
@@ -51,7 +53,7 @@ class Desk:
         """
         began_s = time.monotonic()
         here, asked = Here.at(cursor.text, cursor.offset), _asked(engine, cursor, settings)
-        found = self._remembered(asked, here, cursor) if candidates == 1 and settings.remember else None
+        found = self._remembered(asked, here, cursor, settings) if candidates == 1 and settings.remember else None
         while found is None:
             thought = self._taken_over(engine, asked, here, settings, candidates)
             is_fresh = thought is None
@@ -60,8 +62,10 @@ class Desk:
             answers, timings = await self._waited_for(thought)
             if any(answer.finish is Finish.CANCELLED for answer in answers):
                 return []
-            found = self._fitting(thought, answers, timings, here, cursor, is_fresh)
+            found = self._fitting(thought, answers, timings, here, cursor, settings, is_fresh)
         suggestions, source, timings = found
+        is_alone = candidates == 1 and settings.remember
+        suggestions = self._steady.settled(asked, here, cursor, suggestions, is_alone)
         self._tally.answered(source, (time.monotonic() - began_s) * 1000, timings, not suggestions)
         if suggestions and candidates == 1 and settings.ahead:
             self._look_ahead(engine, cursor, here, suggestions[0], settings)
@@ -89,23 +93,32 @@ class Desk:
         if self._thought is not None:
             self._thought.cancel()
         self._memory.clear()
+        self._steady.clear()
 
     # Answers
 
     def _remembered(
-        self, asked: Hashable, here: Here, cursor: Cursor
+        self, asked: Hashable, here: Here, cursor: Cursor, settings: InlineCompletion
     ) -> tuple[list[Suggestion], Source, Timings] | None:
-        hit = next((hit for hit in self._memory.hits(asked, here) if _is_enough(hit)), None)
+        hit = next((hit for hit in self._memory.hits(asked, here) if hit.is_enough), None)
         if hit is None:
             return None
         entry = hit.entry
         source = Source.AHEAD if entry.is_ahead and not entry.is_used and not hit.typed else Source.MEMORY
         self._use(entry)
         answer = Answer(hit.left, entry.tokens, entry.finish)
-        return self._shown([answer], Timings(), hit.entry.place, hit.entry.text[: hit.typed], here, cursor, source)
+        typed = entry.text[: hit.typed]
+        return self._shown([answer], Timings(), entry.place, typed, here, cursor, settings, source)
 
     def _fitting(
-        self, thought: Thought, answers: list[Answer], timings: Timings, here: Here, cursor: Cursor, is_fresh: bool
+        self,
+        thought: Thought,
+        answers: list[Answer],
+        timings: Timings,
+        here: Here,
+        cursor: Cursor,
+        settings: InlineCompletion,
+        is_fresh: bool,
     ) -> tuple[list[Suggestion], Source, Timings] | None:
         """What of a thought's answers is for ``here``; None if one taken over turned out to have nothing left."""
         place, text = thought.question.place, answers[0].text
@@ -115,7 +128,7 @@ class Desk:
         if thought.candidates == 1:
             answers = [replace(answers[0], text=text[typed:])]
         source = Source.MODEL if is_fresh else Source.RESUMED
-        return self._shown(answers, timings, place, text[:typed], here, cursor, source)
+        return self._shown(answers, timings, place, text[:typed], here, cursor, settings, source)
 
     def _shown(
         self,
@@ -125,10 +138,11 @@ class Desk:
         typed: str,
         here: Here,
         cursor: Cursor,
+        settings: InlineCompletion,
         source: Source,
     ) -> tuple[list[Suggestion], Source, Timings]:
-        after = here.closers + place.after
-        return suggest.shown(answers, timings, cursor, place.before + typed, after, source), source, timings
+        gap = suggest.gap_at(cursor, place.before + typed, here.closers + place.after, settings)
+        return suggest.shown(answers, timings, cursor, gap, source), source, timings
 
     def _use(self, entry: Entry) -> None:
         self._memory.touch(entry)
@@ -222,7 +236,7 @@ class Desk:
     def _think_ahead(self, engine: Engine, accepted: Cursor, there: Here, settings: InlineCompletion) -> None:
         asked = _asked(engine, accepted, settings)
         is_busy = self._thought is not None and not self._thought.is_over
-        if is_busy or any(_is_enough(hit) for hit in self._memory.hits(asked, there)):
+        if is_busy or any(hit.is_enough for hit in self._memory.hits(asked, there)):
             return
         with suppress(StarcoderError):  # nobody asked
             question = suggest.question(engine, accepted, settings)
@@ -233,7 +247,7 @@ class Desk:
         """Read the new tail, so that a request at the cursor finds only its last word unread."""
         is_busy = any(one is not None and not one.is_over for one in (self._thought, self._ahead))
         asked = _asked(engine, cursor, settings)
-        if is_busy or (settings.remember and any(_is_enough(hit) for hit in self._memory.hits(asked, here))):
+        if is_busy or (settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here))):
             return
         with suppress(StarcoderError):
             request = suggest.question(engine, cursor, settings).reading()
@@ -268,16 +282,7 @@ class Desk:
 
 def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
     """All that an answer depends on, but for the place."""
-    return engine.status().model, cursor.adapter, settings
-
-
-def _is_enough(hit: Hit) -> bool:
-    """What is left of an answer can be shown: it is whole, or so much is left that its end may be cut off."""
-    if not hit.entry.is_open:
-        return bool(hit.left.strip()) or not hit.typed
-    if hit.entry.finish is Finish.CANCELLED:
-        return False
-    return len(tidy.whole_at_limit(hit.left, hit.entry.finish).strip()) >= _LEAST_TRUSTED_CHARS
+    return engine.status().model, cursor.adapter, settings.model_dump_json()
 
 
 def _pause_if_unwanted(thought: Thought) -> None:

@@ -1,7 +1,7 @@
 """Suggestions made before: typing into one is answered without the model.
 
 Every prefix of an answer is an entry. Decides which old answers are about the cursor's place, and which is forgotten
-first. Refuses to know documents, models, and what of an answer is shown.
+first. Refuses to know documents and models.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
+from starcoder_ls.completion import tidy
 from starcoder_ls.completion.place import Here, Place
 from starcoder_ls.generation import Finish
 
@@ -17,6 +18,7 @@ MAX_ENTRIES = 64
 """Of one document: some 4 kB each. Whoever goes back further than that asks anew."""
 
 _TAIL_CHARS = 24
+_LEAST_TRUSTED_CHARS = 8
 
 Key = tuple[Hashable, str]
 
@@ -58,6 +60,15 @@ class Hit:
     @property
     def left(self) -> str:
         return self.entry.text[self.typed :]
+
+    @property
+    def is_enough(self) -> bool:
+        """What is left can be shown: it is whole, or so much is left that its end may be cut off."""
+        if not self.entry.is_open:
+            return bool(self.left.strip()) or not self.typed
+        if self.entry.finish is Finish.CANCELLED:
+            return False
+        return len(tidy.whole_at_limit(self.left).strip()) >= _LEAST_TRUSTED_CHARS
 
 
 class Memory:

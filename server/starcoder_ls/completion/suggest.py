@@ -8,22 +8,21 @@ from __future__ import annotations
 import enum
 import re
 import time
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
-from typing import cast
 from weakref import WeakKeyDictionary
 
 from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
+from starcoder_ls.completion.answer import Answer, collected
 from starcoder_ls.completion.counter import Counter
+from starcoder_ls.completion.gap import Gap
 from starcoder_ls.completion.place import Place, with_line_feeds
 from starcoder_ls.context import secrets
 from starcoder_ls.context.snippets import NOTHING, Gathered
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
-    Chunk,
     Engine,
     Finish,
     Priority,
@@ -84,27 +83,17 @@ class Suggestion:
     source: Source = Source.MODEL
 
 
-@dataclass(slots=True)
-class Answer:
-    """One candidate as the model made it, before it is tidied."""
-
-    text: str = ""
-    tokens: int = 0
-    finish: Finish = Finish.END_OF_TEXT
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What the model is asked about a place. It holds no whole document: memories keep it.
 
-    ``before`` and ``after`` are the text on both sides, closers included, as stop and tidy want it. ``opening`` is what
-    the answer must begin with; ``said`` is the beginning of an answer that the model is to go on with; ``evidence`` is
-    text of other files whose repetitions count.
+    ``gap`` is the place as stop and tidy want it, closers included. ``opening`` is what the answer must begin with;
+    ``said`` is the beginning of an answer that the model is to go on with; ``evidence`` is text of other files whose
+    repetitions count.
     """
 
     prompt: prompt.Prompt
-    before: str
-    after: str
+    gap: Gap
     place: Place
     adapter: str | None = None
     document: str = ""
@@ -131,7 +120,7 @@ class Question:
 
     def stop(self) -> StopRule:
         """The stop rule for what comes behind ``said``."""
-        rule, said = stop.rule(self.before, self.after), self.said
+        rule, said = stop.rule(self.gap), self.said
 
         def behind(text: str) -> int | None:
             kept = rule(said + text)
@@ -221,8 +210,7 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     place = Place(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
     return Question(
         asked,
-        before,
-        after,
+        gap_at(cursor, before, after, settings),
         place,
         cursor.adapter,
         cursor.document,
@@ -246,44 +234,43 @@ async def suggest(
     """
     asked = question(engine, cursor, settings)
     request = replace(asked.request(settings, candidates), cancel=cancel or CancelFlag())
-    answers, timings = await collected(engine, request)
+    answers, timings = await collected(engine, request, settings.least_confidence(cursor.language))
     if request.cancel.is_set():
         return []
-    return shown(answers, timings, cursor, asked.before, asked.after)
+    return shown(answers, timings, cursor, asked.gap)
 
 
-async def collected(engine: Engine, request: Request) -> tuple[list[Answer], Timings]:
-    answers = [Answer() for _ in range(request.candidates)]
-    timings = Timings()
-    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
-        async for chunk in stream:
-            answer = answers[chunk.candidate]
-            answer.text += chunk.text
-            answer.tokens += len(chunk.token_ids)
-            answer.finish = chunk.finish or answer.finish
-            timings = chunk.timings or timings
-    return answers, timings
+def gap_at(cursor: Cursor, before: str, after: str, settings: InlineCompletion) -> Gap:
+    """The gap between two texts of the cursor's document, in line feeds."""
+    above = with_line_feeds(cursor.text[: max(0, cursor.offset - len(before))])
+    return Gap.at(before, after, cursor.language, settings.rules_off, above)
 
 
 def shown(
     answers: Sequence[Answer],
     timings: Timings,
     cursor: Cursor,
-    before: str,
-    after: str,
+    gap: Gap,
     source: Source = Source.MODEL,
 ) -> list[Suggestion]:
-    """What of ``answers`` is worth showing at ``cursor``, each text once.
+    """What of ``answers`` is worth showing at ``cursor``, each said once, the likeliest first.
 
     A suggestion that closes what the editor has closed already replaces those closers.
     """
-    suggestions: dict[str, Suggestion] = {}
-    own = closers.right_of(after)
-    for answer in answers:
-        text = tidy.shown(answer.text, before, after, answer.finish)
-        if text and text not in suggestions and not secrets.holds(text, before):
+    suggestions: dict[str, Suggestion] = {}  # by what they say
+    own = closers.right_of(gap.after)
+    for answer in sorted(answers, key=lambda answer: -answer.confidence):
+        text = tidy.shown(answer.text, gap, answer.finish)
+        if text and _gist(text, gap) not in suggestions and not secrets.holds(text, gap.before):
             end = cursor.offset + closers.taken(text, own)
-            suggestions[text] = Suggestion(
+            suggestions[_gist(text, gap)] = Suggestion(
                 text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())
+
+
+def _gist(text: str, gap: Gap) -> str:
+    """What tells two candidates apart: no blanks, no comment at a line's end, no kind of quotes, no last comma."""
+    for mark in gap.language.line_comments:
+        text = "\n".join(line.partition(f" {mark}")[0] for line in text.split("\n"))
+    return "".join(text.split()).replace("'", '"').rstrip(",;")

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Hashable
 from dataclasses import replace
 
+from starcoder_ls.completion.answer import Answer, collected
 from starcoder_ls.completion.place import Here
-from starcoder_ls.completion.suggest import Answer, Question, collected
+from starcoder_ls.completion.suggest import Question
 from starcoder_ls.generation import Engine, Finish, Priority, StopRule, Timings
 from starcoder_ls.settings import InlineCompletion
 
@@ -48,7 +49,9 @@ class Thought:
         if candidates == 1 and request.stop is not None:
             request = replace(request, stop=self._listening(request.stop))
         self._cancel = request.cancel
-        self._task = asyncio.get_running_loop().create_task(collected(engine, request))
+        self._task = asyncio.get_running_loop().create_task(
+            collected(engine, request, 0.0 if said else settings.least_confidence(question.gap.language_id))
+        )
         self._task.add_done_callback(self._end)
 
     @property

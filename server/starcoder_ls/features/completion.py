@@ -31,14 +31,18 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
         return None
     text = document.text
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    suggestions = await session.desk(uri).ask(engine, session.cursor(document, text, offset), wanted)
+    cursor = session.cursor(document, text, offset)
+    suggestions = await session.desk(uri).ask(engine, cursor, wanted)
     if not session.documents.is_still(document, text):
         return None
-    items = [item for suggestion in suggestions if (item := _item(document, offset, suggestion))]
-    return t.CompletionList(is_incomplete=True, items=items)
+    commands = session.feedback.offered(cursor, suggestions)
+    items = [_item(document, offset, *one) for one in zip(suggestions, commands, strict=True)]
+    return t.CompletionList(is_incomplete=True, items=[item for item in items if item])
 
 
-def _item(document: Document, offset: int, suggestion: Suggestion) -> t.CompletionItem | None:
+def _item(
+    document: Document, offset: int, suggestion: Suggestion, command: t.Command | None
+) -> t.CompletionItem | None:
     """The entry replaces from the start of the word at the cursor, so that what is typed is a prefix of it.
 
     Editors differ in what they compare ``filterText`` with (the word, or the text in the range); so both are the same.
@@ -63,6 +67,7 @@ def _item(document: Document, offset: int, suggestion: Suggestion) -> t.Completi
         sort_text="\x20",
         filter_text=new_text.partition("\n")[0] or new_text,
         insert_text_format=t.InsertTextFormat.PlainText,
+        command=command,
         data=described(suggestion.source, suggestion.timings),
         insert_text_mode=t.InsertTextMode.AsIs,
         text_edit=t.TextEdit(

@@ -10,5 +10,6 @@ from starcoder_ls.session.session import Session
 def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
     session.withdraw_all(params.text_document.uri)
     session.clear_desk(params.text_document.uri)
+    session.feedback.closed(params.text_document.uri)
     session.documents.close(params.text_document.uri)
     session.context.closed(params.text_document.uri)

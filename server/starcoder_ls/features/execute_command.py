@@ -1,4 +1,4 @@
-"""``workspace/executeCommand``: explain, act, and the adapters of the running model.
+"""``workspace/executeCommand``: explain, act, the adapters of the running model, and what was accepted.
 
 Decides what each command takes, tells and answers. Refuses to know prompts, answers and weights.
 """
@@ -16,10 +16,11 @@ from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.rewrite import act
 from starcoder_ls.rewrite.markdown import harmless
 from starcoder_ls.session import asked_action
-from starcoder_ls.session.arguments import ActionArguments, AttachArguments, DetachArguments, read
+from starcoder_ls.session.arguments import AcceptedArguments, ActionArguments, AttachArguments, DetachArguments, read
 from starcoder_ls.session.asked_action import asked_target, moved_on, require_engine, workspace_edit
 from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.explanation import RunningText, show_in_file
+from starcoder_ls.session.feedback import ACCEPTED
 from starcoder_ls.session.session import Session
 from starcoder_ls.session.working import working
 
@@ -127,10 +128,16 @@ async def _list(session: Session, _given: object, _: Call) -> list[dict[str, Any
     return listed
 
 
+async def _accepted(session: Session, given: object, _: Call) -> None:
+    """An item's own command, run by the client once it is inserted; one that we forgot is nobody's mistake."""
+    session.feedback.accepted(read(AcceptedArguments, given, ACCEPTED).id)
+
+
 _COMMANDS: dict[str, Callable[[Session, object, Call], Awaitable[object]]] = {
     asked_action.EXPLAIN: _explain,
     asked_action.ACT: _act,
     asked_action.ATTACH: _attach,
     asked_action.DETACH: _detach,
     asked_action.LIST: _list,
+    ACCEPTED: _accepted,
 }

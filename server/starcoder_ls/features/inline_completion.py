@@ -37,7 +37,9 @@ async def inline_completion(
     suggestions = await session.desk(uri).ask(engine, asked.cursor, wanted, candidates)
     if not session.documents.is_still(document, asked.text):
         return None
-    return [item for suggestion in suggestions if (item := asked.item(suggestion))]
+    commands = session.feedback.offered(asked.cursor, suggestions)
+    items = [asked.item(suggestion, command) for suggestion, command in zip(suggestions, commands, strict=True)]
+    return [item for item in items if item]
 
 
 class _Asked:
@@ -61,7 +63,7 @@ class _Asked:
     def _as_if_accepted(self) -> str:
         return self.text[: self._start] + self._selected + self.text[self._end :]
 
-    def item(self, suggestion: Suggestion) -> t.InlineCompletionItem | None:
+    def item(self, suggestion: Suggestion, command: t.Command | None) -> t.InlineCompletionItem | None:
         """None for what an editor cannot show: a range over several lines, or one that begins inside the entry."""
         grown = len(self._selected) - (self._end - self._start)
         start, end = suggestion.start, suggestion.end - grown
@@ -74,7 +76,7 @@ class _Asked:
         if first.line != last.line:
             return None
         shown = t.Range(t.Position(first.line, first.column), t.Position(last.line, last.column))
-        return t.InlineCompletionItem(insert_text=text, range=shown)
+        return t.InlineCompletionItem(insert_text=text, range=shown, command=command)
 
 
 def _position(position: t.Position) -> Position:

@@ -59,6 +59,10 @@ class DetachArguments(_Arguments):
     name: str = Field(pattern=ADAPTER_NAME)
 
 
+class AcceptedArguments(_Arguments):
+    id: str = Field(max_length=64)
+
+
 def read(shape: type[_Shape], given: object, what: str) -> _Shape:
     """``given`` as ``shape``. Raises Refusal (invalid params) naming each place that does not fit, but no value."""
     try:

@@ -20,13 +20,14 @@ from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target, selected
 from starcoder_ls.session.arguments import ActionArguments
 from starcoder_ls.session.call import Refusal
+from starcoder_ls.session.feedback import ACCEPTED
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
 
 EXPLAIN, ACT = "starcoder.explain", "starcoder.act"
 ATTACH, DETACH, LIST = "starcoder.attachAdapter", "starcoder.detachAdapter", "starcoder.listAdapters"
-COMMANDS = (EXPLAIN, ACT, ATTACH, DETACH, LIST)
+COMMANDS = (EXPLAIN, ACT, ATTACH, DETACH, LIST, ACCEPTED)
 INSTRUCT = "starcoder.instruct"
 """The client's own: ask the user for a line, put it into the first argument as ``instruction``, run the second."""
 

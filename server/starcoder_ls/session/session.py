@@ -24,10 +24,12 @@ from starcoder_ls.context.snippets import NOTHING
 from starcoder_ls.documents.document import Document
 from starcoder_ls.documents.store import Documents
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.overlays import merged, pruned
 from starcoder_ls.session.announcer import Announcer
 from starcoder_ls.session.call import Call
 from starcoder_ls.session.client_facts import ClientFacts
 from starcoder_ls.session.context_of import ContextOf, file_of
+from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.session.structure import converter
@@ -58,6 +60,7 @@ class Session(LanguageServer):
         self.documents = Documents()
         self.context = ContextOf(self)
         self.documents.exclusion = self.context.exclusion
+        self.feedback = Feedback(self)
         self._desks: dict[str, Desk] = {}
         self._latest: dict[tuple[str, str], Call] = {}
         self._shown: set[str] = set()
@@ -83,11 +86,11 @@ class Session(LanguageServer):
         tree = unwrapped(options)
         if tree is None:
             return
-        known, unknown = settings.pruned(tree)
+        known, unknown = pruned(settings.Settings, tree)
         if not is_shared and (strange := [name for name in unknown if name not in _MEANT_FOR_OTHERS]):
             self.show_once(f"There is no setting `{'`, `'.join(strange)}`; the others are used.")
         try:
-            self.settings = settings.check(settings.merged(self.settings.model_dump(), known), source)
+            self.settings = settings.check(merged(self.settings.model_dump(), known), source)
         except SettingsError as error:
             self.show_once(f"{error} These options are ignored.")
 
@@ -183,6 +186,7 @@ class Session(LanguageServer):
         """The client is gone: stop its work, tell it nothing more."""
         self.announcer.stop()
         self.context.close()
+        self.feedback.close()
         self.clear_desks()
         self.wanted_adapters.stop()
         self.protocol.disconnect()
