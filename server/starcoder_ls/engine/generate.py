@@ -130,6 +130,7 @@ def _answering(
     candidates = [Candidate(i, resident.vocabulary.start(), request.opening) for i in range(request.candidates)]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
     with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
+        slot.client = request.client
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
         clock.prefilled(_ms_since(started_s))
         logits = yield from _read(prompt, slot, resident, interrupted, clock, Wanted.LAST)
@@ -150,6 +151,7 @@ def _reading(request: Request, resident: Resident, slots: Slots, interrupted: In
         return
     clock = _Clock(Timings())
     with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
+        slot.client = request.client
         yield from _read(prompt, slot, resident, interrupted, clock, Wanted.NONE)
 
 
