@@ -251,7 +251,7 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
         return None
     before = "".join(str(request.parts[at]) for at in request.continued)
     others = [part for at, part in enumerate(request.parts) if at not in request.continued and isinstance(part, str)]
-    document = Document(before, others, lambda text: resident.vocabulary.encode([text]), request.evidence)
+    document = Document(before, others, lambda text: (resident.vocabulary.first_of(text),), request.evidence)
     return SecondOpinion(resident.strengths, document)
 
 

@@ -138,17 +138,22 @@ class Strengths:
 
     def mixed(self, logits: torch.Tensor, levels: Iterable[Level]) -> torch.Tensor:
         """Log-probabilities of the mixture.  # logits [vocabulary] -> [vocabulary]"""
-        probabilities = logits.float().softmax(-1)
+        kept, added = 1.0, dict[int, float]()  # one pass over the vocabulary, however many levels
         for level in levels:
             share = self.by_evidence.get(evidence(level), 0.0)
             if share == 0.0:
                 continue
             followers = level[1]
             total = sum(followers.values())
-            ids = torch.tensor(list(followers), device=logits.device)
-            counts = torch.tensor(list(followers.values()), dtype=torch.float32, device=logits.device)
-            probabilities *= 1.0 - share
-            probabilities[ids] += counts * (share / total)
+            kept *= 1.0 - share
+            added = {id_: weight * (1.0 - share) for id_, weight in added.items()}
+            for id_, count in followers.items():
+                added[id_] = added.get(id_, 0.0) + count * share / total
+        probabilities = logits.float().softmax(-1)
+        if added:
+            probabilities *= kept
+            ids = torch.tensor(list(added), device=logits.device)
+            probabilities[ids] += torch.tensor(list(added.values()), device=logits.device)
         return probabilities.clamp_min_(torch.finfo(torch.float32).tiny).log_()
 
 

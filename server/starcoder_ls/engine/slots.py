@@ -15,7 +15,7 @@ from starcoder_ls.engine.drafts import Answers, Record
 from starcoder_ls.engine.kv import KvCache
 
 KEPT = 4
-"""For each client: the document being typed in, the place before a jump, another document or an explanation, a guess."""
+"""For each client: the document being typed in, the place before a jump, another one or an explanation, a guess."""
 
 CLIENT_IS_HERE_S = 600.0  # after its last request; then its slots are the first to go
 

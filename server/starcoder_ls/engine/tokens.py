@@ -6,6 +6,7 @@ prompt layouts, which token ends a text, and torch.
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from bisect import bisect_left
@@ -24,6 +25,7 @@ from starcoder_ls.generation import Part, Special
 _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
 
 _UNFINISHED = "\ufffd"
+_FIRST_KEPT = 1 << 14  # of short texts, 2 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Vocabulary:
         anchor = tuple(self.encode(["a"]))
         self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
         self._beginnings: _Beginnings | None = None
+        self.first_of = functools.lru_cache(_FIRST_KEPT)(self._first_of)
+        """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
         self._refuse_leaks()
 
     @classmethod
@@ -107,6 +111,9 @@ class Vocabulary:
             elif part:
                 ids.extend(self._tokenizer.encode(_encodable(part), add_special_tokens=False).ids)
         return ids
+
+    def _first_of(self, text: str) -> int:
+        return self.encode([text])[0]
 
     def id_of(self, special: Special) -> int:
         """Its id. Raises ModelUnsupported."""
