@@ -81,14 +81,14 @@ def started(folder: Path, is_sharing: bool, threads: int) -> ResidentEngine:
         decode.can_read_together = lambda _model: False
     engine = ResidentEngine(Model(name=str(folder), device="cpu", threads=threads))
     engine.start()
-    asyncio.run(ready(engine))
+    while engine.status().phase is Phase.LOADING:
+        time.sleep(0.05)
+    asyncio.run(warmed(engine))
     decode.can_read_together = can
     return engine
 
 
-async def ready(engine: ResidentEngine) -> None:
-    while engine.status().phase is Phase.LOADING:
-        await asyncio.sleep(0.05)
+async def warmed(engine: ResidentEngine) -> None:
     async for _ in engine.stream(Request(("x",), 2)):
         pass
 
