@@ -238,7 +238,7 @@ def test_another_adapters_layers_are_found_out(crowd: Any, monkeypatch: pytest.M
 
 def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = LeanReader._positions
-    later = lambda part: replace(part, start=part.start + 1)  # noqa: E731
+    later = lambda part: replace(part, start=part.start + 1, end=part.end + 1)  # noqa: E731
     monkeypatch.setattr(
         LeanReader, "_positions", lambda reader, parts: exact(reader, [*parts[:1], *map(later, parts[1:])])
     )

@@ -39,20 +39,15 @@ def _fits(model: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The tokens of one cache in a pass: ``rows`` times ``time`` of them from the ``first`` on, behind ``start``."""
+    """The tokens of one cache in a pass, those from ``first`` to before ``last``: ``rows`` times ``time`` of them, which
+    stand from ``start`` to before ``end``."""
 
     rows: int
     time: int
     start: int
     first: int
-
-    @property
-    def end(self) -> int:
-        return self.start + self.time
-
-    @property
-    def last(self) -> int:
-        return self.first + self.rows * self.time
+    last: int
+    end: int
 
 
 class LeanReader:
@@ -75,9 +70,10 @@ class LeanReader:
         parts, first = [], 0
         for ids, cache in several:
             rows, time = ids.shape
-            parts.append(_Part(rows, time, cache.length, first))
-            first += ids.numel()
-        x = body.wte(torch.cat([ids.view(-1) for ids, _ in several])) + self._positions(parts)  # [tokens, width]
+            parts.append(_Part(rows, time, cache.length, first, first + rows * time, cache.length + time))
+            first += rows * time
+        ids = torch.cat([ids.view(-1) for ids, _ in several]) if len(parts) > 1 else several[0][0].view(-1)
+        x = body.wte(ids) + self._positions(parts)  # [tokens, width]
         one = x.new_zeros(1, 1)
         masks = [self._mask_of(part, x) if part.time > 1 else one for part in parts]
         storages = [
@@ -100,8 +96,8 @@ class LeanReader:
     def _positions(self, parts: Sequence[_Part]) -> torch.Tensor:
         """What the tokens' places add to them.  # [tokens, width]"""
         table, dtype = self._body.wpe.weight, self._body.ln_f.weight.dtype
-        places = [table[part.start : part.end].to(dtype).repeat(part.rows, 1) for part in parts]
-        return places[0] if len(places) == 1 else torch.cat(places)
+        places = [table[part.start : part.end] for part in parts for _ in range(part.rows)]
+        return (places[0] if len(places) == 1 else torch.cat(places)).to(dtype)
 
     def _attention(
         self,
@@ -129,10 +125,11 @@ class LeanReader:
         """Attention of one part over its own cache.  # [rows * time, width + 2 * dim] -> [rows * time, width]"""
         rows, time, start, end = part.rows, part.time, part.start, part.end
         width, dim = self._heads * self._head_dim, self._head_dim
-        query, key, value = torch.split(projected, [width, dim, dim], dim=-1)
-        keys, values = (stored.select(1, 0).narrow(1, 0, end) for stored in storage)  # [rows, end, dim]
-        keys.narrow(1, start, time).copy_(key.view(rows, time, dim))
-        values.narrow(1, start, time).copy_(value.view(rows, time, dim))
+        query, key, value = torch.split_with_sizes(projected, (width, dim, dim), -1)
+        all_keys, all_values = storage[0].select(1, 0), storage[1].select(1, 0)  # [rows, capacity, dim]
+        all_keys.narrow(1, start, time).copy_(key.view(rows, time, dim))
+        all_values.narrow(1, start, time).copy_(value.view(rows, time, dim))
+        keys, values = all_keys.narrow(1, 0, end), all_values.narrow(1, 0, end)
         if time <= _FEW:
             query = query.reshape(rows, time * self._heads, dim)
             # One product scales and masks.  # [rows, time * heads, end]
