@@ -93,11 +93,11 @@ async def warmed(engine: ResidentEngine) -> None:
         pass
 
 
-def keys_of(engine: ResidentEngine, person: int, keys: int, seed: int) -> list[Request]:
+def keys_of(engine: ResidentEngine, person: int, keys: int, seed: int, spots: int) -> list[Request]:
     """What one person's editor asks, made before the clock runs."""
     text = (Path(sysconfig.get_paths()["stdlib"]) / f"{MODULES[person]}.py").read_text(encoding="utf-8")
     asked = []
-    for key in Typist(text, seed, spots=2).pressed():
+    for key in Typist(text, seed, spots).pressed():
         if key.is_asking:
             cursor = Cursor(
                 key.text, key.offset, "python", f"{MODULES[person]}.py", f"file-{person}", f"person-{person}"
@@ -141,10 +141,12 @@ def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
         "/ mean", "shared / serial, tokens/s", "by processor time",
         title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.keys} keys each",
     )  # fmt: skip
-    for people in PEOPLE:
+    for people in given.people:
         rounds: list[dict[str, Played]] = []
         for number in range(given.rounds):
-            crowd = [keys_of(engines["shared"], person, given.keys + 1, number) for person in range(people)]
+            crowd = [
+                keys_of(engines["shared"], person, given.keys + 1, number, given.spots) for person in range(people)
+            ]
             kinds = random.sample(sorted(engines), 2)
             rounds.append({kind: played(engines[kind], crowd, given.tokens) for kind in kinds})
         for kind in engines:
@@ -173,6 +175,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--shapes", nargs="+", choices=["bundled", "164M"], default=["bundled"])
+    arguments.add_argument("--people", nargs="+", type=int, default=list(PEOPLE))
     arguments.add_argument("--keys", type=int, default=30, help="of each person and round")
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument(

@@ -175,16 +175,20 @@ def test_requests_together_answer_as_each_alone(
 
 
 @pytest.mark.parametrize("family", ["santacoder", "llama", "qwen2", "starcoder2"])
-def test_models_that_cannot_share_a_pass_answer_by_turns(
-    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded], watch: Watch
-) -> None:
+@pytest.mark.parametrize("can_share", [True, False])
+def test_so_do_those_of_other_families_and_without_sharing(
+    family: str, can_share: bool, request: pytest.FixtureRequest, doubled: Callable[..., Loaded], watch: Watch,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     loaded = doubled(request.getfixturevalue(family))
-    requests = [Request((TEXT[start:],), 10, client=str(start)) for start in (0, 9, 30)]
+    loaded.pass_costs = FREE
+    monkeypatch.setattr(decode, "can_read_together", lambda _model: can_share)
+    requests = [Request((TEXT[start:],), 20, client=str(start)) for start in (0, 9, 30)]
     table = Table(loaded)
     jobs = [table.ask(one) for one in requests]
     table.play()
     assert [heard(job).said() for job in jobs] == [alone(loaded, one) for one in requests]
-    assert all(len(tokens) == 1 for tokens in watch.seen) or decode.can_read_together(loaded.model)
+    assert max(map(len, watch.seen)) == (3 if can_share else 1)
 
 
 @pytest.fixture(scope="module")

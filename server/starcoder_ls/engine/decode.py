@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from starcoder_ls.engine import padded
 from starcoder_ls.engine.kv import KvCache
 
 # A keystroke waits for the chunk that runs. Below 32 rows reading the weights costs more than the arithmetic.
@@ -49,14 +50,16 @@ def hidden_states(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Te
 
 def can_read_together(model: Any) -> bool:
     """Whether ``read_together`` fits ``model``."""
-    return "lean" in model.__dict__
+    return "lean" in model.__dict__ or padded.fits(model)
 
 
 def read_together(model: Any, several: Sequence[tuple[list[list[int]], KvCache]]) -> list[torch.Tensor]:
     """``hidden_states`` of several, from one pass: [rows, time, width] of each."""
     with torch.inference_mode():
         parts = [(torch.tensor(rows), cache) for rows, cache in several]
-        hidden: list[torch.Tensor] = model.lean.together(parts)
+        if (lean := model.__dict__.get("lean")) is None:
+            return padded.hidden_states(model, parts)
+        hidden: list[torch.Tensor] = lean.together(parts)
         return hidden
 
 

@@ -39,8 +39,8 @@ def _fits(model: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The tokens of one cache in a pass, those from ``first`` to before ``last``: ``rows`` times ``time`` of them, which
-    stand from ``start`` to before ``end``."""
+    """The tokens of one cache in a pass, ``rows`` times ``time`` of them: ``first`` to before ``last`` in the pass,
+    ``start`` to before ``end`` in the cache."""
 
     rows: int
     time: int
