@@ -77,8 +77,6 @@ def hidden_states(model: Any, several: Several) -> list[torch.Tensor]:
         input_ids=ids.to(device),
         position_ids=positions.to(device),
         attention_mask=mask.to(device),
-            device
-        ),
         past_key_values=Cache(layers=[_Layer(owners, parts) for owners in layers]),
         use_cache=True,
     ).last_hidden_state
