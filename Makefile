@@ -33,6 +33,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/completion.py
 	$(BIN)/python benchmarks/keystrokes.py
 	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/sharing.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
