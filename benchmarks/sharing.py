@@ -136,12 +136,12 @@ def played(engine: ResidentEngine, crowd: list[list[Request]], tokens: int) -> P
 
 def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
     engines = {kind: started(folder, kind == "shared", given.threads) for kind in ("serial", "shared")}
-    table = Table(
-        "typing at once", "", "tokens/s", "key to answer, mean ms", "p95 ms", "worst person's p95 / mean p95",
-        "/ mean", "shared / serial, tokens/s", "by processor time",
-        title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.keys} keys each",
-    )  # fmt: skip
     for people in given.people:
+        table = Table(
+            "typing at once", "", "tokens/s", "key to answer, mean ms", "p95 ms", "worst person's p95 / mean p95",
+            "/ mean", "shared / serial, tokens/s", "by processor time",
+            title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.keys} keys each",
+        )  # fmt: skip
         rounds: list[dict[str, Played]] = []
         for number in range(given.rounds):
             crowd = [
@@ -166,7 +166,7 @@ def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
                 str(people), kind, f"{statistics.median(one.tokens_per_s for one in ours):.0f}", f"{mean:.1f}",
                 f"{times[int(0.95 * len(times))]:.1f}", f"{worst:.2f}", f"{beside_mean:.2f}", *ratios,
             )  # fmt: skip
-    console.print(table)
+        console.print(table)
     for engine in engines.values():
         engine.close()
 
@@ -181,6 +181,7 @@ def main() -> None:
     arguments.add_argument(
         "--tokens", type=int, default=0, help="answers of so many tokens, in place of the stop rule's"
     )
+    arguments.add_argument("--spots", type=int, default=1, help="of a file: a jump reads a window alone")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
     console = Console(width=160)

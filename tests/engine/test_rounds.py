@@ -22,7 +22,7 @@ from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.lean import LeanReader
 from starcoder_ls.engine.loading import Loaded
 from starcoder_ls.engine.passes import Pass
-from starcoder_ls.engine.rounds import MOST_BEGUN, MOST_TOKENS, SHORT_TOKENS, Rounds
+from starcoder_ls.engine.rounds import MOST_BEGUN, SHORT_TOKENS, Rounds
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.engine.slots import Slots
 from starcoder_ls.errors import EngineError, StarcoderError
@@ -345,10 +345,16 @@ def test_several_requests_take_the_passes_of_one(loaded: Loaded, watch: Watch) -
 
 
 def test_a_pass_is_shared_by_no_more_than_fits(loaded: Loaded, watch: Watch) -> None:
+    loaded.chunk_tokens = 9
     table = Table(loaded)
-    decoding(table, MOST_BEGUN + 4, 30)
+    jobs = decoding(table, 12, 40)
+    before = [len(heard(job).chunks_told) for job in jobs]
+    table.play(16)
+    gained = sorted(len(heard(job).chunks_told) - old for job, old in zip(jobs, before, strict=True))
+    assert gained[-2] - gained[0] <= 2, "the places beside whoever has the turn go round"
+    assert sum(gained) == 16 * 9
     table.play()
-    assert max(sum(tokens) for tokens in watch.seen if len(tokens) > 1) <= MOST_TOKENS
+    assert max(sum(tokens) for tokens in watch.seen if len(tokens) > 1) == 9
     assert all(tokens <= SHORT_TOKENS for round_ in watch.seen for tokens in round_ if len(round_) > 1)
 
 

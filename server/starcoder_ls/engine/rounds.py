@@ -32,7 +32,8 @@ SHORT_TOKENS = 1 + LONGEST
 """A pass over more, a chunk of a prompt, is work enough to run alone."""
 
 MOST_TOKENS = 64
-"""In one round: beyond, the arithmetic of a token costs what it would cost alone, and a round only gets longer."""
+"""In one round, and no more than a chunk of a prompt, for which a keystroke may wait: beyond, the arithmetic of a token
+costs what it would cost alone, and a round only gets longer."""
 
 MOST_BEGUN = 16
 """Requests that hold a slot at the same time, so far as it can be helped: those that wait need no memory."""
@@ -44,6 +45,8 @@ class Rounds:
     def __init__(self, jobs: Jobs, loaded: Loaded, slots: Slots, ended: Callable[[Job], None]) -> None:
         self._jobs, self._loaded, self._slots, self._ended = jobs, loaded, slots, ended
         self._can_share = decode.can_read_together(loaded.model)
+        self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
+        self._served = 0
 
     def play(self, leader: Job) -> None:
         """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
@@ -52,12 +55,13 @@ class Rounds:
             return
         group = [(leader, wanted)]
         if self._can_share and wanted.tokens <= SHORT_TOKENS:
-            group += self._companions(leader, MOST_TOKENS - wanted.tokens)
+            group += self._companions(leader, self._room - wanted.tokens)
         self._slots.record.sequences = len(group)
         self._loaded.adapters.activate(_held(leader))
         answers = self._answers([wanted for _, wanted in group])
         for (job, _), answer in zip(group, answers, strict=True):
-            job.wanted = None
+            self._served += 1
+            job.wanted, job.served = None, self._served
             self._resume(job, answer)
 
     def _companions(self, leader: Job, room: int) -> list[tuple[Job, Pass]]:

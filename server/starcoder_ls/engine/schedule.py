@@ -55,7 +55,7 @@ class Job:
 
     ``adapter`` is whatever the engine resolved the request's name to: the request keeps it, come what may of the name.
     ``errand`` is other work for the engine's thread, in place of the request. ``wanted`` is the pass that it waits for;
-    ``is_reading`` says that it was given a turn for a long one.
+    ``served`` is the number of the last it got, counted over all; ``is_reading``: it was given a turn for a long one.
     """
 
     request: Request
@@ -66,6 +66,7 @@ class Job:
     submitted_s: float = field(default_factory=time.monotonic)
     work: Generator[Any, Any, None] | None = None
     wanted: object = None
+    served: int = 0
     is_reading: bool = False
     is_over: bool = False
     abandoned: threading.Event = field(default_factory=threading.Event)
@@ -128,11 +129,11 @@ class Jobs:
     def equals(self, job: Job) -> list[Job]:
         """The others of its priority that want the device: of each client the first, then of each the second, ...
 
-        Of one client those that have begun come first.
+        Of one client those that have begun come first, of these whoever has waited longest for a pass.
         """
         with self._changed:
             others = [one for one in self._jobs if one is not job and one.priority == job.priority and one.is_long]
-        others.sort(key=lambda one: one.work is None)
+        others.sort(key=lambda one: (one.work is None, one.served))
         numbers: Counter[str] = Counter()
         places: list[tuple[int, int]] = []
         for at, one in enumerate(others):
