@@ -49,6 +49,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/keystrokes.py
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/holes.py --into docs/quality.md
+	$(BIN)/python benchmarks/sharing.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -117,7 +117,8 @@ class Request:
 class Timings:
     """Where the time of one request went; milliseconds, tokens, steps.
 
-    A step is one pass of the model. ``draft_tokens`` were guessed and read along with another, ``accepted_tokens`` of
+    A step is one pass of the model; the time of one that several requests share counts for each of them.
+    ``draft_tokens`` were guessed and read along with another, ``accepted_tokens`` of
     them were what the model said too, each sparing a step.
     """
 

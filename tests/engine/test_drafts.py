@@ -100,6 +100,24 @@ def test_length_is_the_one_of_the_most_expected_tokens_per_time() -> None:
     assert record.best_length(4, 4, costs) == 2
 
 
+def test_in_company_a_draft_must_be_likelier() -> None:
+    """A pass is nearly all of the cost alone; beside fifteen others a token more costs nearly what each pays."""
+    costs = [1.0, 1.1, 1.2, 1.3]
+    record = Record()
+    for rates in (record.first, record.later):
+        for _ in range(200):
+            rates[4].seen(True)
+            rates[4].seen(False)
+    assert record.best_length(4, 3, costs) == 2
+    record.sequences = 2
+    assert record.best_length(4, 3, costs) > 0
+    record.sequences = 16
+    assert record.best_length(4, 3, costs) == 0
+    for _ in range(400):
+        record.first[4].seen(True)
+    assert record.best_length(4, 3, costs) > 0
+
+
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.lists(st.integers(0, 5), max_size=20))
 def test_a_draft_always_stood_behind_the_same_tokens(prompt: list[int], more: list[int]) -> None:
     mine = drafts(prompt)

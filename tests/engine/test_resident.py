@@ -76,6 +76,14 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
         time.sleep(0.01)
         return read(model, rows, cache)
 
+    together = decode.read_together
+
+    def slow_together(model: Any, several: Any) -> list[torch.Tensor]:
+        seen.append((time.monotonic(), sum(len(row) for rows, _ in several for row in rows)))
+        time.sleep(0.01)
+        return together(model, several)
+
+    monkeypatch.setattr(decode, "read_together", slow_together)
     monkeypatch.setattr(decode, "hidden_states", slow)
     monkeypatch.setattr(Drafts, "proposed", lambda *_: [])
     return seen
@@ -266,7 +274,7 @@ def test_a_queued_request_hears_of_its_cancel_at_once(engine: ResidentEngine) ->
 
     async def scenario() -> tuple[float, list[Chunk]]:
         running = asyncio.create_task(answer(engine, asked(max_new_tokens=100)))
-        queued = asyncio.create_task(answer(engine, asked("y", cancel=flag)))
+        queued = asyncio.create_task(answer(engine, asked("y", cancel=flag, priority=Priority.EXPLANATION)))
         await asyncio.sleep(0.1)
         flag.set()
         started_s = time.monotonic()
@@ -314,7 +322,8 @@ def test_completion_overtakes_an_explanation_between_two_tokens(
         return ended, await long, await short
 
     ended, long, short = run(scenario())
-    assert ended == ["second", "first", "prefill", "explanation"]
+    assert set(ended[:2]) == {"first", "second"}, "they share their passes"
+    assert ended[2:] == ["prefill", "explanation"]
     assert ids(long) == alone, "being overtaken changes nothing"
     assert len(ids(short)) == 5
 

@@ -172,3 +172,36 @@ def test_a_turn_ends_for_whoever_is_more_urgent() -> None:
     assert turns(jobs, 1) == [prefill]
     jobs.add(completion := job(client="a"))
     assert turns(jobs, 2) == [completion, completion]
+
+
+def test_equals_are_those_of_one_priority_the_first_of_each_client_before_the_second_of_any() -> None:
+    jobs = Jobs()
+    many = [job(client="many") for _ in range(3)]
+    others = [job(client="one"), job(Priority.EXPLANATION, client="one"), job(client="other"), job(is_prefill=True)]
+    over = job(client="gone")
+    over.request.cancel.set()
+    for one in (*many, *others, over):
+        jobs.add(one)
+    assert jobs.equals(many[0]) == [many[1], others[0], others[2], many[2]]
+    assert jobs.equals(others[3]) == []
+
+
+def test_of_one_clients_requests_those_that_have_begun_come_first() -> None:
+    jobs = Jobs()
+    leader, waiting, begun = job(client="a"), job(client="b"), job(client="b")
+    begun.work = (x for x in ())  # type: ignore[assignment]
+    for one in (leader, waiting, begun):
+        jobs.add(one)
+    assert jobs.equals(leader) == [begun, waiting]
+
+
+def test_a_given_turn_is_one_piece_and_no_way_past_a_priority() -> None:
+    jobs = Jobs()
+    jobs.add(leader := job(client="a"))
+    jobs.add(reader := job(client="b"))
+    assert turns(jobs, 3) == [leader] * 3
+    jobs.give_turn(reader)
+    assert turns(jobs, 2) == [reader, leader]
+    jobs.add(slow := job(Priority.EXPLANATION, client="c"))
+    jobs.give_turn(slow)
+    assert slow not in turns(jobs, 3)

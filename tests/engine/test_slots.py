@@ -5,7 +5,8 @@ import contextlib
 import pytest
 import torch
 
-from starcoder_ls.engine.slots import KEPT, Slot, Slots, common_prefix
+from starcoder_ls.engine import slots as slots_module
+from starcoder_ls.engine.slots import CLIENT_IS_HERE_S, KEPT, Slot, Slots, common_prefix
 
 
 def use(slots: Slots, prompt: list[int], is_guess: bool = False) -> tuple[Slot, int]:
@@ -100,3 +101,32 @@ def test_prompt_that_a_slot_holds_to_its_end_is_held() -> None:
     assert slots.holds([1, 2, 3])
     assert not slots.holds([1, 2, 3, 4, 5])
     assert not slots.holds([1, 2, 9])
+
+
+def test_each_client_has_its_slots_and_one_that_left_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    slots, now_s = Slots(1), [10_000.0]
+    monkeypatch.setattr("time.monotonic", lambda: now_s[0])
+
+    def used_by(client: str, document: int) -> int:
+        prompt = [1, *range(1000 * document, 1000 * document + 20)]
+        slot, reused = use(slots, prompt)
+        slot.client = client
+        now_s[0] += 1
+        return reused
+
+    for document in range(1, 9):
+        used_by(f"client {document}", document)
+    assert [used_by(f"client {document}", document) for document in range(1, 9)] == [20] * 8
+    now_s[0] += CLIENT_IS_HERE_S
+    for document in range(20, 30):
+        used_by("client 1", document)
+    assert len(slots._idle) == KEPT
+
+
+def test_slots_of_many_clients_stay_within_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots_module, "MOST_BYTES", 1)
+    slots = Slots(1)
+    for client in range(3 * KEPT):
+        slot, _ = use(slots, [1, *range(100 * client, 100 * client + 20)])
+        slot.client = str(client)
+    assert len(slots._idle) == KEPT

@@ -168,3 +168,10 @@ def test_the_tokens_able_to_begin_a_text_are_exactly_its_beginnings_and_continua
     assert set(able) == {
         id_ for id_, text in texts.items() if text and (text.startswith(opening) or opening.startswith(text))
     }
+
+
+def test_first_token_of_a_text_is_remembered_and_right() -> None:
+    vocabulary = Vocabulary(checkpoints.byte_level_tokenizer())
+    for text in ("return x", "def f", "<|endoftext|> as text", "return x"):
+        assert vocabulary.first_of(text) == vocabulary.encode([text])[0]
+    assert vocabulary.first_of.cache_info().hits == 1

@@ -6,11 +6,13 @@ Decides how much is read at once. Refuses to know requests, sampling and when to
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import torch
 
+from starcoder_ls.engine import padded
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.threads import suited
 
@@ -45,6 +47,30 @@ def hidden_states(model: Any, rows: list[list[int]], cache: KvCache) -> torch.Te
     else:
         hidden = model.base_model(input_ids=ids, past_key_values=cache, use_cache=True).last_hidden_state
     return hidden
+
+
+def can_read_together(model: Any) -> bool:
+    """Whether ``read_together`` fits ``model``."""
+    return "lean" in model.__dict__ or padded.fits(model)
+
+
+def read_together(model: Any, several: Sequence[tuple[list[list[int]], KvCache]]) -> list[torch.Tensor]:
+    """``hidden_states`` of several, from one pass: [rows, time, width] of each."""
+    with torch.inference_mode():
+        parts = [(torch.tensor(rows), cache) for rows, cache in several]
+        if (lean := model.__dict__.get("lean")) is None:
+            return padded.hidden_states(model, parts)
+        hidden: list[torch.Tensor] = lean.together(parts)
+        return hidden
+
+
+def logits_of(model: Any, hidden: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    """What comes after each of the hidden states of a pass: [n, width] -> [n, vocabulary] of each."""
+    if not hidden:
+        return []
+    with torch.inference_mode():
+        logits = logits_after(model, _normed(model, torch.cat(list(hidden))))
+        return list(torch.split(logits, [len(states) for states in hidden]))
 
 
 def _normed(model: Any, hidden: torch.Tensor) -> torch.Tensor:

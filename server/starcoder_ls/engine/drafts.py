@@ -49,19 +49,25 @@ class Record:
 
     first: dict[int, _Rate] = field(default_factory=lambda: {n: _Rate(0.3 * n) for n in MATCH_TOKENS})
     later: dict[int, _Rate] = field(default_factory=lambda: {n: _Rate(2.0) for n in MATCH_TOKENS})
+    sequences: int = 1
+    """How many share a pass now. Each bears its part of what a pass costs however little it reads, so that one more
+    token is dearer beside that than it is alone."""
 
     def best_length(self, match: int, longest: int, costs: Sequence[float]) -> int:
         """The length whose tokens per time are the most expected; 0 where no draft pays.
 
         ``costs[n]`` is the time of one step over ``n`` + 1 tokens.
         """
-        best, best_speed = 0, 1 / costs[0]
+        per_token = (costs[-1] - costs[0]) / max(len(costs) - 1, 1)
+        spared = max(costs[0] - per_token, 0.0) * (1 - 1 / self.sequences)
+        best, best_speed = 0, 1 / (costs[0] - spared)
         expected, still_right = 1.0, self.first[match].share
         for length in range(1, min(longest, len(costs) - 1) + 1):
             expected += still_right
             still_right *= self.later[match].share
-            if expected / costs[length] > best_speed:
-                best, best_speed = length, expected / costs[length]
+            speed = expected / (costs[length] - spared)
+            if speed > best_speed:
+                best, best_speed = length, speed
         return best
 
 

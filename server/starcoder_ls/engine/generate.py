@@ -1,7 +1,7 @@
-"""One request, as a sequence of short pieces of work: read a chunk of the prompt, or make one token per candidate.
+"""One request, as passes that it wants of the model, chunks of its prompt or a token per candidate, and what it says.
 
 Decides what happens in which order within a request. Refuses to know other requests, threads and event loops: whoever
-drives the generator may leave it between any two pieces, or for good.
+drives the generator runs its passes, alone or along with others', and may leave it between any two, or for good.
 """
 
 from __future__ import annotations
@@ -13,24 +13,21 @@ from typing import Any, Protocol
 
 import torch
 
-from starcoder_ls.engine import decode
 from starcoder_ls.engine.adapters.attached import Attached, Held
 from starcoder_ls.engine.adapters.turns import in_turn, leased
 from starcoder_ls.engine.candidate import Candidate, Ending
 from starcoder_ls.engine.drafts import Drafts
 from starcoder_ls.engine.draw import draw, opening_only, samplers_of
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
+from starcoder_ls.engine.passes import Pass, Pieces, Wanted, Work, alone
 from starcoder_ls.engine.slots import Slot, Slots
 from starcoder_ls.engine.steps import Steps
-from starcoder_ls.engine.threads import suited
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
 
 Interrupted = Callable[[], Finish | None]
-"""Why to end now, if at all: asked before every piece of work."""
-
-Pieces = Generator[tuple[Chunk, ...], None, None]
+"""Why to end now, if at all: asked before every pass."""
 
 
 class Resident(Protocol):
@@ -59,14 +56,16 @@ class _Clock:
     """Where the time goes. Only work counts: what another request takes in between does not."""
 
     timings: Timings
+    choosing_ms: float = 0.0
 
-    def prefilled(self, since_s: float) -> None:
-        self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + _ms_since(since_s))
+    def prefilled(self, took_ms: float) -> None:
+        self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + took_ms)
 
-    def decoded(self, since_s: float, steps: Steps) -> None:
+    def decoded(self, steps: Steps, choosing_ms: float = 0.0) -> None:
+        self.choosing_ms += choosing_ms
         self.timings = replace(
             self.timings,
-            decode_ms=self.timings.decode_ms + _ms_since(since_s),
+            decode_ms=self.choosing_ms + steps.pass_ms,
             decode_steps=steps.passes,
             draft_tokens=steps.draft_tokens,
             accepted_tokens=steps.accepted_tokens,
@@ -81,30 +80,49 @@ def completion(
     queue_ms: float = 0.0,
     held: Held | None = None,
 ) -> Pieces:
-    """The chunks of ``request``, made through ``held`` or, without it, through the adapter that it names.
-
-    Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises.
-    """
-    held = held or resident.adapters.named(request.adapter)
-    return in_turn(held, resident.adapters, _completion(request, resident, slots, interrupted, queue_ms, held))
+    """The chunks of ``request`` with the model to itself. Raises what ``answering`` does."""
+    return alone(resident.model, answering(request, resident, slots, interrupted, queue_ms, held))
 
 
 def warm_cache(
     request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None = None
 ) -> Pieces:
-    """Read the prompt of ``request``, so that the next one like it has little left to read. Yields no chunks."""
+    """``reading`` with the model to itself."""
+    return alone(resident.model, reading(request, resident, slots, interrupted, held))
+
+
+def answering(
+    request: Request,
+    resident: Resident,
+    slots: Slots,
+    interrupted: Interrupted,
+    queue_ms: float = 0.0,
+    held: Held | None = None,
+) -> Work:
+    """Answer ``request`` through ``held`` or, without it, through the adapter that it names.
+
+    Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises.
+    """
+    held = held or resident.adapters.named(request.adapter)
+    return in_turn(held, resident.adapters, _answering(request, resident, slots, interrupted, queue_ms, held))
+
+
+def reading(
+    request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None = None
+) -> Work:
+    """Read the prompt of ``request``, so that the next one like it has little left to read. Makes no chunks."""
     held = held or resident.adapters.named(request.adapter)
     return in_turn(held, resident.adapters, _reading(request, resident, slots, interrupted, held))
 
 
-def _completion(
+def _answering(
     request: Request,
     resident: Resident,
     slots: Slots,
     interrupted: Interrupted,
     queue_ms: float,
     held: Held | None,
-) -> Pieces:
+) -> Work:
     started_s = time.monotonic()
     prompt = _prompt(request, resident, request.max_new_tokens, held)
     end_ids = resident.end_ids | {resident.vocabulary.id_of(special) for special in request.end_tokens}
@@ -112,14 +130,14 @@ def _completion(
     candidates = [Candidate(i, resident.vocabulary.start(), request.opening) for i in range(request.candidates)]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
     with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
+        slot.client = request.client
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
-        clock.prefilled(started_s)
-        hidden = yield from _read(prompt, slot, resident, interrupted, clock)
+        clock.prefilled(_ms_since(started_s))
+        logits = yield from _read(prompt, slot, resident, interrupted, clock, Wanted.LAST)
         finish = interrupted()
-        if hidden is None or finish is not None or request.max_new_tokens < 1:
+        if logits is None or finish is not None or request.max_new_tokens < 1:
             yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
             return
-        logits = decode.logits_after(resident.model, hidden)
         opinion = _second_opinion(request, resident)
         steps = _steps(request, resident, prompt, slot, slots)
         yield from _write(logits, steps, ending, candidates, opinion, interrupted, clock)
@@ -127,13 +145,14 @@ def _completion(
         slots.answers.add(prompt, slot.ids[len(prompt) :])
 
 
-def _reading(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None) -> Pieces:
+def _reading(request: Request, resident: Resident, slots: Slots, interrupted: Interrupted, held: Held | None) -> Work:
     prompt = _prompt(request, resident, 0, held)
     if slots.holds(prompt, None if held is None else held.key):
         return
     clock = _Clock(Timings())
     with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
-        yield from _read(prompt, slot, resident, interrupted, clock)
+        slot.client = request.client
+        yield from _read(prompt, slot, resident, interrupted, clock, Wanted.NONE)
 
 
 def _prompt(request: Request, resident: Resident, room: int, held: Held | None) -> list[int]:
@@ -151,35 +170,37 @@ def _prompt(request: Request, resident: Resident, room: int, held: Held | None) 
 
 
 def _read(
-    prompt: Sequence[int], slot: Slot, resident: Resident, interrupted: Interrupted, clock: _Clock
-) -> Generator[tuple[Chunk, ...], None, torch.Tensor | None]:
+    prompt: Sequence[int], slot: Slot, resident: Resident, interrupted: Interrupted, clock: _Clock, wanted: Wanted
+) -> Generator[Pass | tuple[Chunk, ...], torch.Tensor | None, torch.Tensor | None]:
     """Read what ``slot`` lacks of ``prompt``, a chunk at a time.
 
-    Answers the hidden state after it, [1, width], or None if interrupted.
+    Answers what the last chunk is ``wanted`` for, [1, vocabulary], or None if interrupted.
     """
-    hidden = None
+    logits = None
     while (start := len(slot.ids)) < len(prompt):
         if interrupted() is not None:
             return None
-        since_s = time.monotonic()
         chunk = list(prompt[start : start + resident.chunk_tokens])
-        with suited(resident.model, len(chunk)):
-            hidden = decode.read(resident.model, [chunk], slot.cache)
+        is_last = start + len(chunk) == len(prompt)
+        asked = Pass([chunk], slot.cache, wanted if is_last else Wanted.NONE)
+        logits = yield asked
+        if logits is None:
+            return None
         slot.extend(chunk)
-        clock.prefilled(since_s)
+        clock.prefilled(asked.took_ms)
         yield ()
-    return hidden
+    return logits
 
 
 def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
     """A row per candidate; drafts where there is one and nothing is left to chance."""
     if request.candidates > 1:
         fork = slot.cache.forked(request.candidates, slot.cache.length + request.max_new_tokens)
-        return Steps(resident.model, slot, fork)
+        return Steps(slot, fork)
     if request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
-        return Steps(resident.model, slot, slot.cache)
+        return Steps(slot, slot.cache)
     drafts = Drafts(prompt, slots.answers, slots.record)
-    return Steps(resident.model, slot, slot.cache, drafts, resident.pass_costs)
+    return Steps(slot, slot.cache, drafts, resident.pass_costs)
 
 
 def _write(
@@ -190,7 +211,7 @@ def _write(
     opinion: SecondOpinion | None,
     interrupted: Interrupted,
     clock: _Clock,
-) -> Pieces:
+) -> Work:
     """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
     logits = logits.expand(len(candidates), -1)
     samplers = samplers_of(ending.request)
@@ -204,22 +225,24 @@ def _write(
         for candidate in grown:
             candidates[candidate.index] = candidate
         survivors = [row for row, candidate in enumerate(grown) if candidate.finish is None]
-        clock.decoded(since_s, steps)
+        clock.decoded(steps, _ms_since(since_s))
         if not survivors:
             chunks[-1] = replace(chunks[-1], timings=clock.timings)
             yield tuple(chunks)
             return
         yield tuple(chunks)
         alive = [grown[row] for row in survivors]
-        if (finish := interrupted()) is not None:
-            yield _ended(ending, alive, finish, clock)
+        after = None
+        if (finish := interrupted()) is None:
+            if len(survivors) < len(grown):
+                steps.keep(survivors)
+            room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
+            after = yield from steps.after([drawn[row].id for row in survivors], room)
+            clock.decoded(steps)
+        if after is None:
+            yield _ended(ending, alive, finish or interrupted() or Finish.CANCELLED, clock)
             return
-        since_s = time.monotonic()
-        if len(survivors) < len(grown):
-            steps.keep(survivors)
-        room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
-        logits = steps.after([drawn[row].id for row in survivors], room)
-        clock.decoded(since_s, steps)
+        logits = after
 
 
 def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | None:
@@ -228,7 +251,7 @@ def _second_opinion(request: Request, resident: Resident) -> SecondOpinion | Non
         return None
     before = "".join(str(request.parts[at]) for at in request.continued)
     others = [part for at, part in enumerate(request.parts) if at not in request.continued and isinstance(part, str)]
-    document = Document(before, others, resident.vocabulary.encode_piece, request.evidence)
+    document = Document(before, others, lambda text: (resident.vocabulary.first_of(text),), request.evidence)
     return SecondOpinion(resident.strengths, document)
 
 

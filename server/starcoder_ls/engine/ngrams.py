@@ -138,7 +138,7 @@ class Strengths:
 
     def mixed(self, logits: torch.Tensor, levels: Iterable[Level]) -> torch.Tensor:
         """Log-probabilities of the mixture.  # logits [vocabulary] -> [vocabulary]"""
-        kept, added = 1.0, dict[int, float]()
+        kept, added = 1.0, dict[int, float]()  # one pass over the vocabulary, however many levels
         for level in levels:
             share = self.by_evidence.get(evidence(level), 0.0)
             if share == 0.0:
@@ -152,9 +152,8 @@ class Strengths:
         probabilities = logits.float().softmax(-1)
         if added:
             probabilities *= kept
-            probabilities[torch.tensor(list(added), device=logits.device)] += torch.tensor(
-                list(added.values()), dtype=torch.float32, device=logits.device
-            )
+            ids = torch.tensor(list(added), device=logits.device)
+            probabilities[ids] += torch.tensor(list(added.values()), device=logits.device)
         return probabilities.clamp_min_(torch.finfo(torch.float32).tiny).log_()
 
 

@@ -11,22 +11,20 @@ import logging
 import os
 import re
 import threading
-import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import psutil
 
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
-from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
+from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
 from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
 if TYPE_CHECKING:
-    from starcoder_ls.engine.adapters.attached import Attached, Held
+    from starcoder_ls.engine.adapters.attached import Attached
     from starcoder_ls.engine.loading import Loaded
-    from starcoder_ls.engine.slots import Slots
     from starcoder_ls.engine.tokens import Vocabulary
 
 _log = logging.getLogger(__name__)
@@ -174,8 +172,8 @@ class ResidentEngine:
             self._vocabulary = self._adapters = None
             self._jobs.close()
             for job in self._jobs.drain():
-                if job.pieces is not None:
-                    job.pieces.close()
+                if job.work is not None:
+                    job.work.close()
                 job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
             if self._is_closing.is_set():
                 self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
@@ -211,71 +209,29 @@ class ResidentEngine:
         self._tell(replace(self._status, phase=Phase.FAILED, message=sentence))
 
     def _serve(self, loaded: Loaded) -> None:
+        from starcoder_ls.engine.rounds import Rounds
         from starcoder_ls.engine.slots import Slots
 
         slots = Slots(loaded.layers)
+
+        def ended(job: Job) -> None:
+            self._jobs.remove(job)
+            slots.keep_only(loaded.adapters.keys)
+            if job.errand is not None:
+                self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
+            job.outlet.put(None)
+
+        rounds = Rounds(self._jobs, loaded, slots, ended)
         while (job := self._jobs.best()) is not None:
             self._tell(replace(self._status, phase=Phase.WORKING))
-            if self._advance(job, loaded, slots):
-                self._jobs.remove(job)
-                slots.keep_only(loaded.adapters.keys)
-                if job.errand is not None:
-                    self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
-                job.outlet.put(None)
+            rounds.play(job)
             if self._jobs.is_idle():
                 memory_bytes = loaded.bytes + slots.bytes
                 self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
-    def _advance(self, job: Job, loaded: Loaded, slots: Slots) -> bool:
-        """One piece of work on ``job``; whether it was the last. A failure ends this job and no other."""
-        try:
-            if job.pieces is None:
-                job.pieces = _pieces(job, loaded, slots)
-            chunks = next(job.pieces, None)
-        except StarcoderError as error:
-            job.outlet.put(error)
-            return True
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other requests go on
-            job.outlet.put(_translated(error, slots))
-            return True
-        if chunks:
-            job.outlet.put(chunks)
-        return chunks is None
-
 
 class _Closing(Exception):
     """Ends a load between two reports."""
-
-
-def _pieces(job: Job, loaded: Loaded, slots: Slots) -> Any:
-    from starcoder_ls.engine import generate
-
-    if job.errand is not None:
-        return _run_once(job.errand)
-    held = cast("Held | None", job.adapter)
-    if job.is_prefill:
-        return generate.warm_cache(job.request, loaded, slots, job.interrupted, held)
-    queue_ms = (time.monotonic() - job.submitted_s) * 1000
-    return generate.completion(job.request, loaded, slots, job.interrupted, queue_ms, held)
-
-
-def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], None, None]:
-    errand()
-    yield from ()
-
-
-def _translated(error: Exception, slots: Slots) -> EngineError:
-    import torch
-
-    from starcoder_ls.engine.memory import is_out_of_memory
-
-    if not is_out_of_memory(error):
-        _log.error("a request failed", exc_info=error)
-        return EngineError(f"The model failed on this request ({type(error).__name__}). The log has the details.")
-    slots.clear()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()
-    return OutOfMemory("There was no room for this request. Lower `prompt_tokens`, or ask for fewer candidates.")
 
 
 def _prepare_threads() -> None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from typing import Any
 
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import Chunk, Finish, Priority, Request
 
 TURN_PIECES = 32
-"""Tokens or chunks that one client's work may take while another's of the same priority waits: a short suggestion."""
+"""Passes that one client's work may take while another's of the same priority waits: a short suggestion."""
 
 _KNOWN_CLIENTS = 64
 
@@ -52,7 +54,8 @@ class Job:
     """A request on its way, and the generator that works on it once it has begun.
 
     ``adapter`` is whatever the engine resolved the request's name to: the request keeps it, come what may of the name.
-    ``errand`` is other work for the engine's thread, in place of the request.
+    ``errand`` is other work for the engine's thread, in place of the request. ``wanted`` is the pass that it waits for;
+    ``served`` is the number of the last it got, counted over all; ``is_reading``: it was given a turn for a long one.
     """
 
     request: Request
@@ -61,7 +64,11 @@ class Job:
     adapter: object = None
     errand: Callable[[], None] | None = None
     submitted_s: float = field(default_factory=time.monotonic)
-    pieces: Generator[tuple[Chunk, ...], None, None] | None = None
+    work: Generator[Any, Any, None] | None = None
+    wanted: object = None
+    served: int = 0
+    is_reading: bool = False
+    is_over: bool = False
     abandoned: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -118,6 +125,27 @@ class Jobs:
             best = min(self._jobs, key=self._rank)
             self._take_turn(best)
             return best
+
+    def equals(self, job: Job) -> list[Job]:
+        """The others of its priority that want the device: of each client the first, then of each the second, ...
+
+        Of one client those that have begun come first, of these whoever has waited longest for a pass.
+        """
+        with self._changed:
+            others = [one for one in self._jobs if one is not job and one.priority == job.priority and one.is_long]
+        others.sort(key=lambda one: (one.work is None, one.served))
+        numbers: Counter[str] = Counter()
+        places: list[tuple[int, int]] = []
+        for at, one in enumerate(others):
+            places.append((numbers[one.request.client], at))
+            numbers[one.request.client] += 1
+        return [others[at] for _, at in sorted(places)]
+
+    def give_turn(self, job: Job) -> None:
+        """To ``job`` for one pass, before others of its priority."""
+        with self._changed:
+            self._turn += 1
+            self._current, self._pieces_left = job, 1
 
     def _rank(self, job: Job) -> tuple[bool, Priority, bool, int]:
         """What is over, then by priority; among equals whoever has the turn, then whose last turn is longest ago."""

@@ -14,8 +14,13 @@ from dataclasses import dataclass, field
 from starcoder_ls.engine.drafts import Answers, Record
 from starcoder_ls.engine.kv import KvCache
 
-KEPT = 4  # the document being typed in, the place before a jump, another document or an explanation, a guess
+KEPT = 4
+"""For each client: the document being typed in, the place before a jump, another one or an explanation, a guess."""
 
+CLIENT_IS_HERE_S = 600.0  # after its last request; then its slots are the first to go
+
+MOST_BYTES = 1 << 30
+"""Of all idle slots, where there are more than KEPT."""
 
 Owner = tuple[str, int] | None
 """Whose keys and values they are: an adapter's name and generation, or None for the base; they differ."""
@@ -30,6 +35,7 @@ class Slot:
     used_s: float = 0.0
     owner: Owner = None
     virtual_tokens: int = 0
+    client: str = ""
 
     @property
     def held_tokens(self) -> int:
@@ -91,8 +97,14 @@ class Slots:
         yield slot
         slot.used_s = slot.used_s if is_guess else time.monotonic()
         self._idle.append(slot)
-        if len(self._idle) > KEPT:
+        while len(self._idle) > self._kept or (self.bytes > MOST_BYTES and len(self._idle) > KEPT):
             self._idle.remove(min(self._idle, key=lambda idle: idle.used_s))
+
+    @property
+    def _kept(self) -> int:
+        """How many are kept for all who are here."""
+        since_s = time.monotonic() - CLIENT_IS_HERE_S
+        return KEPT * max(1, len({slot.client for slot in self._idle if slot.used_s > since_s}))
 
     def _best(self, prompt: Sequence[int], owner: Owner) -> Slot:
         """The slot most of which is of use, else a new one, else the one that waited longest.
@@ -102,7 +114,7 @@ class Slots:
         own = [slot for slot in self._idle if slot.owner == owner]
         best = max(own, key=lambda slot: common_prefix(slot.ids, prompt), default=None)
         if best is None or 2 * common_prefix(best.ids, prompt) < min(len(best.ids), len(prompt)):
-            if len(self._idle) < KEPT or not own:
+            if len(self._idle) < self._kept or not own:
                 return Slot(KvCache(self._layers, 0), owner=owner)
             best = min(own, key=lambda slot: slot.used_s)
         self._idle.remove(best)

@@ -1,20 +1,22 @@
 """What comes after the tokens just chosen: from a forward pass, or known already from one over drafts.
 
-Decides when the model runs and over how many tokens. Refuses to know how a token is chosen: the logits are those of
+Decides when a pass is wanted and over how many tokens. Refuses to know how a token is chosen: the logits are those of
 plain decoding whatever was drafted, and a slot claims no token before it is chosen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
 
 import torch
 
-from starcoder_ls.engine import decode
 from starcoder_ls.engine.drafts import Drafts
 from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.passes import Pass, Wanted
 from starcoder_ls.engine.slots import Slot
+
+Reading = Generator[Pass, torch.Tensor | None, torch.Tensor | None]
+"""Wants a pass, or none, and answers logits; None where the pass was not run, since the request is over."""
 
 
 class Steps:
@@ -23,20 +25,18 @@ class Steps:
     Drafts need a single row. ``costs[n]`` is the time of one pass over ``n`` + 1 tokens.
     """
 
-    def __init__(
-        self, model: Any, slot: Slot, cache: KvCache, drafts: Drafts | None = None, costs: Sequence[float] = ()
-    ) -> None:
-        self._model, self._slot, self._cache = model, slot, cache
+    def __init__(self, slot: Slot, cache: KvCache, drafts: Drafts | None = None, costs: Sequence[float] = ()) -> None:
+        self._slot, self._cache = slot, cache
         self._drafts, self._costs = drafts, costs
         self._known: list[tuple[int, torch.Tensor]] = []  # drafts that were read and not chosen yet, last first
         self.passes = self.draft_tokens = self.accepted_tokens = 0
+        self.pass_ms = 0.0
 
-    def after(self, chosen: list[int], room: int) -> torch.Tensor:
+    def after(self, chosen: list[int], room: int) -> Reading:
         """Logits after one more token in each row, ``room`` tokens being wanted at most.  # [rows, vocabulary]"""
         if self._drafts is None:
-            logits = decode.forward(self._model, [[id_] for id_ in chosen], self._cache)
-            self.passes += 1
-            if self._cache is self._slot.cache:
+            logits = yield from self._run(Pass([[id_] for id_ in chosen], self._cache))
+            if logits is not None and self._cache is self._slot.cache:
                 self._slot.extend(chosen)
             return logits
         (id_,) = chosen
@@ -45,7 +45,7 @@ class Steps:
             self.accepted_tokens += 1
             self._slot.extend([id_])
             return self._known.pop()[1]
-        return self._passed(id_, self._drafts.proposed(room - 1, self._costs))
+        return (yield from self._passed(id_, self._drafts.proposed(room - 1, self._costs)))
 
     def keep(self, rows: list[int]) -> None:
         """Drop every row but these."""
@@ -57,14 +57,20 @@ class Steps:
         if self._cache is self._slot.cache:
             self._cache.truncate(self._slot.held_tokens)
 
-    def _passed(self, id_: int, draft: list[int]) -> torch.Tensor:
+    def _passed(self, id_: int, draft: list[int]) -> Reading:
+        self._known = []
         self._cache.truncate(self._slot.held_tokens)  # what was read of a draft that was not chosen
-        if draft:
-            logits = decode.forward_all(self._model, [id_, *draft], self._cache)  # [1 + draft, vocabulary]
-        else:
-            logits = decode.forward(self._model, [[id_]], self._cache)
+        wanted = Pass([[id_, *draft]], self._cache, Wanted.ALL if draft else Wanted.LAST)
+        logits = yield from self._run(wanted)  # [1 + draft, vocabulary]
+        if logits is None:
+            return None
         self._slot.extend([id_])
         self._known = [(draft[n], logits[n + 1 : n + 2]) for n in reversed(range(len(draft)))]
-        self.passes += 1
         self.draft_tokens += len(draft)
         return logits[:1]
+
+    def _run(self, wanted: Pass) -> Reading:
+        logits = yield wanted
+        self.passes += logits is not None
+        self.pass_ms += wanted.took_ms
+        return logits

@@ -25,11 +25,10 @@ from starcoder_ls.generation import Part, Special
 _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
 
 _UNFINISHED = "\ufffd"
+_FIRST_KEPT = 1 << 14  # of short texts, 2 MB
 
 _KNOWN_PARTS = 32
 """While somebody types, suffix and snippets are the same at every key: a window is 0.8 ms of tokenizing."""
-
-_KNOWN_PIECES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +82,12 @@ class Vocabulary:
         }
         self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._part = functools.lru_cache(_KNOWN_PARTS)(self._encoded)
-        self.encode_piece = functools.lru_cache(_KNOWN_PIECES)(self._encoded)
-        """Ids of a short text that is asked for again and again, as whoever searches a document does."""
         # Decoders such as Llama's drop the first space of a text: behind a letter, none is the first.
         anchor = tuple(self.encode(["a"]))
         self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
         self._beginnings: _Beginnings | None = None
+        self.first_of = functools.lru_cache(_FIRST_KEPT)(self._first_of)
+        """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
         self._refuse_leaks()
 
     @classmethod
@@ -119,6 +118,9 @@ class Vocabulary:
 
     def _encoded(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
+
+    def _first_of(self, text: str) -> int:
+        return self._encoded(text)[0]
 
     def id_of(self, special: Special) -> int:
         """Its id. Raises ModelUnsupported."""

@@ -13,20 +13,22 @@ from starcoder_ls.engine.adapters.attached import Attached, Held
 from starcoder_ls.engine.slots import Slot, Slots
 
 Piece = TypeVar("Piece")
+Sent = TypeVar("Sent")
 
 
 def in_turn(
-    held: Held | None, adapters: Attached, pieces: Generator[Piece, None, None]
-) -> Generator[Piece, None, None]:
+    held: Held | None, adapters: Attached, pieces: Generator[Piece, Sent | None, None]
+) -> Generator[Piece, Sent | None, None]:
     """``pieces``, with the model going through ``held`` while each is made: between two of them others have a turn."""
+    sent: Sent | None = None
     try:
         while True:
             adapters.activate(held)
             try:
-                piece = next(pieces)
+                piece = pieces.send(sent) if sent is not None else next(pieces)
             except StopIteration:
                 return
-            yield piece
+            sent = yield piece
     finally:
         pieces.close()
 

@@ -1,0 +1,103 @@
+"""One pass of the model over the new tokens of one cache: what requests are made of.
+
+Decides what a pass is asked for, and how the generator of a request and whoever runs its passes talk. Refuses to know
+which passes run together.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from starcoder_ls.engine import decode
+from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.threads import suited
+from starcoder_ls.generation import Chunk
+
+
+class Wanted(enum.Enum):
+    """After which tokens of a pass somebody wants to know what comes next."""
+
+    NONE = enum.auto()
+    LAST = enum.auto()
+    ALL = enum.auto()
+
+
+@dataclass(eq=False, slots=True)
+class Pass:
+    """Read ``rows``, each as many new tokens as the others, behind what ``cache`` holds.
+
+    ``took_ms`` is how long the request waited for it once it ran, whoever else's tokens ran along.
+    """
+
+    rows: list[list[int]]
+    cache: KvCache
+    wanted: Wanted = Wanted.LAST
+    took_ms: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        return len(self.rows) * len(self.rows[0])
+
+
+Work = Generator[Pass | tuple[Chunk, ...], torch.Tensor | None, None]
+"""A request: the passes it needs and the chunks it makes, none where it may be left between two passes. What is sent
+into a pass are its logits, [rows, vocabulary] or, where all are wanted of its one row, [time, vocabulary]; or None, and
+the pass was not run, once the request is over."""
+
+Pieces = Generator[tuple[Chunk, ...], None, None]
+
+
+def run(model: Any, wanted: Pass) -> torch.Tensor:
+    """The logits that a pass is about; where it wants none, something else."""
+    started_s = time.monotonic()
+    with suited(model, wanted.tokens):
+        if wanted.wanted is Wanted.ALL:
+            answer = decode.forward_all(model, wanted.rows[0], wanted.cache)
+        elif wanted.wanted is Wanted.LAST:
+            answer = decode.forward(model, wanted.rows, wanted.cache)
+        else:
+            answer = decode.read(model, wanted.rows, wanted.cache)
+    wanted.took_ms = (time.monotonic() - started_s) * 1000
+    return answer
+
+
+def run_together(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    """``run`` of each, in one pass of the model; only where ``decode.can_read_together``."""
+    started_s = time.monotonic()
+    with suited(model, sum(wanted.tokens for wanted in several)):
+        hidden = decode.read_together(model, [(wanted.rows, wanted.cache) for wanted in several])
+        picked = [
+            states.flatten(0, 1) if wanted.wanted is Wanted.ALL else states[:, -1]
+            for wanted, states in zip(several, hidden, strict=True)
+            if wanted.wanted is not Wanted.NONE
+        ]
+        logits = iter(decode.logits_of(model, picked))
+    answers = [
+        states if wanted.wanted is Wanted.NONE else next(logits) for wanted, states in zip(several, hidden, strict=True)
+    ]
+    took_ms = (time.monotonic() - started_s) * 1000
+    for wanted in several:
+        wanted.took_ms = took_ms
+    return answers
+
+
+def alone(model: Any, work: Work) -> Pieces:
+    """Each pass as soon as it is wanted: a request that has the model to itself."""
+    try:
+        made = next(work)
+        while True:
+            if isinstance(made, Pass):
+                made = work.send(run(model, made))
+            else:
+                yield made
+                made = next(work)
+    except StopIteration:
+        return
+    finally:
+        work.close()
