@@ -25,8 +25,11 @@ async def inline_completion(
     """Null where there is nothing to say: an empty list would wipe a newer suggestion off Neovim's screen."""
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
-    wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None or not wanted.enabled:
+    wanted = session.settings.inline_completion
+    if not is_latest or session.is_behind or not wanted.enabled:
+        return None
+    engine = session.engine.ready or await session.engine.awaited(session.patience_s)
+    if engine is None:
         return None
     document = session.documents.readable(uri)
     asked = _Asked(document, params, session.key, session.completing_adapter(document.language, document.path))

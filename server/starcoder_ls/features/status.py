@@ -10,4 +10,4 @@ from starcoder_ls.session.session import Session
 
 
 async def status(session: Session, _params: object, _call: Call) -> dict[str, Any]:
-    return described(session.engine.status())
+    return described(session.engine.status(), session.sharing)
