@@ -26,7 +26,7 @@ GHOST = """
 """
 INIT = """
 vim.opt.runtimepath:append({plugin!r})
-vim.lsp.config("starcoder_ls", {{ cmd = {{ {python!r}, "-m", "starcoder_ls", "serve" }} }})
+vim.lsp.config("starcoder_ls", {{ cmd = {{ {python!r}, "-m", "starcoder_ls", "serve", "--no-share" }} }})
 vim.lsp.enable("starcoder_ls")
 vim.lsp.inline_completion.enable()
 vim.keymap.set("i", "<Tab>", function()

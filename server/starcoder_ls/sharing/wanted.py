@@ -20,17 +20,16 @@ _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """``overlay`` is the tree that the options make; ``settings`` the file they name; ``arguments`` all of them."""
+    """``overlay`` is the tree that the options make, ``settings`` the file they name, ``in_file`` its model section."""
 
     overlay: dict[str, Any]
     adapter: str | None
     settings: str | None
-    arguments: tuple[str, ...]
+    in_file: dict[str, Any]
 
     def model(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
         """The settings of the model as far as they are said: in the file, the options, and ``initialize``."""
-        said = _file(self.settings).get("model")
-        merged = dict(said) if isinstance(said, dict) else {}
+        merged = dict(self.in_file)
         merged |= self.overlay.get("model", {})
         options = initialize.get("initializationOptions")
         if isinstance(options, dict):
@@ -60,7 +59,11 @@ def wanted(arguments: list[str]) -> Wanted | None:
         given, rest = parser.parse_known_args(arguments)
     except argparse.ArgumentError:
         return None
-    sharing = _file(given.settings).get("sharing")
+    try:
+        file = _file(given.settings)
+    except (OSError, ValueError):
+        return None
+    sharing, said = file.get("sharing"), file.get("model")
     is_off = isinstance(sharing, dict) and sharing.get("enabled") is False
     if rest or is_off or sys.platform == "win32":
         return None
@@ -69,7 +72,7 @@ def wanted(arguments: list[str]) -> Wanted | None:
     if given.log_level:
         overlay["log"] = {"level": given.log_level}
     settings = os.path.abspath(given.settings) if given.settings else None
-    return Wanted(overlay, _absolute(given.adapter), settings, tuple(arguments))
+    return Wanted(overlay, _absolute(given.adapter), settings, said if isinstance(said, dict) else {})
 
 
 def _absolute(name: str | None) -> str | None:
@@ -78,16 +81,10 @@ def _absolute(name: str | None) -> str | None:
 
 
 def _file(given: str | None) -> dict[str, Any]:
-    try:
-        return tomllib.loads(_path(given).read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError):
-        return {}
-
-
-def _path(given: str | None) -> Path:
-    """As settings.settings_file, which would cost every window pydantic."""
+    """As settings.load finds it, which would cost every window pydantic. Raises OSError, ValueError."""
     if named := given or os.environ.get("STARCODER_LS_SETTINGS"):
-        return Path(named)
+        return tomllib.loads(Path(named).read_text(encoding="utf-8-sig"))
     import platformdirs
 
-    return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
+    path = Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}
