@@ -19,8 +19,7 @@ async def test_a_document_that_is_not_known_or_out_of_step_is_null() -> None:
     async with talking(ScriptedEngine()) as client:
         assert await client.request("starcoder/text", {"uri": URI}) is None
         client.open(URI, "x")
-        client.change(
-            URI, 1, {"text": "y", "range": {"start": {"line": 9, "character": 0}, "end": {"line": 9, "character": 0}}}
-        )
+        beyond = {"line": 9, "character": 0}
+        client.change(URI, 2, {"text": "y", "range": {"start": beyond, "end": beyond}})
         assert await client.request("starcoder/text", {"uri": URI}) is None
         assert await client.request("starcoder/text") is None

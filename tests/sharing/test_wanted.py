@@ -12,6 +12,7 @@ from starcoder_ls.sharing.wanted import wanted
 @pytest.fixture(autouse=True)
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = tmp_path / "settings.toml"
+    file.touch()
     monkeypatch.setenv("STARCODER_LS_SETTINGS", str(file))
     return file
 

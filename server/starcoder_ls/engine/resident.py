@@ -171,12 +171,13 @@ class ResidentEngine:
             _log.exception("the engine stopped")
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
         finally:
-            self._vocabulary = self._adapters = None
+            loaded = self._vocabulary = self._adapters = None
             self._jobs.close()
             for job in self._jobs.drain():
                 if job.pieces is not None:
                     job.pieces.close()
                 job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
+            _give_back()
             if self._is_closing.is_set():
                 self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
 
@@ -281,6 +282,12 @@ def _translated(error: Exception, slots: Slots) -> EngineError:
 def _prepare_threads() -> None:
     """Before torch is imported. Threads that spin while they wait cost 1,416 ms a step beside a busy process; 26 so."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def _give_back() -> None:
+    from starcoder_ls.engine.memory import give_back
+
+    give_back()
 
 
 def _use_threads(wanted: int) -> None:
