@@ -63,7 +63,19 @@ async def measured() -> None:
         process = (await asyncio.to_thread(_answer, path))["process"]
         report(starts, bytes_each, pairs, psutil.Process(process).memory_full_info().uss)
         direct.hang_up()
+        await report_recovery(clients[0], process)
     await asyncio.to_thread(_answer, path, "stop")
+
+
+async def report_recovery(client: Client, process: int) -> None:
+    """kill -9, then the first answer of the next process, and the first of its model."""
+    psutil.Process(process).kill()
+    began = time.monotonic()
+    await client.request("starcoder/status")
+    answered_s = time.monotonic() - began
+    while (await client.request("starcoder/status"))["phase"] != "ready":  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
+    print(f"after kill -9: an answer in {answered_s:.2f} s, the model in {time.monotonic() - began:.2f} s")
 
 
 def _answer(path: Path, question: str = "status") -> dict[str, int]:

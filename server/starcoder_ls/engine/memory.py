@@ -27,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def give_back() -> None:
-    """What nothing refers to any more goes to the device and the system now: the process may live on without a model."""
+    """What nothing refers to any more goes to the device and the system now: the process may live on."""
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

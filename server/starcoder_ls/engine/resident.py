@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import psutil
 
+from starcoder_ls.engine.memory import give_back, is_out_of_memory
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
@@ -177,7 +178,7 @@ class ResidentEngine:
                 if job.pieces is not None:
                     job.pieces.close()
                 job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
-            _give_back()
+            give_back()
             if self._is_closing.is_set():
                 self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
 
@@ -268,8 +269,6 @@ def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], None, 
 def _translated(error: Exception, slots: Slots) -> EngineError:
     import torch
 
-    from starcoder_ls.engine.memory import is_out_of_memory
-
     if not is_out_of_memory(error):
         _log.error("a request failed", exc_info=error)
         return EngineError(f"The model failed on this request ({type(error).__name__}). The log has the details.")
@@ -282,12 +281,6 @@ def _translated(error: Exception, slots: Slots) -> EngineError:
 def _prepare_threads() -> None:
     """Before torch is imported. Threads that spin while they wait cost 1,416 ms a step beside a busy process; 26 so."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def _give_back() -> None:
-    from starcoder_ls.engine.memory import give_back
-
-    give_back()
 
 
 def _use_threads(wanted: int) -> None:
