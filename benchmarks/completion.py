@@ -50,7 +50,8 @@ async def through_server(rng: random.Random) -> list[float]:
             ready.set()
 
     times = []
-    async with client.start([sys.executable, "-m", "starcoder_ls", "serve"], stderr=subprocess.DEVNULL) as server:
+    command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
+    async with client.start(command, stderr=subprocess.DEVNULL) as server:
         server.on_notification = listen
         await server.initialize(capabilities={"experimental": {"starcoderStatus": True}})
         await asyncio.wait_for(ready.wait(), 120)

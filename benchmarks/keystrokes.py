@@ -293,7 +293,7 @@ def main() -> None:
 
     files = [Path(str(module.__file__)) for module in (first, second)]
     if options.shape != "164M":
-        command = [sys.executable, "-m", "starcoder_ls", "serve"]
+        command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
         chosen, spots = (files[:1], 1) if options.quick else (files, 4)
         subject = Subject("bundled", command, BUNDLED, chosen, spots, most, options.llama if options.shape else "")
         charts["bundled model"] = measured(console, subject)

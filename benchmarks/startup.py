@@ -37,7 +37,8 @@ async def started() -> tuple[float, float]:
             ready.set()
 
     began = time.monotonic()
-    async with client.start([sys.executable, "-m", "starcoder_ls", "serve"], stderr=subprocess.DEVNULL) as server:
+    command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
+    async with client.start(command, stderr=subprocess.DEVNULL) as server:
         server.on_notification = listen
         await server.initialize(capabilities={"experimental": {"starcoderStatus": True}})
         replied = time.monotonic() - began

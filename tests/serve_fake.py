@@ -1,6 +1,7 @@
 """A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted.
 
-Among the options, ``settings`` is what the user's settings file would say.
+Among the options, ``settings`` is what the user's settings file would say. With ``--resident``, a descriptor and a path
+it is what tests/window_fake.py shares; idle for `FAKE_IDLE_S` it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from fakes import ScriptedEngine
 from starcoder_ls.app import Server
+from starcoder_ls.commands.resident import settings_of
 from starcoder_ls.settings import Settings
+from starcoder_ls.sharing import house
 from starcoder_ls.transport import stdio, tcp
 
 
@@ -27,6 +30,9 @@ def main() -> int:
         options["error"] = RuntimeError(options["error"])
     chosen = Settings.model_validate({"model": {"name": "scripted"}} | options.pop("settings", {}))
     server = Server(lambda _: ScriptedEngine(**options), chosen)
+    if "--resident" in sys.argv:
+        idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
+        return house.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

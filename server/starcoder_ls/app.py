@@ -39,15 +39,17 @@ from starcoder_ls.features import (
     shutdown,
     stats,
     status,
+    text,
     work_done_progress_cancel,
 )
-from starcoder_ls.generation import Engine
+from starcoder_ls.generation import Engine, Status
 from starcoder_ls.session.announcer import METHOD as STATUS
 from starcoder_ls.session.call import Call, Refusal
 from starcoder_ls.session.context_of import DOCUMENT_STATUS
 from starcoder_ls.session.protocol import Notification, Request, Routes
 from starcoder_ls.session.session import Session
 from starcoder_ls.session.shared_engine import SharedEngine
+from starcoder_ls.session.sharing import Sharing
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ REQUESTS = {
     DOCUMENT_STATUS: Route(document_status.document_status),
     stats.METHOD: Route(stats.stats),
     prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, is_silent=False),
+    text.METHOD: Route(text.text),
 }
 
 NOTIFICATIONS = {
@@ -125,16 +128,20 @@ class Server:
 
     def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
         self._settings = settings
-        self._engine = SharedEngine(engine_for)
+        self._engine = SharedEngine(engine_for, release_s=settings.sharing.release_minutes * 60)
+        self.sharing = Sharing()
         self.tally = Tally()
         self._routes = Routes(
             {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
             {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
         )
 
-    def session(self) -> Session:
-        """For one new connection."""
-        return Session(self._engine, self._settings, self._routes, self.tally)
+    def session(self, settings: Settings | None = None) -> Session:
+        """For one new connection, with settings of its own if it has some."""
+        return Session(self._engine, settings or self._settings, self._routes, self.tally, self.sharing)
+
+    def status(self) -> Status:
+        return self._engine.status()
 
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""

@@ -20,6 +20,7 @@ from starcoder_ls.cli_options import (
     SettingsOption,
     overlay_of,
 )
+from starcoder_ls.cli_resident import add_resident_commands
 from starcoder_ls.cli_train import train
 from starcoder_ls.commands.adapter_verbs import adapters
 
@@ -34,6 +35,7 @@ application = typer.Typer(
 application.add_typer(train, name="train")
 application.add_typer(evaluate, name="eval")
 application.add_typer(adapters, name="adapters")
+add_resident_commands(application)
 
 _REGION = "FILE:FIRST-LAST"
 _REGION_HELP = "1-based lines, or one line of a function; `-` as FILE reads standard input."
@@ -69,10 +71,14 @@ def serve(
     ] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Speak over standard input and output (the default).")] = False,
     log_level: Annotated[str | None, typer.Option(help="error, warning, info or debug.")] = None,
+    is_shared: Annotated[
+        bool, typer.Option("--share/--no-share", help="One process with the model for all windows, or one for each.")
+    ] = True,
 ) -> None:
-    """Run the language server; editors start this."""
+    """Run the language server; editors start this. All windows share one process that holds the model."""
     from starcoder_ls.commands.serve import run
 
+    del is_shared  # `__main__` has taken what can be shared
     if stdio and tcp:
         raise typer.BadParameter("choose one of --stdio and --tcp")
     overlay = overlay_of(model, adapter, device, dtype, settings)

@@ -16,6 +16,7 @@ StarcoderError
 ├── ActionError              an action on code
 │   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
 │   └── AnswerUnusable       the model's answer cannot become what was asked for
+├── SharingError             the way to the resident process is closed, or not this user's
 └── DocumentError            what an editor said about its documents
     ├── DocumentNotOpen      a request or change before didOpen
     ├── DocumentOutOfSync    a version or position that cannot be true
@@ -86,6 +87,10 @@ class ActionUnavailable(ActionError):
 
 
 class AnswerUnusable(ActionError):
+    pass
+
+
+class SharingError(StarcoderError):
     pass
 
 

@@ -171,11 +171,12 @@ class AdapterStatus:
 
 
 class Phase(enum.StrEnum):
-    """The life of an engine. ``FAILED`` is final until it is started anew."""
+    """The life of an engine. ``FAILED`` is final until it is started anew; ``ASLEEP`` holds no weights."""
 
     LOADING = "loading"
     READY = "ready"
     WORKING = "working"
+    ASLEEP = "asleep"
     FAILED = "failed"
     CLOSED = "closed"
 

@@ -209,6 +209,21 @@ class Feedback(_Section):
     """Older rows are removed."""
 
 
+class Sharing(_Section):
+    """One process with the model for all windows of a user. Where any of `model` differs, another process."""
+
+    enabled: bool = True
+    """Let `starcoder-ls serve` join the resident process, or start it; else each window has the model to itself.
+    Not on Windows, where each window always has."""
+
+    idle_minutes: float = Field(default=10.0, gt=0.0)
+    """The process ends when no window has been open for so long."""
+
+    release_minutes: float = Field(default=30.0, ge=0.0)
+    """The memory of the model is given back when nothing has been asked for so long, though windows are open; the next
+    request loads it again. 0 keeps it."""
+
+
 class Log(_Section):
     """What the server writes down, to stderr and to a rotating file."""
 
@@ -231,6 +246,7 @@ class Settings(_Section):
         default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}
     )
     feedback: Feedback = Feedback()
+    sharing: Sharing = Sharing()
     log: Log = Log()
 
     _with_built_in = field_validator("actions", mode="before")(over_built_in)

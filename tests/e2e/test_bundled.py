@@ -61,7 +61,7 @@ async def until_ready(server: client.Client, seconds: float = 60.0) -> dict[str,
 
 def test_editor_gets_suggestions_for_real_code() -> None:
     async def session() -> tuple[list[Any], int | None]:
-        async with client.start([*SERVER, "serve", "--stdio"], stderr=subprocess.DEVNULL) as server:
+        async with client.start([*SERVER, "serve", "--no-share", "--stdio"], stderr=subprocess.DEVNULL) as server:
             await server.initialize(capabilities={"textDocument": {"inlineCompletion": {}}})
             assert (await until_ready(server))["phase"] == "ready"
             server.open("file:///store.py", CODE)
@@ -84,7 +84,7 @@ def test_editor_gets_suggestions_for_real_code() -> None:
 
 def test_invoked_request_has_different_suggestions() -> None:
     async def session() -> list[Any]:
-        async with client.start([*SERVER, "serve"], stderr=subprocess.DEVNULL) as server:
+        async with client.start([*SERVER, "serve", "--no-share"], stderr=subprocess.DEVNULL) as server:
             await server.initialize()
             await until_ready(server)
             server.open("file:///store.py", CODE + "\n\nfor x in ")
@@ -101,7 +101,7 @@ def test_invoked_request_has_different_suggestions() -> None:
 
 def test_missing_model_is_said_once_and_the_server_lives() -> None:
     async def session() -> tuple[dict[str, Any], list[Any], Any]:
-        command = [*SERVER, "serve", "--model", "/no/such/folder"]
+        command = [*SERVER, "serve", "--no-share", "--model", "/no/such/folder"]
         async with client.start(command, stderr=subprocess.DEVNULL) as server:
             await server.initialize()
             status = await until_ready(server)

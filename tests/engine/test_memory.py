@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import weakref
+
 import pytest
 import torch
 
-from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.memory import give_back, is_out_of_memory
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,13 @@ def test_a_real_failed_allocation_is_known() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
+
+
+def test_what_nothing_refers_to_is_given_back() -> None:
+    class Weights:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gone = weakref.ref(Weights())
+    give_back()
+    assert gone() is None

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 from fakes import ScriptedEngine
 from harness import scenario, talking
 
@@ -15,8 +17,13 @@ async def test_the_status_is_what_the_engine_says() -> None:
             "device": "cpu",
             "progress": 1.0,
             "workspace": {"indexedFiles": 0, "isIndexed": True},
+            "memoryBytes": 0,
         }
-        assert await client.request("starcoder/status") == expected
+        status = await client.request("starcoder/status")
+        sharing = status.pop("sharing")
+        assert status == expected
+        assert (sharing["isShared"], sharing["windows"]) == (False, 1)
+        assert 0 <= time.time() - sharing["startedAt"] < 60
 
 
 @scenario

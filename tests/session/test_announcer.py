@@ -34,6 +34,8 @@ async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None
             "model": "scripted",
             "device": "cpu",
             "progress": 1.0,
+            "memoryBytes": 0,
+            "sharing": said[-1]["sharing"],
         }
 
 

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 from fakes import ScriptedEngine
+from harness import scenario
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.session.shared_engine import SharedEngine
 from starcoder_ls.settings import Adapter, Model, Settings
@@ -84,6 +88,96 @@ def test_a_listener_hears_every_change_until_it_unsubscribes() -> None:
     count = len(heard)
     shared.close()
     assert len(heard) == count
+
+
+class Made:
+    """Engines as they are made."""
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+        self.engines: list[ScriptedEngine] = []
+
+    def __call__(self, _: Settings) -> ScriptedEngine:
+        self.engines.append(ScriptedEngine(**self.options))
+        return self.engines[-1]
+
+
+def test_a_model_that_nobody_asks_is_put_away_and_comes_back_when_asked() -> None:
+    made = Made()
+    shared = SharedEngine(made, release_s=0.2)
+    shared.choose(Settings())
+    _wait_until_ready(shared)
+    _wait_for(lambda: shared.status().phase is Phase.ASLEEP)
+    assert made.engines[0].status().phase is Phase.CLOSED
+    assert "next request" in shared.status().message
+    assert shared.ready is None
+    _wait_until_ready(shared)
+    assert len(made.engines) == 2
+    shared.close()
+
+
+def test_a_model_that_is_asked_now_and_then_stays() -> None:
+    made = Made()
+    shared = SharedEngine(made, release_s=0.4)
+    shared.choose(Settings())
+    _wait_until_ready(shared)
+    end = time.monotonic() + 1.0
+    while time.monotonic() < end:
+        assert shared.ready is made.engines[0]
+        time.sleep(0.02)
+    shared.close()
+
+
+def test_an_engine_that_dies_is_built_anew_after_growing_waits() -> None:
+    made = Made()
+    shared = SharedEngine(made, first_wait_s=0.1)
+    shared.choose(Settings())
+    for deaths in (1, 2, 3):
+        _wait_until_ready(shared)
+        began = time.monotonic()
+        made.engines[-1]._become(phase=Phase.FAILED, message="The engine stopped.")
+        assert shared.ready is None
+        _wait_until_ready(shared)
+        assert len(made.engines) == deaths + 1
+        assert time.monotonic() - began >= 0.1 * 2 ** (deaths - 1)
+    shared.close()
+
+
+def test_a_model_that_cannot_load_is_tried_again_by_the_next_client_and_by_nobody_else() -> None:
+    made = Made(failure="No room.")
+    shared = SharedEngine(made, first_wait_s=0.01)
+    shared.choose(Settings())
+    _wait_for(lambda: shared.status().phase is Phase.FAILED)
+    time.sleep(0.2)
+    assert len(made.engines) == 1
+    made.options = {}
+    assert shared.choose(Settings())
+    _wait_until_ready(shared)
+    assert len(made.engines) == 2
+    shared.close()
+
+
+@scenario
+async def test_who_waits_has_the_engine_once_it_is_ready_and_nothing_where_it_fails() -> None:
+    shared = SharedEngine(Made(load_s=0.2))
+    assert await shared.awaited(0.01) is None
+    shared.choose(Settings())
+    assert await shared.awaited(0.0) is None
+    assert await shared.awaited(5.0) is not None
+    await asyncio.to_thread(shared.close)
+    failing = SharedEngine(Made(failure="No room."))
+    failing.choose(Settings())
+    began = time.monotonic()
+    assert await failing.awaited(20.0) is None
+    assert time.monotonic() - began < 10
+    await asyncio.to_thread(failing.close)
+
+
+def _wait_for(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
 
 
 def _wait_until_ready(shared: SharedEngine) -> None:

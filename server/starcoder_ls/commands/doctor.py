@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from starcoder_ls import __version__, settings
+from starcoder_ls.commands import residents
 from starcoder_ls.commands.headless import loaded
 from starcoder_ls.completion import prompt
-from starcoder_ls.errors import StarcoderError
+from starcoder_ls.errors import SharingError, StarcoderError
 from starcoder_ls.generation import Engine, Request, Timings
 
 _CODE = "def greet(name):\n    "
@@ -38,6 +39,7 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
     memory = psutil.virtual_memory()
     table.add_row("machine", f"{psutil.cpu_count(logical=False) or psutil.cpu_count()} cores, "
                              f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free")  # fmt: skip
+    table.add_row("resident", _residents())
     try:
         is_healthy = _completes(table, settings.load(overlay, file=file))
     except StarcoderError as error:
@@ -49,6 +51,22 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
         "✓ healthy" if is_healthy else "✗ the model generated nothing", style="green" if is_healthy else "red"
     )
     return 0 if is_healthy else 1
+
+
+def _residents() -> str:
+    """The processes that windows share now; what follows is loaded beside them, for this check alone."""
+    try:
+        found = [answer for _, answer in residents.asked("status")]
+    except SharingError as error:
+        return str(error)
+    lines = [
+        f"process {answer['process']}: {answer['model']}, {answer['phase']}, {answer['sharing']['windows']} windows, "
+        f"{answer['memoryBytes'] / 1e6:.0f} MB, up {(time.time() - answer['sharing']['startedAt']) / 60:.0f} min"
+        if answer
+        else "one that does not answer; `starcoder-ls stop` ends it"
+        for answer in found
+    ]
+    return "\n".join(lines) or "none"
 
 
 def _completes(table: Table, chosen: settings.Settings) -> bool:

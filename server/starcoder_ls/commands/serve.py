@@ -31,7 +31,7 @@ def run(overlay: dict[str, Any], file: Path | None, tcp: str | None) -> int:
     chosen = settings.load(overlay, file=file)
     write_log(chosen.log.level)
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
-    server = Server(_engine, chosen)
+    server = Server(engine_for, chosen)
     with stats.kept(server.tally):
         return _serve(server, tcp)
 
@@ -50,10 +50,10 @@ def log_file() -> Path:
     return Path(platformdirs.user_log_dir("starcoder-ls", appauthor=False)) / "server.log"
 
 
-def write_log(level: str) -> None:
-    """To standard error and, where the home folder can be written, to a file that only this user can read."""
+def write_log(level: str, is_detached: bool = False) -> None:
+    """To standard error, unless nobody reads it, and to a file of this user's alone, where that can be."""
     logging.raiseExceptions = False  # an editor that is gone must not turn its closed pipe into a loop of errors
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [] if is_detached else [logging.StreamHandler(sys.stderr)]
     with contextlib.suppress(OSError):
         path = log_file()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +72,7 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
         return os.fdopen(descriptor, "a", encoding=self.encoding)
 
 
-def _engine(chosen: settings.Settings) -> Engine:
+def engine_for(chosen: settings.Settings) -> Engine:
     from starcoder_ls.engine.resident import ResidentEngine
 
     return ResidentEngine(chosen.model, chosen.resident_adapters())

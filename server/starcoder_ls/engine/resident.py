@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from starcoder_ls.engine.memory import give_back
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
@@ -169,12 +170,13 @@ class ResidentEngine:
             _log.exception("the engine stopped")
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
         finally:
-            self._vocabulary = self._adapters = None
+            loaded = self._vocabulary = self._adapters = None
             self._jobs.close()
             for job in self._jobs.drain():
                 if job.work is not None:
                     job.work.close()
                 job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
+            give_back()
             if self._is_closing.is_set():
                 self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
 

@@ -24,7 +24,7 @@ async def completion(session: Session, params: t.CompletionParams, call: Call) -
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_COMPLETION, uri, call)
     wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None:
+    if not is_latest or engine is None or session.is_behind:
         return None
     document = session.documents.readable(uri)
     if not wanted.is_wanted_in(document.language):

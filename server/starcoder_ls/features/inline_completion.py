@@ -26,8 +26,11 @@ async def inline_completion(
     request may have said something: an empty list would take that off too."""
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, call)
-    wanted, engine = session.settings.inline_completion, session.engine.ready
-    if not is_latest or engine is None:
+    wanted = session.settings.inline_completion
+    if not is_latest or session.is_behind:
+        return None
+    engine = session.engine.ready or await session.engine.awaited(session.patience_s)
+    if engine is None:
         return None
     document = session.documents.readable(uri)
     if not wanted.is_wanted_in(document.language):

@@ -12,4 +12,4 @@ from starcoder_ls.session.session import Session
 async def status(session: Session, _params: object, _call: Call) -> dict[str, Any]:
     workspace = session.context.surroundings.workspace
     indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
-    return described(session.engine.status()) | {"workspace": indexed}
+    return described(session.engine.status(), session.sharing) | {"workspace": indexed}

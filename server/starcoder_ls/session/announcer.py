@@ -16,6 +16,7 @@ from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.session.call import Refusal
+from starcoder_ls.session.sharing import Sharing
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
@@ -28,7 +29,7 @@ _CREATE_TIMEOUT_S = 5.0
 _TOKEN = "starcoder-ls/loading"
 
 
-def described(status: Status) -> dict[str, Any]:
+def described(status: Status, sharing: Sharing) -> dict[str, Any]:
     """The params of ``starcoder/status``, and its result when asked."""
     return {
         "phase": status.phase.value,
@@ -36,6 +37,8 @@ def described(status: Status) -> dict[str, Any]:
         "model": status.model,
         "device": status.device,
         "progress": round(status.progress, 2),
+        "memoryBytes": status.memory_bytes,
+        "sharing": sharing.described(),
         "adapters": [
             {"name": held.name, "method": held.method, "source": held.source, "memoryBytes": held.memory_bytes}
             for held in status.adapters
@@ -84,6 +87,8 @@ class Announcer:
         if status.phase is Phase.FAILED and not self._has_failed:
             self._has_failed = True
             self._session.show(t.MessageType.Error, status.message)
+        elif status.phase is Phase.READY:
+            self._has_failed = False  # failing again is news again
         before = self._said["phase"] if self._said else None
         is_turn = before != status.phase and Phase.LOADING in (before, status.phase)
         if is_turn or before is None or status.phase is Phase.FAILED:
@@ -95,7 +100,7 @@ class Announcer:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = described(self._session.engine.status())
+        now = described(self._session.engine.status(), self._session.sharing)
         if now != self._said:
             self._said = now
             if self._session.client.wants_status:

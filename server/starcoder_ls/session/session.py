@@ -32,12 +32,14 @@ from starcoder_ls.session.context_of import ContextOf, file_of
 from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.protocol import Protocol, Routes
 from starcoder_ls.session.shared_engine import SharedEngine
+from starcoder_ls.session.sharing import Sharing
 from starcoder_ls.session.structure import converter
 from starcoder_ls.session.wanted_adapters import WantedAdapters
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+_MOST_BACKLOG_BYTES = 1024 * 1024
 _NUMBERS = itertools.count(1)
 _MEANT_FOR_OTHERS = ("trace", "token")  # VS Code's client, and the TCP transport
 
@@ -48,12 +50,22 @@ class Session(LanguageServer):
     protocol: Protocol
 
     def __init__(
-        self, engine: SharedEngine, given: settings.Settings, routes: Routes, tally: Tally | None = None
+        self,
+        engine: SharedEngine,
+        given: settings.Settings,
+        routes: Routes,
+        tally: Tally | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
         self.routes = routes
         self.engine = engine
         self.key = f"client {next(_NUMBERS)}"
         self.tally = tally or Tally()
+        self.sharing = sharing or Sharing()
+        self.patience_s = 0.0
+        """How long ghost text waits for a model that loads: a window must not miss that its process was replaced."""
+        self.backlog_bytes: Callable[[], int] = lambda: 0
+        """What the client has been sent and has not read."""
         self.settings = given
         self.client = ClientFacts()
         self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
@@ -97,6 +109,11 @@ class Session(LanguageServer):
     def begin_context(self) -> None:
         """The workspace folders are known, and the settings are."""
         self.context.begin([Path(path) for uri in self.client.folders if (path := file_of(uri))])
+
+    @property
+    def is_behind(self) -> bool:
+        """The client does not read what it asked for: suggestions go first, long before the connection does."""
+        return self.backlog_bytes() > _MOST_BACKLOG_BYTES
 
     def cursor(self, document: Document, text: str, offset: int, is_likely: bool = True) -> Cursor:
         """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files.

@@ -7,6 +7,7 @@ and models.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from starcoder_ls.errors import StarcoderError
@@ -24,13 +25,28 @@ class WantedAdapters:
         self._session = session
         self._task: asyncio.Task[None] | None = None
         self._refused: set[tuple[str, str]] = set()
+        self._unsubscribe: Callable[[], None] | None = None
+        self._was_away = False
 
     def follow(self) -> None:
         """The settings are new, or the client is: attach what is missing as soon as the model is ready."""
+        if self._unsubscribe is None:
+            loop = asyncio.get_running_loop()
+            self._unsubscribe = self._session.engine.subscribe(lambda status: self._hear(status, loop))
         if self._session.engine.model == self._session.settings.model and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._attach_all())
 
+    def _hear(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
+        """From any thread. An engine that was built anew knows the adapters of its first client only."""
+        if status.phase in (Phase.LOADING, Phase.ASLEEP):
+            self._was_away = True
+        elif self._was_away and status.phase is Phase.READY and not loop.is_closed():
+            self._was_away = False
+            loop.call_soon_threadsafe(self.follow)
+
     def stop(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
         if self._task is not None:
             self._task.cancel()
 

@@ -46,6 +46,12 @@ class FrameReader:
             self._is_in_body, self._length, self._header_bytes = False, None, 0
             yield body
 
+    def rest(self) -> bytes:
+        """What follows the last body; from here on it is the caller's."""
+        rest = bytes(self._buffer)
+        self._buffer.clear()
+        return rest
+
     def _read_header(self) -> bool:
         """Take whole header lines off the buffer; True once the body begins."""
         while (end := self._buffer.find(b"\n", 0, MAX_HEADER_BYTES)) >= 0:

@@ -141,12 +141,23 @@ def _loopback(host: str) -> str:
 class SocketStream:
     """An asyncio connection as a Stream."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = "") -> None:
         self._reader, self._writer = reader, writer
+        self._unread = b""
         peer = writer.get_extra_info("peername") or ("?", 0)
-        self.name = f"tcp {peer[0]}:{peer[1]}"
+        self.name = name or f"tcp {peer[0]}:{peer[1]}"
+
+    def unread(self, data: bytes) -> None:
+        """``data`` was read by somebody before and comes first."""
+        self._unread = data
+
+    def unsent_bytes(self) -> int:
+        return int(self._writer.transport.get_write_buffer_size())
 
     async def read(self) -> bytes:
+        if self._unread:
+            data, self._unread = self._unread, b""
+            return data
         try:
             return await self._reader.read(_CHUNK_BYTES)
         except OSError:
@@ -156,7 +167,7 @@ class SocketStream:
         if self._writer.is_closing():
             return
         self._writer.write(data)
-        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+        if self.unsent_bytes() > MAX_UNSENT_BYTES:
             logger.error("%s: the client does not read; the connection is closed", self.name)
             self.hang_up()
 

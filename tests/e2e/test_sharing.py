@@ -1,0 +1,292 @@
+"""Several windows and one resident process, all of them real; the engine is scripted."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from harness import GHOST, URI, ready, scenario, until
+from starcoder_ls.sharing import joining, place
+from starcoder_ls.transport.client import Client, ResponseFailed, start
+
+WINDOW = [sys.executable, str(Path(__file__).parents[1] / "window_fake.py")]
+QUICK: dict[str, Any] = {"token_s": 0.001}
+SLOW: dict[str, Any] = {"scripts": [["x = ", "1", "\n"]], "token_s": 0.1}
+ENDLESS: dict[str, Any] = {"scripts": [[f"word{i} " for i in range(5000)]], "token_s": 0.02}
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of its own; whatever still runs behind it is killed after the test."""
+    folder = tmp_path / "run"
+    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(folder))
+    monkeypatch.setenv("FAKE_IDLE_S", "600")
+    yield folder
+    for process in residents(folder):
+        process.kill()
+        process.wait(5)
+
+
+def residents(folder: Path) -> list[psutil.Process]:
+    """The processes whose last argument is a socket in ``folder``."""
+    behind = []
+    for process in psutil.process_iter(["cmdline"]):
+        line = process.info["cmdline"] or [""]
+        if line[-1].startswith(str(folder)):
+            behind.append(process)
+    return behind
+
+
+@asynccontextmanager
+async def window(engine: dict[str, Any], text: str = "x = ", is_ready: bool = True) -> AsyncIterator[Client]:
+    command = [*WINDOW, json.dumps(engine)]
+    async with start(command, stderr=subprocess.DEVNULL) as client:
+        await client.initialize({"inline_completion": {"budget_ms": 60_000}}, GHOST)
+        if is_ready:
+            await ready(client)
+        client.open(URI, text)
+        yield client
+
+
+def suggested(items: Any) -> str:
+    assert items, "no suggestion"
+    return str(items[0]["insertText"])
+
+
+async def status(client: Client) -> dict[str, Any]:
+    answer: dict[str, Any] = await client.request("starcoder/status")
+    return answer
+
+
+async def working(client: Client) -> None:
+    while (await status(client))["phase"] != "working":  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+
+
+def found(folder: Path) -> list[Path]:
+    """Each file in it: one socket, usually."""
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def nothing_is_left(folder: Path) -> bool:
+    return not residents(folder) and not found(folder)
+
+
+@scenario
+async def test_ten_starts_in_the_same_instant_share_one_process(home: Path) -> None:
+    async with AsyncExitStack() as stack:
+        entering = [stack.enter_async_context(window(QUICK)) for _ in range(10)]
+        windows = await asyncio.gather(*entering)
+        assert len(residents(home)) == 1
+        assert (await status(windows[0]))["sharing"]["windows"] == 10
+        answers = await asyncio.gather(*(one.inline_completion(URI, 0, 4) for one in windows))
+        assert all(suggested(answer) for answer in answers)
+        assert [path.suffix for path in found(home)] == [".sock"]
+        assert [oct(os.stat(path).st_mode & 0o777) for path in (home, *found(home))] == ["0o700", "0o600"]
+
+
+@pytest.mark.usefixtures("home")
+@scenario
+async def test_the_text_of_one_window_is_not_another_s() -> None:
+    async with window(QUICK, "first = ") as one, window(QUICK, "second = ") as two:
+        assert (await one.request("starcoder/text", {"uri": URI}))["text"] == "first = "
+        assert (await two.request("starcoder/text", {"uri": URI}))["text"] == "second = "
+        await one.leave()
+        assert suggested(await two.inline_completion(URI, 0, 9))
+
+
+@scenario
+async def test_a_killed_window_leaves_the_others_alone(home: Path) -> None:
+    async with window(ENDLESS) as victim, window(ENDLESS) as other:
+        victim.inline_completion(URI, 0, 4)
+        await working(other)
+        assert victim.process is not None
+        victim.process.kill()
+        await victim.ended()
+        while (await status(other))["sharing"]["windows"] != 1:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        assert len(residents(home)) == 1
+
+
+@scenario
+async def test_a_killed_process_costs_a_pause_and_each_request_is_answered_once(home: Path) -> None:
+    async with window(SLOW) as one, window(SLOW) as two:
+        first = residents(home)[0]
+        one.change(
+            URI,
+            2,
+            {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 1}}, "text": "long"},
+        )
+        asked, command = one.inline_completion(URI, 0, 7), one.request("workspace/executeCommand", {"command": "none"})
+        with pytest.raises(ResponseFailed):
+            await command
+        await working(one)
+        first.kill()
+        assert suggested(await asked)
+        assert (await one.request("starcoder/text", {"uri": URI}))["text"] == "long = "
+        assert (await two.request("starcoder/text", {"uri": URI}))["text"] == "x = "
+        assert one.strays == two.strays == []
+        assert len(residents(home)) == 1
+        assert residents(home)[0].pid != first.pid
+
+
+@pytest.mark.usefixtures("home")
+@scenario
+async def test_a_window_that_is_stopped_holds_up_nobody() -> None:
+    async with window(QUICK) as stopped, window(QUICK) as other:
+        assert stopped.process is not None
+        os.kill(stopped.process.pid, signal.SIGSTOP)
+        for _ in range(50):
+            stopped.request("starcoder/status")
+        began = time.monotonic()
+        assert suggested(await other.inline_completion(URI, 0, 4))
+        assert time.monotonic() - began < 5
+        os.kill(stopped.process.pid, signal.SIGCONT)
+        assert (await status(stopped))["sharing"]["windows"] == 2
+
+
+@scenario
+async def test_nothing_is_left_once_nobody_has_come_for_long_enough(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAKE_IDLE_S", "0.5")
+    async with window(QUICK) as client:
+        await asyncio.sleep(1.0)
+        assert suggested(await client.inline_completion(URI, 0, 4))
+        await client.leave()
+    await until(lambda: nothing_is_left(home), 10)
+
+
+@scenario
+async def test_the_socket_of_a_killed_process_is_no_obstacle(home: Path) -> None:
+    async with window(QUICK) as client:
+        path = found(home)[0]
+        await client.leave()
+    for process in residents(home):
+        process.kill()
+        process.wait(5)
+    assert found(home) == [path]
+    async with window(QUICK) as client:
+        assert suggested(await client.inline_completion(URI, 0, 4))
+
+
+@scenario
+async def test_a_process_that_was_stopped_comes_back_with_the_next_request_only(home: Path) -> None:
+    async with window(QUICK) as client:
+        connection = place.connected(found(home)[0])
+        assert connection is not None
+        assert await asyncio.to_thread(joining.greeted, connection, {"ask": "stop"})
+        connection.close()
+        await until(lambda: nothing_is_left(home), 10)
+        client.change(URI, 2, {"text": "y = "})
+        await asyncio.sleep(0.3)
+        assert residents(home) == []
+        assert suggested(await client.inline_completion(URI, 0, 4))
+        assert (await client.request("starcoder/text", {"uri": URI}))["text"] == "y = "
+
+
+@scenario
+async def test_a_model_that_cannot_load_is_one_message_for_each_window(home: Path) -> None:
+    async with window({"failure": "No room."}, is_ready=False) as one:
+        while (await status(one))["phase"] != "failed":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        async with window({"failure": "No room."}, is_ready=False) as two:
+            await until(lambda: bool(said(one)) and bool(said(two)))
+            assert said(one) == said(two) == ["StarCoder: No room."]
+            assert len(residents(home)) == 1
+
+
+def said(client: Client) -> list[str]:
+    return [params["message"] for name, params in client.notifications if name == "window/showMessage"]
+
+
+@scenario
+async def test_without_a_folder_for_the_socket_a_window_has_a_server_of_its_own(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a full disk or a folder that cannot be written."""
+    home.parent.joinpath("file").write_text("no folder")
+    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(home.parent / "file"))
+    async with window(QUICK) as client:
+        assert not (await status(client))["sharing"]["isShared"]
+        assert suggested(await client.inline_completion(URI, 0, 4))
+        assert await client.leave() == 0
+
+
+@scenario
+async def test_garbage_at_the_socket_is_put_out_and_harms_nobody(home: Path) -> None:
+    async with window(QUICK) as client:
+        path = found(home)[0]
+        for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 9000, b"Content-Length: 2\r\n\r\n[]"):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(garbage)
+            assert await reader.read() == b""
+            writer.close()
+        assert suggested(await client.inline_completion(URI, 0, 4))
+
+
+@pytest.mark.usefixtures("home")
+@scenario
+async def test_the_end_of_the_editor_ends_its_window_though_the_pipe_stays_open() -> None:
+    editor = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
+    async with start([*WINDOW, json.dumps(QUICK)], stderr=subprocess.DEVNULL) as client:
+        await client.initialize({}, GHOST, editor.pid)
+        editor.kill()
+        await editor.wait()
+        assert client.process is not None
+        assert await asyncio.wait_for(client.process.wait(), 5) == 1
+
+
+@pytest.mark.slow
+def test_twenty_windows_killed_in_mid_generation_harm_nobody(home: Path) -> None:
+    async def run() -> None:
+        async with window(SLOW) as other:
+            for version in range(2, 22):
+                async with window(SLOW) as victim:
+                    victim.inline_completion(URI, 0, 4)
+                    assert victim.process is not None
+                    victim.process.kill()
+                text = f"x{version} = "
+                other.change(URI, version, {"text": text})
+                assert suggested(await other.inline_completion(URI, 0, len(text)))
+                assert other.strays == []
+            assert len(residents(home)) == 1
+            assert (await status(other))["sharing"]["windows"] == 1
+
+    asyncio.run(asyncio.wait_for(run(), 150))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_idle", [True, False], ids=["idle", "in mid-generation"])
+def test_a_process_killed_twenty_times_answers_each_request_once(home: Path, is_idle: bool) -> None:
+    """A new window each time: one window that loses four in a minute rests, as it should."""
+
+    async def run() -> None:
+        for _ in range(20):
+            async with window(SLOW) as client:
+                victim = residents(home)[0]
+                if is_idle:
+                    victim.kill()
+                    asked = client.inline_completion(URI, 0, 4)
+                else:
+                    asked = client.inline_completion(URI, 0, 4)
+                    await working(client)
+                    victim.kill()
+                assert suggested(await asked)
+                assert client.strays == []
+                assert [process.pid for process in residents(home)] != [victim.pid]
+                assert len(residents(home)) == 1
+
+    asyncio.run(asyncio.wait_for(run(), 200))

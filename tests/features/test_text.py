@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+from fakes import ScriptedEngine
+from harness import URI, scenario, talking
+
+
+@scenario
+async def test_a_document_is_told_as_it_is_after_its_changes() -> None:
+    async with talking(ScriptedEngine()) as client:
+        client.open(URI, "é = 1\n")
+        end = {"line": 1, "character": 0}
+        client.change(URI, 7, {"range": {"start": end, "end": end}, "text": "x"})
+        expected = {"uri": URI, "languageId": "python", "version": 7, "text": "é = 1\nx"}
+        assert await client.request("starcoder/text", {"uri": URI}) == expected
+
+
+@scenario
+async def test_a_document_that_is_not_known_or_out_of_step_is_null() -> None:
+    async with talking(ScriptedEngine()) as client:
+        assert await client.request("starcoder/text", {"uri": URI}) is None
+        client.open(URI, "x")
+        beyond = {"line": 9, "character": 0}
+        client.change(URI, 2, {"text": "y", "range": {"start": beyond, "end": beyond}})
+        assert await client.request("starcoder/text", {"uri": URI}) is None
+        assert await client.request("starcoder/text") is None

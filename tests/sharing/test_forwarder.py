@@ -1,0 +1,102 @@
+"""The window's process in this one, with a resident process that is scripted; real ones are in tests/e2e."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from typing import Any
+
+from starcoder_ls.sharing.forwarder import GOODBYE, Forwarder
+from starcoder_ls.sharing.journal import Journal
+from starcoder_ls.transport.framing import FrameReader, frame
+
+
+def framed(**members: Any) -> bytes:
+    return frame(json.dumps({"jsonrpc": "2.0", **members}).encode())
+
+
+class Editor:
+    """Both pipes of a Forwarder that runs in a thread, and how often it has connected."""
+
+    def __init__(self, *lives: bytes) -> None:
+        self._lives, self.connections = list(lives), 0
+        editor_in, self._to = os.pipe()
+        self._from, editor_out = os.pipe()
+        self._frames, self._waiting = FrameReader(), list[dict[str, Any]]()
+        self.exit_code = -1
+        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out))
+        self._thread.start()
+
+    def _run(self, source: int, sink: int) -> None:
+        self.exit_code = Forwarder(self._connect, source, sink).run()
+        os.close(source)
+        os.close(sink)
+
+    def _connect(self, _: Journal) -> socket.socket:
+        """A process that says the next of its lines once it has been told something, and ends."""
+        ours, theirs = socket.socketpair()
+        said = self._lives[min(self.connections, len(self._lives) - 1)]
+        self.connections += 1
+
+        def live() -> None:
+            theirs.recv(65536)
+            theirs.sendall(said)
+            theirs.close()
+
+        threading.Thread(target=live).start()
+        return ours
+
+    def say(self, **members: Any) -> None:
+        os.write(self._to, framed(**members))
+
+    def hears(self) -> dict[str, Any]:
+        while not self._waiting:
+            self._waiting += map(json.loads, self._frames.feed(os.read(self._from, 65536)))
+        return self._waiting.pop(0)
+
+    def leave(self) -> int:
+        os.close(self._to)
+        self._thread.join(10)
+        os.close(self._from)
+        return self.exit_code
+
+
+def test_a_process_that_ends_again_and_again_is_left_alone_for_a_while_and_requests_are_refused_at_once() -> None:
+    editor = Editor(b"")
+    editor.say(id=1, method="initialize", params={})
+    assert "4 times in a minute" in editor.hears()["params"]["message"]
+    assert editor.hears()["id"] == 1
+    editor.say(id=2, method="textDocument/inlineCompletion")
+    assert editor.hears()["error"]["code"] == -32803
+    assert editor.connections == 4
+    editor.leave()
+
+
+def test_half_an_answer_of_a_process_that_ended_is_not_passed_on() -> None:
+    answer = framed(id=1, result={})
+    editor = Editor(answer[:-3], answer)
+    editor.say(id=1, method="initialize", params={})
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    editor.leave()
+
+
+def test_after_a_goodbye_only_a_request_brings_a_new_process() -> None:
+    editor = Editor(framed(id=1, result={}) + framed(method=GOODBYE), framed(id=2, result=3))
+    editor.say(id=1, method="initialize", params={})
+    assert editor.hears()["id"] == 1
+    editor.say(method="initialized")
+    editor.say(method="textDocument/didSave")
+    threading.Event().wait(0.3)
+    assert editor.connections == 1
+    editor.say(id=2, method="starcoder/status")
+    assert editor.hears()["result"] == 3
+    editor.leave()
+
+
+def test_garbage_from_the_editor_ends_the_window() -> None:
+    editor = Editor(b"")
+    editor.say()
+    os.write(editor._to, b"GET / HTTP/1.1\r\n\r\n")
+    assert editor.leave() == 1

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from starcoder_ls.sharing.wanted import wanted
+
+
+@pytest.fixture(autouse=True)
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path / "settings.toml"
+    file.touch()
+    monkeypatch.setenv("STARCODER_LS_SETTINGS", str(file))
+    return file
+
+
+def test_options_lie_over_the_file_and_the_editor_s_over_both(settings: Path) -> None:
+    settings.write_text('[model]\nname = "a"\ndevice = "cpu"\ndtype = "float32"\n')
+    window = wanted(["--model", "b", "--stdio"])
+    assert window is not None
+    assert window.model({}) == {"name": "b", "device": "cpu", "dtype": "float32"}
+    options = {"initializationOptions": {"starcoder": {"model": {"device": "cuda"}}}}
+    assert window.model(options) == {"name": "b", "device": "cuda", "dtype": "float32"}
+
+
+@pytest.mark.parametrize("arguments", [["--no-share"], ["--tcp", "0"], ["--help"], ["--model"], ["what"]])
+def test_what_is_no_shared_server_is_left_to_the_whole_command_line(arguments: list[str]) -> None:
+    assert wanted(arguments) is None
+
+
+def test_the_settings_can_turn_it_off(settings: Path) -> None:
+    assert wanted([]) is not None
+    settings.write_text("[sharing]\nenabled = false\n")
+    assert wanted([]) is None
+
+
+def test_a_settings_file_that_cannot_be_read_is_left_to_who_says_so(settings: Path) -> None:
+    assert wanted(["--settings", "/no/such/settings.toml"]) is None
+    settings.write_text("[model\n")
+    assert wanted([]) is None
+
+
+def test_options_that_are_none_count_for_nothing(settings: Path) -> None:
+    settings.write_text("model = 5\n")
+    window = wanted([])
+    assert window is not None
+    assert window.model({"initializationOptions": 5}) == {}
+
+
+def test_a_folder_is_named_so_that_another_process_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "models").mkdir()
+    monkeypatch.chdir(tmp_path)
+    window = wanted(["--model", "models", "--adapter", "owner/name"])
+    assert window is not None
+    assert window.hello()["overlay"] == {"model": {"name": str(tmp_path / "models")}}
+    assert window.hello()["adapter"] == "owner/name"
+
+
+def test_a_window_s_process_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; import starcoder_ls.sharing.forwarder, starcoder_ls.sharing.wanted, starcoder_ls.__main__;"
+        "print(sorted({'torch', 'pygls', 'lsprotocol', 'pydantic', 'typer', 'rich', 'asyncio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,20 @@
+"""A real window process that shares one tests/serve_fake.py with others. Argument: the engine's options as JSON."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from starcoder_ls.sharing import forwarder
+from starcoder_ls.sharing.wanted import wanted
+
+
+def main() -> int:
+    program = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
+    window = wanted([])
+    assert window is not None
+    return forwarder.run(window, [*program, "--resident"], program)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
