@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import itertools
+import math
 import os
 import random
 import statistics
 import sysconfig
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -108,9 +110,13 @@ def keys_of(engine: ResidentEngine, person: int, keys: int, seed: int, spots: in
     return asked
 
 
-async def typing(engine: ResidentEngine, person: int, requests: list[Request], tokens: int) -> list[Answered]:
+async def typing(
+    engine: ResidentEngine, person: int, requests: Iterable[Request], tokens: int, end_s: float = math.inf
+) -> list[Answered]:
     answers = []
     for request in requests:
+        if time.monotonic() >= end_s:
+            break
         began_s, first_s, made = time.monotonic(), 0.0, 0
         fixed = {"stop": None, "max_new_tokens": tokens} if tokens else {}
         wanted = replace(request, cancel=CancelFlag(), deadline_s=None, **fixed)  # type: ignore[arg-type]
@@ -121,13 +127,20 @@ async def typing(engine: ResidentEngine, person: int, requests: list[Request], t
     return answers
 
 
-def played(engine: ResidentEngine, crowd: list[list[Request]], tokens: int) -> Played:
-    """All of a crowd at once. Their first key reads a whole window and is no part of it."""
+def played(engine: ResidentEngine, crowd: list[list[Request]], given: argparse.Namespace) -> Played:
+    """All of a crowd, for as long as given: nobody is left alone at the end. The first keys, each of which reads a
+    whole window, are no part of it.
+    """
 
     async def all_of_them() -> Played:
-        await asyncio.gather(*(typing(engine, person, own[:1], tokens) for person, own in enumerate(crowd)))
+        await asyncio.gather(*(typing(engine, person, own[:1], given.tokens) for person, own in enumerate(crowd)))
         since_s, worked = time.monotonic(), worked_ms()
-        made = await asyncio.gather(*(typing(engine, person, own[1:], tokens) for person, own in enumerate(crowd)))
+        made = await asyncio.gather(
+            *(
+                typing(engine, person, itertools.cycle(own[1:]), given.tokens, since_s + given.seconds)
+                for person, own in enumerate(crowd)
+            )
+        )
         wall_s, worked_s = time.monotonic() - since_s, (worked_ms() - worked) / 1000
         return Played([answer for own in made for answer in own], wall_s, worked_s)
 
@@ -140,7 +153,7 @@ def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
         table = Table(
             "typing at once", "", "tokens/s", "key to answer, mean ms", "p95 ms", "worst person's p95 / mean p95",
             "/ mean", "shared / serial, tokens/s", "by processor time",
-            title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.keys} keys each",
+            title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.seconds:.0f} s each",
         )  # fmt: skip
         rounds: list[dict[str, Played]] = []
         for number in range(given.rounds):
@@ -148,7 +161,7 @@ def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
                 keys_of(engines["shared"], person, given.keys + 1, number, given.spots) for person in range(people)
             ]
             kinds = random.sample(sorted(engines), 2)
-            rounds.append({kind: played(engines[kind], crowd, given.tokens) for kind in kinds})
+            rounds.append({kind: played(engines[kind], crowd, given) for kind in kinds})
         for kind in engines:
             ours = [one[kind] for one in rounds]
             times = sorted(answer.elapsed_ms for one in ours for answer in one.answers)
@@ -176,11 +189,12 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--shapes", nargs="+", choices=["bundled", "164M"], default=["bundled"])
     arguments.add_argument("--people", nargs="+", type=int, default=list(PEOPLE))
-    arguments.add_argument("--keys", type=int, default=30, help="of each person and round")
-    arguments.add_argument("--rounds", type=int, default=5)
+    arguments.add_argument("--keys", type=int, default=12, help="of each person, again and again")
+    arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument(
         "--tokens", type=int, default=0, help="answers of so many tokens, in place of the stop rule's"
     )
+    arguments.add_argument("--seconds", type=float, default=8.0, help="of each crowd")
     arguments.add_argument("--spots", type=int, default=1, help="of a file: a jump reads a window alone")
     given = arguments.parse_args()
     torch.set_num_threads(given.threads)
