@@ -374,7 +374,7 @@ def test_out_of_memory_ends_the_request_and_the_engine_lives(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(decode, "read", full)
+        patched.setattr(decode, "hidden_states", full)
         with pytest.raises(OutOfMemory, match="no room for this request"):
             run(answer(engine, asked()))
     assert reached(engine, Phase.READY).memory_bytes < used, "the caches are given back"

@@ -1,7 +1,9 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from starcoder_ls.syntax.languages import known
-from starcoder_ls.syntax.scan import State, read
+from starcoder_ls.syntax.scan import State, read, read_again
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,43 @@ def test_reading_goes_on_where_it_ended() -> None:
     python = known("python")
     assert read('(" + f(', python, read('x = [g("(', python)) == State("[((")
     assert read("nothing ends it", python, State("", "", '"""')) == State("", "", '"""')
+
+
+_LANGUAGES = st.sampled_from(["python", "javascript", "rust", "go", "cpp", "shellscript", "html", "lua", "sql"])
+_PIECES = st.sampled_from(
+    [
+        "(",
+        ")",
+        "[",
+        "}",
+        "{",
+        "'",
+        '"',
+        "\\",
+        "\n",
+        "\n",
+        "a",
+        " ",
+        "/",
+        "/*",
+        "*/",
+        "//",
+        "#",
+        '"""',
+        "'''",
+        "`",
+        "= ",
+        "<!--",
+        "-->",
+        "$",
+    ]
+)
+
+
+@given(st.lists(_PIECES, max_size=60).map("".join), st.lists(st.integers(0, 60), max_size=4), _LANGUAGES)
+def test_what_was_read_before_changes_nothing(text: str, cuts: list[int], language: str) -> None:
+    for cut in (*cuts, len(text)):
+        assert read_again(text[:cut], known(language)) == read(text[:cut], known(language)), text[:cut]
 
 
 def test_file_of_five_thousand_lines_is_read_in_milliseconds() -> None:

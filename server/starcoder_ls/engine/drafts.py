@@ -7,7 +7,7 @@ answer.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 MATCH_TOKENS = (4, 3, 2)
@@ -106,11 +106,18 @@ class Drafts:
             rates[self._match].seen(came_true)
             self._right = self._right + 1 if came_true else len(self._guess)
 
-    def proposed(self, longest: int, costs: Sequence[float]) -> list[int]:
-        """What may follow, at most ``longest`` tokens; empty where trying would not pay."""
+    def proposed(
+        self, longest: int, costs: Sequence[float], is_possible: Callable[[int], bool] = lambda _: True
+    ) -> list[int]:
+        """What may follow, at most ``longest`` tokens; empty where trying would not pay.
+
+        ``is_possible`` is asked of the first.
+        """
         self._guess, self._match, self._right = "", 0, 0
         for match in MATCH_TOKENS:
-            if len(self._written) >= match and (guess := self._found(self._written[-match:])):
+            if len(self._written) < match or not (guess := self._found(self._written[-match:])):
+                continue
+            if is_possible(ord(guess[0])):
                 self._guess, self._match = guess, match
                 length = self._record.best_length(match, min(longest, len(guess)), costs)
                 return [ord(token) for token in guess[:length]]

@@ -133,14 +133,16 @@ def _answering(
         slot.client = request.client
         clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
         clock.prefilled(_ms_since(started_s))
-        logits = yield from _read(prompt, slot, resident, interrupted, clock, Wanted.LAST)
+        steps = _steps(request, resident, prompt, slot, slots)
+        logits = yield from _read(prompt, slot, resident, interrupted, clock, (steps, request))
         finish = interrupted()
         if logits is None or finish is not None or request.max_new_tokens < 1:
+            steps.end()
             yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
             return
-        opinion = _second_opinion(request, resident)
-        steps = _steps(request, resident, prompt, slot, slots)
-        yield from _write(logits, steps, ending, candidates, opinion, interrupted, clock)
+        if request.candidates > 1:
+            steps.fork(request.candidates, slot.cache.length + request.max_new_tokens)
+        yield from _write(logits, steps, ending, candidates, _second_opinion(request, resident), interrupted, clock)
         steps.end()
         slots.answers.add(prompt, slot.ids[len(prompt) :])
 
@@ -152,7 +154,7 @@ def _reading(request: Request, resident: Resident, slots: Slots, interrupted: In
     clock = _Clock(Timings())
     with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
         slot.client = request.client
-        yield from _read(prompt, slot, resident, interrupted, clock, Wanted.NONE)
+        yield from _read(prompt, slot, resident, interrupted, clock)
 
 
 def _prompt(request: Request, resident: Resident, room: int, held: Held | None) -> list[int]:
@@ -170,11 +172,16 @@ def _prompt(request: Request, resident: Resident, room: int, held: Held | None) 
 
 
 def _read(
-    prompt: Sequence[int], slot: Slot, resident: Resident, interrupted: Interrupted, clock: _Clock, wanted: Wanted
+    prompt: Sequence[int],
+    slot: Slot,
+    resident: Resident,
+    interrupted: Interrupted,
+    clock: _Clock,
+    then: tuple[Steps, Request] | None = None,
 ) -> Generator[Pass | tuple[Chunk, ...], torch.Tensor | None, torch.Tensor | None]:
     """Read what ``slot`` lacks of ``prompt``, a chunk at a time.
 
-    Answers what the last chunk is ``wanted`` for, [1, vocabulary], or None if interrupted.
+    Answers the logits after it, [1, vocabulary], for what comes ``then``; None if nothing does, or if interrupted.
     """
     logits = None
     while (start := len(slot.ids)) < len(prompt):
@@ -182,25 +189,28 @@ def _read(
             return None
         chunk = list(prompt[start : start + resident.chunk_tokens])
         is_last = start + len(chunk) == len(prompt)
-        asked = Pass([chunk], slot.cache, wanted if is_last else Wanted.NONE)
+        asked = Pass([chunk], slot.cache, Wanted.NONE) if then is None or not is_last else _last(chunk, resident, *then)
         logits = yield asked
         if logits is None:
             return None
         slot.extend(chunk)
         clock.prefilled(asked.took_ms)
         yield ()
-    return logits
+    return None if then is None or logits is None else then[0].read(logits)
+
+
+def _last(chunk: list[int], resident: Resident, steps: Steps, request: Request) -> Pass:
+    opening, vocabulary = request.opening, resident.vocabulary
+    is_possible = set(vocabulary.able_to_begin(opening)).__contains__ if opening else lambda _: True
+    return steps.first(chunk, request.max_new_tokens, is_possible)
 
 
 def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
-    """A row per candidate; drafts where there is one and nothing is left to chance."""
-    if request.candidates > 1:
-        fork = slot.cache.forked(request.candidates, slot.cache.length + request.max_new_tokens)
-        return Steps(slot, fork)
-    if request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
-        return Steps(slot, slot.cache)
+    """Drafts where there is one candidate and nothing is left to chance."""
+    if request.candidates > 1 or request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
+        return Steps(slot)
     drafts = Drafts(prompt, slots.answers, slots.record)
-    return Steps(slot, slot.cache, drafts, resident.pass_costs)
+    return Steps(slot, drafts, resident.pass_costs)
 
 
 def _write(

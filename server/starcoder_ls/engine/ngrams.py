@@ -7,6 +7,7 @@ matches, each with a strength fitted for this checkpoint. Refuses to know who sa
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -137,7 +138,7 @@ class Strengths:
         (folder / FILE).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
     def mixed(self, logits: torch.Tensor, levels: Iterable[Level]) -> torch.Tensor:
-        """Log-probabilities of the mixture.  # logits [vocabulary] -> [vocabulary]"""
+        """Logits of the mixture: a constant apart from its log-probabilities.  # [vocabulary] -> [vocabulary]"""
         kept, added = 1.0, dict[int, float]()  # one pass over the vocabulary, however many levels
         for level in levels:
             share = self.by_evidence.get(evidence(level), 0.0)
@@ -149,12 +150,14 @@ class Strengths:
             added = {id_: weight * (1.0 - share) for id_, weight in added.items()}
             for id_, count in followers.items():
                 added[id_] = added.get(id_, 0.0) + count * share / total
-        probabilities = logits.float().softmax(-1)
-        if added:
-            probabilities *= kept
-            ids = torch.tensor(list(added), device=logits.device)
-            probabilities[ids] += torch.tensor(list(added.values()), device=logits.device)
-        return probabilities.clamp_min_(torch.finfo(torch.float32).tiny).log_()
+        if not added:
+            return logits
+        # p = kept * exp(logit - total) + share: divided by kept / exp(total), only what gets a share changes.
+        ids = torch.tensor(list(added), device=logits.device)
+        shares = torch.tensor(list(added.values()), device=logits.device, dtype=logits.dtype)
+        mixed = logits.clone()
+        mixed[ids] = torch.logaddexp(logits[ids], shares.log() + (logits.logsumexp(-1) - math.log(kept)))
+        return mixed
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,11 +169,12 @@ class SecondOpinion:
 
     def mixed(self, logits: torch.Tensor, generated: Sequence[str | None]) -> torch.Tensor:
         """Row ``i`` continues ``generated[i]``; None leaves a row as it is.  # [rows, vocabulary] -> the same"""
-        rows = [
-            row if text is None else self.strengths.mixed(row, self.document.levels(text))
-            for row, text in zip(logits, generated, strict=True)
-        ]
-        return torch.stack(rows)
+        with torch.inference_mode():
+            rows = [
+                row if text is None else self.strengths.mixed(row, self.document.levels(text))
+                for row, text in zip(logits, generated, strict=True)
+            ]
+            return rows[0][None] if len(rows) == 1 else torch.stack(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,5 +123,8 @@ class Slots:
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
     """How many ids the two begin alike with."""
-    shared = min(len(left), len(right))
-    return next((i for i in range(shared) if left[i] != right[i]), shared)
+    low, high = 0, min(len(left), len(right))
+    while low < high:  # by halves, since lists are compared faster than their ids one by one
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if left[low:middle] == right[low:middle] else (low, middle - 1)
+    return low

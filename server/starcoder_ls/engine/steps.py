@@ -6,12 +6,11 @@ plain decoding whatever was drafted, and a slot claims no token before it is cho
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import torch
 
 from starcoder_ls.engine.drafts import Drafts
-from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.passes import Pass, Wanted
 from starcoder_ls.engine.slots import Slot
 
@@ -20,17 +19,41 @@ Reading = Generator[Pass, torch.Tensor | None, torch.Tensor | None]
 
 
 class Steps:
-    """The decoding of one request. ``cache`` is the slot's own, or a fork of it with a row per candidate.
+    """The decoding of one request, in the slot's own cache or a fork of it with a row per candidate.
 
     Drafts need a single row. ``costs[n]`` is the time of one pass over ``n`` + 1 tokens.
     """
 
-    def __init__(self, slot: Slot, cache: KvCache, drafts: Drafts | None = None, costs: Sequence[float] = ()) -> None:
-        self._slot, self._cache = slot, cache
+    def __init__(self, slot: Slot, drafts: Drafts | None = None, costs: Sequence[float] = ()) -> None:
+        self._slot, self._cache = slot, slot.cache
         self._drafts, self._costs = drafts, costs
+        self._draft: list[int] = []
         self._known: list[tuple[int, torch.Tensor]] = []  # drafts that were read and not chosen yet, last first
         self.passes = self.draft_tokens = self.accepted_tokens = 0
         self.pass_ms = 0.0
+
+    def first(self, chunk: list[int], room: int, is_possible: Callable[[int], bool]) -> Pass:
+        """The pass over ``chunk``, the end of the prompt: guesses at what follows may be read along.
+
+        ``is_possible`` says whether a token may be the next.
+        """
+        draft: list[int] = []
+        if self._drafts is not None and len(chunk) < len(self._costs):
+            costs = self._costs[len(chunk) - 1 :]
+            draft = self._drafts.proposed(room, costs, is_possible)
+        self._draft = draft
+        return Pass([[*chunk, *draft]], self._slot.cache, Wanted.ALL if draft else Wanted.LAST)
+
+    def read(self, logits: torch.Tensor) -> torch.Tensor:
+        """Those after the prompt, of the ``logits`` of the first pass.  # [1, vocabulary]"""
+        draft = self._draft
+        end = len(logits) - len(draft)  # one row without a draft
+        self._know(draft, logits[end:])
+        return logits[end - 1 : end]
+
+    def fork(self, rows: int, capacity: int) -> None:
+        """Go on with ``rows`` sequences, of ``capacity`` tokens at most."""
+        self._cache = self._slot.cache.forked(rows, capacity)
 
     def after(self, chosen: list[int], room: int) -> Reading:
         """Logits after one more token in each row, ``room`` tokens being wanted at most.  # [rows, vocabulary]"""
@@ -65,9 +88,13 @@ class Steps:
         if logits is None:
             return None
         self._slot.extend([id_])
-        self._known = [(draft[n], logits[n + 1 : n + 2]) for n in reversed(range(len(draft)))]
-        self.draft_tokens += len(draft)
+        self._know(draft, logits[1:])
         return logits[:1]
+
+    def _know(self, draft: list[int], logits: torch.Tensor) -> None:
+        """``draft`` has been read: what comes after each of it.  # logits [draft, vocabulary]"""
+        self._known = [(draft[n], logits[n : n + 1]) for n in reversed(range(len(draft)))]
+        self.draft_tokens += len(draft)
 
     def _run(self, wanted: Pass) -> Reading:
         logits = yield wanted

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,6 +44,27 @@ class State:
 
 
 _NOTHING = State()
+
+_KNOWN_TEXTS = 8
+_known: deque[tuple[Language, str, State]] = deque(maxlen=_KNOWN_TEXTS)
+"""Texts of whole lines that were read, and where they left their reader: a key changes the last line alone. Threads may
+share it: what one drops the other reads again."""
+
+
+def read_again(text: str, language: Language) -> State:
+    """``read`` of a text from a document's beginning, most of which has been read before."""
+    end = text.rfind("\n") + 1
+    while end > 1 and text[end - 2] == "\\":  # a string may go on behind that line end
+        end = text.rfind("\n", 0, end - 1) + 1
+    begun, start = _NOTHING, 0
+    for its_language, known, state in list(_known):
+        if start < len(known) <= end and its_language is language and text.startswith(known):
+            begun, start = state, len(known)
+    if start < end:
+        lines = text[:end]
+        begun, start = read(lines, language, begun, start), end
+        _known.append((language, lines, begun))
+    return read(text, language, begun, start)
 
 
 def read(text: str, language: Language, begun: State = _NOTHING, start: int = 0) -> State:

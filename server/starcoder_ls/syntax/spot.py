@@ -42,7 +42,7 @@ class Spot:
 def at(before: str, after: str, language_id: str) -> Spot:
     """The spot between two texts, in line feeds; ``before`` should reach back to the document's beginning."""
     language = known(language_id)
-    state = scan.read(_tail(before), language)
+    state = scan.read_again(_tail(before), language)
     where: Where = "code" if state.is_code else "comment" if state.is_comment else "string"
     told = _by_tree(before, after, language_id) if language.grammar and not language.is_prose else None
     if told is not None and told != where and not (where == "comment" and state.ends == "\n"):
@@ -101,7 +101,7 @@ def begun_in_code(before: str, language_id: str, most_chars: int = STATEMENT_CHA
         return before
     language = known(language_id)
     cut = before.find("\n", len(before) - most_chars) + 1 or len(before)
-    state = scan.read(_tail(before[:cut]), language)
+    state = scan.read_again(_tail(before[:cut]), language)
     if state.ends:
         place = before.find(state.ends, cut)
         cut = len(before) if place < 0 else place + len(state.ends)
