@@ -17,4 +17,4 @@ class Sharing:
 
     def described(self) -> dict[str, Any]:
         """As clients see it; ``startedAt`` in seconds since 1970."""
-        return {"isShared": self.is_shared, "windows": self.windows, "startedAt": round(self.started_s)}
+        return {"isShared": self.is_shared, "windows": self.windows, "startedAt": int(self.started_s)}
