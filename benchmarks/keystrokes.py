@@ -4,7 +4,7 @@ Each key is a change and a request at once, as VS Code sends them; the next key 
 trace's pause (at most CAP_S) is over. Latency is from sending the change to the answer. With random weights the text is
 forced (benchmarks/forced.py); the bundled model says what it says.
 
-    python benchmarks/keystrokes.py [--quick] [--picture docs/typing.svg]
+    python benchmarks/keystrokes.py [--quick] [--busy] [--picture docs/typing.svg]
 
 A llama-server that runs the same checkpoint (given by --checkpoint and --llama URL) types along.
 """
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import dataclasses
 import os
 import statistics
@@ -52,7 +53,7 @@ class Asked:
     elapsed_ms: float
     source: str
     read_tokens: int
-    steps: int
+    tokens: int
     engine_ms: float
     has_suggestion: bool
     text: str
@@ -104,7 +105,7 @@ async def replay(
                 elapsed_ms,
                 last["source"],
                 read,
-                last["decode_steps"],
+                1 + last["decode_steps"] + last["accepted_tokens"],
                 engine_ms,
                 bool(items),
                 text,
@@ -178,13 +179,13 @@ def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
     torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     model = AutoModelForCausalLM.from_pretrained(str(checkpoint), dtype=torch.float32)
     counting, times = Counting(checkpoint), []
-    typical = round(statistics.median(one.steps for one in asked if one.is_by_model))
+    typical = round(statistics.median(one.tokens for one in asked if one.is_by_model))
     step = max(1, len(asked) // keys)
     chosen = asked[::step][:keys]
     for number, one in enumerate([chosen[0], *chosen]):
         prompt = question(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
         ids = torch.tensor([counting.vocabulary.encode(prompt.parts)])
-        tokens = 1 + (one.steps if one.is_by_model else typical)
+        tokens = one.tokens if one.is_by_model else typical
         began = time.monotonic()
         model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False,
@@ -216,7 +217,7 @@ def random_checkpoint(folder: Path) -> Path:
 def llama(url: str, checkpoint: Path, asked: list[Asked]) -> dict[str, list[float]]:
     """Peer: a llama-server with a prompt cache, in its clients' order and in ours; ms a key."""
     counting = Counting(checkpoint)
-    keys = [(one.text, one.offset, one.steps + 1) for one in asked]
+    keys = [(one.text, one.offset, one.tokens) for one in asked]
     orders = {"llama-server as llama.vim asks": as_llama_vim_asks, "llama-server in our order": as_we_ask}
     return {
         name: replayed(url, keys, order(counting, counting.vocabulary))  # type: ignore[arg-type]
@@ -265,10 +266,10 @@ def told_reads(console: Console, name: str, asked: list[Asked]) -> None:
     """How much of its prompt a request found unread."""
     reads = [float(one.read_tokens) for one in asked]
     burst = statistics.mean(one.read_tokens for one in asked if not one.is_after_jump)
-    at, steps = percentiles(reads), statistics.median(one.steps for one in asked)
+    at, made = percentiles(reads), statistics.median(one.tokens for one in asked)
     spread = f"mean {statistics.mean(reads):.1f} ({burst:.1f} without first keys after a jump)"
     console.print(
-        f"asked {name}: tokens to read, {spread}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; steps {steps:.0f}"
+        f"asked {name}: tokens to read, {spread}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; {made:.0f} tokens made"
     )
 
 
@@ -285,12 +286,15 @@ def main() -> None:
     parser.add_argument("--shape", choices=("bundled", "164M"), help="only this one")
     parser.add_argument("--checkpoint", type=Path, help="weights of the 164M shape instead of fresh noise")
     parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
+    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
     options = parser.parse_args()
     console, charts, most = Console(width=120), {}, 40 if options.quick else 10_000
     import dataclasses as first
     import textwrap as second
 
+    if options.busy:
+        atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
     files = [Path(str(module.__file__)) for module in (first, second)]
     if options.shape != "164M":
         command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
