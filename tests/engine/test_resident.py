@@ -362,6 +362,17 @@ def test_a_failure_ends_its_own_request_only(engine: ResidentEngine) -> None:
     assert isinstance(too_long, PromptTooLong)
 
 
+def test_tokens_are_chosen_on_one_thread(engine: ResidentEngine) -> None:
+    seen: set[int] = set()
+
+    def stop(_text: str) -> int | None:
+        seen.add(torch.get_num_threads())
+        return None
+
+    run(answer(engine, asked(stop=stop)))
+    assert seen == {1}
+
+
 def test_out_of_memory_ends_the_request_and_the_engine_lives(
     engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

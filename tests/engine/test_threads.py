@@ -40,3 +40,9 @@ def test_a_failure_gives_them_back_too() -> None:
     with pytest.raises(RuntimeError), threads.suited(model, 1):
         raise RuntimeError
     assert torch.get_num_threads() == 2
+
+
+def test_what_is_small_runs_on_one_thread() -> None:
+    with threads.single():
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == 2

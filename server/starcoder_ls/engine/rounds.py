@@ -17,6 +17,7 @@ from starcoder_ls.engine import decode, generate
 from starcoder_ls.engine.drafts import LONGEST
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.passes import Pass, Work, run, run_together
+from starcoder_ls.engine.threads import single
 from starcoder_ls.errors import EngineError, OutOfMemory, StarcoderError
 from starcoder_ls.generation import Chunk
 
@@ -122,7 +123,8 @@ class Rounds:
         try:
             if job.work is None:
                 job.work = self._begun(job)
-            made = job.work.throw(answer) if isinstance(answer, Exception) else job.work.send(answer)
+            with single():
+                made = job.work.throw(answer) if isinstance(answer, Exception) else job.work.send(answer)
         except StopIteration:
             self._end(job)
         except StarcoderError as error:

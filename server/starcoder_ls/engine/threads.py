@@ -1,7 +1,7 @@
 """How many CPU threads a pass gets.
 
-Decides that short passes of a small model run on one: there is too little to share out, and a second thread that the
-machine gives to somebody else makes all wait. Refuses to know what a pass computes.
+Decides that short passes of a small model run on one, and so does the choice of tokens: there is too little to share
+out, and a second thread that the machine gives to somebody else makes all wait. Refuses to know what a pass computes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,18 @@ def mark(model: Any, weight_bytes: int) -> None:
 @contextmanager
 def suited(model: Any, tokens: int) -> Iterator[None]:
     """A pass of ``model`` over so many tokens in all its rows runs in here."""
+    if tokens > FEW_TOKENS or not model.__dict__.get("is_small", False):
+        yield
+        return
+    with single():
+        yield
+
+
+@contextmanager
+def single() -> Iterator[None]:
+    """What is computed in here is small. A logsumexp over 8,192 took 0.02 ms or, beside a busy process, 7."""
     threads = torch.get_num_threads()
-    if threads == 1 or tokens > FEW_TOKENS or not model.__dict__.get("is_small", False):
+    if threads == 1:
         yield
         return
     torch.set_num_threads(1)
