@@ -22,7 +22,7 @@ from starcoder_ls.generation import Engine, Special
 def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int, is_json: bool, is_traced: bool) -> int:
     """0 with a suggestion on standard output, 1 with none."""
     chosen = settings.load(overlay, file=file)
-    cursor = cursor_at(place)
+    cursor = cursor_at(place, chosen.context.ignore)
     with loaded(chosen) as engine:
         cursor = routed(engine, chosen, cursor)
         if is_traced:
