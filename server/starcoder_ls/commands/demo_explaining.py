@@ -42,8 +42,9 @@ async def show(
         console.print(Panel(Text(target.code), title=title, title_align="left", border_style="dim"))
         with Live(console=console, auto_refresh=False) as live:  # of the answer alone: code may be taller than a screen
             async for said, meanwhile in _explained(engine, chosen, prepared, between):
-                words = Text(cleaned(said).strip(), style="green")
-                live.update(Group(words, Text(f"{meanwhile}\n", style="dim")), refresh=True)
+                shown = Text(cleaned(said).strip(), style="green")
+                live.update(Group(shown, Text(f"{meanwhile}\n", style="dim")), refresh=True)
+        console.print()
         between = None
 
 
