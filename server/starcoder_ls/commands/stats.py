@@ -65,7 +65,7 @@ def run(is_json: bool) -> int:
 
 def _answers(servers: list[dict[str, Any]]) -> Table:
     total = _summed(servers)
-    table = Table(f"the last {len(servers)} servers", "")
+    table = Table(f"the last {len(servers)} servers" if len(servers) > 1 else "one server", "")
     for source, count in total["answers"].items():
         table.add_row(f"answered by {source}", f"{count:,}")
     table.add_row("answered without the model", f"{total['without_model_percent']} %")
