@@ -16,6 +16,7 @@ StarcoderError
 ├── ActionError              an action on code
 │   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
 │   └── AnswerUnusable       the model's answer cannot become what was asked for
+├── JournalUnreadable        the file of feedback on suggestions
 ├── SharingError             the way to the resident process is closed, or not this user's
 └── DocumentError            what an editor said about its documents
     ├── DocumentNotOpen      a request or change before didOpen
@@ -87,6 +88,10 @@ class ActionUnavailable(ActionError):
 
 
 class AnswerUnusable(ActionError):
+    pass
+
+
+class JournalUnreadable(StarcoderError):
     pass
 
 

@@ -5,16 +5,19 @@ Decides how rows are written without anybody waiting, and when old ones go. Refu
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import platformdirs
+
+from starcoder_ls.errors import JournalUnreadable
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +57,62 @@ class Row:
     chars: int
     lines: int
     excerpt: tuple[str, str, str] | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """How many suggestions were shown, and what became of them; ``kept_percent`` holds one for each looked at again."""
+
+    shown: int = 0
+    accepted: int = 0
+    partly: int = 0
+    rejected: int = 0
+    kept_percent: list[int] = field(default_factory=list)
+
+    def add(self, outcome: str, kept_percent: int | None) -> None:
+        self.shown += 1
+        self.accepted += outcome == "accepted"
+        self.partly += outcome == "partly"
+        self.rejected += outcome == "rejected"
+        if kept_percent is not None:
+            self.kept_percent.append(kept_percent)
+
+    def __iadd__(self, other: Counts) -> Counts:
+        self.shown += other.shown
+        self.accepted += other.accepted
+        self.partly += other.partly
+        self.rejected += other.rejected
+        self.kept_percent += other.kept_percent
+        return self
+
+    def summary(self) -> dict[str, float | int | None]:
+        """``accepted_percent`` is of those whose end is known: the last one of a session may be open."""
+        settled = self.accepted + self.partly + self.rejected
+        kept = self.kept_percent
+        return {
+            "shown": self.shown,
+            "accepted": self.accepted,
+            "partly": self.partly,
+            "rejected": self.rejected,
+            "accepted_percent": round(100 * self.accepted / settled, 1) if settled else None,
+            "looked_at_again": len(kept),
+            "kept_percent": round(sum(kept) / len(kept), 1) if kept else None,
+        }
+
+
+def counted(path: Path | None = None) -> dict[str, Counts]:
+    """By language, from the file as it is; nothing where there is none yet. Raises JournalUnreadable."""
+    place = path or file()
+    if not place.exists():
+        return {}
+    found: dict[str, Counts] = {}
+    try:
+        with contextlib.closing(sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True)) as database:
+            for language, outcome, kept in database.execute("select language, outcome, kept_percent from suggestions"):
+                found.setdefault(language, Counts()).add(outcome, kept)
+    except sqlite3.Error as error:
+        raise JournalUnreadable(f"{place} cannot be read ({error}). Remove or rename it to begin anew.") from error
+    return found
 
 
 def file() -> Path:

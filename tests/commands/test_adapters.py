@@ -36,6 +36,15 @@ def test_added_adapter_is_in_the_settings_and_all_else_as_it_was(file: Path, cap
         adapters.remove("explain", file)
 
 
+def test_a_task_that_nothing_asks_for_is_told(file: Path, capsys: pytest.CaptureFixture) -> None:  # type: ignore[type-arg]
+    lora = str(made.GOLDEN / "lora")
+    assert adapters.add("one", lora, file, ["explain", "instruct", "completion"], [], []) == 0
+    assert "Nothing asks for" not in capsys.readouterr().err
+    assert adapters.add("two", lora, file, ["explian"], [], []) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "Nothing asks for the task explian yet. There are: ask, completion, document, explain" in said
+
+
 def test_adapter_that_does_not_fit_is_not_written(file: Path, tmp_path: Path) -> None:
     before = file.read_text(encoding="utf-8")
     with pytest.raises(AdapterInvalid, match=r"has no adapter_config\.json"):

@@ -71,3 +71,4 @@ def test_a_file_that_no_model_may_see_is_refused_with_the_reason(tmp_path: Path)
     (tmp_path / ".env").write_text("A=1")
     with pytest.raises(DocumentExcluded, match="looks like a secret"):
         place.cursor_at(f"{tmp_path / '.env'}:1:1")
+    assert place.cursor_at(f"{tmp_path / '.env'}:1:1", ["!.env"]).text == "A=1"

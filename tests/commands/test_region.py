@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.commands import region
-from starcoder_ls.errors import DocumentOutOfSync, SettingsError
+from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 CODE = "import os\n\n\ndef f(a):\n    return a\n"
 
@@ -35,7 +35,7 @@ def test_a_malformed_place_is_refused_with_an_example(place: str) -> None:
         region.target_at(place, None)
 
 
-@pytest.mark.parametrize(("lines", "said"), [("0-1", "lines 1 to 5"), ("4-6", "lines 1 to 5"), ("5-4", "lines 1 to 5")])
+@pytest.mark.parametrize(("lines", "said"), [("0-1", "lines 1 to 5"), ("4-6", "lines 1 to 5"), ("5-4", "Write .*:4-5")])
 def test_lines_that_are_not_there_are_refused_with_those_there_are(file: Path, lines: str, said: str) -> None:
     with pytest.raises(DocumentOutOfSync, match=said):
         region.target_at(f"{file}:{lines}", None)
@@ -45,6 +45,36 @@ def test_lines_that_are_not_there_are_refused_with_those_there_are(file: Path, l
 def test_lines_with_nothing_to_do_it_to_are_refused(file: Path, lines: str, said: str) -> None:
     with pytest.raises(DocumentOutOfSync, match=said):
         region.target_at(f"{file}:{lines}", None)
+
+
+def test_an_empty_file_and_other_lines_to_name_are_said_as_they_are(file: Path) -> None:
+    with pytest.raises(DocumentOutOfSync, match=r"of 1 to 5, as in .*a\.py:1-5\."):
+        region.target_at(f"{file}:1", None)
+    file.write_text("")
+    with pytest.raises(DocumentOutOfSync, match="is empty"):
+        region.target_at(f"{file}:1", None)
+
+
+def test_a_file_that_no_model_may_see_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".gitignore").write_text("made/\n")
+    (tmp_path / "made").mkdir()
+    for name, reason in ((".env", "looks like a secret"), ("made/a.py", "gitignore"), ("b.sql", "context.ignore")):
+        (tmp_path / name).write_text("A = 1\n")
+        with pytest.raises(DocumentExcluded, match=f"{reason}.*pipe it in"):
+            region.target_at(f"{tmp_path / name}:1-1", None, ["*.sql"])
+        with pytest.raises(DocumentExcluded, match=reason):
+            region.whole(str(tmp_path / name), ["*.sql"])
+    assert region.target_at(f"{tmp_path / '.env'}:1-1", None, ["!.env"])[1].code == "A = 1"
+
+
+def test_a_read_only_file_is_left_alone(file: Path, tmp_path: Path) -> None:
+    read = region.source(str(file))
+    file.chmod(0o444)
+    with pytest.raises(SettingsError, match="read-only"):
+        region.write(read, "new")
+    assert file.read_text() == CODE
+    assert os.listdir(tmp_path) == ["a.py"]
 
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch")

@@ -8,7 +8,9 @@ import pytest
 from starcoder_ls.commands import stats
 from starcoder_ls.completion.suggest import Source
 from starcoder_ls.completion.tally import Tally
+from starcoder_ls.errors import JournalUnreadable
 from starcoder_ls.generation import Timings
+from starcoder_ls.journal import Journal, Row
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +39,39 @@ def test_numbers_of_all_servers_are_summed(capsys: pytest.CaptureFixture[str], s
     assert len(printed["servers"]) == 2
     assert stats.run(is_json=False) == 0
     assert "without the model" in capsys.readouterr().out
+
+
+def row(key: str, language: str = "python") -> Row:
+    return Row(key, language, "bundled", None, "model", 8, 1)
+
+
+def test_what_became_of_suggestions_is_counted_by_language(capsys: pytest.CaptureFixture[str]) -> None:
+    written = Journal()
+    for key, language in (("1", "python"), ("2", "python"), ("3", "python"), ("4", "python"), ("5", "go")):
+        written.show(row(key, language))
+    written.conclude("1", "accepted", 8)
+    written.keep("1", 50)
+    written.conclude("2", "rejected")
+    written.conclude("3", "partly", 4)
+    written.conclude("5", "accepted", 8)
+    written.keep("5", 100)
+    written.close()
+    assert stats.run(is_json=True) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["suggestions"]["python"] == {
+        "shown": 4, "accepted": 1, "partly": 1, "rejected": 1,
+        "accepted_percent": 33.3, "looked_at_again": 1, "kept_percent": 50.0,
+    }  # fmt: skip
+    assert printed["suggestions"]["go"]["accepted_percent"] == 100.0
+    assert stats.run(is_json=False) == 0
+    rows = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
+    assert "all 5 2 (50.0 %) 1 1 75.0 % of 2" in rows
+
+
+def test_a_file_of_feedback_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "feedback.sqlite3").write_text("no database " * 100)
+    with pytest.raises(JournalUnreadable, match=r"feedback\.sqlite3 cannot be read .* Remove or rename it"):
+        stats.run(is_json=True)
 
 
 def test_no_numbers_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,6 +81,24 @@ def test_part_of_a_private_key_is_masked_though_its_begin_is_elsewhere() -> None
     assert secrets.masked_part(text, text.index("MIIE"), start + 4) == "x" * 16 + "\nxxxx"
 
 
+def test_code_behind_a_private_key_or_one_that_only_names_its_mark_stays() -> None:
+    code = "\n\ndef public(text: str) -> bool:\n    return text.startswith(MARK) and len(text) > 1_000\n"
+    assert secrets.masked(f"a = '{PRIVATE_KEY}'{code}").endswith(f" KEY-----'{code}")
+    mark = 'MARK = "-----BEGIN PRIVATE' + ' KEY-----"'
+    assert secrets.masked(mark + code) == mark + code
+
+
+@pytest.mark.parametrize("end", ["\n", "\\n", "\\n',\n  '"])
+def test_private_key_that_is_still_being_written_is_masked_as_far_as_it_goes(end: str) -> None:
+    rows = ["MIIEpAIBAAKCAQEA" * 4, "x1Y+" * 16, "ab/9="]
+    text = "-----BEGIN RSA PRIVATE" + f" KEY-----{end}{end.join(rows)}'\n)\nafter = some_name\n"
+    hidden = secrets.masked(text)
+    assert not any(row in hidden for row in rows)
+    assert hidden.endswith("'\n)\nafter = some_name\n")
+    assert len(hidden) == len(text)
+    assert secrets.masked(hidden) == hidden
+
+
 def test_the_rest_of_a_secret_is_one_and_so_is_a_mask() -> None:
     token = TOKENS[1]
     assert secrets.holds(token[10:], before=f"t = '{token[:10]}")

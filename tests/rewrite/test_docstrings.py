@@ -107,6 +107,8 @@ def test_where_there_is_no_place_the_user_is_told_before_the_model_is_asked() ->
         docstrings.place(target("def ¦f(:\n    pass\n"))
     with pytest.raises(ActionUnavailable, match="brainfuck"):
         docstrings.place(Target("+", 0, 1, "brainfuck"))
+    with pytest.raises(ActionUnavailable, match="--language"):
+        docstrings.place(Target("+", 0, 1, ""))
 
 
 @pytest.mark.parametrize(

@@ -42,10 +42,10 @@ def run(
     """0 when the text was shown, the diff printed or the file written. ``said`` is an instruction, and problems."""
     chosen = settings.load(overlay, file=file)
     adapter = named_adapter.in_use(adapter, chosen)
-    read, target = region.target_at(place, language)
+    read, target = region.target_at(place, language, chosen.context.ignore)
     target = replace(target, instruction=said[0], diagnostics=said[1])
     who = expected(chosen, action, target, adapter)
-    with loaded(chosen, is_shown=not is_json) as engine:
+    with loaded(chosen, not is_json, lambda name, _: name == who.adapter) as engine:
         prepared = act.prepared(chosen, engine, action, target, confirmed(engine, who))
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
@@ -60,9 +60,9 @@ def ask(
     """0 when an answer was shown."""
     chosen = settings.load(overlay, file=file)
     adapter = named_adapter.in_use(adapter, chosen)
-    target = replace(region.whole(name), instruction=question)
+    target = replace(region.whole(name, chosen.context.ignore), instruction=question)
     who = expected(chosen, "ask", target, adapter)
-    with loaded(chosen, is_shown=not is_json) as engine:
+    with loaded(chosen, not is_json, lambda name, _: name == who.adapter) as engine:
         prepared = act.prepared(chosen, engine, "ask", target, confirmed(engine, who))
         return asyncio.run(tell(engine, prepared, is_json))
 

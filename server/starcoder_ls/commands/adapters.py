@@ -16,6 +16,7 @@ from starcoder_ls.commands import settings_tables
 from starcoder_ls.commands.headless import stderr
 from starcoder_ls.engine.progress import Report
 from starcoder_ls.errors import AdapterInvalid, ModelError, SettingsError
+from starcoder_ls.routing import COMPLETION, INSTRUCT
 
 
 def show(file: Path | None, is_json: bool) -> int:
@@ -46,8 +47,9 @@ def add(name: str, path: str, file: Path | None, tasks: list[str], languages: li
     kind, size_bytes, doubt = _checked(chosen.model, adapter)
     place = file or settings.settings_file()
     settings_tables.put(place, ("adapters", name), table)
-    if doubt:
-        stderr.print(doubt, style="yellow")
+    for said in (doubt, _tasks_doubt(tasks, chosen)):
+        if said:
+            stderr.print(said, style="yellow")
     print(f"{name}: {kind}, {size_bytes / 1e6:.1f} MB, for {', '.join(adapter.tasks)}; written to {place}")
     return 0
 
@@ -106,6 +108,15 @@ def _checked(model: settings.Model, adapter: settings.Adapter) -> tuple[str, int
         loaded = loading.load(model, report)
         held = loaded.adapters.add("checked", prepared)
     return held.kind, held.bytes, fit.name_doubt(prepared.files, model.name)
+
+
+def _tasks_doubt(tasks: list[str], chosen: settings.Settings) -> str:
+    """What to tell of tasks that nobody ever asks for."""
+    actions = chosen.actions
+    known = {COMPLETION, INSTRUCT, *actions, *(action.task for action in actions.values() if action.task)}
+    if not (strays := [task for task in tasks if task not in known]):
+        return ""
+    return f"Nothing asks for the task {', '.join(strays)} yet. There are: {', '.join(sorted(known))}."
 
 
 def _described(name: str, adapter: settings.Adapter) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from starcoder_ls import settings
-from starcoder_ls.commands.headless import loaded, routed, stderr
+from starcoder_ls.commands.headless import completes, loaded, routed, stderr
 from starcoder_ls.commands.place import as_ghost, cursor_at, line_and_column
 from starcoder_ls.completion.suggest import Cursor, Question, Suggestion, question, suggest
 from starcoder_ls.generation import Engine, Special
@@ -22,8 +22,8 @@ from starcoder_ls.generation import Engine, Special
 def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int, is_json: bool, is_traced: bool) -> int:
     """0 with a suggestion on standard output, 1 with none."""
     chosen = settings.load(overlay, file=file)
-    cursor = cursor_at(place)
-    with loaded(chosen) as engine:
+    cursor = cursor_at(place, chosen.context.ignore)
+    with loaded(chosen, needed=completes) as engine:
         cursor = routed(engine, chosen, cursor)
         if is_traced:
             _trace(engine, question(engine, cursor, chosen.inline_completion))

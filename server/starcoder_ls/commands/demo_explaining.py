@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 from rich.console import Console, Group
+from rich.live import Live
 from rich.panel import Panel
 from rich.text import Text
 
@@ -37,34 +38,36 @@ async def show(
             console.print(f"{module} is not here or has changed\n", style="dim")
             continue
         prepared = act.prepared(chosen, engine, "explain", target)
-        said, meanwhile = await _explained(engine, chosen, prepared, between)
+        title = f"explained by the adapter, a modest one: {module}, line {target.line_numbers[0]}"
+        console.print(Panel(Text(target.code), title=title, title_align="left", border_style="dim"))
+        with Live(console=console, auto_refresh=False) as live:  # of the answer alone: code may be taller than a screen
+            async for said, meanwhile in _explained(engine, chosen, prepared, between):
+                shown = Text(cleaned(said).strip(), style="green")
+                live.update(Group(shown, Text(f"{meanwhile}\n", style="dim")), refresh=True)
+        console.print()
         between = None
-        first = target.line_numbers[0]
-        body = [Text(target.code), Text(), Text(cleaned(said).strip(), style="green")]
-        title = f"explained by the adapter, a modest one: {module}, line {first}"
-        console.print(Panel(Group(*body), title=title, title_align="left", border_style="dim"))
-        if meanwhile:
-            console.print(meanwhile + "\n", style="dim")
 
 
 async def _explained(
     engine: Engine, chosen: Settings, prepared: act.Prepared, between: tuple[Cursor, str] | None
-) -> tuple[str, str]:
-    """The explanation, and how the completion fared that was asked for while it was spoken."""
+) -> AsyncIterator[tuple[str, str]]:
+    """The explanation as it grows, and how the completion fared that was asked for while it was spoken."""
     said, completing, pieces_after = "", None, 0
     async with aclosing(act.spoken(engine, prepared.asked)) as stream:
         async for answer in stream:
             said = answer.said
             if between is not None and completing is None:
                 completing = asyncio.create_task(_completed(engine, chosen, between[0]))
-            pieces_after += completing is not None and completing.done()
-    if completing is None:
-        return said, ""
-    milliseconds = await completing
-    return said, (
-        f"Meanwhile a completion was asked for: answered by the base after {milliseconds:.0f} ms, "
-        f"with {pieces_after} pieces of the explanation still to come."
-    )
+            is_done = completing is not None and completing.done()
+            pieces_after += is_done
+            yield said, "A completion that was asked for meanwhile is answered." if is_done else ""
+    if completing is not None:
+        milliseconds = await completing
+        yield (
+            said,
+            f"Meanwhile a completion was asked for: answered by the base after {milliseconds:.0f} ms, "
+            f"with {pieces_after} pieces of the explanation still to come.",
+        )
 
 
 async def _completed(engine: Engine, chosen: Settings, cursor: Cursor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
@@ -15,18 +15,23 @@ from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Engine, Phase, Status
-from starcoder_ls.settings import Settings
+from starcoder_ls.settings import Adapter, Settings
 
 stderr = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
-def loaded(chosen: Settings, is_shown: bool = True) -> Iterator[Engine]:
-    """A ready engine with all adapters that fit; ``is_shown`` draws the progress of its loading.
+def loaded(
+    chosen: Settings, is_shown: bool = True, needed: Callable[[str, Adapter], bool] | None = None
+) -> Iterator[Engine]:
+    """A ready engine with the adapters of the settings, or those ``needed``; ``is_shown`` draws its progress.
 
     Raises ModelError with the engine's own sentence if the model or one of its adapters cannot load.
     """
-    engine = ResidentEngine(chosen.model, chosen.resident_adapters())
+    adapters = chosen.resident_adapters()
+    if needed is not None:
+        adapters = {name: adapter for name, adapter in adapters.items() if needed(name, adapter)}
+    engine = ResidentEngine(chosen.model, adapters)
     changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
     engine.subscribe(changes.put)
     try:
@@ -44,6 +49,11 @@ def loaded(chosen: Settings, is_shown: bool = True) -> Iterator[Engine]:
         yield engine
     finally:
         engine.close()
+
+
+def completes(_name: str, adapter: Adapter) -> bool:
+    """Whether it may answer a completion: one that cannot, and may not fit, is none of a completion's business."""
+    return routing.COMPLETION in adapter.tasks
 
 
 def routed(engine: Engine, chosen: Settings, cursor: Cursor) -> Cursor:

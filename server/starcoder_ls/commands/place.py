@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.text import Text
 
 from starcoder_ls.completion.suggest import Cursor
-from starcoder_ls.context.ignored import Rules
+from starcoder_ls.context.ignored import Rules, repository_of
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 _SHOWN_LINES = 6
 _LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as editors do: a form feed ends no line
 
 
-def cursor_at(place: str) -> Cursor:
+def require_allowed(file: str, ignored: Sequence[str] = ()) -> None:
+    """Raises DocumentExcluded for a file that no model may see, by the rules of its repository and ``ignored``."""
+    path = Path(os.path.abspath(file))
+    if reason := Rules((repository_of(path.parent),), ignored).reason(path):
+        raise DocumentExcluded(f"{file} is kept from the model: {reason}. To ask all the same, pipe it in as `-`.")
+
+
+def cursor_at(place: str, ignored: Sequence[str] = ()) -> Cursor:
     """The cursor of a 1-based ``FILE:LINE:COL``; ``-`` as FILE is standard input.
 
     Raises SettingsError for a malformed place or an unreadable file, DocumentExcluded for one that no model may see,
     DocumentOutOfSync for a place outside the text.
     """
     file, line, column = _parsed(place)
-    if file != "-" and (reason := Rules().reason(Path(file).absolute())):
-        raise DocumentExcluded(f"{file} is kept from the model: {reason}. To ask all the same, pipe it in as `-`.")
+    if file != "-":
+        require_allowed(file, ignored)
     text = _decoded(sys.stdin.buffer.read(), "Standard input") if file == "-" else _read(Path(file))
     return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
 

@@ -11,9 +11,11 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from starcoder_ls.commands.place import require_allowed
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
 from starcoder_ls.rewrite import lines
 from starcoder_ls.rewrite.target import Target, selected
@@ -39,9 +41,11 @@ class Source:
     path: Path | None
 
 
-def source(name: str) -> Source:
-    """Raises SettingsError for what cannot be read, or is no text."""
+def source(name: str, ignored: Sequence[str] = ()) -> Source:
+    """Raises SettingsError for what cannot be read, or is no text, DocumentExcluded for what no model may see."""
     path = None if name == "-" else Path(name)
+    if path is not None:
+        require_allowed(name, ignored)
     try:
         content = sys.stdin.buffer.read() if path is None else path.read_bytes()
         return Source("standard input" if path is None else name, content, content.decode("utf-8"), path)
@@ -55,16 +59,20 @@ def language_of(name: str) -> str:
     return _LANGUAGES.get(Path(name).suffix.lower(), "")
 
 
-def target_at(place: str, language: str | None) -> tuple[Source, Target]:
-    """Raises SettingsError for a malformed place, DocumentOutOfSync for one that is not there or holds nothing."""
+def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> tuple[Source, Target]:
+    """Raises DocumentOutOfSync for a place that is not there or holds nothing, and what ``source`` raises."""
     found = _REGION.fullmatch(place)
     if found is None:
         raise SettingsError(
             f"{place!r} is not FILE:FIRST-LAST. Write for example src/app.py:10-24, or src/app.py:10 for the function."
         )
-    read = source(found["file"])
+    read = source(found["file"], ignored)
     rows = lines.split(read.text)
     first, last = int(found["first"]), int(found["last"] or found["first"])
+    if not read.text:
+        raise DocumentOutOfSync(f"{read.name} is empty, so there is nothing to do it to.")
+    if first > last:
+        raise DocumentOutOfSync(f"{first}-{last} ends before it begins. Write {found['file']}:{last}-{first}.")
     if not 1 <= first <= last <= len(rows):
         raise DocumentOutOfSync(f"{read.name} has lines 1 to {len(rows)}; {found['first']}-{last} is no part of them.")
     start = sum(map(len, rows[: first - 1]))
@@ -76,15 +84,15 @@ def target_at(place: str, language: str | None) -> tuple[Source, Target]:
         what = (
             "There are only blank lines there" if found["last"] else f"Line {first} is in no function that is seen here"
         )
-        raise DocumentOutOfSync(f"{what}. Name other lines, as in {found['file']}:{first}-{first + 9}.")
+        raise DocumentOutOfSync(f"{what}. Name other lines of 1 to {len(rows)}, as in {found['file']}:1-{len(rows)}.")
     return read, target
 
 
-def whole(name: str | None) -> Target:
+def whole(name: str | None, ignored: Sequence[str] = ()) -> Target:
     """All of a file; nothing where there is none."""
     if name is None:
         return Target("", 0, 0)
-    read = source(name)
+    read = source(name, ignored)
     return Target(read.text, 0, len(read.text), language_of(name), str(read.path or ""), read.name)
 
 
@@ -102,6 +110,8 @@ def write(read: Source, new_text: str) -> None:
     path = read.path.resolve()
     temporary = ""
     try:
+        if not path.stat().st_mode & 0o222:  # a rename would go past it
+            raise SettingsError(f"{read.name} is read-only. Make it writable, or leave out --write for a diff.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(new_text.encode("utf-8"))

@@ -1,4 +1,4 @@
-"""``starcoder-ls stats``: what this user's servers have answered, from where and how fast.
+"""``starcoder-ls stats``: what this user's servers have answered, from where and how fast, and what became of it.
 
 Each server keeps one small file of numbers in the state folder, written every minute and at its end. Decides how many
 are kept. Refuses to know any text of any document.
@@ -18,7 +18,9 @@ import platformdirs
 from rich.console import Console
 from rich.table import Table
 
+from starcoder_ls import journal
 from starcoder_ls.completion.tally import Tally
+from starcoder_ls.journal import Counts
 
 _INTERVAL_S = 60.0
 _KEPT_FILES = 30
@@ -45,15 +47,25 @@ def kept(tally: Tally) -> Iterator[None]:
 
 def run(is_json: bool) -> int:
     """0 with numbers on standard output, 1 if no server has answered anything yet."""
-    servers = _read(folder())
-    if not servers:
+    servers, became = _read(folder()), journal.counted()
+    if not servers and not became:
         Console(stderr=True).print(f"no server has left numbers in {folder()} yet", style="dim", markup=False)
         return 1
-    total = _summed(servers)
     if is_json:
-        print(json.dumps({"total": total, "servers": servers}))
+        by_language = {language: counts.summary() for language, counts in sorted(became.items())}
+        total = _summed(servers) if servers else None
+        print(json.dumps({"total": total, "servers": servers, "suggestions": by_language}))
         return 0
-    table = Table(f"the last {len(servers)} servers", "")
+    if servers:
+        Console().print(_answers(servers))
+    if became:
+        Console().print(_outcomes(became))
+    return 0
+
+
+def _answers(servers: list[dict[str, Any]]) -> Table:
+    total = _summed(servers)
+    table = Table(f"the last {len(servers)} servers" if len(servers) > 1 else "one server", "")
     for source, count in total["answers"].items():
         table.add_row(f"answered by {source}", f"{count:,}")
     table.add_row("answered without the model", f"{total['without_model_percent']} %")
@@ -62,8 +74,27 @@ def run(is_json: bool) -> int:
     newest = servers[-1]
     for name, label in (("ms", "newest server, all answers, ms"), ("model_ms", "newest server, by the model, ms")):
         table.add_row(label, ", ".join(f"{share} {ms:g}" for share, ms in newest[name].items()) or "none yet")
-    Console().print(table)
-    return 0
+    return table
+
+
+def _outcomes(became: dict[str, Counts]) -> Table:
+    """Most shown first; the last row is of all, where there is more than one language."""
+    table = Table("suggestions in", "shown", "accepted", "partly", "rejected", "left of them after 30 s")
+    rows = sorted(became.items(), key=lambda row: -row[1].shown)
+    if len(rows) > 1:
+        every = Counts()
+        for _, counts in rows:
+            every += counts
+        rows.append(("all", every))
+    for language, counts in rows:
+        said = counts.summary()
+        share = f" ({said['accepted_percent']} %)" if said["accepted_percent"] is not None else ""
+        kept = f"{said['kept_percent']} % of {said['looked_at_again']}" if counts.kept_percent else ""
+        name = language or "no language"
+        table.add_row(
+            name, str(counts.shown), f"{counts.accepted}{share}", *map(str, (counts.partly, counts.rejected)), kept
+        )
+    return table
 
 
 def _keep(tally: Tally, is_over: threading.Event) -> None:

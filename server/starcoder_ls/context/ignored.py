@@ -107,12 +107,12 @@ class Rules:
             folder = folder.parent
 
     def _repository(self, folder: Path) -> Path:
-        """The folder at or above ``folder`` that holds ``.git``; without one, ``folder`` itself."""
+        """``repository_of``, looked at again when older than a second."""
         now = time.monotonic()
         known = self._repositories.get(folder)
         if known and now - known[0] < _FRESH_S:
             return known[1]
-        found = next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+        found = repository_of(folder)
         if len(self._repositories) >= _MOST_REMEMBERED:
             self._repositories.clear()
         self._repositories[folder] = now, found
@@ -135,6 +135,11 @@ class Rules:
             self._specs.clear()
         self._specs[file] = now, stamp, spec
         return spec
+
+
+def repository_of(folder: Path) -> Path:
+    """The folder at or above ``folder`` that holds ``.git``; without one, ``folder`` itself."""
+    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
 
 
 def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:

@@ -44,7 +44,15 @@ _TOKENS = re.compile("|".join((
 _RUN = re.compile(r"[\w+/=.-]{20,}")
 """Every token of the table lies in one: looking for these first is ten times as fast."""
 
-_PRIVATE_KEY = re.compile(r"PRIVATE KEY(?: BLOCK)?-----((?:(?!-----END).){16,12000})", re.DOTALL)
+_ROW, _BETWEEN = r"[A-Za-z0-9+/=]{24,}+", r"(?:[\s\"'`,]|\\[nr])*+"
+_PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----"
+    r"(?:((?:(?!-----(?:BEGIN|END)).){16,12000})(?=-----END)"
+    rf"|{_BETWEEN}({_ROW}(?:{_BETWEEN}{_ROW})*+(?:{_BETWEEN}[A-Za-z0-9+/]{{1,23}}={{1,2}}(?![\w+/=]))?))",
+    re.DOTALL,
+)
+"""All up to its end; where that is missing, as far as lines look like a key's: code that only names the mark stays."""
+
 _IN_URL = re.compile(r"(?<=://)[^\s:@/'\"]{0,60}:((?![{<$%])[^\s:@/'\"]{4,100})(?=@[\w.-])")
 _QUOTED = re.compile(r"(['\"`])([^\s'\"`]{8,200})\1")
 _NAMED = re.compile(
@@ -63,6 +71,7 @@ _BARE = re.compile(
 
 _HARMLESS = re.compile(r"[{}<>$%]|example|change|your|placeholder|dummy|\.\.\.|\*{3}|x{6}", re.IGNORECASE)
 _MASKED = MASK * 8
+_KEY_BEGINS = "-----BEGIN "
 
 
 def masked(text: str) -> str:
@@ -113,11 +122,11 @@ def spans(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[i
     Private keys go over many lines, all others stand in one.
     """
     end = len(text) if end is None else end
-    at = text.find("PRIVATE KEY", max(0, start - _MOST_SECRET_CHARS), end)
+    at = text.find(_KEY_BEGINS, max(0, start - _MOST_SECRET_CHARS), end)
     while at >= 0:
         if key := _PRIVATE_KEY.match(text, at):
-            yield key.span(1)
-        at = text.find("PRIVATE KEY", at + 1, end)
+            yield key.span(key.lastindex or 0)
+        at = text.find(_KEY_BEGINS, at + 1, end)
     begin = text.rfind("\n", 0, start) + 1
     line_end = text.find("\n", end)
     for line in text[begin : line_end if line_end >= 0 else len(text)].split("\n"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignored import Rules
+from starcoder_ls.context.ignored import Rules, repository_of
 from starcoder_ls.context.reading import group_of, text_of, walked
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes
@@ -94,8 +94,7 @@ def path_of(source: Source) -> Path:
 
 def _workspace_of(path: Path) -> Path:
     """What an editor would open: the repository around ``path``, or its folder."""
-    folder = path if path.is_dir() else path.parent
-    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+    return repository_of(path if path.is_dir() else path.parent)
 
 
 def _without_nested(folders: Sequence[Path]) -> list[Path]:

@@ -57,7 +57,9 @@ def place(target: Target) -> Place:
     if target.language == "python":
         return _in_python(target)
     if target.language not in _STYLES:
-        raise ActionUnavailable(f"No style of doc comment is known here for {target.language or 'this language'}.")
+        what = f"No style of doc comment is known here for {target.language}."
+        unknown = "It is not known which language this code is in. Say it (in a terminal: `--language python`)."
+        raise ActionUnavailable(what if target.language else unknown)
     end = lines.line_end(target.text)
     indent = lines.indent(target.code)
     return Place(_comment_above(target), target.start, indent, after=end)

@@ -83,6 +83,12 @@ def test_quantized_base_is_refused(quantization: str, starcoder: Path, tmp_path:
         merge(wanted, [], tmp_path / "out", nothing)
 
 
+def test_a_place_that_cannot_be_written_is_named(starcoder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SettingsError, match=r"file/out cannot be written: .*Name another folder"):
+        merge(Model(name=str(starcoder)), [], tmp_path / "file" / "out", nothing)
+
+
 def test_folder_that_holds_something_is_left_alone(starcoder: Path, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("")
     with pytest.raises(SettingsError, match="not empty"):

@@ -12,6 +12,7 @@ import logging
 import os
 import pickle
 import tempfile
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +117,9 @@ def _converted(file: Path) -> Mapping[str, torch.Tensor]:
 def _unpickled(file: Path) -> dict[str, torch.Tensor]:
     """``weights_only`` builds tensors and plain containers and calls nothing else that a pickle names."""
     try:
-        found = torch.load(file, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of unusual pickles: what comes is a tensor or an error
+            found = torch.load(file, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise AdapterInvalid(
             f"{file} is damaged, or holds more than tensors and would run code. Do not use it, or download it again."

@@ -57,7 +57,10 @@ def merge(wanted: Model, adapters: Sequence[Adapter], out: Path, report: Report)
         attached.remove(held.name)
     stored = {"F16": torch.float16, "BF16": torch.bfloat16}.get(min(checkpoint.weights.dtypes), torch.float32)
     report(0.9, f"Writing {out}.")
-    _written(model.to(stored), checkpoint.folder, out)
+    try:
+        _written(model.to(stored), checkpoint.folder, out)
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be written: {error.strerror or error}. Name another folder.") from error
 
 
 def _written(model: torch.nn.Module, base: Path, out: Path) -> None:
