@@ -143,6 +143,11 @@ class Server:
     def status(self) -> Status:
         return self._engine.status()
 
+    @property
+    def is_beyond_repair(self) -> bool:
+        """Another process may do better."""
+        return self._engine.is_beyond_repair
+
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""
         self._engine.close()

@@ -95,6 +95,8 @@ class _House:
         return self._sign is not None and place.identity(self._path) == self._sign
 
     def _is_unneeded(self) -> bool:
+        if self._server.is_beyond_repair:
+            return True
         if not (self._windows or self._visitors or self._is_ours()):
             return True  # something has cleaned the folder: nobody can come any more
         if self._windows or self._visitors:
@@ -114,7 +116,8 @@ class _House:
         goodbye = frame(json.dumps({"jsonrpc": "2.0", "method": GOODBYE}).encode())
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
-            window.stream.write(goodbye)
+            if not self._server.is_beyond_repair:  # without a goodbye they bring the next process at once
+                window.stream.write(goodbye)
             await window.stream.close()
         if tasks:
             await asyncio.wait(tasks, timeout=_FLUSH_S)
