@@ -144,6 +144,11 @@ class Server:
         return self._engine.status()
 
     @property
+    def engine(self) -> Engine | None:
+        """If it can be asked now; one that was put away comes back, for later."""
+        return self._engine.ready
+
+    @property
     def is_beyond_repair(self) -> bool:
         """Another process may do better."""
         return self._engine.is_beyond_repair

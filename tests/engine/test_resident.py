@@ -408,6 +408,7 @@ def test_a_device_that_fails_ends_the_engine_with_a_sentence_and_every_request_w
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(decode, "read", broken)
+    monkeypatch.setattr(decode, "read_together", broken)
 
     async def scenario() -> list[Any]:
         return await asyncio.gather(*(answer(engine, asked(text)) for text in "ab"), return_exceptions=True)

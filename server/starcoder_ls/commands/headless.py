@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -21,11 +22,19 @@ stderr = Console(stderr=True, highlight=False, markup=False)
 
 
 @contextmanager
-def loaded(chosen: Settings, is_shown: bool = True) -> Iterator[Engine]:
+def loaded(chosen: Settings, is_shown: bool = True, may_borrow: bool = False) -> Iterator[Engine]:
     """A ready engine with all adapters that fit; ``is_shown`` draws the progress of its loading.
+
+    With ``may_borrow`` a resident process's, if one has the model and these adapters ready.
 
     Raises ModelError with the engine's own sentence if the model or one of its adapters cannot load.
     """
+    if may_borrow and sys.platform != "win32":
+        from starcoder_ls.sharing import borrowed
+
+        if (warm := borrowed.warm(chosen)) is not None:
+            yield warm
+            return
     engine = ResidentEngine(chosen.model, chosen.resident_adapters())
     changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
     engine.subscribe(changes.put)

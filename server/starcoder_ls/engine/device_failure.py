@@ -9,7 +9,7 @@ import re
 
 from starcoder_ls.engine.memory import is_out_of_memory
 
-# "CUDA error: an illegal memory access was encountered", "CUDA error: device-side assert triggered", and the libraries'.
+# "CUDA error: an illegal memory access was encountered", "CUDA error: device-side assert triggered", ...
 _WORDS = re.compile(r"\b(CUDA|HIP|MPS) error|device-side assert|CUBLAS_STATUS|CUDNN_STATUS|NCCL error", re.I)
 
 

@@ -23,7 +23,7 @@ from starcoder_ls.app import Server
 from starcoder_ls.errors import SharingError, StarcoderError
 from starcoder_ls.session.announcer import described
 from starcoder_ls.settings import Settings
-from starcoder_ls.sharing import place
+from starcoder_ls.sharing import lending, place
 from starcoder_ls.sharing.forwarder import GOODBYE
 from starcoder_ls.transport import watchdog
 from starcoder_ls.transport.connection import Connection
@@ -136,10 +136,23 @@ class _House:
             return
         finally:
             self._visitors.discard(task)
+        if hello.get("ask") in lending.QUESTIONS:
+            await self._lend(stream, hello, task)
+            return
         if "ask" in hello:
             await self._answer(stream, hello)
             return
         await self._attend(_Window(stream, hello, task), rest)
+
+    async def _lend(self, stream: SocketStream, hello: Mapping[str, Any], task: asyncio.Task[None]) -> None:
+        self._visitors.add(task)
+        try:
+            await lending.lend(self._server.engine, hello, stream)
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("a question was not understood: %s", type(error).__name__)
+            stream.hang_up()
+        finally:
+            self._visitors.discard(task)
 
     async def _answer(self, stream: SocketStream, hello: Mapping[str, Any]) -> None:
         """``starcoder-ls ps`` and ``stop``."""

@@ -28,6 +28,9 @@ _FAMILIES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_")
 _SINGLE = ("HOME", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 """Variables that change what a process loads or where it writes: windows that differ in one do not share."""
 
+RESIDENT = [sys.executable, "-m", "starcoder_ls", "resident"]
+"""The program of the resident process."""
+
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS: sys/un.h
 
 

@@ -49,7 +49,7 @@ class Wanted:
         if isinstance(options, dict):
             inner = next((options[name] for name in _WRAPPERS if isinstance(options.get(name), dict)), options)
             merged |= inner["model"] if isinstance(inner.get("model"), dict) else {}
-        return {name: value for name, value in merged.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+        return unusual(merged)
 
     def hello(self) -> dict[str, Any]:
         """What the resident process is told of this window."""
@@ -87,6 +87,12 @@ def wanted(arguments: list[str]) -> Wanted | None:
         overlay["log"] = {"level": given.log_level}
     settings = os.path.abspath(given.settings) if given.settings else None
     return Wanted(overlay, _absolute(given.adapter), settings, said if isinstance(said, dict) else {})
+
+
+def unusual(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is the default, and a folder by its full name."""
+    kept = {name: value for name, value in model.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    return {**kept, "name": _absolute(kept["name"])} if isinstance(kept.get("name"), str) else kept
 
 
 def _folder() -> str:
