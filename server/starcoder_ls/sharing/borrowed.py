@@ -61,13 +61,14 @@ class BorrowedEngine:
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """The stop rule is asked here, after each chunk; once it has ended every candidate, so does the process."""
         reader, writer = await asyncio.open_unix_connection(sock=self._connected())
-        texts, over = [""] * request.candidates, [False] * request.candidates
+        texts: list[str] = [""] * request.candidates
+        ends: list[Finish | None] = [None] * request.candidates
         try:
             writer.write(_framed(ask="generate", request=seam_json.request_as_json(request)))
             async for said in _messages(reader):
                 chunk = seam_json.chunk_of(said["chunk"])
-                shown = _shown(request, chunk, texts, over)
-                if all(over) and chunk.timings is None:
+                shown = _shown(request, chunk, texts, ends)
+                if all(ends) and chunk.timings is None:
                     writer.write(_framed(enough=True))
                 if shown is not None:
                     yield shown
@@ -112,20 +113,20 @@ class BorrowedEngine:
         return answer
 
 
-def _shown(request: Request, chunk: Chunk, texts: list[str], over: list[bool]) -> Chunk | None:
+def _shown(request: Request, chunk: Chunk, texts: list[str], ends: list[Finish | None]) -> Chunk | None:
     """What the asker sees of ``chunk``: with a stop rule the text comes whole, in the candidate's last chunk."""
     at = chunk.candidate
     if request.stop is None:
         return chunk
-    if over[at]:  # the end of what was cut off; the last of all brings the timings
-        return dataclasses.replace(chunk, text="", token_ids=(), logprob=0.0) if chunk.timings else None
+    if (end := ends[at]) is not None:  # what comes behind was not wanted, but for the timings
+        return Chunk("", candidate=at, finish=end, timings=chunk.timings) if chunk.timings else None
     texts[at] += chunk.text
     kept = request.stop(texts[at]) if chunk.token_ids else None
     if kept is not None:
-        over[at] = True
+        ends[at] = Finish.STOP_RULE
         return dataclasses.replace(chunk, text=texts[at][: max(kept, 0)], finish=Finish.STOP_RULE)
-    over[at] = chunk.finish is not None
-    return dataclasses.replace(chunk, text=texts[at] if over[at] else "")
+    ends[at] = chunk.finish
+    return dataclasses.replace(chunk, text=texts[at] if chunk.finish else "")
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
