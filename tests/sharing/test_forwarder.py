@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import threading
 from typing import Any
@@ -26,7 +27,7 @@ class Editor:
         self._from, editor_out = os.pipe()
         self._frames, self._waiting = FrameReader(), list[dict[str, Any]]()
         self.exit_code = -1
-        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out))
+        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out), daemon=True)
         self._thread.start()
 
     def _run(self, source: int, sink: int) -> None:
@@ -53,6 +54,7 @@ class Editor:
 
     def hears(self) -> dict[str, Any]:
         while not self._waiting:
+            assert select.select([self._from], [], [], 10)[0], "nothing was said"
             self._waiting += map(json.loads, self._frames.feed(os.read(self._from, 65536)))
         return self._waiting.pop(0)
 
@@ -79,6 +81,8 @@ def test_a_process_that_ends_again_and_again_is_given_up_with_one_message_and_tr
     editor.say(id=4, method="workspace/executeCommand")
     refusal = editor.hears()
     assert (refusal["id"], refusal["error"]["code"]) == (4, -32803)
+    editor.say(id=6, method="starcoder/status")
+    assert editor.hears()["result"]["phase"] == "failed"  # it was given up again, without another message
     editor.say(id=5, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 1}})
     assert editor.hears() == {"jsonrpc": "2.0", "id": 5, "result": "it lives"}
     assert editor.connections == 6

@@ -129,3 +129,26 @@ def test_what_is_no_message_is_passed_on_and_not_remembered() -> None:
         assert journal.sent(garbage) == []
     assert journal.received(b"{")[0]
     assert journal.replay() == []
+
+
+def test_what_the_next_process_says_a_second_time_goes_no_further() -> None:
+    journal = begun()
+    message = body("window/showMessage", params={"type": 2, "message": "There is no setting `x`."})
+    first, second = (body("client/registerCapability", name, params={"registrations": ["files"]}) for name in "ab")
+    for said in (message, message, first):
+        assert journal.received(said) == (True, None)
+    journal.replay()
+    journal.replay()
+    assert journal.received(message) == (False, None)
+    is_for_editor, reply = journal.received(second)
+    assert not is_for_editor
+    assert reply is not None
+    assert json.loads(reply) == {"jsonrpc": "2.0", "id": "b", "result": None}
+    assert journal.received(body("window/showMessage", params={"type": 1, "message": "News."}))[0]
+
+
+def test_shutdown_is_answered_where_nobody_else_will() -> None:
+    journal = begun()
+    journal.sent(body("shutdown", 9))
+    assert [json.loads(said) for said in journal.dismissed()] == [{"jsonrpc": "2.0", "id": 9, "result": None}]
+    assert not journal.has_requests

@@ -10,7 +10,7 @@ from typing import Any
 
 STATUS = "starcoder/status"
 
-_BY_ITSELF = ("textDocument/completion", "textDocument/codeAction", STATUS)
+_BY_ITSELF = ("textDocument/completion", "textDocument/codeAction", "shutdown", STATUS)
 _AUTOMATIC = 2  # InlineCompletionTriggerKind
 _REQUEST_FAILED, _ERROR = -32803, 1
 
