@@ -26,6 +26,7 @@ async def answers(
         heard += map(json.loads, frames.feed(chunk))
         if says_after is not None and len(heard) >= says_after:
             writer.write(b"enough")
+            says_after = None
     await lending
     writer.close()
     return heard

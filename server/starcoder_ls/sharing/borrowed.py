@@ -63,12 +63,14 @@ class BorrowedEngine:
         reader, writer = await asyncio.open_unix_connection(sock=self._connected())
         texts: list[str] = [""] * request.candidates
         ends: list[Finish | None] = [None] * request.candidates
+        has_enough = False
         try:
             writer.write(_framed(ask="generate", request=seam_json.request_as_json(request)))
             async for said in _messages(reader):
                 chunk = seam_json.chunk_of(said["chunk"])
                 shown = _shown(request, chunk, texts, ends)
-                if all(ends) and chunk.timings is None:
+                if all(ends) and chunk.timings is None and not has_enough:
+                    has_enough = True
                     writer.write(_framed(enough=True))
                 if shown is not None:
                     yield shown
