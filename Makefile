@@ -50,6 +50,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/holes.py --into docs/quality.md
 	$(BIN)/python benchmarks/sharing.py
+	$(BIN)/python benchmarks/sharing_windows.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -43,6 +43,7 @@ async def asked_s(client: Client) -> float:
 async def measured() -> None:
     starts: list[float] = []
     bytes_each: list[int] = []
+    resident_bytes: list[int] = []
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(WINDOWS):
@@ -53,15 +54,16 @@ async def measured() -> None:
             clients.append(client)
             while (await client.request("starcoder/status"))["phase"] not in ("ready", "failed"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
+            (path,) = place.folder().glob("*.sock")
+            process = (await asyncio.to_thread(_answer, path))["process"]
+            resident_bytes.append(psutil.Process(process).memory_full_info().uss)
         for client in clients:
             assert client.process is not None
             bytes_each.append(psutil.Process(client.process.pid).memory_full_info().uss)
-        (path,) = place.folder().glob("*.sock")
         direct = await straight(path)
         await direct.initialize()
         pairs = [(await asked_s(clients[0]), await asked_s(direct)) for _ in range(QUESTIONS)]
-        process = (await asyncio.to_thread(_answer, path))["process"]
-        report(starts, bytes_each, pairs, psutil.Process(process).memory_full_info().uss)
+        report(starts, bytes_each, pairs, resident_bytes)
         direct.hang_up()
         await report_recovery(clients[0], process)
     await asyncio.to_thread(_answer, path, "stop")
@@ -87,7 +89,9 @@ def _answer(path: Path, question: str = "status") -> dict[str, int]:
     return answer
 
 
-def report(starts: list[float], bytes_each: list[int], pairs: list[tuple[float, float]], resident_bytes: int) -> None:
+def report(
+    starts: list[float], bytes_each: list[int], pairs: list[tuple[float, float]], resident_bytes: list[int]
+) -> None:
     through, direct = ([pair[side] * 1000 for pair in pairs] for side in (0, 1))
     added = statistics.median(one - other for one, other in zip(through, direct, strict=True))
     table = Table("of 10 windows", "median", "worst")
@@ -96,7 +100,9 @@ def report(starts: list[float], bytes_each: list[int], pairs: list[tuple[float, 
     table.add_row("the same, warm", f"{statistics.median(warm) * 1000:.0f} ms", f"{max(warm) * 1000:.0f} ms")
     own, most = statistics.median(bytes_each) / 1e6, max(bytes_each) / 1e6
     table.add_row("memory of a window's process (USS)", f"{own:.1f} MB", f"{most:.1f} MB")
-    table.add_row("memory of the resident process (USS)", f"{resident_bytes / 1e6:.0f} MB", "")
+    added_bytes = (resident_bytes[-1] - resident_bytes[0]) / (len(resident_bytes) - 1)
+    table.add_row("memory of the resident process with one window (USS)", f"{resident_bytes[0] / 1e6:.0f} MB", "")
+    table.add_row("what each further window adds to it", f"{added_bytes / 1e6:.1f} MB", "")
     table.add_row("starcoder/status through a window", f"{statistics.median(through):.2f} ms", f"{max(through):.1f} ms")
     table.add_row("the same, straight", f"{statistics.median(direct):.2f} ms", f"{max(direct):.1f} ms")
     Console().print(table)

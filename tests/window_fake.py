@@ -1,7 +1,11 @@
-"""A real window process that shares one tests/serve_fake.py with others. Argument: the engine's options as JSON."""
+"""A real window process that shares one tests/serve_fake.py with others. Argument: the engine's options as JSON.
+
+The option ``instead`` is Python to run in place of that server.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +15,8 @@ from starcoder_ls.sharing.wanted import wanted
 
 def main() -> int:
     program = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
+    if (instead := json.loads(sys.argv[1]).get("instead")) is not None:
+        program = [sys.executable, "-S", "-c", instead]
     window = wanted([])
     assert window is not None
     return forwarder.run(window, [*program, "--resident"], program)

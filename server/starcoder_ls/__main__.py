@@ -31,9 +31,10 @@ def _as_a_window(arguments: list[str]) -> int | None:
     if (window := wanted(arguments)) is None:
         return None
     from starcoder_ls.sharing.forwarder import run
+    from starcoder_ls.sharing.place import RESIDENT
 
-    this = [sys.executable, "-m", "starcoder_ls"]
-    return run(window, [*this, "resident"], [*this, "serve", "--no-share", *arguments])
+    alone = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share", *arguments]
+    return run(window, RESIDENT, alone)
 
 
 if __name__ == "__main__":

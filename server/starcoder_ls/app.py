@@ -143,6 +143,16 @@ class Server:
     def status(self) -> Status:
         return self._engine.status()
 
+    @property
+    def engine(self) -> Engine | None:
+        """If it can be asked now; one that was put away comes back, for later."""
+        return self._engine.ready
+
+    @property
+    def is_beyond_repair(self) -> bool:
+        """Another process may do better."""
+        return self._engine.is_beyond_repair
+
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""
         self._engine.close()

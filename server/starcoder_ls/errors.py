@@ -12,6 +12,7 @@ StarcoderError
 │   ├── EngineNotReady       still loading, or failed to load
 │   ├── EngineClosed         asked after the end
 │   ├── OutOfMemory          the device (or the host) has no room
+│   ├── DeviceFailed         the device will answer nothing more to this engine
 │   └── PromptTooLong        prompt and answer do not fit the context
 ├── ActionError              an action on code
 │   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
@@ -68,6 +69,10 @@ class EngineNotReady(EngineError):
 
 
 class EngineClosed(EngineError):
+    pass
+
+
+class DeviceFailed(EngineError):
     pass
 
 

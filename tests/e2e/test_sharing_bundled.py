@@ -53,6 +53,7 @@ def test_two_windows_share_the_bundled_model_and_outlive_its_process(
                 (listed,) = json.loads(await asyncio.to_thread(command, "ps", "--json"))
                 assert (listed["sharing"]["windows"], listed["phase"]) == (2, "ready")
                 assert listed["memoryBytes"] > 1e6
+
                 assert await two.leave() == 0
             psutil.Process(listed["process"]).kill()
             assert await suggests(one)

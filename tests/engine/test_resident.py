@@ -392,6 +392,48 @@ def test_out_of_memory_ends_the_request_and_the_engine_lives(
     assert ids(run(answer(engine, asked()))) == before
 
 
+def test_no_room_for_a_moment_costs_the_caches_and_no_answer(
+    engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starcoder_ls.engine import decode
+
+    before = ids(run(answer(engine, asked())))
+    read, failures = decode.read, [torch.OutOfMemoryError("CUDA out of memory")]
+
+    def full_once(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return read(*args)
+
+    monkeypatch.setattr(decode, "read", full_once)
+    assert ids(run(answer(engine, asked()))) == before
+    assert not failures
+
+
+def test_a_device_that_fails_ends_the_engine_with_a_sentence_and_every_request_with_an_error(
+    engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from starcoder_ls.engine import decode
+
+    def broken(*_: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(decode, "read", broken)
+    monkeypatch.setattr(decode, "read_together", broken)
+
+    async def scenario() -> list[Any]:
+        return await asyncio.gather(*(answer(engine, asked(text)) for text in "ab"), return_exceptions=True)
+
+    reached(engine, Phase.READY)
+    for ended in run(scenario()):
+        assert isinstance(ended, EngineClosed | EngineNotReady)
+        assert "ask once more" in str(ended).lower()
+    failed = reached(engine, Phase.FAILED)
+    assert "The device has failed" in failed.message
+    with pytest.raises(EngineNotReady, match="The device has failed"):
+        run(answer(engine, asked()))
+
+
 @pytest.mark.usefixtures("passes")
 @pytest.mark.parametrize("is_working", [True, False])
 def test_closing_is_quick_and_ends_every_request(is_working: bool, engine: ResidentEngine) -> None:

@@ -157,6 +157,43 @@ def test_a_model_that_cannot_load_is_tried_again_by_the_next_client_and_by_nobod
     shared.close()
 
 
+def test_an_engine_that_worked_and_loads_no_more_is_tried_with_growing_waits_and_then_called_beyond_repair() -> None:
+    made = Made()
+    shared = SharedEngine(made, first_wait_s=0.02)
+    shared.choose(Settings())
+    _wait_until_ready(shared)
+    made.options = {"failure": "The device is gone."}
+    made.engines[-1]._become(phase=Phase.FAILED, message="The engine stopped.")
+    _wait_for(lambda: shared.is_beyond_repair)
+    made.options = {}
+    _wait_until_ready(shared)
+    assert not shared.is_beyond_repair
+    shared.close()
+
+
+def test_a_model_that_was_put_away_and_does_not_come_back_is_tried_again() -> None:
+    made = Made()
+    shared = SharedEngine(made, release_s=0.2, first_wait_s=0.02)
+    shared.choose(Settings())
+    _wait_until_ready(shared)
+    _wait_for(lambda: shared.status().phase is Phase.ASLEEP)
+    made.options = {"failure": "No room."}
+    assert shared.ready is None
+    _wait_for(lambda: shared.status().phase is Phase.FAILED)
+    made.options = {}
+    _wait_until_ready(shared)
+    shared.close()
+
+
+def test_a_model_that_never_loaded_is_not_beyond_repair() -> None:
+    shared = SharedEngine(Made(failure="No room."), first_wait_s=0.01)
+    for _ in range(4):
+        shared.choose(Settings())
+        _wait_for(lambda: shared.status().phase is Phase.FAILED)
+    assert not shared.is_beyond_repair
+    shared.close()
+
+
 @scenario
 async def test_who_waits_has_the_engine_once_it_is_ready_and_nothing_where_it_fails() -> None:
     shared = SharedEngine(Made(load_s=0.2))

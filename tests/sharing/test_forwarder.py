@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import threading
 from typing import Any
@@ -26,7 +27,7 @@ class Editor:
         self._from, editor_out = os.pipe()
         self._frames, self._waiting = FrameReader(), list[dict[str, Any]]()
         self.exit_code = -1
-        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out))
+        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out), daemon=True)
         self._thread.start()
 
     def _run(self, source: int, sink: int) -> None:
@@ -53,6 +54,7 @@ class Editor:
 
     def hears(self) -> dict[str, Any]:
         while not self._waiting:
+            assert select.select([self._from], [], [], 10)[0], "nothing was said"
             self._waiting += map(json.loads, self._frames.feed(os.read(self._from, 65536)))
         return self._waiting.pop(0)
 
@@ -63,15 +65,50 @@ class Editor:
         return self.exit_code
 
 
-def test_a_process_that_ends_again_and_again_is_left_alone_for_a_while_and_requests_are_refused_at_once() -> None:
-    editor = Editor(b"")
+def test_a_process_that_ends_again_and_again_is_given_up_with_one_message_and_tried_again_when_the_user_asks() -> None:
+    editor = Editor(framed(id=1, result={}), b"", b"", b"", b"", framed(id=5, result="it lives"))
     editor.say(id=1, method="initialize", params={})
-    assert "4 times in a minute" in editor.hears()["params"]["message"]
-    assert editor.hears()["id"] == 1
-    editor.say(id=2, method="textDocument/inlineCompletion")
-    assert editor.hears()["error"]["code"] == -32803
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    message = editor.hears()
+    assert message["method"] == "window/showMessage"
+    assert "4 times in a row" in message["params"]["message"]
+    editor.say(id=2, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 2}})
+    editor.say(id=3, method="starcoder/status")
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    assert editor.hears()["result"]["phase"] == "failed"
+    threading.Event().wait(0.3)
     assert editor.connections == 4
+    editor.say(id=4, method="workspace/executeCommand")
+    refusal = editor.hears()
+    assert (refusal["id"], refusal["error"]["code"]) == (4, -32803)
+    editor.say(id=6, method="starcoder/status")
+    assert editor.hears()["result"]["phase"] == "failed"  # it was given up again, without another message
+    editor.say(id=5, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 1}})
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 5, "result": "it lives"}
+    assert editor.connections == 6
     editor.leave()
+
+
+def test_an_editor_that_was_not_let_in_yet_hears_it_as_the_answer_to_initialize_and_may_ask_again() -> None:
+    editor = Editor(b"", b"", b"", b"", framed(id=2, result={}))
+    editor.say(id=1, method="initialize", params={})
+    refusal = editor.hears()
+    assert refusal["id"] == 1
+    assert "4 times in a row" in refusal["error"]["message"]
+    editor.say(id=2, method="initialize", params={})
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": {}}
+    editor.leave()
+
+
+def test_no_process_is_started_to_hear_of_the_end() -> None:
+    editor = Editor(framed(id=1, result={}) + framed(method=GOODBYE))
+    editor.say(id=1, method="initialize", params={})
+    assert editor.hears()["id"] == 1
+    editor.say(id=2, method="shutdown")
+    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    editor.say(method="exit")
+    assert editor.leave() == 0
+    assert editor.connections == 1
 
 
 def test_half_an_answer_of_a_process_that_ended_is_not_passed_on() -> None:

@@ -27,7 +27,7 @@ def changed(version: int, text: str = "y") -> bytes:
 def begun() -> Journal:
     journal = Journal()
     journal.sent(body("initialize", 1, params={"processId": 7}))
-    assert journal.received(body(request_id=1, result={}))
+    assert journal.received(body(request_id=1, result={}))[0]
     journal.sent(body("initialized"))
     return journal
 
@@ -40,7 +40,7 @@ def test_a_new_process_hears_the_handshake_the_documents_and_what_is_not_answere
     journal = begun()
     for said in (opened(), changed(2), body("textDocument/completion", 2), body("textDocument/completion", "2")):
         journal.sent(said)
-    assert journal.received(body(request_id=2, result=None))
+    assert journal.received(body(request_id=2, result=None))[0]
     replay = journal.replay()
     assert methods(replay) == [
         "initialize",
@@ -50,15 +50,15 @@ def test_a_new_process_hears_the_handshake_the_documents_and_what_is_not_answere
         "textDocument/completion",
     ]
     assert json.loads(replay[-1])["id"] == "2"
-    assert not journal.received(body(request_id=json.loads(replay[0])["id"], result={}))
+    assert not journal.received(body(request_id=json.loads(replay[0])["id"], result={}))[0]
 
 
 def test_a_handshake_that_was_never_answered_is_said_with_its_own_id() -> None:
     journal = Journal()
     journal.sent(body("initialize", 1, params={}))
     assert [json.loads(said)["id"] for said in journal.replay()] == [1]
-    assert journal.received(body(request_id=1, result={}))
-    assert not journal.received(body(request_id=1, result={}))
+    assert journal.received(body(request_id=1, result={}))[0]
+    assert not journal.received(body(request_id=1, result={}))[0]
 
 
 def test_a_closed_document_is_forgotten() -> None:
@@ -108,7 +108,7 @@ def test_changes_that_have_grown_become_the_text_that_the_process_tells() -> Non
     assert question["id"].startswith(PRIVATE)
     assert journal.sent(changed(version + 1, "last")) == []
     told = {"uri": URI, "languageId": "python", "version": version, "text": "zz"}
-    assert not journal.received(body(request_id=question["id"], result=told))
+    assert not journal.received(body(request_id=question["id"], result=told))[0]
     document, last = map(json.loads, journal.replay()[2:])
     assert document["params"]["textDocument"] == told
     assert last["params"]["contentChanges"] == [{"text": "last"}]
@@ -118,7 +118,7 @@ def test_a_text_that_the_process_lost_leaves_the_changes_as_they_are() -> None:
     journal = begun()
     journal.sent(opened())
     question = json.loads(journal.sent(changed(2, "z" * 300_000))[0])
-    assert not journal.received(body(request_id=question["id"], result=None))
+    assert not journal.received(body(request_id=question["id"], result=None))[0]
     assert methods(journal.replay())[2:] == ["textDocument/didOpen", "textDocument/didChange"]
     assert journal.sent(changed(3)) == []
 
@@ -127,5 +127,28 @@ def test_what_is_no_message_is_passed_on_and_not_remembered() -> None:
     journal = Journal()
     for garbage in (b"{", b"[]", b"1", b'{"method": 3}', b'{"id": true, "method": "x"}'):
         assert journal.sent(garbage) == []
-    assert journal.received(b"{")
+    assert journal.received(b"{")[0]
     assert journal.replay() == []
+
+
+def test_what_the_next_process_says_a_second_time_goes_no_further() -> None:
+    journal = begun()
+    message = body("window/showMessage", params={"type": 2, "message": "There is no setting `x`."})
+    first, second = (body("client/registerCapability", name, params={"registrations": ["files"]}) for name in "ab")
+    for said in (message, message, first):
+        assert journal.received(said) == (True, None)
+    journal.replay()
+    journal.replay()
+    assert journal.received(message) == (False, None)
+    is_for_editor, reply = journal.received(second)
+    assert not is_for_editor
+    assert reply is not None
+    assert json.loads(reply) == {"jsonrpc": "2.0", "id": "b", "result": None}
+    assert journal.received(body("window/showMessage", params={"type": 1, "message": "News."}))[0]
+
+
+def test_shutdown_is_answered_where_nobody_else_will() -> None:
+    journal = begun()
+    journal.sent(body("shutdown", 9))
+    assert [json.loads(said) for said in journal.dismissed()] == [{"jsonrpc": "2.0", "id": 9, "result": None}]
+    assert not journal.has_requests

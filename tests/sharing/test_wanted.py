@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.sharing.wanted import wanted
+from starcoder_ls.settings import Model
+from starcoder_ls.sharing.wanted import DEFAULTS, wanted
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +67,11 @@ def test_a_window_s_process_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_defaults_are_those_of_the_settings_and_saying_one_says_nothing(settings: Path) -> None:
+    assert Model().model_dump(mode="json", exclude={"template"}) == DEFAULTS
+    settings.write_text('[model]\nname = "bundled"\ndevice = "auto"\n')
+    window = wanted(["--dtype", "auto"])
+    assert window is not None
+    assert window.model({"initializationOptions": {"model": {"threads": 0}}}) == {}

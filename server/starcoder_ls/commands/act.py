@@ -45,7 +45,7 @@ def run(
     read, target = region.target_at(place, language, chosen.context.ignore)
     target = replace(target, instruction=said[0], diagnostics=said[1])
     who = expected(chosen, action, target, adapter)
-    with loaded(chosen, not is_json, lambda name, _: name == who.adapter) as engine:
+    with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
         prepared = act.prepared(chosen, engine, action, target, confirmed(engine, who))
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
@@ -62,7 +62,7 @@ def ask(
     adapter = named_adapter.in_use(adapter, chosen)
     target = replace(region.whole(name, chosen.context.ignore), instruction=question)
     who = expected(chosen, "ask", target, adapter)
-    with loaded(chosen, not is_json, lambda name, _: name == who.adapter) as engine:
+    with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
         prepared = act.prepared(chosen, engine, "ask", target, confirmed(engine, who))
         return asyncio.run(tell(engine, prepared, is_json))
 

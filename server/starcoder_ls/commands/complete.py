@@ -23,7 +23,7 @@ def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int,
     """0 with a suggestion on standard output, 1 with none."""
     chosen = settings.load(overlay, file=file)
     cursor = cursor_at(place, chosen.context.ignore)
-    with loaded(chosen, needed=completes) as engine:
+    with loaded(chosen, needed=completes, may_borrow=True) as engine:
         cursor = routed(engine, chosen, cursor)
         if is_traced:
             _trace(engine, question(engine, cursor, chosen.inline_completion))

@@ -57,7 +57,7 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
     console = Console(highlight=False)
     chosen = settings.load(overlay, file=file)
     began = time.monotonic()
-    with loaded(chosen) as engine:
+    with loaded(chosen, may_borrow=True) as engine:
         status = engine.status()
         ready_s = time.monotonic() - began
         console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {ready_s:.1f} s\n")

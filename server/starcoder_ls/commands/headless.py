@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -22,12 +23,23 @@ stderr = Console(stderr=True, highlight=False, markup=False)
 
 @contextmanager
 def loaded(
-    chosen: Settings, is_shown: bool = True, needed: Callable[[str, Adapter], bool] | None = None
+    chosen: Settings,
+    is_shown: bool = True,
+    needed: Callable[[str, Adapter], bool] | None = None,
+    may_borrow: bool = False,
 ) -> Iterator[Engine]:
     """A ready engine with the adapters of the settings, or those ``needed``; ``is_shown`` draws its progress.
 
+    With ``may_borrow`` a resident process's, if one has the model and these adapters ready.
+
     Raises ModelError with the engine's own sentence if the model or one of its adapters cannot load.
     """
+    if may_borrow and sys.platform != "win32":
+        from starcoder_ls.sharing import borrowed
+
+        if (warm := borrowed.warm(chosen)) is not None:
+            yield warm
+            return
     adapters = chosen.resident_adapters()
     if needed is not None:
         adapters = {name: adapter for name, adapter in adapters.items() if needed(name, adapter)}

@@ -89,7 +89,11 @@ def _has_ended(process_id: int, is_asked: bool) -> bool:
         process = psutil.Process(process_id)
         if not is_asked:
             process.kill()
-        process.wait(_END_S)
+        limit_s = time.monotonic() + _END_S
+        while process.status() != psutil.STATUS_ZOMBIE:  # in a container often nobody waits for orphans
+            if time.monotonic() > limit_s:
+                return False
+            time.sleep(0.02)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:

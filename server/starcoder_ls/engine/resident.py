@@ -19,7 +19,7 @@ import psutil
 
 from starcoder_ls.engine.memory import give_back
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
-from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, StarcoderError
+from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
 from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
@@ -166,6 +166,8 @@ class ResidentEngine:
             loaded = self._load()
             if loaded is not None:
                 self._serve(loaded)
+        except DeviceFailed as error:
+            self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
             _log.exception("the engine stopped")
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
@@ -175,7 +177,7 @@ class ResidentEngine:
             for job in self._jobs.drain():
                 if job.work is not None:
                     job.work.close()
-                job.outlet.put(EngineClosed("The engine was closed while it worked on this. Start the server again."))
+                job.outlet.put(EngineClosed("The engine ended while it worked on this. Ask once more."))
             give_back()
             if self._is_closing.is_set():
                 self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))

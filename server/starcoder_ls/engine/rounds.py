@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from starcoder_ls.engine import decode, generate
+from starcoder_ls.engine.device_failure import has_device_failed
 from starcoder_ls.engine.drafts import LONGEST
-from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.memory import give_back, is_out_of_memory
 from starcoder_ls.engine.passes import Pass, Work, run, run_together
 from starcoder_ls.engine.threads import single
-from starcoder_ls.errors import EngineError, OutOfMemory, StarcoderError
+from starcoder_ls.errors import DeviceFailed, EngineError, OutOfMemory, StarcoderError
 from starcoder_ls.generation import Chunk
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Rounds:
         self._can_share = decode.can_read_together(loaded.model)
         self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
         self._served = 0
+        self._seen: Exception | None = None
 
     def play(self, leader: Job) -> None:
         """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
@@ -102,21 +104,47 @@ class Rounds:
         return None
 
     def _answers(self, passes: list[Pass]) -> list[torch.Tensor | Exception]:
-        """Of each, the logits or why there are none: what fails together is tried one by one."""
+        """Of each, the logits or why there are none: what fails together is tried one by one.
+
+        Raises DeviceFailed.
+        """
         starts = [wanted.cache.length for wanted in passes]
         if len(passes) > 1:
             try:
                 return list(run_together(self._loaded.model, passes))
-            except Exception:  # noqa: BLE001 - whatever it is, it is nearly always the fault of one
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is nearly always the fault of one
+                self._look_at(error)
                 _log.debug("a pass of %d failed", len(passes), exc_info=True)
         answers: list[torch.Tensor | Exception] = []
         for wanted, start in zip(passes, starts, strict=True):
-            wanted.cache.truncate(start)
-            try:
-                answers.append(run(self._loaded.model, wanted))
-            except Exception as error:  # noqa: BLE001 - the others go on
-                answers.append(error)
+            answer = self._alone(wanted, start)
+            if isinstance(answer, Exception) and is_out_of_memory(answer):
+                answer = self._alone(wanted, start)  # there is more room now
+            answers.append(answer)
         return answers
+
+    def _alone(self, wanted: Pass, start: int) -> torch.Tensor | Exception:
+        wanted.cache.truncate(start)
+        try:
+            return run(self._loaded.model, wanted)
+        except Exception as error:  # noqa: BLE001 - the others go on
+            self._look_at(error)
+            return error
+
+    def _look_at(self, error: Exception) -> None:
+        """Where there was no room, less is done at once and less is kept from here on. Raises DeviceFailed."""
+        if error is self._seen:
+            return
+        self._seen = error
+        if has_device_failed(error):
+            _log.error("the device failed", exc_info=error)
+            name = type(error).__name__
+            raise DeviceFailed(f"The device has failed ({name}). The model is loaded again; ask once more.") from error
+        if is_out_of_memory(error):
+            self._room = max(SHORT_TOKENS, self._room // 2)
+            self._slots.shrink()
+            give_back()
+            _log.warning("no room: passes of at most %d tokens from here on, and fewer cached prefixes", self._room)
 
     def _resume(self, job: Job, answer: torch.Tensor | Exception | None) -> None:
         """Let ``job`` work up to its next pass or chunks. A failure ends this job and no other."""
@@ -127,6 +155,8 @@ class Rounds:
                 made = job.work.throw(answer) if isinstance(answer, Exception) else job.work.send(answer)
         except StopIteration:
             self._end(job)
+        except DeviceFailed:
+            raise
         except StarcoderError as error:
             self._end(job, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests go on
@@ -153,12 +183,11 @@ class Rounds:
         return generate.answering(job.request, self._loaded, self._slots, job.interrupted, queue_ms, held)
 
     def _translated(self, error: Exception) -> EngineError:
+        """For the one who asked. Raises DeviceFailed."""
+        self._look_at(error)
         if not is_out_of_memory(error):
             _log.error("a request failed", exc_info=error)
             return EngineError(f"The model failed on this request ({type(error).__name__}). The log has the details.")
-        self._slots.clear()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
         return OutOfMemory("There was no room for this request. Lower `prompt_tokens`, or ask for fewer candidates.")
 
 

@@ -58,13 +58,17 @@ class Slots:
     def __init__(self, layers: int) -> None:
         self._layers = layers
         self._idle: list[Slot] = []
+        self._least, self._most_bytes = KEPT, MOST_BYTES
         self.answers, self.record = Answers(), Record()  # what drafts are made of, and what became of them
 
     @property
     def bytes(self) -> int:
         return sum(slot.cache.bytes for slot in self._idle)
 
-    def clear(self) -> None:
+    def shrink(self) -> None:
+        """There was no room: all idle slots go, and from here on half of what they took is kept, if need be one."""
+        if self._idle:
+            self._least, self._most_bytes = 1, min(self._most_bytes, self.bytes) // 2
         self._idle.clear()
 
     def holds(self, prompt: Sequence[int], owner: Owner = None) -> bool:
@@ -97,7 +101,7 @@ class Slots:
         yield slot
         slot.used_s = slot.used_s if is_guess else time.monotonic()
         self._idle.append(slot)
-        while len(self._idle) > self._kept or (self.bytes > MOST_BYTES and len(self._idle) > KEPT):
+        while len(self._idle) > self._kept or (self.bytes > self._most_bytes and len(self._idle) > self._least):
             self._idle.remove(min(self._idle, key=lambda idle: idle.used_s))
 
     @property

@@ -23,6 +23,7 @@ Listener = Callable[[Status], None]
 _ABLE = (Phase.READY, Phase.WORKING)
 FIRST_WAIT_S, _LONGEST_WAIT_S, _STEADY_S = 1.0, 60.0, 300.0
 """Before an engine that died is built anew: doubled each time, and the first again once one has lived steadily."""
+_MOST_FAILURES = 3
 
 
 class SharedEngine:
@@ -43,7 +44,8 @@ class SharedEngine:
         self._status = Status(Phase.LOADING, message="The model has not been chosen yet.")
         self._is_over = threading.Event()
         self._asked_s = self._ready_s = time.monotonic()
-        self._has_been_ready = False
+        self._has_been_ready = self._has_ever_been_ready = False
+        self._failures = 0
         self._wait_s = first_wait_s
         self.model: Model | None = None
 
@@ -61,6 +63,11 @@ class SharedEngine:
             self._become_starting("Starting.")
         self._begin(failed)
         return True
+
+    @property
+    def is_beyond_repair(self) -> bool:
+        """A model that has worked here does not load any more: a device that failed may stay so for this process."""
+        return self._failures >= _MOST_FAILURES
 
     @property
     def ready(self) -> Engine | None:
@@ -163,13 +170,16 @@ class SharedEngine:
             return  # of one that was put away or replaced
         if status.phase in _ABLE and not self._has_been_ready:
             self._has_been_ready, self._ready_s = True, time.monotonic()
+            self._has_ever_been_ready, self._failures = True, 0
+        if status.phase is Phase.FAILED and not self._has_been_ready:
+            self._failures += self._has_ever_been_ready
         self._tell(status)
-        if status.phase is Phase.FAILED and self._has_been_ready and not self._is_over.is_set():
+        if status.phase is Phase.FAILED and self._has_ever_been_ready and not self._is_over.is_set():
             threading.Thread(target=self._rebuild, args=(engine,), name="engine-rebuild", daemon=True).start()
 
     def _rebuild(self, engine: Engine) -> None:
-        """An engine that had worked has died: whatever killed it may be over."""
-        if time.monotonic() - self._ready_s > _STEADY_S:
+        """An engine that had worked has died, or does not come back: whatever the reason, it may be over."""
+        if self._has_been_ready and time.monotonic() - self._ready_s > _STEADY_S:
             self._wait_s = self._first_wait_s
         wait_s, self._wait_s = self._wait_s, min(self._wait_s * 2, _LONGEST_WAIT_S)
         logger.error("the engine died; it is built anew in %.0f s", wait_s)

@@ -7,7 +7,6 @@ has to be said again is the journal's.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 import sys
@@ -16,7 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from starcoder_ls.errors import SharingError
-from starcoder_ls.sharing import joining, place
+from starcoder_ls.sharing import joining, place, stand_in
 from starcoder_ls.sharing.journal import Journal
 from starcoder_ls.sharing.orphans import watch_editor
 from starcoder_ls.sharing.wanted import Wanted
@@ -27,7 +26,10 @@ GOODBYE = "starcoder-ls/goodbye"
 
 _CHUNK_BYTES = 64 * 1024
 _LEAVING_S = 1.5
-_MANY_ENDS, _WITHIN_S, _REST_S = 4, 60.0, 30.0
+_MANY_ENDS, _STEADY_S = 4, 300.0
+"""So many lives in a row, each shorter, and the process is given up. A large model loads for minutes, then fails."""
+_REST_S, _LONGEST_REST_S = 30.0, 600.0
+"""Before what the editor asks by itself tries again; doubled each time. What the user asks for tries at once."""
 
 Connect = Callable[[Journal], socket.socket]
 
@@ -44,7 +46,7 @@ def run(wanted: Wanted, program: Sequence[str], alone: Sequence[str]) -> int:
             return joining.joined(place.socket_path(name), program, wanted.hello())
         except joining.Refused:
             raise
-        except SharingError as error:
+        except (SharingError, OSError) as error:
             _say(f"{error} This window has a server of its own.")
             return joining.unshared(alone)
 
@@ -61,11 +63,13 @@ class Forwarder:
         self._journal = Journal()
         self._changed = threading.Condition()
         self._socket: socket.socket | None = None
-        self._is_resting = False
+        self._sending = threading.Lock()
         self._is_over = False
         self._has_begun = False
-        self._ends: list[float] = []
-        self._failure = ""
+        self._ends = 0
+        self._given_up = ""
+        self._told = ""
+        self._rest_s, self._rest_until = _REST_S, 0.0
 
     def run(self) -> int:
         reader = threading.Thread(target=self._follow, name="resident", daemon=True)
@@ -79,9 +83,7 @@ class Forwarder:
             _say(f"{error} The connection is closed.")
         self._end()
         reader.join(_LEAVING_S)
-        if self._failure:
-            _say(self._failure)
-        return 0 if self._journal.has_shut_down and not self._failure else 1
+        return 0 if self._journal.has_shut_down else 1
 
     def _read_editor(self) -> bytes:
         try:
@@ -95,48 +97,62 @@ class Forwarder:
             if not self._has_begun:
                 self._has_begun = True
                 watch_editor(self._journal.first.get("processId"), self._hang_up)
-            told = self._journal.given_up(is_all=True) if self._is_resting else []
             connection = self._socket
+            told = self._journal.dismissed() if connection is None else []
+            told += self._refused(body) if self._given_up else []
             self._changed.notify_all()
         for answer in told:
             self._to_editor(answer)
         if connection is not None:
-            with contextlib.suppress(OSError):  # it is in the journal: the next process hears it
-                connection.sendall(b"".join(map(frame, (body, *asked))))
+            self._to_process(connection, [body, *asked])
+
+    def _refused(self, body: bytes) -> list[bytes]:
+        """The answer to what is asked of a process that was given up; none where this is what brings it back."""
+        if stand_in.is_asked(body) or (self._journal.has_requests and time.monotonic() > self._rest_until):
+            self._given_up = ""
+            return []
+        return self._journal.refused(self._given_up)
+
+    def _to_process(self, connection: socket.socket, bodies: list[bytes]) -> None:
+        with self._sending, contextlib.suppress(OSError):  # it has ended: what it missed is in the journal
+            connection.sendall(b"".join(map(frame, bodies)))
 
     def _follow(self) -> None:
         """The other thread: one process after the other, until the editor leaves."""
-        has_said_goodbye = False
-        while self._await_need(has_said_goodbye):
+        is_needed_by = "anything"
+        while self._await_need(is_needed_by == "a request"):
+            began_s = time.monotonic()
             try:
                 connection = self._connect(self._journal)
-            except SharingError as error:
-                self._failure = str(error)
-                self._hang_up()
-                return
+            except (SharingError, OSError) as error:
+                self._give_up(str(error))
+                continue
             with self._changed:
                 bodies = self._journal.replay()
                 self._socket = connection
-                with contextlib.suppress(OSError):  # it has ended again: reading says so
-                    connection.sendall(b"".join(map(frame, bodies)))
+                self._to_process(connection, bodies)
                 if self._is_over:
                     _half_close(connection)
             has_said_goodbye = self._from_process(connection)
+            is_needed_by = "a request" if has_said_goodbye else "anything"
             with self._changed:
                 self._socket = None
                 answers = [] if self._is_over else self._journal.given_up()
             connection.close()
+            joining.reap()
             for body in answers:
                 self._to_editor(body)
             if not self._is_over and not has_said_goodbye:
-                self._breathe()
+                self._count_end(time.monotonic() - began_s)
 
     def _await_need(self, is_idle: bool) -> bool:
         """Until there is something to connect for; False once the editor has left."""
+
+        def is_needed() -> bool:
+            return not self._given_up and (self._journal.has_requests if is_idle else self._has_begun)
+
         with self._changed:
-            self._changed.wait_for(
-                lambda: self._is_over or (self._journal.has_requests if is_idle else self._has_begun)
-            )
+            self._changed.wait_for(lambda: self._is_over or is_needed())
             return not self._is_over
 
     def _from_process(self, connection: socket.socket) -> bool:
@@ -148,34 +164,39 @@ class Forwarder:
                     if GOODBYE.encode() in body[:100]:
                         return True
                     with self._changed:
-                        is_for_editor = self._journal.received(body)
+                        is_for_editor, reply = self._journal.received(body)
+                    if reply is not None:
+                        self._to_process(connection, [reply])
                     if is_for_editor:
                         self._to_editor(body)
         except (OSError, FramingError):
             pass
         return False
 
-    def _breathe(self) -> None:
-        """A process that ends again and again is started at leisure; meanwhile requests are refused at once."""
-        now = time.monotonic()
-        self._ends = [end for end in self._ends if end > now - _WITHIN_S] + [now]
-        if len(self._ends) < _MANY_ENDS:
-            return
-        text = f"StarCoder: the model's process has ended {len(self._ends)} times in a minute; `starcoder-ls logs` says"
-        self._show(f"{text} why. It is started again in {_REST_S:.0f} s.")
+    def _count_end(self, lived_s: float) -> None:
+        """A process that ends again and again is given up; the user hears of it once, until one has lived steadily."""
+        if lived_s > _STEADY_S:
+            self._ends, self._rest_s, self._told = 0, _REST_S, ""
+        self._ends += 1
+        if self._ends >= _MANY_ENDS:
+            sentence = f"The model's process has ended {_MANY_ENDS} times in a row; `starcoder-ls logs` may say why. "
+            again = "Asking for a suggestion by hand or running a command starts it again."
+            self._give_up(sentence + again)
+
+    def _give_up(self, sentence: str) -> None:
+        """From here on ``sentence`` is the answer. Where it answers ``initialize`` the editor shows it, else we do."""
         with self._changed:
-            self._is_resting = True
-            answers = self._journal.given_up(is_all=True)
+            self._given_up = sentence
+            self._rest_until = time.monotonic() + self._rest_s
+            self._rest_s = min(self._rest_s * 2, _LONGEST_REST_S)
+            is_news = sentence != self._told and not self._journal.is_introducing
+            self._told = sentence
+            answers = self._journal.refused(sentence)
+            if is_news:
+                answers += stand_in.told(sentence, self._journal.is_told_status)
+        _say(sentence)
         for body in answers:
             self._to_editor(body)
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_over, _REST_S)
-            self._is_resting = False
-            self._ends.clear()
-
-    def _show(self, text: str) -> None:
-        params = {"type": 1, "message": text}
-        self._to_editor(json.dumps({"jsonrpc": "2.0", "method": "window/showMessage", "params": params}).encode())
 
     def _to_editor(self, body: bytes) -> None:
         """A slow editor holds us, and through the socket the process, which bounds what waits."""
@@ -199,8 +220,6 @@ class Forwarder:
     def _hang_up(self) -> None:
         """From any thread: end as if the editor had. Reading its pipe cannot be interrupted, so the process ends."""
         self._end()
-        if self._failure:
-            _say(self._failure)
         os._exit(1)
 
 

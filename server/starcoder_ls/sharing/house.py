@@ -23,7 +23,7 @@ from starcoder_ls.app import Server
 from starcoder_ls.errors import SharingError, StarcoderError
 from starcoder_ls.session.announcer import described
 from starcoder_ls.settings import Settings
-from starcoder_ls.sharing import place
+from starcoder_ls.sharing import lending, place
 from starcoder_ls.sharing.forwarder import GOODBYE
 from starcoder_ls.transport import watchdog
 from starcoder_ls.transport.connection import Connection
@@ -95,6 +95,8 @@ class _House:
         return self._sign is not None and place.identity(self._path) == self._sign
 
     def _is_unneeded(self) -> bool:
+        if self._server.is_beyond_repair:
+            return True
         if not (self._windows or self._visitors or self._is_ours()):
             return True  # something has cleaned the folder: nobody can come any more
         if self._windows or self._visitors:
@@ -114,7 +116,8 @@ class _House:
         goodbye = frame(json.dumps({"jsonrpc": "2.0", "method": GOODBYE}).encode())
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
-            window.stream.write(goodbye)
+            if not self._server.is_beyond_repair:  # without a goodbye they bring the next process at once
+                window.stream.write(goodbye)
             await window.stream.close()
         if tasks:
             await asyncio.wait(tasks, timeout=_FLUSH_S)
@@ -133,10 +136,23 @@ class _House:
             return
         finally:
             self._visitors.discard(task)
+        if hello.get("ask") in lending.QUESTIONS:
+            await self._lend(stream, hello, task)
+            return
         if "ask" in hello:
             await self._answer(stream, hello)
             return
         await self._attend(_Window(stream, hello, task), rest)
+
+    async def _lend(self, stream: SocketStream, hello: Mapping[str, Any], task: asyncio.Task[None]) -> None:
+        self._visitors.add(task)
+        try:
+            await lending.lend(self._server.engine, hello, stream)
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("a question was not understood: %s", type(error).__name__)
+            stream.hang_up()
+        finally:
+            self._visitors.discard(task)
 
     async def _answer(self, stream: SocketStream, hello: Mapping[str, Any]) -> None:
         """``starcoder-ls ps`` and ``stop``."""

@@ -23,7 +23,9 @@ from starcoder_ls.transport.framing import FrameReader, FramingError, frame
 HELLO_S = 30.0
 """A first start imports for seconds; a process that was stopped (SIGSTOP) never answers."""
 
-_TRIES = 5
+_TRIES, _STARTS = 5, 2
+"""One that was here may be about to end, which is no fault; one that we started and that ends at once is broken."""
+
 _BACKLOG = 128
 
 logger = logging.getLogger(__name__)
@@ -34,12 +36,16 @@ def joined(path: Path, program: Sequence[str], hello: Mapping[str, Any]) -> sock
 
     ``program`` gets two arguments more: the listening socket's descriptor, and ``path``. Raises SharingError.
     """
+    starts = 0
     for _ in range(_TRIES):
         connection = place.connected(path)
         if connection is None:
             with place.locked(path):
                 connection = place.connected(path)
                 if connection is None:
+                    if starts == _STARTS:
+                        break
+                    starts += 1
                     _start(path, program)
                     connection = place.connected(path)
         if connection is None:
@@ -51,7 +57,10 @@ def joined(path: Path, program: Sequence[str], hello: Mapping[str, Any]) -> sock
             connection.close()
             raise Refused(str(refusal))
         return connection
-    raise SharingError(f"The resident process does not start. `starcoder-ls logs` says more; its socket is {path}.")
+    with place.locked(path):
+        if place.connected(path) is None:
+            path.unlink(missing_ok=True)
+    raise SharingError("The resident process ends as soon as it is started. `starcoder-ls logs` may say more.")
 
 
 class Refused(SharingError):
@@ -104,5 +113,16 @@ def unshared(program: Sequence[str]) -> socket.socket:
     """A server for this window alone, at the other end of a socket pair; it ends when the pair does."""
     ours, theirs = socket.socketpair()
     with contextlib.closing(theirs):
-        subprocess.Popen(program, stdin=theirs.fileno(), stdout=theirs.fileno()).returncode = 0
+        try:
+            subprocess.Popen(program, stdin=theirs.fileno(), stdout=theirs.fileno()).returncode = 0
+        except OSError as error:
+            ours.close()
+            raise SharingError(f"No server can be started: {error.strerror}.") from error
     return ours
+
+
+def reap() -> None:
+    """Let go of processes that we started and that have ended: nobody else could while we live."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

@@ -10,6 +10,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from starcoder_ls.sharing import stand_in
+
 PRIVATE = "starcoder-ls/window:"
 """Begins the ids of our own requests; no editor's id begins so."""
 TEXT = "starcoder/text"
@@ -25,6 +27,9 @@ _REPEATABLE = frozenset(
         "codeAction/resolve",
         "starcoder/status",
         "starcoder/stats",
+        "starcoder/documentStatus",
+        "starcoder/prompt",
+        "starcoder/text",
     }
 )
 """Asking twice does no harm. A command may have changed something already."""
@@ -57,6 +62,10 @@ class Journal:
         self._open_requests: dict[str, tuple[str, bytes]] = {}
         self._cancelled: dict[str, bytes] = {}
         self._progress: dict[str, Any] = {}
+        self._registered: set[str] = set()
+        self._shown: set[bytes] = set()
+        self._processes = 0
+        self.is_told_status = False
         self.has_shut_down = False
         self.has_exited = False
 
@@ -76,43 +85,63 @@ class Journal:
             return []
         return self._note(method, message.get("params"), body)
 
-    def received(self, body: bytes) -> bool:
-        """The process said ``body``. True if the editor is to hear it."""
+    def received(self, body: bytes) -> tuple[bool, bytes | None]:
+        """The process said ``body``. Whether the editor is to hear it, and what to answer in its place."""
         try:
             message = json.loads(body)
         except ValueError:
-            return True
+            return True, None
         if not isinstance(message, dict):
-            return True
-        if "method" in message:
-            self._follow_progress(message)
-            return True
+            return True, None
+        if isinstance(method := message.get("method"), str):
+            return self._heard(method, message, body)
         given = message.get("id")
         if isinstance(given, str) and given.startswith(PRIVATE):
             self._answered(given.removeprefix(PRIVATE), message.get("result"))
-            return False
+            return False, None
         request_id = _id(message)
         if request_id is None:
-            return True
+            return True, None
         method, _ = self._open_requests.pop(request_id, ("", b""))
         self._cancelled.pop(request_id, None)
         if method == "initialize":
             self._is_initialized_by_server = "result" in message
-        return bool(method)
+        return bool(method), None
 
-    def given_up(self, is_all: bool = False) -> list[bytes]:
+    def given_up(self) -> list[bytes]:
         """The process is gone: what the editor must be told now, so that nothing waits for what will not come."""
         bodies = [
-            _body(method="$/progress", params={"token": token, "value": {"kind": "end"}})
+            stand_in.message(method="$/progress", params={"token": token, "value": {"kind": "end"}})
             for token in self._progress.values()
         ]
         self._progress.clear()
+        bodies += self.dismissed()
         for request_id, (method, body) in list(self._open_requests.items()):
-            if is_all or method not in _REPEATABLE:
-                del self._open_requests[request_id]
-                self._cancelled.pop(request_id, None)
-                bodies.append(_body(id=json.loads(body)["id"], error={"code": -32803, "message": ENDED}))
+            if method not in _REPEATABLE:
+                self._forget(request_id)
+                bodies.append(stand_in.refusal(body, ENDED))
         return bodies
+
+    def refused(self, sentence: str) -> list[bytes]:
+        """No process will answer for a while: the answer to each open request."""
+        bodies = []
+        for request_id, (method, body) in list(self._open_requests.items()):
+            self._forget(request_id)
+            bodies.append(stand_in.answer(method, body, sentence))
+        return bodies
+
+    def dismissed(self) -> list[bytes]:
+        """The answer to ``shutdown``, for which no process is started."""
+        asked = [request_id for request_id, (method, _) in self._open_requests.items() if method == "shutdown"]
+        bodies = [stand_in.message(id=json.loads(request_id), result=None) for request_id in asked]
+        for request_id in asked:
+            self._forget(request_id)
+        return bodies
+
+    @property
+    def is_introducing(self) -> bool:
+        """The editor waits for the answer to ``initialize``."""
+        return any(method == "initialize" for method, _ in self._open_requests.values())
 
     @property
     def has_requests(self) -> bool:
@@ -126,6 +155,7 @@ class Journal:
 
     def replay(self) -> list[bytes]:
         """All that a new process must hear, in order: the handshake, the documents, and what is not answered yet."""
+        self._processes += 1
         bodies: list[bytes] = []
         requests = dict(self._open_requests)
         if self._is_initialized_by_server and self._initialize is not None:
@@ -171,7 +201,7 @@ class Journal:
         if document.is_asked or document.changed_bytes < max(document.most_bytes, len(document.opened)):
             return []
         document.is_asked, document.asked_at = True, len(document.changes)
-        return [_body(id=f"{PRIVATE}{uri}", method=TEXT, params={"uri": uri})]
+        return [stand_in.message(id=f"{PRIVATE}{uri}", method=TEXT, params={"uri": uri})]
 
     def _answered(self, uri: str, result: Any) -> None:
         """The text after the first ``asked_at`` changes came, or none where the process has lost track of it."""
@@ -182,15 +212,31 @@ class Journal:
         if not isinstance(result, dict):
             document.most_bytes = document.changed_bytes * 2
             return
-        document.opened = _body(method="textDocument/didOpen", params={"textDocument": result})
+        document.opened = stand_in.message(method="textDocument/didOpen", params={"textDocument": result})
         document.changes = document.changes[document.asked_at :]
         document.changed_bytes = sum(map(len, document.changes))
         document.most_bytes = _MOST_CHANGES_BYTES
 
-    def _follow_progress(self, message: Message) -> None:
+    def _heard(self, method: str, message: Message, body: bytes) -> tuple[bool, bytes | None]:
+        """A request or notification of the process. One that took another's place says some things a second time."""
         params = message.get("params")
-        if message["method"] != "$/progress" or not isinstance(params, dict):
-            return
+        params = params if isinstance(params, dict) else {}
+        if method == "$/progress":
+            self._follow_progress(params)
+        elif method == stand_in.STATUS:
+            self.is_told_status = True
+        elif method == "window/showMessage":
+            is_again = self._processes > 1 and body in self._shown
+            self._shown.add(body)
+            return not is_again, None
+        elif method == "client/registerCapability":
+            wanted = json.dumps(params, sort_keys=True)
+            if wanted in self._registered:
+                return False, stand_in.message(id=message.get("id"), result=None)
+            self._registered.add(wanted)
+        return True, None
+
+    def _follow_progress(self, params: Message) -> None:
         value, name = params.get("value"), json.dumps(params.get("token"))
         kind = value.get("kind") if isinstance(value, dict) else None
         if kind == "begin":
@@ -198,12 +244,12 @@ class Journal:
         elif kind == "end":
             self._progress.pop(name, None)
 
+    def _forget(self, request_id: str) -> None:
+        del self._open_requests[request_id]
+        self._cancelled.pop(request_id, None)
+
 
 def _id(message: Message) -> str | None:
     """1 and "1" are different ids."""
     given = message.get("id")
     return json.dumps(given) if isinstance(given, int | str) and not isinstance(given, bool) else None
-
-
-def _body(**members: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":")).encode()

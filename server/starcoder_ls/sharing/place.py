@@ -24,8 +24,12 @@ from starcoder_ls import __version__
 from starcoder_ls.errors import SharingError
 
 _OVERRIDE = "STARCODER_LS_RUNTIME"
-_FAMILIES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_", "PYTHONPATH", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+_FAMILIES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_")
+_SINGLE = ("HOME", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
 """Variables that change what a process loads or where it writes: windows that differ in one do not share."""
+
+RESIDENT = [sys.executable, "-m", "starcoder_ls", "resident"]
+"""The program of the resident process."""
 
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS: sys/un.h
 
@@ -52,7 +56,7 @@ def folder() -> Path:
 
 def key(program: list[str], model: Mapping[str, Any]) -> str:
     """Equal for windows that may share: same version, program, model settings, and environment where it matters."""
-    surroundings = {name: value for name, value in os.environ.items() if name.startswith(_FAMILIES)}
+    surroundings = {name: value for name, value in os.environ.items() if name.startswith(_FAMILIES) or name in _SINGLE}
     said = [__version__, program, dict(model), surroundings]
     return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
 

@@ -15,6 +15,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+DEFAULTS: dict[str, Any] = {
+    "name": "bundled",
+    "revision": None,
+    "tasks": ["completion"],
+    "device": "auto",
+    "dtype": "auto",
+    "quantization": "none",
+    "max_memory": {},
+    "document_ngrams": "auto",
+    "offline": False,
+    "threads": 0,
+}
+"""Of ``settings.Model``, whose import each window would pay for; a test keeps them equal. Who says one says nothing."""
+
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 
 
@@ -28,20 +42,20 @@ class Wanted:
     in_file: dict[str, Any]
 
     def model(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the model as far as they are said: in the file, the options, and ``initialize``."""
+        """The settings of the model that are not the default, in the file, the options, or ``initialize``."""
         merged = dict(self.in_file)
         merged |= self.overlay.get("model", {})
         options = initialize.get("initializationOptions")
         if isinstance(options, dict):
             inner = next((options[name] for name in _WRAPPERS if isinstance(options.get(name), dict)), options)
             merged |= inner["model"] if isinstance(inner.get("model"), dict) else {}
-        return merged
+        return unusual(merged)
 
     def hello(self) -> dict[str, Any]:
         """What the resident process is told of this window."""
         return {
             "window": os.getpid(),
-            "folder": os.getcwd(),
+            "folder": _folder(),
             "overlay": self.overlay,
             "adapter": self.adapter,
             "settings": self.settings,
@@ -73,6 +87,19 @@ def wanted(arguments: list[str]) -> Wanted | None:
         overlay["log"] = {"level": given.log_level}
     settings = os.path.abspath(given.settings) if given.settings else None
     return Wanted(overlay, _absolute(given.adapter), settings, said if isinstance(said, dict) else {})
+
+
+def unusual(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is the default, and a folder by its full name."""
+    kept = {name: value for name, value in model.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    return {**kept, "name": _absolute(kept["name"])} if isinstance(kept.get("name"), str) else kept
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return "/"
 
 
 def _absolute(name: str | None) -> str | None:
