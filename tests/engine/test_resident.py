@@ -398,14 +398,14 @@ def test_no_room_for_a_moment_costs_the_caches_and_no_answer(
     from starcoder_ls.engine import decode
 
     before = ids(run(answer(engine, asked())))
-    read, failures = decode.read, [torch.OutOfMemoryError("CUDA out of memory")]
+    read, failures = decode.hidden_states, [torch.OutOfMemoryError("CUDA out of memory")]
 
     def full_once(*args: Any) -> Any:
         if failures:
             raise failures.pop()
         return read(*args)
 
-    monkeypatch.setattr(decode, "read", full_once)
+    monkeypatch.setattr(decode, "hidden_states", full_once)
     assert ids(run(answer(engine, asked()))) == before
     assert not failures
 
