@@ -13,37 +13,26 @@ from typing import Any
 import psutil
 import pytest
 
-pynvim = pytest.importorskip("pynvim")
+from alone import alone
+from neovim import BUNDLED_SERVER, Editor, lua, running
 
-from editors.test_neovim import GHOST, INIT, ROOT, neovim, wait  # noqa: E402
+CODE = "import argparse\n\n\ndef main():\n    parser = argparse.ArgumentParser()\n"
+BEGINNINGS = ("print(", "for name in ", "args = ", "return ", "self.")
 
-READY = "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000).result.phase == 'ready'"
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def editors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
-    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(tmp_path / "run"))
-    init = tmp_path / "init.lua"
-    text = INIT.format(plugin=str(ROOT / "editors" / "neovim"), python=sys.executable)
-    init.write_text(text.replace(', "--no-share"', ""))
+def editors(tmp_path: Path) -> Iterator[list[Editor]]:
     file = tmp_path / "shapes.py"
-    file.write_text("import argparse\n\n\ndef main():\n    parser = argparse.ArgumentParser()\n    args = parser\n")
-    binary = neovim()
-    started = []
-    for _ in range(2):
-        argv = [binary, "--embed", "--headless", "-n", "-u", str(init), str(file)]
-        started.append(pynvim.attach("child", argv=argv))
-    try:
-        for nvim in started:
-            wait(nvim, "#vim.lsp.get_clients() > 0 and vim.lsp.get_clients()[1].initialized")
-            wait(nvim, READY)
+    file.write_text(CODE)
+    setup = f"require('starcoder').setup({{ cmd = {lua(BUNDLED_SERVER)}, maps = true }})\n"
+    with alone(), contextlib.ExitStack() as stack:
+        started = [stack.enter_context(running(tmp_path, file, setup)) for _ in range(2)]
+        for editor in started:
+            editor.until_ready()
+            editor.type("Go")
         yield started
-    finally:
-        for nvim in started:
-            with contextlib.suppress(EOFError, OSError):
-                nvim.command("qa!")
-            nvim.close()
-        subprocess.run([sys.executable, "-m", "starcoder_ls", "stop"], check=True, capture_output=True)
 
 
 def resident() -> dict[str, Any]:
@@ -53,28 +42,28 @@ def resident() -> dict[str, Any]:
     return answer
 
 
-def ghost(nvim: Any, *tries: str, seconds: float = 5.0) -> str:
-    """Type until the model has something to say; it is small."""
-    for keys in tries:
-        nvim.input(keys)
+def wait_for_any_ghost(editor: Editor, seconds: float = 5.0) -> None:
+    """Whatever the model says behind one of some beginnings; it is small, and may have nothing to say to each."""
+    for beginning in BEGINNINGS:
+        editor.type(f"<Esc>0C    {beginning}")
         with contextlib.suppress(AssertionError):
-            return str(wait(nvim, f"(function() {GHOST} end)()", seconds))
-    raise AssertionError(f"no ghost text after any of {tries}")
+            editor.wait_for_ghost(seconds=seconds)
+            return
+    raise AssertionError(f"no ghost text behind any of {BEGINNINGS}; {editor.messages()}")
 
 
-@pytest.mark.slow
-def test_one_quits_the_process_is_killed_and_the_other_completes(editors: list[Any]) -> None:
+def test_one_quits_the_process_is_killed_and_the_other_completes(editors: list[Editor]) -> None:
     first, second = editors
-    assert ghost(first, "Go    print(", "<Esc>ccfor name in ", "<Esc>ccif args.", "<Esc>ccreturn ")
+    wait_for_any_ghost(first)
     shared = resident()
     assert shared["sharing"]["windows"] == 2
-    with contextlib.suppress(EOFError, OSError):
-        first.command("qa!")
-    tries = ("Go    print(", "<Esc>ccfor name in ", "<Esc>ccif args.", "<Esc>ccreturn ")
-    assert ghost(second, *tries)
+    with contextlib.suppress(EOFError, OSError):  # it quits: that closes the channel
+        first.nvim.command("qa!")
+    wait_for_any_ghost(second)
     assert resident()["sharing"]["windows"] == 1
-    second.input("<Esc>")
+    second.type("<Esc>0D")
+    second.wait("vim.api.nvim_get_current_line() == ''")
     psutil.Process(shared["process"]).kill()
-    assert ghost(second, *(f"<Esc>cc{keys.removeprefix('<Esc>cc').removeprefix('Go')}" for keys in tries), seconds=25.0)
+    wait_for_any_ghost(second, seconds=25.0)
     assert resident()["process"] != shared["process"]
-    assert second.exec_lua("return #vim.lsp.get_clients()") == 1
+    assert second.lua("#vim.lsp.get_clients()") == 1
