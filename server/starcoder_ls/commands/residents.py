@@ -89,12 +89,16 @@ def _has_ended(process_id: int, is_asked: bool) -> bool:
         process = psutil.Process(process_id)
         if not is_asked:
             process.kill()
-        process.wait(_END_S)
+        end_s = time.monotonic() + _END_S
+        while time.monotonic() < end_s:
+            if process.status() == psutil.STATUS_ZOMBIE:  # ended; in a container the first process may never say so
+                return True
+            time.sleep(0.05)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
-    return True
+    return False
 
 
 def _process_behind(path: Path) -> int | None:
