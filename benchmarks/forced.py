@@ -97,7 +97,8 @@ def main() -> int:
     checkpoint, file = sys.argv[1], Path(sys.argv[2])
     share_right = float(sys.argv[3]) if len(sys.argv) > 3 else 0.4
     target = file.read_text(encoding="utf-8")
-    server = Server(lambda chosen: ForcedEngine(chosen.model, target, share_right), Settings(model=Model(name=checkpoint)))
+    wanted = Settings(model=Model(name=checkpoint))
+    server = Server(lambda chosen: ForcedEngine(chosen.model, target, share_right), wanted)
     return stdio.serve(server)
 
 

@@ -35,6 +35,22 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "is_offered"),
+    [
+        ({"inlineCompletion": {}}, True),
+        ({"inlineCompletion": None}, True),
+        ({"inlineCompletion": 5}, False),
+        ({}, False),
+    ],
+)
+@scenario
+async def test_ghost_text_is_offered_to_whoever_names_it(said: dict[str, Any], is_offered: bool) -> None:
+    async with talking(ScriptedEngine(), capabilities={"textDocument": said}) as client:
+        assert ("inlineCompletionProvider" in client.capabilities) is is_offered
+        assert ("completionProvider" in client.capabilities) is not is_offered
+
+
+@pytest.mark.parametrize(
     ("options", "expected"),
     [
         ({"inline_completion": {"max_new_tokens": 7}}, 7),

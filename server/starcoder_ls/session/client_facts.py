@@ -52,7 +52,7 @@ def read(params: Mapping[str, Any]) -> ClientFacts:
         name=" ".join(said) or "an unnamed client",
         process_id=process_id if type(process_id) is int and process_id > 0 else None,
         encoding=negotiated(encodings if isinstance(encodings, list) else []),
-        has_inline_completion=isinstance(_at(params, "capabilities", "textDocument", "inlineCompletion"), Mapping),
+        has_inline_completion=_is_named(_at(params, "capabilities", "textDocument"), "inlineCompletion"),
         has_progress=_at(params, "capabilities", "window", "workDoneProgress") is True,
         has_watched_files=_at(params, "capabilities", "workspace", "didChangeWatchedFiles", "dynamicRegistration")
         is True,
@@ -74,6 +74,11 @@ def _folders(params: Mapping[str, Any]) -> tuple[str, ...]:
     folders = params.get("workspaceFolders")
     found = [_at(folder, "uri") for folder in folders] if isinstance(folders, list) else [params.get("rootUri")]
     return tuple(uri for uri in found if isinstance(uri, str))
+
+
+def _is_named(tree: object, name: str) -> bool:
+    """With what options or with none: Emacs' lsp-mode 10.0 writes ``null`` where the protocol has ``{}``."""
+    return isinstance(tree, Mapping) and name in tree and isinstance(tree[name], Mapping | None)
 
 
 def _at(tree: object, *path: str) -> Any:
