@@ -130,7 +130,7 @@ def expected(made: Made) -> str:
 
 def test_one_setting_loads_it_and_it_explains_over_stdio(made: Made, expected: str) -> None:
     async def session() -> tuple[list[Any], dict[str, Any], list[str], int | None]:
-        server = (*CLI, "serve", "--stdio")
+        server = (*CLI, "serve", "--stdio", "--no-share")
         async with client.start(server, stderr=subprocess.DEVNULL, env=made.environment) as editor:
             await editor.initialize()
             await asyncio.wait_for(ready(editor), 120)

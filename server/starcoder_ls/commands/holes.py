@@ -61,7 +61,7 @@ class Served:
     overlay: Mapping[str, Any]
     options: Mapping[str, Any]
     settings_file: Path | None = None
-    program: Sequence[str] = (sys.executable, "-m", "starcoder_ls", "serve", "--stdio")
+    program: Sequence[str] = (sys.executable, "-m", "starcoder_ls", "serve", "--stdio", "--no-share")
 
     @property
     def command(self) -> list[str]:
