@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, HEIGHT, LEFT, TOP, GAP = 380, 210, 44, 34, 30
+WIDTH, HEIGHT, LEFT, TOP, GAP, LINE = 380, 210, 44, 34, 30, 16
 LEAST_MS, MOST_MS = 0.5, 10_000.0
 COLOURS = ("#1a7f37", "#0969da", "#8250df", "#cf222e", "#9a6700")
 
@@ -24,7 +24,8 @@ def drawn(charts: Mapping[str, Sequence[Series]]) -> str:
         _panel(title, series, LEFT + number * (WIDTH + GAP + LEFT))
         for number, (title, series) in enumerate(charts.items())
     ]
-    width, height = len(charts) * (WIDTH + GAP + LEFT), TOP + HEIGHT + 40
+    most = max((len(series) for series in charts.values()), default=0)
+    width, height = len(charts) * (WIDTH + GAP + LEFT), TOP + HEIGHT + 40 + LINE * most
     style = "font:12px sans-serif;fill:#57606a"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" style="{style};background:#fff">\n'
@@ -55,8 +56,8 @@ def _panel(title: str, series: Sequence[Series], left: float) -> str:
     for number, one in enumerate(series):
         colour = COLOURS[number % len(COLOURS)]
         marks.append(f'<path d="{_steps(one.times_ms)}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        y = HEIGHT - 12 - 16 * (len(series) - 1 - number)
-        marks.append(f'<text x="8" y="{y}" style="fill:{colour}">{escape(one.name)}</text>')
+        y = HEIGHT + 40 + LINE * number  # below the axis, where no curve runs
+        marks.append(f'<text x="0" y="{y}" style="fill:{colour}">{escape(one.name)}</text>')
     return "\n".join([*marks, "</g>"])
 
 
