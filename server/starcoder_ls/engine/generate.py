@@ -201,8 +201,9 @@ def _read(
 
 def _last(chunk: list[int], resident: Resident, steps: Steps, request: Request) -> Pass:
     opening, vocabulary = request.opening, resident.vocabulary
-    is_possible = set(vocabulary.able_to_begin(opening)).__contains__ if opening else lambda _: True
-    return steps.first(chunk, request.max_new_tokens, is_possible)
+    return steps.first(
+        chunk, request.max_new_tokens, lambda id_: not opening or id_ in vocabulary.able_to_begin(opening)
+    )
 
 
 def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Slot, slots: Slots) -> Steps:
