@@ -18,7 +18,7 @@ from starcoder_ls.errors import EngineClosed, EngineError, SharingError
 from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Request, Status
 from starcoder_ls.settings import Adapter, Settings
 from starcoder_ls.sharing import joining, place, seam_json, wanted
-from starcoder_ls.transport.framing import FrameReader, frame
+from starcoder_ls.transport.framing import FrameReader
 
 _ANSWER_S = 5.0
 _GONE = "The resident process has ended. Run the command again."
@@ -65,13 +65,13 @@ class BorrowedEngine:
         ends: list[Finish | None] = [None] * request.candidates
         has_enough = False
         try:
-            writer.write(_framed(ask="generate", request=seam_json.request_as_json(request)))
+            writer.write(joining.framed({"ask": "generate", "request": seam_json.request_as_json(request)}))
             async for said in _messages(reader):
                 chunk = seam_json.chunk_of(said["chunk"])
                 shown = _shown(request, chunk, texts, ends)
                 if all(ends) and chunk.timings is None and not has_enough:
                     has_enough = True
-                    writer.write(_framed(enough=True))
+                    writer.write(joining.framed({"enough": True}))
                 if shown is not None:
                     yield shown
                 if chunk.timings is not None:
@@ -140,7 +140,3 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any
             if "error" in said:
                 raise seam_json.error_of(said["error"])
             yield said
-
-
-def _framed(**members: Any) -> bytes:
-    return frame(json.dumps(members).encode())

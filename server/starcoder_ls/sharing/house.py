@@ -23,11 +23,11 @@ from starcoder_ls.app import Server
 from starcoder_ls.errors import SharingError, StarcoderError
 from starcoder_ls.session.announcer import described
 from starcoder_ls.settings import Settings
-from starcoder_ls.sharing import lending, place
+from starcoder_ls.sharing import joining, lending, place
 from starcoder_ls.sharing.forwarder import GOODBYE
 from starcoder_ls.transport import watchdog
 from starcoder_ls.transport.connection import Connection
-from starcoder_ls.transport.framing import FrameReader, FramingError, frame
+from starcoder_ls.transport.framing import FrameReader, FramingError
 from starcoder_ls.transport.tcp import SocketStream
 
 logger = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ class _House:
             logger.warning("%s is left behind: %s", self._path, error)
 
     async def _dismiss(self) -> None:
-        goodbye = frame(json.dumps({"jsonrpc": "2.0", "method": GOODBYE}).encode())
+        goodbye = joining.framed({"jsonrpc": "2.0", "method": GOODBYE})
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
             if not self._server.is_beyond_repair:  # without a goodbye they bring the next process at once
@@ -156,7 +156,7 @@ class _House:
 
     async def _answer(self, stream: SocketStream, hello: Mapping[str, Any]) -> None:
         """``starcoder-ls ps`` and ``stop``."""
-        stream.write(_framed(self._description()))
+        stream.write(joining.framed(self._description()))
         await stream.close()
         if hello["ask"] == "stop":
             self._stop.set()
@@ -176,10 +176,10 @@ class _House:
         try:
             settings = self._settings_of(window.hello)
         except StarcoderError as error:
-            window.stream.write(_framed({"refusal": str(error)}))
+            window.stream.write(joining.framed({"refusal": str(error)}))
             await window.stream.close()
             return
-        window.stream.write(_framed({"process": os.getpid()}))
+        window.stream.write(joining.framed({"process": os.getpid()}))
         self._windows.add(window)
         self._server.sharing.windows = len(self._windows)
         logger.info("%s: came, %d now", name, len(self._windows))
@@ -211,7 +211,3 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[bytes, by
     while chunk := await reader.read(_CHUNK_BYTES):
         for body in frames.feed(chunk):
             yield body, frames.rest()
-
-
-def _framed(message: Mapping[str, Any]) -> bytes:
-    return frame(json.dumps(message).encode())

@@ -72,7 +72,7 @@ def greeted(connection: socket.socket, hello: Mapping[str, Any], seconds: float 
     frames = FrameReader()
     connection.settimeout(seconds)
     try:
-        connection.sendall(frame(json.dumps(hello).encode()))
+        connection.sendall(framed(hello))
         while chunk := connection.recv(65536):
             for body in frames.feed(chunk):
                 connection.settimeout(None)
@@ -85,6 +85,11 @@ def greeted(connection: socket.socket, hello: Mapping[str, Any], seconds: float 
         pass
     connection.close()
     return None
+
+
+def framed(message: Mapping[str, Any]) -> bytes:
+    """What windows, commands and the process say to each other outside of a session."""
+    return frame(json.dumps(message).encode())
 
 
 def _start(path: Path, program: Sequence[str]) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
@@ -15,7 +14,7 @@ from typing import Any, cast
 from starcoder_ls.errors import EngineNotReady, StarcoderError
 from starcoder_ls.generation import Engine, Request
 from starcoder_ls.sharing import seam_json
-from starcoder_ls.transport.framing import frame
+from starcoder_ls.sharing.joining import framed
 from starcoder_ls.transport.tcp import SocketStream
 
 QUESTIONS = ("engine", "count", "generate")
@@ -52,4 +51,4 @@ async def _generate(engine: Engine, request: Request, stream: SocketStream) -> N
 
 
 def _say(stream: SocketStream, **members: Any) -> None:
-    stream.write(frame(json.dumps(members).encode()))
+    stream.write(framed(members))
