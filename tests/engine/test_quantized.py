@@ -12,17 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adapters as made
+import by_hand
 import checkpoints
-from starcoder_ls.engine import decode, quantized
+from starcoder_ls.engine import quantized
 from starcoder_ls.engine.adapters.attached import prepare
 from starcoder_ls.engine.checkpoint import inspect
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.engine.safetensors_files import WHOLE
-from starcoder_ls.engine.slots import Slots
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid, SettingsError
-from starcoder_ls.generation import Request
 from starcoder_ls.settings import Adapter, Model
 
 pytest.importorskip("bitsandbytes")
@@ -72,18 +69,8 @@ def loaded(kind: str, base: Path, folders: dict[str, Path]) -> Loaded:
     return loaded_as(base, kind, "auto", folders)
 
 
-def logits(loaded: Loaded, name: str | None = None, at_once: int = len(IDS)) -> torch.Tensor:
-    """[time, vocabulary] through the adapter, read ``at_once`` tokens at a time."""
-    held = loaded.adapters.named(name)
-    loaded.adapters.activate(held)
-    try:
-        cache = KvCache(loaded.layers, len(IDS) + (0 if held is None else held.virtual_tokens))
-        if held is not None and held.prompt is not None:
-            held.prompt.write(loaded.model, cache)
-        parts = [IDS[start : start + at_once] for start in range(0, len(IDS), at_once)]
-        return torch.cat([decode.forward_all(loaded.model, part, cache) for part in parts])
-    finally:
-        loaded.adapters.activate(None)
+def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
+    return by_hand.logits(loaded, IDS, name, at_once)
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -134,20 +121,9 @@ def test_a_draft_cannot_change_an_answer(kind: str, loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
 def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) -> None:
-    text = "def wrap(text, width=70):\n    return "
-    held = loaded.adapters.named(method)
-    pieces = completion(Request((text,), 6), loaded, Slots(loaded.layers), lambda: None, held=held)
-    said = [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
-    ids, cache = loaded.vocabulary.encode([text]), KvCache(loaded.layers, 200)
-    loaded.adapters.activate(held)
-    if held is not None and held.prompt is not None:
-        held.prompt.write(loaded.model, cache)
-    by_hand: list[int] = []
-    while len(by_hand) < len(said):
-        by_hand.append(int(decode.forward(loaded.model, [by_hand[-1:] or ids], cache).argmax()))
-    loaded.adapters.activate(None)
+    said, expected = by_hand.answers(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
-    assert said == by_hand
+    assert said == expected
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -8,13 +8,10 @@ import pytest
 import torch
 
 import adapters as made
+import by_hand
 import checkpoints
-from starcoder_ls.engine import decode, quantized
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine import quantized
 from starcoder_ls.engine.loading import Loaded, load
-from starcoder_ls.engine.slots import Slots
-from starcoder_ls.generation import Request
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -65,17 +62,8 @@ def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> Loaded:
     return load(Model.model_validate({"name": str(base)} | settings), nothing, wanted)
 
 
-def logits(loaded: Loaded, name: str | None = None, at_once: int = len(IDS)) -> torch.Tensor:
-    held = loaded.adapters.named(name)
-    loaded.adapters.activate(held)
-    try:
-        cache = KvCache(loaded.layers, len(IDS) + (0 if held is None else held.virtual_tokens))
-        if held is not None and held.prompt is not None:
-            held.prompt.write(loaded.model, cache)
-        parts = [IDS[start : start + at_once] for start in range(0, len(IDS), at_once)]
-        return torch.cat([decode.forward_all(loaded.model, part, cache).cpu() for part in parts])
-    finally:
-        loaded.adapters.activate(None)
+def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
+    return by_hand.logits(loaded, IDS, name, at_once)
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -115,22 +103,11 @@ def test_a_draft_cannot_change_an_answer(kind: str, loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
-def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) -> None:
-    text, held, costs = "def wrap(text, width=70):\n    return ", loaded.adapters.named(method), loaded.pass_costs
-    loaded.pass_costs = ()  # token by token, as by hand
-    pieces = completion(Request((text,), 6), loaded, Slots(loaded.layers), lambda: None, held=held)
-    said = [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
-    loaded.pass_costs = costs
-    ids, cache = loaded.vocabulary.encode([text]), KvCache(loaded.layers, 200)
-    loaded.adapters.activate(held)
-    if held is not None and held.prompt is not None:
-        held.prompt.write(loaded.model, cache)
-    by_hand: list[int] = []
-    while len(by_hand) < len(said):
-        by_hand.append(int(decode.forward(loaded.model, [by_hand[-1:] or ids], cache).argmax()))
-    loaded.adapters.activate(None)
+def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded, "pass_costs", ())  # token by token, as by hand
+    said, expected = by_hand.answers(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
-    assert said == by_hand
+    assert said == expected
 
 
 def test_switching_loads_nothing_and_moves_nothing(loaded: Loaded) -> None:
