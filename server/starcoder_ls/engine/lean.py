@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from starcoder_ls.engine import native
 from starcoder_ls.engine.kv import KvCache
 
 _FEW = 16
@@ -55,6 +56,8 @@ class LeanReader:
 
     def __init__(self, model: Any) -> None:
         self._body = model.transformer
+        self._native = native.NativeReader(model) if native.fits(model) else None
+        self.is_adapted = False  # layers are not the base's own for now
         self._heads, self._head_dim = model.config.n_head, model.config.n_embd // model.config.n_head
         self._scale = self._head_dim**-0.5 if model.config.scale_attn_weights else 1.0
 
@@ -66,6 +69,8 @@ class LeanReader:
         """The same for several caches in one pass: all their tokens go through a layer's weights at once, and each
         looks at its own cache alone, from its own place in it.
         """
+        if self._native is not None and not self.is_adapted:
+            return self._native.together(several)
         body = self._body
         parts, first = [], 0
         for ids, cache in several:

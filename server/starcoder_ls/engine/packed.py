@@ -1,51 +1,110 @@
-"""Linear layers whose weights are kept as packed half precision, for x86 CPUs.
+"""Linear layers whose weights are kept in 16 or 8 bits and multiplied by kernels of our own, for CPUs.
 
-Decides which layers are worth it and whether this machine can. Refuses to know architectures: every ``nn.Linear`` of a
-model becomes one that gives the same answers sooner, and reads half the bytes.
+Decides which kind of number holds which weights, and whether this machine can. Refuses to know architectures: every
+``nn.Linear`` of a model becomes one that gives the same answers sooner, and reads half the bytes.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import logging
-import warnings
+import platform
 
 import torch
 from torch import nn
 
 _log = logging.getLogger(__name__)
 
-# One thread of Zen 5, float32 against packed, for a step of the bundled model whose weights come from memory: 2.8 and
-# 1.3 ms; for 256 tokens read at once 55 and 36. A single small layer whose weights are in the cache is quicker in
-# float32 (18 us against 27 for 256 -> 1,024), which never happens in a model.
 _HALF_MAX = 65_504.0
+_MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
+
+ROUNDED_AWAY = 0.02
+"""The most of a matrix, by its norm, that 8 bits may lose; one that would lose more stays in 16. Gaussian weights lose
+0.0065, and one weight in a group that is 10 times as large as the others makes it 0.017."""
+
+SHARED_WEIGHTS = 2_000_000
+"""Products of fewer weights with fewer than a tile of rows are not worth a second thread: to wake one costs 12 us."""
 
 
 class PackedLinear(nn.Linear):
-    """``nn.Linear`` over packed float16 weights and float32 activations; for inference only.
+    """``nn.Linear`` over packed weights and float32 activations; for inference only.
 
     ``weight`` is empty: PEFT asks it for device and type alone.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, scratch: torch.Tensor | None = None) -> None:
-        """``scratch`` is memory for float32 copies of weights, to be used again."""
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, is_int8: bool = False) -> None:
+        """float16 and bfloat16 are kept as they are, wider ones become float16; 8 bits where they hold ``weight``."""
+        from starcoder_ls.engine.kernels.products import Kind
+
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
-        wide = torch.empty(weight.numel()) if scratch is None else scratch[: weight.numel()]
-        wide = wide.view(weight.shape).copy_(weight.detach())
-        wide_bias = None if bias is None else bias.detach().float().contiguous()
-        self._packed = torch.ops.quantized.linear_prepack_fp16(wide, wide_bias)
+        tiles = _tiled(weight.detach())  # [blocks, 64, inputs]
+        self.blocks = len(tiles)
+        self.scales = torch.empty(0)
+        self.kind = Kind.BFLOAT if weight.dtype == torch.bfloat16 else Kind.HALF
+        eighths = _in_8_bits(tiles) if is_int8 else None
+        if eighths is not None:
+            self.kind = Kind.INT8
+            tiles, self.scales = eighths
+        elif self.kind is Kind.HALF:
+            tiles = tiles.half()
+        self.packed = tiles.transpose(1, 2).contiguous()  # [blocks, inputs, 64]
+        self.packed_bias = torch.zeros(self.blocks * tiles.shape[1])
+        if bias is not None:
+            self.packed_bias[: self.out_features] = bias.detach()
         self.weight = nn.Parameter(torch.empty(0), requires_grad=False)
         self.register_parameter("bias", None)
 
     @property
     def packed_bytes(self) -> int:
         """Memory that no parameter shows."""
-        return 2 * self.in_features * self.out_features + 4 * self.out_features
+        return self.packed.nbytes + self.packed_bias.nbytes + self.scales.nbytes
+
+    @property
+    def described(self) -> tuple[int, int, int, int]:
+        """What ``products.linear`` wants to know: kind, and addresses of weights, scales and bias."""
+        return int(self.kind), self.packed.data_ptr(), self.scales.data_ptr(), self.packed_bias.data_ptr()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], both float32."""
-        packed: torch.Tensor = torch.ops.quantized.linear_dynamic_fp16(input, self._packed)
-        return packed
+        from starcoder_ls.engine.kernels.products import linear, shared_linear
+
+        entry = input.contiguous()
+        assert entry.dtype == torch.float32, entry.dtype
+        rows, outputs = entry.numel() // self.in_features, self.packed_bias.numel()
+        answer = torch.empty((*input.shape[:-1], outputs))
+        where = (*self.described, self.blocks, self.in_features, entry.data_ptr(), 4 * self.in_features)
+        rest = rows, answer.data_ptr(), 4 * outputs
+        threads = torch.get_num_threads()
+        if threads > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= SHARED_WEIGHTS:
+            shared_linear(*where, *rest, threads)
+        else:
+            linear(*where, *rest)
+        return answer if outputs == self.out_features else answer[..., : self.out_features]
+
+
+def _tiled(weight: torch.Tensor) -> torch.Tensor:
+    """[outputs, inputs] -> [blocks, 64, inputs]; what is missing to a whole block is 0."""
+    from starcoder_ls.engine.kernels.tiles import WIDE
+
+    if missing := -len(weight) % WIDE:
+        weight = torch.cat((weight, weight.new_zeros(missing, weight.shape[1])))
+    return weight.view(-1, WIDE, weight.shape[1])
+
+
+def _in_8_bits(tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """[blocks, 64, inputs] as int8, and scales [blocks, groups, 64]; None where too much would be rounded away."""
+    from starcoder_ls.engine.kernels.products import GROUP
+
+    blocks, outputs, inputs = tiles.shape
+    whole = torch.nn.functional.pad(tiles.float(), (0, -inputs % GROUP)).view(blocks, outputs, -1, GROUP)
+    scales = whole.abs().amax(-1, keepdim=True) / 127
+    numbers = (whole / scales.clamp_min(torch.finfo(torch.float32).tiny)).round_()
+    lost = float((numbers * scales - whole).norm()) / max(float(whole.norm()), 1e-30)
+    if not lost <= ROUNDED_AWAY:
+        return None
+    eighths = numbers.to(torch.int8).view(blocks, outputs, -1)[..., :inputs]
+    return eighths, scales[..., 0].transpose(1, 2).contiguous()
 
 
 class WideEmbedding(nn.Embedding):
@@ -63,52 +122,47 @@ class WideEmbedding(nn.Embedding):
 
 
 def is_possible() -> bool:
-    """Whether this build of torch has the kernels and they count right: a small product is tried."""
+    """Whether there is a compiler for this processor, and what it makes counts right: a small product is tried."""
+    if platform.machine().lower() not in _MACHINES or importlib.util.find_spec("numba") is None:
+        return False
     try:
-        with warnings.catch_warnings(), torch.inference_mode():
-            warnings.simplefilter("ignore")  # torch says that its quantized engines will move to torchao
-            weight = torch.linspace(-1, 1, 33 * 70).view(70, 33).half().float()
+        with torch.inference_mode():
+            weight = torch.linspace(-1, 1, 33 * 70).view(70, 33).half()
             entry = torch.linspace(-2, 2, 5 * 33).view(5, 33)
-            packed = torch.ops.quantized.linear_prepack_fp16(weight, None)
-            answer = torch.ops.quantized.linear_dynamic_fp16(entry, packed)
-            return bool(torch.allclose(answer, entry @ weight.T, rtol=1e-4, atol=1e-4))
-    except (RuntimeError, AttributeError, NotImplementedError) as error:
-        _log.debug("no packed half precision here: %s", error)
+            answer = PackedLinear(weight, None)(entry)
+            return bool(torch.allclose(answer, entry @ weight.float().T, rtol=1e-4, atol=1e-4))
+    except (RuntimeError, ImportError, AttributeError, NotImplementedError, OSError) as error:
+        _log.warning("no kernels of our own here, so that the model is slower: %s", error)
         return False
 
 
-def pack(model: nn.Module) -> bool:
+def pack(model: nn.Module, is_int8: bool = False) -> bool:
     """Replace the layers of ``model`` in place; False, and nothing is changed, where its weights do not fit float16.
 
     What is not packed (norms, biases of other modules) becomes float32, so that activations are float32 throughout.
     """
     linears = [module for module in model.modules() if type(module) is nn.Linear]
-    if any(float(torch.stack(torch.aminmax(linear.weight.detach())).abs().max()) > _HALF_MAX for linear in linears):
+    wide = [linear.weight for linear in linears if linear.weight.dtype not in (torch.float16, torch.bfloat16)]
+    if any(float(torch.stack(torch.aminmax(weight.detach())).abs().max()) > _HALF_MAX for weight in wide):
         return False
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        _pack_linears(model)
-        for module in list(model.modules()):
-            for name, child in list(module.named_children()):
-                if type(child) is nn.Embedding:
-                    setattr(module, name, WideEmbedding(child))
-                elif not list(child.children()) and not isinstance(child, PackedLinear):
-                    child.float()
+    _pack_linears(model, is_int8)
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.Embedding:
+                setattr(module, name, WideEmbedding(child))
+            elif not list(child.children()) and not isinstance(child, PackedLinear):
+                child.float()
     return True
 
 
-def _pack_linears(model: nn.Module) -> None:
-    """The largest first, over scratch memory: a copy per layer left 0.2 GB of holes in the heap of a 1B model."""
+def _pack_linears(model: nn.Module, is_int8: bool) -> None:
+    """The largest first: what it leaves free is where the next ones go."""
     found = [(module, name) for module in model.modules() for name, child in module.named_children()
              if type(child) is nn.Linear]  # fmt: skip
     found.sort(key=lambda place: -getattr(*place).weight.numel())
-    scratch: torch.Tensor | None = None
     for module, name in found:
         layer = getattr(module, name)
-        if scratch is None or scratch.numel() > 2 * layer.weight.numel():
-            scratch = None  # given back before the next is taken
-            scratch = torch.empty(layer.weight.numel())
-        setattr(module, name, PackedLinear(layer.weight, layer.bias, scratch))
+        setattr(module, name, PackedLinear(layer.weight, layer.bias, is_int8))
 
 
 def bytes_of(model: nn.Module) -> int:

@@ -117,6 +117,8 @@ class Attached:
             for site in held.sites:
                 site.parent._modules[site.child] = site.adapted
         self._active = held
+        if (reader := self._model.__dict__.get("lean")) is not None:
+            reader.is_adapted = held is not None and bool(held.sites)
 
     def add(self, name: str, prepared: Prepared, is_base_changed: bool = False) -> Held:
         """Make it resident, in place of one of the same name.

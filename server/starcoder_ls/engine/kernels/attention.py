@@ -1,0 +1,96 @@
+"""Attention of new tokens over one head of keys and values that all query heads share.
+
+Decides how heads and keys are cut into tiles. Refuses to know where a cache ends: each token is told how far it looks.
+"""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from starcoder_ls.engine.kernels.compiled import compiled, shared
+from starcoder_ls.engine.kernels.tiles import WIDE, as_float, likeness, pointer, product
+
+_float = np.empty(0, np.float32)
+_nothing = np.zeros(WIDE, np.float32)
+_4x4, _2x4, _1x4, _1x1 = likeness(4, 4), likeness(2, 4), likeness(1, 4), likeness(1, 1)
+_v1, _v2, _v4, _v6 = (product(rows) for rows in (1, 2, 4, 6))
+
+
+@compiled
+def exponential(x):  # type: ignore[no-untyped-def]
+    """e to the power of a float32, within 2e-7 of itself; 0 below -87. Of operations that a compiler makes vectors of."""
+    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
+    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
+    r = x - n * np.float32(0.693359375)
+    r = r + n * np.float32(2.12194440e-4)
+    p = np.float32(1.9875691500e-4)
+    p = p * r + np.float32(1.3981999507e-3)
+    p = p * r + np.float32(8.3334519073e-3)
+    p = p * r + np.float32(4.1665795894e-2)
+    p = p * r + np.float32(1.6666665459e-1)
+    p = p * r + np.float32(5.0000001201e-1)
+    p = p * r * r + r + np.float32(1.0)
+    return p * as_float((np.int32(n) + np.int32(127)) << np.int32(23))
+
+
+@compiled
+def _scores(q, keys, dim, heads, end, o, o_row):  # type: ignore[no-untyped-def]
+    """[heads, end] products of queries with keys."""
+    for j in range(0, end - end % 4, 4):
+        key, out, h = keys + 4 * dim * j, o + 4 * j, 0
+        while heads - h >= 4:
+            _4x4(q + 4 * dim * h, key, dim, out + o_row * h, o_row)
+            h += 4
+        if heads - h >= 2:
+            _2x4(q + 4 * dim * h, key, dim, out + o_row * h, o_row)
+            h += 2
+        if heads - h == 1:
+            _1x4(q + 4 * dim * h, key, dim, out + o_row * h, o_row)
+    for j in range(end - end % 4, end):
+        for h in range(heads):
+            _1x1(q + 4 * dim * h, keys + 4 * dim * j, dim, o + 4 * j + o_row * h, o_row)
+
+
+@compiled
+def _mixed(weights, row, values, dim, heads, end, o):  # type: ignore[no-untyped-def]
+    """[heads, dim]: the values, each as much as its weight says."""
+    nothing = _nothing.ctypes.data
+    for block in range(0, dim, WIDE):
+        v, h = values + 4 * block, 0
+        while heads - h >= 6:
+            _v6(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
+            h += 6
+        if heads - h >= 4:
+            _v4(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
+            h += 4
+        if heads - h >= 2:
+            _v2(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
+            h += 2
+        if heads - h == 1:
+            _v1(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
+
+
+@compiled
+def attend(q, keys, values, dim, heads, end, scale, scores, o):  # type: ignore[no-untyped-def]
+    """One token's queries [heads, dim] over ``end`` keys and values [end, dim] -> o [heads, dim], all at addresses.
+
+    ``scores`` is memory for [heads, end] of its own.
+    """
+    row = 4 * end
+    _scores(q, keys, dim, heads, end, scores, row)
+    found = numba.carray(pointer(scores), (heads, end), np.float32)
+    for h in range(heads):
+        line = found[h]
+        most = line[0]
+        for j in range(1, end):
+            most = max(most, line[j])
+        total = np.float32(0.0)
+        for j in range(end):
+            likely = exponential((line[j] - most) * scale)
+            line[j] = likely
+            total += likely
+        share = np.float32(1.0) / total
+        for j in range(end):
+            line[j] *= share
+    _mixed(scores, row, values, dim, heads, end, o)

@@ -1,0 +1,95 @@
+"""``x @ w + bias`` over packed weights of several kinds, for any number of rows.
+
+Decides how rows are cut into tiles and blocks of outputs are shared out among threads. Refuses to know where weights
+come from.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import numba
+import numpy as np
+
+from starcoder_ls.engine.kernels.compiled import compiled, shared
+from starcoder_ls.engine.kernels.tiles import WIDE, product, scaled_product
+
+GROUP = 64
+"""Inputs that share a scale where weights have 8 bits: 0.5 bits more per weight."""
+
+
+class Kind(enum.IntEnum):
+    """How a weight is kept."""
+
+    HALF = 0
+    BFLOAT = 1
+    INT8 = 2
+
+
+SIZES = {Kind.HALF: 2, Kind.BFLOAT: 2, Kind.INT8: 1}
+
+_half, _bfloat, _int8 = np.empty(0, np.uint16), np.empty(0, np.int16), np.empty(0, np.int8)
+_1, _2, _3, _4, _6 = (product(rows) for rows in (1, 2, 3, 4, 6))
+_scaled_1, _scaled_2, _scaled_4 = (scaled_product(rows) for rows in (1, 2, 4))
+
+
+@compiled
+def _plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):  # type: ignore[no-untyped-def]
+    """One block of outputs, weights of no scale."""
+    while rows >= 6:
+        _6(kind, w, stride, bias, x, x_row, k, o, o_row)
+        x, o, rows = x + 6 * x_row, o + 6 * o_row, rows - 6
+    if rows >= 4:
+        _4(kind, w, stride, bias, x, x_row, k, o, o_row)
+        x, o, rows = x + 4 * x_row, o + 4 * o_row, rows - 4
+    if rows == 3:
+        _3(kind, w, stride, bias, x, x_row, k, o, o_row)
+    elif rows == 2:
+        _2(kind, w, stride, bias, x, x_row, k, o, o_row)
+    elif rows == 1:
+        _1(kind, w, stride, bias, x, x_row, k, o, o_row)
+
+
+@compiled
+def _scaled(kind, w, stride, bias, x, x_row, k, rows, o, o_row, scales):  # type: ignore[no-untyped-def]
+    while rows >= 4:
+        _scaled_4(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP)
+        x, o, rows = x + 4 * x_row, o + 4 * o_row, rows - 4
+    if rows >= 2:
+        _scaled_2(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP)
+        x, o, rows = x + 2 * x_row, o + 2 * o_row, rows - 2
+    if rows == 1:
+        _scaled_1(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP)
+
+
+@compiled
+def _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):  # type: ignore[no-untyped-def]
+    """64 outputs of all rows."""
+    bias += 4 * WIDE * block
+    o += 4 * WIDE * block
+    if kind == Kind.HALF.value:
+        _plain(_half, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
+    elif kind == Kind.BFLOAT.value:
+        _plain(_bfloat, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
+    else:
+        groups = (k + GROUP - 1) // GROUP
+        at = scales + 4 * WIDE * groups * block
+        _scaled(_int8, w + WIDE * k * block, WIDE, bias, x, x_row, k, rows, o, o_row, at)
+
+
+@compiled
+def linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row):  # type: ignore[no-untyped-def]
+    """``o[t] = bias + x[t] @ w`` for each of ``rows`` t. Addresses; rows lie ``x_row`` and ``o_row`` bytes apart.
+
+    Packed ``w`` and ``bias`` have ``blocks`` * 64 outputs, and so has room each row of ``o``.
+    """
+    for block in range(blocks):
+        _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block)
+
+
+@shared
+def shared_linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row, threads):  # type: ignore[no-untyped-def]
+    """The same on several threads."""
+    for thread in numba.prange(threads):
+        for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
+            _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block)
