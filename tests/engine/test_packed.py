@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from starcoder_ls.engine import packed
+from starcoder_ls.engine import packed, threads
 from starcoder_ls.engine.decode import forward
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded
 
-pytestmark = pytest.mark.skipif(not packed.is_possible(), reason="this build of torch packs no half precision")
+pytestmark = pytest.mark.skipif(not packed.is_possible(), reason="no kernels of our own on this processor")
 
 FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
@@ -26,26 +26,52 @@ def linear(entries: int, exits: int, seed: int, has_bias: bool = True) -> nn.Lin
     return layer
 
 
-@given(st.integers(1, 70), st.integers(1, 70), st.integers(1, 20), st.booleans(), st.integers(0, 99))
+@given(
+    entries=st.integers(1, 200),
+    exits=st.integers(1, 200),
+    rows=st.integers(1, 20),
+    has_bias=st.booleans(),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    seed=st.integers(0, 99),
+)
 def test_a_packed_layer_answers_as_the_plain_one(
-    entries: int, exits: int, rows: int, has_bias: bool, seed: int
+    entries: int, exits: int, rows: int, has_bias: bool, dtype: torch.dtype, seed: int
 ) -> None:
     layer = linear(entries, exits, seed, has_bias)
+    layer.weight.data = layer.weight.to(dtype).float()  # what each of them holds exactly
     entry = torch.randn(rows, entries)
     with torch.inference_mode():
-        answer = packed.PackedLinear(layer.weight, layer.bias)(entry)
-        torch.testing.assert_close(answer, layer(entry), rtol=1e-4, atol=1e-4)
+        answer = packed.PackedLinear(layer.weight.to(dtype), layer.bias)(entry)
+        torch.testing.assert_close(answer, layer(entry), rtol=1e-4, atol=2e-4)
 
 
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 20), st.integers(0, 99))
+def test_in_8_bits_a_layer_answers_as_with_its_rounded_weights(entries: int, exits: int, rows: int, seed: int) -> None:
+    layer = linear(entries, exits, seed)
+    small = packed.PackedLinear(layer.weight, layer.bias)
+    small.round_to_8_bits()
+    scales = small.scales.repeat_interleave(64, 1)[:, :entries]  # [blocks, inputs, 64]
+    rounded = (small.packed * scales).transpose(1, 2).reshape(-1, entries)[:exits]
+    assert (rounded - layer.weight).abs().max() <= 0.5001 * scales.max()
+    entry = torch.randn(rows, entries)
+    with torch.inference_mode():
+        layer.weight.data = rounded
+        torch.testing.assert_close(small(entry), layer(entry), rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
 @pytest.mark.parametrize("rows", [2, 7, 64, 200])
-def test_a_row_is_the_same_among_others_as_alone(rows: int) -> None:
-    """Bit by bit: chunks of any size, candidates and drafts are then exact."""
-    layer = packed.PackedLinear(linear(96, 130, 1).weight, None)
-    entry = torch.randn(rows, 96)
+def test_a_row_is_the_same_among_others_as_alone(rows: int, is_int8: bool) -> None:
+    """Bit by bit: chunks of any size, candidates and drafts are then exact. Also with other threads."""
+    layer = packed.PackedLinear(linear(1500, 1400, 1).weight, None)
+    if is_int8:
+        layer.round_to_8_bits()
+    entry = torch.randn(rows, 1500)
     with torch.inference_mode():
         together = layer(entry)
-        for row in range(rows):
-            assert torch.equal(layer(entry[row : row + 1])[0], together[row])
+        with threads.single():
+            for row in range(rows):
+                assert torch.equal(layer(entry[row : row + 1])[0], together[row])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -71,8 +97,11 @@ def test_what_half_precision_cannot_hold_is_left_alone() -> None:
     assert list(model) == before
 
 
-def test_packed_bytes_are_two_a_weight() -> None:
-    model = nn.Sequential(linear(100, 50, 1), nn.LayerNorm(50))
+def test_packed_bytes_are_two_a_weight_and_then_one() -> None:
+    """Outputs to the next multiple of 64, a float32 of bias each; in 8 bits a float32 for each 64 inputs."""
+    model = nn.Sequential(linear(128, 120, 1), nn.LayerNorm(120))
     assert packed.bytes_of(model) == 0
     packed.pack(model)
-    assert packed.bytes_of(model) == 2 * 100 * 50 + 4 * 50
+    assert packed.bytes_of(model) == 128 * (2 * 128 + 4)
+    packed.round_to_8_bits(model)
+    assert packed.bytes_of(model) == 128 * (128 + 4 * 2 + 4)

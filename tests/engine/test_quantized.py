@@ -82,6 +82,8 @@ def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base:
     weights = load_file(base / WHOLE)
     few = sum(weight.numel() for name, weight in weights.items() if ".h." in name and weight.dim() == 2)
     rest = sum(weight.nbytes for weight in weights.values()) - 4 * few
+    if kind == "int8":  # the vocabulary also to multiply by, and a scale for 64 weights
+        few += weights["transformer.wte.weight"].numel()
     assert few * bits / 8 + rest <= loaded.base_bytes <= few * (bits + 1.1) / 8 + rest
     status = loaded.described("mine")
     assert (status.dtype, status.device, status.message) == (kind, "cpu", "")
@@ -89,7 +91,7 @@ def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base:
 
 
 def test_estimate_is_what_it_takes(kind: str, base: Path, loaded: Loaded) -> None:
-    estimate = quantized.estimated_bytes(kind, inspect(base), torch.float32)
+    estimate = quantized.estimated_bytes(kind, inspect(base), loaded.placement.dtype, "cpu")
     assert estimate == pytest.approx(loaded.base_bytes, rel=0.04)
 
 
@@ -110,9 +112,9 @@ def test_every_adapter_takes_effect_on_top(method: str, kind: str, loaded: Loade
     assert torch.equal(logits(loaded), off)
 
 
-def test_a_draft_cannot_change_an_answer(kind: str, loaded: Loaded) -> None:
+def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
     """Token by token or all at once; where the library lets one token change another's rounding, nothing is drafted."""
-    if quantized.keeps_rows_apart(kind):
+    if loaded.placement.keeps_rows_apart:
         assert distance(logits(loaded, at_once=1), logits(loaded)) < 1e-4
         assert loaded.pass_costs
     else:
@@ -127,16 +129,24 @@ def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) ->
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_the_rest_may_be_half_precision(dtype: str, kind: str, base: Path, exact: Loaded) -> None:
+def test_the_rest_may_be_half_precision_but_for_our_own_kernels(
+    dtype: str, kind: str, base: Path, exact: Loaded
+) -> None:
+    if kind == "int8":
+        with pytest.raises(SettingsError, match=r"computes in float32 alone. Set `model.dtype` to auto"):
+            loaded_as(base, kind, dtype)
+        return
     assert distance(logits(loaded_as(base, kind, dtype)).float(), logits(exact)) < 1.2 * TOLERANCE[kind]
 
 
 def test_ia3_in_half_precision_runs_on_torchao_and_is_refused_on_bitsandbytes(
     kind: str, base: Path, folders: dict[str, Path], exact: Loaded
 ) -> None:
+    if kind == "int8":
+        pytest.skip("our own kernels compute in float32")
     half = loaded_as(base, kind, "bfloat16")
     ia3 = prepare(Adapter(path=str(folders["ia3"])), True, nothing)
-    if kind in ("int8", "nf4"):
+    if kind == "nf4":
         with pytest.raises(AdapterInvalid, match=r"needs float32 activations.*torchao-int8"):
             half.adapters.add("ia3", ia3)
     else:
@@ -149,8 +159,13 @@ def test_weights_that_are_not_finite_are_refused(kind: str, base: Path, tmp_path
     tensors = load_file(folder / WHOLE)
     tensors["transformer.h.1.mlp.c_fc.weight"][3] = float("nan")
     save_file(tensors, folder / WHOLE, {"format": "pt"})
-    with pytest.raises(ModelInvalid, match=r"no finite numbers|cannot be quantized"):
+    with pytest.raises(ModelInvalid, match=r"no finite numbers|cannot be quantized|which is not finite"):
         loaded_as(folder, kind)
+
+
+def test_8_bits_need_no_library_on_a_cpu_and_are_drafted_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bitsandbytes", None)
+    assert loaded_as(base, "int8").pass_costs
 
 
 def test_a_shape_that_the_library_lacks_kernels_for_is_said_with_a_way_out(starcoder: Path) -> None:
@@ -187,6 +202,7 @@ def test_missing_library_is_named_with_the_extra_to_install(
     [
         ({"quantization": "int8"}, "mps", "does not run on mps"),
         ({"quantization": "nf4", "max_memory": {"cpu": "1GiB"}}, "cpu", "stay on one device"),
+        ({"quantization": "int8", "max_memory": {"cpu": "1GiB"}}, "cpu", "stay on one device"),
         ({"quantization": "torchao-int4", "dtype": "float32"}, "cuda", "bfloat16 alone"),
     ],
 )

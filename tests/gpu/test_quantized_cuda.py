@@ -10,7 +10,6 @@ import torch
 import adapters as made
 import by_hand
 import checkpoints
-from starcoder_ls.engine import quantized
 from starcoder_ls.engine.loading import Loaded, load
 from starcoder_ls.settings import Adapter, Model
 
@@ -94,9 +93,9 @@ def test_logits_are_near_those_of_the_exact_weights(
     assert torch.equal(logits(loaded), off)
 
 
-def test_a_draft_cannot_change_an_answer(kind: str, loaded: Loaded) -> None:
+def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
     """But for the rounding of half precision; where the library lets tokens change each other's, nothing is drafted."""
-    if quantized.keeps_rows_apart(kind):
+    if loaded.placement.keeps_rows_apart:
         assert distance(logits(loaded, at_once=1), logits(loaded)) < 0.03
     else:
         assert loaded.pass_costs == ()

@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import hub, lean, packed, quantized, threads
+from starcoder_ls.engine import eighths, hub, lean, packed, quantized, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import forward, pass_costs, warm_up
@@ -121,10 +121,11 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     placement = place(wanted, checkpoint)
     model = _weights(checkpoint, placement, share(report, 0.1, 0.85))
     _require_finite(model, checkpoint)
-    if placement.is_packed and not packed.pack(model):
-        raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
-    lean.use(model)
-    if placement.quantization != "none":
+    if placement.is_packed:
+        _pack(model, placement, checkpoint, vocabulary)
+    else:
+        lean.use(model)
+    if placement.quantization != "none" and not placement.is_packed:
         quantized.require_answer(
             model, lambda: forward(model, [[0, 1]], KvCache(_layers(model), 2)), placement.quantization, checkpoint
         )
@@ -135,12 +136,20 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     report(0.9, "Warming up.")
     layers = _layers(model)
     chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
-    is_drafted = quantized.keeps_rows_apart(placement.quantization)
-    costs = pass_costs(model, layers, checkpoint.context_tokens) if is_drafted else ()
+    costs = pass_costs(model, layers, checkpoint.context_tokens) if placement.keeps_rows_apart else ()
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
     return Loaded(
         model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
     )
+
+
+def _pack(model: torch.nn.Module, placement: Placement, checkpoint: Checkpoint, vocabulary: Vocabulary) -> None:
+    """Raises ModelInvalid where the numbers that it has do not go into those that are wanted."""
+    if not packed.pack(model):
+        raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
+    lean.use(model)
+    if placement.quantization == "int8":
+        eighths.round_off(model, _layers(model), vocabulary, checkpoint)
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:
@@ -202,7 +211,7 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
     model_class = getattr(transformers, checkpoint.architecture)
     config = model_class.config_class.from_dict(dict(checkpoint.config))
     kind, more = placement.quantization, {}
-    if kind != "none":
+    if kind != "none" and not placement.is_packed:
         more["quantization_config"] = quantized.config_for(kind, placement.device, placement.dtype)
     sentence = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
     report(0.0, sentence)
@@ -225,7 +234,7 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
         if is_out_of_memory(error):
             raise
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
-        if kind != "none":
+        if more:
             raise quantized.refused(kind, checkpoint, error) from error
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error

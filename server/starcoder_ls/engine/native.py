@@ -25,13 +25,15 @@ class NativeReader:
     def __init__(self, model: Any) -> None:
         from starcoder_ls.engine.kernels.forward import forward, scratch_numbers
 
-        self._forward, self._scratch_numbers = forward, scratch_numbers
+        self._forward: Any = forward
+        self._scratch_numbers = scratch_numbers
         body, config = model.transformer, model.config
         self._width, self._heads, self._inner = config.n_embd, config.n_head, body.h[0].mlp.c_fc.out_features
         self._dim = config.n_embd // config.n_head
         self._kept: list[Any] = []  # whose addresses the table holds
         self._layers = np.array([self._row(block) for block in body.h], dtype=np.int64)
         self._tables = *self._table(body.wte), *self._table(body.wpe)
+        self._limits = body.wte.weight.shape[0], body.wpe.weight.shape[0]
         self._eps = np.float32(body.ln_f.eps)
         self._scale = np.float32(self._dim**-0.5 if config.scale_attn_weights else 1.0)
         self._scratch = torch.empty(0)
@@ -52,7 +54,9 @@ class NativeReader:
         like = torch.empty(0)
         ids = torch.cat([ids.view(-1) for ids, _ in several])
         tokens, first = len(ids), 0
-        places, sequences, columns = [], [], []
+        places: list[int] = []
+        sequences: list[tuple[int, int, int]] = []
+        columns: list[list[tuple[int, int]]] = []
         for own, cache in several:
             rows, time = own.shape
             start = cache.length
@@ -73,7 +77,7 @@ class NativeReader:
         self._forward(
             self._layers,
             *self._tables,
-            np.array((*sizes[:5], threads), dtype=np.int64),
+            np.array((*sizes[:5], threads, *self._limits), dtype=np.int64),
             self._eps,
             self._scale,
             ids.numpy(),

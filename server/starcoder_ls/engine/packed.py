@@ -18,10 +18,6 @@ _log = logging.getLogger(__name__)
 _HALF_MAX = 65_504.0
 _MACHINES = ("x86_64", "amd64", "aarch64", "arm64")
 
-ROUNDED_AWAY = 0.02
-"""The most of a matrix, by its norm, that 8 bits may lose; one that would lose more stays in 16. Gaussian weights lose
-0.0065, and one weight in a group that is 10 times as large as the others makes it 0.017."""
-
 SHARED_WEIGHTS = 2_000_000
 """Products of fewer weights with fewer than a tile of rows are not worth a second thread: to wake one costs 12 us."""
 
@@ -32,28 +28,34 @@ class PackedLinear(nn.Linear):
     ``weight`` is empty: PEFT asks it for device and type alone.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, is_int8: bool = False) -> None:
-        """float16 and bfloat16 are kept as they are, wider ones become float16; 8 bits where they hold ``weight``."""
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
+        """float16 and bfloat16 are kept as they are, wider ones become float16."""
         from starcoder_ls.engine.kernels.products import Kind
 
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
         tiles = _tiled(weight.detach())  # [blocks, 64, inputs]
         self.blocks = len(tiles)
-        self.scales = torch.empty(0)
         self.kind = Kind.BFLOAT if weight.dtype == torch.bfloat16 else Kind.HALF
-        eighths = _in_8_bits(tiles) if is_int8 else None
-        if eighths is not None:
-            self.kind = Kind.INT8
-            tiles, self.scales = eighths
-        elif self.kind is Kind.HALF:
-            tiles = tiles.half()
-        self.packed = tiles.transpose(1, 2).contiguous()  # [blocks, inputs, 64]
+        self.packed = (tiles if self.kind is Kind.BFLOAT else tiles.half()).transpose(1, 2).contiguous()
+        self.scales = torch.empty(0)
         self.packed_bias = torch.zeros(self.blocks * tiles.shape[1])
         if bias is not None:
             self.packed_bias[: self.out_features] = bias.detach()
         self.weight = nn.Parameter(torch.empty(0), requires_grad=False)
         self.register_parameter("bias", None)
+
+    def round_to_8_bits(self) -> None:
+        """From here on each group of 64 inputs of an output has one scale, and the weights are int8."""
+        from starcoder_ls.engine.kernels.products import GROUP, Kind
+
+        blocks, inputs, outputs = self.packed.shape
+        whole = nn.functional.pad(self.packed.float(), (0, 0, 0, -inputs % GROUP)).view(blocks, -1, GROUP, outputs)
+        scales = whole.abs().amax(2, keepdim=True) / 127  # [blocks, groups, 1, 64]
+        numbers = (whole / scales.clamp_min(torch.finfo(torch.float32).tiny)).round_().to(torch.int8)
+        self.packed = numbers.view(blocks, -1, outputs)[:, :inputs].contiguous()
+        self.scales = scales[:, :, 0].contiguous()
+        self.kind = Kind.INT8
 
     @property
     def packed_bytes(self) -> int:
@@ -92,21 +94,6 @@ def _tiled(weight: torch.Tensor) -> torch.Tensor:
     return weight.view(-1, WIDE, weight.shape[1])
 
 
-def _in_8_bits(tiles: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
-    """[blocks, 64, inputs] as int8, and scales [blocks, groups, 64]; None where too much would be rounded away."""
-    from starcoder_ls.engine.kernels.products import GROUP
-
-    blocks, outputs, inputs = tiles.shape
-    whole = torch.nn.functional.pad(tiles.float(), (0, -inputs % GROUP)).view(blocks, outputs, -1, GROUP)
-    scales = whole.abs().amax(-1, keepdim=True) / 127
-    numbers = (whole / scales.clamp_min(torch.finfo(torch.float32).tiny)).round_()
-    lost = float((numbers * scales - whole).norm()) / max(float(whole.norm()), 1e-30)
-    if not lost <= ROUNDED_AWAY:
-        return None
-    eighths = numbers.to(torch.int8).view(blocks, outputs, -1)[..., :inputs]
-    return eighths, scales[..., 0].transpose(1, 2).contiguous()
-
-
 class WideEmbedding(nn.Embedding):
     """Rows in the type of the checkpoint, handed out as float32."""
 
@@ -136,7 +123,7 @@ def is_possible() -> bool:
         return False
 
 
-def pack(model: nn.Module, is_int8: bool = False) -> bool:
+def pack(model: nn.Module) -> bool:
     """Replace the layers of ``model`` in place; False, and nothing is changed, where its weights do not fit float16.
 
     What is not packed (norms, biases of other modules) becomes float32, so that activations are float32 throughout.
@@ -145,7 +132,7 @@ def pack(model: nn.Module, is_int8: bool = False) -> bool:
     wide = [linear.weight for linear in linears if linear.weight.dtype not in (torch.float16, torch.bfloat16)]
     if any(float(torch.stack(torch.aminmax(weight.detach())).abs().max()) > _HALF_MAX for weight in wide):
         return False
-    _pack_linears(model, is_int8)
+    _pack_linears(model)
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Embedding:
@@ -155,16 +142,23 @@ def pack(model: nn.Module, is_int8: bool = False) -> bool:
     return True
 
 
-def _pack_linears(model: nn.Module, is_int8: bool) -> None:
+def _pack_linears(model: nn.Module) -> None:
     """The largest first: what it leaves free is where the next ones go."""
     found = [(module, name) for module in model.modules() for name, child in module.named_children()
              if type(child) is nn.Linear]  # fmt: skip
     found.sort(key=lambda place: -getattr(*place).weight.numel())
     for module, name in found:
         layer = getattr(module, name)
-        setattr(module, name, PackedLinear(layer.weight, layer.bias, is_int8))
+        setattr(module, name, PackedLinear(layer.weight, layer.bias))
 
 
 def bytes_of(model: nn.Module) -> int:
     """Memory of packed weights."""
     return sum(module.packed_bytes for module in model.modules() if isinstance(module, PackedLinear))
+
+
+def round_to_8_bits(model: nn.Module) -> None:
+    """All packed layers of ``model``."""
+    for module in model.modules():
+        if isinstance(module, PackedLinear):
+            module.round_to_8_bits()

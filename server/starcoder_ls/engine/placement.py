@@ -31,7 +31,7 @@ SMALL_MODEL_VALUES = 30_000_000
 class Placement:
     """``max_memory`` is None for one device without a cap, else bytes (or ``10GiB``) per device, accelerate's way.
 
-    ``dtype`` is that of the weights as they are read; where ``is_packed`` they are then kept as packed float16.
+    ``dtype`` is that of the weights as they are read; where ``is_packed`` they are then kept in 16 or 8 bits each.
     """
 
     device: str
@@ -45,7 +45,13 @@ class Placement:
         """The type of the weights, for the user."""
         if self.quantization != "none":
             return self.quantization
-        return "float16" if self.is_packed else str(self.dtype).removeprefix("torch.")
+        is_halved = self.is_packed and self.dtype == torch.float32
+        return "float16" if is_halved else str(self.dtype).removeprefix("torch.")
+
+    @property
+    def keeps_rows_apart(self) -> bool:
+        """Whether a token's logits are the same whatever is read with it."""
+        return quantized.keeps_rows_apart(self.quantization, self.device)
 
 
 def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
@@ -57,7 +63,7 @@ def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
     max_memory = _caps(wanted.max_memory, device) if wanted.max_memory else None
     is_packed = device == "cpu" and wanted.dtype == "auto" and max_memory is None and packed.is_possible()
     if is_packed:
-        dtype = _STORED.get(next(iter(checkpoint.weights.dtypes), ""), torch.float32)
+        dtype = _stored(checkpoint)
     else:
         dtype = _DTYPES.get(wanted.dtype) or _best_dtype(device, checkpoint.weights.values)
     if max_memory is None:
@@ -65,11 +71,18 @@ def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
     return Placement(device, dtype, max_memory, is_packed)
 
 
+def _stored(checkpoint: Checkpoint) -> torch.dtype:
+    return _STORED.get(next(iter(checkpoint.weights.dtypes), ""), torch.float32)
+
+
 def _quantized(wanted: Model, checkpoint: Checkpoint, device: str) -> Placement:
     """On a CPU the rest is float32 unless the user says otherwise: every adapter runs beside it, and so does `lean`."""
+    is_packed = quantized.is_own(wanted.quantization, device)
     dtype = _DTYPES.get(wanted.dtype) or (torch.float32 if device == "cpu" else _best_dtype(device, 0))
-    _check_room(device, quantized.estimated_bytes(wanted.quantization, checkpoint, dtype))
-    return Placement(device, dtype, None, quantization=wanted.quantization)
+    if is_packed:
+        dtype = _stored(checkpoint)
+    _check_room(device, quantized.estimated_bytes(wanted.quantization, checkpoint, dtype, device))
+    return Placement(device, dtype, None, is_packed, wanted.quantization)
 
 
 def _device(wanted: str) -> str:

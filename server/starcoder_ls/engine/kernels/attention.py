@@ -8,7 +8,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from starcoder_ls.engine.kernels.compiled import compiled, shared
+from starcoder_ls.engine.kernels.compiled import compiled
 from starcoder_ls.engine.kernels.tiles import WIDE, as_float, likeness, pointer, product
 
 _float = np.empty(0, np.float32)
@@ -18,8 +18,8 @@ _v1, _v2, _v4, _v6 = (product(rows) for rows in (1, 2, 4, 6))
 
 
 @compiled
-def exponential(x):  # type: ignore[no-untyped-def]
-    """e to the power of a float32, within 2e-7 of itself; 0 below -87. Of operations that a compiler makes vectors of."""
+def exponential(x):
+    """e to the power of a float32, within 2e-7 of itself; made of operations that become vectors."""
     x = min(max(x, np.float32(-87.0)), np.float32(88.0))
     n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
     r = x - n * np.float32(0.693359375)
@@ -35,7 +35,7 @@ def exponential(x):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _scores(q, keys, dim, heads, end, o, o_row):  # type: ignore[no-untyped-def]
+def _scores(q, keys, dim, heads, end, o, o_row):
     """[heads, end] products of queries with keys."""
     for j in range(0, end - end % 4, 4):
         key, out, h = keys + 4 * dim * j, o + 4 * j, 0
@@ -53,7 +53,7 @@ def _scores(q, keys, dim, heads, end, o, o_row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _mixed(weights, row, values, dim, heads, end, o):  # type: ignore[no-untyped-def]
+def _mixed(weights, row, values, dim, heads, end, o):
     """[heads, dim]: the values, each as much as its weight says."""
     nothing = _nothing.ctypes.data
     for block in range(0, dim, WIDE):
@@ -72,7 +72,7 @@ def _mixed(weights, row, values, dim, heads, end, o):  # type: ignore[no-untyped
 
 
 @compiled
-def attend(q, keys, values, dim, heads, end, scale, scores, o):  # type: ignore[no-untyped-def]
+def attend(q, keys, values, dim, heads, end, scale, scores, o):
     """One token's queries [heads, dim] over ``end`` keys and values [end, dim] -> o [heads, dim], all at addresses.
 
     ``scores`` is memory for [heads, end] of its own.

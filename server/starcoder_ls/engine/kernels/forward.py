@@ -37,13 +37,13 @@ _NORM_1, _NORM_2 = int(Of.NORM_1), int(Of.NORM_2)
 
 
 @compiled
-def padded(numbers):  # type: ignore[no-untyped-def]
+def padded(numbers):
     """Whole tiles."""
     return (numbers + WIDE - 1) // WIDE * WIDE
 
 
 @compiled
-def _embed(table, kind_bits, width, row, o, is_more):  # type: ignore[no-untyped-def]
+def _embed(table, kind_bits, width, row, o, is_more):
     """A row of a table of float16 (16), bfloat16 (-16) or float32 (32), as float32; added to what is there."""
     found = numba.carray(pointer(o), width, np.float32)
     for j in range(width):
@@ -57,7 +57,7 @@ def _embed(table, kind_bits, width, row, o, is_more):  # type: ignore[no-untyped
 
 
 @compiled
-def _norm(x, weight, bias, width, eps, o):  # type: ignore[no-untyped-def]
+def _norm(x, weight, bias, width, eps, o):
     """Layer norm of one token. Addresses."""
     entry = numba.carray(pointer(x), width, np.float32)
     exit_ = numba.carray(pointer(o), width, np.float32)
@@ -77,7 +77,7 @@ def _norm(x, weight, bias, width, eps, o):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _gelu(x, numbers):  # type: ignore[no-untyped-def]
+def _gelu(x, numbers):
     """GELU by its approximation with tanh (Hendrycks and Gimpel 2016), in place."""
     row = numba.carray(pointer(x), numbers, np.float32)
     for j in range(numbers):
@@ -87,15 +87,7 @@ def _gelu(x, numbers):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _add(x, more, numbers):  # type: ignore[no-untyped-def]
-    total = numba.carray(pointer(x), numbers, np.float32)
-    rest = numba.carray(pointer(more), numbers, np.float32)
-    for j in range(numbers):
-        total[j] += rest[j]
-
-
-@compiled
-def _product(layer, of, blocks, k, x, x_row, rows, o, o_row, threads):  # type: ignore[no-untyped-def]
+def _product(layer, of, blocks, k, x, x_row, rows, o, o_row, threads):
     kind, w, scales, bias = layer[of], layer[of + 1], layer[of + 2], layer[of + 3]
     if threads > 1:
         shared_linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row, threads)
@@ -104,7 +96,7 @@ def _product(layer, of, blocks, k, x, x_row, rows, o, o_row, threads):  # type: 
 
 
 @compiled
-def _keep(sequences, caches, mixed, mixed_row, width, dim):  # type: ignore[no-untyped-def]
+def _keep(sequences, caches, mixed, mixed_row, width, dim):
     """New keys and values go to their caches."""
     for s in range(len(sequences)):
         first, time, start = sequences[s]
@@ -118,7 +110,7 @@ def _keep(sequences, caches, mixed, mixed_row, width, dim):  # type: ignore[no-u
 
 
 @compiled
-def _attend_some(sequences, caches, heads, dim, scale, q, q_row, o, o_row, scores, part, parts):  # type: ignore[no-untyped-def]
+def _attend_some(sequences, caches, heads, dim, scale, q, q_row, o, o_row, scores, part, parts):
     """Each ``parts``-th token, from ``part`` on: later ones look at more, so that neighbours are about equal work."""
     for s in range(len(sequences)):
         first, time, start = sequences[s]
@@ -128,36 +120,63 @@ def _attend_some(sequences, caches, heads, dim, scale, q, q_row, o, o_row, score
 
 
 @shared
-def _attend_shared(sequences, caches, heads, dim, scale, q, q_row, o, o_row, scores, scores_size, threads):  # type: ignore[no-untyped-def]
+def _attend_shared(sequences, caches, heads, dim, scale, q, q_row, o, o_row, scores, scores_size, threads):
     for part in numba.prange(threads):
         own = scores + scores_size * part
         _attend_some(sequences, caches, heads, dim, scale, q, q_row, o, o_row, own, part, threads)
 
 
 @compiled
-def _norm_all(x, weight, bias, width, eps, tokens, o):  # type: ignore[no-untyped-def]
+def _norm_all(x, weight, bias, width, eps, tokens, o):
     for t in range(tokens):
         _norm(x + 4 * width * t, weight, bias, width, eps, o + 4 * width * t)
 
 
+@compiled
+def _add_all(x, width, more, more_row, tokens):
+    for t in range(tokens):
+        total = numba.carray(pointer(x + 4 * width * t), width, np.float32)
+        rest = numba.carray(pointer(more + more_row * t), width, np.float32)
+        for j in range(width):
+            total[j] += rest[j]
+
+
 @shared
-def _gelu_shared(x, row, numbers, tokens, threads):  # type: ignore[no-untyped-def]
+def _gelu_shared(x, row, numbers, tokens, threads):
     for part in numba.prange(threads):
         for t in range(part, tokens, threads):
             _gelu(x + row * t, numbers)
 
 
 @compiled
-def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places, sequences, caches, x, scratch):  # type: ignore[no-untyped-def]
+def _gelu_all(x, row, numbers, tokens, threads):
+    if threads > 1:
+        _gelu_shared(x, row, numbers, tokens, threads)
+        return
+    for t in range(tokens):
+        _gelu(x + row * t, numbers)
+
+
+@compiled
+def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places, sequences, caches, x, scratch):
     """Read ``ids`` at ``places``, and leave the hidden states before the last norm in ``x``: [tokens, width] float32.
 
-    ``layers`` int64 [layers, Of.END]; ``sizes`` are width, heads, dim, inner, most keys, threads; ``sequences`` int64
-    [n, 3] are first token, tokens, tokens in the cache before; ``caches`` int64 [layers, n, 2] are addresses of keys and
-    values, [capacity, dim] float32; ``scratch`` is the address of ``scratch_numbers`` float32.
+    ``layers`` int64 [layers, Of.END]; ``sizes`` are width, heads, dim, inner, most keys, threads, vocabulary and
+    positions; ``sequences`` int64 [n, 3] first token, tokens, tokens in the cache before; ``caches`` int64 [layers, n,
+    2] addresses of keys and values, [capacity, dim] float32; ``scratch`` that of ``scratch_numbers`` float32. Raises
+    IndexError.
     """
-    width, heads, dim, inner, most, threads = sizes
+    width, heads, dim, inner, most, threads, vocabulary, positions = sizes
+    if ids.min() < 0 or ids.max() >= vocabulary:
+        raise IndexError("there is no token of such a number")
+    if most > positions:
+        raise IndexError("more tokens than the model has positions")
     tokens, row = len(ids), 4 * width
-    mixed_blocks, width_blocks, inner_blocks = padded(width + 2 * dim) // WIDE, padded(width) // WIDE, padded(inner) // WIDE
+    mixed_blocks, width_blocks, inner_blocks = (
+        padded(width + 2 * dim) // WIDE,
+        padded(width) // WIDE,
+        padded(inner) // WIDE,
+    )
     normed = scratch
     mixed = normed + row * tokens
     mixed_row, inner_row, out_row = 4 * WIDE * mixed_blocks, 4 * WIDE * inner_blocks, 4 * WIDE * width_blocks
@@ -174,22 +193,18 @@ def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places
         _product(layer, _ATTENTION, mixed_blocks, width, normed, row, tokens, mixed, mixed_row, threads)
         _keep(sequences, own, mixed, mixed_row, width, dim)
         if threads > 1:
-            _attend_shared(sequences, own, heads, dim, scale, mixed, mixed_row, normed, row, scores, scores_size, threads)
+            _attend_shared(
+                sequences, own, heads, dim, scale, mixed, mixed_row, normed, row, scores, scores_size, threads
+            )
         else:
             _attend_some(sequences, own, heads, dim, scale, mixed, mixed_row, normed, row, scores, 0, 1)
         _product(layer, _PROJECTION, width_blocks, width, normed, row, tokens, out, out_row, threads)
-        for t in range(tokens):
-            _add(x + row * t, out + out_row * t, width)
+        _add_all(x, width, out, out_row, tokens)
         _norm_all(x, layer[_NORM_2], layer[_NORM_2 + 1], width, eps, tokens, normed)
         _product(layer, _INNER, inner_blocks, width, normed, row, tokens, wide, inner_row, threads)
-        if threads > 1:
-            _gelu_shared(wide, inner_row, inner, tokens, threads)
-        else:
-            for t in range(tokens):
-                _gelu(wide + inner_row * t, inner)
+        _gelu_all(wide, inner_row, inner, tokens, threads)
         _product(layer, _OUTER, width_blocks, inner, wide, inner_row, tokens, out, out_row, threads)
-        for t in range(tokens):
-            _add(x + row * t, out + out_row * t, width)
+        _add_all(x, width, out, out_row, tokens)
 
 
 def scratch_numbers(width: int, heads: int, dim: int, inner: int, most: int, tokens: int, threads: int) -> int:

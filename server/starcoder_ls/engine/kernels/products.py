@@ -34,7 +34,7 @@ _scaled_1, _scaled_2, _scaled_4 = (scaled_product(rows) for rows in (1, 2, 4))
 
 
 @compiled
-def _plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):  # type: ignore[no-untyped-def]
+def _plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):
     """One block of outputs, weights of no scale."""
     while rows >= 6:
         _6(kind, w, stride, bias, x, x_row, k, o, o_row)
@@ -51,7 +51,7 @@ def _plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):  # type: ignore[
 
 
 @compiled
-def _scaled(kind, w, stride, bias, x, x_row, k, rows, o, o_row, scales):  # type: ignore[no-untyped-def]
+def _scaled(kind, w, stride, bias, x, x_row, k, rows, o, o_row, scales):
     while rows >= 4:
         _scaled_4(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP)
         x, o, rows = x + 4 * x_row, o + 4 * o_row, rows - 4
@@ -63,7 +63,7 @@ def _scaled(kind, w, stride, bias, x, x_row, k, rows, o, o_row, scales):  # type
 
 
 @compiled
-def _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):  # type: ignore[no-untyped-def]
+def _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):
     """64 outputs of all rows."""
     bias += 4 * WIDE * block
     o += 4 * WIDE * block
@@ -78,7 +78,9 @@ def _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):  # type: 
 
 
 @compiled
-def linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row):  # type: ignore[no-untyped-def]
+def linear(
+    kind: int, w: int, scales: int, bias: int, blocks: int, k: int, x: int, x_row: int, rows: int, o: int, o_row: int
+) -> None:
     """``o[t] = bias + x[t] @ w`` for each of ``rows`` t. Addresses; rows lie ``x_row`` and ``o_row`` bytes apart.
 
     Packed ``w`` and ``bias`` have ``blocks`` * 64 outputs, and so has room each row of ``o``.
@@ -88,7 +90,20 @@ def linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row):  # type:
 
 
 @shared
-def shared_linear(kind, w, scales, bias, blocks, k, x, x_row, rows, o, o_row, threads):  # type: ignore[no-untyped-def]
+def shared_linear(
+    kind: int,
+    w: int,
+    scales: int,
+    bias: int,
+    blocks: int,
+    k: int,
+    x: int,
+    x_row: int,
+    rows: int,
+    o: int,
+    o_row: int,
+    threads: int,
+) -> None:
     """The same on several threads."""
     for thread in numba.prange(threads):
         for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):

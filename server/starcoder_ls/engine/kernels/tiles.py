@@ -68,15 +68,17 @@ def _accumulators(builder: Any, outer: int, inner: int, first: Any = None) -> li
 
 
 def product(rows: int) -> Any:
-    """``out[t, :64] = bias + x[t] @ w`` for each of ``rows`` t; ``w`` [inputs, 64], ``stride`` bytes from one to the next.
+    """``out[t, :64] = bias + x[t] @ w`` for each of ``rows`` t; ``w`` [inputs, 64], an input's ``stride`` bytes apart.
 
-    Arguments: an empty array of the weights' kind, then addresses and numbers: w, stride, bias, x, bytes between rows of
-    x, inputs, out, bytes between rows of out. Bias, x and out are float32.
+    Arguments: an empty array of the weights' kind, then addresses and numbers: w, stride, bias, x, bytes between rows
+    of x, inputs, out, bytes between rows of out. Bias, x and out are float32.
     """
     blocks = WIDE // LANES
 
-    @intrinsic  # type: ignore[untyped-decorator]
-    def tile(_context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any) -> Any:
+    @intrinsic
+    def tile(
+        _context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any
+    ) -> Any:
         element = kind.dtype
 
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -99,7 +101,7 @@ def scaled_product(rows: int) -> Any:
     """
     blocks = WIDE // LANES
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(_context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any,
              scales: Any, group: Any) -> Any:  # fmt: skip
         element = kind.dtype
@@ -129,7 +131,9 @@ def scaled_product(rows: int) -> Any:
     return tile
 
 
-def _multiply(builder: Any, sums: list[list[Any]], kind: Any, places: tuple[Any, Any, Any, Any], start: Any, end: Any) -> None:
+def _multiply(
+    builder: Any, sums: list[list[Any]], kind: Any, places: tuple[Any, Any, Any, Any], start: Any, end: Any
+) -> None:
     """Add the products of the inputs from ``start`` to before ``end`` to ``sums``, [blocks][rows]."""
     w, stride, x, x_row = places
     rows = [builder.add(x, builder.mul(x_row, ir.Constant(_INT64, row))) for row in range(len(sums[0]))]
@@ -158,7 +162,7 @@ def likeness(queries: int, keys: int) -> Any:
     Arguments: addresses and numbers: queries, keys, dim, out, bytes between rows of out.
     """
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def tile(_context: Any, q: Any, k: Any, dim: Any, o: Any, o_row: Any) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             q, k, dim, o, o_row = arguments
@@ -195,13 +199,11 @@ def _total(builder: Any, vector: Any) -> Any:
     while lanes > 1:
         lanes //= 2
         low, high = (ir.Constant(ir.VectorType(_INT32, lanes), list(range(at, at + lanes))) for at in (0, lanes))
-        vector = builder.fadd(
-            builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high)
-        )
+        vector = builder.fadd(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
     return builder.extract_element(vector, _lane(0))
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def pointer(_context: Any, address: Any) -> Any:
     """An address as what ``numba.carray`` takes."""
 
@@ -211,7 +213,7 @@ def pointer(_context: Any, address: Any) -> Any:
     return types.voidptr(types.int64), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def as_float(_context: Any, bits: Any) -> Any:
     """The float32 of these 32 bits."""
 
@@ -221,7 +223,7 @@ def as_float(_context: Any, bits: Any) -> Any:
     return types.float32(types.int32), codegen
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def widened(_context: Any, kind: Any, address: Any) -> Any:
     """One number of the kind of the empty array ``kind``, as float32."""
     element = kind.dtype
