@@ -14,15 +14,15 @@ GROWTH_TOKENS = 256  # capacities are multiples of this, so that a typing user r
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer. ``keys`` and ``values`` are views of the used part: [rows, heads, time, head_dim].
+    """One layer of ``length`` tokens. ``keys`` and ``values`` are views of them: [rows, heads, time, head_dim].
 
     Also for sliding windows: everything is kept, and the model's mask leaves out what lies behind the window.
     """
 
     def __init__(self, capacity: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.capacity = capacity
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.capacity, self.length = capacity, 0
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
@@ -46,8 +46,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.storage
 
     def truncate(self, length: int) -> None:
-        if self.storage is not None and length < self.get_seq_length():
-            self.show(length)
+        self.length = min(self.length, length)
 
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
@@ -78,9 +77,28 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.storage is not None
+        self.length = length
         keys, values = (stored[:, :, :length] for stored in self.storage)
-        self.keys, self.values = keys, values
         return keys, values
+
+    def get_seq_length(self) -> int:
+        return self.length
+
+    # Views made when somebody looks: for each of a small model's layers in each pass they took a tenth of it.
+    @property
+    def keys(self) -> torch.Tensor | None:
+        return None if self.storage is None else self.storage[0][:, :, : self.length]
+
+    @keys.setter
+    def keys(self, _states: torch.Tensor | None) -> None:
+        """What a new layer of transformers says of itself: nothing yet."""
+
+    @property
+    def values(self) -> torch.Tensor | None:
+        return None if self.storage is None else self.storage[1][:, :, : self.length]
+
+    @values.setter
+    def values(self, _states: torch.Tensor | None) -> None: ...
 
 
 class KvCache(Cache):
@@ -113,7 +131,7 @@ class KvCache(Cache):
     def advance(self, end: int) -> None:
         """The first ``end`` tokens are there now."""
         for layer in self._own:
-            layer.show(end)
+            layer.length = end
 
     def reserve(self, tokens: int) -> None:
         """Make the next allocation hold ``tokens``; none happens now."""

@@ -23,8 +23,10 @@ class NativeReader:
     """Reads tokens behind what caches hold, as ``lean.LeanReader.together`` does, through no adapter."""
 
     def __init__(self, model: Any) -> None:
+        from starcoder_ls.engine.kernels import compiled
         from starcoder_ls.engine.kernels.forward import forward, scratch_numbers
 
+        self._in_turn = compiled.in_turn
         self._forward: Any = forward
         self._scratch_numbers = scratch_numbers
         body, config = model.transformer, model.config
@@ -53,7 +55,7 @@ class NativeReader:
         """Hidden states before the last norm, of every new token: [rows, time] -> [rows, time, width] of each."""
         like = torch.empty(0)
         ids = torch.cat([ids.view(-1) for ids, _ in several])
-        tokens, first = len(ids), 0
+        first = 0
         places: list[int] = []
         sequences: list[tuple[int, int, int]] = []
         columns: list[list[tuple[int, int]]] = []
@@ -68,16 +70,34 @@ class NativeReader:
                 sequences.append((first, time, start))
                 columns.append([(keys + row_bytes * row, values + row_bytes * row) for keys, values in addresses])
                 first += time
+        with self._in_turn(torch.get_num_threads()) as threads:
+            hidden = self._computed(ids, places, sequences, columns, threads)
+        answers, first = [], 0
+        for own, cache in several:
+            rows, time = own.shape
+            cache.advance(cache.length + time)
+            answers.append(hidden[first : first + rows * time].view(rows, time, -1))
+            first += rows * time
+        return answers
+
+    def _computed(
+        self,
+        ids: torch.Tensor,
+        places: list[int],
+        sequences: list[tuple[int, int, int]],
+        columns: list[list[tuple[int, int]]],
+        threads: int,
+    ) -> torch.Tensor:
+        """[tokens, width]; ``columns`` are addresses of keys and values, for each sequence and layer."""
         most = max(start + time for _, time, start in sequences)
-        threads = torch.get_num_threads()
-        sizes = self._width, self._heads, self._dim, self._inner, most, tokens, threads
-        if (numbers := self._scratch_numbers(*sizes)) > self._scratch.numel():
+        tokens, sizes = len(ids), (self._width, self._heads, self._dim, self._inner, most)
+        if (numbers := self._scratch_numbers(*sizes, tokens, threads)) > self._scratch.numel():
             self._scratch = torch.empty(numbers)
         hidden = torch.empty(tokens, self._width)
         self._forward(
             self._layers,
             *self._tables,
-            np.array((*sizes[:5], threads, *self._limits), dtype=np.int64),
+            np.array((*sizes, threads, *self._limits), dtype=np.int64),
             self._eps,
             self._scale,
             ids.numpy(),
@@ -87,13 +107,7 @@ class NativeReader:
             hidden.data_ptr(),
             self._scratch.data_ptr(),
         )
-        answers, first = [], 0
-        for own, cache in several:
-            rows, time = own.shape
-            cache.advance(cache.length + time)
-            answers.append(hidden[first : first + rows * time].view(rows, time, -1))
-            first += rows * time
-        return answers
+        return hidden
 
 
 def fits(model: Any) -> bool:

@@ -69,6 +69,7 @@ class PackedLinear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], both float32."""
+        from starcoder_ls.engine.kernels.compiled import in_turn
         from starcoder_ls.engine.kernels.products import linear, shared_linear
 
         entry = input.contiguous()
@@ -77,9 +78,10 @@ class PackedLinear(nn.Linear):
         answer = torch.empty((*input.shape[:-1], outputs))
         where = (*self.described, self.blocks, self.in_features, entry.data_ptr(), 4 * self.in_features)
         rest = rows, answer.data_ptr(), 4 * outputs
-        threads = torch.get_num_threads()
-        if threads > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= SHARED_WEIGHTS:
-            shared_linear(*where, *rest, threads)
+        wanted = torch.get_num_threads()
+        if wanted > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= SHARED_WEIGHTS:
+            with in_turn(wanted) as threads:
+                shared_linear(*where, *rest, threads)
         else:
             linear(*where, *rest)
         return answer if outputs == self.out_features else answer[..., : self.out_features]
@@ -121,6 +123,13 @@ def is_possible() -> bool:
     except (RuntimeError, ImportError, AttributeError, NotImplementedError, OSError) as error:
         _log.warning("no kernels of our own here, so that the model is slower: %s", error)
         return False
+
+
+def is_first_time() -> bool:
+    """Whether the kernels have to be compiled first."""
+    from starcoder_ls.engine.kernels import compiled
+
+    return compiled.is_first_time()
 
 
 def pack(model: nn.Module) -> bool:

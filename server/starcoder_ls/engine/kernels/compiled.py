@@ -6,12 +6,14 @@ computes. Refuses to know what is computed.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -35,20 +37,26 @@ def _folder() -> Path:
     return Path(root) / digest.hexdigest()[:16]
 
 
+def is_first_time() -> bool:
+    """Nothing was kept when this process began: it compiles all that it uses, some ten seconds' work."""
+    return _IS_FIRST_TIME
+
+
 def _is_kept() -> bool:
     """Whether what is compiled can be kept; where it cannot, each start compiles anew."""
     folder = _folder()
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        _log.info("compiled code is not kept: %s", error)
+        _log.warning("Compiled code cannot be kept, so that each start takes some ten seconds longer: %s", error)
         return False
     numba.config.CACHE_DIR = str(folder)
     return True
 
 
+_IS_FIRST_TIME = not any(_folder().glob("*.nbi"))
 _IS_KEPT = _is_kept()
 
 
@@ -62,3 +70,21 @@ def shared(function: Function) -> Function:
     """The same, its ``prange`` loops shared out among threads."""
     wrap = numba.njit(nogil=True, cache=_IS_KEPT, error_model="numpy", fastmath=_LIBERTIES, parallel=True)
     return cast("Function", wrap(function))
+
+
+_sharing = threading.Lock()
+_is_alone = contextlib.nullcontext(1)
+
+
+@contextlib.contextmanager
+def _shared_out(wanted: int) -> Iterator[int]:
+    with _sharing:  # one of numba's ways to share work out breaks where two threads do it at once
+        threads = min(wanted, numba.config.NUMBA_NUM_THREADS)
+        if threads != numba.get_num_threads():
+            numba.set_num_threads(threads)
+        yield threads
+
+
+def in_turn(threads: int) -> contextlib.AbstractContextManager[int]:
+    """While ``shared`` functions run on so many threads; the answer is how many there are."""
+    return _is_alone if threads == 1 else _shared_out(threads)
