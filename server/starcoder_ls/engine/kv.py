@@ -28,7 +28,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append [rows, heads, new, head_dim]; the answer is all of it."""
-        start = self.get_seq_length()
+        start = self.length
         end = start + key_states.shape[-2]
         if self.storage is None or end > self.storage[0].shape[-2]:
             self._allocate(key_states, value_states, max(end, self.capacity))
@@ -51,20 +51,20 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
-            keys, values = self.show(self.get_seq_length())
+            keys, values = self.show(self.length)
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
     def keep(self, rows: torch.Tensor) -> None:
         if self.storage is not None:
-            length = self.get_seq_length()
+            length = self.length
             self.storage = (self.storage[0][rows], self.storage[1][rows])
             self.show(length)
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
         tokens = -(-capacity // GROWTH_TOKENS) * GROWTH_TOKENS
-        length = self.get_seq_length()
+        length = self.length
         fresh = (
             keys.new_empty((*keys.shape[:2], tokens, keys.shape[3])),
             values.new_empty((*values.shape[:2], tokens, values.shape[3])),
@@ -80,9 +80,6 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.length = length
         keys, values = (stored[:, :, :length] for stored in self.storage)
         return keys, values
-
-    def get_seq_length(self) -> int:
-        return self.length
 
     # Views made when somebody looks: for each of a small model's layers in each pass they took a tenth of it.
     @property
@@ -114,7 +111,7 @@ class KvCache(Cache):
     @property
     def length(self) -> int:
         """Tokens held."""
-        return self._own[0].get_seq_length()
+        return self._own[0].length
 
     @property
     def bytes(self) -> int:

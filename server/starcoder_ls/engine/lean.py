@@ -26,6 +26,12 @@ def use(model: Any) -> None:
         model.lean = LeanReader(model)
 
 
+def is_to_be_compiled(model: Any) -> bool:
+    """The first pass of ``model`` will compile the kernels that it goes through."""
+    reader = model.__dict__.get("lean")
+    return reader is not None and reader._native is not None and native.is_first_time()
+
+
 def _fits(model: Any) -> bool:
     """StarCoder's shape alone: one head of keys and values; and activations of one type on a CPU."""
     config = model.config

@@ -110,6 +110,13 @@ class NativeReader:
         return hidden
 
 
+def is_first_time() -> bool:
+    """The kernels are still to be compiled on this machine."""
+    from starcoder_ls.engine.kernels import compiled
+
+    return compiled.is_first_time()
+
+
 def fits(model: Any) -> bool:
     """Whether all that a pass goes through is what the kernels compute, ``lean`` having found the shape right."""
     matrices = [one for block in model.transformer.h for one in (block.attn.c_attn, block.attn.c_proj, block.mlp)]

@@ -125,13 +125,6 @@ def is_possible() -> bool:
         return False
 
 
-def is_first_time() -> bool:
-    """Whether the kernels have to be compiled first."""
-    from starcoder_ls.engine.kernels import compiled
-
-    return compiled.is_first_time()
-
-
 def pack(model: nn.Module) -> bool:
     """Replace the layers of ``model`` in place; False, and nothing is changed, where its weights do not fit float16.
 

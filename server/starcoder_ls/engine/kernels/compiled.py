@@ -38,8 +38,8 @@ def _folder() -> Path:
 
 
 def is_first_time() -> bool:
-    """Nothing was kept when this process began: it compiles all that it uses, some ten seconds' work."""
-    return _IS_FIRST_TIME
+    """The whole pass is still to be compiled: some ten seconds' work."""
+    return not any(_folder().glob("forward.forward*.nbi"))
 
 
 def _is_kept() -> bool:
@@ -56,7 +56,6 @@ def _is_kept() -> bool:
     return True
 
 
-_IS_FIRST_TIME = not any(_folder().glob("*.nbi"))
 _IS_KEPT = _is_kept()
 
 
