@@ -109,15 +109,16 @@ def read_gb_per_s() -> float:
     return values.nbytes / best_s / 1e9
 
 
-def resident(folder: Path, dtype: str) -> Loaded:
+def resident(folder: Path, **settings: str) -> Loaded:
     """Loaded, and never at its end: random weights would say so at once."""
-    loaded = load(Model(name=str(folder), device="cpu", dtype=dtype), lambda *_: None)  # type: ignore[arg-type]
+    wanted = Model.model_validate({"name": str(folder), "device": "cpu"} | settings)
+    loaded = load(wanted, lambda *_: None)
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset())
     return loaded
 
 
-def ours(folder: Path, dtype: str, prompt: str) -> Contestant:
-    loaded = resident(folder, dtype)
+def ours(folder: Path, prompt: str, **settings: str) -> Contestant:
+    loaded = resident(folder, **settings)
     loaded.pass_costs = ()
     slots, wanted = Slots(loaded.layers), Request((prompt,), NEW_TOKENS)
 
@@ -133,7 +134,7 @@ def ours(folder: Path, dtype: str, prompt: str) -> Contestant:
     read = loaded.bytes - loaded.model.transformer.wpe.weight.nbytes
     if loaded.model.get_output_embeddings().weight.numel() == 0:  # packed: the input embedding is a table of its own
         read -= loaded.model.transformer.wte.weight.nbytes
-    return Contestant(f"ours, {loaded.placement.dtype if dtype != 'auto' else 'float16 packed'}", read, step)
+    return Contestant(f"ours, {loaded.placement.said}", read, step)
 
 
 def generate(folder: Path, ids: list[int]) -> Contestant:
@@ -175,7 +176,8 @@ def steps_of(folder: Path, threads: int, console: Console) -> None:
         vocabulary = Vocabulary.of(folder)
         ids = vocabulary.encode([text])[:PROMPT_TOKENS]
         prompt = vocabulary.decode(ids)
-        contestants = [ours(folder, "auto", prompt), ours(folder, "float32", prompt), generate(folder, ids)]
+        contestants = [ours(folder, prompt), ours(folder, prompt, quantization="int8")]
+        contestants += [ours(folder, prompt, dtype="float32"), generate(folder, ids)]
         if llama_cpp.server_program() is not None:
             contestants += [llama(folder, kind, ids, threads, stack) for kind in llama_cpp.KINDS]
         for contestant in contestants:
@@ -246,7 +248,7 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
 
 def drafting(folder: Path, is_told: bool, console: Console) -> None:
     """Answers in held-out files, drafted and plain in turn."""
-    loaded = resident(folder, "auto")
+    loaded = resident(folder)
     costs = loaded.pass_costs
     told = Told(loaded) if is_told else None
     slots = Slots(loaded.layers)

@@ -19,6 +19,7 @@ from typing import Any, TypeVar, cast
 
 import numba
 import platformdirs
+import torch
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +57,15 @@ def _is_kept() -> bool:
     return True
 
 
+def _begin_threads() -> None:
+    """numba's threads may be OpenMP's, and then starting them changes how many torch believes it was given."""
+    wanted = torch.get_num_threads()
+    numba.set_num_threads(1)
+    torch.set_num_threads(wanted)
+
+
 _IS_KEPT = _is_kept()
+_begin_threads()
 
 
 def compiled(function: Function) -> Function:
