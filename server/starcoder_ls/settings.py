@@ -55,12 +55,13 @@ class Model(_Section):
     """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on an x86 CPU float16 weights
-    under float32 arithmetic, which is exact for float16 and bfloat16 checkpoints and the fastest; else float32."""
+    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on a CPU float16 or bfloat16, as the
+    checkpoint has them, under float32 arithmetic, which is exact for both and the fastest; else float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
     """Keep the weights in fewer bits: `int8` and `nf4` (4 bits, scales quantized too) by bitsandbytes, the others by
-    torchao; both come with `pip install 'starcoder-ls[quantization]'`. docs/adapters.md says what each saves."""
+    torchao; both come with `pip install 'starcoder-ls[quantization]'`. On a CPU `int8` needs neither and makes a large
+    model faster. docs/adapters.md says what each saves."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
