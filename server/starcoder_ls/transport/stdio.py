@@ -1,7 +1,7 @@
 """One client over standard input and output, which belong to the protocol alone.
 
-Decides that both pipes have threads of their own, so that neither a slow editor nor a busy loop blocks the other.
-Refuses to know what is said.
+Decides that both pipes have threads of their own, so that neither a slow editor nor a busy loop blocks the other; what
+fits into the pipe is written at once. Refuses to know what is said.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import queue
+import select
 import signal
 import sys
 import threading
@@ -77,6 +78,18 @@ def _own_pipes() -> tuple[int, int]:
     return source, sink
 
 
+def _room_of(sink: int) -> Callable[[int], bool]:
+    """Whether so many bytes can be written to ``sink`` now, all of them and without waiting: never, where none can say.
+
+    POSIX promises it of PIPE_BUF bytes once a pipe is reported as writable.
+    """
+    if sys.platform == "win32":
+        return lambda _: False
+    watched = select.poll()
+    watched.register(sink, select.POLLOUT)
+    return lambda count: count <= select.PIPE_BUF and watched.poll(0) == [(sink, select.POLLOUT)]
+
+
 class PipeStream:
     """Two blocking descriptors as a Stream: threads, because asyncio cannot read files, nor Windows' pipes."""
 
@@ -92,6 +105,7 @@ class PipeStream:
         self._lock = threading.Lock()
         self._unsent_bytes = 0
         self._has_ended = False
+        self._has_room = _room_of(sink)
         threading.Thread(target=self._read_all, name="stdin", daemon=True).start()
         self._writer = threading.Thread(target=self._write_all, name="stdout", daemon=True)
         self._writer.start()
@@ -104,16 +118,27 @@ class PipeStream:
         return chunk
 
     def write(self, data: bytes) -> None:
+        """As Stream has it, on the loop's thread alone. To wake the writer's costs an answer 0.1 ms."""
         if self._has_ended:
             return
         with self._lock:
-            self._unsent_bytes += len(data)
+            is_first = not self._unsent_bytes
+            self._unsent_bytes += 0 if is_first and self._has_room(len(data)) else len(data)
             unsent = self._unsent_bytes
+        if not unsent:
+            self._write_now(data)
+            return
         if unsent > MAX_UNSENT_BYTES:
             logger.error("the client has not read %d bytes; the connection is closed", unsent)
             self.hang_up()
             return
         self._outgoing.put(data)
+
+    def _write_now(self, data: bytes) -> None:
+        try:
+            os.write(self._sink, data)
+        except OSError:  # EPIPE: nobody reads any more
+            self.hang_up()
 
     def hang_up(self) -> None:
         self._has_ended = True
