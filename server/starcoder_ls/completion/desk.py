@@ -43,6 +43,7 @@ class Desk:
         self._reading: CancelFlag | None = None
         self._reading_tasks: set[asyncio.Task[None]] = set()
         self._read: tuple[Part, ...] = ()
+        self._settings: tuple[InlineCompletion, str] | None = None
 
     async def ask(
         self, engine: Engine, cursor: Cursor, settings: InlineCompletion, candidates: int = 1
@@ -52,7 +53,7 @@ class Desk:
         Cancelling the task pauses the generation behind it, unless somebody else waits for it or it is being typed.
         """
         began_s = time.monotonic()
-        here, asked = Here.at(cursor.text, cursor.offset), _asked(engine, cursor, settings)
+        here, asked = Here.at(cursor.text, cursor.offset), self._asked(engine, cursor, settings)
         found = self._remembered(asked, here, cursor, settings) if candidates == 1 and settings.remember else None
         while found is None:
             thought = self._taken_over(engine, asked, here, settings, candidates)
@@ -128,6 +129,8 @@ class Desk:
         if thought.candidates == 1:
             answers = [replace(answers[0], text=text[typed:])]
         source = Source.MODEL if is_fresh else Source.RESUMED
+        if is_fresh:  # nothing has changed since: the gap is the one that was asked about
+            return suggest.shown(answers, timings, cursor, thought.question.gap, source), source, timings
         return self._shown(answers, timings, place, text[:typed], here, cursor, settings, source)
 
     def _shown(
@@ -234,7 +237,7 @@ class Desk:
         self._later("ahead", _AHEAD_PAUSE_S, lambda: self._think_ahead(engine, accepted, there, settings))
 
     def _think_ahead(self, engine: Engine, accepted: Cursor, there: Here, settings: InlineCompletion) -> None:
-        asked = _asked(engine, accepted, settings)
+        asked = self._asked(engine, accepted, settings)
         is_busy = self._thought is not None and not self._thought.is_over
         if is_busy or any(hit.is_enough for hit in self._memory.hits(asked, there)):
             return
@@ -246,7 +249,7 @@ class Desk:
     def _read_on(self, engine: Engine, cursor: Cursor, here: Here, settings: InlineCompletion) -> None:
         """Read the new tail, so that a request at the cursor finds only its last word unread."""
         is_busy = any(one is not None and not one.is_over for one in (self._thought, self._ahead))
-        asked = _asked(engine, cursor, settings)
+        asked = self._asked(engine, cursor, settings)
         if is_busy or (settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here))):
             return
         with suppress(StarcoderError):
@@ -271,6 +274,12 @@ class Desk:
             self._ahead.cancel()
             self._ahead = None
 
+    def _asked(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
+        """All that an answer depends on, but for the place."""
+        if self._settings is None or self._settings[0] is not settings:
+            self._settings = settings, settings.model_dump_json()
+        return engine.status().model, cursor.adapter, self._settings[1]
+
     def _later(self, name: str, pause_s: float, run: Callable[[], None]) -> None:
         self._cancel_timer(name)
         self._timers[name] = asyncio.get_running_loop().call_later(pause_s, run)
@@ -278,11 +287,6 @@ class Desk:
     def _cancel_timer(self, name: str) -> None:
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
-
-
-def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
-    """All that an answer depends on, but for the place."""
-    return engine.status().model, cursor.adapter, settings.model_dump_json()
 
 
 def _pause_if_unwanted(thought: Thought) -> None:
