@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import re
+from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -26,6 +26,8 @@ _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
 
 _UNFINISHED = "\ufffd"
 _FIRST_KEPT = 1 << 14  # of short texts, 2 MB
+
+_OPENINGS_KEPT = 16
 
 _KNOWN_PARTS = 32
 """While somebody types, suffix and snippets are the same at every key: a window is 0.8 ms of tokenizing."""
@@ -50,16 +52,18 @@ class _Beginnings:
     """Tokens by their text, in order."""
 
     def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
-        self._sorted = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+        pairs = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+        self._texts, self._ids = [text for text, _ in pairs], array("q", [id_ for _, id_ in pairs])
 
-    def of(self, text: str) -> list[int]:
-        longer = self._between(text, text + chr(0x10FFFF))
-        shorter = [id_ for end in range(1, len(text)) for id_ in self._between(text[:end], text[:end] + "\0")]
-        return longer + shorter
+    def of(self, text: str) -> array[int]:
+        found = self._between(text, text + chr(0x10FFFF))
+        for end in range(1, len(text)):
+            found += self._between(text[:end], text[:end] + "\0")
+        return found
 
-    def _between(self, first: str, after: str) -> list[int]:
-        start, end = (bisect_left(self._sorted, bound, key=itemgetter(0)) for bound in (first, after))
-        return [id_ for _, id_ in self._sorted[start:end]]
+    def _between(self, first: str, after: str) -> array[int]:
+        start = bisect_left(self._texts, first)
+        return self._ids[start : bisect_left(self._texts, after, start)]
 
 
 class Vocabulary:
@@ -88,6 +92,9 @@ class Vocabulary:
         self._beginnings: _Beginnings | None = None
         self.first_of = functools.lru_cache(_FIRST_KEPT)(self._first_of)
         """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
+        self.able_to_begin = functools.lru_cache(_OPENINGS_KEPT)(self._able_to_begin)
+        """Ids of the tokens that a text begins with, and of those that begin with it. A demanded word is asked about
+        several times, and half of a vocabulary begins with a blank."""
         self._refuse_leaks()
 
     @classmethod
@@ -139,8 +146,7 @@ class Vocabulary:
         """The text of ``ids``; special tokens have none."""
         return self._decode((*self._start.held, *ids))[len(self._start.shown) :]
 
-    def able_to_begin(self, text: str) -> list[int]:
-        """Ids of the tokens that ``text`` begins with, and of those that begin with ``text``."""
+    def _able_to_begin(self, text: str) -> array[int]:
         if self._beginnings is None:  # decodes every token once: 0.2 s for 49,152
             markers = set(self._special_ids.values())
             texts = ((self.decode([id_]), id_) for id_ in range(self.size) if id_ not in markers)
