@@ -72,9 +72,13 @@ class Desk:
             self._look_ahead(engine, cursor, here, suggestions[0], settings)
         return suggestions
 
-    def changed(self, engine: Engine | None, cursor: Cursor, settings: InlineCompletion, is_typing: bool) -> None:
-        """The text is another now, and the cursor probably there. ``is_typing``: it changed as by a key."""
-        here = Here.at(cursor.text, cursor.offset)
+    def changed(
+        self, engine: Engine | None, here: Here, settings: InlineCompletion, typed_at: Callable[[], Cursor] | None
+    ) -> None:
+        """The text is another now, and the cursor probably there; if it changed as by a key, ``typed_at`` says where.
+
+        That is asked when there is time: most keys bring a request along.
+        """
         self._stop_reading()
         if (thought := self._thought) is not None:
             thought.is_kept = bool(thought.typed(here))
@@ -84,8 +88,8 @@ class Desk:
             place, shown = self._ahead_of
             if place.typed(here, shown + (self._ahead.said if self._ahead else "")) is None:
                 self._stop_ahead()
-        if is_typing and engine is not None and settings.enabled:
-            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, cursor, here, settings))
+        if typed_at is not None and engine is not None and settings.enabled:
+            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, typed_at, here, settings))
 
     def close(self) -> None:
         """The document is gone, or its text unknown."""
@@ -207,15 +211,8 @@ class Desk:
             self._thought = None
         if thought.finish is Finish.CANCELLED and not thought.said:
             return
-        entry = Entry(
-            thought.asked,
-            thought.question.place,
-            thought.said,
-            thought.finish,
-            thought.tokens,
-            thought.is_ahead,
-            thought.question,
-        )
+        place, said, finish = thought.question.place, thought.said, thought.finish
+        entry = Entry(thought.asked, place, said, finish, thought.tokens, thought.is_ahead, thought.question)
         self._memory.add(entry)
         if thought.waiting and thought.finish is not Finish.CANCELLED:
             self._use(entry)
@@ -246,13 +243,15 @@ class Desk:
             self._stop_reading()
             self._ahead = Thought(engine, question, asked, settings, self._ended, is_ahead=True)
 
-    def _read_on(self, engine: Engine, cursor: Cursor, here: Here, settings: InlineCompletion) -> None:
+    def _read_on(self, engine: Engine, typed_at: Callable[[], Cursor], here: Here, settings: InlineCompletion) -> None:
         """Read the new tail, so that a request at the cursor finds only its last word unread."""
-        is_busy = any(one is not None and not one.is_over for one in (self._thought, self._ahead))
-        asked = self._asked(engine, cursor, settings)
-        if is_busy or (settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here))):
+        if any(one is not None and not one.is_over for one in (self._thought, self._ahead)):
             return
         with suppress(StarcoderError):
+            cursor = typed_at()
+            asked = self._asked(engine, cursor, settings)
+            if settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here)):
+                return
             request = suggest.question(engine, cursor, settings).reading()
             if request.parts == self._read:
                 return
