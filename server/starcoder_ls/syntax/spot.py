@@ -6,7 +6,6 @@ know models.
 
 from __future__ import annotations
 
-import functools
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -40,7 +39,6 @@ class Spot:
     is_argument: bool = False
 
 
-@functools.lru_cache(maxsize=4)  # a key asks for its spot when it asks the model, and again when the answer is shown
 def at(before: str, after: str, language_id: str) -> Spot:
     """The spot between two texts, in line feeds; ``before`` should reach back to the document's beginning."""
     language = known(language_id)
