@@ -35,7 +35,7 @@ class Language:
     is_indented: bool = False
     """Blocks end by indentation alone."""
     is_told_by_quotes: bool = False
-    """What is read as code from a text's beginning is code: nothing but quotes and comment marks says otherwise."""
+    """Quotes and comment marks say where strings and comments are, and nothing else does."""
     is_prose: bool = False
     """Brackets and quotes say nothing about where a statement ends."""
 
