@@ -78,16 +78,16 @@ def _own_pipes() -> tuple[int, int]:
     return source, sink
 
 
-def _room_of(sink: int) -> Callable[[int], bool]:
-    """Whether so many bytes can be written to ``sink`` now, all of them and without waiting: never, where none can say.
+def _room_in(sink: int) -> Callable[[], int]:
+    """How many bytes go into ``sink`` now, all of them and without waiting; 0 where nobody can say.
 
-    POSIX promises it of PIPE_BUF bytes once a pipe is reported as writable.
+    POSIX promises PIPE_BUF, once, of a pipe that is reported as writable.
     """
     if sys.platform == "win32":
-        return lambda _: False
+        return lambda: 0
     watched = select.poll()
     watched.register(sink, select.POLLOUT)
-    return lambda count: count <= select.PIPE_BUF and watched.poll(0) == [(sink, select.POLLOUT)]
+    return lambda: select.PIPE_BUF if watched.poll(0) == [(sink, select.POLLOUT)] else 0
 
 
 class PipeStream:
@@ -105,7 +105,7 @@ class PipeStream:
         self._lock = threading.Lock()
         self._unsent_bytes = 0
         self._has_ended = False
-        self._has_room = _room_of(sink)
+        self._room_in_sink, self._room_bytes = _room_in(sink), 0
         threading.Thread(target=self._read_all, name="stdin", daemon=True).start()
         self._writer = threading.Thread(target=self._write_all, name="stdout", daemon=True)
         self._writer.start()
@@ -115,17 +115,20 @@ class PipeStream:
             return b""
         chunk = await self._arrived.get()
         self._room.release()
+        # Asked now, since to ask gives up the interpreter: when the answer comes, the engine's thread would take it.
+        self._room_bytes = 0 if self._unsent_bytes else self._room_in_sink()
         return chunk
 
     def write(self, data: bytes) -> None:
         """As Stream has it, on the loop's thread alone. To wake the writer's costs an answer 0.1 ms."""
         if self._has_ended:
             return
+        room, self._room_bytes = self._room_bytes, 0
         with self._lock:
-            is_first = not self._unsent_bytes
-            self._unsent_bytes += 0 if is_first and self._has_room(len(data)) else len(data)
+            is_at_once = not self._unsent_bytes and len(data) <= room
+            self._unsent_bytes += 0 if is_at_once else len(data)
             unsent = self._unsent_bytes
-        if not unsent:
+        if is_at_once:
             self._write_now(data)
             return
         if unsent > MAX_UNSENT_BYTES:
