@@ -7,7 +7,6 @@ engine runs.
 from __future__ import annotations
 
 import enum
-import threading
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -55,16 +54,16 @@ class Finish(enum.StrEnum):
 class CancelFlag:
     """Set once from any thread; the engine looks at it before every step."""
 
-    __slots__ = ("_event",)
+    __slots__ = ("_is_set",)
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._is_set = False
 
     def set(self) -> None:
-        self._event.set()
+        self._is_set = True
 
     def is_set(self) -> bool:
-        return self._event.is_set()
+        return self._is_set
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from fakes import ScriptedEngine
 from harness import scenario, until
 from starcoder_ls.completion.desk import Desk
+from starcoder_ls.completion.place import Here
 from starcoder_ls.completion.suggest import Cursor, Source, Suggestion
 from starcoder_ls.completion.tally import Tally
 from starcoder_ls.generation import CancelFlag, Chunk, Finish, Phase, Priority, Request
@@ -33,7 +34,9 @@ class Editor:
 
     def type(self, text: str, right: str = "", is_typing: bool = True) -> None:
         self.typed, self.right = self.typed + text, right
-        self.desk.changed(self.engine, self.cursor, self.settings, is_typing)
+        cursor = self.cursor
+        here = Here.at(cursor.text, cursor.offset)
+        self.desk.changed(self.engine, here, self.settings, (lambda: cursor) if is_typing else None)
 
     def ask(self, candidates: int = 1) -> asyncio.Task[list[Suggestion]]:
         return asyncio.create_task(self.desk.ask(self.engine, self.cursor, self.settings, candidates))

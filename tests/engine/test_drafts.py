@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.engine.drafts import LONGEST, MATCH_TOKENS, Answers, Drafts, Record
+from starcoder_ls.engine.drafts import LONGEST, MATCH_TOKENS, Answers, Drafts, Record, _text
 
 CHEAP = (1.0,) * (LONGEST + 1)  # eight tokens cost what one costs: whatever may be right pays
 
@@ -133,3 +133,8 @@ def test_a_draft_always_stood_behind_the_same_tokens(prompt: list[int], more: li
 def test_ids_that_are_no_characters_are_drafted() -> None:
     """Surrogates, and the largest vocabulary there is."""
     assert drafts([0xD800, 0xDFFF, 0, 256_000, 9, 0xD800, 0xDFFF]).proposed(2, CHEAP) == [0, 256_000]
+
+
+@given(st.lists(st.integers(0, 0x10FFFF), max_size=50))
+def test_every_id_is_one_character(ids: list[int]) -> None:
+    assert _text(ids) == "".join(map(chr, ids))

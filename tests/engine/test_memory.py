@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import gc
 import weakref
 
 import pytest
 import torch
 
-from starcoder_ls.engine.memory import give_back, is_out_of_memory
+from starcoder_ls.engine.memory import give_back, is_out_of_memory, kept
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,24 @@ def test_what_nothing_refers_to_is_given_back() -> None:
     gone = weakref.ref(Weights())
     give_back()
     assert gone() is None
+
+
+def test_what_is_kept_is_not_looked_at_again_until_memory_is_given_back() -> None:
+    class Library:
+        def __init__(self) -> None:
+            self.itself = self
+
+    with kept():
+        assert not gc.isenabled()
+        gone = weakref.ref(Library())
+    assert gc.isenabled()
+    gc.collect()
+    assert gone() is not None
+    give_back()
+    assert gone() is None
+
+
+def test_what_fails_while_it_is_kept_leaves_the_collector_as_it_was() -> None:
+    with pytest.raises(ImportError), kept():
+        raise ImportError
+    assert gc.isenabled()

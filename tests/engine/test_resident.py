@@ -16,7 +16,7 @@ from transformers import AutoModelForCausalLM
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine import loading
+from starcoder_ls.engine import loading, resident
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
 from starcoder_ls.generation import CancelFlag, Chunk, Engine, Finish, Phase, Priority, Request, Sampling, Status
@@ -143,7 +143,7 @@ def test_greedy_answer_is_transformers_own(engine: ResidentEngine, starcoder: Pa
     assert chunks[-1].finish is Finish.LENGTH
 
 
-def test_status_tells_the_life(starcoder: Path) -> None:
+def test_status_tells_the_life(starcoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = ResidentEngine(Model(name=str(starcoder), device="cpu", threads=1))
     seen: list[Status] = []
     threads: set[str] = set()
@@ -157,6 +157,7 @@ def test_status_tells_the_life(starcoder: Path) -> None:
     ready = reached(engine, Phase.READY)
     assert ready.memory_bytes > 100_000
     assert ready.special_tokens == set(checkpoints.STARCODER)
+    monkeypatch.setattr(resident, "WORKING_AFTER_S", 0.0)
     run(answer(engine, asked()))
     after = reached(engine, Phase.READY)
     assert after.memory_bytes > ready.memory_bytes, "the cache counts too"
@@ -166,6 +167,22 @@ def test_status_tells_the_life(starcoder: Path) -> None:
     assert order == [Phase.LOADING, Phase.READY, Phase.WORKING, Phase.READY, Phase.CLOSED]
     assert threads == {"starcoder-ls-engine"}
     unsubscribe()
+
+
+def test_short_work_wakes_no_listener_and_long_work_does(
+    engine: ResidentEngine, passes: list[tuple[float, int]]
+) -> None:
+    run(answer(engine, asked(max_new_tokens=1)))  # from here on the cache has its size
+    reached(engine, Phase.READY)
+    seen: list[Phase] = []
+    engine.subscribe(lambda status: seen.append(status.phase))
+    run(answer(engine, asked(max_new_tokens=1)))
+    reached(engine, Phase.READY)
+    assert seen == []
+    run(answer(engine, asked(max_new_tokens=16)))
+    assert seen[:1] == [Phase.WORKING]
+    assert reached(engine, Phase.READY)
+    assert len(passes) >= 16
 
 
 def test_failing_listener_harms_nobody(starcoder: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import checkpoints
+import starcoder_ls
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import Special
 
 SMALL = Vocabulary(checkpoints.byte_level_tokenizer())
 LLAMA = Vocabulary(checkpoints.llama_tokenizer())
+BUNDLED = Vocabulary.of(Path(starcoder_ls.__file__).parent / "bundled")
 EMOJI = "x = '👩‍👩‍👧 naïve — 漢字' # 🙂🙂\n\t\xa0é"
 
 
@@ -128,6 +130,66 @@ def test_unreadable_tokenizer_is_invalid(tmp_path: Path, text: str) -> None:
     (tmp_path / "tokenizer.json").write_text(text)
     with pytest.raises(ModelInvalid, match=r"tokenizer\.json is not a readable tokenizer"):
         Vocabulary.of(tmp_path)
+
+
+SIGNS = "ab1_ ();:'\"#é字🙂\n\n\n\t\r\f\x1c\x85\xa0\u2028\ud83d"
+BITS = st.sampled_from([*SIGNS, "\n\n    ", "'s", "\r\n", "<fim_prefix>", "return x\n", "  \n", " \n\n "])
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 6), st.lists(BITS, max_size=6).map("".join)), max_size=6)
+
+
+@given(st.lists(BITS, min_size=200, max_size=500).map("".join), EDITS)
+@settings(deadline=None)
+def test_what_is_known_of_a_text_never_changes_its_tokens(text: str, edits: list[tuple[float, int, str]]) -> None:
+    for where, gone, typed in edits:
+        assert BUNDLED.encode([text]) == list(BUNDLED._encoded(text))
+        at = int(where * len(text))
+        text = text[:at] + typed + text[at + gone :]
+    assert BUNDLED.encode([text]) == list(BUNDLED._encoded(text))
+
+
+def typed(vocabulary: Vocabulary) -> Iterator[str]:
+    """This file, from its middle on, a few characters at a time; each is encoded as it would be afresh."""
+    whole = Path(__file__).read_text(encoding="utf-8")
+    for end in range(len(whole) // 2, len(whole), 7):
+        assert vocabulary.encode([whole[:end]]) == list(vocabulary._encoded(whole[:end]))
+        yield whole[:end]
+
+
+@pytest.mark.parametrize("vocabulary", [SMALL, LLAMA, BUNDLED], ids=["small", "llama", "bundled"])
+def test_a_text_that_is_typed_has_the_tokens_of_the_text(vocabulary: Vocabulary) -> None:
+    assert len(list(typed(vocabulary))) > 200
+
+
+def test_only_what_is_new_of_a_text_is_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    vocabulary, encoded = Vocabulary(checkpoints.byte_level_tokenizer()), list[int]()
+    afresh = vocabulary._encoded
+    monkeypatch.setattr(vocabulary, "_encoded", lambda text: encoded.append(len(text)) or afresh(text))
+    before = "    return value\n" * 50
+    for line in ("x", "x =", "x = 1\ny"):
+        vocabulary.encode([before + line])
+    assert encoded[0] > 700
+    assert max(encoded[1:]) < 20
+
+
+def test_where_words_may_go_on_over_a_line_end_texts_are_encoded_whole() -> None:
+    declared = json.loads(checkpoints.byte_level_tokenizer())
+    assert Vocabulary(json.dumps(declared))._has_line_ends
+    assert not LLAMA._has_line_ends
+    for change in (
+        {"normalizer": {"type": "NFC"}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}},
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}},
+    ):
+        assert not Vocabulary(json.dumps(declared | change))._has_line_ends
+    declared["added_tokens"].append(declared["added_tokens"][0] | {"id": 4000, "content": "x\ny", "special": False})
+    assert not Vocabulary(json.dumps(declared))._has_line_ends
+
+
+@pytest.mark.parametrize("name", ["starcoder-tokenizer.json", "starcoder2-tokenizer.json"])
+def test_a_text_that_is_typed_has_the_tokens_of_the_text_in_real_vocabularies(name: str) -> None:
+    vocabulary = real(name)
+    assert vocabulary._has_line_ends
+    assert len(list(typed(vocabulary))) > 200
 
 
 def real(name: str) -> Vocabulary:

@@ -3,10 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from lsprotocol import types as t
 
 from starcoder_ls.session.call import Refusal
-from starcoder_ls.session.structure import structured
+from starcoder_ls.session.structure import _typed, converter, structured
 
 PLACE = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
 
@@ -50,3 +52,34 @@ def test_what_a_newer_client_adds_is_passed_over() -> None:
         {**PLACE, "context": {"triggerKind": 1, "novelty": {"a": [1]}}, "more": 5}, t.InlineCompletionParams
     )
     assert params.position.line == 1
+
+
+def typed(**changes: object) -> dict[str, Any]:
+    """A change as a key makes it; ``changes`` replace what they name, wherever that is."""
+    named = {"uri": "file:///a", "version": 2, "line": 1, "character": 3, "text": "x", "length": 0} | changes
+    start = {"line": named["line"], "character": 0}
+    end = {"line": 4, "character": named["character"]}
+    change = {"range": {"start": start, "end": end}, "text": named["text"], "rangeLength": named["length"]}
+    if named["length"] == "absent":
+        del change["rangeLength"]
+    return {"textDocument": {"uri": named["uri"], "version": named["version"]}, "contentChanges": [change]}
+
+
+VALUES = st.one_of(st.integers(-1, 3), st.sampled_from([2**31 - 1, 2**31, True, None, 1.0, "1", "absent", [], {}]))
+
+
+@given(st.dictionaries(st.sampled_from(["uri", "version", "line", "character", "text", "length"]), VALUES, max_size=2))
+@example({})
+@example({"length": "absent"})
+def test_a_key_is_read_as_cattrs_reads_it_or_left_to_it(changes: dict[str, object]) -> None:
+    raw = typed(**changes)
+    quick = _typed(raw)
+    if quick is not None:
+        assert quick == converter().structure(raw, t.DidChangeTextDocumentParams)
+    else:
+        assert changes
+
+
+@pytest.mark.parametrize("raw", [None, [], {}, {"textDocument": 1}, {**typed(), "more": 1}, change(1, "a")])
+def test_what_no_key_makes_is_left_to_cattrs(raw: Any) -> None:
+    assert _typed(raw) is None

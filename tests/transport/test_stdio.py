@@ -66,6 +66,69 @@ async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
 
 
 @scenario
+async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int, int, int]) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    os.set_blocking(theirs_in, False)
+    os.write(theirs_out, b"question")
+    assert await stream.read() == b"question"
+    stream.write(b"answer")
+    assert os.read(theirs_in, 100) == b"answer"
+    os.close(theirs_out)
+    await stream.close()
+
+
+@pytest.mark.parametrize("sizes", [(1, 9_000, 2), (70_000, 1, 300), (512, 512, 512, 80_000, 5)])
+@scenario
+async def test_short_and_long_messages_come_in_the_order_they_were_written(
+    pipes: tuple[int, int, int, int], sizes: tuple[int, ...]
+) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    written = [bytes([65 + number]) * size for number, size in enumerate(sizes * 20)]
+    for message in written:
+        os.write(theirs_out, b"question")
+        assert await stream.read() == b"question"
+        stream.write(message)
+    came = b""
+    while len(came) < sum(map(len, written)):
+        came += await asyncio.to_thread(os.read, theirs_in, 3_000)
+    assert came == b"".join(written)
+    os.close(theirs_out)
+    await stream.close()
+
+
+@scenario
+async def test_who_asks_but_does_not_read_never_blocks_the_loop(
+    pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    monkeypatch.setattr(stdio, "MAX_UNSENT_BYTES", 1_000_000)
+    stream = PipeStream(ours_in, ours_out)
+    answers = 0
+    while not stream._has_ended:
+        os.write(theirs_out, b"question")
+        assert await asyncio.wait_for(stream.read(), 1) in (b"question", b"")
+        stream.write(b"x" * 4_000)
+        answers += 1
+    assert answers > 200
+    os.close(theirs_out)
+    os.close(theirs_in)
+
+
+@scenario
+async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[int, int, int, int]) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    os.write(theirs_out, b"question")
+    assert await stream.read() == b"question"
+    os.close(theirs_in)
+    stream.write(b"answer")
+    assert await asyncio.wait_for(stream.read(), 1) == b""
+    os.close(theirs_out)
+
+
+@scenario
 async def test_a_flood_waits_in_the_pipe_not_in_memory(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ class Desk:
         self._reading: CancelFlag | None = None
         self._reading_tasks: set[asyncio.Task[None]] = set()
         self._read: tuple[Part, ...] = ()
+        self._settings: tuple[InlineCompletion, str] | None = None
 
     async def ask(
         self, engine: Engine, cursor: Cursor, settings: InlineCompletion, candidates: int = 1
@@ -52,7 +53,7 @@ class Desk:
         Cancelling the task pauses the generation behind it, unless somebody else waits for it or it is being typed.
         """
         began_s = time.monotonic()
-        here, asked = Here.at(cursor.text, cursor.offset), _asked(engine, cursor, settings)
+        here, asked = Here.at(cursor.text, cursor.offset), self._asked(engine, cursor, settings)
         found = self._remembered(asked, here, cursor, settings) if candidates == 1 and settings.remember else None
         while found is None:
             thought = self._taken_over(engine, asked, here, settings, candidates)
@@ -71,9 +72,13 @@ class Desk:
             self._look_ahead(engine, cursor, here, suggestions[0], settings)
         return suggestions
 
-    def changed(self, engine: Engine | None, cursor: Cursor, settings: InlineCompletion, is_typing: bool) -> None:
-        """The text is another now, and the cursor probably there. ``is_typing``: it changed as by a key."""
-        here = Here.at(cursor.text, cursor.offset)
+    def changed(
+        self, engine: Engine | None, here: Here, settings: InlineCompletion, typed_at: Callable[[], Cursor] | None
+    ) -> None:
+        """The text is another now, and the cursor probably there; if it changed as by a key, ``typed_at`` says where.
+
+        That is asked when there is time: most keys bring a request along.
+        """
         self._stop_reading()
         if (thought := self._thought) is not None:
             thought.is_kept = bool(thought.typed(here))
@@ -83,8 +88,8 @@ class Desk:
             place, shown = self._ahead_of
             if place.typed(here, shown + (self._ahead.said if self._ahead else "")) is None:
                 self._stop_ahead()
-        if is_typing and engine is not None and settings.enabled:
-            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, cursor, here, settings))
+        if typed_at is not None and engine is not None and settings.enabled:
+            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, typed_at, here, settings))
 
     def close(self) -> None:
         """The document is gone, or its text unknown."""
@@ -128,6 +133,8 @@ class Desk:
         if thought.candidates == 1:
             answers = [replace(answers[0], text=text[typed:])]
         source = Source.MODEL if is_fresh else Source.RESUMED
+        if is_fresh:  # nothing has changed since: the gap is the one that was asked about
+            return suggest.shown(answers, timings, cursor, thought.question.gap, source), source, timings
         return self._shown(answers, timings, place, text[:typed], here, cursor, settings, source)
 
     def _shown(
@@ -204,15 +211,8 @@ class Desk:
             self._thought = None
         if thought.finish is Finish.CANCELLED and not thought.said:
             return
-        entry = Entry(
-            thought.asked,
-            thought.question.place,
-            thought.said,
-            thought.finish,
-            thought.tokens,
-            thought.is_ahead,
-            thought.question,
-        )
+        place, said, finish = thought.question.place, thought.said, thought.finish
+        entry = Entry(thought.asked, place, said, finish, thought.tokens, thought.is_ahead, thought.question)
         self._memory.add(entry)
         if thought.waiting and thought.finish is not Finish.CANCELLED:
             self._use(entry)
@@ -234,7 +234,7 @@ class Desk:
         self._later("ahead", _AHEAD_PAUSE_S, lambda: self._think_ahead(engine, accepted, there, settings))
 
     def _think_ahead(self, engine: Engine, accepted: Cursor, there: Here, settings: InlineCompletion) -> None:
-        asked = _asked(engine, accepted, settings)
+        asked = self._asked(engine, accepted, settings)
         is_busy = self._thought is not None and not self._thought.is_over
         if is_busy or any(hit.is_enough for hit in self._memory.hits(asked, there)):
             return
@@ -243,13 +243,15 @@ class Desk:
             self._stop_reading()
             self._ahead = Thought(engine, question, asked, settings, self._ended, is_ahead=True)
 
-    def _read_on(self, engine: Engine, cursor: Cursor, here: Here, settings: InlineCompletion) -> None:
+    def _read_on(self, engine: Engine, typed_at: Callable[[], Cursor], here: Here, settings: InlineCompletion) -> None:
         """Read the new tail, so that a request at the cursor finds only its last word unread."""
-        is_busy = any(one is not None and not one.is_over for one in (self._thought, self._ahead))
-        asked = _asked(engine, cursor, settings)
-        if is_busy or (settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here))):
+        if any(one is not None and not one.is_over for one in (self._thought, self._ahead)):
             return
         with suppress(StarcoderError):
+            cursor = typed_at()
+            asked = self._asked(engine, cursor, settings)
+            if settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here)):
+                return
             request = suggest.question(engine, cursor, settings).reading()
             if request.parts == self._read:
                 return
@@ -271,6 +273,12 @@ class Desk:
             self._ahead.cancel()
             self._ahead = None
 
+    def _asked(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
+        """All that an answer depends on, but for the place."""
+        if self._settings is None or self._settings[0] is not settings:
+            self._settings = settings, settings.model_dump_json()
+        return engine.status().model, cursor.adapter, self._settings[1]
+
     def _later(self, name: str, pause_s: float, run: Callable[[], None]) -> None:
         self._cancel_timer(name)
         self._timers[name] = asyncio.get_running_loop().call_later(pause_s, run)
@@ -278,11 +286,6 @@ class Desk:
     def _cancel_timer(self, name: str) -> None:
         if (timer := self._timers.pop(name, None)) is not None:
             timer.cancel()
-
-
-def _asked(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
-    """All that an answer depends on, but for the place."""
-    return engine.status().model, cursor.adapter, settings.model_dump_json()
 
 
 def _pause_if_unwanted(thought: Thought) -> None:

@@ -6,6 +6,7 @@ where the text comes from.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -90,6 +91,7 @@ class Prompt:
     """Indices in ``parts`` of the prefix, in order; none where it is empty."""
 
 
+@functools.cache
 def family_of(inventory: frozenset[str]) -> Family:
     """The family whose marks the tokenizer has. Raises ModelUnsupported for a model without infilling."""
     for family in FAMILIES:

@@ -6,6 +6,7 @@ Refuses to know editors, positions and what runs the model.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import time
 from collections.abc import Sequence
@@ -189,7 +190,7 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
             f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
         )
     view = window.around(cursor.text, cursor.offset, room, settings.suffix_percent / 100, _counter(engine))
-    path = "/".join(PurePath(cursor.path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
+    path = _shown_path(cursor.path)
     order = None if settings.fim_order == "auto" else settings.fim_order
     before, below = with_line_feeds(view.prefix), with_line_feeds(view.suffix)
     after = view.closers + below
@@ -219,6 +220,11 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
         is_healed=settings.heal_words,
         evidence=cursor.around.evidence,
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _shown_path(path: str) -> str:
+    return "/".join(PurePath(path).parts[-_PATH_PARTS:]).lstrip("/")[-_PATH_CHARS:]
 
 
 async def suggest(

@@ -28,7 +28,7 @@ class Tally:
         self.ahead_tokens = 0
         self.prompt_tokens = 0
         self.reused_tokens = 0
-        self.last: dict[str, Any] = {}
+        self._last: tuple[Source, float, Timings] | None = None
         self._latencies: deque[tuple[Source, float]] = deque(maxlen=_LATENCIES)
 
     def answered(self, source: Source, elapsed_ms: float, timings: Timings, is_empty: bool) -> None:
@@ -37,7 +37,15 @@ class Tally:
         self.prompt_tokens += timings.prompt_tokens
         self.reused_tokens += timings.reused_tokens
         self._latencies.append((source, elapsed_ms))
-        self.last = described(source, timings) | {"elapsed_ms": round(elapsed_ms, 2)}
+        self._last = source, elapsed_ms, timings
+
+    @property
+    def last(self) -> dict[str, Any]:
+        """Of the latest answer; empty before the first."""
+        if self._last is None:
+            return {}
+        source, elapsed_ms, timings = self._last
+        return described(source, timings) | {"elapsed_ms": round(elapsed_ms, 2)}
 
     def made(self, tokens: int, is_ahead: bool) -> None:
         """A generation ended after so many tokens."""

@@ -68,6 +68,9 @@ class Rules:
 
     def reason_of_uri(self, uri: str, path: str) -> str | None:
         """The same for a document: ``path`` is empty for what is no file, and then its name still counts."""
+        known = self._verdicts.get((path, False))  # asked four times at each key: no Path is made for it
+        if path and known and time.monotonic() - known[0] < _FRESH_S:
+            return known[1]
         return self.reason(Path(path or unquote(urlsplit(uri).path) or "/untitled"))
 
     def _reason(self, path: Path, is_folder: bool) -> str | None:

@@ -63,6 +63,7 @@ _NAMED = re.compile(
 _NAME_CHARS = 80
 _LEAST_CHARS = 12
 _MOST_SECRET_CHARS = 12_000
+_MOST_REMEMBERED_CHARS = 40_000
 _BARE = re.compile(
     r"^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*(?:PASSW|PASSPHRASE|PWD|SECRET|TOKEN|KEY|CREDENTIAL)[A-Z0-9_]*="
     r"([^\s'\"`$()<>{}\[\],;]{8,200})(?=\s|\Z)",
@@ -128,12 +129,26 @@ def spans(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[i
             yield key.span(key.lastindex or 0)
         at = text.find(_KEY_BEGINS, at + 1, end)
     begin = text.rfind("\n", 0, start) + 1
+    last_line = max(begin, text.rfind("\n", 0, end) + 1)
     line_end = text.find("\n", end)
-    for line in text[begin : line_end if line_end >= 0 else len(text)].split("\n"):
+    above = _in_block if last_line - begin <= _MOST_REMEMBERED_CHARS else _in_lines
+    for first, last in above(text[begin:last_line]):
+        yield begin + first, begin + last
+    for first, last in _in_lines(text[last_line : line_end if line_end >= 0 else len(text)]):
+        yield last_line + first, last_line + last
+
+
+def _in_lines(text: str) -> tuple[tuple[int, int], ...]:
+    found, begin = [], 0
+    for line in text.split("\n"):
         if len(line) >= _LEAST_CHARS:
-            for first, last in _in_line(line):
-                yield begin + first, begin + last
+            found += [(begin + first, begin + last) for first, last in _in_line(line)]
         begin += len(line) + 1
+    return tuple(found)
+
+
+_in_block = functools.lru_cache(maxsize=64)(_in_lines)
+"""At each key the window's lines above the cursor's are the same, and so are those behind it."""
 
 
 @functools.lru_cache(maxsize=20_000)

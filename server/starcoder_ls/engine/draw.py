@@ -75,6 +75,6 @@ def opening_only(logits: torch.Tensor, alive: Sequence[Candidate], vocabulary: V
         masked = logits.clone()
         for row, candidate in enumerate(alive):
             if candidate.owed and (allowed := vocabulary.able_to_begin(candidate.owed)):
-                masked[row] = -torch.inf
-                masked[row, allowed] = logits[row, allowed]
+                ids = torch.frombuffer(allowed, dtype=torch.int64).to(logits.device)
+                masked[row].fill_(-torch.inf).index_copy_(0, ids, logits[row].index_select(0, ids))
         return masked

@@ -155,9 +155,8 @@ class Strengths:
         # p = kept * exp(logit - total) + share: divided by kept / exp(total), only what gets a share changes.
         ids = torch.tensor(list(added), device=logits.device)
         shares = torch.tensor(list(added.values()), device=logits.device, dtype=logits.dtype)
-        mixed = logits.clone()
-        mixed[ids] = torch.logaddexp(logits[ids], shares.log() + (logits.logsumexp(-1) - math.log(kept)))
-        return mixed
+        raised = torch.logaddexp(logits.index_select(0, ids), shares.log() + (logits.logsumexp(-1) - math.log(kept)))
+        return logits.index_copy(0, ids, raised)
 
 
 @dataclass(frozen=True, slots=True)

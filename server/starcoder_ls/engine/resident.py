@@ -11,13 +11,14 @@ import logging
 import os
 import re
 import threading
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import psutil
 
-from starcoder_ls.engine.memory import give_back
+from starcoder_ls.engine.memory import give_back, kept
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
@@ -32,6 +33,9 @@ _log = logging.getLogger(__name__)
 
 CLOSE_WAIT_S = 1.0
 
+WORKING_AFTER_S = 0.05
+"""Shorter work is not told to listeners: at every key it would wake every window's loop, before the first pass."""
+
 
 class ResidentEngine:
     """``generation.Engine`` over weights in this process. Constructing it starts nothing."""
@@ -45,15 +49,17 @@ class ResidentEngine:
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
         self._status = Status(phase=Phase.LOADING, message="The model has not begun to load.", model=model.name)
+        self._told = self._status
         self._listeners: list[Callable[[Status], None]] = []
         self._vocabulary: Vocabulary | None = None
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        job = Job(request, Outlet())
+        job, has_ended = Job(request, Outlet()), False
         self._submit(job)
         try:
-            while (chunks := await job.outlet.chunks()) is not None:
+            while not has_ended and (chunks := await job.outlet.chunks()) is not None:
                 for chunk in chunks:
+                    has_ended = chunk.timings is not None  # the last one: what the engine has to put away can wait
                     yield chunk
         finally:
             job.abandoned.set()
@@ -148,9 +154,10 @@ class ResidentEngine:
         return EngineNotReady(f"The model is still loading ({status.progress:.0%}). Try again in a moment.")
 
     def _tell(self, status: Status) -> None:
-        if status == self._status:
-            return
         self._status = status
+        if status == self._told:
+            return
+        self._told = status
         with self._lock:
             listeners = tuple(self._listeners)
         for listener in listeners:
@@ -187,7 +194,8 @@ class ResidentEngine:
         self._report(0.0, "Starting torch.")
         try:
             _prepare_threads()
-            from starcoder_ls.engine import loading
+            with kept():
+                from starcoder_ls.engine import loading
 
             _use_threads(self._wanted.threads)
             loaded = loading.load(self._wanted, self._report, self._wanted_adapters)
@@ -226,11 +234,15 @@ class ResidentEngine:
             job.outlet.put(None)
 
         rounds = Rounds(self._jobs, loaded, slots, ended)
+        busy_since_s: float | None = None
         while (job := self._jobs.best()) is not None:
-            self._tell(replace(self._status, phase=Phase.WORKING))
+            if busy_since_s is None:
+                busy_since_s, self._status = time.monotonic(), replace(self._status, phase=Phase.WORKING)
+            elif time.monotonic() - busy_since_s > WORKING_AFTER_S:
+                self._tell(self._status)
             rounds.play(job)
             if self._jobs.is_idle():
-                memory_bytes = loaded.bytes + slots.bytes
+                busy_since_s, memory_bytes = None, loaded.bytes + slots.bytes
                 self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
 

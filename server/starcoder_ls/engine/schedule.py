@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starcoder_ls.errors import EngineClosed
-from starcoder_ls.generation import Chunk, Finish, Priority, Request
+from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request
 
 TURN_PIECES = 32
 """Passes that one client's work may take while another's of the same priority waits: a short suggestion."""
@@ -86,7 +86,7 @@ class Job:
     served: int = 0
     is_reading: bool = False
     is_over: bool = False
-    abandoned: threading.Event = field(default_factory=threading.Event)
+    abandoned: CancelFlag = field(default_factory=CancelFlag)
 
     @property
     def priority(self) -> Priority:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import functools
 import json
 import re
+from array import array
 from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -27,8 +29,14 @@ _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
 _UNFINISHED = "\ufffd"
 _FIRST_KEPT = 1 << 14  # of short texts, 2 MB
 
+_OPENINGS_KEPT = 16
+
 _KNOWN_PARTS = 32
 """While somebody types, suffix and snippets are the same at every key: a window is 0.8 ms of tokenizing."""
+
+_KNOWN_HEADS, _LEAST_CHARS = 8, 400
+_LINE_END = re.compile(r"(?<=[!-~])\n")
+"""Behind what is no blank: there GPT-2's words end, whatever follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +58,18 @@ class _Beginnings:
     """Tokens by their text, in order."""
 
     def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
-        self._sorted = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+        pairs = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+        self._texts, self._ids = [text for text, _ in pairs], array("q", [id_ for _, id_ in pairs])
 
-    def of(self, text: str) -> list[int]:
-        longer = self._between(text, text + chr(0x10FFFF))
-        shorter = [id_ for end in range(1, len(text)) for id_ in self._between(text[:end], text[:end] + "\0")]
-        return longer + shorter
+    def of(self, text: str) -> array[int]:
+        found = self._between(text, text + chr(0x10FFFF))
+        for end in range(1, len(text)):
+            found += self._between(text[:end], text[:end] + "\0")
+        return found
 
-    def _between(self, first: str, after: str) -> list[int]:
-        start, end = (bisect_left(self._sorted, bound, key=itemgetter(0)) for bound in (first, after))
-        return [id_ for _, id_ in self._sorted[start:end]]
+    def _between(self, first: str, after: str) -> array[int]:
+        start = bisect_left(self._texts, first)
+        return self._ids[start : bisect_left(self._texts, after, start)]
 
 
 class Vocabulary:
@@ -81,13 +91,18 @@ class Vocabulary:
             token.content: id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
         }
         self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        self._part = functools.lru_cache(_KNOWN_PARTS)(self._encoded)
+        self._has_line_ends = _ends_words_at_line_ends(declared)
+        self._heads: deque[tuple[str, tuple[int, ...]]] = deque(maxlen=_KNOWN_HEADS)
+        self._part = functools.lru_cache(_KNOWN_PARTS)(self._grown)
         # Decoders such as Llama's drop the first space of a text: behind a letter, none is the first.
         anchor = tuple(self.encode(["a"]))
         self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
         self._beginnings: _Beginnings | None = None
         self.first_of = functools.lru_cache(_FIRST_KEPT)(self._first_of)
         """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
+        self.able_to_begin = functools.lru_cache(_OPENINGS_KEPT)(self._able_to_begin)
+        """Ids of the tokens that a text begins with, and of those that begin with it. A demanded word is asked about
+        several times, and half of a vocabulary begins with a blank."""
         self._refuse_leaks()
 
     @classmethod
@@ -116,6 +131,25 @@ class Vocabulary:
                 ids.extend(self._part(part))
         return ids
 
+    def _grown(self, text: str) -> tuple[int, ...]:
+        """As ``_encoded``, from the last line end on up to which the text is known: the rest of it is new at a key.
+
+        Threads may share what is known: what one drops the other encodes again.
+        """
+        if not self._has_line_ends or len(text) < _LEAST_CHARS:
+            return self._encoded(text)
+        begun, start = tuple[int, ...](), 0
+        for head, ids in list(self._heads):
+            if start < len(head) and text.startswith(head) and text.startswith("\n", len(head)):
+                begun, start = ids, len(head)
+        cut = text.rfind("\n")
+        while cut > start and not _LINE_END.match(text, cut):
+            cut = text.rfind("\n", 0, cut)
+        if cut > start:
+            begun, start = begun + self._encoded(text[start:cut]), cut
+            self._heads.append((text[:cut], begun))
+        return begun + self._encoded(text[start:])
+
     def _encoded(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
 
@@ -139,8 +173,7 @@ class Vocabulary:
         """The text of ``ids``; special tokens have none."""
         return self._decode((*self._start.held, *ids))[len(self._start.shown) :]
 
-    def able_to_begin(self, text: str) -> list[int]:
-        """Ids of the tokens that ``text`` begins with, and of those that begin with ``text``."""
+    def _able_to_begin(self, text: str) -> array[int]:
         if self._beginnings is None:  # decodes every token once: 0.2 s for 49,152
             markers = set(self._special_ids.values())
             texts = ((self.decode([id_]), id_) for id_ in range(self.size) if id_ not in markers)
@@ -175,6 +208,16 @@ class Vocabulary:
                 raise ModelUnsupported(
                     f"The tokenizer turns {literal} in a document into a control token. Choose another model."
                 )
+
+
+def _ends_words_at_line_ends(declared: Any) -> bool:
+    """Whether text is cut into words as StarCoder's is, so that no token goes on over a line end that ends a word."""
+    cutter = declared.get("pre_tokenizer") or {}
+    steps = cutter.get("pretokenizers", [cutter])
+    kinds = {step.get("type") for step in steps}
+    is_cut = "ByteLevel" in kinds <= {"ByteLevel", "Digits"} and not declared.get("normalizer")
+    is_plain = all(not step.get("add_prefix_space") and step.get("use_regex", True) for step in steps)
+    return is_cut and is_plain and all(token["special"] for token in declared.get("added_tokens", ()))
 
 
 def _encodable(text: str) -> str:

@@ -6,9 +6,11 @@ Decides where the cursor is after a change, as far as the change tells. Refuses 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from lsprotocol import types as t
 
+from starcoder_ls.completion.place import Here
 from starcoder_ls.documents.document import Document, Edit, Position
 from starcoder_ls.errors import DocumentError
 from starcoder_ls.session.session import Session
@@ -33,9 +35,10 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     session.context.edited(session.documents.opened(uri), place.line if place else None)
     document = session.documents.readable(uri)
     if edits:
-        offset = _cursor(document, edits)
-        cursor = session.cursor(document, document.text, offset or 0, is_likely=offset is not None)
-        session.desk(uri).changed(session.engine.ready, cursor, session.settings.inline_completion, offset is not None)
+        text, offset = document.text, _cursor(document, edits)
+        typed_at = None if offset is None else partial(session.cursor, document, text, offset)
+        wanted = session.settings.inline_completion
+        session.desk(uri).changed(session.engine.ready, Here.at(text, offset or 0), wanted, typed_at)
 
 
 def lose_unreadable(session: Session, raw: object) -> None:

@@ -126,17 +126,19 @@ class Feedback:
             self._journal.close()
 
     def _offer(self, cursor: Cursor, suggestion: Suggestion, key: str, has_text: bool) -> _Offer:
-        before, after = cursor.text[: suggestion.start], cursor.text[suggestion.end :]
         excerpt = None
         if has_text:
             seen = secrets.masked_part(cursor.text, max(0, suggestion.start - _EXCERPT_CHARS), suggestion.start)
-            below = secrets.masked_part(cursor.text, suggestion.end, suggestion.end + len(after[:_EXCERPT_CHARS]))
+            below = secrets.masked_part(
+                cursor.text, suggestion.end, min(suggestion.end + _EXCERPT_CHARS, len(cursor.text))
+            )
             excerpt = seen, below, suggestion.text
         model = self._session.engine.status().model
         lines = suggestion.text.count("\n") + 1
         source = str(suggestion.source)
         row = Row(key, cursor.language, model, cursor.adapter, source, len(suggestion.text), lines, excerpt)
-        return _Offer(cursor.document, suggestion.start, suggestion.text, row, before[-_ANCHOR_CHARS:])
+        anchor = cursor.text[max(0, suggestion.start - _ANCHOR_CHARS) : suggestion.start]
+        return _Offer(cursor.document, suggestion.start, suggestion.text, row, anchor)
 
     def _let_go(self, key: str, offer: _Offer) -> None:
         del self._offers[key]

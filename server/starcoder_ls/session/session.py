@@ -115,13 +115,10 @@ class Session(LanguageServer):
         """The client does not read what it asked for: suggestions go first, long before the connection does."""
         return self.backlog_bytes() > _MOST_BACKLOG_BYTES
 
-    def cursor(self, document: Document, text: str, offset: int, is_likely: bool = True) -> Cursor:
-        """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files.
-
-        Where it is not ``is_likely`` that somebody asks there, nothing is looked up in them.
-        """
+    def cursor(self, document: Document, text: str, offset: int) -> Cursor:
+        """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files."""
         engine = self.engine.ready
-        around = self.context.around(document, text, offset, engine) if engine and is_likely else NOTHING
+        around = self.context.around(document, text, offset, engine) if engine else NOTHING
         resident = {adapter.name for adapter in self.engine.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(

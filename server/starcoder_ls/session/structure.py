@@ -15,6 +15,8 @@ from pygls.protocol import default_converter
 
 from starcoder_ls.session.call import Refusal
 
+_MOST = 1 << 31  # LSP's uinteger ends before
+
 
 @functools.cache
 def converter() -> Converter:
@@ -28,6 +30,8 @@ def converter() -> Converter:
 
 def structured(raw: object, kind: type[Any]) -> Any:
     """``raw`` as ``kind``. Raises Refusal naming every place that does not fit."""
+    if kind is t.DidChangeTextDocumentParams and (typed := _typed(raw)) is not None:
+        return typed
     try:
         return converter().structure(raw, kind)
     except BaseValidationError as error:
@@ -35,6 +39,27 @@ def structured(raw: object, kind: type[Any]) -> Any:
         raise Refusal(t.ErrorCodes.InvalidParams, f"Missing or of the wrong type: {places}.") from None
     except (ValueError, TypeError, KeyError, AttributeError):
         raise Refusal(t.ErrorCodes.InvalidParams, f"The params are no {kind.__name__}.") from None
+
+
+def _typed(raw: Any) -> t.DidChangeTextDocumentParams | None:
+    """A change as keys make it, without cattrs, whose hooks have left the processor's caches by the next key (0.06 ms).
+
+    None for anything else, right or wrong.
+    """
+    try:
+        document, (change,) = raw["textDocument"], raw["contentChanges"]
+        uri, version, text = document["uri"], document["version"], change["text"]
+        start, end = change["range"]["start"], change["range"]["end"]
+        lengths = (change["rangeLength"],) if "rangeLength" in change else ()  # VS Code's
+        numbers = version, start["line"], start["character"], end["line"], end["character"], *lengths
+    except (KeyError, TypeError, ValueError):
+        return None
+    is_plain = len(raw) == len(document) == len(change) - len(lengths) == 2 and type(uri) is type(text) is str
+    if not is_plain or not all(type(number) is int and 0 <= number < _MOST for number in numbers):
+        return None
+    place = t.Range(t.Position(*numbers[1:3]), t.Position(*numbers[3:5]))
+    changes = (t.TextDocumentContentChangePartial(place, text, *lengths),)
+    return t.DidChangeTextDocumentParams(t.VersionedTextDocumentIdentifier(version, uri), changes)
 
 
 def _exactly(value: object, kind: type[Any]) -> object:

@@ -34,6 +34,8 @@ class Language:
     """A statement without a semicolon goes on where the next line begins with a dot."""
     is_indented: bool = False
     """Blocks end by indentation alone."""
+    is_told_by_quotes: bool = False
+    """Quotes and comment marks say where strings and comments are, and nothing else does."""
     is_prose: bool = False
     """Brackets and quotes say nothing about where a statement ends."""
 
@@ -45,6 +47,7 @@ _PYTHON = Language(
     ("#",),
     (),
     is_indented=True,
+    is_told_by_quotes=True,
     long_quotes=('"""', "'''"),
     opens=r":",
     closes=r"[)\]}]+[,:]?\s*\Z",

@@ -57,9 +57,11 @@ def read_again(text: str, language: Language) -> State:
     while end > 1 and text[end - 2] == "\\":  # a string may go on behind that line end
         end = text.rfind("\n", 0, end - 1) + 1
     begun, start = _NOTHING, 0
-    for its_language, known, state in list(_known):
+    for its_language, known, state in reversed(list(_known)):
         if start < len(known) <= end and its_language is language and text.startswith(known):
             begun, start = state, len(known)
+            if start == end:
+                break
     if start < end:
         lines = text[:end]
         begun, start = read(lines, language, begun, start), end
