@@ -234,6 +234,17 @@ def test_the_tokens_able_to_begin_a_text_are_exactly_its_beginnings_and_continua
 
 def test_first_token_of_a_text_is_remembered_and_right() -> None:
     vocabulary = Vocabulary(checkpoints.byte_level_tokenizer())
-    for text in ("return x", "def f", "<|endoftext|> as text", "return x"):
+    for text in ("return x", "def f", "<|endoftext|> as text", "return y"):
         assert vocabulary.first_of(text) == vocabulary.encode([text])[0]
-    assert vocabulary.first_of.cache_info().hits == 1
+    assert vocabulary._first_of.cache_info().hits == 1
+
+
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from([*" \n\t\r\x0b\x1c\xa0'\"_.(<é漢9aZ", "'s", "'re", "  ", "self", "don't", "<fim_prefix>"]))
+)
+def test_first_token_does_not_depend_on_how_much_of_the_text_is_looked_at(parts: list[str]) -> None:
+    text = "".join(parts)
+    for vocabulary in (SMALL, BUNDLED, LLAMA):
+        if text:
+            assert vocabulary.first_of(text) == vocabulary.encode([text])[0]

@@ -55,7 +55,7 @@ class _Text:
 
     def matches(self, tail: str, lengths: Sequence[int]) -> Iterator[Level]:
         """What continues ever longer matches of the end of ``tail``, while any match."""
-        places: list[int] = []
+        found: list[tuple[int, int]] = []  # places, and the tokens there
         is_capped = True
         for length in lengths:
             if len(tail) < length:
@@ -64,11 +64,15 @@ class _Text:
             if is_capped:
                 places = self._places(wanted)
                 is_capped = len(places) == _MAX_PLACES
+                found = [(place, token) for place in places if (token := self._token(place)) is not None]
             else:
-                places = [place for place in places if self._text.endswith(wanted, 0, place)]
-            followers = Counter(token for place in places if (token := self._token(place)) is not None)
-            if not followers:
+                ends_with = self._text.endswith
+                found = [pair for pair in found if ends_with(wanted, 0, pair[0])]
+            if not found:
                 return
+            followers: dict[int, int] = {}
+            for _, token in found:
+                followers[token] = followers.get(token, 0) + 1
             yield length, followers
 
     def _places(self, wanted: str) -> list[int]:

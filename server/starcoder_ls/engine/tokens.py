@@ -37,6 +37,9 @@ _KNOWN_PARTS = 32
 _KNOWN_HEADS, _LEAST_CHARS = 8, 400
 _LINE_END = re.compile(r"(?<=[!-~])\n")
 """Behind what is no blank: there GPT-2's words end, whatever follows."""
+_FIRST_WORD = re.compile(r" ?[A-Za-z]+(?=[ \t\r\n!-@\[-`{-~])|[ \t\r\n]*[!-~]+(?=[ \t\r\n])")
+"""What the first token of a text lies in: letters up to what is none, or anything up to a blank behind it. The shorter
+what is looked up, the sooner it is known: of a token's 14 look-ups 5 are left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +101,7 @@ class Vocabulary:
         anchor = tuple(self.encode(["a"]))
         self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
         self._beginnings: _Beginnings | None = None
-        self.first_of = functools.lru_cache(_FIRST_KEPT)(self._first_of)
-        """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
+        self._first_of = functools.lru_cache(_FIRST_KEPT)(lambda text: self._encoded(text)[0])
         self.able_to_begin = functools.lru_cache(_OPENINGS_KEPT)(self._able_to_begin)
         """Ids of the tokens that a text begins with, and of those that begin with it. A demanded word is asked about
         several times, and half of a vocabulary begins with a blank."""
@@ -153,8 +155,10 @@ class Vocabulary:
     def _encoded(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
 
-    def _first_of(self, text: str) -> int:
-        return self._encoded(text)[0]
+    def first_of(self, text: str) -> int:
+        """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
+        found = _FIRST_WORD.match(text) if self._has_line_ends else None
+        return self._first_of(text if found is None else found[0])
 
     def id_of(self, special: Special) -> int:
         """Its id. Raises ModelUnsupported."""
