@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from starcoder_ls.errors import ModelInvalid
@@ -156,11 +157,14 @@ class Strengths:
                 added[id_] = added.get(id_, 0.0) + count * share / total
         if not added:
             return logits
-        # p = kept * exp(logit - total) + share: divided by kept / exp(total), only what gets a share changes.
-        ids = torch.tensor(list(added), device=logits.device)
-        shares = torch.tensor(list(added.values()), device=logits.device, dtype=logits.dtype)
-        raised = torch.logaddexp(logits.index_select(0, ids), shares.log() + (logits.logsumexp(-1) - math.log(kept)))
-        return logits.index_copy(0, ids, raised)
+        # p = kept * exp(logit - total) + share: divided by kept / exp(total), only what gets a share changes. numpy:
+        # eight operations on a few numbers take torch 0.1 ms, a third of a step of a small model.
+        values = logits.numpy(force=True).copy()
+        ids, shares = np.array(list(added)), np.array(list(added.values()))
+        most = float(values.max())
+        scale = most + math.log(float(np.exp(values - most).sum()))
+        values[ids] = np.logaddexp(values[ids], np.log(shares) + (scale - math.log(kept)))
+        return torch.from_numpy(values).to(logits.device)
 
 
 @dataclass(frozen=True, slots=True)
