@@ -9,6 +9,21 @@ def test_sum_over_lines_counts_every_character_once(text: str) -> None:
     assert Counter(len)(text) == len(text)
 
 
+@given(
+    st.text(alphabet=st.sampled_from("ab \n\r\f\u2028é"), max_size=100),
+    st.lists(st.tuples(st.floats(0, 1), st.text(alphabet=st.sampled_from("ab\n\r"), max_size=3)), max_size=8),
+)
+def test_what_was_counted_before_changes_no_count(text: str, typed: list[tuple[float, str]]) -> None:
+    def count(line: str) -> int:
+        return len(line.split()) + 1
+
+    counter = Counter(count)
+    for where, more in typed:
+        at = int(where * len(text))
+        text = text[:at] + more + text[at:]
+        assert counter(text) == sum(map(count, text.splitlines(keepends=True)))
+
+
 def test_only_new_lines_are_counted() -> None:
     asked: list[str] = []
 

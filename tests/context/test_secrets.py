@@ -146,3 +146,19 @@ def test_of_two_secrets_under_the_same_mask_none_is_guessed() -> None:
     original = f"call('{one}')\ncall('{other}')\n"
     shown = secrets.masked(original)
     assert secrets.restored(shown, shown, original) is None
+
+
+@given(st.lists(PIECES, min_size=1, max_size=8), st.lists(st.tuples(st.floats(0, 1), PIECES), max_size=4))
+def test_what_is_remembered_of_a_text_masks_it_as_if_seen_first(
+    pieces: list[str], typed: list[tuple[float, str]]
+) -> None:
+    text = "\n".join(pieces)
+    for where, more in typed:
+        at = int(where * len(text))
+        text = text[:at] + more + text[at:]
+        start, end = sorted((at, len(text) // 2))
+        remembered = secrets.masked_part(text, start, end)
+        secrets._in_block.cache_clear()
+        secrets._in_line.cache_clear()
+        assert secrets.masked_part(text, start, end) == remembered
+        assert list(map(len, remembered.split("\n"))) == list(map(len, text[start:end].split("\n")))

@@ -63,6 +63,7 @@ async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
     assert await asyncio.wait_for(stream.read(), 1) == b""
     os.close(theirs_out)
     os.close(theirs_in)
+    await stream.close()  # its thread must not write into the next test's pipe
 
 
 @scenario
@@ -114,6 +115,7 @@ async def test_who_asks_but_does_not_read_never_blocks_the_loop(
     assert answers > 200
     os.close(theirs_out)
     os.close(theirs_in)
+    await stream.close()  # its thread must not write into the next test's pipe
 
 
 @scenario
