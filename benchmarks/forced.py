@@ -4,7 +4,7 @@ With random weights an answer means nothing: no stop is reached and no draft is 
 is demanded of the model as it is of one that heals a word (``Request.opening``): the model makes every step, and its
 choice is replaced. Some lines get another line's text, since real suggestions are often wrong.
 
-    python benchmarks/forced.py CHECKPOINT FILE [SHARE_RIGHT]
+    python benchmarks/forced.py CHECKPOINT FILE [SHARE_RIGHT [QUANTIZATION]]
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import random
 import sys
+from array import array
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -26,11 +27,9 @@ from starcoder_ls.transport import stdio
 TAIL_CHARS, LONGEST_CHARS = 120, 600
 
 
-class NaturalVocabulary(Vocabulary):
+def made_natural(vocabulary: Vocabulary) -> None:
     """Demanded text is made of the tokens that a tokenizer would make of it."""
-
-    def able_to_begin(self, text: str) -> list[int]:  # type: ignore[override]
-        return self.encode([text])[:1]
+    vocabulary.able_to_begin = lambda text: array("q", vocabulary.encode([text])[:1])  # type: ignore[assignment]
 
 
 class ForcedEngine(ResidentEngine):
@@ -42,7 +41,7 @@ class ForcedEngine(ResidentEngine):
     def _load(self) -> Loaded | None:
         loaded = super()._load()
         if loaded is not None:
-            loaded.vocabulary.__class__ = NaturalVocabulary
+            made_natural(loaded.vocabulary)
         return loaded
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
@@ -97,7 +96,8 @@ def main() -> int:
     checkpoint, file = sys.argv[1], Path(sys.argv[2])
     share_right = float(sys.argv[3]) if len(sys.argv) > 3 else 0.4
     target = file.read_text(encoding="utf-8")
-    wanted = Settings(model=Model(name=checkpoint))
+    quantization = sys.argv[4] if len(sys.argv) > 4 else "none"
+    wanted = Settings(model=Model.model_validate({"name": checkpoint, "quantization": quantization}))
     server = Server(lambda chosen: ForcedEngine(chosen.model, target, share_right), wanted)
     return stdio.serve(server)
 

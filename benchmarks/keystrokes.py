@@ -285,6 +285,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one file, few keys")
     parser.add_argument("--shape", choices=("bundled", "164M"), help="only this one")
     parser.add_argument("--checkpoint", type=Path, help="weights of the 164M shape instead of fresh noise")
+    parser.add_argument("--int8", action="store_true", help="the 164M shape in 8 bits")
     parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
     parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
@@ -305,6 +306,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = options.checkpoint or random_checkpoint(Path(folder))
             command = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
+            command += ["0.4", "int8"] if options.int8 else []
             spots = 1 if options.quick else 2
             charts["164M shape"] = measured(
                 console, Subject("164M", command, checkpoint, files[:1], spots, most, options.llama)
