@@ -21,6 +21,7 @@ from starcoder_ls.engine.generate import completion
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.lean import LeanReader
 from starcoder_ls.engine.loading import Loaded
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.passes import Pass
 from starcoder_ls.engine.rounds import MOST_BEGUN, SHORT_TOKENS, Rounds
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
@@ -117,12 +118,12 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch([], [])
     one, several = passes.run, passes.run_together
 
-    def run(model: Any, wanted: Pass) -> torch.Tensor:
+    def run(model: Any, wanted: Pass) -> Logits:
         watch.seen.append([wanted.tokens])
         watch.caches.append([wanted.cache])
         return one(model, wanted)
 
-    def run_together(model: Any, all_: list[Pass]) -> list[torch.Tensor]:
+    def run_together(model: Any, all_: list[Pass]) -> list[Logits]:
         watch.seen.append([wanted.tokens for wanted in all_])
         watch.caches.append([wanted.cache for wanted in all_])
         return several(model, all_)
@@ -274,7 +275,7 @@ def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def neighbours_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = rounds.run_together
 
-    def rolled(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    def rolled(model: Any, several: list[Pass]) -> list[Logits]:
         answers = exact(model, several)
         return answers[1:] + answers[:1]
 
@@ -285,7 +286,7 @@ def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever shared a pass finds its last token not there."""
     exact = rounds.run_together
 
-    def forgetful(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    def forgetful(model: Any, several: list[Pass]) -> list[Logits]:
         answers = exact(model, several)
         for layer in several[-1].cache._own:
             storage = layer.storage

@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import hub, lean, packed, quantized, threads
+from starcoder_ls.engine import graphs, hub, lean, packed, quantized, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import forward, pass_costs, warm_up
@@ -62,6 +62,12 @@ class Loaded:
     @property
     def layers(self) -> int:
         return _layers(self.model)
+
+    @property
+    def graphs(self) -> graphs.Graphs | None:
+        """Those that passes are replayed from, where the device has such a thing."""
+        found: graphs.Graphs | None = self.model.__dict__.get("graphs")
+        return found
 
     @property
     def context_tokens(self) -> int:
@@ -137,6 +143,8 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
     is_drafted = quantized.keeps_rows_apart(placement.quantization)
     costs = pass_costs(model, layers, checkpoint.context_tokens) if is_drafted else ()
+    if wanted.cuda_graphs == "auto" and placement.max_memory is None:
+        graphs.use(model, attached, checkpoint.context_tokens)
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
     return Loaded(
         model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems

@@ -221,16 +221,23 @@ class ResidentEngine:
         def ended(job: Job) -> None:
             self._jobs.remove(job)
             slots.keep_only(loaded.adapters.keys)
+            if graphs is not None:
+                graphs.keep_only(loaded.adapters.keys)
             if job.errand is not None:
                 self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
             job.outlet.put(None)
 
+        graphs = loaded.graphs
         rounds = Rounds(self._jobs, loaded, slots, ended)
-        while (job := self._jobs.best()) is not None:
+        while True:
+            if graphs is not None:
+                graphs.record_while(self._jobs.stays_quiet)
+            if (job := self._jobs.best()) is None:
+                return
             self._tell(replace(self._status, phase=Phase.WORKING))
             rounds.play(job)
             if self._jobs.is_idle():
-                memory_bytes = loaded.bytes + slots.bytes
+                memory_bytes = loaded.bytes + slots.bytes + (0 if graphs is None else graphs.bytes)
                 self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
 
