@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,25 +18,26 @@ import torch
 from starcoder_ls.engine import grouped, padded, shapes
 from starcoder_ls.engine.adapters import prompts
 from starcoder_ls.engine.capture import Capture, CudaCapture, Recording
+from starcoder_ls.engine.decode import filled_in
 from starcoder_ls.engine.frame import Frame
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import is_out_of_memory
-from starcoder_ls.engine.seats import Seats
-from starcoder_ls.engine.shapes import ROWS, SHARED_TOKENS, Shape
+from starcoder_ls.engine.passes import Pass, Wanted
+from starcoder_ls.engine.seats import Seats, tables
+from starcoder_ls.engine.shapes import Shape
 from starcoder_ls.errors import DeviceFailed
 
 if TYPE_CHECKING:
     from starcoder_ls.engine.adapters.attached import Attached
-    from starcoder_ls.engine.passes import Pass
 
 _log = logging.getLogger(__name__)
 
 MOST_GRAPHS = 64
-FREE_SHARE = 0.25
-"""Of the free memory of the device, for each of the two tables of seats."""
-
 QUIET_S = 0.05
 """Nobody may have asked for anything for so long before a graph is recorded. The next request may wait for that one."""
+
+REPLAYS = 3
+"""Of each new graph, to know what it costs: the least is taken."""
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-2}
 TOLERANCE = 0.3
@@ -63,6 +64,7 @@ class Told:
 
     replayed: int = 0
     recorded_ms: dict[Key, float] = field(default_factory=dict)
+    replay_ms: dict[Key, float] = field(default_factory=dict)
     refused: dict[Key, str] = field(default_factory=dict)
 
 
@@ -140,6 +142,15 @@ class Graphs:
                 self._adapters.activate(held)
                 self._record(key)
 
+    @property
+    def pass_costs(self) -> tuple[float, ...]:
+        """Of a lone request's replays, as ``decode.pass_costs``; none until all of one size have been measured."""
+        for size in shapes.places(self._context_tokens):
+            keys = {time: (None, Shape(1, time, size)) for time in shapes.TIMES}
+            if all(key in self.told.replay_ms for key in keys.values()):
+                return filled_in({time: self.told.replay_ms[key] for time, key in keys.items()})
+        return ()
+
     def keep_only(self, layers: Container[Layers]) -> None:
         """Drop the graphs of adapters that are gone."""
         for key in [key for key in (*self._graphs, *self._wanted) if key[0] not in layers]:
@@ -182,6 +193,8 @@ class Graphs:
                 table = self._table(shape)
                 if table is None or not all(table.suits(wanted.cache) for wanted in several):
                     return None
+                if not graph.is_proven and all(wanted.wanted is Wanted.NONE for wanted in several):
+                    return None  # nothing would be compared
                 if key != exact:
                     self._wanted[exact] += 1
                 return key, graph, table
@@ -192,14 +205,18 @@ class Graphs:
     def _record(self, key: Key) -> None:
         started_s = time.perf_counter()
         try:
-            graph = self._recorded(key[1])
+            graph = self._recorded(key)
         except DeviceFailed:
             raise
         except Exception as error:  # noqa: BLE001 - whatever cannot be recorded runs as it did before
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             if is_out_of_memory(error):
                 self.drop("there was no room to record another")
-            else:
-                self._refuse(key, f"{type(error).__name__}: {error}".partition("\n")[0])
+            elif self.told.recorded_ms:
+                self._refuse(key, reason)
+            else:  # the first is the plainest of all
+                self.told.refused[key] = reason
+                self.drop(f"this model cannot be recorded ({reason})")
             return
         if graph is None:
             self.told.refused[key] = "no memory for its seats"
@@ -210,51 +227,50 @@ class Graphs:
         while len(self._graphs) > MOST_GRAPHS:
             del self._graphs[min(self._graphs, key=lambda other: self._graphs[other].used)]
 
-    def _recorded(self, shape: Shape) -> _Graph | None:
+    def _recorded(self, key: Key) -> _Graph | None:
         """None where there is no memory for its seats."""
+        shape = key[1]
         table = self._table(shape)
         if table is None or self._frame is None:
             return None
         with torch.inference_mode(), grouped.used_by(self._model):
             self._frame.fill(shape, [[]] * shape.rows, [table.tokens] * shape.rows)  # nobody's places are written
             function = self._frame.run(table, shape)
-            return _Graph(self._capture(function), function, used=self.told.replayed)
+            graph = _Graph(self._capture(function), function, used=self.told.replayed)
+            took_ms = []
+            for _ in range(REPLAYS):
+                started_s = time.perf_counter()
+                graph.recording.replay()
+                self._frame.read(shape)  # waits for the device
+                took_ms.append((time.perf_counter() - started_s) * 1000)
+            self.told.replay_ms[key] = min(took_ms)
+            return graph
 
     def _table(self, shape: Shape) -> Seats | None:
         """The seats that hold ``shape``, the smallest there are; None where they would take too much memory."""
         if self._tables is None:
-            self._tables = list(self._allocated())
+            device, dtype = prompts.activations(self._model)
+            states = prompts.key_value_shape(self._model.config)
+            with torch.inference_mode():
+                self._tables = tables(states, device, dtype, self._context_tokens, self._free_bytes)
+                if self._tables:
+                    self._frame = Frame(self._model, self._tables[0].rows, device, dtype)
         fitting = (table for table in self._tables if table.rows >= shape.rows and table.tokens >= shape.tokens)
         return next(fitting, None)
-
-    def _allocated(self) -> Iterator[Seats]:
-        device, dtype = prompts.activations(self._model)
-        shape = prompts.key_value_shape(self._model.config)
-        tokens = min(SHARED_TOKENS, self._context_tokens)
-        wanted = [(rows, tokens) for rows in reversed(ROWS)], [(1, self._context_tokens)]
-        with torch.inference_mode():
-            for sizes in wanted if self._context_tokens > tokens else wanted[:1]:
-                room_bytes = FREE_SHARE * self._free_bytes()
-                size = next((size for size in sizes if Seats.bytes_of(*size, shape, dtype) <= room_bytes), None)
-                if size is None:
-                    _log.info("no CUDA graphs for %d tokens: the device has too little free memory", sizes[-1][1])
-                    continue
-                if self._frame is None:
-                    self._frame = Frame(self._model, size[0], device, dtype)
-                yield Seats(*size, shape, device, dtype)
 
     def _proven(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """``expected``; and the graph is used from here on if it had found the same."""
         bound = TOLERANCES.get(prompts.activations(self._model)[1], TOLERANCE)
-        compared = [pair for pair in zip(found, expected, strict=True) if len(pair[0])]
-        for ours, theirs in compared:
+        for ours, theirs in zip(found, expected, strict=True):
+            if not len(ours):
+                continue
             spread = float(theirs.std())
             difference = float((ours.values - theirs).abs().max())
             if not difference <= bound * spread:
                 self._refuse(key, f"its logits were off by {difference / spread:.2g} of their spread")
                 del self._graphs[key]
                 break
-        graph.is_proven = bool(compared)
+        graph.is_proven = True
         return [Logits(values) for values in expected]
 
     def _refuse(self, key: Key, reason: str) -> None:

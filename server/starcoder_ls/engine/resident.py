@@ -232,6 +232,8 @@ class ResidentEngine:
         while True:
             if graphs is not None:
                 graphs.record_while(self._jobs.stays_quiet)
+                if loaded.pass_costs:  # else this model takes no drafts
+                    loaded.pass_costs = graphs.pass_costs or loaded.pass_costs
             if (job := self._jobs.best()) is None:
                 return
             self._tell(replace(self._status, phase=Phase.WORKING))

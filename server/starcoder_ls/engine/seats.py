@@ -6,30 +6,37 @@ copied back. Refuses to know graphs, models and requests.
 
 from __future__ import annotations
 
+import logging
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
+from starcoder_ls.engine import shapes
 from starcoder_ls.engine.kv import KvCache
 
 SPARE_TOKENS = 8
 """Behind the last place of each row, never read: rows that take no part in a pass write there, and the tokens that pad
 a row up to its end. As many as a pass reads in one row."""
 
+FREE_SHARE = 0.25
+"""Of the free memory of the device, for each table of seats."""
+
 Pair = tuple[torch.Tensor, torch.Tensor]
+States = tuple[int, int, int]
+"""Layers, heads of keys, width of a head."""
+
+_log = logging.getLogger(__name__)
 
 
 class Seats:
-    """``rows`` places for ``tokens`` tokens each. ``shape`` is (layers, heads of keys, width of a head).
+    """``rows`` places for ``tokens`` tokens each.
 
     Used inside ``torch.inference_mode`` and by the engine's thread alone.
     """
 
-    def __init__(
-        self, rows: int, tokens: int, shape: tuple[int, int, int], device: torch.device, dtype: torch.dtype
-    ) -> None:
-        layers, heads, dim = shape
+    def __init__(self, rows: int, tokens: int, states: States, device: torch.device, dtype: torch.dtype) -> None:
+        layers, heads, dim = states
         self.rows, self.tokens = rows, tokens
         # Zeros: what was never written is masked, but a NaN times nothing would be a NaN.
         size = (layers, 2, rows, heads, tokens + SPARE_TOKENS, dim)
@@ -41,11 +48,6 @@ class Seats:
         self._holders: list[weakref.ref[KvCache] | None] = [None] * rows
         self._used = [0] * rows
         self._clock = 0
-
-    @staticmethod
-    def bytes_of(rows: int, tokens: int, shape: tuple[int, int, int], dtype: torch.dtype) -> int:
-        layers, heads, dim = shape
-        return 2 * layers * rows * heads * (tokens + SPARE_TOKENS) * dim * dtype.itemsize
 
     @property
     def bytes(self) -> int:
@@ -135,3 +137,27 @@ class Seats:
             if cache is not None:
                 self._seat(cache, row, is_there=True)
         self._used[left], self._used[right] = self._used[right], self._used[left]
+
+
+def tables(
+    states: States,
+    device: torch.device,
+    dtype: torch.dtype,
+    context_tokens: int,
+    free_bytes: Callable[[], int],
+) -> list[Seats]:
+    """Seats for many sequences, and one for a sequence of any length, as far as the device has room for them."""
+    layers, heads, dim = states
+    token_bytes = 2 * layers * heads * dim * dtype.itemsize
+    shared = min(shapes.SHARED_TOKENS, context_tokens)
+    made: list[Seats] = []
+    for tokens, choices in ((shared, shapes.ROWS[::-1]), (context_tokens, (1,))):
+        if made and made[0].tokens == tokens:
+            continue
+        room = FREE_SHARE * free_bytes() / token_bytes / (tokens + SPARE_TOKENS)
+        rows = next((rows for rows in choices if rows <= room), 0)
+        if rows:
+            made.append(Seats(rows, tokens, states, device, dtype))
+        else:
+            _log.warning("no CUDA graphs for sequences of %d tokens: the device has too little free memory", tokens)
+    return made
