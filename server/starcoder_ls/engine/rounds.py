@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, cast
 
@@ -48,7 +49,7 @@ class Rounds:
         self._can_share = decode.can_read_together(loaded.model)
         self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
         self._served = 0
-        self._seen: Exception | None = None
+        self._seen: weakref.ref[Exception] | None = None  # itself it would keep what the failed pass had in hand
 
     def play(self, leader: Job) -> None:
         """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
@@ -132,9 +133,9 @@ class Rounds:
 
     def _look_at(self, error: Exception) -> None:
         """Where there was no room, less is done at once and less is kept from here on. Raises DeviceFailed."""
-        if error is self._seen:
+        if self._seen is not None and error is self._seen():
             return
-        self._seen = error
+        self._seen = weakref.ref(error)
         if has_device_failed(error):
             _log.error("the device failed", exc_info=error)
             name = type(error).__name__
