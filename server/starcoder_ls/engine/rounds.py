@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, cast
 
@@ -41,6 +40,10 @@ MOST_BEGUN = 16
 """Requests that hold a slot at the same time, so far as it can be helped: those that wait need no memory."""
 
 
+_SEEN = "is_seen"
+"""Written on an error: to remember the error itself would keep alive what the failed pass had in hand."""
+
+
 class Rounds:
     """The rounds of one model, in the engine's thread. ``ended`` is told of each job that is over."""
 
@@ -49,7 +52,6 @@ class Rounds:
         self._can_share = decode.can_read_together(loaded.model)
         self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
         self._served = 0
-        self._seen: weakref.ref[Exception] | None = None  # itself it would keep what the failed pass had in hand
 
     def play(self, leader: Job) -> None:
         """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
@@ -133,9 +135,9 @@ class Rounds:
 
     def _look_at(self, error: Exception) -> None:
         """Where there was no room, less is done at once and less is kept from here on. Raises DeviceFailed."""
-        if self._seen is not None and error is self._seen():
+        if _SEEN in vars(error):
             return
-        self._seen = weakref.ref(error)
+        vars(error)[_SEEN] = True
         if has_device_failed(error):
             _log.error("the device failed", exc_info=error)
             name = type(error).__name__
