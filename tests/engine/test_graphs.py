@@ -412,7 +412,7 @@ def test_no_room_ends_graphs_and_nothing_else(
     if when == "in a pass":
         monkeypatch.setattr(seats.Seats, "placed", lambda *_: capture(lambda: None))
     else:
-        graphs._wanted[None, Shape(1, 2, 128)] += 9
+        graphs.want(Shape(1, 2, 128))
         idle(graphs)
     with caplog.at_level(logging.WARNING):
         table.play()

@@ -142,6 +142,10 @@ class Graphs:
                 self._adapters.activate(held)
                 self._record(key)
 
+    def want(self, shape: Shape, layers: Layers = None) -> None:
+        """Record a graph for it when there is time."""
+        self._wanted[layers, shape] += 1
+
     @property
     def pass_costs(self) -> tuple[float, ...]:
         """Of a lone request's replays, as ``decode.pass_costs``; none until all of one size have been measured."""
@@ -196,10 +200,10 @@ class Graphs:
                 if not graph.is_proven and all(wanted.wanted is Wanted.NONE for wanted in several):
                     return None  # nothing would be compared
                 if key != exact:
-                    self._wanted[exact] += 1
+                    self.want(exact[1], layers)
                 return key, graph, table
         if exact is not None:
-            self._wanted[exact] += 1
+            self.want(exact[1], layers)
         return None
 
     def _record(self, key: Key) -> None:

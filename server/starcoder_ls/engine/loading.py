@@ -126,6 +126,24 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
         )
     placement = place(wanted, checkpoint)
     model = _weights(checkpoint, placement, share(report, 0.1, 0.85))
+    return ready(model, vocabulary, checkpoint, placement, wanted, share(report, 0.85, 1.0), adapters)
+
+
+def ready(
+    model: Any,
+    vocabulary: Vocabulary,
+    checkpoint: Checkpoint,
+    placement: Placement,
+    wanted: Model,
+    report: Report,
+    adapters: Mapping[str, Adapter] | None = None,
+) -> Loaded:
+    """``model``, whose weights are where ``placement`` says, checked, warmed up and with ``adapters`` beside it.
+
+    Raises ModelInvalid; whatever ``report`` raises.
+    """
+    model.eval().requires_grad_(False)
+    _drop_causal_mask(model)
     _require_finite(model, checkpoint)
     if placement.is_packed and not packed.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
@@ -137,8 +155,8 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     attached = Attached(model, checkpoint, wanted.name, placement.quantization)
     base_bytes = _bytes_of(model)
     threads.mark(model, base_bytes)
-    problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
-    report(0.9, "Warming up.")
+    problems = _attach_all(attached, adapters or {}, wanted.offline, share(report, 0.0, 0.3))
+    report(0.3, "Warming up.")
     layers = _layers(model)
     chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
     is_drafted = quantized.keeps_rows_apart(placement.quantization)
