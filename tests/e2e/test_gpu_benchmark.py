@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py runs to its end where there is no GPU: what it measures then means nothing, but nothing is broken."""
+"""benchmarks/gpu.py runs to its end without a GPU: what it measures means nothing then, but nothing is broken."""
 
 from __future__ import annotations
 

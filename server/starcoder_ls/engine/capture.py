@@ -5,6 +5,7 @@ Decides how often it runs before that, and what must not be in it. Refuses to kn
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -58,7 +59,9 @@ class CudaCapture:
         """What would wait for the device is refused here, by a plain error: inside a capture it spoils more."""
         function()
         before = torch.cuda.get_sync_debug_mode()
-        torch.cuda.set_sync_debug_mode("error")
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)  # a prototype, it says
+            torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(WARM_UPS - 1):
                 function()
