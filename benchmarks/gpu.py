@@ -232,7 +232,8 @@ def main() -> None:
     arguments.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
     arguments.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=["1B", "7B"])
     arguments.add_argument("--parts", nargs="+", default=[], help="only these")
-    arguments.add_argument("--quantized", nargs="*", choices=KINDS, default=[], help="decode these as well")
+    arguments.add_argument("--quantized", nargs="*", choices=KINDS, default=[], help="decode these as well, at the end")
+    arguments.add_argument("--quantized-shape", choices=list(SHAPES), default="7B", help="saved in .cache first")
     arguments.add_argument("--compile", action="store_true", help="also what torch.compile makes of it: minutes")
     arguments.add_argument("--quick", action="store_true", help="fewer tries")
     arguments.add_argument("--minutes", type=float, default=9.0, help="of all parts together")
@@ -249,8 +250,8 @@ def main() -> None:
     run.part("memory", "bandwidth", lambda: gpu_parts.bandwidth(device, run.found))
     for shape in given.shapes:
         measure_shape(shape, run, given)
-        for kind in given.quantized:
-            measure_quantized(shape, kind, run)
+    for kind in given.quantized:
+        measure_quantized(given.quantized_shape, kind, run)
     run.say("\n### Against the goals\n")
     for shape in given.shapes:
         for goal, value in run.found.get(shape, {}).get("goals", {}).items():
