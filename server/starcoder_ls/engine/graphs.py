@@ -118,10 +118,11 @@ class Graphs:
             self._frame.fill(shape, ids, starts)
             graph.recording.replay()
             values, likeliest = self._frame.read(shape)
-            answers = []
-            for row, wanted in zip(rows, several, strict=True):
-                own = wanted.asked
-                answers.append(Logits(values[row, own].clone(), likeliest[row][own]))
+            values = values.clone()  # the next pass writes there
+            answers = [
+                Logits(values[row, wanted.asked], likeliest[row][wanted.asked])
+                for row, wanted in zip(rows, several, strict=True)
+            ]
             if not graph.is_proven:
                 return self._proven(key, graph, answers, plain())
             for wanted in several:

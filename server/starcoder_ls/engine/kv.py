@@ -6,7 +6,7 @@ Decides how storage grows, is cut back and forked. Refuses to know tokens, and w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
@@ -23,8 +23,29 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def __init__(self, capacity: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.capacity = capacity
+        self._length = 0
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
         self.is_lent = False  # the storage is somebody else's
+
+    @property
+    def keys(self) -> torch.Tensor | None:
+        """A view made when somebody asks: a pass that writes by itself makes none, of 1 µs for each of 84 in a 7B."""
+        return None if self.storage is None else self.storage[0][:, :, : self._length]
+
+    @keys.setter
+    def keys(self, _value: object) -> None:
+        """transformers sets None at first."""
+
+    @property
+    def values(self) -> torch.Tensor | None:
+        return None if self.storage is None else self.storage[1][:, :, : self._length]
+
+    @values.setter
+    def values(self, _value: object) -> None:
+        """transformers sets None at first."""
+
+    def get_seq_length(self) -> int:
+        return self._length
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
@@ -37,7 +58,8 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             assert self.storage is not None
         self.storage[0][:, :, start:end].copy_(key_states)
         self.storage[1][:, :, start:end].copy_(value_states)
-        return self.show(end)
+        self.advance(end)
+        return self.held()
 
     def room(self, rows: int, end: int, like: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The storage, allocated for ``end`` tokens of one head if it holds fewer."""
@@ -48,37 +70,32 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.storage
 
     def truncate(self, length: int) -> None:
-        if self.storage is not None and length < self.get_seq_length():
-            self.show(length)
+        self._length = min(length, self._length)
 
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
-            keys, values = self.show(self.get_seq_length())
+            keys, values = self.held()
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
     def keep(self, rows: torch.Tensor) -> None:
         if self.storage is not None:
-            length = self.get_seq_length()
             self.storage, self.is_lent = (self.storage[0][rows], self.storage[1][rows]), False
-            self.show(length)
 
     def move(self, storage: tuple[torch.Tensor, torch.Tensor], is_there: bool) -> None:
         """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
         length = self.get_seq_length()
         if length and not is_there:
-            for new, old in zip(storage, self.show(length), strict=True):
+            for new, old in zip(storage, self.held(), strict=True):
                 new[:, :, :length].copy_(old)
         self.storage, self.is_lent = storage, True
         self.dtype, self.device, self.is_initialized = storage[0].dtype, storage[0].device, True
-        self.show(length)
 
     def leave(self) -> None:
         """Back to memory of its own."""
         if self.is_lent:
-            length = self.get_seq_length()
-            self._allocate(*self.show(length), max(length, self.capacity))
+            self._allocate(*self.held(), max(self._length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
@@ -92,12 +109,14 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             new[:, :, :length].copy_(old[:, :, :length])
         self.storage, self.is_lent = fresh, False
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.show(length)
 
-    def show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def advance(self, end: int) -> None:
+        self._length = end
+
+    def held(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The used part."""
         assert self.storage is not None
-        keys, values = (stored[:, :, :length] for stored in self.storage)
-        self.keys, self.values = keys, values
+        keys, values = (stored[:, :, : self._length] for stored in self.storage)
         return keys, values
 
 
@@ -110,7 +129,7 @@ class KvCache(Cache):
 
     @property
     def _own(self) -> list[_Layer]:
-        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+        return cast("list[_Layer]", self.layers)
 
     @property
     def length(self) -> int:
@@ -124,8 +143,8 @@ class KvCache(Cache):
 
     @property
     def is_lent(self) -> bool:
-        """All of it lives in memory that ``move`` named: no layer has outgrown that."""
-        return all(layer.is_lent for layer in self._own)
+        """All of it lives in memory that ``move`` named. Layers outgrow that in order, so that two tell of all."""
+        return self._own[0].is_lent and self._own[-1].is_lent
 
     @property
     def sample(self) -> torch.Tensor | None:
@@ -143,7 +162,7 @@ class KvCache(Cache):
     def advance(self, end: int) -> None:
         """The first ``end`` tokens are there now."""
         for layer in self._own:
-            layer.show(end)
+            layer.advance(end)
 
     def reserve(self, tokens: int) -> None:
         """Make the next allocation hold ``tokens``; none happens now."""

@@ -46,6 +46,7 @@ class Seats:
             for row in range(rows)
         ]
         self._holders: list[weakref.ref[KvCache] | None] = [None] * rows
+        self._row_by_home = {id(views): row for row, views in enumerate(self._views)}
         self._used = [0] * rows
         self._clock = 0
 
@@ -103,7 +104,8 @@ class Seats:
         return None
 
     def _row_of(self, cache: KvCache) -> int | None:
-        return next((row for row in range(self.rows) if self._holder(row) is cache), None)
+        row = self._row_by_home.get(id(cache.home))
+        return row if row is not None and self._holder(row) is cache else None
 
     def _least_used(self, rows: range, but: Sequence[KvCache]) -> int:
         """An empty row, or the one that waited longest of those that hold none of ``but``."""
