@@ -169,12 +169,12 @@ def test_recording_takes_moments_and_dropping_gives_memory_back(folder: Path) ->
     run(loaded, group([cache], [1]))
     run(loaded, group([cache], [1]))
     assert cache.is_lent
+    held, full = graphs.bytes, torch.cuda.memory_allocated()
     graphs.drop("a test wants it back")
-    gc.collect()
-    torch.cuda.synchronize()
     del cache
     gc.collect()
-    assert torch.cuda.memory_allocated() - before < 1 << 20
+    assert full - torch.cuda.memory_allocated() >= 0.9 * held
+    assert graphs.bytes == 0
     fresh = read(loaded, 1, 300)
     assert run(loaded, group([fresh], [2]))[0].shape[0] == 2
 

@@ -150,7 +150,11 @@ def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypat
     assert sum(began_s > closed_s for began_s in began) <= 1
 
 
-def test_device_without_room_for_a_request_says_so_and_goes_on(engine: ResidentEngine) -> None:
+def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> None:
+    """Without graphs, whose seats would make room."""
+    engine = ResidentEngine(Model(name=str(folder), device="cuda", cuda_graphs="off"))
+    engine.start()
+    ready(engine)
     torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_allocated() / torch.cuda.mem_get_info()[1] + 1e-5)
     torch.cuda.empty_cache()
     try:
@@ -159,6 +163,7 @@ def test_device_without_room_for_a_request_says_so_and_goes_on(engine: ResidentE
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+    engine.close()
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
