@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import gpu_attention
 import torch
 from peft import LoraConfig
-from torch.nn import functional
 
-from starcoder_ls.engine import decode, grouped, passes
+from starcoder_ls.engine import decode, passes
 from starcoder_ls.engine.adapters import peft_inside
 from starcoder_ls.engine.adapters.attached import Held
 from starcoder_ls.engine.adapters.bottleneck import BottleneckConfig
@@ -248,26 +248,24 @@ class Bench:
         return median_ms(self.device, lambda: (graph.recording.replay(), frame.read(shape)), self.tries)
 
     def attention(self) -> Table:
-        """One layer's, over one head of keys: as transformers does it, and ours by the size of the pieces."""
-        config = self.model.config
-        heads, dim = config.n_head, config.n_embd // config.n_head
+        """One layer's: as transformers does it, ours by the size of the pieces, and two others."""
+        config, dtype = self.model.config, self.loaded.placement.dtype
         rows = []
         for tokens in [size for size in (1024, 2048, 4096, 8192) if size <= max(1024, self.loaded.context_tokens)]:
             for count, new in ((1, 1), (1, 8), (8, 1)):
-                query = torch.randn(count, heads, new, dim, device=self.device, dtype=self.loaded.placement.dtype)
-                keys = torch.randn(2, count, 1, tokens, dim, device=self.device, dtype=query.dtype)
-                mask = torch.zeros(count, 1, new, tokens, device=self.device)
-                exact = sdpa(query.double(), keys.double(), mask.double())
-                ways: dict[str, Callable[[], torch.Tensor]] = {"sdpa": lambda q=query, k=keys, m=mask: sdpa(q, k, m)}  # type: ignore[misc]
-                for split in (0, 128, 256, 512):
-                    ways[f"split {split}"] = lambda q=query, k=keys, m=mask, s=split: ours(q, k, m, s)  # type: ignore[misc]
-                costs, errors = [], []
-                for way in ways.values():
-                    costs.append(self.graphed_us(way))
-                    errors.append(float((way().double() - exact).norm() / exact.norm()))
-                rows.append([tokens, count, new, *costs, f"{errors[0]:.1e}, {errors[3]:.1e}"])
-        names = [f"{name}, us" for name in ways]
-        return Table(["tokens", "rows", "new", *names, "error of sdpa, of split 256"], rows)
+                given = gpu_attention.Given(config.n_head, config.n_embd // config.n_head, count, new, tokens)
+                given.draw(self.device, dtype)
+                exact = given.exact()
+                cells: list[Any] = []
+                for way in gpu_attention.ways(given).values():
+                    try:
+                        error = float((way().double() - exact).norm() / exact.norm())
+                        cells.append(f"{self.graphed_us(way):.3g} ({error:.0e})")
+                    except (RuntimeError, NotImplementedError) as failure:
+                        cells.append(str(failure).partition("\n")[0][:40] or type(failure).__name__)
+                rows.append([tokens, count, new, *cells])
+        names = [f"{name}, us (error)" for name in gpu_attention.ways(given)]
+        return Table(["tokens", "rows", "new", *names], rows)
 
     def graphed_us(self, way: Callable[[], torch.Tensor]) -> float:
         """Of one call among many in one graph."""
@@ -529,21 +527,6 @@ class _Rerun:
 
     def replay(self) -> None:
         self._function()
-
-
-def sdpa(query: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """As transformers calls it: the one head of keys is copied for each of the queries."""
-    both = (states.expand(-1, query.shape[1], -1, -1).contiguous() for states in keys)
-    return functional.scaled_dot_product_attention(query, *both, attn_mask=mask.to(query.dtype)).transpose(1, 2)
-
-
-def ours(query: torch.Tensor, keys: torch.Tensor, mask: torch.Tensor, split: int) -> torch.Tensor:
-    before, grouped.SPLIT_TOKENS = grouped.SPLIT_TOKENS, split
-    try:
-        wide = mask.double() if query.dtype == torch.float64 else mask
-        return grouped.attend(None, query, keys[0], keys[1], wide, scaling=query.shape[-1] ** -0.5)[0]
-    finally:
-        grouped.SPLIT_TOKENS = before
 
 
 def source(module: str) -> str:

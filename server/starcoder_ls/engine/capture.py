@@ -5,6 +5,7 @@ Decides how often it runs before that, and what must not be in it. Refuses to kn
 
 from __future__ import annotations
 
+import gc
 import warnings
 import weakref
 from collections.abc import Callable
@@ -71,12 +72,18 @@ class CudaCapture:
 
     def _recorded(self, function: Callable[[], None]) -> _Graph:
         graph = torch.cuda.CUDAGraph()
-        # Other threads may ask the device how much memory it has: their calls do not spoil ours.
-        graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+        is_collecting = gc.isenabled()
+        gc.disable()  # what it would find may be another graph, and to destroy one spoils the capture
         try:
-            function()
+            # Other threads may ask the device how much memory it has: their calls do not spoil ours.
+            graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+            try:
+                function()
+            finally:
+                graph.capture_end()  # raises by itself where the capture was spoilt
         finally:
-            graph.capture_end()  # raises by itself where the capture was spoilt
+            if is_collecting:
+                gc.enable()
         return _Graph(graph)
 
     def _require_device(self, error: Exception) -> None:

@@ -141,6 +141,7 @@ class Graphs:
             held = next((held for held in self._adapters if held.key == key[0]), None)
             if key[0] is None or held is not None:  # else it was detached meanwhile
                 self._adapters.activate(held)
+                assert self._adapters.layers == key[0], "recorded through other layers than it would be replayed for"
                 self._record(key)
 
     def want(self, shape: Shape, layers: Layers = None) -> None:
