@@ -23,14 +23,14 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def __init__(self, capacity: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.capacity = capacity
-        self._length = 0
+        self.length = 0
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
         self.is_lent = False  # the storage is somebody else's
 
     @property
     def keys(self) -> torch.Tensor | None:
         """A view made when somebody asks: a pass that writes by itself makes none, of 1 µs for each of 84 in a 7B."""
-        return None if self.storage is None else self.storage[0][:, :, : self._length]
+        return None if self.storage is None else self.storage[0][:, :, : self.length]
 
     @keys.setter
     def keys(self, _value: object) -> None:
@@ -38,20 +38,17 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     @property
     def values(self) -> torch.Tensor | None:
-        return None if self.storage is None else self.storage[1][:, :, : self._length]
+        return None if self.storage is None else self.storage[1][:, :, : self.length]
 
     @values.setter
     def values(self, _value: object) -> None:
         """transformers sets None at first."""
 
-    def get_seq_length(self) -> int:
-        return self._length
-
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append [rows, heads, new, head_dim]; the answer is all of it."""
-        start = self.get_seq_length()
+        start = self.length
         end = start + key_states.shape[-2]
         if self.storage is None or end > self.storage[0].shape[-2]:
             self._allocate(key_states, value_states, max(end, self.capacity))
@@ -70,7 +67,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.storage
 
     def truncate(self, length: int) -> None:
-        self._length = min(length, self._length)
+        self.length = min(length, self.length)
 
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
@@ -85,7 +82,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def move(self, storage: tuple[torch.Tensor, torch.Tensor], is_there: bool) -> None:
         """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
-        length = self.get_seq_length()
+        length = self.length
         if length and not is_there:
             for new, old in zip(storage, self.held(), strict=True):
                 new[:, :, :length].copy_(old)
@@ -95,12 +92,12 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def leave(self) -> None:
         """Back to memory of its own."""
         if self.is_lent:
-            self._allocate(*self.held(), max(self._length, self.capacity))
+            self._allocate(*self.held(), max(self.length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
         tokens = -(-capacity // GROWTH_TOKENS) * GROWTH_TOKENS
-        length = self.get_seq_length()
+        length = self.length
         fresh = (
             keys.new_empty((*keys.shape[:2], tokens, keys.shape[3])),
             values.new_empty((*values.shape[:2], tokens, values.shape[3])),
@@ -111,12 +108,12 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
 
     def advance(self, end: int) -> None:
-        self._length = end
+        self.length = end
 
     def held(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The used part."""
         assert self.storage is not None
-        keys, values = (stored[:, :, : self._length] for stored in self.storage)
+        keys, values = (stored[:, :, : self.length] for stored in self.storage)
         return keys, values
 
 
@@ -134,7 +131,7 @@ class KvCache(Cache):
     @property
     def length(self) -> int:
         """Tokens held."""
-        return self._own[0].get_seq_length()
+        return self._own[0].length
 
     @property
     def bytes(self) -> int:
