@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import adapters as made
 from starcoder_ls.engine import decode, frame, passes, seats, shapes
-from starcoder_ls.engine.adapters.attached import prepare
+from starcoder_ls.engine.adapters.attached import Held, prepare
 from starcoder_ls.engine.graphs import Graphs, use
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded
@@ -264,36 +264,51 @@ def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
     assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
 
 
-def test_a_detached_adapters_graphs_are_gone_and_its_successor_gets_its_own(
-    crowd: Any, tmp_path: Path, starcoder: Path
-) -> None:
-    loaded, folders, answers = crowd
+def attached_again(loaded: Loaded, folder: Path, factor: float) -> None:
+    """Another adapter under the same name."""
+    loaded.adapters.remove("lora")
+    held = loaded.adapters.add("lora", prepare(Adapter(path=str(folder)), True, lambda *_: None))
+    for site in held.sites:
+        site.adapted.double()
+        for weight in site.weights().values():
+            weight.data.mul_(factor)
+
+
+def successor_is_heard(loaded: Loaded, folder: Path, factor: float) -> tuple[Graphs, bool]:
+    """Whether an adapter that takes another's name answers as it does alone."""
     graphs, table = with_graphs(loaded), Table(loaded)
     request = Request((TEXT,), 12, adapter="lora")
-    for _ in range(2):
+    for _ in range(3):
         table.ask(request)
         table.play()
         idle(graphs)
-    (old,) = {key[0] for key in graphs._graphs if key[0] is not None}
-    other = made.of_every_method(starcoder, tmp_path)["lora"]
-    wanted_first = prepare(Adapter(path=str(folders["lora"])), True, lambda *_: None)
-    for path in (other, folders["lora"]):
-        loaded.adapters.remove("lora")
-        graphs.keep_only(loaded.adapters.keys)
-        assert all(key[0] != old for key in graphs._graphs)
-        loaded.adapters.add("lora", prepare(Adapter(path=str(path)), True, lambda *_: None))
-        for site in loaded.adapters.named("lora").sites:
-            site.adapted.double()
-        for _ in range(3):
-            job = table.ask(request)
-            table.play()
-            idle(graphs)
-        assert heard(job).said() == answers["lora"]
-        (new,) = {key[0] for key in graphs._graphs if key[0] is not None}
-        assert new is not None
-        assert new[1] > old[1]
-        old = new
-    del wanted_first
+    assert graphs.told.replayed > 0
+    attached_again(loaded, folder, factor)
+    graphs.keep_only(loaded.adapters.keys)
+    said = []
+    for _ in range(3):
+        job = table.ask(request)
+        table.play()
+        idle(graphs)
+        said.append(heard(job).said())
+    del loaded.model.graphs
+    return graphs, said == [alone(loaded, request)] * 3
+
+
+def test_a_detached_adapters_graphs_are_gone_and_its_successor_gets_its_own(crowd: Any) -> None:
+    loaded, folders, _ = crowd
+    old = loaded.adapters.named("lora").key
+    graphs, is_heard = successor_is_heard(loaded, folders["lora"], -1.5)
+    assert is_heard
+    layers = {key[0] for key in graphs._graphs}
+    assert old not in layers
+    assert loaded.adapters.named("lora").key in layers
+
+
+def test_a_graph_of_an_earlier_adapter_would_be_found_out(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, folders, _ = crowd
+    monkeypatch.setattr(Held, "key", property(lambda held: (held.name, 0)))
+    assert not successor_is_heard(loaded, folders["lora"], 2.0)[1]
 
 
 def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
