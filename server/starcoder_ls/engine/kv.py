@@ -15,34 +15,16 @@ GROWTH_TOKENS = 256  # capacities are multiples of this, so that a typing user r
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer. ``keys`` and ``values`` are views of the used part: [rows, heads, time, head_dim].
+    """One layer of ``length`` tokens. ``keys`` and ``values`` are views of them: [rows, heads, time, head_dim].
 
     Also for sliding windows: everything is kept, and the model's mask leaves out what lies behind the window.
     """
 
     def __init__(self, capacity: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.capacity = capacity
-        self.length = 0
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.capacity, self.length = capacity, 0
         self.is_lent = False  # the storage is somebody else's
-
-    @property
-    def keys(self) -> torch.Tensor | None:
-        """A view made when somebody asks: a pass that writes by itself makes none, of 1 µs for each of 84 in a 7B."""
-        return None if self.storage is None else self.storage[0][:, :, : self.length]
-
-    @keys.setter
-    def keys(self, _value: object) -> None:
-        """transformers sets None at first."""
-
-    @property
-    def values(self) -> torch.Tensor | None:
-        return None if self.storage is None else self.storage[1][:, :, : self.length]
-
-    @values.setter
-    def values(self, _value: object) -> None:
-        """transformers sets None at first."""
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
@@ -55,8 +37,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             assert self.storage is not None
         self.storage[0][:, :, start:end].copy_(key_states)
         self.storage[1][:, :, start:end].copy_(value_states)
-        self.advance(end)
-        return self.held()
+        return self.show(end)
 
     def room(self, rows: int, end: int, like: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
         """The storage, allocated for ``end`` tokens of one head if it holds fewer."""
@@ -67,32 +48,34 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         return self.storage
 
     def truncate(self, length: int) -> None:
-        self.length = min(length, self.length)
+        self.length = min(self.length, length)
 
     def forked(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
-            keys, values = self.held()
+            keys, values = self.show(self.length)
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
     def keep(self, rows: torch.Tensor) -> None:
         if self.storage is not None:
-            self.storage, self.is_lent = (self.storage[0][rows], self.storage[1][rows]), False
+            length = self.length
+            self.storage = (self.storage[0][rows], self.storage[1][rows])
+            self.is_lent = False
+            self.show(length)
 
     def move(self, storage: tuple[torch.Tensor, torch.Tensor], is_there: bool) -> None:
         """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
-        length = self.length
-        if length and not is_there:
-            for new, old in zip(storage, self.held(), strict=True):
-                new[:, :, :length].copy_(old)
+        if self.length and not is_there:
+            for new, old in zip(storage, self.show(self.length), strict=True):
+                new[:, :, : self.length].copy_(old)
         self.storage, self.is_lent = storage, True
         self.dtype, self.device, self.is_initialized = storage[0].dtype, storage[0].device, True
 
     def leave(self) -> None:
         """Back to memory of its own."""
         if self.is_lent:
-            self._allocate(*self.held(), max(self.length, self.capacity))
+            self._allocate(*self.show(self.length), max(self.length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
@@ -106,15 +89,29 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             new[:, :, :length].copy_(old[:, :, :length])
         self.storage, self.is_lent = fresh, False
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
+        self.show(length)
 
-    def advance(self, end: int) -> None:
-        self.length = end
-
-    def held(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The used part."""
+    def show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
         assert self.storage is not None
-        keys, values = (stored[:, :, : self.length] for stored in self.storage)
+        self.length = length
+        keys, values = (stored[:, :, :length] for stored in self.storage)
         return keys, values
+
+    # Views made when somebody looks: for each of a small model's layers in each pass they took a tenth of it.
+    @property
+    def keys(self) -> torch.Tensor | None:
+        return None if self.storage is None else self.storage[0][:, :, : self.length]
+
+    @keys.setter
+    def keys(self, _states: torch.Tensor | None) -> None:
+        """What a new layer of transformers says of itself: nothing yet."""
+
+    @property
+    def values(self) -> torch.Tensor | None:
+        return None if self.storage is None else self.storage[1][:, :, : self.length]
+
+    @values.setter
+    def values(self, _states: torch.Tensor | None) -> None: ...
 
 
 class KvCache(Cache):
@@ -159,7 +156,7 @@ class KvCache(Cache):
     def advance(self, end: int) -> None:
         """The first ``end`` tokens are there now."""
         for layer in self._own:
-            layer.advance(end)
+            layer.length = end
 
     def reserve(self, tokens: int) -> None:
         """Make the next allocation hold ``tokens``; none happens now."""
