@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import graphs, hub, lean, packed, quantized, threads
+from starcoder_ls.engine import graphs, hub, intact, lean, packed, quantized, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import forward, pass_costs, warm_up
@@ -39,9 +39,6 @@ _log = logging.getLogger(__name__)
 # from_pretrained swaps functions of torch and of its own classes while it runs: two at once in one process leave them
 # swapped, and every later load of the process lacks its tied weights.
 _one_at_a_time = threading.Lock()
-
-# Masks that old conversions of GPTBigCode and Llama saved among the weights; today's code computes them.
-_HARMLESS_EXTRAS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
 
 @dataclass(slots=True)
@@ -144,7 +141,7 @@ def ready(
     """
     model.eval().requires_grad_(False)
     _drop_causal_mask(model)
-    _require_finite(model, checkpoint)
+    intact.require_finite(model, checkpoint)
     if placement.is_packed and not packed.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     lean.use(model)
@@ -209,7 +206,7 @@ def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> An
     offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
     try:
         model, outcome = _read(checkpoint, placement, offload, report)
-        _require_all_weights(outcome, checkpoint)
+        intact.require_all(outcome, checkpoint)
     except BaseException:
         shutil.rmtree(offload or "", ignore_errors=True)
         raise
@@ -256,30 +253,6 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
     return model, outcome
-
-
-def _require_all_weights(outcome: dict[str, Any], checkpoint: Checkpoint) -> None:
-    missing = sorted(outcome["missing_keys"])
-    extra = sorted(key for key in outcome["unexpected_keys"] if not key.endswith(_HARMLESS_EXTRAS))
-    wrong = sorted(str(key) for key in outcome.get("mismatched_keys", ()))
-    for keys, said in ((missing, "lacks weights"), (extra, "holds weights that its config has no place for"),
-                       (wrong, "holds weights of another shape than its config says")):  # fmt: skip
-        if keys:
-            raise ModelInvalid(
-                f"{checkpoint.folder} {said}: {len(keys)} tensors, such as {keys[0]}. Download it again, or correct "
-                "its config.json."
-            )
-
-
-def _require_finite(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
-    """Raise ModelInvalid for a weight that is NaN or infinite: one read of the weights, one answer from the device."""
-    with torch.inference_mode():
-        for name, weight in model.named_parameters():
-            if weight.device.type == "meta" or not quantized.is_plain(weight):
-                continue  # offloaded to the disk; or quantized, and then its answer is looked at
-            # aminmax hands on NaN, and unlike isfinite makes no tensor of the weight's size.
-            if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight))).all():
-                raise ModelInvalid(f"{checkpoint.folder} holds {name}, which is not finite. Download it again.")
 
 
 def _drop_causal_mask(model: torch.nn.Module) -> None:
