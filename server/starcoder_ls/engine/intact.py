@@ -18,7 +18,7 @@ _HARMLESS_EXTRAS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
 
 def require_all(outcome: dict[str, Any], checkpoint: Checkpoint) -> None:
-    """Raise ModelInvalid where ``outcome``, what transformers says of the keys of a load, names some that do not fit."""
+    """Raise ModelInvalid where ``outcome``, what transformers says of the keys, names some that do not fit."""
     missing = sorted(outcome["missing_keys"])
     extra = sorted(key for key in outcome["unexpected_keys"] if not key.endswith(_HARMLESS_EXTRAS))
     wrong = sorted(str(key) for key in outcome.get("mismatched_keys", ()))
