@@ -71,7 +71,9 @@ def llama_tokenizer(specials: Sequence[str] = LLAMA) -> str:
     return tokenizer.to_str()
 
 
-def gpt_bigcode(folder: Path, *, seed: int = 0, tokenizer: str | None = None, **changes: Any) -> Path:
+def gpt_bigcode(
+    folder: Path, *, seed: int = 0, tokenizer: str | None = None, spread: float = SPREAD, **changes: Any
+) -> Path:
     """A StarCoder in miniature: two layers, multi-query attention."""
     sizes = {"n_layer": 2, "n_embd": 48, "n_head": 4, "n_inner": 96, "n_positions": 256}
     sizes |= {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -79,15 +81,15 @@ def gpt_bigcode(folder: Path, *, seed: int = 0, tokenizer: str | None = None, **
     config = transformers.GPTBigCodeConfig(
         multi_query=True, activation_function="gelu_pytorch_tanh", **(sizes | dropout | changes)
     )
-    return _written(folder, config, seed, tokenizer or byte_level_tokenizer())
+    return _written(folder, config, seed, tokenizer or byte_level_tokenizer(), spread)
 
 
-def starcoder2(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
+def starcoder2(folder: Path, *, seed: int = 0, spread: float = SPREAD, **changes: Any) -> Path:
     """A StarCoder2 in miniature, whose window of 16 tokens is shorter than the prompts of the tests."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
     sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "sliding_window": 16, "vocab_size": VOCABULARY}
     config = transformers.Starcoder2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
-    return _written(folder, config, seed, byte_level_tokenizer(STARCODER2))
+    return _written(folder, config, seed, byte_level_tokenizer(STARCODER2), spread)
 
 
 def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
@@ -164,9 +166,9 @@ def randomized(model: torch.nn.Module, seed: int, spread: float = SPREAD) -> Non
             weight.copy_(noise + 1 if is_norm_scale else noise)
 
 
-def _written(folder: Path, config: Any, seed: int, tokenizer: str) -> Path:
+def _written(folder: Path, config: Any, seed: int, tokenizer: str, spread: float = SPREAD) -> Path:
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    randomized(model, seed)
+    randomized(model, seed, spread)
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     return folder

@@ -67,6 +67,9 @@ class Model(_Section):
     """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
     to the CPU. Empty: one device, no cap."""
 
+    cuda_graphs: Literal["auto", "off"] = "auto"
+    """Replay short passes as CUDA graphs, recorded while nobody asks anything. Off saves up to a gigabyte."""
+
     document_ngrams: Literal["auto", "off"] = "auto"
     """Mix the model's next token with what followed the same words in the document. `auto` does so for checkpoints
     that bring fitted strengths (the bundled model does); large models gain little."""

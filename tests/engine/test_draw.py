@@ -7,6 +7,7 @@ import torch
 
 from starcoder_ls.engine.candidate import Candidate, Ending
 from starcoder_ls.engine.draw import draw, opening_only, samplers_of
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.generation import Finish, Request, Sampling
 
@@ -28,7 +29,7 @@ def drawn(row: torch.Tensor, vocabulary: Vocabulary, opening: str = "", **change
     request = Request(parts=("x",), max_new_tokens=8, **changes)  # type: ignore[arg-type]
     ending = Ending(request, vocabulary, frozenset({0}))
     candidate = Candidate(0, vocabulary.start(), opening)
-    allowed = opening_only(row, [candidate], vocabulary)
+    allowed = opening_only(Logits(row), [candidate], vocabulary)
     (token,), (after,) = draw(allowed, [candidate], [candidate], samplers_of(request), ending)
     return vocabulary.decode([token.id]), after
 
@@ -53,7 +54,7 @@ def test_an_end_does_not_come_before_the_opening(vocabulary: Vocabulary) -> None
 
 
 def test_where_nothing_is_owed_nothing_is_masked(vocabulary: Vocabulary) -> None:
-    row = logits(vocabulary, "x")
+    row = Logits(logits(vocabulary, "x"))
     assert opening_only(row, [Candidate(0, vocabulary.start())], vocabulary) is row
 
 
@@ -67,7 +68,7 @@ def test_a_candidate_does_not_end_as_a_copy_where_another_token_is_to_be_had(voc
     request = Request(parts=("x",), max_new_tokens=1, candidates=2, sampling=Sampling(1.0))
     ending = Ending(request, vocabulary, frozenset({0}))
     candidates = [Candidate(i, vocabulary.start()) for i in range(2)]
-    row = logits(vocabulary, "x", "y").expand(2, -1)
+    row = Logits(logits(vocabulary, "x", "y")).repeated(2)
     for seed in range(5):
         request = Request(parts=("x",), max_new_tokens=1, candidates=2, sampling=Sampling(1.0, 1.0, seed))
         _, after = draw(row, candidates, candidates, samplers_of(request), ending)

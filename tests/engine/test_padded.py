@@ -101,7 +101,7 @@ def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
 def test_a_window_is_not_one_token_longer(
     starcoder2: Path, doubled: Callable[[Path], Loaded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(padded, "_window", lambda config: config.sliding_window + 1)
+    monkeypatch.setattr(padded, "window", lambda config: config.sliding_window + 1)
     assert largest_difference(doubled(starcoder2)) > 1e-3
 
 

@@ -72,18 +72,18 @@ def test_passes_together_answer_as_each_alone(given_: list[Shape], any_family: L
     expected = [run(loaded.model, one) for one in single]
     for one, answer, right in zip(shared, run_together(loaded.model, shared), expected, strict=True):
         if one.wanted is not Wanted.NONE:
-            torch.testing.assert_close(answer, right, **DOUBLE)
+            torch.testing.assert_close(answer.values, right.values, **DOUBLE)
     for one, other in zip(shared, single, strict=True):
         following = [[7]] * len(one.rows)
         assert one.cache.length == other.cache.length
-        torch.testing.assert_close(
-            run(loaded.model, Pass(following, one.cache)), run(loaded.model, Pass(following, other.cache)), **DOUBLE
-        )
+        after = [run(loaded.model, Pass(following, cache)).values for cache in (one.cache, other.cache)]
+        torch.testing.assert_close(*after, **DOUBLE)
 
 
 def test_wanted_says_which_logits_come(loaded: Loaded) -> None:
     ids = IDS[0][:6]
-    one, all_ = (run(loaded.model, Pass([ids], KvCache(loaded.layers, 8), w)) for w in (Wanted.LAST, Wanted.ALL))
+    both = [Pass([ids], KvCache(loaded.layers, 8), wanted) for wanted in (Wanted.LAST, Wanted.ALL)]
+    one, all_ = (run(loaded.model, wanted).values for wanted in both)
     assert (one.shape, all_.shape) == ((1, 640), (6, 640))
     torch.testing.assert_close(one[0], all_[-1], **DOUBLE)
 
@@ -112,7 +112,7 @@ def test_alone_runs_passes_as_they_are_wanted_and_hands_on_the_chunks(loaded: Lo
         yield ()
 
     assert list(alone(loaded.model, work())) == [(Chunk("a"),), ()]
-    assert seen[0].shape == (1, 640)
+    assert seen[0].values.shape == (1, 640)
     assert seen[1] is None
 
 
@@ -178,7 +178,7 @@ def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
     expected = [run(loaded.model, one) for one in asked(loaded, several)]
     mutant(monkeypatch)
     shared = run_together(loaded.model, asked(loaded, several))
-    assert any(float((a - b).abs().max()) > 1e-3 for a, b in zip(shared, expected, strict=True))
+    assert any(float((a.values - b.values).abs().max()) > 1e-3 for a, b in zip(shared, expected, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["auto", "float32"])
@@ -192,7 +192,7 @@ def test_in_the_shipped_type_answers_part_only_where_two_tokens_are_as_likely(st
     for at in range(40):
         alone = torch.cat([decode.forward(loaded.model, [[s[at]]], c) for s, c in zip(sequences, single, strict=True)])
         group = [Pass([[s[at]]], c) for s, c in zip(sequences, shared, strict=True)]
-        together = torch.cat(passes.run_together(loaded.model, group))
+        together = torch.cat([answer.values for answer in passes.run_together(loaded.model, group)])
         spread = float(alone.std())
         assert float((alone - together).abs().max()) <= epsilon * spread
         for row in (alone.argmax(-1) != together.argmax(-1)).nonzero()[:, 0]:

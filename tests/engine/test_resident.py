@@ -17,10 +17,12 @@ from transformers import AutoModelForCausalLM
 import adapters as made
 import checkpoints
 from starcoder_ls.engine import loading, resident
+from starcoder_ls.engine.graphs import Graphs
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
 from starcoder_ls.generation import CancelFlag, Chunk, Engine, Finish, Phase, Priority, Request, Sampling, Status
 from starcoder_ls.settings import Adapter, Model
+from tape import Tape
 
 Engines = Callable[..., ResidentEngine]
 
@@ -616,3 +618,52 @@ def test_iterator_that_was_never_begun_costs_nothing(engine: ResidentEngine) -> 
 
     run(scenario())
     assert engine.status().phase is Phase.READY
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Graphs]:
+    """The graphs of every load, of a CPU's model that is read as a GPU's is; each takes 20 ms more to record."""
+    seen: list[Graphs] = []
+    load = loading.load
+
+    def slow(function: Callable[[], None]) -> Tape:
+        time.sleep(0.02)
+        return Tape(function)
+
+    def loaded(*arguments: Any) -> Any:
+        found = load(*arguments)
+        found.model.__dict__.pop("lean")
+        seen.append(Graphs(found.model, found.adapters, found.context_tokens, slow, lambda: 1 << 40))
+        found.model.graphs = seen[-1]
+        return found
+
+    monkeypatch.setattr(loading, "load", loaded)
+    return seen
+
+
+def test_passes_are_recorded_while_nobody_asks_and_answers_stay_what_they_were(
+    starcoder: Path, engines: Engines, recorded: list[Graphs]
+) -> None:
+    engine = engines(starcoder, dtype="float32")
+    reached(engine, Phase.READY)
+    before = engine.status().memory_bytes
+    texts = (TEXT, TEXT[4:], TEXT * 3)
+    first = [ids(run(answer(engine, asked(text)))) for text in texts]
+    (graphs,) = recorded
+    end_s = time.monotonic() + 30
+    while not graphs.pass_costs:
+        assert time.monotonic() < end_s
+        time.sleep(0.01)
+    for _ in range(3):
+        assert [ids(run(answer(engine, asked(text)))) for text in texts] == first
+    assert graphs.told.replayed > 0
+    assert reached(engine, Phase.READY).memory_bytes >= before + graphs.bytes
+
+
+def test_an_engine_can_be_closed_while_it_records(starcoder: Path, engines: Engines, recorded: list[Graphs]) -> None:
+    engine = engines(starcoder, dtype="float32")
+    reached(engine, Phase.READY)
+    while not recorded[0].told.recorded_ms:
+        time.sleep(0.001)
+    engine.close()
+    assert reached(engine, Phase.CLOSED).phase is Phase.CLOSED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -17,86 +17,21 @@ from hypothesis import strategies as st
 
 import adapters as made
 from starcoder_ls.engine import decode, passes, rounds
-from starcoder_ls.engine.generate import completion
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.lean import LeanReader
 from starcoder_ls.engine.loading import Loaded
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.passes import Pass
-from starcoder_ls.engine.rounds import MOST_BEGUN, SHORT_TOKENS, Rounds
-from starcoder_ls.engine.schedule import Job, Jobs, Outlet
+from starcoder_ls.engine.rounds import MOST_BEGUN, SHORT_TOKENS
+from starcoder_ls.engine.schedule import Job
 from starcoder_ls.engine.slots import Slots
 from starcoder_ls.errors import EngineError, StarcoderError
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request, Sampling
+from starcoder_ls.generation import Finish, Priority, Request, Sampling
+from table import Table, alone, heard
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
 DRAFTED = Request((TEXT,), 24)
-
-
-class Heard(Outlet):
-    """What a request was told."""
-
-    def __init__(self) -> None:
-        self.chunks_told: list[Chunk] = []
-        self.error: BaseException | None = None
-
-    def put(self, delivery: Any) -> None:
-        if isinstance(delivery, BaseException):
-            self.error = delivery
-        else:
-            self.chunks_told += delivery or ()
-
-    def said(self) -> list[tuple[str, list[int], Finish | None]]:
-        """Of each candidate its text, its ids and why it ended."""
-        return said(self.chunks_told)
-
-
-def said(chunks: Sequence[Chunk]) -> list[tuple[str, list[int], Finish | None]]:
-    found = []
-    for number in range(1 + max((chunk.candidate for chunk in chunks), default=-1)):
-        own = [chunk for chunk in chunks if chunk.candidate == number]
-        found.append(("".join(c.text for c in own), [i for c in own for i in c.token_ids], own[-1].finish))
-    return found
-
-
-class Table:
-    """An engine without its thread: whoever tests it says when the next round is played."""
-
-    def __init__(self, loaded: Loaded, slots: Slots | None = None) -> None:
-        self.loaded, self.slots = loaded, slots or Slots(loaded.layers)
-        self.jobs = Jobs()
-        self.ended: list[Job] = []
-        self.rounds = Rounds(self.jobs, loaded, self.slots, self._end)
-
-    def _end(self, job: Job) -> None:
-        self.jobs.remove(job)
-        self.ended.append(job)
-
-    def ask(self, request: Request, is_prefill: bool = False) -> Job:
-        held = self.loaded.adapters.named(request.adapter)
-        job = Job(replace(request, cancel=CancelFlag()), Heard(), is_prefill=is_prefill, adapter=held)
-        self.jobs.add(job)
-        return job
-
-    def play(self, most: int = 10_000) -> int:
-        """Until nobody is left; how many rounds it took."""
-        played = 0
-        while not self.jobs.is_idle() and played < most:
-            leader = self.jobs.best()
-            assert leader is not None
-            self.rounds.play(leader)
-            played += 1
-        return played
-
-
-def heard(job: Job) -> Heard:
-    assert isinstance(job.outlet, Heard)
-    return job.outlet
-
-
-def alone(loaded: Loaded, request: Request) -> list[tuple[str, list[int], Finish | None]]:
-    pieces = completion(request, loaded, Slots(loaded.layers), lambda: None)
-    return said([chunk for chunks in pieces for chunk in chunks])
 
 
 @pytest.fixture
@@ -117,12 +52,12 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch([], [])
     one, several = passes.run, passes.run_together
 
-    def run(model: Any, wanted: Pass) -> torch.Tensor:
+    def run(model: Any, wanted: Pass) -> Logits:
         watch.seen.append([wanted.tokens])
         watch.caches.append([wanted.cache])
         return one(model, wanted)
 
-    def run_together(model: Any, all_: list[Pass]) -> list[torch.Tensor]:
+    def run_together(model: Any, all_: list[Pass]) -> list[Logits]:
         watch.seen.append([wanted.tokens for wanted in all_])
         watch.caches.append([wanted.cache for wanted in all_])
         return several(model, all_)
@@ -274,7 +209,7 @@ def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 def neighbours_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = rounds.run_together
 
-    def rolled(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    def rolled(model: Any, several: list[Pass]) -> list[Logits]:
         answers = exact(model, several)
         return answers[1:] + answers[:1]
 
@@ -285,7 +220,7 @@ def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever shared a pass finds its last token not there."""
     exact = rounds.run_together
 
-    def forgetful(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    def forgetful(model: Any, several: list[Pass]) -> list[Logits]:
         answers = exact(model, several)
         for layer in several[-1].cache._own:
             storage = layer.storage

@@ -205,3 +205,18 @@ def test_a_given_turn_is_one_piece_and_no_way_past_a_priority() -> None:
     jobs.add(slow := job(Priority.EXPLANATION, client="c"))
     jobs.give_turn(slow)
     assert slow not in turns(jobs, 3)
+
+
+def test_it_is_quiet_until_somebody_comes() -> None:
+    jobs = Jobs()
+    assert jobs.stays_quiet(0.0)
+    began_s = time.monotonic()
+    assert jobs.stays_quiet(0.05)
+    assert time.monotonic() - began_s >= 0.05
+    one = job()
+    threading.Timer(0.02, jobs.add, [one]).start()
+    assert not jobs.stays_quiet(30.0)
+    jobs.remove(one)
+    assert jobs.stays_quiet(0.0)
+    jobs.close()
+    assert not jobs.stays_quiet(0.0)

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import checkpoints
-from starcoder_ls.engine import decode, loading
+from starcoder_ls.engine import loading, rounds
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.resident import ResidentEngine
 from starcoder_ls.errors import OutOfMemory
 from starcoder_ls.generation import Chunk, Phase, Request, Sampling
@@ -71,6 +72,14 @@ async def answer(engine: ResidentEngine, request: Request) -> list[Chunk]:
     return [chunk async for chunk in engine.stream(request)]
 
 
+def recorded(model: Any) -> None:
+    """No graph waits to be recorded."""
+    end_s = time.monotonic() + 120
+    while model.graphs._wanted:
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
+
+
 def request(i: int, **changes: Any) -> Request:
     settings = {"max_new_tokens": 8, "candidates": 1 + 2 * (i % 10 == 0), "sampling": Sampling(0.8, 0.95, i)}
     return Request(parts=(TEXT * (1 + i % 20) + "x" * (i % 7),), **(settings | changes))
@@ -89,6 +98,8 @@ def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: ResidentEn
             await answer(engine, request(i))
 
     asyncio.run(some(0, 100))  # slots reach their sizes
+    recorded(models[0])
+    asyncio.run(some(0, 100))  # each graph is proven
     ready(engine)
     addresses = [weight.data_ptr() for weight in models[0].parameters()]
     allocated = torch.cuda.memory_allocated()
@@ -101,6 +112,7 @@ def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: ResidentEn
     assert len(models) == 1
     assert torch.cuda.memory_allocated() == allocated
     assert torch.cuda.max_memory_allocated() <= 1.05 * peak
+    assert models[0].graphs.told.replayed > COMPLETIONS
 
 
 def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
@@ -118,13 +130,13 @@ def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
 
 def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[float] = []
-    read = decode.read
+    run = rounds.run
 
-    def watched(*arguments: Any) -> torch.Tensor:
+    def watched(*arguments: Any) -> Logits:
         began.append(time.monotonic())
-        return read(*arguments)
+        return run(*arguments)
 
-    monkeypatch.setattr(decode, "read", watched)
+    monkeypatch.setattr(rounds, "run", watched)
 
     async def scenario() -> float:
         async with aclosing(engine.stream(request(1, max_new_tokens=1000))) as chunks:
@@ -138,7 +150,11 @@ def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypat
     assert sum(began_s > closed_s for began_s in began) <= 1
 
 
-def test_device_without_room_for_a_request_says_so_and_goes_on(engine: ResidentEngine) -> None:
+def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> None:
+    """Without graphs, whose seats would make room."""
+    engine = ResidentEngine(Model(name=str(folder), device="cuda", cuda_graphs="off"))
+    engine.start()
+    ready(engine)
     torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_allocated() / torch.cuda.mem_get_info()[1] + 1e-5)
     torch.cuda.empty_cache()
     try:
@@ -147,6 +163,7 @@ def test_device_without_room_for_a_request_says_so_and_goes_on(engine: ResidentE
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+    engine.close()
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")

@@ -6,7 +6,7 @@ Decides how much is read at once. Refuses to know requests, sampling and when to
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -149,6 +149,11 @@ def pass_costs(model: Any, layers: int, context_tokens: int) -> tuple[float, ...
             spent_ms += took_ms
         if spent_ms > PROBING_MS and attempt:
             break
+    return filled_in(measured)
+
+
+def filled_in(measured: Mapping[int, float]) -> tuple[float, ...]:
+    """Milliseconds of a pass over 1, 2, ... tokens, where some were measured."""
     sizes = sorted(measured)
     between = [(low, high, n) for low, high in pairwise(sizes) for n in range(low, high)]
     costs = [measured[lo] + (measured[hi] - measured[lo]) * (n - lo) / (hi - lo) for lo, hi, n in between]

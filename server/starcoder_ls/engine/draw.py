@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import torch
 
 from starcoder_ls.engine.candidate import Candidate, Ending
-from starcoder_ls.engine.sampling import Drawn, Sampler, greedy
+from starcoder_ls.engine.logits import Logits
+from starcoder_ls.engine.sampling import Drawn, Sampler
 from starcoder_ls.engine.tokens import Vocabulary
 from starcoder_ls.generation import Request
 
@@ -26,15 +27,15 @@ def samplers_of(request: Request) -> list[Sampler | None]:
 
 
 def draw(
-    logits: torch.Tensor,
+    logits: Logits,
     alive: Sequence[Candidate],
     all_candidates: Sequence[Candidate],
     samplers: Sequence[Sampler | None],
     ending: Ending,
 ) -> tuple[list[Drawn], list[Candidate]]:
-    """The next token of each of ``alive``, and what becomes of it. ``logits``: [alive, vocabulary]."""
+    """The next token of each of ``alive``, and what becomes of it. ``logits`` has a row for each."""
     with torch.inference_mode():
-        likeliest = greedy(logits) if None in (samplers[c.index] for c in alive) else []
+        likeliest = logits.likeliest() if None in (samplers[c.index] for c in alive) else []
         taken = {candidate.text for candidate in all_candidates if candidate.finish is not None}
         drawn, grown = [], []
         for row, candidate in enumerate(alive):
@@ -43,7 +44,7 @@ def draw(
                 token = likeliest[row]
                 after = ending.extended(candidate, token.id)
             else:
-                token, after = _drawn_apart(logits[row], candidate, sampler, ending, taken)
+                token, after = _drawn_apart(logits.values[row], candidate, sampler, ending, taken)
             if after.finish is not None:
                 taken.add(after.text)
             drawn.append(token)
@@ -67,14 +68,15 @@ def _drawn_apart(
         banned.add(token.id)
 
 
-def opening_only(logits: torch.Tensor, alive: Sequence[Candidate], vocabulary: Vocabulary) -> torch.Tensor:
-    """``logits`` without the tokens by which a candidate would leave its opening.  # [alive, vocabulary]"""
+def opening_only(logits: Logits, alive: Sequence[Candidate], vocabulary: Vocabulary) -> Logits:
+    """``logits``, a row for each of ``alive``, without the tokens by which a candidate would leave its opening."""
     if not any(candidate.owed for candidate in alive):
         return logits
     with torch.inference_mode():
-        masked = logits.clone()
+        values = logits.on_host()
+        masked = values.clone()
         for row, candidate in enumerate(alive):
             if candidate.owed and (allowed := vocabulary.able_to_begin(candidate.owed)):
-                ids = torch.frombuffer(allowed, dtype=torch.int64).to(logits.device)
-                masked[row].fill_(-torch.inf).index_copy_(0, ids, logits[row].index_select(0, ids))
-        return masked
+                ids = torch.frombuffer(allowed, dtype=torch.int64)
+                masked[row].fill_(-torch.inf).index_copy_(0, ids, values[row].index_select(0, ids))
+        return Logits(masked)

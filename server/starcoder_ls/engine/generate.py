@@ -11,13 +11,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-import torch
-
 from starcoder_ls.engine.adapters.attached import Attached, Held
 from starcoder_ls.engine.adapters.turns import in_turn, leased
 from starcoder_ls.engine.candidate import Candidate, Ending
 from starcoder_ls.engine.drafts import Drafts
 from starcoder_ls.engine.draw import draw, opening_only, samplers_of
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.ngrams import Document, SecondOpinion, Strengths
 from starcoder_ls.engine.passes import Pass, Pieces, Wanted, Work, alone
 from starcoder_ls.engine.slots import Slot, Slots
@@ -178,7 +177,7 @@ def _read(
     interrupted: Interrupted,
     clock: _Clock,
     then: tuple[Steps, Request] | None = None,
-) -> Generator[Pass | tuple[Chunk, ...], torch.Tensor | None, torch.Tensor | None]:
+) -> Generator[Pass | tuple[Chunk, ...], Logits | None, Logits | None]:
     """Read what ``slot`` lacks of ``prompt``, a chunk at a time.
 
     Answers the logits after it, [1, vocabulary], for what comes ``then``; None if nothing does, or if interrupted.
@@ -215,7 +214,7 @@ def _steps(request: Request, resident: Resident, prompt: Sequence[int], slot: Sl
 
 
 def _write(
-    logits: torch.Tensor,
+    logits: Logits,
     steps: Steps,
     ending: Ending,
     candidates: list[Candidate],
@@ -224,13 +223,14 @@ def _write(
     clock: _Clock,
 ) -> Work:
     """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
-    logits = logits.expand(len(candidates), -1)
+    logits = logits.repeated(len(candidates))
     samplers = samplers_of(ending.request)
     alive = list(candidates)
     while True:
         since_s = time.monotonic()
         if opinion is not None:
-            logits = opinion.mixed(logits, [c.decoded.text if c.decoded.is_whole else None for c in alive])
+            said = [c.decoded.text if c.decoded.is_whole else None for c in alive]
+            logits = Logits(opinion.mixed(logits.on_host(), said))
         drawn, grown = draw(opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending)
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:

@@ -5,7 +5,8 @@ Decides how storage grows, is cut back and forked. Refuses to know tokens, and w
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
@@ -23,6 +24,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
         super().__init__()  # type: ignore[no-untyped-call]
         self.capacity, self.length = capacity, 0
+        self.is_lent = False  # the storage is somebody else's
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
@@ -59,7 +61,21 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         if self.storage is not None:
             length = self.length
             self.storage = (self.storage[0][rows], self.storage[1][rows])
+            self.is_lent = False
             self.show(length)
+
+    def move(self, storage: tuple[torch.Tensor, torch.Tensor], is_there: bool) -> None:
+        """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
+        if self.length and not is_there:
+            for new, old in zip(storage, self.show(self.length), strict=True):
+                new[:, :, : self.length].copy_(old)
+        self.storage, self.is_lent = storage, True
+        self.dtype, self.device, self.is_initialized = storage[0].dtype, storage[0].device, True
+
+    def leave(self) -> None:
+        """Back to memory of its own."""
+        if self.is_lent:
+            self._allocate(*self.show(self.length), max(self.length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
         """New storage shaped like the given states, holding what was there before."""
@@ -71,7 +87,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         )
         for new, old in zip(fresh, self.storage or (), strict=False):
             new[:, :, :length].copy_(old[:, :, :length])
-        self.storage = fresh
+        self.storage, self.is_lent = fresh, False
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.show(length)
 
@@ -103,10 +119,11 @@ class KvCache(Cache):
 
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[_Layer(capacity) for _ in range(layers)])
+        self.home: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None  # what ``move`` named last
 
     @property
     def _own(self) -> list[_Layer]:
-        return [layer for layer in self.layers if isinstance(layer, _Layer)]
+        return cast("list[_Layer]", self.layers)
 
     @property
     def length(self) -> int:
@@ -115,8 +132,19 @@ class KvCache(Cache):
 
     @property
     def bytes(self) -> int:
-        """Memory allocated, used or not."""
-        return sum(x.nbytes for layer in self._own for x in layer.storage or ())
+        """Memory allocated, used or not; none while all of it is lent."""
+        return sum(x.nbytes for layer in self._own if not layer.is_lent for x in layer.storage or ())
+
+    @property
+    def is_lent(self) -> bool:
+        """All of it lives in memory that ``move`` named. Layers outgrow that in order, so that two tell of all."""
+        return self._own[0].is_lent and self._own[-1].is_lent
+
+    @property
+    def sample(self) -> torch.Tensor | None:
+        """The first layer's keys, for their shape and type; None where nothing was ever held."""
+        storage = self._own[0].storage
+        return None if storage is None else storage[0]
 
     def storages(self, rows: int, end: int, like: torch.Tensor, dim: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values of each layer with room for ``end`` tokens, to be written behind ``length``; one head each.
@@ -134,6 +162,21 @@ class KvCache(Cache):
         """Make the next allocation hold ``tokens``; none happens now."""
         for layer in self._own:
             layer.capacity = max(layer.capacity, tokens)
+
+    def move(self, storages: Sequence[tuple[torch.Tensor, torch.Tensor]], is_there: bool = False) -> None:
+        """Live in ``storages``, a pair per layer, until one is outgrown or ``leave`` is called; this has a single row.
+
+        ``is_there`` says that what is held has been copied already.  # [1, heads, capacity, head_dim]
+        """
+        self.home = storages
+        for layer, storage in zip(self._own, storages, strict=True):
+            layer.move(storage, is_there)
+
+    def leave(self) -> None:
+        """Back to memory of its own, in whichever layers are not there."""
+        for layer in self._own:
+            layer.leave()
+        self.home = None
 
     def truncate(self, length: int) -> None:
         """Forget all after the first ``length`` tokens."""

@@ -20,7 +20,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine import eighths, hub, lean, packed, quantized, threads
+from starcoder_ls.engine import eighths, graphs, hub, intact, lean, packed, quantized, threads
 from starcoder_ls.engine.adapters.attached import Attached, prepare
 from starcoder_ls.engine.checkpoint import Checkpoint, inspect
 from starcoder_ls.engine.decode import forward, pass_costs, warm_up
@@ -39,9 +39,6 @@ _log = logging.getLogger(__name__)
 # from_pretrained swaps functions of torch and of its own classes while it runs: two at once in one process leave them
 # swapped, and every later load of the process lacks its tied weights.
 _one_at_a_time = threading.Lock()
-
-# Masks that old conversions of GPTBigCode and Llama saved among the weights; today's code computes them.
-_HARMLESS_EXTRAS = (".attn.bias", ".attn.masked_bias", ".rotary_emb.inv_freq")
 
 
 @dataclass(slots=True)
@@ -62,6 +59,12 @@ class Loaded:
     @property
     def layers(self) -> int:
         return _layers(self.model)
+
+    @property
+    def graphs(self) -> graphs.Graphs | None:
+        """Those that passes are replayed from, where the device has such a thing."""
+        found: graphs.Graphs | None = self.model.__dict__.get("graphs")
+        return found
 
     @property
     def context_tokens(self) -> int:
@@ -120,7 +123,25 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
         )
     placement = place(wanted, checkpoint)
     model = _weights(checkpoint, placement, share(report, 0.1, 0.85))
-    _require_finite(model, checkpoint)
+    return ready(model, vocabulary, checkpoint, placement, wanted, share(report, 0.85, 1.0), adapters)
+
+
+def ready(
+    model: Any,
+    vocabulary: Vocabulary,
+    checkpoint: Checkpoint,
+    placement: Placement,
+    wanted: Model,
+    report: Report,
+    adapters: Mapping[str, Adapter] | None = None,
+) -> Loaded:
+    """``model``, whose weights are where ``placement`` says, checked, warmed up and with ``adapters`` beside it.
+
+    Raises ModelInvalid; whatever ``report`` raises.
+    """
+    model.eval().requires_grad_(False)
+    _drop_causal_mask(model)
+    intact.require_finite(model, checkpoint)
     if placement.is_packed:
         _pack(model, placement, checkpoint, vocabulary)
     else:
@@ -132,11 +153,13 @@ def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loa
     attached = Attached(model, checkpoint, wanted.name, placement.quantization)
     base_bytes = _bytes_of(model)
     threads.mark(model, base_bytes)
-    problems = _attach_all(attached, adapters, wanted.offline, share(report, 0.85, 0.9))
-    report(0.9, "Compiling for this processor, once." if lean.is_to_be_compiled(model) else "Warming up.")
+    problems = _attach_all(attached, adapters or {}, wanted.offline, share(report, 0.0, 0.3))
+    report(0.3, "Compiling for this processor, once." if lean.is_to_be_compiled(model) else "Warming up.")
     layers = _layers(model)
     chunk_tokens = warm_up(model, layers, checkpoint.context_tokens)
     costs = pass_costs(model, layers, checkpoint.context_tokens) if placement.keeps_rows_apart else ()
+    if wanted.cuda_graphs == "auto" and placement.max_memory is None:
+        graphs.use(model, attached, checkpoint.context_tokens)
     strengths = Strengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
     return Loaded(
         model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
@@ -192,7 +215,7 @@ def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> An
     offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
     try:
         model, outcome = _read(checkpoint, placement, offload, report)
-        _require_all_weights(outcome, checkpoint)
+        intact.require_all(outcome, checkpoint)
     except BaseException:
         shutil.rmtree(offload or "", ignore_errors=True)
         raise
@@ -239,30 +262,6 @@ def _read(checkpoint: Checkpoint, placement: Placement, offload: str | None, rep
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
     return model, outcome
-
-
-def _require_all_weights(outcome: dict[str, Any], checkpoint: Checkpoint) -> None:
-    missing = sorted(outcome["missing_keys"])
-    extra = sorted(key for key in outcome["unexpected_keys"] if not key.endswith(_HARMLESS_EXTRAS))
-    wrong = sorted(str(key) for key in outcome.get("mismatched_keys", ()))
-    for keys, said in ((missing, "lacks weights"), (extra, "holds weights that its config has no place for"),
-                       (wrong, "holds weights of another shape than its config says")):  # fmt: skip
-        if keys:
-            raise ModelInvalid(
-                f"{checkpoint.folder} {said}: {len(keys)} tensors, such as {keys[0]}. Download it again, or correct "
-                "its config.json."
-            )
-
-
-def _require_finite(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
-    """Raise ModelInvalid for a weight that is NaN or infinite: one read of the weights, one answer from the device."""
-    with torch.inference_mode():
-        for name, weight in model.named_parameters():
-            if weight.device.type == "meta" or not quantized.is_plain(weight):
-                continue  # offloaded to the disk; or quantized, and then its answer is looked at
-            # aminmax hands on NaN, and unlike isfinite makes no tensor of the weight's size.
-            if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight))).all():
-                raise ModelInvalid(f"{checkpoint.folder} holds {name}, which is not finite. Download it again.")
 
 
 def _drop_causal_mask(model: torch.nn.Module) -> None:

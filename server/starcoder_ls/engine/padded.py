@@ -71,7 +71,7 @@ def hidden_states(model: Any, several: Several) -> list[torch.Tensor]:
         places = torch.arange(part.start, part.start + longest).clamp_max(part.start + part.time - 1)
         positions[part.first : part.last] = places
     device = model.get_input_embeddings().weight.device
-    mask = _mask(positions, max(part.start + part.time for part in parts), _window(model.config))
+    mask = _mask(positions, max(part.start + part.time for part in parts), window(model.config))
     layers = zip(*(cache.layers for _, cache in several), strict=True)
     hidden = model.base_model(
         input_ids=ids.to(device),
@@ -92,7 +92,7 @@ def _mask(positions: torch.Tensor, end: int, window: int | None) -> torch.Tensor
     return may_look[:, None]
 
 
-def _window(config: Any) -> int | None:
+def window(config: Any) -> int | None:
     """How many tokens back its layers look; None is all."""
     if set(getattr(config, "layer_types", None) or ()) == {"full_attention"}:
         return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import torch
 
 from starcoder_ls.engine import decode
 from starcoder_ls.engine.kv import KvCache
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.threads import suited
 from starcoder_ls.generation import Chunk
 
@@ -44,8 +45,14 @@ class Pass:
     def tokens(self) -> int:
         return len(self.rows) * len(self.rows[0])
 
+    @property
+    def asked(self) -> slice:
+        """After which tokens of each row."""
+        end = len(self.rows[0])
+        return {Wanted.ALL: slice(0, end), Wanted.LAST: slice(end - 1, end), Wanted.NONE: slice(0, 0)}[self.wanted]
 
-Work = Generator[Pass | tuple[Chunk, ...], torch.Tensor | None, None]
+
+Work = Generator[Pass | tuple[Chunk, ...], Logits | None, None]
 """A request: the passes it needs and the chunks it makes, none where it may be left between two passes. What is sent
 into a pass are its logits, [rows, vocabulary] or, where all are wanted of its one row, [time, vocabulary]; or None, and
 the pass was not run, once the request is over."""
@@ -53,38 +60,49 @@ the pass was not run, once the request is over."""
 Pieces = Generator[tuple[Chunk, ...], None, None]
 
 
-def run(model: Any, wanted: Pass) -> torch.Tensor:
+def run(model: Any, wanted: Pass) -> Logits:
     """The logits that a pass is about; where it wants none, something else."""
-    started_s = time.monotonic()
-    with suited(model, wanted.tokens):
-        if wanted.wanted is Wanted.ALL:
-            answer = decode.forward_all(model, wanted.rows[0], wanted.cache)
-        elif wanted.wanted is Wanted.LAST:
-            answer = decode.forward(model, wanted.rows, wanted.cache)
-        else:
-            answer = decode.read(model, wanted.rows, wanted.cache)
-    wanted.took_ms = (time.monotonic() - started_s) * 1000
-    return answer
+    return _timed(model, [wanted], lambda: [_plain(model, wanted)])[0]
 
 
-def run_together(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+def run_together(model: Any, several: list[Pass]) -> list[Logits]:
     """``run`` of each, in one pass of the model; only where ``decode.can_read_together``."""
+    return _timed(model, several, lambda: _plain_together(model, several))
+
+
+def _timed(model: Any, several: list[Pass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits]:
+    """From a graph where there is one for them, else from ``plain``."""
     started_s = time.monotonic()
+    graphs = model.__dict__.get("graphs")
     with suited(model, sum(wanted.tokens for wanted in several)):
-        hidden = decode.read_together(model, [(wanted.rows, wanted.cache) for wanted in several])
-        picked = [
-            states.flatten(0, 1) if wanted.wanted is Wanted.ALL else states[:, -1]
-            for wanted, states in zip(several, hidden, strict=True)
-            if wanted.wanted is not Wanted.NONE
-        ]
-        logits = iter(decode.logits_of(model, picked))
-    answers = [
-        states if wanted.wanted is Wanted.NONE else next(logits) for wanted, states in zip(several, hidden, strict=True)
-    ]
+        answers: list[Logits] | None = None if graphs is None else graphs.answers(several, plain)
+        if answers is None:
+            answers = [Logits(values) for values in plain()]
     took_ms = (time.monotonic() - started_s) * 1000
     for wanted in several:
         wanted.took_ms = took_ms
     return answers
+
+
+def _plain(model: Any, wanted: Pass) -> torch.Tensor:
+    if wanted.wanted is Wanted.ALL:
+        return decode.forward_all(model, wanted.rows[0], wanted.cache)
+    if wanted.wanted is Wanted.LAST:
+        return decode.forward(model, wanted.rows, wanted.cache)
+    return decode.read(model, wanted.rows, wanted.cache)
+
+
+def _plain_together(model: Any, several: list[Pass]) -> list[torch.Tensor]:
+    hidden = decode.read_together(model, [(wanted.rows, wanted.cache) for wanted in several])
+    picked = [
+        states.flatten(0, 1) if wanted.wanted is Wanted.ALL else states[:, -1]
+        for wanted, states in zip(several, hidden, strict=True)
+        if wanted.wanted is not Wanted.NONE
+    ]
+    logits = iter(decode.logits_of(model, picked))
+    return [
+        states if wanted.wanted is Wanted.NONE else next(logits) for wanted, states in zip(several, hidden, strict=True)
+    ]
 
 
 def alone(model: Any, work: Work) -> Pieces:

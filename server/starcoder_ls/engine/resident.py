@@ -229,20 +229,30 @@ class ResidentEngine:
         def ended(job: Job) -> None:
             self._jobs.remove(job)
             slots.keep_only(loaded.adapters.keys)
+            if graphs is not None:
+                graphs.keep_only(loaded.adapters.keys)
             if job.errand is not None:
                 self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
             job.outlet.put(None)
 
+        graphs = loaded.graphs
         rounds = Rounds(self._jobs, loaded, slots, ended)
         busy_since_s: float | None = None
-        while (job := self._jobs.best()) is not None:
+        while True:
+            if graphs is not None:
+                graphs.record_while(self._jobs.stays_quiet)
+                if loaded.pass_costs:  # else this model takes no drafts
+                    loaded.pass_costs = graphs.pass_costs or loaded.pass_costs
+            if (job := self._jobs.best()) is None:
+                return
             if busy_since_s is None:
                 busy_since_s, self._status = time.monotonic(), replace(self._status, phase=Phase.WORKING)
             elif time.monotonic() - busy_since_s > WORKING_AFTER_S:
                 self._tell(self._status)
             rounds.play(job)
             if self._jobs.is_idle():
-                busy_since_s, memory_bytes = None, loaded.bytes + slots.bytes
+                memory_bytes = loaded.bytes + slots.bytes + (0 if graphs is None else graphs.bytes)
+                busy_since_s = None
                 self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
 

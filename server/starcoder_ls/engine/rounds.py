@@ -11,11 +11,10 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, cast
 
-import torch
-
 from starcoder_ls.engine import decode, generate
 from starcoder_ls.engine.device_failure import has_device_failed
 from starcoder_ls.engine.drafts import LONGEST
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import give_back, is_out_of_memory
 from starcoder_ls.engine.passes import Pass, Work, run, run_together
 from starcoder_ls.engine.threads import single
@@ -41,6 +40,10 @@ MOST_BEGUN = 16
 """Requests that hold a slot at the same time, so far as it can be helped: those that wait need no memory."""
 
 
+_SEEN = "is_seen"
+"""Written on an error: to remember the error itself would keep alive what the failed pass had in hand."""
+
+
 class Rounds:
     """The rounds of one model, in the engine's thread. ``ended`` is told of each job that is over."""
 
@@ -49,7 +52,6 @@ class Rounds:
         self._can_share = decode.can_read_together(loaded.model)
         self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
         self._served = 0
-        self._seen: Exception | None = None
 
     def play(self, leader: Job) -> None:
         """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
@@ -103,7 +105,7 @@ class Rounds:
                 return cast("Pass", job.wanted)
         return None
 
-    def _answers(self, passes: list[Pass]) -> list[torch.Tensor | Exception]:
+    def _answers(self, passes: list[Pass]) -> list[Logits | Exception]:
         """Of each, the logits or why there are none: what fails together is tried one by one.
 
         Raises DeviceFailed.
@@ -115,7 +117,7 @@ class Rounds:
             except Exception as error:  # noqa: BLE001 - whatever it is, it is nearly always the fault of one
                 self._look_at(error)
                 _log.debug("a pass of %d failed", len(passes), exc_info=True)
-        answers: list[torch.Tensor | Exception] = []
+        answers: list[Logits | Exception] = []
         for wanted, start in zip(passes, starts, strict=True):
             answer = self._alone(wanted, start)
             if isinstance(answer, Exception) and is_out_of_memory(answer):
@@ -123,7 +125,7 @@ class Rounds:
             answers.append(answer)
         return answers
 
-    def _alone(self, wanted: Pass, start: int) -> torch.Tensor | Exception:
+    def _alone(self, wanted: Pass, start: int) -> Logits | Exception:
         wanted.cache.truncate(start)
         try:
             return run(self._loaded.model, wanted)
@@ -133,9 +135,9 @@ class Rounds:
 
     def _look_at(self, error: Exception) -> None:
         """Where there was no room, less is done at once and less is kept from here on. Raises DeviceFailed."""
-        if error is self._seen:
+        if _SEEN in vars(error):
             return
-        self._seen = error
+        vars(error)[_SEEN] = True
         if has_device_failed(error):
             _log.error("the device failed", exc_info=error)
             name = type(error).__name__
@@ -143,10 +145,12 @@ class Rounds:
         if is_out_of_memory(error):
             self._room = max(SHORT_TOKENS, self._room // 2)
             self._slots.shrink()
+            if self._loaded.graphs is not None:
+                self._loaded.graphs.drop("a pass found no room")
             give_back()
             _log.warning("no room: passes of at most %d tokens from here on, and fewer cached prefixes", self._room)
 
-    def _resume(self, job: Job, answer: torch.Tensor | Exception | None) -> None:
+    def _resume(self, job: Job, answer: Logits | Exception | None) -> None:
         """Let ``job`` work up to its next pass or chunks. A failure ends this job and no other."""
         try:
             if job.work is None:
@@ -207,6 +211,6 @@ def _is_same_document(job: Job, other: Job) -> bool:
     return bool(mine.document) and (mine.client, mine.document) == (its.client, its.document)
 
 
-def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], torch.Tensor | None, None]:
+def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], Logits | None, None]:
     errand()
     yield from ()

@@ -133,6 +133,11 @@ class Jobs:
         with self._changed:
             return not self._jobs
 
+    def stays_quiet(self, seconds: float) -> bool:
+        """Nobody is there, nor comes within ``seconds``; False once closed."""
+        with self._changed:
+            return not self._changed.wait_for(lambda: bool(self._jobs) or self._is_closed, seconds)
+
     def best(self) -> Job | None:
         """The job to work on now, waiting for one to come; None once closed."""
         with self._changed:

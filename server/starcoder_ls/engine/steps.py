@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 
-import torch
-
 from starcoder_ls.engine.drafts import Drafts
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.passes import Pass, Wanted
 from starcoder_ls.engine.slots import Slot
 
-Reading = Generator[Pass, torch.Tensor | None, torch.Tensor | None]
+Reading = Generator[Pass, Logits | None, Logits | None]
 """Wants a pass, or none, and answers logits; None where the pass was not run, since the request is over."""
 
 
@@ -28,7 +27,7 @@ class Steps:
         self._slot, self._cache = slot, slot.cache
         self._drafts, self._costs = drafts, costs
         self._draft: list[int] = []
-        self._known: list[tuple[int, torch.Tensor]] = []  # drafts that were read and not chosen yet, last first
+        self._known: list[tuple[int, Logits]] = []  # drafts that were read and not chosen yet, last first
         self.passes = self.draft_tokens = self.accepted_tokens = 0
         self.pass_ms = 0.0
 
@@ -44,7 +43,7 @@ class Steps:
         self._draft = draft
         return Pass([[*chunk, *draft]], self._slot.cache, Wanted.ALL if draft else Wanted.LAST)
 
-    def read(self, logits: torch.Tensor) -> torch.Tensor:
+    def read(self, logits: Logits) -> Logits:
         """Those after the prompt, of the ``logits`` of the first pass.  # [1, vocabulary]"""
         draft = self._draft
         end = len(logits) - len(draft)  # one row without a draft
@@ -91,7 +90,7 @@ class Steps:
         self._know(draft, logits[1:])
         return logits[:1]
 
-    def _know(self, draft: list[int], logits: torch.Tensor) -> None:
+    def _know(self, draft: list[int], logits: Logits) -> None:
         """``draft`` has been read: what comes after each of it.  # logits [draft, vocabulary]"""
         self._known = [(draft[n], logits[n : n + 1]) for n in reversed(range(len(draft)))]
         self.draft_tokens += len(draft)

@@ -93,6 +93,12 @@ class Attached:
         """Of all that a cache may be kept for; None is the base."""
         return frozenset({None, *(held.key for held in self)})
 
+    @property
+    def layers(self) -> tuple[str, int] | None:
+        """The key of the adapter whose layers passes go through now; None is the base's own, also behind virtual
+        tokens."""
+        return None if self._active is None or not self._active.sites else self._active.key
+
     def statuses(self) -> tuple[AdapterStatus, ...]:
         return tuple(held.status() for held in self)
 

@@ -1,0 +1,80 @@
+"""An engine without its thread: whoever tests it says when the next round is played, and hears what each was told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from starcoder_ls.engine.generate import completion
+from starcoder_ls.engine.loading import Loaded
+from starcoder_ls.engine.rounds import Rounds
+from starcoder_ls.engine.schedule import Job, Jobs, Outlet
+from starcoder_ls.engine.slots import Slots
+from starcoder_ls.generation import CancelFlag, Chunk, Finish, Request
+
+
+class Heard(Outlet):
+    """What a request was told."""
+
+    def __init__(self) -> None:
+        self.chunks_told: list[Chunk] = []
+        self.error: BaseException | None = None
+
+    def put(self, delivery: Any) -> None:
+        if isinstance(delivery, BaseException):
+            self.error = delivery
+        else:
+            self.chunks_told += delivery or ()
+
+    def said(self) -> list[tuple[str, list[int], Finish | None]]:
+        """Of each candidate its text, its ids and why it ended."""
+        return said(self.chunks_told)
+
+
+def said(chunks: Sequence[Chunk]) -> list[tuple[str, list[int], Finish | None]]:
+    found = []
+    for number in range(1 + max((chunk.candidate for chunk in chunks), default=-1)):
+        own = [chunk for chunk in chunks if chunk.candidate == number]
+        found.append(("".join(c.text for c in own), [i for c in own for i in c.token_ids], own[-1].finish))
+    return found
+
+
+class Table:
+    """An engine without its thread: whoever tests it says when the next round is played."""
+
+    def __init__(self, loaded: Loaded, slots: Slots | None = None) -> None:
+        self.loaded, self.slots = loaded, slots or Slots(loaded.layers)
+        self.jobs = Jobs()
+        self.ended: list[Job] = []
+        self.rounds = Rounds(self.jobs, loaded, self.slots, self._end)
+
+    def _end(self, job: Job) -> None:
+        self.jobs.remove(job)
+        self.ended.append(job)
+
+    def ask(self, request: Request, is_prefill: bool = False) -> Job:
+        held = self.loaded.adapters.named(request.adapter)
+        job = Job(replace(request, cancel=CancelFlag()), Heard(), is_prefill=is_prefill, adapter=held)
+        self.jobs.add(job)
+        return job
+
+    def play(self, most: int = 10_000) -> int:
+        """Until nobody is left; how many rounds it took."""
+        played = 0
+        while not self.jobs.is_idle() and played < most:
+            leader = self.jobs.best()
+            assert leader is not None
+            self.rounds.play(leader)
+            played += 1
+        return played
+
+
+def heard(job: Job) -> Heard:
+    assert isinstance(job.outlet, Heard)
+    return job.outlet
+
+
+def alone(loaded: Loaded, request: Request) -> list[tuple[str, list[int], Finish | None]]:
+    pieces = completion(request, loaded, Slots(loaded.layers), lambda: None)
+    return said([chunk for chunks in pieces for chunk in chunks])
