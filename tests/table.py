@@ -6,12 +6,34 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from hypothesis import strategies as st
+
 from starcoder_ls.engine.generate import completion
 from starcoder_ls.engine.loading import Loaded
 from starcoder_ls.engine.rounds import Rounds
 from starcoder_ls.engine.schedule import Job, Jobs, Outlet
 from starcoder_ls.engine.slots import Slots
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Request
+from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request, Sampling
+
+TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
+
+
+@st.composite
+def asked(draw: st.DrawFn, most_repeats: int, priorities: Sequence[Priority] = (Priority.COMPLETION,)) -> Request:
+    """Any request about ``TEXT``, or about as many times it."""
+    start, stop = draw(st.integers(0, 60)), draw(st.integers(1, 60))
+    candidates = draw(st.sampled_from([1, 1, 1, 3]))
+    warm = draw(st.sampled_from([0.0, 0.0, 0.9])) if candidates == 1 else 0.9
+    return Request(
+        (TEXT[start:] * draw(st.integers(1, most_repeats)),),
+        draw(st.integers(1, 24)),
+        opening=draw(st.sampled_from(["", "", " lin"])),
+        candidates=candidates,
+        sampling=Sampling(temperature=warm, seed=start),
+        stop=lambda text: stop - 1 if len(text) >= stop else None,
+        client=draw(st.sampled_from("abc")),
+        priority=draw(st.sampled_from(priorities)),
+    )
 
 
 class Heard(Outlet):

@@ -38,7 +38,10 @@ def test_an_explanation_of_standard_input_is_one_json_object(environment: dict[s
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_an_answer_in_mid_sentence(environment: dict[str, str]) -> None:
+def test_ctrl_c_ends_an_answer_in_mid_sentence(environment: dict[str, str], tmp_path: Path) -> None:
+    """In float32 and long, so that it is not over before the signal comes."""
+    slow = '[model]\ntasks = ["instruct"]\ndtype = "float32"\n[actions.ask]\nmax_new_tokens = 1500\n'
+    (tmp_path / "settings.toml").write_text(slow)
     with subprocess.Popen(
         [*CLI, "ask", "Why?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
     ) as asking:

@@ -27,13 +27,12 @@ from starcoder_ls.engine.passes import Pass, Wanted
 from starcoder_ls.engine.rounds import Rounds
 from starcoder_ls.engine.shapes import Shape
 from starcoder_ls.errors import DeviceFailed
-from starcoder_ls.generation import Request, Sampling
+from starcoder_ls.generation import Request
 from starcoder_ls.settings import Adapter
-from table import Table, alone, heard
+from table import TEXT, Table, alone, asked, heard
 from tape import Tape
 
 FAMILIES = ["starcoder", "starcoder2", "santacoder", "llama", "qwen2"]
-TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 IDS = torch.randint(20, 600, (6, 200), generator=torch.Generator().manual_seed(9)).tolist()
 FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
 PLENTY = 1 << 40
@@ -88,25 +87,9 @@ def difference(loaded: Loaded, cache: KvCache, number: int, new: int = 1) -> flo
     return float((found - whole(loaded, number, start, start + new)).abs().max())
 
 
-@st.composite
-def wanted(draw: st.DrawFn) -> Request:
-    start, stop = draw(st.integers(0, 60)), draw(st.integers(1, 60))
-    candidates = draw(st.sampled_from([1, 1, 1, 3]))
-    warm = draw(st.sampled_from([0.0, 0.0, 0.9])) if candidates == 1 else 0.9
-    return Request(
-        (TEXT[start:] * draw(st.integers(1, 3)),),
-        draw(st.integers(1, 24)),
-        opening=draw(st.sampled_from(["", "", " lin"])),
-        candidates=candidates,
-        sampling=Sampling(temperature=warm, seed=start),
-        stop=lambda text: stop - 1 if len(text) >= stop else None,
-        client=draw(st.sampled_from("abc")),
-    )
-
-
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    requests=st.lists(st.tuples(st.integers(0, 12), wanted()), min_size=2, max_size=6),
+    requests=st.lists(st.tuples(st.integers(0, 12), asked(3)), min_size=2, max_size=6),
     costs=st.sampled_from([(), FREE]),
     free_bytes=st.sampled_from([PLENTY, 200_000]),
     random=st.randoms(use_true_random=False),

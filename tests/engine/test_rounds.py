@@ -26,10 +26,9 @@ from starcoder_ls.engine.rounds import MOST_BEGUN, SHORT_TOKENS
 from starcoder_ls.engine.schedule import Job
 from starcoder_ls.engine.slots import Slots
 from starcoder_ls.errors import EngineError, StarcoderError
-from starcoder_ls.generation import Finish, Priority, Request, Sampling
-from table import Table, alone, heard
+from starcoder_ls.generation import Finish, Priority, Request
+from table import TEXT, Table, alone, asked, heard
 
-TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
 DRAFTED = Request((TEXT,), 24)
 
@@ -67,26 +66,13 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     return watch
 
 
-@st.composite
-def wanted(draw: st.DrawFn) -> Request:
-    start, stop = draw(st.integers(0, 60)), draw(st.integers(1, 60))
-    candidates = draw(st.sampled_from([1, 1, 1, 3]))
-    warm = draw(st.sampled_from([0.0, 0.0, 0.9])) if candidates == 1 else 0.9
-    return Request(
-        (TEXT[start:] * draw(st.integers(1, 2)),),
-        draw(st.integers(1, 24)),
-        opening=draw(st.sampled_from(["", "", " lin"])),
-        candidates=candidates,
-        sampling=Sampling(temperature=warm, seed=start),
-        stop=lambda text: stop - 1 if len(text) >= stop else None,
-        client=draw(st.sampled_from("abc")),
-        priority=draw(st.sampled_from([Priority.COMPLETION, Priority.COMPLETION, Priority.EXPLANATION])),
-    )
-
-
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    requests=st.lists(st.tuples(st.integers(0, 12), wanted()), min_size=2, max_size=6),
+    requests=st.lists(
+        st.tuples(st.integers(0, 12), asked(2, (Priority.COMPLETION, Priority.COMPLETION, Priority.EXPLANATION))),
+        min_size=2,
+        max_size=6,
+    ),
     costs=st.sampled_from([(), FREE]),
 )
 def test_requests_together_answer_as_each_alone(
