@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "auto",
     "quantization": "none",
     "max_memory": {},
+    "cuda_graphs": "auto",
     "document_ngrams": "auto",
     "offline": False,
     "threads": 0,
