@@ -3,6 +3,7 @@ nonsense, how it is shown, ended and refused is not."""
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -42,8 +43,9 @@ def test_ctrl_c_ends_an_answer_in_mid_sentence(environment: dict[str, str], tmp_
     """In float32 and long, so that it is not over before the signal comes."""
     slow = '[model]\ntasks = ["instruct"]\ndtype = "float32"\n[actions.ask]\nmax_new_tokens = 1500\n'
     (tmp_path / "settings.toml").write_text(slow)
+    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
     with subprocess.Popen(
-        [*CLI, "ask", "Why?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+        [*CLI, "ask", "Why?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, preexec_fn=heeded
     ) as asking:
         assert asking.stdout is not None
         assert asking.stderr is not None

@@ -72,7 +72,7 @@ def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(fo
     assert wide.model.lean._native is None
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), rewind=st.integers(0, 60))
 def test_any_cut_into_chunks_gives_transformers_own_logits(
     loaded: Loaded, exact: Any, cuts: list[int], rewind: int
@@ -92,7 +92,7 @@ def test_any_cut_into_chunks_gives_transformers_own_logits(
             cache.truncate(start)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), threads=st.sampled_from([1, 2, 3]))
 def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
     loaded: Loaded, cuts: list[int], threads: int
@@ -111,7 +111,7 @@ def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
         torch.set_num_threads(before)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_several_caches_in_one_pass_are_each_as_alone(loaded: Loaded, data: st.DataObject) -> None:
     """Bit by bit, rows of candidates included."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
@@ -26,6 +26,7 @@ def linear(entries: int, exits: int, seed: int, has_bias: bool = True) -> nn.Lin
     return layer
 
 
+@settings(deadline=None)
 @given(
     entries=st.integers(1, 200),
     exits=st.integers(1, 200),
@@ -45,6 +46,7 @@ def test_a_packed_layer_answers_as_the_plain_one(
         torch.testing.assert_close(answer, layer(entry), rtol=1e-4, atol=2e-4)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 20), st.integers(0, 99))
 def test_in_8_bits_a_layer_answers_as_with_its_rounded_weights(entries: int, exits: int, rows: int, seed: int) -> None:
     layer = linear(entries, exits, seed)

@@ -108,7 +108,7 @@ def test_a_model_that_nobody_asks_is_put_away_and_comes_back_when_asked() -> Non
     shared.choose(Settings())
     _wait_until_ready(shared)
     _wait_for(lambda: shared.status().phase is Phase.ASLEEP)
-    assert made.engines[0].status().phase is Phase.CLOSED
+    _wait_for(lambda: made.engines[0].status().phase is Phase.CLOSED)
     assert "next request" in shared.status().message
     assert shared.ready is None
     _wait_until_ready(shared)
