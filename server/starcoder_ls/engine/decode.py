@@ -17,7 +17,7 @@ from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.threads import suited
 
 # A keystroke waits for the chunk that runs. Below 32 rows reading the weights costs more than the arithmetic.
-CHUNK_MS = 40.0
+CHUNK_MS = 20.0
 CHUNK_TOKENS = (512, 256, 128, 64, 32)
 
 PROBED_TOKENS = (1, 2, 4, 8)
