@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -41,6 +41,21 @@ def answers(loaded: Loaded, text: str, name: str | None) -> tuple[list[int], lis
     finally:
         loaded.adapters.activate(None)
     return said, chosen
+
+
+def chunks(ids: Sequence[int], cuts: Sequence[int], rewind: int, cache: KvCache) -> Iterator[tuple[int, int]]:
+    """Where to read next, from and to before, behind what ``cache`` holds; after the second, ``rewind`` ids are read
+    anew."""
+    start = 0
+    for number, size in enumerate(cuts):
+        end = min(start + size, len(ids))
+        if end == start:
+            return
+        yield start, end
+        start = end
+        if number == 1:
+            start = max(0, end - rewind)
+            cache.truncate(start)
 
 
 def _cache(loaded: Loaded, held: Held | None, tokens: int) -> KvCache:

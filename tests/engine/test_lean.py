@@ -9,6 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import by_hand
 from starcoder_ls.engine import decode, lean
 from starcoder_ls.engine.kv import KvCache
 from starcoder_ls.engine.loading import Loaded
@@ -44,17 +45,9 @@ def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
 def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: Loaded, cuts: list[int], rewind: int) -> None:
     cache = KvCache(loaded.layers, 8)
-    start = 0
-    for number, size in enumerate(cuts):
-        end = min(start + size, len(IDS))
-        if end == start:
-            break
+    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
         logits = decode.forward(loaded.model, [IDS[start:end]], cache)
         torch.testing.assert_close(logits, plain(loaded, [IDS[:end]]), **DOUBLE)
-        start = end
-        if number == 1:
-            start = max(0, end - rewind)
-            cache.truncate(start)
 
 
 @pytest.mark.parametrize("time", [1, 3, 40])

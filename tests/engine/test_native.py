@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adapters as made
+import by_hand
 import checkpoints
 from starcoder_ls.engine import decode, lean, native, packed
 from starcoder_ls.engine.kv import KvCache
@@ -79,17 +80,9 @@ def test_any_cut_into_chunks_gives_transformers_own_logits(
 ) -> None:
     expected = plain(exact, IDS)
     cache = KvCache(loaded.layers, 8)
-    start = 0
-    for number, size in enumerate(cuts):
-        end = min(start + size, len(IDS))
-        if end == start:
-            break
+    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
         logits = decode.forward_all(loaded.model, IDS[start:end], cache)
         assert distance(logits, expected[start:end]) < CLOSE
-        start = end
-        if number == 1:
-            start = max(0, end - rewind)
-            cache.truncate(start)
 
 
 @settings(max_examples=20, deadline=None)

@@ -41,9 +41,9 @@ class NativeReader:
         self._scratch = torch.empty(0)
 
     def _row(self, block: Any) -> list[int]:
-        """The columns that ``kernels.forward.Of`` names."""
+        """The columns that ``kernels.forward`` names."""
         norms = [weight for norm in (block.ln_1, block.ln_2) for weight in (norm.weight, norm.bias)]
-        matrices = block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
+        matrices = _matrices(block)
         self._kept += [*norms, *matrices]
         return [weight.data_ptr() for weight in norms] + [number for one in matrices for number in one.described]
 
@@ -110,6 +110,10 @@ class NativeReader:
         return hidden
 
 
+def _matrices(block: Any) -> tuple[Any, ...]:
+    return block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
+
+
 def is_first_time() -> bool:
     """The kernels are still to be compiled on this machine."""
     from starcoder_ls.engine.kernels import compiled
@@ -119,10 +123,8 @@ def is_first_time() -> bool:
 
 def fits(model: Any) -> bool:
     """Whether all that a pass goes through is what the kernels compute, ``lean`` having found the shape right."""
-    matrices = [one for block in model.transformer.h for one in (block.attn.c_attn, block.attn.c_proj, block.mlp)]
     return (
-        all(type(one) is PackedLinear for one in matrices if isinstance(one, nn.Linear))
-        and all(type(block.mlp.c_fc) is PackedLinear for block in model.transformer.h)
+        all(type(one) is PackedLinear for block in model.transformer.h for one in _matrices(block))
         and all(type(block.mlp.act).__name__ == "GELUTanh" for block in model.transformer.h)
         and (model.config.n_embd // model.config.n_head) % 64 == 0
         and all(table.weight.dtype in _TABLES for table in (model.transformer.wte, model.transformer.wpe))

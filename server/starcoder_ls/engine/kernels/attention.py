@@ -9,12 +9,11 @@ import numba
 import numpy as np
 
 from starcoder_ls.engine.kernels.compiled import compiled
-from starcoder_ls.engine.kernels.tiles import WIDE, as_float, likeness, pointer, product
+from starcoder_ls.engine.kernels.products import plain
+from starcoder_ls.engine.kernels.tiles import FLOAT, WIDE, as_float, likeness, pointer
 
-_float = np.empty(0, np.float32)
 _nothing = np.zeros(WIDE, np.float32)
 _4x4, _2x4, _1x4, _1x1 = likeness(4, 4), likeness(2, 4), likeness(1, 4), likeness(1, 1)
-_v1, _v2, _v4, _v6 = (product(rows) for rows in (1, 2, 4, 6))
 
 
 @compiled
@@ -53,25 +52,6 @@ def _scores(q, keys, dim, heads, end, o, o_row):
 
 
 @compiled
-def _mixed(weights, row, values, dim, heads, end, o):
-    """[heads, dim]: the values, each as much as its weight says."""
-    nothing = _nothing.ctypes.data
-    for block in range(0, dim, WIDE):
-        v, h = values + 4 * block, 0
-        while heads - h >= 6:
-            _v6(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
-            h += 6
-        if heads - h >= 4:
-            _v4(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
-            h += 4
-        if heads - h >= 2:
-            _v2(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
-            h += 2
-        if heads - h == 1:
-            _v1(_float, v, 4 * dim, nothing, weights + row * h, row, end, o + 4 * (dim * h + block), 4 * dim)
-
-
-@compiled
 def attend(q, keys, values, dim, heads, end, scale, scores, o):
     """One token's queries [heads, dim] over ``end`` keys and values [end, dim] -> o [heads, dim], all at addresses.
 
@@ -93,4 +73,5 @@ def attend(q, keys, values, dim, heads, end, scale, scores, o):
         share = np.float32(1.0) / total
         for j in range(end):
             line[j] *= share
-    _mixed(scores, row, values, dim, heads, end, o)
+    for block in range(0, dim, WIDE):  # the values, each as much as its weight says
+        plain(FLOAT, values + 4 * block, 4 * dim, _nothing.ctypes.data, scores, row, end, heads, o + 4 * block, 4 * dim)

@@ -40,20 +40,19 @@ def _folder() -> Path:
 
 def is_first_time() -> bool:
     """The whole pass is still to be compiled: some ten seconds' work."""
-    return not any(_folder().glob("forward.forward*.nbi"))
+    return not any(_KEPT_IN.glob("forward.forward*.nbi"))
 
 
 def _is_kept() -> bool:
     """Whether what is compiled can be kept; where it cannot, each start compiles anew."""
-    folder = _folder()
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        _KEPT_IN.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=_KEPT_IN):
             pass
     except OSError as error:
         _log.warning("Compiled code cannot be kept, so that each start takes some ten seconds longer: %s", error)
         return False
-    numba.config.CACHE_DIR = str(folder)
+    numba.config.CACHE_DIR = str(_KEPT_IN)
     return True
 
 
@@ -64,6 +63,7 @@ def _begin_threads() -> None:
     torch.set_num_threads(wanted)
 
 
+_KEPT_IN = _folder()
 _IS_KEPT = _is_kept()
 _begin_threads()
 

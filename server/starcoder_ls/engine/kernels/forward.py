@@ -6,40 +6,23 @@ gets are addresses and sizes.
 
 from __future__ import annotations
 
-import enum
-
 import numba
 import numpy as np
 
 from starcoder_ls.engine.kernels.attention import attend, exponential
 from starcoder_ls.engine.kernels.compiled import compiled, shared
 from starcoder_ls.engine.kernels.products import linear, shared_linear
-from starcoder_ls.engine.kernels.tiles import WIDE, pointer, widened
+from starcoder_ls.engine.kernels.tiles import BFLOAT, FLOAT, HALF, WIDE, pointer, widened
 
-
-class Of(enum.IntEnum):
-    """Columns of a layer: addresses, and what ``products.linear`` wants to know of four matrices, four columns each."""
-
-    NORM_1 = 0
-    NORM_1_BIAS = 1
-    NORM_2 = 2
-    NORM_2_BIAS = 3
-    ATTENTION = 4
-    PROJECTION = 8
-    INNER = 12
-    OUTER = 16
-    END = 20
-
-
-_half, _bfloat, _float = np.empty(0, np.uint16), np.empty(0, np.int16), np.empty(0, np.float32)
-_ATTENTION, _PROJECTION, _INNER, _OUTER = (int(of) for of in (Of.ATTENTION, Of.PROJECTION, Of.INNER, Of.OUTER))
-_NORM_1, _NORM_2 = int(Of.NORM_1), int(Of.NORM_2)
+NORM_1, NORM_2, ATTENTION, PROJECTION, INNER, OUTER, COLUMNS = 0, 2, 4, 8, 12, 16, 20
+"""Columns of a layer: addresses of two norms' weight and bias, and what ``products.linear`` wants to know of four
+matrices, four columns each."""
 
 
 @compiled
-def padded(numbers):
-    """Whole tiles."""
-    return (numbers + WIDE - 1) // WIDE * WIDE
+def _blocks(numbers):
+    """Whole tiles that hold so many numbers."""
+    return (numbers + WIDE - 1) // WIDE
 
 
 @compiled
@@ -48,11 +31,11 @@ def _embed(table, kind_bits, width, row, o, is_more):
     found = numba.carray(pointer(o), width, np.float32)
     for j in range(width):
         if kind_bits == 16:
-            value = widened(_half, table + 2 * (row * width + j))
+            value = widened(HALF, table + 2 * (row * width + j))
         elif kind_bits == -16:
-            value = widened(_bfloat, table + 2 * (row * width + j))
+            value = widened(BFLOAT, table + 2 * (row * width + j))
         else:
-            value = widened(_float, table + 4 * (row * width + j))
+            value = widened(FLOAT, table + 4 * (row * width + j))
         found[j] = found[j] + value if is_more else value
 
 
@@ -161,7 +144,7 @@ def _gelu_all(x, row, numbers, tokens, threads):
 def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places, sequences, caches, x, scratch):
     """Read ``ids`` at ``places``, and leave the hidden states before the last norm in ``x``: [tokens, width] float32.
 
-    ``layers`` int64 [layers, Of.END]; ``sizes`` are width, heads, dim, inner, most keys, threads, vocabulary and
+    ``layers`` int64 [layers, COLUMNS]; ``sizes`` are width, heads, dim, inner, most keys, threads, vocabulary and
     positions; ``sequences`` int64 [n, 3] first token, tokens, tokens in the cache before; ``caches`` int64 [layers, n,
     2] addresses of keys and values, [capacity, dim] float32; ``scratch`` that of ``scratch_numbers`` float32. Raises
     IndexError.
@@ -173,9 +156,9 @@ def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places
         raise IndexError("more tokens than the model has positions")
     tokens, row = len(ids), 4 * width
     mixed_blocks, width_blocks, inner_blocks = (
-        padded(width + 2 * dim) // WIDE,
-        padded(width) // WIDE,
-        padded(inner) // WIDE,
+        _blocks(width + 2 * dim),
+        _blocks(width),
+        _blocks(inner),
     )
     normed = scratch
     mixed = normed + row * tokens
@@ -189,8 +172,8 @@ def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places
         _embed(wpe, wpe_bits, width, places[t], x + row * t, True)
     for n in range(len(layers)):
         layer, own = layers[n], caches[n]
-        _norm_all(x, layer[_NORM_1], layer[_NORM_1 + 1], width, eps, tokens, normed)
-        _product(layer, _ATTENTION, mixed_blocks, width, normed, row, tokens, mixed, mixed_row, threads)
+        _norm_all(x, layer[NORM_1], layer[NORM_1 + 1], width, eps, tokens, normed)
+        _product(layer, ATTENTION, mixed_blocks, width, normed, row, tokens, mixed, mixed_row, threads)
         _keep(sequences, own, mixed, mixed_row, width, dim)
         if threads > 1:
             _attend_shared(
@@ -198,16 +181,16 @@ def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places
             )
         else:
             _attend_some(sequences, own, heads, dim, scale, mixed, mixed_row, normed, row, scores, 0, 1)
-        _product(layer, _PROJECTION, width_blocks, width, normed, row, tokens, out, out_row, threads)
+        _product(layer, PROJECTION, width_blocks, width, normed, row, tokens, out, out_row, threads)
         _add_all(x, width, out, out_row, tokens)
-        _norm_all(x, layer[_NORM_2], layer[_NORM_2 + 1], width, eps, tokens, normed)
-        _product(layer, _INNER, inner_blocks, width, normed, row, tokens, wide, inner_row, threads)
+        _norm_all(x, layer[NORM_2], layer[NORM_2 + 1], width, eps, tokens, normed)
+        _product(layer, INNER, inner_blocks, width, normed, row, tokens, wide, inner_row, threads)
         _gelu_all(wide, inner_row, inner, tokens, threads)
-        _product(layer, _OUTER, width_blocks, inner, wide, inner_row, tokens, out, out_row, threads)
+        _product(layer, OUTER, width_blocks, inner, wide, inner_row, tokens, out, out_row, threads)
         _add_all(x, width, out, out_row, tokens)
 
 
 def scratch_numbers(width: int, heads: int, dim: int, inner: int, most: int, tokens: int, threads: int) -> int:
     """How many float32 ``forward`` needs beside its answer."""
-    rows = width + sum(-(-numbers // WIDE) * WIDE for numbers in (width + 2 * dim, inner, width))
-    return rows * tokens + heads * most * threads
+    rows = width + WIDE * sum(_blocks(numbers) for numbers in (width + 2 * dim, inner, width))
+    return int(rows * tokens + heads * most * threads)

@@ -9,10 +9,9 @@ from __future__ import annotations
 import enum
 
 import numba
-import numpy as np
 
 from starcoder_ls.engine.kernels.compiled import compiled, shared
-from starcoder_ls.engine.kernels.tiles import WIDE, product, scaled_product
+from starcoder_ls.engine.kernels.tiles import BFLOAT, HALF, INT8, WIDE, product, scaled_product
 
 GROUP = 64
 """Inputs that share a scale where weights have 8 bits: 0.5 bits more per weight."""
@@ -26,15 +25,12 @@ class Kind(enum.IntEnum):
     INT8 = 2
 
 
-SIZES = {Kind.HALF: 2, Kind.BFLOAT: 2, Kind.INT8: 1}
-
-_half, _bfloat, _int8 = np.empty(0, np.uint16), np.empty(0, np.int16), np.empty(0, np.int8)
 _1, _2, _3, _4, _6 = (product(rows) for rows in (1, 2, 3, 4, 6))
 _scaled_1, _scaled_2, _scaled_4 = (scaled_product(rows) for rows in (1, 2, 4))
 
 
 @compiled
-def _plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):
+def plain(kind, w, stride, bias, x, x_row, k, rows, o, o_row):
     """One block of outputs, weights of no scale."""
     while rows >= 6:
         _6(kind, w, stride, bias, x, x_row, k, o, o_row)
@@ -68,13 +64,13 @@ def _block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):
     bias += 4 * WIDE * block
     o += 4 * WIDE * block
     if kind == Kind.HALF.value:
-        _plain(_half, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
+        plain(HALF, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
     elif kind == Kind.BFLOAT.value:
-        _plain(_bfloat, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
+        plain(BFLOAT, w + 2 * WIDE * k * block, 2 * WIDE, bias, x, x_row, k, rows, o, o_row)
     else:
         groups = (k + GROUP - 1) // GROUP
         at = scales + 4 * WIDE * groups * block
-        _scaled(_int8, w + WIDE * k * block, WIDE, bias, x, x_row, k, rows, o, o_row, at)
+        _scaled(INT8, w + WIDE * k * block, WIDE, bias, x, x_row, k, rows, o, o_row, at)
 
 
 @compiled

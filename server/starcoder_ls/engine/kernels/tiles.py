@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -16,6 +17,9 @@ from numba.extending import intrinsic
 LANES = 16
 WIDE = 64
 """Outputs of one tile. Packed weights are [outputs / 64, inputs, 64]: one stream of memory, from front to back."""
+
+HALF, BFLOAT, INT8, FLOAT = (np.empty(0, kind) for kind in (np.uint16, np.int16, np.int8, np.float32))
+"""Kinds of numbers, as arguments that a compiler can tell apart: numpy has no bfloat16, and numba no float16."""
 
 _FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, LANES)
