@@ -29,12 +29,12 @@ from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig,
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls.engine.adapters.attached import Held, prepare
-from starcoder_ls.engine.adapters.bottleneck import BottleneckConfig
-from starcoder_ls.engine.decode import forward
-from starcoder_ls.engine.kv import KvCache
-from starcoder_ls.engine.loading import Loaded, load
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.local_engine import LocalEngine
+from starcoder_ls.engine.runner.model_forward import forward
 from starcoder_ls.generation import Phase, Priority, Request
 from starcoder_ls.settings import Adapter, Model
 
@@ -79,7 +79,7 @@ def made(base: Path, folder: Path) -> dict[str, Path]:
     return folders
 
 
-def cache_behind(loaded: Loaded, held: Held | None, room: int = STEPS) -> KvCache:
+def cache_behind(loaded: Loaded, held: ResidentAdapter | None, room: int = STEPS) -> KvCache:
     """With a text of BEHIND_TOKENS in it, and before it what virtual tokens there are."""
     loaded.adapters.activate(held)
     virtual = 0 if held is None else held.virtual_tokens
@@ -90,7 +90,7 @@ def cache_behind(loaded: Loaded, held: Held | None, room: int = STEPS) -> KvCach
     return cache
 
 
-def steps_ms(loaded: Loaded, held: Held | None, cache: KvCache) -> float:
+def steps_ms(loaded: Loaded, held: ResidentAdapter | None, cache: KvCache) -> float:
     loaded.adapters.activate(held)
     start = cache.length
     began = time.thread_time()
@@ -198,7 +198,7 @@ def source(module: str) -> str:
     return Path(found.origin).read_text(encoding="utf-8")
 
 
-async def completion_cost(engine: ResidentEngine, text: str) -> Cost:
+async def completion_cost(engine: LocalEngine, text: str) -> Cost:
     """From the question to the last token; what worked meanwhile is the explanation's token in hand and the answer."""
     since = time.perf_counter(), worked_ms()
     async with aclosing(engine.stream(Request((text,), NEW_TOKENS, document=text[-40:]))) as chunks:
@@ -207,7 +207,7 @@ async def completion_cost(engine: ResidentEngine, text: str) -> Cost:
     return cost_since(*since, tokens=1)
 
 
-async def cost_beside_an_explanation(engine: ResidentEngine, text: str, asked: str, rng: random.Random) -> Cost:
+async def cost_beside_an_explanation(engine: LocalEngine, text: str, asked: str, rng: random.Random) -> Cost:
     """Asked at some moment while the answer comes, which goes on to its end of 400 tokens unless it is closed."""
     request = Request((asked,), 400, adapter="explain", priority=Priority.EXPLANATION, client="explaining")
     async with aclosing(engine.stream(request)) as answer:
@@ -226,15 +226,15 @@ async def _drained(answer: Any) -> None:
         pass
 
 
-def engine_ready(adapters: Mapping[str, Adapter]) -> ResidentEngine:
-    engine = ResidentEngine(Model(threads=1), adapters)
+def engine_ready(adapters: Mapping[str, Adapter]) -> LocalEngine:
+    engine = LocalEngine(Model(threads=1), adapters)
     engine.start()
     while engine.status().phase is Phase.LOADING:
         time.sleep(0.02)
     return engine
 
 
-async def side_by_side(engine: ResidentEngine, console: Console) -> None:
+async def side_by_side(engine: LocalEngine, console: Console) -> None:
     texts = [source(name) for name in ("rich.table", "rich.console", "typer.main", "click.core")]
     rng = random.Random(0)
     alone, beside = [], []

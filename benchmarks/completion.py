@@ -20,10 +20,10 @@ from rich.table import Table
 from transformers import AutoModelForCausalLM
 
 import starcoder_ls
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.generation import Phase, Request, Timings
+from starcoder_ls.lsp import client
 from starcoder_ls.settings import Model
-from starcoder_ls.transport import client
 
 PROMPT_TOKENS, NEW_TOKENS, ROUNDS, CURSORS = 512, 12, 15, 60
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
@@ -68,15 +68,15 @@ async def through_server(rng: random.Random) -> list[float]:
     return times
 
 
-def engine_ready() -> ResidentEngine:
-    engine = ResidentEngine(Model())
+def engine_ready() -> LocalEngine:
+    engine = LocalEngine(Model())
     engine.start()
     while engine.status().phase is Phase.LOADING:
         time.sleep(0.02)
     return engine
 
 
-async def by_engine(engine: ResidentEngine, prompt: str) -> tuple[float, Timings]:
+async def by_engine(engine: LocalEngine, prompt: str) -> tuple[float, Timings]:
     began = time.monotonic()
     timings = Timings()
     async for chunk in engine.stream(Request((prompt,), max_new_tokens=NEW_TOKENS)):

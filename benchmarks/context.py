@@ -22,11 +22,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from starcoder_ls.commands.evaluate import held_out
-from starcoder_ls.commands.headless import loaded
+from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.support.engines import loaded
 from starcoder_ls.completion.suggest import Cursor, suggest
-from starcoder_ls.context.snippets import NOTHING, Gathered
-from starcoder_ls.context.surroundings import Place, Surroundings
+from starcoder_ls.context.context_collector import ContextCollector, ContextSite
+from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
@@ -84,18 +84,18 @@ class Workspaces:
     def path(self, source: Source) -> Path:
         return self._folder / source.package / source.path
 
-    def gathered(self, hole: Hole, way: Way, engine: Engine, options: InlineCompletion, seed: int) -> Gathered:
+    def gathered(self, hole: Hole, way: Way, engine: Engine, options: InlineCompletion, seed: int) -> PromptContext:
         if not way.is_evidence and not way.tokens:
-            return NOTHING
-        settings = Context(sources=way.sources, evidence=way.is_evidence)
-        surroundings = Surroundings([self._folder / hole.source.package], settings)
+            return NO_CONTEXT
+        settings = Context(sources=way.sources, lookup_text=way.is_evidence)
+        surroundings = ContextCollector([self._folder / hole.source.package], settings)
         surroundings.workspace.is_complete.wait()
         own = self.path(hole.source)
         beside = [one for one in self._sources if self.path(one).parent == own.parent and one is not hole.source]
         random.Random(f"{seed}/{own}").shuffle(beside)
         for source in beside[:NEIGHBOURS]:
             surroundings.opened(str(self.path(source)), str(self.path(source)), source.text)
-        place = Place(str(own), str(own), hole.text, hole.start, int(options.prompt_tokens * 3.3))
+        place = ContextSite(str(own), str(own), hole.text, hole.start, int(options.prompt_tokens * 3.3))
         try:
             return surroundings.gathered(place, way.tokens, engine.count)
         finally:

@@ -29,13 +29,13 @@ from rich.console import Console
 from rich.table import Table
 
 import starcoder_ls
-from starcoder_ls.engine.drafts import Answers
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.loading import Loaded, load
-from starcoder_ls.engine.slots import Slots
-from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
+from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
+from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.generation import Request, Special, Timings
 from starcoder_ls.settings import Model
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 PROMPT_TOKENS, NEW_TOKENS, ROUNDS = 512, 24, 15
 DRAFTED_TOKENS = 32
@@ -120,7 +120,7 @@ def resident(folder: Path, **settings: str) -> Loaded:
 def ours(folder: Path, prompt: str, **settings: str) -> Contestant:
     loaded = resident(folder, **settings)
     loaded.pass_costs = ()
-    slots, wanted = Slots(loaded.layers), Request((prompt,), NEW_TOKENS)
+    slots, wanted = PrefixCache(loaded.layers), Request((prompt,), NEW_TOKENS)
 
     def step() -> Cost:
         pieces = completion(wanted, loaded, slots, lambda: None)
@@ -173,7 +173,7 @@ def steps_of(folder: Path, threads: int, console: Console) -> None:
     """All contestants in turn on one shape."""
     text = source(HELD_OUT[0])
     with ExitStack() as stack:
-        vocabulary = Vocabulary.of(folder)
+        vocabulary = Tokenizer.of(folder)
         ids = vocabulary.encode([text])[:PROMPT_TOKENS]
         prompt = vocabulary.decode(ids)
         contestants = [ours(folder, prompt), ours(folder, prompt, quantization="int8")]
@@ -243,7 +243,7 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
         suffix = "".join(lines[line + 3 : line + 33])
         parts = (Special("<fim_prefix>"), Special("<fim_suffix>"), suffix, Special("<fim_middle>"), prefix)
         ids = loaded.vocabulary.encode([*parts]) + loaded.vocabulary.encode([middle])
-        yield Request(parts, DRAFTED_TOKENS, continued=(4,)), ids
+        yield Request(parts, DRAFTED_TOKENS, prefix_parts=(4,)), ids
 
 
 def drafting(folder: Path, is_told: bool, console: Console) -> None:
@@ -251,14 +251,14 @@ def drafting(folder: Path, is_told: bool, console: Console) -> None:
     loaded = resident(folder)
     costs = loaded.pass_costs
     told = Told(loaded) if is_told else None
-    slots = Slots(loaded.layers)
+    slots = PrefixCache(loaded.layers)
     worked: dict[str, list[float]] = {"plain": [], "drafted": []}
     made: list[Timings] = []
     for wanted, ids in at_random_cursors(loaded, CURSORS[folder.name]):
         if told is not None:
             told.ids = ids
         for kind in random.sample(sorted(worked), 2):
-            slots.answers = Answers()  # the other's answer would be a perfect draft
+            slots.answers = DraftHistory()  # the other's answer would be a perfect draft
             loaded.pass_costs = costs if kind == "drafted" else ()
             pieces = completion(wanted, loaded, slots, lambda: None)
             while not next(pieces):

@@ -17,22 +17,22 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from starcoder_ls.app import Server
-from starcoder_ls.engine.loading import Loaded
-from starcoder_ls.engine.resident import ResidentEngine
-from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.generation import Chunk, Finish, Request
+from starcoder_ls.lsp import stdio
 from starcoder_ls.settings import Model, Settings
-from starcoder_ls.transport import stdio
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 TAIL_CHARS, LONGEST_CHARS = 120, 600
 
 
-def made_natural(vocabulary: Vocabulary) -> None:
+def made_natural(vocabulary: Tokenizer) -> None:
     """Demanded text is made of the tokens that a tokenizer would make of it."""
     vocabulary.able_to_begin = lambda text: array("q", vocabulary.encode([text])[:1])  # type: ignore[assignment]
 
 
-class ForcedEngine(ResidentEngine):
+class ForcedEngine(LocalEngine):
     def __init__(self, model: Model, target: str, share_right: float) -> None:
         super().__init__(model)
         self._target, self._share_right = target, share_right
@@ -47,16 +47,18 @@ class ForcedEngine(ResidentEngine):
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         assert self._vocabulary is not None
         said, finish = self._script(request)
-        demanded = request.opening + said
+        demanded = request.forced_prefix + said
         tokens = self._vocabulary.encode([demanded])
         if not tokens:
             yield Chunk("", finish=Finish.END_OF_TEXT)
             return
-        forced = dataclasses.replace(request, opening=demanded, stop=None, max_new_tokens=len(tokens))
+        forced = dataclasses.replace(request, forced_prefix=demanded, stop=None, max_new_tokens=len(tokens))
         made = 0
         async for chunk in super().stream(forced):
             made += len(chunk.token_ids)
-            so_far = said if made >= len(tokens) else self._vocabulary.decode(tokens[:made])[len(request.opening) :]
+            so_far = (
+                said if made >= len(tokens) else self._vocabulary.decode(tokens[:made])[len(request.forced_prefix) :]
+            )
             kept = request.stop(so_far) if request.stop and so_far else None
             if chunk.finish is None:
                 yield dataclasses.replace(chunk, text="")
@@ -68,7 +70,7 @@ class ForcedEngine(ResidentEngine):
     def _script(self, request: Request) -> tuple[str, Finish]:
         """What is to be said, up to the token that its stop rule ends at."""
         assert self._vocabulary is not None
-        text = self._text_behind(str(request.parts[-1]) + request.opening)
+        text = self._text_behind(str(request.parts[-1]) + request.forced_prefix)
         ids = self._vocabulary.encode([text])[: request.max_new_tokens]
         for count in range(1, len(ids) + 1):
             so_far = self._vocabulary.decode(ids[:count])

@@ -28,12 +28,12 @@ import torch
 import transformers
 
 import starcoder_ls
-from starcoder_ls.engine.checkpoint import inspect
-from starcoder_ls.engine.graphs import Graphs
-from starcoder_ls.engine.loading import Loaded, load, ready
-from starcoder_ls.engine.placement import Placement
-from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.loading.checkpoint import inspect
+from starcoder_ls.engine.loading.load_model import Loaded, load, ready
+from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.settings import Model
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 SHAPES = {
@@ -140,7 +140,7 @@ def resident(shape: str, run: Run) -> Loaded:
     )  # fmt: skip
     wanted = Model(name=shape, device=run.device.type, document_ngrams="off")  # type: ignore[arg-type]
     placement = Placement(run.device.type, dtype, None)
-    loaded = ready(model, Vocabulary.of(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
+    loaded = ready(model, Tokenizer.of(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
     return with_graphs(loaded, run)
 
 
@@ -151,7 +151,7 @@ def with_graphs(loaded: Loaded, run: Run) -> Loaded:
         from tape import Tape
 
         loaded.model.__dict__.pop("lean", None)
-        loaded.model.graphs = Graphs(loaded.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 31)
+        loaded.model.graphs = GraphRegistry(loaded.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 31)
     loaded.pass_costs = ()
     return loaded
 

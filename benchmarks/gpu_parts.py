@@ -16,24 +16,24 @@ import gpu_attention
 import torch
 from peft import LoraConfig
 
-from starcoder_ls.engine import decode, passes
-from starcoder_ls.engine.adapters import peft_inside
-from starcoder_ls.engine.adapters.attached import Held
-from starcoder_ls.engine.adapters.bottleneck import BottleneckConfig
-from starcoder_ls.engine.capture import CudaCapture
-from starcoder_ls.engine.drafts import Answers
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.graphs import Graphs
-from starcoder_ls.engine.kv import KvCache
-from starcoder_ls.engine.loading import Loaded
-from starcoder_ls.engine.logits import Logits
-from starcoder_ls.engine.passes import Pass, Wanted
-from starcoder_ls.engine.rounds import Rounds
-from starcoder_ls.engine.sampling import Drawn
-from starcoder_ls.engine.schedule import Job, Jobs, Outlet
-from starcoder_ls.engine.shapes import ROWS, TIMES, Shape
-from starcoder_ls.engine.slots import Slots
+from starcoder_ls.engine.adapters import peft_compat
+from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+from starcoder_ls.engine.cuda_graphs.buckets import ROWS, TIMES, Bucket
+from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
+from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import forward_pass, model_forward
+from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.scheduling.batcher import Batcher
+from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.generation import CancelFlag, Finish, Request
+from starcoder_ls.text_tokens.candidate import SampledToken
 
 MODULES = ("argparse", "dataclasses", "difflib", "inspect", "optparse", "pickle", "subprocess", "textwrap")
 DRAFTED_TOKENS = 64
@@ -84,7 +84,7 @@ def bandwidth(device: torch.device, found: dict[str, Any]) -> Table:
     return Table(["copy, GB/s", "sum, GB/s"], [[found["copy_gb_per_s"], found["read_gb_per_s"]]])
 
 
-class Silent(Outlet):
+class Silent(OutputStream):
     """Nobody hears; it is counted."""
 
     def __init__(self) -> None:
@@ -103,10 +103,10 @@ class Silent(Outlet):
 class Told:
     """Graphs that say the tokens of a text whatever the weights say, and take as long: a model that is always right."""
 
-    def __init__(self, graphs: Graphs | None, ids: Sequence[int]) -> None:
+    def __init__(self, graphs: GraphRegistry | None, ids: Sequence[int]) -> None:
         self._graphs, self._ids = graphs, ids
 
-    def answers(self, several: Sequence[Pass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits]:
+    def answers(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits]:
         starts = [wanted.cache.length for wanted in several]
         made = None if self._graphs is None else self._graphs.answers(several, plain)
         if made is None:
@@ -115,7 +115,7 @@ class Told:
         for logits, wanted, start in zip(made, several, starts, strict=True):
             following = range(start + 1, start + 1 + len(wanted.rows[0]))[wanted.asked]
             logits.likeliest()  # its time counts
-            said.append(Logits(logits.values, [Drawn(self._ids[at % len(self._ids)], -1.0) for at in following]))
+            said.append(Logits(logits.values, [SampledToken(self._ids[at % len(self._ids)], -1.0) for at in following]))
         return said
 
 
@@ -130,7 +130,7 @@ class Bench:
     def __post_init__(self) -> None:
         self.model = self.loaded.model
         assert self.loaded.graphs is not None, "this model cannot have graphs"
-        self.kept: Graphs = self.loaded.graphs
+        self.kept: GraphRegistry = self.loaded.graphs
         self.tries = 4 if self.is_quick else 40
         self.rows = [rows for rows in ROWS if rows <= (16 if self.device.type == "cuda" else 2)]
         rng = random.Random(0)
@@ -142,7 +142,7 @@ class Bench:
         before, free = list(self.kept.told.recorded_ms), self.free_gb()
         for rows in self.rows[1:]:
             for new in TIMES:
-                self.kept.want(Shape(rows, new, self.most))
+                self.kept.want(Bucket(rows, new, self.most))
         self.kept.record_while(lambda _seconds: True)
         took = [ms for key, ms in self.kept.told.recorded_ms.items() if key not in before]
         refused = {str(key[1]): reason for key, reason in self.kept.told.refused.items()}
@@ -160,7 +160,7 @@ class Bench:
     def cache(self, behind: int, ids: Sequence[int] | None = None) -> KvCache:
         made, ids = KvCache(self.loaded.layers, behind + 64), self.ids if ids is None else ids
         for start in range(0, behind, 512):
-            decode.read(self.model, [list(ids[start : min(start + 512, behind)])], made)
+            model_forward.read(self.model, [list(ids[start : min(start + 512, behind)])], made)
         return made
 
     def pass_ms(self, behind: int, new: int = 1, count: int | None = None) -> float:
@@ -169,7 +169,7 @@ class Bench:
 
         def one() -> None:
             cache.truncate(behind)
-            answer = passes.run(self.model, Pass([self.ids[behind : behind + new]], cache, Wanted.ALL))
+            answer = forward_pass.run(self.model, ForwardPass([self.ids[behind : behind + new]], cache, LogitsFor.ALL))
             answer.likeliest()
 
         for _ in range(2):  # wanted, then proven
@@ -179,7 +179,7 @@ class Bench:
 
     def record(self) -> None:
         current = self.model.__dict__.get("graphs")
-        if isinstance(current, Graphs):
+        if isinstance(current, GraphRegistry):
             current.record_while(lambda _seconds: True)
 
     def without_graphs(self, measure: Callable[[], float]) -> float:
@@ -214,7 +214,7 @@ class Bench:
 
     def request_ms(self) -> float:
         """Per token, with everything that is around a pass, and no drafts."""
-        slots, made = Slots(self.loaded.layers), 0
+        slots, made = PrefixCache(self.loaded.layers), 0
         text = source(MODULES[0])[:1500]
         took_s = 0.0
         for attempt in range(4):
@@ -231,14 +231,14 @@ class Bench:
     def verify(self) -> Table:
         """Rows and new tokens against one of one."""
         self.kept.record_while(lambda _seconds: True)
-        one = self.replay_ms(Shape(1, 1, self.most))
+        one = self.replay_ms(Bucket(1, 1, self.most))
         rows = []
         for count in self.rows:
-            costs = [self.replay_ms(Shape(count, new, self.most)) for new in TIMES]
+            costs = [self.replay_ms(Bucket(count, new, self.most)) for new in TIMES]
             rows.append([count, *costs, *(cost / one for cost in costs)])
         return Table(["rows", *(f"{n} new, ms" for n in TIMES), *(f"{n} / one" for n in TIMES)], rows)
 
-    def replay_ms(self, shape: Shape, layers: Any = None) -> float:
+    def replay_ms(self, shape: Bucket, layers: Any = None) -> float:
         """Of the graph alone, and what is read of it."""
         graph = self.kept._graphs.get((layers, shape))
         frame = self.kept._frame
@@ -284,14 +284,14 @@ class Bench:
     def speculation(self) -> Table:
         """Answers of real code that the model is made to say, drafted and plain in turn."""
         costs = self.kept.pass_costs or (1.0,) * 8
-        slots = Slots(self.loaded.layers)
+        slots = PrefixCache(self.loaded.layers)
         took: dict[str, list[float]] = {"plain": [], "drafted": []}
         passes_made = accepted = 0
         try:
             for text, ids in cursors(self.loaded, 4 if self.is_quick else 60, self.most):
                 self.model.graphs = Told(self.kept, ids)
                 for kind in random.sample(sorted(took), 2):
-                    slots.answers = Answers()  # the other's answer would be a perfect draft
+                    slots.answers = DraftHistory()  # the other's answer would be a perfect draft
                     self.loaded.pass_costs = costs if kind == "drafted" else ()
                     pieces = completion(Request((text,), DRAFTED_TOKENS), self.loaded, slots, lambda: None)
                     while not next(pieces):
@@ -334,28 +334,28 @@ class Bench:
 
     def crowd(self, is_shared: bool, has_graphs: bool) -> tuple[list[Silent], float]:
         """Prompts are read before the clock runs."""
-        jobs, slots, tokens = Jobs(), Slots(self.loaded.layers), 8 if self.is_quick else 48
+        jobs, slots, tokens = RequestQueue(), PrefixCache(self.loaded.layers), 8 if self.is_quick else 48
 
-        def ended(job: Job) -> None:
+        def ended(job: ScheduledRequest) -> None:
             jobs.remove(job)
             job.outlet.put(None)
 
-        rounds = Rounds(jobs, self.loaded, slots, ended)
+        rounds = Batcher(jobs, self.loaded, slots, ended)
         rounds._can_share = is_shared
         asked = []
         for person in range(self.rows[-1]):
             text = source(MODULES[person % len(MODULES)])[person * 500 : person * 500 + 1200]
             asked.append(Request((text,), tokens, client=str(person), cancel=CancelFlag()))
         for request in asked:
-            jobs.add(Job(request, Silent(), is_prefill=True))
+            jobs.add(ScheduledRequest(request, Silent(), is_prefill=True))
             while not jobs.is_idle():
                 self.round(jobs, rounds)
         outlets = [Silent() for _ in asked]
         for request, outlet in zip(asked, outlets, strict=True):
-            jobs.add(Job(request, outlet))
+            jobs.add(ScheduledRequest(request, outlet))
         return outlets, self.played(jobs, rounds, outlets, has_graphs)
 
-    def played(self, jobs: Jobs, rounds: Rounds, outlets: list[Silent], has_graphs: bool) -> float:
+    def played(self, jobs: RequestQueue, rounds: Batcher, outlets: list[Silent], has_graphs: bool) -> float:
         wait(self.device)
         since_s = time.perf_counter()
 
@@ -369,7 +369,7 @@ class Bench:
             outlet.ended_s -= since_s
         return took_s
 
-    def round(self, jobs: Jobs, rounds: Rounds) -> None:
+    def round(self, jobs: RequestQueue, rounds: Batcher) -> None:
         leader = jobs.best()
         assert leader is not None
         rounds.play(leader)
@@ -384,7 +384,7 @@ class Bench:
             ),
         }
         held = {name: self.attached(name, config) for name, config in configs.items()}
-        shape, rows = Shape(1, 1, self.most), []
+        shape, rows = Bucket(1, 1, self.most), []
         off = self.replay_ms(shape)
         for name, one in held.items():
             self.kept.want(shape, one.key)
@@ -397,23 +397,25 @@ class Bench:
         self.kept.keep_only(self.loaded.adapters.keys)
         return Table(["adapter", "MB", "a replay, ms", "/ off", "in turns with the base / base alone"], rows)
 
-    def attached(self, name: str, config: Any) -> Held:
+    def attached(self, name: str, config: Any) -> ResidentAdapter:
         """Random, and of the base's own type of device; as if it had been read from files."""
         adapters = self.loaded.adapters
         adapters.activate(None)
-        sites = tuple(peft_inside.inject(config, self.model))
-        peft_inside.take_out(list(sites))
+        sites = tuple(peft_compat.inject(config, self.model))
+        peft_compat.take_out(list(sites))
         weights = [weight for site in sites for weight in site.weights().values()]
         for weight in weights:
             weight.data = torch.randn(weight.shape, device=self.device) * 0.02
         for site in sites:
             site.adapted.eval().requires_grad_(False)
         number = 1 + len(list(adapters))
-        held = Held(name, number, config.peft_type, "", sites, None, sum(weight.nbytes for weight in weights))
+        held = ResidentAdapter(
+            name, number, config.peft_type, "", sites, None, sum(weight.nbytes for weight in weights)
+        )
         adapters._by_name[name] = held
         return held
 
-    def switched_ms(self, other: Held | None) -> float:
+    def switched_ms(self, other: ResidentAdapter | None) -> float:
         """A pass of the base and one of ``other``, mean of the two."""
         behind = self.most // 2
         first, second = self.cache(behind), self.cache(behind)
@@ -422,7 +424,7 @@ class Bench:
             for held, cache in ((None, first), (other, second)):
                 self.loaded.adapters.activate(held)
                 cache.truncate(behind)
-                passes.run(self.model, Pass([[7]], cache)).likeliest()
+                forward_pass.run(self.model, ForwardPass([[7]], cache)).likeliest()
 
         for _ in range(3):
             both()
@@ -431,7 +433,7 @@ class Bench:
 
     def cancel(self) -> Table:
         """From the flag to the end of the request, in the thread that has the device."""
-        took, slots = [], Slots(self.loaded.layers)
+        took, slots = [], PrefixCache(self.loaded.layers)
         text = source(MODULES[1])[:1200]
         for attempt in range(4 if self.is_quick else 40):
             flag, set_s = threading.Event(), [0.0]
@@ -500,12 +502,12 @@ class Bench:
         def free_bytes() -> int:
             return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else 1 << 31
 
-        others = Graphs(self.model, self.loaded.adapters, self.loaded.context_tokens, fused, free_bytes)
+        others = GraphRegistry(self.model, self.loaded.adapters, self.loaded.context_tokens, fused, free_bytes)
         others._wanted.clear()
         mine, self.kept = self.kept, others
         rows = []
         try:
-            for shape in [Shape(1, new, self.most) for new in ((1,) if self.is_quick else (1, 4))]:
+            for shape in [Bucket(1, new, self.most) for new in ((1,) if self.is_quick else (1, 4))]:
                 others.want(shape)
                 others.record_while(lambda _seconds: True)
                 ms = self.replay_ms(shape)

@@ -19,10 +19,10 @@ from rich.console import Console
 from rich.progress import track
 
 from starcoder_ls import settings
-from starcoder_ls.commands.evaluate import held_out
-from starcoder_ls.commands.headless import loaded
-from starcoder_ls.commands.holes import Asked, Served, as_run, drawn, measured, overrides
-from starcoder_ls.evaluation import ablation, comparing, filling, plain, results
+from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.eval_holes import Asked, Served, as_run, drawn, measured, overrides
+from starcoder_ls.commands.support.engines import loaded
+from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Kind
 from starcoder_ls.evaluation.results import Run
 
@@ -84,24 +84,24 @@ def run_plain(code: Path, given: argparse.Namespace) -> Run:
         async def fill() -> list[results.Filled]:
             filled = []
             for hole in track(cut, description="filling holes", console=stderr):
-                text, elapsed_ms = await plain.suggestion(engine, hole, chosen.inline_completion)
+                text, elapsed_ms = await baseline_completer.suggestion(engine, hole, chosen.inline_completion)
                 name = repository.name(hole.source)
                 language = repository.language(hole.source.path)
                 filled.append(results.filled(hole, name, language, text, elapsed_ms))
             return filled
 
         status = engine.status()
-        about = filling.Ready(status.model, status.device, ())
+        about = completion_client.Ready(status.model, status.device, ())
         return as_run(repository, asked, about, {}, asyncio.run(fill()))
 
 
 def against_plain(shipped: Run, bare: Run) -> str:
     """The sentences for all holes, and for those that one line can fill."""
-    pairs = comparing.paired(bare, shipped, (PLAIN, CHANGES["shipped"].name))
+    pairs = comparison.paired(bare, shipped, (PLAIN, CHANGES["shipped"].name))
     groups = {"All holes": pairs, "Without blocks": [pair for pair in pairs if pair[0].kind is not Kind.BLOCK]}
-    found = {name: comparing.verdict(chosen) for name, chosen in groups.items()}
+    found = {name: comparison.verdict(chosen) for name, chosen in groups.items()}
     return "\n".join(
-        f"- {name}: {verdict.sentence('plain', 'shipped')} {verdict.latency_sentence('shipped')}"
+        f"- {name}: {verdict.sentence('baseline_completer', 'shipped')} {verdict.latency_sentence('shipped')}"
         for name, verdict in found.items()
     )
 

@@ -22,9 +22,9 @@ from pathlib import Path
 
 import psutil
 
-from starcoder_ls.context.ignored import Rules
-from starcoder_ls.context.surroundings import Place, Surroundings
-from starcoder_ls.context.workspace import Workspace
+from starcoder_ls.context.context_collector import ContextCollector, ContextSite
+from starcoder_ls.context.ignore_rules import IgnoreRules
+from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.settings import Context
 
 SEARCHES = 200
@@ -48,12 +48,12 @@ def percentiles(times_ms: list[float]) -> str:
     return f"p50 {statistics.median(ordered):.1f} ms, p95 {ordered[int(0.95 * len(ordered))]:.1f} ms"
 
 
-def built(folder: Path, files: int, is_typing: bool) -> Workspace:
+def built(folder: Path, files: int, is_typing: bool) -> WorkspaceIndex:
     """Build, and print what that took; the longest that the loop of a server would have waited."""
     process = psutil.Process()
     before_bytes = process.memory_info().rss
     began_s, cpu_s = time.perf_counter(), time.process_time()
-    workspace = Workspace(Rules([folder]), files)
+    workspace = WorkspaceIndex(IgnoreRules([folder]), files)
     stalls_ms = asyncio.run(stalls(workspace, is_typing))
     elapsed_s, used_s = time.perf_counter() - began_s, time.process_time() - cpu_s
     grown_mb = (process.memory_info().rss - before_bytes) / 1e6
@@ -65,7 +65,7 @@ def built(folder: Path, files: int, is_typing: bool) -> Workspace:
     return workspace
 
 
-async def stalls(workspace: Workspace, is_typing: bool) -> list[float]:
+async def stalls(workspace: WorkspaceIndex, is_typing: bool) -> list[float]:
     late_ms = []
     while not workspace.is_complete.is_set():
         if is_typing:
@@ -77,21 +77,21 @@ async def stalls(workspace: Workspace, is_typing: bool) -> list[float]:
 
 
 def searched(folder: Path, files: int) -> None:
-    surroundings = Surroundings([folder], Context(index_files=files))
+    surroundings = ContextCollector([folder], Context(index_files=files))
     surroundings.workspace.is_complete.wait()
     dice, times_ms = random.Random(1), []
     paths = sorted(folder.rglob("*.py"))
     for number in range(SEARCHES):
         path = dice.choice(paths)
         text = path.read_text(encoding="utf-8", errors="replace")[:60_000]
-        place = Place(f"{path}{number}", str(path), text, dice.randrange(len(text) + 1), 3400)
+        place = ContextSite(f"{path}{number}", str(path), text, dice.randrange(len(text) + 1), 3400)
         began_s = time.thread_time()
         surroundings.gathered(place, 512, lambda piece: len(piece) // 3)
         times_ms.append((time.thread_time() - began_s) * 1000)
     print(f"snippets looked for anew, processor time: {percentiles(times_ms)}, at most {max(times_ms):.0f} ms")
     again_ms = []
     for offset in range(SEARCHES):
-        typed = Place("again", str(paths[0]), "x = 1\n" * 200 + "y" * offset, 1200 + offset, 3400)
+        typed = ContextSite("again", str(paths[0]), "x = 1\n" * 200 + "y" * offset, 1200 + offset, 3400)
         began_s = time.thread_time()
         surroundings.gathered(typed, 512, lambda piece: len(piece) // 3)
         again_ms.append((time.thread_time() - began_s) * 1000)

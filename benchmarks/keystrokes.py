@@ -32,12 +32,12 @@ from rich.table import Table
 from typist import Change, Typist
 
 import starcoder_ls
-from starcoder_ls.completion.suggest import Cursor, question
-from starcoder_ls.completion.tally import percentiles
-from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.completion.metrics import percentiles
+from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.generation import Phase, Status
+from starcoder_ls.lsp import client
 from starcoder_ls.settings import InlineCompletion
-from starcoder_ls.transport import client
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 CAP_S = 0.15
@@ -161,7 +161,7 @@ class Counting:
     """As much of an engine as a question needs."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self.vocabulary = Vocabulary.of(checkpoint)
+        self.vocabulary = Tokenizer.of(checkpoint)
         self.count = self.vocabulary.count
 
     def status(self) -> Status:
@@ -183,7 +183,7 @@ def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
     step = max(1, len(asked) // keys)
     chosen = asked[::step][:keys]
     for number, one in enumerate([chosen[0], *chosen]):
-        prompt = question(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
+        prompt = build_prompt(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
         ids = torch.tensor([counting.vocabulary.encode(prompt.parts)])
         tokens = one.tokens if one.is_by_model else typical
         began = time.monotonic()

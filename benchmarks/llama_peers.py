@@ -13,25 +13,25 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
-from starcoder_ls.completion import window
-from starcoder_ls.completion.prompt import family_of
-from starcoder_ls.completion.suggest import Cursor, question
-from starcoder_ls.engine.tokens import Vocabulary
+from starcoder_ls.completion.prompt import window
+from starcoder_ls.completion.prompt.fim import family_of
+from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.generation import Engine, Part, Special
 from starcoder_ls.settings import InlineCompletion
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 Ask = Callable[[str, int], Sequence[int]]
 """Text and cursor -> the ids to read."""
 
 
-def as_we_ask(engine: Engine, vocabulary: Vocabulary) -> Ask:
+def as_we_ask(engine: Engine, vocabulary: Tokenizer) -> Ask:
     def ids(text: str, offset: int) -> list[int]:
-        return vocabulary.encode(question(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
+        return vocabulary.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
 
     return ids
 
 
-def as_llama_vim_asks(engine: Engine, vocabulary: Vocabulary) -> Ask:
+def as_llama_vim_asks(engine: Engine, vocabulary: Tokenizer) -> Ask:
     settings, family = InlineCompletion(), family_of(vocabulary.special_literals)
 
     def ids(text: str, offset: int) -> list[int]:

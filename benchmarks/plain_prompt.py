@@ -19,10 +19,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from starcoder_ls import settings
-from starcoder_ls.commands.evaluate import held_out
-from starcoder_ls.commands.headless import loaded, stderr
-from starcoder_ls.completion.suggest import Cursor, question, suggest
-from starcoder_ls.evaluation import card, score
+from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.completion.suggest import Cursor, build_prompt, suggest
+from starcoder_ls.evaluation import score, score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
 
@@ -61,7 +61,7 @@ def has_first_line(text: str) -> int | None:
 
 async def plain(engine: Engine, cursor: Cursor, options: settings.InlineCompletion) -> str:
     text = ""
-    asked = replace(question(engine, cursor, options).request(options), stop=has_first_line)
+    asked = replace(build_prompt(engine, cursor, options).request(options), stop=has_first_line)
     async with aclosing(engine.stream(asked)) as stream:
         async for chunk in stream:
             text += chunk.text
@@ -108,7 +108,7 @@ def rows(name: str, tried: dict[str, list[Tried]]) -> list[str]:
 
 
 def main(count: int = 200, seed: int = 0) -> None:
-    cut = card.drawn(held_out(), count, seed)
+    cut = score_card.drawn(held_out(), count, seed)
     tried = {way: {kind: Tried() for kind in cut} for way in WAYS}
     with loaded(settings.load({}), is_shown=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():

@@ -18,12 +18,12 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from starcoder_ls import settings
-from starcoder_ls.commands.evaluate import held_out
-from starcoder_ls.commands.headless import loaded, stderr
-from starcoder_ls.completion import stop, tidy
-from starcoder_ls.completion.gap import Gap
-from starcoder_ls.completion.suggest import Cursor, question
-from starcoder_ls.evaluation import card, score
+from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.completion.insertion_point import InsertionPoint
+from starcoder_ls.completion.output import postprocess, stop_rules
+from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.evaluation import score, score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine, Finish
 from starcoder_ls.rules import CompletionRule
@@ -34,14 +34,14 @@ ALL: tuple[CompletionRule, ...] = get_args(CompletionRule)
 @dataclass
 class Answer:
     hole: Hole
-    gap: Gap
+    gap: InsertionPoint
     pieces: list[str]
     logprobs: list[float]
     finish: Finish
 
 
 async def answered(engine: Engine, hole: Hole, options: settings.InlineCompletion) -> Answer:
-    asked = question(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
+    asked = build_prompt(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
     pieces, logprobs, finish = [], [], Finish.END_OF_TEXT
     async with aclosing(engine.stream(replace(asked.request(options), stop=None))) as stream:
         async for chunk in stream:
@@ -54,7 +54,7 @@ async def answered(engine: Engine, hole: Hole, options: settings.InlineCompletio
 def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float] | None = None) -> tuple[str, float]:
     """The suggestion with some rules off, and the geometric mean of its tokens' probabilities."""
     gap = replace(answer.gap, is_off=frozenset(off))
-    rule, text, finish, used = stop.rule(gap), "", answer.finish, len(answer.pieces)
+    rule, text, finish, used = stop_rules.rule(gap), "", answer.finish, len(answer.pieces)
     for number, piece in enumerate(answer.pieces, 1):
         text += piece
         began_s = time.perf_counter()
@@ -65,7 +65,7 @@ def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float]
             text, finish, used = text[:kept], Finish.STOP_RULE, number
             break
     confidence = math.exp(sum(answer.logprobs[:used]) / max(used, 1))
-    return tidy.shown(text, gap, finish), confidence
+    return postprocess.shown(text, gap, finish), confidence
 
 
 def first_line_only(answer: Answer) -> str:
@@ -112,7 +112,7 @@ def gates(answers: list[Answer]) -> list[str]:
 def main(count: int = 150, seed: int = 0) -> None:
     chosen = settings.load({})
     options = chosen.inline_completion.model_copy(update={"budget_ms": 60_000})
-    cut = card.drawn(held_out(), count, seed)
+    cut = score_card.drawn(held_out(), count, seed)
     answers: list[Answer] = []
     with loaded(chosen, is_shown=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():

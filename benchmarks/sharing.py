@@ -28,9 +28,9 @@ from rich.console import Console
 from rich.table import Table
 from typist import Typist
 
-from starcoder_ls.completion.suggest import Cursor, question
-from starcoder_ls.engine import decode
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.engine.local_engine import LocalEngine
+from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import CancelFlag, Phase, Request
 from starcoder_ls.settings import InlineCompletion, Model
 
@@ -76,26 +76,26 @@ class Played:
         return [own[int(0.95 * (len(own) - 1) + 0.5)] for own in times]
 
 
-def started(folder: Path, is_sharing: bool, threads: int) -> ResidentEngine:
+def started(folder: Path, is_sharing: bool, threads: int) -> LocalEngine:
     """An engine that is ready."""
-    can: Callable[..., bool] = decode.can_read_together
+    can: Callable[..., bool] = model_forward.can_read_together
     if not is_sharing:
-        decode.can_read_together = lambda _model: False
-    engine = ResidentEngine(Model(name=str(folder), device="cpu", threads=threads))
+        model_forward.can_read_together = lambda _model: False
+    engine = LocalEngine(Model(name=str(folder), device="cpu", threads=threads))
     engine.start()
     while engine.status().phase is Phase.LOADING:
         time.sleep(0.05)
     asyncio.run(warmed(engine))
-    decode.can_read_together = can
+    model_forward.can_read_together = can
     return engine
 
 
-async def warmed(engine: ResidentEngine) -> None:
+async def warmed(engine: LocalEngine) -> None:
     async for _ in engine.stream(Request(("x",), 2)):
         pass
 
 
-def keys_of(engine: ResidentEngine, person: int, keys: int, seed: int, spots: int) -> list[Request]:
+def keys_of(engine: LocalEngine, person: int, keys: int, seed: int, spots: int) -> list[Request]:
     """What one person's editor asks, made before the clock runs."""
     text = (Path(sysconfig.get_paths()["stdlib"]) / f"{MODULES[person]}.py").read_text(encoding="utf-8")
     asked = []
@@ -104,14 +104,14 @@ def keys_of(engine: ResidentEngine, person: int, keys: int, seed: int, spots: in
             cursor = Cursor(
                 key.text, key.offset, "python", f"{MODULES[person]}.py", f"file-{person}", f"person-{person}"
             )
-            asked.append(question(engine, cursor, SETTINGS).request(SETTINGS))
+            asked.append(build_prompt(engine, cursor, SETTINGS).request(SETTINGS))
         if len(asked) == keys:
             break
     return asked
 
 
 async def typing(
-    engine: ResidentEngine, person: int, requests: Iterable[Request], tokens: int, end_s: float = math.inf
+    engine: LocalEngine, person: int, requests: Iterable[Request], tokens: int, end_s: float = math.inf
 ) -> list[Answered]:
     answers = []
     for request in requests:
@@ -127,7 +127,7 @@ async def typing(
     return answers
 
 
-def played(engine: ResidentEngine, crowd: list[list[Request]], given: argparse.Namespace) -> Played:
+def played(engine: LocalEngine, crowd: list[list[Request]], given: argparse.Namespace) -> Played:
     """All of a crowd, for as long as given: nobody is left alone at the end. The first keys, each of which reads a
     whole window, are no part of it.
     """

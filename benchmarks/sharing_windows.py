@@ -20,17 +20,17 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls.sharing import joining, place
-from starcoder_ls.transport.client import Client, start
+from starcoder_ls.daemon import connect_or_spawn, runtime_dir
+from starcoder_ls.lsp.client import Client, start
 
 WINDOWS, QUESTIONS = 10, 300
 SERVE = [sys.executable, "-m", "starcoder_ls", "serve"]
 
 
 async def straight(path: Path) -> Client:
-    connection = place.connected(path)
+    connection = runtime_dir.connected(path)
     assert connection is not None
-    assert joining.greeted(connection, {"window": 0, "folder": os.getcwd(), "overlay": {}})
+    assert connect_or_spawn.greeted(connection, {"window": 0, "folder": os.getcwd(), "overlay": {}})
     return Client(*await asyncio.open_unix_connection(sock=connection))
 
 
@@ -54,7 +54,7 @@ async def measured() -> None:
             clients.append(client)
             while (await client.request("starcoder/status"))["phase"] not in ("ready", "failed"):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
-            (path,) = place.folder().glob("*.sock")
+            (path,) = runtime_dir.runtime_dir().glob("*.sock")
             process = (await asyncio.to_thread(_answer, path))["process"]
             resident_bytes.append(psutil.Process(process).memory_full_info().uss)
         for client in clients:
@@ -81,9 +81,9 @@ async def report_recovery(client: Client, process: int) -> None:
 
 
 def _answer(path: Path, question: str = "status") -> dict[str, int]:
-    connection = place.connected(path)
+    connection = runtime_dir.connected(path)
     assert connection is not None
-    answer = joining.greeted(connection, {"ask": question})
+    answer = connect_or_spawn.greeted(connection, {"ask": question})
     connection.close()
     assert answer is not None
     return answer

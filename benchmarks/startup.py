@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import starcoder_ls
-from starcoder_ls.transport import client
+from starcoder_ls.lsp import client
 
 RUNS = 5
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"

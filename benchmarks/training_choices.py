@@ -16,8 +16,8 @@ from typing import Any
 
 from rich.console import Console
 
-from starcoder_ls.learning import corpus, vocabulary
-from starcoder_ls.learning.base_model import Plan, Run
+from starcoder_ls.learning import corpus, tokenizer_training
+from starcoder_ls.learning.base_training import Plan, Run
 from starcoder_ls.learning.sources import Source
 
 FILES, HELD_OUT_FILES, BASE_VOCABULARY = 4000, 150, 8192
@@ -41,10 +41,10 @@ def tokenized(place: Path, training: list[Source], held_out: list[Source], size:
     """A corpus folder with a vocabulary of ``size``, made on first use."""
     folder = place / str(size)
     if not folder.exists():
-        tokenizer = vocabulary.trained((source.text for source in training[:1500]), size)
+        tokenizer = tokenizer_training.trained((source.text for source in training[:1500]), size)
         for part, texts in ((folder, training), (folder / "heldout", held_out)):
             part.mkdir()
-            vocabulary.save(tokenizer, part)
+            tokenizer_training.save(tokenizer, part)
             corpus.write(part, tokenizer, texts, [])
     return folder
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import GHOST, URI
-from starcoder_ls.transport.client import Client, Pending
+from starcoder_ls.lsp.client import Client, Pending
 
 ADAPTER: dict[str, Any] = {"adapters": {"astraios": {"path": "bigcode/astraios-7b-parallel"}}}
 EDITOR: dict[str, Any] = {

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import checkpoints
-from starcoder_ls.engine.adapters import bottleneck
+from starcoder_ls.engine.adapters.methods import bottleneck
 
 GOLDEN = Path(__file__).parent / "data" / "astraios-golden"
 GOLDEN_NAMES = ("lora", "ia3", "ptuning", "parallel", "adapterh", "adapterp")

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from starcoder_ls.engine import decode
-from starcoder_ls.engine.adapters.attached import Held
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.kv import KvCache
-from starcoder_ls.engine.loading import Loaded
-from starcoder_ls.engine.slots import Slots
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import Request
 
 
@@ -22,7 +22,7 @@ def logits(loaded: Loaded, ids: Sequence[int], name: str | None = None, at_once:
     try:
         cache = _cache(loaded, held, len(ids))
         parts = [list(ids[start : start + step]) for start in range(0, len(ids), step)]
-        return torch.cat([decode.forward_all(loaded.model, part, cache) for part in parts]).cpu()
+        return torch.cat([model_forward.forward_all(loaded.model, part, cache) for part in parts]).cpu()
     finally:
         loaded.adapters.activate(None)
 
@@ -30,14 +30,14 @@ def logits(loaded: Loaded, ids: Sequence[int], name: str | None = None, at_once:
 def answers(loaded: Loaded, text: str, name: str | None) -> tuple[list[int], list[int]]:
     """The tokens of a request for six through the adapter, and as many that are chosen by hand."""
     held = loaded.adapters.named(name)
-    pieces = completion(Request((text,), 6), loaded, Slots(loaded.layers), lambda: None, held=held)
+    pieces = completion(Request((text,), 6), loaded, PrefixCache(loaded.layers), lambda: None, held=held)
     said = [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
     ids = loaded.vocabulary.encode([text])
     loaded.adapters.activate(held)
     try:
         cache, chosen = _cache(loaded, held, len(ids) + len(said)), list[int]()
         while len(chosen) < len(said):
-            chosen.append(int(decode.forward(loaded.model, [chosen[-1:] or ids], cache).argmax()))
+            chosen.append(int(model_forward.forward(loaded.model, [chosen[-1:] or ids], cache).argmax()))
     finally:
         loaded.adapters.activate(None)
     return said, chosen
@@ -58,7 +58,7 @@ def chunks(ids: Sequence[int], cuts: Sequence[int], rewind: int, cache: KvCache)
             cache.truncate(start)
 
 
-def _cache(loaded: Loaded, held: Held | None, tokens: int) -> KvCache:
+def _cache(loaded: Loaded, held: ResidentAdapter | None, tokens: int) -> KvCache:
     cache = KvCache(loaded.layers, tokens + (0 if held is None else held.virtual_tokens))
     if held is not None and held.prompt is not None:
         held.prompt.write(loaded.model, cache)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fakes import ScriptedEngine
 from harness import told
-from starcoder_ls.transport.client import Client
+from starcoder_ls.lsp.client import Client
 
 EXCLUDED = {"status": "excluded"}
 
@@ -26,7 +26,7 @@ async def asked_with_evidence(client: Client, engine: ScriptedEngine, folder: Pa
         uri = (folder / f"asking{number}.py").as_uri()
         client.open(uri, "matrix_inverse(rows")
         await client.inline_completion(uri, 0, 15)
-        if any(wanted in text for text in engine.requests[-1].evidence):
+        if any(wanted in text for text in engine.requests[-1].lookup_text):
             return
         client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
         assert time.monotonic() < limit, f"{wanted} was never found"

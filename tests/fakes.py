@@ -28,7 +28,7 @@ def before_cursor(request: Request) -> str:
     """The text before the cursor that ``request`` is about, in an order that ends with it."""
     last = request.parts[-1]
     assert isinstance(last, str)
-    return last + request.opening
+    return last + request.forced_prefix
 
 
 class ScriptedEngine:

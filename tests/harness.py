@@ -14,10 +14,10 @@ from typing import Any, ParamSpec
 
 from fakes import SCRIPTED, ScriptedEngine
 from starcoder_ls.app import Server
+from starcoder_ls.lsp.client import Client
+from starcoder_ls.lsp.connection import Connection
+from starcoder_ls.lsp.tcp import SocketStream
 from starcoder_ls.settings import Settings
-from starcoder_ls.transport.client import Client
-from starcoder_ls.transport.connection import Connection
-from starcoder_ls.transport.tcp import SocketStream
 
 URI = "file:///project/app.py"
 GHOST: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}

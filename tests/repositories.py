@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from starcoder_ls.commands.region import language_of
+from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.evaluation import results
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole
 from starcoder_ls.evaluation.repository import Repository

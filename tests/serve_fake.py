@@ -17,9 +17,9 @@ from pathlib import Path
 from fakes import ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.commands.resident import settings_of
+from starcoder_ls.daemon import daemon
+from starcoder_ls.lsp import stdio, tcp
 from starcoder_ls.settings import Settings
-from starcoder_ls.sharing import house
-from starcoder_ls.transport import stdio, tcp
 
 
 def main() -> int:
@@ -32,7 +32,7 @@ def main() -> int:
     server = Server(lambda _: ScriptedEngine(**options), chosen)
     if "--resident" in sys.argv:
         idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
-        return house.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
+        return daemon.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
     if "--tcp" in sys.argv:
         return tcp.serve(server, listening=_say)
     if is_noisy:

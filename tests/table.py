@@ -8,11 +8,11 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from starcoder_ls.engine.generate import completion
-from starcoder_ls.engine.loading import Loaded
-from starcoder_ls.engine.rounds import Rounds
-from starcoder_ls.engine.schedule import Job, Jobs, Outlet
-from starcoder_ls.engine.slots import Slots
+from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.scheduling.batcher import Batcher
+from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request, Sampling
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
@@ -27,7 +27,7 @@ def asked(draw: st.DrawFn, most_repeats: int, priorities: Sequence[Priority] = (
     return Request(
         (TEXT[start:] * draw(st.integers(1, most_repeats)),),
         draw(st.integers(1, 24)),
-        opening=draw(st.sampled_from(["", "", " lin"])),
+        forced_prefix=draw(st.sampled_from(["", "", " lin"])),
         candidates=candidates,
         sampling=Sampling(temperature=warm, seed=start),
         stop=lambda text: stop - 1 if len(text) >= stop else None,
@@ -36,7 +36,7 @@ def asked(draw: st.DrawFn, most_repeats: int, priorities: Sequence[Priority] = (
     )
 
 
-class Heard(Outlet):
+class Heard(OutputStream):
     """What a request was told."""
 
     def __init__(self) -> None:
@@ -65,19 +65,19 @@ def said(chunks: Sequence[Chunk]) -> list[tuple[str, list[int], Finish | None]]:
 class Table:
     """An engine without its thread: whoever tests it says when the next round is played."""
 
-    def __init__(self, loaded: Loaded, slots: Slots | None = None) -> None:
-        self.loaded, self.slots = loaded, slots or Slots(loaded.layers)
-        self.jobs = Jobs()
-        self.ended: list[Job] = []
-        self.rounds = Rounds(self.jobs, loaded, self.slots, self._end)
+    def __init__(self, loaded: Loaded, slots: PrefixCache | None = None) -> None:
+        self.loaded, self.slots = loaded, slots or PrefixCache(loaded.layers)
+        self.jobs = RequestQueue()
+        self.ended: list[ScheduledRequest] = []
+        self.rounds = Batcher(self.jobs, loaded, self.slots, self._end)
 
-    def _end(self, job: Job) -> None:
+    def _end(self, job: ScheduledRequest) -> None:
         self.jobs.remove(job)
         self.ended.append(job)
 
-    def ask(self, request: Request, is_prefill: bool = False) -> Job:
+    def ask(self, request: Request, is_prefill: bool = False) -> ScheduledRequest:
         held = self.loaded.adapters.named(request.adapter)
-        job = Job(replace(request, cancel=CancelFlag()), Heard(), is_prefill=is_prefill, adapter=held)
+        job = ScheduledRequest(replace(request, cancel=CancelFlag()), Heard(), is_prefill=is_prefill, adapter=held)
         self.jobs.add(job)
         return job
 
@@ -92,11 +92,11 @@ class Table:
         return played
 
 
-def heard(job: Job) -> Heard:
+def heard(job: ScheduledRequest) -> Heard:
     assert isinstance(job.outlet, Heard)
     return job.outlet
 
 
 def alone(loaded: Loaded, request: Request) -> list[tuple[str, list[int], Finish | None]]:
-    pieces = completion(request, loaded, Slots(loaded.layers), lambda: None)
+    pieces = completion(request, loaded, PrefixCache(loaded.layers), lambda: None)
     return said([chunk for chunks in pieces for chunk in chunks])

@@ -12,14 +12,14 @@ from fakes import Refused, ScriptedEngine
 from harness import URI, scenario, talking, told
 from starcoder_ls import app
 from starcoder_ls.errors import EngineNotReady, OutOfMemory
-from starcoder_ls.transport.client import ResponseFailed
+from starcoder_ls.lsp.client import ResponseFailed
 
 SOURCE = "password = 'hunter2'"
 
 
 def test_importing_the_server_imports_neither_torch_nor_transformers() -> None:
     code = (
-        "import sys, starcoder_ls.app, starcoder_ls.transport.stdio, starcoder_ls.transport.tcp\n"
+        "import sys, starcoder_ls.app, starcoder_ls.lsp.stdio, starcoder_ls.lsp.tcp\n"
         "print({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
     )
     environment = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
@@ -28,7 +28,7 @@ def test_importing_the_server_imports_neither_torch_nor_transformers() -> None:
 
 
 def test_the_client_half_loads_without_the_protocol_libraries() -> None:
-    code = "import sys, starcoder_ls.transport.client\nprint({'pygls', 'lsprotocol'} & set(sys.modules))"
+    code = "import sys, starcoder_ls.lsp.client\nprint({'pygls', 'lsprotocol'} & set(sys.modules))"
     environment = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
     assert done.stdout.strip() == "set()"

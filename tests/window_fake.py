@@ -9,15 +9,15 @@ import json
 import sys
 from pathlib import Path
 
-from starcoder_ls.sharing import forwarder
-from starcoder_ls.sharing.wanted import wanted
+from starcoder_ls.daemon import forwarder
+from starcoder_ls.daemon.launch_options import launch_options
 
 
 def main() -> int:
     program = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
     if (instead := json.loads(sys.argv[1]).get("instead")) is not None:
         program = [sys.executable, "-S", "-c", instead]
-    window = wanted([])
+    window = launch_options([])
     assert window is not None
     return forwarder.run(window, [*program, "--resident"], program)
 

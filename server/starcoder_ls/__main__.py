@@ -12,7 +12,7 @@ def main() -> None:
     try:
         if sys.argv[1:2] == ["serve"] and (exit_code := _as_a_window(sys.argv[2:])) is not None:
             sys.exit(exit_code)
-        from starcoder_ls.cli import application
+        from starcoder_ls.cli.application import application
 
         application()
     except StarcoderError as error:
@@ -26,12 +26,12 @@ def _as_a_window(arguments: list[str]) -> int | None:
     """``serve`` around a resident process, before anything is imported that each window would pay for."""
     if sys.platform == "win32":
         return None
-    from starcoder_ls.sharing.wanted import wanted
+    from starcoder_ls.daemon.launch_options import launch_options
 
-    if (window := wanted(arguments)) is None:
+    if (window := launch_options(arguments)) is None:
         return None
-    from starcoder_ls.sharing.forwarder import run
-    from starcoder_ls.sharing.place import RESIDENT
+    from starcoder_ls.daemon.forwarder import run
+    from starcoder_ls.daemon.runtime_dir import RESIDENT
 
     alone = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share", *arguments]
     return run(window, RESIDENT, alone)

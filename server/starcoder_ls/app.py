@@ -15,7 +15,7 @@ from typing import Any
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.tally import Tally
+from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.errors import DocumentError, DocumentExcluded, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
     code_action,
@@ -43,13 +43,13 @@ from starcoder_ls.features import (
     work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine, Status
-from starcoder_ls.session.announcer import METHOD as STATUS
-from starcoder_ls.session.call import Call, Refusal
-from starcoder_ls.session.context_of import DOCUMENT_STATUS
-from starcoder_ls.session.protocol import Notification, Request, Routes
+from starcoder_ls.lsp.protocol import Notification, Request, Routes
+from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
+from starcoder_ls.session.engine_supervisor import EngineSupervisor
+from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.session import Session
-from starcoder_ls.session.shared_engine import SharedEngine
-from starcoder_ls.session.sharing import Sharing
+from starcoder_ls.session.status_notifier import METHOD as STATUS
+from starcoder_ls.session.workspace_context import DOCUMENT_STATUS
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class Route:
     ``is_silent``: a document out of step or a model that still loads is null rather than a sentence.
     """
 
-    answer: Callable[[Session, Any, Call], Awaitable[object]]
+    answer: Callable[[Session, Any, RequestHandle], Awaitable[object]]
     params: type[Any] | None = None
     is_asked: Callable[[Any], bool] = _always
     is_silent: bool = True
@@ -128,9 +128,9 @@ class Server:
 
     def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
         self._settings = settings
-        self._engine = SharedEngine(engine_for, release_s=settings.sharing.release_minutes * 60)
-        self.sharing = Sharing()
-        self.tally = Tally()
+        self._engine = EngineSupervisor(engine_for, release_s=settings.sharing.release_minutes * 60)
+        self.sharing = ProcessInfo()
+        self.metrics = Metrics()
         self._routes = Routes(
             {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
             {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
@@ -138,7 +138,7 @@ class Server:
 
     def session(self, settings: Settings | None = None) -> Session:
         """For one new connection, with settings of its own if it has some."""
-        return Session(self._engine, settings or self._settings, self._routes, self.tally, self.sharing)
+        return Session(self._engine, settings or self._settings, self._routes, self.metrics, self.sharing)
 
     def status(self) -> Status:
         return self._engine.status()
@@ -159,10 +159,10 @@ class Server:
 
 
 def _guarded_request(method: str, route: Route) -> Request:
-    async def answer(session: Session, params: Any, call: Call) -> object:
+    async def answer(session: Session, params: Any, call: RequestHandle) -> object:
         try:
             return await route.answer(session, params, call)
-        except Refusal:
+        except ResponseError:
             raise
         except Exception as error:  # noqa: BLE001 - the one place; see the module's docstring
             if route.is_silent and isinstance(error, DocumentExcluded):
@@ -192,10 +192,12 @@ def _guarded_notification(method: str, route: Notification) -> Notification:
     return Notification(note, route.params, route.unreadable)
 
 
-def _refusal(error: Exception, call: Call) -> Refusal:
+def _refusal(error: Exception, call: RequestHandle) -> ResponseError:
     if isinstance(error, StarcoderError):
-        return Refusal(t.LSPErrorCodes.RequestFailed, str(error))
-    return Refusal(t.ErrorCodes.InternalError, f"This failed inside the server; its log says more (request {call.id}).")
+        return ResponseError(t.LSPErrorCodes.RequestFailed, str(error))
+    return ResponseError(
+        t.ErrorCodes.InternalError, f"This failed inside the server; its log says more (request {call.id})."
+    )
 
 
 def _log(method: str, which: str, error: Exception) -> None:

@@ -96,7 +96,7 @@ class AnswerUnusable(ActionError):
     pass
 
 
-class JournalUnreadable(StarcoderError):
+class FeedbackStoreUnreadable(StarcoderError):
     pass
 
 

@@ -97,13 +97,13 @@ class Request:
 
     parts: tuple[Part, ...]
     max_new_tokens: int
-    continued: tuple[int, ...] = ()
-    opening: str = ""
+    prefix_parts: tuple[int, ...] = ()
+    forced_prefix: str = ""
     end_tokens: tuple[Special, ...] = ()
     candidates: int = 1
     sampling: Sampling = GREEDY
     stop: StopRule | None = None
-    evidence: tuple[str, ...] = ()
+    lookup_text: tuple[str, ...] = ()
     adapter: str | None = None
     priority: Priority = Priority.COMPLETION
     deadline_s: float | None = None

@@ -15,10 +15,10 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from starcoder_ls.actions import BUILT_IN, Action, over_built_in
-from starcoder_ls.complaints import sentences
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.overlays import merged
 from starcoder_ls.rules import CompletionRule
+from starcoder_ls.settings_errors import sentences
+from starcoder_ls.settings_merge import merged
 
 _OVERRIDE = "STARCODER_LS_SETTINGS"
 
@@ -185,7 +185,7 @@ class Context(_Section):
     """Most tokens of snippets from other files in a prompt, beside `inline_completion.prompt_tokens`; 0: none. `auto`
     is 0 for models that read 2,048 tokens or fewer, as the bundled one, and 512 for others."""
 
-    evidence: bool = True
+    lookup_text: bool = True
     """Look for repetitions of what is typed in open, imported and similar files too, where `model.document_ngrams`
     does so in the document. Costs no tokens."""
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from fakes import SCRIPTED, ScriptedEngine
-from starcoder_ls.commands import act, region
+from starcoder_ls.commands import act
+from starcoder_ls.commands.support import line_range
 from starcoder_ls.errors import ActionUnavailable
-from starcoder_ls.rewrite import act as rewriting
+from starcoder_ls.rewrite import perform_action as rewriting
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import check
 
@@ -89,7 +90,7 @@ def test_an_adapter_that_did_not_load_is_named() -> None:
 def test_the_file_is_shown_as_a_diff_or_written(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     file = tmp_path / "a.py"
     file.write_bytes(b"a\r\nb\r\n")
-    read = region.source(str(file))
+    read = line_range.source(str(file))
     act.finish(read, "a\r\nc\r\n", is_written=False)
     assert capfdbinary.readouterr().out.endswith(b"\n a\r\n-b\r\n+c\r\n")
     assert file.read_bytes() == b"a\r\nb\r\n"

@@ -7,7 +7,8 @@ import pytest
 
 import adapters as made
 from starcoder_ls import settings
-from starcoder_ls.commands import adapters, named_adapter, settings_tables
+from starcoder_ls.commands import adapters
+from starcoder_ls.commands.support import adapter_option, settings_file
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 
 WRITTEN = '# mine\n[model]\nname = "{base}"  # the small one\ndevice = "cpu"\n\n[log]  # quiet\nlevel = "error"\n'
@@ -57,8 +58,8 @@ def test_adapter_that_does_not_fit_is_not_written(file: Path, tmp_path: Path) ->
 def test_list_says_what_is_here(file: Path, capsys: pytest.CaptureFixture) -> None:  # type: ignore[type-arg]
     assert adapters.show(file, True) == 0
     assert json.loads(capsys.readouterr().out)["adapters"] == []
-    settings_tables.put(file, ("adapters", "own"), {"path": str(made.GOLDEN / "lora")})
-    settings_tables.put(file, ("adapters", "gone"), {"path": "/absent", "tasks": ["fix"]})
+    settings_file.put(file, ("adapters", "own"), {"path": str(made.GOLDEN / "lora")})
+    settings_file.put(file, ("adapters", "gone"), {"path": "/absent", "tasks": ["fix"]})
     assert adapters.show(file, True) == 1
     own, gone = json.loads(capsys.readouterr().out)["adapters"]
     assert (own["name"], own["method"], own["is_here"], own["bytes"]) == ("own", "LORA", True, 65405)
@@ -77,7 +78,7 @@ def test_check_loads_it_as_the_server_would(file: Path, capsys: pytest.CaptureFi
 
 
 def test_merge_writes_a_model_that_loads(file: Path, tmp_path: Path) -> None:
-    from starcoder_ls.engine.loading import load
+    from starcoder_ls.engine.loading.load_model import load
 
     base = settings.load(file=file).model.name
     assert adapters.merge(base, [str(made.GOLDEN / "lora")], tmp_path / "merged", file) == 0
@@ -85,11 +86,11 @@ def test_merge_writes_a_model_that_loads(file: Path, tmp_path: Path) -> None:
 
 
 def test_option_is_a_name_of_the_settings_or_a_path(file: Path) -> None:
-    settings_tables.put(file, ("adapters", "own"), {"path": "/a", "languages": ["python"]})
-    named = settings.load(named_adapter.overlay("own", {}, file), file=file).adapters["own"]
+    settings_file.put(file, ("adapters", "own"), {"path": "/a", "languages": ["python"]})
+    named = settings.load(adapter_option.overlay("own", {}, file), file=file).adapters["own"]
     assert (named.path, named.tasks, named.languages) == ("/a", ("completion", "instruct"), ())
-    given = settings.load(named_adapter.overlay("bigcode/astraios-7b-lora", {}, file), file=file).adapters
+    given = settings.load(adapter_option.overlay("bigcode/astraios-7b-lora", {}, file), file=file).adapters
     assert given["astraios-7b-lora"].path == "bigcode/astraios-7b-lora"
     assert set(given) == {"own", "astraios-7b-lora"}
-    assert named_adapter.name_of("/some/v1.2 final/") == "v1-2-final"
-    assert named_adapter.name_of("..") == "adapter"
+    assert adapter_option.name_of("/some/v1.2 final/") == "v1-2-final"
+    assert adapter_option.name_of("..") == "adapter"

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.commands import stats
+from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggest import Source
-from starcoder_ls.completion.tally import Tally
-from starcoder_ls.errors import JournalUnreadable
+from starcoder_ls.errors import FeedbackStoreUnreadable
+from starcoder_ls.feedback_store import FeedbackStore, Row
 from starcoder_ls.generation import Timings
-from starcoder_ls.journal import Journal, Row
 
 
 @pytest.fixture(autouse=True)
@@ -19,17 +19,17 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "stats"
 
 
-def answered(source: Source) -> Tally:
-    tally = Tally()
-    tally.answered(source, 12.0, Timings(prompt_tokens=9), is_empty=False)
-    return tally
+def answered(source: Source) -> Metrics:
+    metrics = Metrics()
+    metrics.answered(source, 12.0, Timings(prompt_tokens=9), is_empty=False)
+    return metrics
 
 
 def test_numbers_of_all_servers_are_summed(capsys: pytest.CaptureFixture[str], state: Path) -> None:
     for number, source in enumerate((Source.MODEL, Source.MEMORY)):
-        tally = answered(source)
-        tally.since_s = number
-        with stats.kept(tally):
+        metrics = answered(source)
+        metrics.since_s = number
+        with stats.kept(metrics):
             pass
     (state / "9-9.json").write_text("not ours")
     assert stats.run(is_json=True) == 0
@@ -46,7 +46,7 @@ def row(key: str, language: str = "python") -> Row:
 
 
 def test_what_became_of_suggestions_is_counted_by_language(capsys: pytest.CaptureFixture[str]) -> None:
-    written = Journal()
+    written = FeedbackStore()
     for key, language in (("1", "python"), ("2", "python"), ("3", "python"), ("4", "python"), ("5", "go")):
         written.show(row(key, language))
     written.conclude("1", "accepted", 8)
@@ -70,12 +70,12 @@ def test_what_became_of_suggestions_is_counted_by_language(capsys: pytest.Captur
 
 def test_a_file_of_feedback_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "feedback.sqlite3").write_text("no database " * 100)
-    with pytest.raises(JournalUnreadable, match=r"feedback\.sqlite3 cannot be read .* Remove or rename it"):
+    with pytest.raises(FeedbackStoreUnreadable, match=r"feedback\.sqlite3 cannot be read .* Remove or rename it"):
         stats.run(is_json=True)
 
 
 def test_no_numbers_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    with stats.kept(Tally()):
+    with stats.kept(Metrics()):
         pass
     assert stats.run(is_json=True) == 1
     assert "no server" in capsys.readouterr().err
@@ -83,9 +83,9 @@ def test_no_numbers_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_only_this_user_may_read_and_old_ones_go(state: Path) -> None:
     for number in range(33):
-        tally = answered(Source.MODEL)
-        tally.since_s = 100 + number
-        with stats.kept(tally):
+        metrics = answered(Source.MODEL)
+        metrics.since_s = 100 + number
+        with stats.kept(metrics):
             pass
     files = sorted(state.glob("*"))
     assert len(files) == 30

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from fakes import ScriptedEngine
-from starcoder_ls.completion.suggest import Cursor, Suggestion, question, suggest
-from starcoder_ls.context.snippets import Gathered, Snippet
+from starcoder_ls.completion.suggest import Cursor, Suggestion, build_prompt, suggest
+from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import CancelFlag, Finish, Phase, Special, Status
 from starcoder_ls.settings import InlineCompletion
@@ -68,10 +68,10 @@ def test_nothing_to_say_is_no_suggestion(engines: list[ScriptedEngine]) -> None:
 
 def test_prompt_has_both_sides_of_the_cursor_and_the_file_name(engines: list[ScriptedEngine]) -> None:
     engine = started(engines, ["x"])
-    asked = question(engine, Cursor(CODE, AT, path="/home/me/proj/pkg/mod.py"), InlineCompletion())
+    asked = build_prompt(engine, Cursor(CODE, AT, path="/home/me/proj/pkg/mod.py"), InlineCompletion())
     texts = [part for part in asked.prompt.parts if isinstance(part, str)]
     assert CODE[: AT - 1] in texts
-    assert asked.opening == " " == CODE[AT - 1]
+    assert asked.forced_prefix == " " == CODE[AT - 1]
     assert CODE[AT:].rstrip("\n") in [text.rstrip("\n") for text in texts]
     marks = {part.literal for part in asked.prompt.parts if isinstance(part, Special)}
     assert {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"} <= marks
@@ -97,7 +97,7 @@ def test_model_with_too_little_context_says_what_to_lower() -> None:
             return replace(super().status(), context_tokens=600)
 
     with pytest.raises(PromptTooLong, match="max_new_tokens"):
-        question(Small(load_steps=0), Cursor(CODE, AT), InlineCompletion(max_new_tokens=512))
+        build_prompt(Small(load_steps=0), Cursor(CODE, AT), InlineCompletion(max_new_tokens=512))
 
 
 def test_smallest_prompt_that_the_settings_allow_is_enough(engines: list[ScriptedEngine]) -> None:
@@ -124,8 +124,8 @@ def test_secrets_are_masked_in_the_prompt_on_both_sides_and_in_what_is_healed(en
     for text, at in ((line + "x = \n" + line, len(line) + 4), (line, len(line) - 3)):
         asyncio.run(suggest(engine, Cursor(text, at), InlineCompletion()))
         request = engine.requests[-1]
-        assert SECRET[:6] not in str(request.parts) + request.opening
-        assert "xxxxxxxx" in str(request.parts) + request.opening
+        assert SECRET[:6] not in str(request.parts) + request.forced_prefix
+        assert "xxxxxxxx" in str(request.parts) + request.forced_prefix
         assert "password" in str(request.parts)
 
 
@@ -145,11 +145,11 @@ def test_suggestion_that_says_a_secret_or_a_mask_is_not_shown(engines: list[Scri
 
 def test_snippets_take_room_of_their_own_and_evidence_is_no_part_of_the_prompt(engines: list[ScriptedEngine]) -> None:
     engine = started(engines, ["x", "\n"])
-    around = Gathered((Snippet("other.py", "shown_text = 1"),), tokens=20, evidence=("hidden_text = 2",))
+    around = PromptContext((Snippet("other.py", "shown_text = 1"),), tokens=20, lookup_text=("hidden_text = 2",))
     asyncio.run(suggest(engine, Cursor(CODE, AT, "python", around=around), InlineCompletion()))
     (request,) = engine.requests
     assert "# other.py:\n# shown_text = 1\n" in request.parts
     assert "hidden_text" not in str(request.parts)
-    assert request.evidence == ("hidden_text = 2",)
-    (at,) = request.continued
+    assert request.lookup_text == ("hidden_text = 2",)
+    (at,) = request.prefix_parts
     assert request.parts[at] == "def double(x):\n    return"

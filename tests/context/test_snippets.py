@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.context.snippets import Candidate, Shelf, Wanted, fitting, ranked
-from starcoder_ls.context.words import Piece
+from starcoder_ls.context.identifiers import Piece
+from starcoder_ls.context.snippets import Candidate, SnippetQuery, SnippetSelection, fitting, ranked
 
 WORDS = ("alpha_one", "beta_two", "gamma_three", "delta_four")
 
@@ -13,8 +13,8 @@ def piece(path: str, *words: str, start: int = 0) -> Piece:
     return Piece(path, start, "\n".join(f"{path}_{word} = {word}(here)" for word in words))
 
 
-def wanted(prompt: str = "", rarity: dict[str, float] | None = None) -> Wanted:
-    return Wanted(WORDS, rarity or {}, prompt)
+def wanted(prompt: str = "", rarity: dict[str, float] | None = None) -> SnippetQuery:
+    return SnippetQuery(WORDS, rarity or {}, prompt)
 
 
 def order(*candidates: Candidate, prompt: str = "", rarity: dict[str, float] | None = None) -> list[str]:
@@ -50,7 +50,7 @@ def test_the_best_that_fit_are_taken() -> None:
 
 def test_shown_pieces_stay_in_order_until_clearly_worse_and_newcomers_stand_behind() -> None:
     a, b, c, d = (Candidate(piece(name, *WORDS)) for name in "abcd")
-    shelf = Shelf()
+    shelf = SnippetSelection()
     shelf.renew([(0.9, a), (0.8, b)], 20, cost)
     first = list(shelf.pieces)
     shelf.renew([(1.0, c), (0.9, b), (0.8, a)], 20, cost)
@@ -67,7 +67,7 @@ SCORES = st.lists(st.tuples(st.floats(0.1, 1.0), st.integers(0, 9)), max_size=12
 @given(SCORES, st.integers(0, 60))
 def test_a_shelf_never_exceeds_its_tokens_and_is_stable(scores: list[tuple[float, int]], tokens: int) -> None:
     found = [(score, Candidate(piece(str(number), *WORDS))) for score, number in sorted(scores, reverse=True)]
-    shelf = Shelf()
+    shelf = SnippetSelection()
     shelf.renew(found, tokens, cost)
     once = list(shelf.pieces)
     assert 10 * len(once) <= tokens

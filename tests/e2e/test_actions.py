@@ -12,7 +12,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, applied, resolved, span
 from harness import FAKE_SERVER, ready
-from starcoder_ls.transport.client import ResponseFailed, start
+from starcoder_ls.lsp.client import ResponseFailed, start
 
 
 @dataclass(frozen=True)

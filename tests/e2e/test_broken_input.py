@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
-from starcoder_ls.transport.client import Client, ResponseFailed, start
-from starcoder_ls.transport.framing import frame
+from starcoder_ls.lsp.client import Client, ResponseFailed, start
+from starcoder_ls.lsp.framing import frame
 
 SECRET = "def launch_code(): return 4711"
 CURSOR = {"textDocument": {"uri": URI}, "position": {"line": 1, "character": 4}}

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from starcoder_ls.transport import client
+from starcoder_ls.lsp import client
 
 SERVER = (sys.executable, "-m", "starcoder_ls")
 CODE = """import json

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario
-from starcoder_ls.transport.client import Client, ServerGone, start
-from starcoder_ls.transport.framing import frame
+from starcoder_ls.lsp.client import Client, ServerGone, start
+from starcoder_ls.lsp.framing import frame
 
 LIMIT_S = 3.0
 SLOW = {"scripts": [[f"word{i} " for i in range(5000)]], "token_s": 0.05}

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import checkpoints
-from starcoder_ls.engine import packed
+from starcoder_ls.engine.runner import packed_linear
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("STARCODER_LS_TEST_DATA", ROOT.parent / "shared" / "data"))
@@ -30,7 +30,7 @@ import asyncio, json, sys, threading, time
 from contextlib import aclosing
 import torch
 from starcoder_ls.engine import decode, generate, loading
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.local_engine import ResidentEngine
 from starcoder_ls.generation import Phase, Request, Special
 from starcoder_ls.settings import Model
 
@@ -122,6 +122,6 @@ def test_a_model_of_one_billion_loads_completes_and_is_cancelled(one_billion: Pa
     assert found["anonymous"] < 1.15 * found["engine_bytes"]
     assert found["peak"] < 1.15 * found["engine_bytes"], "no second copy of the weights, not even while they load"
     assert found["dtype"] == "bfloat16"
-    if not packed.is_possible():  # then the weights stay where their file is mapped
+    if not packed_linear.is_possible():  # then the weights stay where their file is mapped
         assert found["peak"] < 0.2 * found["engine_bytes"]
         assert found["resident"] < 1.15 * found["engine_bytes"]

@@ -26,7 +26,7 @@ from tokenizers import Tokenizer
 import checkpoints
 from actions import run, span
 from harness import ready
-from starcoder_ls.transport import client
+from starcoder_ls.lsp import client
 
 pytestmark = pytest.mark.slow
 

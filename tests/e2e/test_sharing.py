@@ -17,8 +17,8 @@ import psutil
 import pytest
 
 from harness import GHOST, URI, ready, scenario, until
-from starcoder_ls.sharing import joining, place
-from starcoder_ls.transport.client import Client, ResponseFailed, start
+from starcoder_ls.daemon import connect_or_spawn, runtime_dir
+from starcoder_ls.lsp.client import Client, ResponseFailed, start
 
 WINDOW = [sys.executable, str(Path(__file__).parents[1] / "window_fake.py")]
 QUICK: dict[str, Any] = {"token_s": 0.001}
@@ -206,9 +206,9 @@ async def test_the_socket_of_a_killed_process_is_no_obstacle(home: Path) -> None
 @scenario
 async def test_a_process_that_was_stopped_comes_back_with_the_next_request_only(home: Path) -> None:
     async with window(QUICK) as client:
-        connection = place.connected(found(home)[0])
+        connection = runtime_dir.connected(found(home)[0])
         assert connection is not None
-        assert await asyncio.to_thread(joining.greeted, connection, {"ask": "stop"})
+        assert await asyncio.to_thread(connect_or_spawn.greeted, connection, {"ask": "stop"})
         connection.close()
         await until(lambda: nothing_is_left(home), 10)
         client.change(URI, 2, {"text": "y = "})

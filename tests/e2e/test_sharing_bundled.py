@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from starcoder_ls.transport.client import Client, start
+from starcoder_ls.lsp.client import Client, start
 
 SERVER = [sys.executable, "-m", "starcoder_ls"]
 GHOST = {"textDocument": {"inlineCompletion": {}}}

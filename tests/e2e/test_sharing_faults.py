@@ -34,7 +34,7 @@ from e2e.test_sharing import (
     working,
 )
 from harness import GHOST, URI, scenario, until
-from starcoder_ls.transport.client import ResponseFailed, start
+from starcoder_ls.lsp.client import ResponseFailed, start
 
 __all__ = ["home"]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER, GHOST, URI, ready, scenario
-from starcoder_ls.transport.client import Pending, ResponseFailed, start
+from starcoder_ls.lsp.client import Pending, ResponseFailed, start
 
 EVENTS = 200
 PAUSE_S = 0.005

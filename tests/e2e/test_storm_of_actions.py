@@ -12,7 +12,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, applied, code_actions, run, span
 from harness import FAKE_SERVER, URI, ready, scenario
-from starcoder_ls.transport.client import Pending, ResponseFailed, start
+from starcoder_ls.lsp.client import Pending, ResponseFailed, start
 
 EVENTS = 150
 CODE = "def add(a, b):\n    return a - b\n"

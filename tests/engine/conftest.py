@@ -14,8 +14,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 
 import checkpoints
-from starcoder_ls.engine.loading import Loaded, load
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.settings import Adapter, Model
 
 torch.set_num_threads(1)
@@ -69,16 +69,16 @@ def doubled() -> Callable[..., Loaded]:
 
 
 @pytest.fixture
-def engines() -> Iterator[Callable[..., ResidentEngine]]:
+def engines() -> Iterator[Callable[..., LocalEngine]]:
     """Started engines by folder; all are closed after the test."""
-    started: list[ResidentEngine] = []
+    started: list[LocalEngine] = []
 
     def started_engine(
         folder: Path | str, adapters: Mapping[str, Path] | None = None, **settings: object
-    ) -> ResidentEngine:
+    ) -> LocalEngine:
         resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
         model = Model(name=str(folder), **({"device": "cpu", "threads": 1} | settings))  # type: ignore[arg-type]
-        engine = ResidentEngine(model, resident)
+        engine = LocalEngine(model, resident)
         started.append(engine)
         engine.start()
         return engine

@@ -11,7 +11,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import execution, infilling
+from starcoder_ls.evaluation import infilling, sandbox
 from starcoder_ls.generation import Phase, Special
 from starcoder_ls.settings import InlineCompletion
 
@@ -32,8 +32,8 @@ def test_problems_are_read_and_their_programs_pass_with_the_true_middle_only(tmp
     text = json.dumps(ROW).encode() + b"\n\n"
     file.write_bytes(gzip.compress(text) if is_zipped else text)
     (problem,) = infilling.problems(infilling.rows(file), file)
-    assert execution.passes(problem.program(problem.middle))
-    assert not execution.passes(problem.program(""))
+    assert sandbox.passes(problem.program(problem.middle))
+    assert not sandbox.passes(problem.program(""))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"task_id": 1}', b"\x1f\x8bno", b"\xff\xfe"])
@@ -75,7 +75,7 @@ def test_the_published_problems_pass_with_their_own_middles() -> None:
     if not files:
         pytest.skip("the published problems are not on this machine")
     for problem in infilling.problems(infilling.rows(files[0]), files[0])[::20]:
-        assert execution.passes(problem.program(problem.middle)), problem.name
+        assert sandbox.passes(problem.program(problem.middle)), problem.name
 
 
 @pytest.mark.slow
@@ -88,8 +88,8 @@ def test_published_floors_hold() -> None:
             problems = infilling.problems(infilling.rows(file), file)
             assert len(problems) == count
             with ThreadPoolExecutor(2) as pool:
-                assert all(pool.map(execution.passes, (problem.program(problem.middle) for problem in problems)))
-                assert sum(pool.map(execution.passes, (problem.program("") for problem in problems))) == empty
+                assert all(pool.map(sandbox.passes, (problem.program(problem.middle) for problem in problems)))
+                assert sum(pool.map(sandbox.passes, (problem.program("") for problem in problems))) == empty
             checked += 1
     if not checked:
         pytest.skip("the published problems are not on this machine")
@@ -110,4 +110,4 @@ def test_closers_that_stand_behind_the_cursor_are_not_inserted_twice() -> None:
         (answer,) = asyncio.run(ask())
     finally:
         engine.close()
-    assert execution.passes(problem.program(answer)), answer
+    assert sandbox.passes(problem.program(answer)), answer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from repositories import SHOP, repository
-from starcoder_ls.commands.region import language_of
+from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Kind
 from starcoder_ls.evaluation.repository import Repository, path_of

@@ -10,7 +10,7 @@ from actions import ADAPTER, EDITOR, applied, code_actions, resolved, span, with
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, until
 from starcoder_ls.generation import Priority
-from starcoder_ls.transport.client import ResponseFailed
+from starcoder_ls.lsp.client import ResponseFailed
 
 CODE = "s = '😀'\n\n\ndef add(a, b):\n    t = '😀é'; c = a - b\n    return c\n"
 FIXED = CODE.replace("a - b", "a + b")

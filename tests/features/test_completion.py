@@ -6,7 +6,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, until
-from starcoder_ls.transport.client import Client, Pending
+from starcoder_ls.lsp.client import Client, Pending
 
 MENU: dict[str, Any] = {"textDocument": {"completion": {}}}
 

@@ -6,7 +6,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, told
-from starcoder_ls.transport.client import Client
+from starcoder_ls.lsp.client import Client
 
 
 async def max_new_tokens(client: Client, engine: ScriptedEngine) -> int:

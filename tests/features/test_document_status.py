@@ -7,7 +7,7 @@ import pytest
 from context_files import EXCLUDED, documents_told
 from fakes import ScriptedEngine
 from harness import GHOST, URI, scenario, talking, told
-from starcoder_ls.transport.client import ResponseFailed
+from starcoder_ls.lsp.client import ResponseFailed
 
 STATUS = GHOST | {"experimental": {"starcoderStatus": True}}
 

@@ -15,8 +15,8 @@ from fakes import ScriptedEngine
 from harness import GHOST, URI, scenario, talking, told, until
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.generation import AdapterStatus, Priority
+from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.settings import Adapter
-from starcoder_ls.transport.client import Client, ResponseFailed
 
 CODE = "def add(a, b):\n    return a - b\n"
 WORDS = ["It ", "adds ", "[two](command:x) ", "<b>numbers</b>.", "\nQuest", "ion: What", " is 2 + 2?"]

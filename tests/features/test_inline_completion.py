@@ -8,8 +8,8 @@ import pytest
 
 from fakes import ScriptedEngine, before_cursor
 from harness import GHOST, URI, scenario, talking, told, until
+from starcoder_ls.lsp.client import ResponseFailed
 from starcoder_ls.settings import InlineCompletion, Settings
-from starcoder_ls.transport.client import ResponseFailed
 
 LONG = [[f"word{i} " for i in range(5000)]]
 PATIENT = Settings(inline_completion=InlineCompletion(budget_ms=60_000, max_new_tokens=1024))

@@ -4,8 +4,8 @@ import pytest
 
 from fakes import ScriptedEngine, before_cursor
 from harness import GHOST, URI, scenario, talking
+from starcoder_ls.lsp.client import ResponseFailed
 from starcoder_ls.settings import InlineCompletion, Settings
-from starcoder_ls.transport.client import ResponseFailed
 
 
 def at(line: int, character: int) -> dict[str, object]:

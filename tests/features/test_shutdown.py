@@ -4,7 +4,7 @@ import asyncio
 
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, until
-from starcoder_ls.transport.client import ResponseFailed
+from starcoder_ls.lsp.client import ResponseFailed
 
 
 @scenario

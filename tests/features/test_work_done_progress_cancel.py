@@ -8,7 +8,7 @@ import pytest
 from actions import ADAPTER, EDITOR, PLAIN, run, span
 from fakes import ScriptedEngine
 from harness import URI, scenario, talking, told, until
-from starcoder_ls.transport.client import Client, ResponseFailed
+from starcoder_ls.lsp.client import Client, ResponseFailed
 
 CODE = "def add(a, b):\n    return a - b\n"
 WHERE: dict[str, Any] = {"uri": URI, "range": span(0, 2)}

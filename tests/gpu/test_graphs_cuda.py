@@ -15,12 +15,13 @@ import torch
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine import decode, passes, shapes
-from starcoder_ls.engine.capture import CudaCapture
-from starcoder_ls.engine.graphs import TOLERANCE, TOLERANCES, Graphs
-from starcoder_ls.engine.kv import KvCache
-from starcoder_ls.engine.loading import Loaded, load
-from starcoder_ls.engine.passes import Pass, Wanted
+from starcoder_ls.engine.cuda_graphs import buckets
+from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
+from starcoder_ls.engine.cuda_graphs.registry import TOLERANCE, TOLERANCES, GraphRegistry
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.runner import forward_pass, model_forward
+from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -70,33 +71,33 @@ def loaded_as(folder: Path, dtype: str = "bfloat16", adapters: dict[str, Path] |
     return found
 
 
-def graphs_of(loaded: Loaded) -> Graphs:
+def graphs_of(loaded: Loaded) -> GraphRegistry:
     assert loaded.graphs is not None
     return loaded.graphs
 
 
-def idle(graphs: Graphs) -> None:
+def idle(graphs: GraphRegistry) -> None:
     graphs.record_while(lambda _seconds: True)
 
 
 def read(loaded: Loaded, number: int, tokens: int) -> KvCache:
     cache = KvCache(loaded.layers, tokens + 40)
     for start in range(0, tokens, 512):
-        decode.read(loaded.model, [IDS[number][start : min(tokens, start + 512)]], cache)
+        model_forward.read(loaded.model, [IDS[number][start : min(tokens, start + 512)]], cache)
     return cache
 
 
-def group(caches: list[KvCache], news: list[int]) -> list[Pass]:
+def group(caches: list[KvCache], news: list[int]) -> list[ForwardPass]:
     return [
-        Pass([IDS[number][cache.length : cache.length + new]], cache, Wanted.ALL)
+        ForwardPass([IDS[number][cache.length : cache.length + new]], cache, LogitsFor.ALL)
         for number, (cache, new) in enumerate(zip(caches, news, strict=True))
     ]
 
 
-def run(loaded: Loaded, several: list[Pass]) -> list[torch.Tensor]:
+def run(loaded: Loaded, several: list[ForwardPass]) -> list[torch.Tensor]:
     if len(several) == 1:
-        return [passes.run(loaded.model, several[0]).values]
-    return [answer.values for answer in passes.run_together(loaded.model, several)]
+        return [forward_pass.run(loaded.model, several[0]).values]
+    return [answer.values for answer in forward_pass.run_together(loaded.model, several)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -105,7 +106,7 @@ def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> 
     graphs = graphs_of(loaded)
     bound = TOLERANCES.get(loaded.placement.dtype, TOLERANCE)
     replayed = 0
-    for rows, time_, end in [(1, n, end) for n in shapes.TIMES for end in (500, 1000, 2000, 3000)] + [
+    for rows, time_, end in [(1, n, end) for n in buckets.TIMES for end in (500, 1000, 2000, 3000)] + [
         (rows, n, 480) for rows in (2, 3, 8, 16) for n in (1, 3, 8)
     ]:
         caches = [read(loaded, number, end - 5 * number - 30) for number in range(rows)]
@@ -133,7 +134,9 @@ def test_what_a_replay_tells_is_the_likeliest_token(folder: Path) -> None:
     idle(graphs)
     cache = read(loaded, 0, 300)
     for _ in range(3):
-        answer = passes.run(loaded.model, Pass([IDS[0][cache.length : cache.length + 4]], cache, Wanted.ALL))
+        answer = forward_pass.run(
+            loaded.model, ForwardPass([IDS[0][cache.length : cache.length + 4]], cache, LogitsFor.ALL)
+        )
         logprobs = answer.values.double().log_softmax(-1)
         for row, drawn in enumerate(answer.likeliest()):
             assert drawn.id == int(answer.values[row].argmax())

@@ -10,7 +10,7 @@ import torch
 import adapters as made
 import by_hand
 import checkpoints
-from starcoder_ls.engine.loading import Loaded, load
+from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [

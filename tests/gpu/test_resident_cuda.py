@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import checkpoints
-from starcoder_ls.engine import loading, rounds
-from starcoder_ls.engine.logits import Logits
-from starcoder_ls.engine.resident import ResidentEngine
+from starcoder_ls.engine.loading import load_model
+from starcoder_ls.engine.local_engine import LocalEngine
+from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.scheduling import batcher
 from starcoder_ls.errors import OutOfMemory
 from starcoder_ls.generation import Chunk, Phase, Request, Sampling
 from starcoder_ls.settings import Model
@@ -39,28 +40,28 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The model of every load."""
     seen: list[Any] = []
-    load = loading.load
+    load = load_model.load
 
     def kept(*arguments: Any) -> Any:
         loaded = load(*arguments)
         seen.append(loaded.model)
         return loaded
 
-    monkeypatch.setattr(loading, "load", kept)
+    monkeypatch.setattr(load_model, "load", kept)
     return seen
 
 
 @pytest.fixture
-def engine(folder: Path, models: list[Any]) -> Iterator[ResidentEngine]:
+def engine(folder: Path, models: list[Any]) -> Iterator[LocalEngine]:
     del models  # patched before the engine starts
-    engine = ResidentEngine(Model(name=str(folder), device="cuda"))
+    engine = LocalEngine(Model(name=str(folder), device="cuda"))
     engine.start()
     ready(engine)
     yield engine
     engine.close()
 
 
-def ready(engine: ResidentEngine) -> None:
+def ready(engine: LocalEngine) -> None:
     end_s = time.monotonic() + 120
     while engine.status().phase is not Phase.READY:
         assert engine.status().phase is not Phase.FAILED, engine.status().message
@@ -68,7 +69,7 @@ def ready(engine: ResidentEngine) -> None:
         time.sleep(0.005)
 
 
-async def answer(engine: ResidentEngine, request: Request) -> list[Chunk]:
+async def answer(engine: LocalEngine, request: Request) -> list[Chunk]:
     return [chunk async for chunk in engine.stream(request)]
 
 
@@ -85,14 +86,14 @@ def request(i: int, **changes: Any) -> Request:
     return Request(parts=(TEXT * (1 + i % 20) + "x" * (i % 7),), **(settings | changes))
 
 
-def test_weights_live_on_the_device_in_its_own_type(engine: ResidentEngine, models: list[Any]) -> None:
+def test_weights_live_on_the_device_in_its_own_type(engine: LocalEngine, models: list[Any]) -> None:
     assert {weight.device.type for weight in models[0].parameters()} == {"cuda"}
     status = engine.status()
     assert status.device == "cuda"
     assert status.dtype == ("bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
 
 
-def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: ResidentEngine, models: list[Any]) -> None:
+def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: LocalEngine, models: list[Any]) -> None:
     async def some(start: int, count: int) -> None:
         for i in range(start, start + count):
             await answer(engine, request(i))
@@ -117,8 +118,8 @@ def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: ResidentEn
 
 def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
     """In float32 on both; in bfloat16 near ties fall differently."""
-    single = ResidentEngine(Model(name=str(folder), device="cuda", dtype="float32"))
-    reference = ResidentEngine(Model(name=str(folder), device="cpu", dtype="float32"))
+    single = LocalEngine(Model(name=str(folder), device="cuda", dtype="float32"))
+    reference = LocalEngine(Model(name=str(folder), device="cpu", dtype="float32"))
     texts = []
     for other in (single, reference):
         other.start()
@@ -128,15 +129,15 @@ def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
     assert [chunk.token_ids for chunk in texts[0]] == [chunk.token_ids for chunk in texts[1]]
 
 
-def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_frees_the_device_within_a_step(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     began: list[float] = []
-    run = rounds.run
+    run = batcher.run
 
     def watched(*arguments: Any) -> Logits:
         began.append(time.monotonic())
         return run(*arguments)
 
-    monkeypatch.setattr(rounds, "run", watched)
+    monkeypatch.setattr(batcher, "run", watched)
 
     async def scenario() -> float:
         async with aclosing(engine.stream(request(1, max_new_tokens=1000))) as chunks:
@@ -152,7 +153,7 @@ def test_cancel_frees_the_device_within_a_step(engine: ResidentEngine, monkeypat
 
 def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> None:
     """Without graphs, whose seats would make room."""
-    engine = ResidentEngine(Model(name=str(folder), device="cuda", cuda_graphs="off"))
+    engine = LocalEngine(Model(name=str(folder), device="cuda", cuda_graphs="off"))
     engine.start()
     ready(engine)
     torch.cuda.set_per_process_memory_fraction(torch.cuda.memory_allocated() / torch.cuda.mem_get_info()[1] + 1e-5)
@@ -168,7 +169,7 @@ def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
 def test_model_is_spread_over_two_devices(folder: Path, models: list[Any]) -> None:
-    engine = ResidentEngine(Model(name=str(folder), max_memory={"0": "6MiB", "1": "1GiB"}))
+    engine = LocalEngine(Model(name=str(folder), max_memory={"0": "6MiB", "1": "1GiB"}))
     engine.start()
     ready(engine)
     try:

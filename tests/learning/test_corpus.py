@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from starcoder_ls.learning import corpus, fim, vocabulary
+from starcoder_ls.learning import corpus, fim, tokenizer_training
 from starcoder_ls.learning.sources import Source
 
 
@@ -15,8 +15,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Source("pkg", f"pkg/{p.name}", p.read_text(encoding="utf-8"))
         for p in sorted(Path(corpus.__file__).parent.glob("*.py"))
     ]
-    tokenizer = vocabulary.trained([t.text for t in texts], 800)
-    vocabulary.save(tokenizer, place)
+    tokenizer = tokenizer_training.trained([t.text for t in texts], 800)
+    tokenizer_training.save(tokenizer, place)
     assert corpus.write(place, tokenizer, texts, []) == (place / "corpus.bin").stat().st_size // 2
     return place
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from fakes import ScriptedEngine
 from starcoder_ls.generation import Phase
-from starcoder_ls.learning import corpus, explanations, vocabulary
+from starcoder_ls.learning import corpus, explanations, tokenizer_training
 from starcoder_ls.learning.sources import Source
-from starcoder_ls.rewrite import act
+from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import check
 
@@ -107,8 +107,8 @@ def test_a_question_is_what_the_server_asks() -> None:
     try:
         for action in ("explain", "document"):
             target = Target(code, 0, len(code), "python", "f.py", is_function=True)
-            who = act.require_doer(chosen, ["explain"], action, target)
-            prepared = act.prepared(chosen, engine, action, target, who)
+            who = perform_action.require_doer(chosen, ["explain"], action, target)
+            prepared = perform_action.prepared(chosen, engine, action, target, who)
             assert prepared.asked.request.parts == (explanations.question(code, action),)
     finally:
         engine.close()
@@ -119,8 +119,8 @@ def test_no_sentence_is_drawn_twice_and_the_seed_decides(tmp_path: Path) -> None
         Source("p", f"p/{n}.py", FILE + f'\n\ndef own_{n}(a):\n    """Do thing {n} well."""\n    return a\n')
         for n in range(9)
     ]
-    tokenizer = vocabulary.trained([source.text for source in files], 400)
-    vocabulary.save(tokenizer, tmp_path)
+    tokenizer = tokenizer_training.trained([source.text for source in files], 400)
+    tokenizer_training.save(tokenizer, tmp_path)
     corpus.write(tmp_path, tokenizer, files, [])
     data = corpus.Corpus(tmp_path)
     every = explanations.drawn(data, 100, 0)

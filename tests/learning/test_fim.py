@@ -3,7 +3,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.completion import healing
+from starcoder_ls.completion.prompt import token_healing
 from starcoder_ls.learning import fim
 
 CODE = """class Point:
@@ -50,7 +50,7 @@ def test_most_middles_end_with_a_line() -> None:
 
 
 def test_cuts_at_cursors_are_where_the_servers_prompts_end() -> None:
-    ends = {len(healing.split(CODE[:cursor])[0]) for cursor in range(len(CODE) + 1)}
+    ends = {len(token_healing.split(CODE[:cursor])[0]) for cursor in range(len(CODE) + 1)}
     starts = {start for start, _ in cuts(fim.Recipe(cursor_share=1.0))}
     assert starts <= ends
     assert not {start for start, _ in cuts(fim.Recipe(cursor_share=1.0, is_healed=False))} <= ends

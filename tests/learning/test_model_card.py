@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 from starcoder_ls.learning import model_card
-from starcoder_ls.learning.base_model import Plan
+from starcoder_ls.learning.base_training import Plan
 
 
 def test_card_names_every_package_with_version_and_licence(tmp_path: Path) -> None:

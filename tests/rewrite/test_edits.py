@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.errors import AnswerUnusable
-from starcoder_ls.rewrite import edits, lines
+from starcoder_ls.rewrite import edits, text_lines
 from starcoder_ls.rewrite.target import Target, selected
 
 ROWS = st.lists(st.sampled_from(["a", "b", "  c", "  d", "", "e = 1"]), max_size=8)
@@ -82,5 +82,5 @@ def test_a_margin_of_text_inside_strings_is_no_margin() -> None:
     text = 'class A:\n    def f(self):\n        return """\nat the margin\n"""\n'
     target = selected(text, text.index("def"), text.index("def"), "python")
     assert target is not None
-    rows = "\n".join(lines.without_margin(lines.split(target.code)))
+    rows = "\n".join(text_lines.without_margin(text_lines.split(target.code)))
     assert rows.startswith("    def f") or rows.startswith("def f")

@@ -8,10 +8,10 @@ import pytest
 
 from fakes import SCRIPTED, ScriptedEngine
 from harness import URI, scenario, talking, until
+from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.session import feedback
 from starcoder_ls.session.feedback import kept_percent, key_of
 from starcoder_ls.settings import Feedback
-from starcoder_ls.transport.client import Client, ResponseFailed
 
 
 @pytest.fixture(autouse=True)

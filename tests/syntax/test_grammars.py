@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from starcoder_ls.languages.table import LANGUAGES
 from starcoder_ls.syntax import grammars
-from starcoder_ls.syntax.languages import LANGUAGES
 
 
 @pytest.mark.parametrize("language", [name for name, language in LANGUAGES.items() if language.grammar])

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import settings
-from starcoder_ls.commands import named_adapter, region
-from starcoder_ls.commands.headless import loaded, stderr
+from starcoder_ls.commands.support import adapter_option, line_range
+from starcoder_ls.commands.support.engines import loaded, stderr
 from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
-from starcoder_ls.rewrite import act, edits
-from starcoder_ls.rewrite.characters import cleaned
+from starcoder_ls.rewrite import edits, perform_action
+from starcoder_ls.rewrite.hidden_characters import cleaned
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import Settings
 
@@ -41,15 +41,15 @@ def run(
 ) -> int:
     """0 when the text was shown, the diff printed or the file written. ``said`` is an instruction, and problems."""
     chosen = settings.load(overlay, file=file)
-    adapter = named_adapter.in_use(adapter, chosen)
-    read, target = region.target_at(place, language, chosen.context.ignore)
+    adapter = adapter_option.in_use(adapter, chosen)
+    read, target = line_range.target_at(place, language, chosen.context.ignore)
     target = replace(target, instruction=said[0], diagnostics=said[1])
     who = expected(chosen, action, target, adapter)
     with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
-        prepared = act.prepared(chosen, engine, action, target, confirmed(engine, who))
+        prepared = perform_action.prepared(chosen, engine, action, target, confirmed(engine, who))
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
-        changes = asyncio.run(act.changes(engine, prepared))
+        changes = asyncio.run(perform_action.changes(engine, prepared))
     finish(read, edits.applied(read.text, changes), is_written)
     return 0
 
@@ -59,37 +59,37 @@ def ask(
 ) -> int:
     """0 when an answer was shown."""
     chosen = settings.load(overlay, file=file)
-    adapter = named_adapter.in_use(adapter, chosen)
-    target = replace(region.whole(name, chosen.context.ignore), instruction=question)
+    adapter = adapter_option.in_use(adapter, chosen)
+    target = replace(line_range.whole(name, chosen.context.ignore), instruction=question)
     who = expected(chosen, "ask", target, adapter)
     with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
-        prepared = act.prepared(chosen, engine, "ask", target, confirmed(engine, who))
+        prepared = perform_action.prepared(chosen, engine, "ask", target, confirmed(engine, who))
         return asyncio.run(tell(engine, prepared, is_json))
 
 
-def expected(chosen: Settings, action: str, target: Target, adapter: str | None) -> act.Doer:
+def expected(chosen: Settings, action: str, target: Target, adapter: str | None) -> perform_action.Doer:
     """Who will do it, told from the settings alone: nobody waits for a model to load to hear that it cannot."""
-    act.require_action(chosen, action)
+    perform_action.require_action(chosen, action)
     adapters = chosen.resident_adapters()
     if adapter is None:
-        return act.require_doer(chosen, adapters, action, target)
+        return perform_action.require_doer(chosen, adapters, action, target)
     if adapter not in adapters:
         known = f"There are: {', '.join(adapters)}." if adapters else "There are none."
         raise ActionUnavailable(f"No adapter {adapter!r} is in the settings. {known} Add `[adapters.{adapter}]`.")
-    return act.Doer(adapter, adapters[adapter].template)
+    return perform_action.Doer(adapter, adapters[adapter].template)
 
 
-def confirmed(engine: Engine, who: act.Doer) -> act.Doer:
+def confirmed(engine: Engine, who: perform_action.Doer) -> perform_action.Doer:
     """``who``, if it is loaded. Raises ActionUnavailable."""
-    if who.adapter is not None and who.adapter not in act.resident(engine):
+    if who.adapter is not None and who.adapter not in perform_action.resident(engine):
         raise ActionUnavailable(f"The adapter {who.adapter!r} could not be loaded. `starcoder-ls doctor` says why.")
     return who
 
 
-async def tell(engine: Engine, prepared: act.Prepared, is_json: bool) -> int:
+async def tell(engine: Engine, prepared: perform_action.Prepared, is_json: bool) -> int:
     """Plain text as it is made, without whatever could steer a terminal; our own remarks go to standard error."""
-    shown, answer = "", act.Answer("")
-    async with aclosing(act.spoken(engine, prepared.asked)) as stream:
+    shown, answer = "", perform_action.Answer("")
+    async with aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
         async for answer in stream:
             text = cleaned(answer.said)
             if not is_json and text.startswith(shown):
@@ -105,7 +105,7 @@ async def tell(engine: Engine, prepared: act.Prepared, is_json: bool) -> int:
     return 0
 
 
-def _described(answer: act.Answer, prepared: act.Prepared) -> dict[str, Any]:
+def _described(answer: perform_action.Answer, prepared: perform_action.Prepared) -> dict[str, Any]:
     first, last = prepared.asked.target.line_numbers
     return {
         "text": cleaned(answer.said),
@@ -117,13 +117,13 @@ def _described(answer: act.Answer, prepared: act.Prepared) -> dict[str, Any]:
     }
 
 
-def finish(read: region.Source, new_text: str, is_written: bool) -> None:
+def finish(read: line_range.Source, new_text: str, is_written: bool) -> None:
     """Write the file, or print what would change; a terminal gets no control characters, not even the file's own."""
     if is_written:
-        region.write(read, new_text)
+        line_range.write(read, new_text)
         stderr.print(f"{read.name} is written", style="dim")
         return
-    made = region.diff(read, new_text)
+    made = line_range.diff(read, new_text)
     if sys.stdout.isatty():
         made = _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", made.replace("\r\n", "\n"))
         print(made, end="")

@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from starcoder_ls import settings
-from starcoder_ls.commands import settings_tables
-from starcoder_ls.commands.headless import stderr
-from starcoder_ls.engine.progress import Report
+from starcoder_ls.commands.support import settings_file
+from starcoder_ls.commands.support.engines import stderr
+from starcoder_ls.engine.loading.progress import Report
 from starcoder_ls.errors import AdapterInvalid, ModelError, SettingsError
 from starcoder_ls.routing import COMPLETION, INSTRUCT
 
@@ -46,7 +46,7 @@ def add(name: str, path: str, file: Path | None, tasks: list[str], languages: li
     chosen = settings.load(file=file if file is None or file.exists() else None)
     kind, size_bytes, doubt = _checked(chosen.model, adapter)
     place = file or settings.settings_file()
-    settings_tables.put(place, ("adapters", name), table)
+    settings_file.put(place, ("adapters", name), table)
     for said in (doubt, _tasks_doubt(tasks, chosen)):
         if said:
             stderr.print(said, style="yellow")
@@ -57,7 +57,7 @@ def add(name: str, path: str, file: Path | None, tasks: list[str], languages: li
 def remove(name: str, file: Path | None) -> int:
     """Take it out of the settings file; the adapter's own files stay."""
     place = file or settings.settings_file()
-    if not settings_tables.drop(place, ("adapters", name)):
+    if not settings_file.drop(place, ("adapters", name)):
         raise SettingsError(f"{place} has no adapter {name}. `starcoder-ls adapters list` names those there are.")
     print(f"{name} is out of {place}; its files stay where they are")
     return 0
@@ -99,13 +99,13 @@ def merge(base: str, adapters: list[str], out: Path, file: Path | None) -> int:
 
 def _checked(model: settings.Model, adapter: settings.Adapter) -> tuple[str, int, str]:
     """Method, bytes and a doubt about the base. Raises ModelError."""
-    from starcoder_ls.engine import loading
     from starcoder_ls.engine.adapters import fit
-    from starcoder_ls.engine.adapters.attached import prepare
+    from starcoder_ls.engine.adapters.resident_adapters import prepare
+    from starcoder_ls.engine.loading import load_model
 
     with _shown() as report:
         prepared = prepare(adapter, model.offline, report)
-        loaded = loading.load(model, report)
+        loaded = load_model.load(model, report)
         held = loaded.adapters.add("checked", prepared)
     return held.kind, held.bytes, fit.name_doubt(prepared.files, model.name)
 

@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from starcoder_ls import settings
-from starcoder_ls.commands.headless import completes, loaded, routed, stderr
-from starcoder_ls.commands.place import as_ghost, cursor_at, line_and_column
-from starcoder_ls.completion.suggest import Cursor, Question, Suggestion, question, suggest
+from starcoder_ls.commands.support.engines import completes, loaded, routed, stderr
+from starcoder_ls.commands.support.source_position import as_ghost, cursor_at, line_and_column
+from starcoder_ls.completion.suggest import Cursor, FimPrompt, Suggestion, build_prompt, suggest
 from starcoder_ls.generation import Engine, Special
 
 
@@ -26,7 +26,7 @@ def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int,
     with loaded(chosen, needed=completes, may_borrow=True) as engine:
         cursor = routed(engine, chosen, cursor)
         if is_traced:
-            _trace(engine, question(engine, cursor, chosen.inline_completion))
+            _trace(engine, build_prompt(engine, cursor, chosen.inline_completion))
         found = asyncio.run(suggest(engine, cursor, chosen.inline_completion, candidates))
     if is_json:
         print(json.dumps({"suggestions": [_described(s, cursor) for s in found]}, ensure_ascii=False))
@@ -64,7 +64,7 @@ def _summary(suggestion: Suggestion) -> str:
     )
 
 
-def _trace(engine: Engine, asked: Question) -> None:
+def _trace(engine: Engine, asked: FimPrompt) -> None:
     stderr.print(f"family {asked.prompt.family}, order {asked.prompt.order}", style="bold")
     for part in asked.prompt.parts:
         if isinstance(part, Special):

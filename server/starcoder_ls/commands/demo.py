@@ -13,9 +13,9 @@ from rich.panel import Panel
 from rich.text import Text
 
 from starcoder_ls import settings
-from starcoder_ls.commands import demo_explaining
-from starcoder_ls.commands.headless import loaded, routed
-from starcoder_ls.commands.place import as_ghost
+from starcoder_ls.commands.support import demo_explain
+from starcoder_ls.commands.support.engines import loaded, routed
+from starcoder_ls.commands.support.source_position import as_ghost
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.generation import Engine
 
@@ -63,7 +63,7 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
         console.print(f"{status.model} on {status.device} ({status.dtype}), ready after {ready_s:.1f} s\n")
         results = [_show(console, engine, hole, chosen) for hole in HOLES]
         if any(held.name == "explain" for held in engine.status().adapters):
-            asyncio.run(demo_explaining.show(console, engine, chosen, EXPLAINED, cut(HOLES[0])))
+            asyncio.run(demo_explain.show(console, engine, chosen, EXPLAINED, cut(HOLES[0])))
     made = [is_same for is_same in results if is_same is not None]
     console.print(
         f"\n{sum(made)} of {len(HOLES)} are what really stood there. Coloured text is the model's: nothing is "
@@ -74,7 +74,7 @@ def run(overlay: dict[str, Any], file: Path | None) -> int:
 
 def cut(hole: Hole) -> tuple[Cursor, str] | None:
     """The cursor in the file without the hole's text, and that text; None where the file is not as expected."""
-    place = demo_explaining.source_of(hole.module)
+    place = demo_explain.source_of(hole.module)
     text = place.read_text(encoding="utf-8") if place else ""
     begin = text.find(hole.before) + len(hole.before)
     end = text.find(hole.after, begin)

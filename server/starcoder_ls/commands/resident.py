@@ -12,10 +12,11 @@ from typing import Any
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
-from starcoder_ls.commands import named_adapter, stats
+from starcoder_ls.commands import stats
 from starcoder_ls.commands.serve import engine_for, write_log
+from starcoder_ls.commands.support import adapter_option
+from starcoder_ls.daemon import daemon
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.sharing import house
 
 logger = logging.getLogger(__name__)
 
@@ -30,8 +31,8 @@ def run(descriptor: int, path: Path) -> int:
     logger.info("starcoder-ls %s is resident", __version__)
     server = Server(engine_for, chosen)
     try:
-        with stats.kept(server.tally):
-            return house.serve(server, descriptor, path, settings_of, chosen.sharing.idle_minutes * 60)
+        with stats.kept(server.metrics):
+            return daemon.serve(server, descriptor, path, settings_of, chosen.sharing.idle_minutes * 60)
     except Exception:
         logger.exception("the resident process failed")
         raise
@@ -42,7 +43,7 @@ def settings_of(hello: Mapping[str, Any]) -> settings.Settings:
     file = Path(hello["settings"]) if hello.get("settings") else None
     overlay = dict(hello.get("overlay") or {})
     if adapter := hello.get("adapter"):
-        overlay |= named_adapter.overlay(str(adapter), overlay, file)
+        overlay |= adapter_option.overlay(str(adapter), overlay, file)
     chosen = settings.load(overlay, file=file)
     folder = Path(str(hello.get("folder") or "/"))
     return settings.check(_here(chosen.model_dump(), folder), "the settings")

@@ -18,8 +18,8 @@ from starcoder_ls.app import Server
 from starcoder_ls.commands import stats
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.generation import Engine
-from starcoder_ls.transport import stdio
-from starcoder_ls.transport import tcp as loopback
+from starcoder_ls.lsp import stdio
+from starcoder_ls.lsp import tcp as loopback
 
 _LOG_BYTES, _LOG_FILES = 1_000_000, 3
 
@@ -32,7 +32,7 @@ def run(overlay: dict[str, Any], file: Path | None, tcp: str | None) -> int:
     write_log(chosen.log.level)
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
     server = Server(engine_for, chosen)
-    with stats.kept(server.tally):
+    with stats.kept(server.metrics):
         return _serve(server, tcp)
 
 
@@ -73,9 +73,9 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
 
 def engine_for(chosen: settings.Settings) -> Engine:
-    from starcoder_ls.engine.resident import ResidentEngine
+    from starcoder_ls.engine.local_engine import LocalEngine
 
-    return ResidentEngine(chosen.model, chosen.resident_adapters())
+    return LocalEngine(chosen.model, chosen.resident_adapters())
 
 
 def _say(host: str, port: int, token_file: Path) -> None:

@@ -18,8 +18,8 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
 from starcoder_ls import settings
-from starcoder_ls.commands import settings_tables
-from starcoder_ls.commands.headless import stderr
+from starcoder_ls.commands.support import settings_file
+from starcoder_ls.commands.support.engines import stderr
 
 _GB = 1e9
 _BESIDE_GB = 1.0  # KV cache, activations and what the display takes
@@ -114,9 +114,9 @@ def run(wishes: Wishes, file: Path | None, look: Callable[[], tuple[str, str, fl
         return 1
     if wishes.is_fetched and model.name != settings.BUNDLED:
         _fetch(model, chosen.adapter)
-    settings_tables.assign(place, "model", _model_table(chosen))
+    settings_file.assign(place, "model", _model_table(chosen))
     if chosen.adapter:
-        settings_tables.put(place, ("adapters", "instruct"), {"path": chosen.adapter, "tasks": ["instruct"]})
+        settings_file.put(place, ("adapters", "instruct"), {"path": chosen.adapter, "tasks": ["instruct"]})
     with_adapter = f" with {chosen.adapter}" if chosen.adapter else ""
     print(f"{place} says: {chosen.model}{with_adapter}. `starcoder-ls doctor` tries it out.\n\n{_snippet()}")
     return 0
@@ -147,9 +147,9 @@ def _model_table(chosen: Proposal) -> dict[str, Any]:
 
 def _fetch(model: settings.Model, adapter: str | None) -> None:
     """Both to this machine, with a bar. Raises ModelGated with the page of the licence, ModelNotFound without a Hub."""
-    from starcoder_ls.engine import hub
     from starcoder_ls.engine.adapters import files
-    from starcoder_ls.engine.checkpoint import inspect
+    from starcoder_ls.engine.loading import hub
+    from starcoder_ls.engine.loading.checkpoint import inspect
 
     columns = (
         TextColumn("{task.description}"),

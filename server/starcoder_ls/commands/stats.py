@@ -18,9 +18,9 @@ import platformdirs
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls import journal
-from starcoder_ls.completion.tally import Tally
-from starcoder_ls.journal import Counts
+from starcoder_ls import feedback_store
+from starcoder_ls.completion.metrics import Metrics
+from starcoder_ls.feedback_store import Counts
 
 _INTERVAL_S = 60.0
 _KEPT_FILES = 30
@@ -33,10 +33,10 @@ def folder() -> Path:
 
 
 @contextlib.contextmanager
-def kept(tally: Tally) -> Iterator[None]:
+def kept(metrics: Metrics) -> Iterator[None]:
     """Write ``tally`` down now and then, and at the end. A folder that cannot be written is nobody's problem."""
     is_over = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(tally, is_over), name="stats", daemon=True)
+    keeper = threading.Thread(target=_keep, args=(metrics, is_over), name="stats", daemon=True)
     keeper.start()
     try:
         yield
@@ -47,7 +47,7 @@ def kept(tally: Tally) -> Iterator[None]:
 
 def run(is_json: bool) -> int:
     """0 with numbers on standard output, 1 if no server has answered anything yet."""
-    servers, became = _read(folder()), journal.counted()
+    servers, became = _read(folder()), feedback_store.counted()
     if not servers and not became:
         Console(stderr=True).print(f"no server has left numbers in {folder()} yet", style="dim", markup=False)
         return 1
@@ -97,23 +97,23 @@ def _outcomes(became: dict[str, Counts]) -> Table:
     return table
 
 
-def _keep(tally: Tally, is_over: threading.Event) -> None:
+def _keep(metrics: Metrics, is_over: threading.Event) -> None:
     written, ended = 0, False
     while not ended:
         ended = is_over.wait(_INTERVAL_S)
-        answered = sum(tally.answers.values())
+        answered = sum(metrics.answers.values())
         if answered != written:
             with contextlib.suppress(OSError):
-                _write(folder(), tally)
+                _write(folder(), metrics)
             written = answered
 
 
-def _write(where: Path, tally: Tally) -> None:
+def _write(where: Path, metrics: Metrics) -> None:
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = where / f"{int(tally.since_s)}-{os.getpid()}.json"
+    path = where / f"{int(metrics.since_s)}-{os.getpid()}.json"
     fresh = path.with_suffix(".new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        json.dump(tally.summary(), file)
+        json.dump(metrics.summary(), file)
     fresh.replace(path)
     for old in sorted(where.glob("*.json"))[:-_KEPT_FILES]:
         old.unlink(missing_ok=True)

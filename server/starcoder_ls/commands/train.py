@@ -20,7 +20,7 @@ _HELD_OUT_PAIRS = 300
 def corpus(folder: Path, site_packages: list[Path], vocabulary_size: int, max_package_bytes: int) -> int:
     """corpus.bin, corpus.json and the tokenizer in ``folder``; the same of the held-out packages in ``heldout/``."""
     from starcoder_ls.learning import corpus as corpora
-    from starcoder_ls.learning import sources, vocabulary
+    from starcoder_ls.learning import sources, tokenizer_training
 
     console = Console(stderr=True, highlight=False)
     packages = {"python": sources.standard_library()}
@@ -31,10 +31,10 @@ def corpus(folder: Path, site_packages: list[Path], vocabulary_size: int, max_pa
         training, held_out, used = sources.split(packages.values(), max_package_bytes)
     console.print(f"{len(training)} files of {len(used)} packages; {len(held_out)} files held out")
     with console.status("learning the vocabulary"):
-        tokenizer = vocabulary.trained(vocabulary.sample(training), vocabulary_size)
+        tokenizer = tokenizer_training.trained(tokenizer_training.sample(training), vocabulary_size)
     for place, texts, described in ((folder, training, used), (folder / "heldout", held_out, [])):
         place.mkdir(parents=True, exist_ok=True)
-        vocabulary.save(tokenizer, place)
+        tokenizer_training.save(tokenizer, place)
         with console.status("writing token ids"):
             tokens = corpora.write(place, tokenizer, texts, described)
         console.print(f"{place / 'corpus.bin'}: {tokens:,} tokens, {sum(len(s.text) for s in texts):,} characters")
@@ -46,8 +46,8 @@ def base(
 ) -> int:
     """Train to the end of the plan; the finished model in Hub layout lies in ``folder/model``."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
-    from starcoder_ls.learning import base_model as training
-    from starcoder_ls.learning import model_card, repetition
+    from starcoder_ls.learning import base_training as training
+    from starcoder_ls.learning import model_card, ngram_fitting
     from starcoder_ls.learning.corpus import Corpus
 
     if not (data / "corpus.bin").is_file():
@@ -75,7 +75,7 @@ def base(
                 )
         _print_by_position(bar.console, run)
     run.export(folder / "model")
-    repetition.fit(run.model, run.data).save(folder / "model")
+    ngram_fitting.fit(run.model, run.data).save(folder / "model")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(data / name, folder / "model" / name)
     card = model_card.text(run.plan, run.tokens, sum(p.numel() for p in run.model.parameters()), data)
@@ -92,41 +92,42 @@ def _print_by_position(console: Console, run: Any) -> None:
 def explain(data: Path, folder: Path, model: str, most_pairs: int, plan: dict[str, Any]) -> int:
     """Train a Parallel adapter to say what functions do; it lies in ``folder`` in Astraios' format."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from starcoder_ls.engine import loading
-    from starcoder_ls.engine.adapters import bottleneck, fingerprint
-    from starcoder_ls.learning import explanations, instruct
+    from starcoder_ls.engine.adapters import fingerprint
+    from starcoder_ls.engine.adapters.methods import bottleneck
+    from starcoder_ls.engine.loading import load_model
+    from starcoder_ls.learning import adapter_training, explanations
     from starcoder_ls.learning.corpus import Corpus
     from starcoder_ls.settings import Model
 
     console = Console(highlight=False)
-    wanted = instruct.Plan(**plan)
-    loaded = loading.load(Model(name=model, dtype="float32", device="cpu"), lambda *_: None)
+    wanted = adapter_training.Plan(**plan)
+    loaded = load_model.load(Model(name=model, dtype="float32", device="cpu"), lambda *_: None)
     with console.status("reading functions"):
         taught = _examples(explanations.drawn(Corpus(data), most_pairs, wanted.seed), loaded)
         unseen = _examples(explanations.drawn(Corpus(data / "heldout"), _HELD_OUT_PAIRS, 0), loaded)
     adapter = bottleneck.parallel(wanted.bottleneck_size, ["c_attn"])
     weights = bottleneck.add_trainable(loaded.model, adapter)
     console.print(f"{len(taught):,} functions, {sum(weight.numel() for weight in weights):,} weights")
-    console.print(f"loss of held-out answers before: {instruct.answer_loss(loaded.model, unseen, wanted):.3f}")
+    console.print(f"loss of held-out answers before: {adapter_training.answer_loss(loaded.model, unseen, wanted):.3f}")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=1.0)
         recent: list[float] = []
-        for report in instruct.train(loaded.model, weights, taught, wanted):
+        for report in adapter_training.train(loaded.model, weights, taught, wanted):
             recent = [*recent[-29:], report.loss]
             bar.update(task, completed=report.done, description=f"loss {statistics.fmean(recent):.3f}")
-    console.print(f"loss of held-out answers after: {instruct.answer_loss(loaded.model, unseen, wanted):.3f}")
+    console.print(f"loss of held-out answers after: {adapter_training.answer_loss(loaded.model, unseen, wanted):.3f}")
     bottleneck.save(loaded.model, adapter, folder, model, fingerprint.of(loaded.checkpoint))
     return 0
 
 
 def _examples(pairs: list[Any], loaded: Any) -> list[Any]:
     """Each pair as the built-in actions ask for it, in turn: an adapter for one question answers no other."""
-    from starcoder_ls.learning import corpus, explanations, instruct
+    from starcoder_ls.learning import adapter_training, corpus, explanations
 
     encode = loaded.vocabulary.encode
     return [
-        instruct.Example(
+        adapter_training.Example(
             tuple(encode([explanations.question(pair.code, ("explain", "document")[number % 2])])),
             (*encode([f" {pair.sentence}"]), corpus.END),
         )

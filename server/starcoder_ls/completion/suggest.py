@@ -14,13 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from weakref import WeakKeyDictionary
 
-from starcoder_ls.completion import closers, healing, prompt, stop, tidy, window
-from starcoder_ls.completion.answer import Answer, collected
-from starcoder_ls.completion.counter import Counter
-from starcoder_ls.completion.gap import Gap
-from starcoder_ls.completion.place import Place, with_line_feeds
+from starcoder_ls.completion.anchor import Anchor, with_line_feeds
+from starcoder_ls.completion.insertion_point import InsertionPoint
+from starcoder_ls.completion.output import auto_closers, postprocess, stop_rules
+from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collected
+from starcoder_ls.completion.prompt import fim, token_healing, window
+from starcoder_ls.completion.prompt.token_counter import TokenCounter
 from starcoder_ls.context import secrets
-from starcoder_ls.context.snippets import NOTHING, Gathered
+from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
@@ -67,7 +68,7 @@ class Cursor:
     document: str = ""
     client: str = ""
     adapter: str | None = None
-    around: Gathered = NOTHING
+    around: PromptContext = NO_CONTEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class FimPrompt:
     """What the model is asked about a place. It holds no whole document: memories keep it.
 
     ``gap`` is the place as stop and tidy want it, closers included. ``opening`` is what the answer must begin with;
@@ -93,35 +94,35 @@ class Question:
     repetitions count.
     """
 
-    prompt: prompt.Prompt
-    gap: Gap
-    place: Place
+    prompt: fim.PromptParts
+    gap: InsertionPoint
+    place: Anchor
     adapter: str | None = None
     document: str = ""
     client: str = ""
-    opening: str = ""
+    forced_prefix: str = ""
     said: str = ""
     is_healed: bool = False
-    evidence: tuple[str, ...] = ()
+    lookup_text: tuple[str, ...] = ()
 
-    def resumed(self, said: str) -> Question:
+    def resumed(self, said: str) -> FimPrompt:
         """The same with ``said`` already there: the model goes on behind it, and the cache holds most of that."""
         if not said:
             return self
         *parts, last = self.prompt.parts
-        made, continued = self.opening + said, self.prompt.continued
+        made, prefix_parts = self.forced_prefix + said, self.prompt.prefix_parts
         if isinstance(last, str):
             made = last + made
         else:
             parts.append(last)
-            continued = (*continued, len(parts))
-        kept, opening = healing.split(made) if self.is_healed else (made, "")
-        prompt = replace(self.prompt, parts=(*parts, kept), continued=continued)
-        return replace(self, prompt=prompt, opening=opening, said=said)
+            prefix_parts = (*prefix_parts, len(parts))
+        kept, forced_prefix = token_healing.split(made) if self.is_healed else (made, "")
+        prompt = replace(self.prompt, parts=(*parts, kept), prefix_parts=prefix_parts)
+        return replace(self, prompt=prompt, forced_prefix=forced_prefix, said=said)
 
     def stop(self) -> StopRule:
         """The stop rule for what comes behind ``said``."""
-        rule, said = stop.rule(self.gap), self.said
+        rule, said = stop_rules.rule(self.gap), self.said
 
         def behind(text: str) -> int | None:
             kept = rule(said + text)
@@ -131,9 +132,9 @@ class Question:
 
     def reading(self) -> Request:
         """What can be read of the prompt before the cursor stands still: all up to the last word, which may grow."""
-        parts, continued = self.prompt.parts, self.prompt.continued
-        if continued and (continued[-1] == len(parts) - 1 or self.prompt.order == "psm"):
-            at = continued[-1]
+        parts, prefix_parts = self.prompt.parts, self.prompt.prefix_parts
+        if prefix_parts and (prefix_parts[-1] == len(parts) - 1 or self.prompt.order == "psm"):
+            at = prefix_parts[-1]
             kept = _LAST_PIECE.sub("", str(parts[at]))
             parts = (*parts[:at], kept) if kept else parts[:at]
         return Request(
@@ -152,7 +153,7 @@ class Question:
         return Request(
             parts=self.prompt.parts,
             max_new_tokens=settings.max_new_tokens,
-            continued=self.prompt.continued,
+            prefix_parts=self.prompt.prefix_parts,
             end_tokens=self.prompt.ends,
             candidates=candidates,
             sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
@@ -160,26 +161,26 @@ class Question:
             adapter=self.adapter,
             priority=priority,
             deadline_s=time.monotonic() + settings.budget_ms / 1000,
-            opening=self.opening,
-            evidence=self.evidence,
+            forced_prefix=self.forced_prefix,
+            lookup_text=self.lookup_text,
             document=self.document,
             client=self.client,
         )
 
 
-_COUNTERS: WeakKeyDictionary[Engine, Counter] = WeakKeyDictionary()
+_COUNTERS: WeakKeyDictionary[Engine, TokenCounter] = WeakKeyDictionary()
 
 
-def _counter(engine: Engine) -> Counter:
+def _counter(engine: Engine) -> TokenCounter:
     if (counter := _COUNTERS.get(engine)) is None:
-        counter = _COUNTERS[engine] = Counter(engine.count)
+        counter = _COUNTERS[engine] = TokenCounter(engine.count)
     return counter
 
 
-def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Question:
+def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> FimPrompt:
     """The window around the cursor in the family's order. Raises EngineNotReady, ModelUnsupported, PromptTooLong."""
     status = engine.status()
-    family = prompt.family_of(status.special_tokens)
+    family = fim.family_of(status.special_tokens)
     virtual_tokens = sum(held.virtual_tokens for held in status.adapters if held.name == cursor.adapter)
     context_tokens = status.context_tokens - virtual_tokens
     taken = settings.max_new_tokens + cursor.around.tokens + _MARKS_TOKENS
@@ -196,9 +197,9 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
     after = view.closers + below
     seen = with_line_feeds(secrets.masked_part(cursor.text, view.start, cursor.offset))
     unseen = with_line_feeds(secrets.masked_part(cursor.text, view.end - len(view.suffix), view.end))
-    is_spm = prompt.order_of(family, order) == "spm"
-    kept, opening = healing.split(seen) if settings.heal_words else (seen, "")
-    asked = prompt.fim(
+    is_spm = fim.order_of(family, order) == "spm"
+    kept, forced_prefix = token_healing.split(seen) if settings.heal_words else (seen, "")
+    asked = fim.fim_parts(
         family,
         status.special_tokens,
         kept,
@@ -208,17 +209,17 @@ def question(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Ques
         cursor.around,
         cursor.language,
     )
-    place = Place(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
-    return Question(
+    place = Anchor(before, below, is_first=view.start == 0, is_last=view.end == len(cursor.text))
+    return FimPrompt(
         asked,
         gap_at(cursor, before, after, settings),
         place,
         cursor.adapter,
         cursor.document,
         cursor.client,
-        opening,
+        forced_prefix,
         is_healed=settings.heal_words,
-        evidence=cursor.around.evidence,
+        lookup_text=cursor.around.lookup_text,
     )
 
 
@@ -238,7 +239,7 @@ async def suggest(
 
     Raises what ``question`` and ``Engine.stream`` raise. Cancelling the task, or ``cancel``, stops the device.
     """
-    asked = question(engine, cursor, settings)
+    asked = build_prompt(engine, cursor, settings)
     request = replace(asked.request(settings, candidates), cancel=cancel or CancelFlag())
     answers, timings = await collected(engine, request, settings.least_confidence(cursor.language))
     if request.cancel.is_set():
@@ -246,17 +247,17 @@ async def suggest(
     return shown(answers, timings, cursor, asked.gap)
 
 
-def gap_at(cursor: Cursor, before: str, after: str, settings: InlineCompletion) -> Gap:
+def gap_at(cursor: Cursor, before: str, after: str, settings: InlineCompletion) -> InsertionPoint:
     """The gap between two texts of the cursor's document, in line feeds."""
     above = with_line_feeds(cursor.text[: max(0, cursor.offset - len(before))])
-    return Gap.at(before, after, cursor.language, settings.rules_off, above)
+    return InsertionPoint.at(before, after, cursor.language, settings.rules_off, above)
 
 
 def shown(
-    answers: Sequence[Answer],
+    answers: Sequence[GeneratedAnswer],
     timings: Timings,
     cursor: Cursor,
-    gap: Gap,
+    gap: InsertionPoint,
     source: Source = Source.MODEL,
 ) -> list[Suggestion]:
     """What of ``answers`` is worth showing at ``cursor``, each said once, the likeliest first.
@@ -264,18 +265,18 @@ def shown(
     A suggestion that closes what the editor has closed already replaces those closers.
     """
     suggestions: dict[str, Suggestion] = {}  # by what they say
-    own = closers.right_of(gap.after)
+    own = auto_closers.right_of(gap.after)
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
-        text = tidy.shown(answer.text, gap, answer.finish)
+        text = postprocess.shown(answer.text, gap, answer.finish)
         if text and _gist(text, gap) not in suggestions and not secrets.holds(text, gap.before):
-            end = cursor.offset + closers.taken(text, own)
+            end = cursor.offset + auto_closers.taken(text, own)
             suggestions[_gist(text, gap)] = Suggestion(
                 text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())
 
 
-def _gist(text: str, gap: Gap) -> str:
+def _gist(text: str, gap: InsertionPoint) -> str:
     """What tells two candidates apart: no blanks, no comment at a line's end, no kind of quotes, no last comma."""
     for mark in gap.language.line_comments:
         text = "\n".join(line.partition(f" {mark}")[0] for line in text.split("\n"))

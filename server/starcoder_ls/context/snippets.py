@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from starcoder_ls.context.words import Piece, line_set, word_set
+from starcoder_ls.context.identifiers import Piece, line_set, word_set
 
 MOST_SNIPPETS = 8
 _REPEATED_SHARE = 0.5
@@ -29,7 +29,7 @@ class Snippet:
 
 
 @dataclass(frozen=True, slots=True)
-class Gathered:
+class PromptContext:
     """What a cursor's document is shown of other files.
 
     ``snippets`` go into the prompt, the most useful last, and take at most ``tokens`` of it with their marks.
@@ -39,11 +39,11 @@ class Gathered:
 
     snippets: tuple[Snippet, ...] = ()
     tokens: int = 0
-    evidence: tuple[str, ...] = ()
+    lookup_text: tuple[str, ...] = ()
     repository: str = ""
 
 
-NOTHING = Gathered()
+NO_CONTEXT = PromptContext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class SnippetQuery:
     """What is looked for: the words near a cursor with their rarity, and the text that the prompt holds anyway."""
 
     words: Sequence[str]
@@ -72,7 +72,7 @@ class Wanted:
         return self.rarity.get(word, 1.0)
 
 
-def ranked(candidates: Iterable[Candidate], wanted: Wanted) -> list[tuple[float, Candidate]]:
+def ranked(candidates: Iterable[Candidate], wanted: SnippetQuery) -> list[tuple[float, Candidate]]:
     """Those that share enough words and repeat neither the prompt nor a better one; best first."""
     scored = [(score, one) for one in candidates if (score := wanted.score(one)) >= _LEAST_SHARE]
     scored.sort(key=lambda pair: (-pair[0], pair[1].piece.path, pair[1].piece.start))
@@ -102,7 +102,7 @@ def fitting(found: Sequence[tuple[float, Candidate]], tokens: int, cost: Callabl
 
 
 @dataclass(slots=True)
-class Shelf:
+class SnippetSelection:
     """What one document is shown, in the order it is shown in: that order is the head of every prompt, and each change
     costs reading all that follows. So what is there stays until it is clearly worse than what could be."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import comparing, significance
-from starcoder_ls.evaluation.comparing import Pair
+from starcoder_ls.evaluation import comparison, significance
+from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.results import Run
 from starcoder_ls.evaluation.score import Mean
 from starcoder_ls.evaluation.summary import FIRST_LINE, MEASURES, by_kind
@@ -26,7 +26,7 @@ def table(runs: Sequence[tuple[str, Run]]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     first_name, first = runs[0]
-    paired = [(name, comparing.paired(first, run, (first_name, name))) for name, run in runs]
+    paired = [(name, comparison.paired(first, run, (first_name, name))) for name, run in runs]
     groups = [group.kind for group in by_kind(first.holes)]
     for kind in sorted(groups, key=bool):
         lines += [
@@ -36,7 +36,7 @@ def table(runs: Sequence[tuple[str, Run]]) -> str:
 
 
 def _row(kind: str, name: str, pairs: Sequence[Pair]) -> str:
-    verdict = comparing.verdict(pairs)
+    verdict = comparison.verdict(pairs)
     similarity = [[float(hole.edit_similarity) for hole in side] for side in zip(*pairs, strict=True)]
     ours = [second for _, second in pairs]
     is_same = all(first is second for first, second in pairs)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from starcoder_ls.completion import prompt
+from starcoder_ls.completion.prompt import fim
 from starcoder_ls.completion.suggest import Cursor, suggest
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
-from starcoder_ls.evaluation.filling import without_repeated
+from starcoder_ls.evaluation.completion_client import without_repeated
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
 
@@ -83,14 +83,16 @@ def _refused(file: Path, why: object) -> SettingsError:
 
 
 async def by_model(
-    engine: Engine, gaps: Sequence[Gap], order: prompt.Order, most_tokens: int = MOST_TOKENS
+    engine: Engine, gaps: Sequence[Gap], order: fim.Order, most_tokens: int = MOST_TOKENS
 ) -> AsyncIterator[str]:
     """All the model says until it ends its answer: the published convention, but greedy."""
     status = engine.status()
-    family = prompt.family_of(status.special_tokens)
+    family = fim.family_of(status.special_tokens)
     for gap in gaps:
-        asked = prompt.fim(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
-        request = Request(asked.parts, most_tokens, continued=asked.continued, end_tokens=asked.ends, document=gap.name)
+        asked = fim.fim_parts(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
+        request = Request(
+            asked.parts, most_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.ends, document=gap.name
+        )
         text = ""
         async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
             async for chunk in stream:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignored import Rules, repository_of
-from starcoder_ls.context.reading import group_of, text_of, walked
+from starcoder_ls.context.ignore_rules import IgnoreRules, repository_of
+from starcoder_ls.context.source_files import group_of, text_of, walked
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes
 from starcoder_ls.evaluation.boundaries import Boundaries
@@ -34,7 +34,7 @@ class Repository:
     ) -> None:
         named = [path.resolve() for path in paths]
         self.folders = _without_nested([_workspace_of(path) for path in named])
-        self._rules = Rules(self.folders, ignored)
+        self._rules = IgnoreRules(self.folders, ignored)
         self._language_of = language_of
         self._sources: dict[str, tuple[Source, Boundaries] | None] = {}
         found = {str(path) for one in named for path in self._files(one)}

@@ -12,18 +12,20 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls.actions import Action
-from starcoder_ls.documents.document import Document, Position
 from starcoder_ls.errors import DocumentOutOfSync
-from starcoder_ls.rewrite import act
+from starcoder_ls.lsp.documents.document import Document, Position
+from starcoder_ls.lsp.request_handle import RequestHandle
+from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target, instructed_by_comment, selected
-from starcoder_ls.session.asked_action import ACT, EXPLAIN, INSTRUCT, kind_of, range_of
-from starcoder_ls.session.call import Call
+from starcoder_ls.session.action_request import ACT, EXPLAIN, INSTRUCT, kind_of, range_of
 from starcoder_ls.session.session import Session
 
 _TITLE_CHARS = 60
 
 
-async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> list[t.CodeAction | t.Command] | None:
+async def code_action(
+    session: Session, params: t.CodeActionParams, _: RequestHandle
+) -> list[t.CodeAction | t.Command] | None:
     """Only what a resident adapter (or a base tuned for it) can do; null where that is nothing."""
     engine = session.engine.ready
     if engine is None:
@@ -37,7 +39,7 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
     target, problems = _target(document, params.range, context.diagnostics)
     if target is None:
         return None
-    loaded = act.resident(engine)
+    loaded = perform_action.resident(engine)
     offered: list[t.CodeAction | t.Command] = []
     for name, action in session.settings.actions.items():
         if not action.enabled or not _is_wanted(kind_of(name, action), context.only):
@@ -46,7 +48,7 @@ async def code_action(session: Session, params: t.CodeActionParams, _: Call) -> 
             continue
         if not (is_by_hand or is_selection or action.needs_diagnostics):
             continue
-        if act.doer(session.settings, loaded, name, document.language, document.path) is not None:
+        if perform_action.doer(session.settings, loaded, name, document.language, document.path) is not None:
             offered += _items(session, document, name, action, target, problems)
     return offered or None
 

@@ -9,17 +9,17 @@ import re
 
 from lsprotocol import types as t
 
+from starcoder_ls.completion.metrics import described
 from starcoder_ls.completion.suggest import Suggestion
-from starcoder_ls.completion.tally import described
-from starcoder_ls.documents.document import Document, Position
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.documents.document import Document, Position
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 _LABEL_CHARS = 60
 _WORD_BEFORE = re.compile(r"\w*\Z")
 
 
-async def completion(session: Session, params: t.CompletionParams, call: Call) -> t.CompletionList | None:
+async def completion(session: Session, params: t.CompletionParams, call: RequestHandle) -> t.CompletionList | None:
     """One entry: menus ask at every key, and by hand looks the same to us as typing."""
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_COMPLETION, uri, call)

@@ -10,9 +10,9 @@ from functools import partial
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.place import Here
-from starcoder_ls.documents.document import Document, Edit, Position
+from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.errors import DocumentError
+from starcoder_ls.lsp.documents.document import Document, Edit, Position
 from starcoder_ls.session.session import Session
 
 _MOST_EDITS, _MOST_CHARS = 4, 400
@@ -38,7 +38,7 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
         text, offset = document.text, _cursor(document, edits)
         typed_at = None if offset is None else partial(session.cursor, document, text, offset)
         wanted = session.settings.inline_completion
-        session.desk(uri).changed(session.engine.ready, Here.at(text, offset or 0), wanted, typed_at)
+        session.desk(uri).changed(session.engine.ready, CursorText.at(text, offset or 0), wanted, typed_at)
 
 
 def lose_unreadable(session: Session, raw: object) -> None:

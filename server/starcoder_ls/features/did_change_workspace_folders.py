@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lsprotocol.types import DidChangeWorkspaceFoldersParams
 
-from starcoder_ls.session.context_of import file_of
 from starcoder_ls.session.session import Session
+from starcoder_ls.session.workspace_context import file_of
 
 
 def did_change_workspace_folders(session: Session, params: DidChangeWorkspaceFoldersParams) -> None:

@@ -12,19 +12,19 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls import __version__
-from starcoder_ls.session.asked_action import COMMANDS, kind_of
-from starcoder_ls.session.call import Call, Refusal
-from starcoder_ls.session.client_facts import ClientFacts, read
+from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
+from starcoder_ls.session.action_request import COMMANDS, kind_of
+from starcoder_ls.session.client_info import ClientInfo, read
 from starcoder_ls.session.session import Session
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-async def initialize(session: Session, params: object, _: Call) -> t.InitializeResult:
+async def initialize(session: Session, params: object, _: RequestHandle) -> t.InitializeResult:
     """Starts the engine if this is the first client. Never fails because of an option."""
     if not isinstance(params, Mapping):
-        raise Refusal(t.ErrorCodes.InvalidParams, "The params of initialize must be an object.")
+        raise ResponseError(t.ErrorCodes.InvalidParams, "The params of initialize must be an object.")
     session.introduce(read(params))
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
@@ -37,7 +37,7 @@ async def initialize(session: Session, params: object, _: Call) -> t.InitializeR
     )
 
 
-def _capabilities(client: ClientFacts, settings: Settings) -> t.ServerCapabilities:
+def _capabilities(client: ClientInfo, settings: Settings) -> t.ServerCapabilities:
     """A client with ghost text is not offered the menu as well: it would show each suggestion twice.
 
     Actions are announced even where nobody can do them yet: an adapter may be attached later.

@@ -9,8 +9,8 @@ from __future__ import annotations
 from lsprotocol import types as t
 
 from starcoder_ls.completion.suggest import Suggestion
-from starcoder_ls.documents.document import Document, Position
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.documents.document import Document, Position
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 
@@ -20,7 +20,7 @@ def is_asked(params: t.InlineCompletionParams) -> bool:
 
 
 async def inline_completion(
-    session: Session, params: t.InlineCompletionParams, call: Call
+    session: Session, params: t.InlineCompletionParams, call: RequestHandle
 ) -> list[t.InlineCompletionItem] | None:
     """Empty where there is nothing to say here, which takes an older suggestion off Neovim's screen; null where another
     request may have said something: an empty list would take that off too."""

@@ -9,23 +9,23 @@ from typing import Any
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import question
-from starcoder_ls.documents.document import Position
+from starcoder_ls.completion.suggest import build_prompt
 from starcoder_ls.generation import Part, Special
-from starcoder_ls.session.asked_action import require_engine
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.documents.document import Position
+from starcoder_ls.lsp.request_handle import RequestHandle
+from starcoder_ls.session.action_request import require_engine
 from starcoder_ls.session.session import Session
 
 METHOD = "starcoder/prompt"
 
 
-async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Call) -> dict[str, Any]:
+async def prompt(session: Session, params: t.TextDocumentPositionParams, _: RequestHandle) -> dict[str, Any]:
     """The parts in the order the model reads them, each with its tokens. Raises what making a prompt raises."""
     engine, wanted = require_engine(session), session.settings.inline_completion
     document = session.documents.readable(params.text_document.uri)
     offset = document.offset_at(Position(params.position.line, params.position.character))
     cursor = session.cursor(document, document.text, offset)
-    asked = question(engine, cursor, wanted)
+    asked = build_prompt(engine, cursor, wanted)
 
     def told(part: Part) -> dict[str, Any]:
         if isinstance(part, Special):
@@ -40,7 +40,7 @@ async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Call
         "family": asked.prompt.family,
         "order": asked.prompt.order,
         "parts": parts,
-        "opening": asked.opening,
+        "opening": asked.forced_prefix,
         "tokens": sum(part["tokens"] for part in parts),
         "budget": {
             "promptTokens": wanted.prompt_tokens,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 
-async def shutdown(session: Session, _params: object, _call: Call) -> None:
+async def shutdown(session: Session, _params: object, _call: RequestHandle) -> None:
     session.announcer.stop()
     session.context.close()
     session.clear_desks()

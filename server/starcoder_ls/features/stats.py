@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 METHOD = "starcoder/stats"
 
 
-async def stats(session: Session, _params: object, _call: Call) -> dict[str, Any]:
-    return session.tally.summary()
+async def stats(session: Session, _params: object, _call: RequestHandle) -> dict[str, Any]:
+    return session.metrics.summary()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from starcoder_ls.session.announcer import described
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
+from starcoder_ls.session.status_notifier import described
 
 
-async def status(session: Session, _params: object, _call: Call) -> dict[str, Any]:
+async def status(session: Session, _params: object, _call: RequestHandle) -> dict[str, Any]:
     workspace = session.context.surroundings.workspace
     indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
     return described(session.engine.status(), session.sharing) | {"workspace": indexed}

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from starcoder_ls.session.call import Call
+from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 METHOD = "starcoder/text"
 
 
-async def text(session: Session, params: object, _: Call) -> dict[str, Any] | None:
+async def text(session: Session, params: object, _: RequestHandle) -> dict[str, Any] | None:
     """Raises DocumentError, which is null to the client."""
     uri = params.get("uri") if isinstance(params, Mapping) else None
     document = session.documents.readable(str(uri))

@@ -17,7 +17,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.utils.data import Dataset
 
-from starcoder_ls.learning import fim, vocabulary
+from starcoder_ls.learning import fim, tokenizer_training
 from starcoder_ls.learning.sources import Package, Source
 
 Ids = npt.NDArray[np.uint16]
@@ -33,7 +33,7 @@ _STARS = ("0", "1-10", "10-100", "100-1000", "1000+")
 
 def write(folder: Path, tokenizer: Tokenizer, training: Sequence[Source], packages: Iterable[Package]) -> int:
     """corpus.bin: each document's ids and ``<|endoftext|>``; corpus.json: what it is made of. Returns tokens."""
-    reader = vocabulary.plain(tokenizer)
+    reader = tokenizer_training.plain(tokenizer)
     order = list(training)
     random.Random(0).shuffle(order)
     total = 0
@@ -59,7 +59,7 @@ class Corpus:
     def __init__(self, folder: Path, recipe: fim.Recipe | None = None) -> None:
         self.recipe = recipe or fim.Recipe()
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._plain = vocabulary.plain(self._tokenizer)
+        self._plain = tokenizer_training.plain(self._tokenizer)
         self._ids: Ids = np.memmap(folder / "corpus.bin", dtype=np.uint16, mode="r")
         self._ends = np.flatnonzero(self._ids == END)
         self._names: list[tuple[str, str]] = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))[

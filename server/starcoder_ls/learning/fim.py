@@ -10,7 +10,7 @@ import random
 import re
 from dataclasses import dataclass
 
-from starcoder_ls.completion import healing
+from starcoder_ls.completion.prompt import token_healing
 
 _AFTER_OPENER = re.compile(r"[(\[{=.,:] ?|\breturn |\bimport |\bin ")
 _WORD = re.compile(r"\w{3,}")
@@ -42,7 +42,7 @@ def cut(text: str, rng: random.Random, recipe: Recipe) -> tuple[int, int]:
     if rng.random() < recipe.cursor_share:
         start = _cursor(text, rng)
         end = _middle_end(text, start, rng)
-        return len(healing.split(text[:start])[0]) if recipe.is_healed else start, end
+        return len(token_healing.split(text[:start])[0]) if recipe.is_healed else start, end
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return first, second
 

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from starcoder_ls.learning.base_model import Plan
+from starcoder_ls.learning.base_training import Plan
 from starcoder_ls.learning.sources import HELD_OUT
 
 _HEAD = """---

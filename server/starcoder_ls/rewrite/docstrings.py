@@ -14,7 +14,7 @@ import warnings
 from dataclasses import dataclass
 
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
-from starcoder_ls.rewrite import answers, lines
+from starcoder_ls.rewrite import answer_parsing, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
 
@@ -60,14 +60,14 @@ def place(target: Target) -> Place:
         what = f"No style of doc comment is known here for {target.language}."
         unknown = "It is not known which language this code is in. Say it (in a terminal: `--language python`)."
         raise ActionUnavailable(what if target.language else unknown)
-    end = lines.line_end(target.text)
-    indent = lines.indent(target.code)
+    end = text_lines.line_end(target.text)
+    indent = text_lines.indent(target.code)
     return Place(_comment_above(target), target.start, indent, after=end)
 
 
 def written(target: Target, where: Place, words: str) -> list[Change]:
     """``words`` (lines, as they should read) as the change that puts them there; none if they are there already."""
-    end = lines.line_end(target.text)
+    end = text_lines.line_end(target.text)
     rows = _python_literal(words) if target.language == "python" else _comment(words, target.language)
     indented = [f"{where.indent}{row}".rstrip() for row in rows]
     text = f"{where.before}{end.join(indented)}{where.after}"
@@ -77,7 +77,7 @@ def written(target: Target, where: Place, words: str) -> list[Change]:
 
 def description_in(said: str, target: Target, is_cut: bool) -> str:
     """What an answer describes: by a docstring in code, a literal, a comment, or plain words. Raises AnswerUnusable."""
-    blocks = [fence.code for fence in answers.fences(said)]
+    blocks = [fence.code for fence in answer_parsing.fences(said)]
     found = next((text for code in (*blocks, said) if (text := _quoted(code))), "")
     if not found and blocks and target.language != "python":
         found = _commented(blocks[0])
@@ -92,7 +92,7 @@ def description_in(said: str, target: Target, is_cut: bool) -> str:
             )
     if not found.strip():
         raise AnswerUnusable("The model described nothing. Select the whole function, or try again.")
-    return "\n".join(_wrapped(found.strip(), _WIDTH - len(lines.indent(target.code))))
+    return "\n".join(_wrapped(found.strip(), _WIDTH - len(text_lines.indent(target.code))))
 
 
 def _quoted(code: str) -> str:
@@ -155,22 +155,22 @@ def _python_literal(words: str) -> list[str]:
 
 
 def _comment(words: str, language: str) -> list[str]:
-    opening, line, closing = _STYLES[language]
+    forced_prefix, line, closing = _STYLES[language]
     rows = [f"{line}{row}".rstrip() for row in words.replace("*/", "* /").split("\n")]
-    return [*([opening] if opening else []), *rows, *([closing] if closing else [])]
+    return [*([forced_prefix] if forced_prefix else []), *rows, *([closing] if closing else [])]
 
 
 def _comment_above(target: Target) -> int:
     """Where the doc comment that is there already begins, else where the target does."""
-    opening, line, _ = _STYLES[target.language]
+    forced_prefix, line, _ = _STYLES[target.language]
     above = target.text[: target.start]
-    if opening:
+    if forced_prefix:
         begin = max(above.rfind("/**"), 0)
         first = max(above.rfind("\n", 0, begin), above.rfind("\r", 0, begin)) + 1
-        is_alone = lines.is_blank(above[first:begin]) and _BLOCK_ABOVE.fullmatch(above, begin)
+        is_alone = text_lines.is_blank(above[first:begin]) and _BLOCK_ABOVE.fullmatch(above, begin)
         return first if is_alone else target.start
     start = target.start
-    for row in reversed(lines.split(above)):
+    for row in reversed(text_lines.split(above)):
         if not row.lstrip().startswith(line.strip()) or row.startswith("#!"):
             break
         start -= len(row)
@@ -178,20 +178,20 @@ def _comment_above(target: Target) -> int:
 
 
 def _in_python(target: Target) -> Place:
-    rows = [row.rstrip("\r\n") for row in lines.split(target.code)]
+    rows = [row.rstrip("\r\n") for row in text_lines.split(target.code)]
     starts = _row_starts(target)
-    tree = _tree("\n".join(["if 1:", *rows])) if lines.indent(rows[0]) else _tree("\n".join(["", *rows]))
+    tree = _tree("\n".join(["if 1:", *rows])) if text_lines.indent(rows[0]) else _tree("\n".join(["", *rows]))
     inner = tree.body[0] if tree and tree.body else None
-    node = inner.body[0] if isinstance(inner, ast.If) and lines.indent(rows[0]) else inner
+    node = inner.body[0] if isinstance(inner, ast.If) and text_lines.indent(rows[0]) else inner
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         raise ActionUnavailable("This is no function or class that can be read as Python. Correct it, or select one.")
     first = node.body[0]
-    last_end = lines.line_end(target.text)
+    last_end = text_lines.line_end(target.text)
     decorators = (
         first.decorator_list if isinstance(first, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
     )
     row = min([first.lineno, *(decorator.lineno for decorator in decorators)]) - 2
-    column = _chars(rows[row], first.col_offset) if not decorators else len(lines.indent(rows[row]))
+    column = _chars(rows[row], first.col_offset) if not decorators else len(text_lines.indent(rows[row]))
     signature = rows[row][:column].rstrip()
     is_described = (
         isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
@@ -199,8 +199,9 @@ def _in_python(target: Target) -> Place:
     last = (first.end_lineno or first.lineno) - 2
     described_end = starts[last] + _chars(rows[last], first.end_col_offset or 0)
     if signature:
-        indent = lines.indent(rows[0]) + (
-            lines.step(lines.without_margin([r.rstrip("\r\n") for r in lines.split(target.text)])) or " " * 4
+        indent = text_lines.indent(rows[0]) + (
+            text_lines.step(text_lines.without_margin([r.rstrip("\r\n") for r in text_lines.split(target.text)]))
+            or " " * 4
         )
         begin = starts[row] + len(signature)
         if is_described:
@@ -208,14 +209,14 @@ def _in_python(target: Target) -> Place:
         return Place(begin, starts[row] + column, indent, before=last_end, after=f"{last_end}{indent}")
     if is_described:
         return Place(starts[row], described_end, rows[row][:column])
-    while row > 0 and (lines.is_blank(rows[row - 1]) or rows[row - 1].lstrip().startswith("#")):
+    while row > 0 and (text_lines.is_blank(rows[row - 1]) or rows[row - 1].lstrip().startswith("#")):
         row -= 1  # a docstring comes right after the signature
-    return Place(starts[row], starts[row], lines.indent(rows[first.lineno - 2]), after=last_end)
+    return Place(starts[row], starts[row], text_lines.indent(rows[first.lineno - 2]), after=last_end)
 
 
 def _row_starts(target: Target) -> list[int]:
     starts = [target.start]
-    for row in lines.split(target.code):
+    for row in text_lines.split(target.code):
         starts.append(starts[-1] + len(row))
     return starts
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starcoder_ls.errors import AnswerUnusable
-from starcoder_ls.rewrite import lines
+from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target
 
 _PARSED_CHARS = 1_000_000  # some 2 s; beyond that nobody's function is worth the wait
@@ -30,13 +30,13 @@ class Change:
 
 def replaced(target: Target, code: str) -> list[Change]:
     """``code`` in place of the target: only lines that differ, in order. None if nothing but blanks at ends differs."""
-    old = [row.rstrip("\r\n") for row in lines.split(target.code)]
+    old = [row.rstrip("\r\n") for row in text_lines.split(target.code)]
     return _minimal(target, old, _fitted(target, code))
 
 
 def inserted(target: Target, code: str) -> list[Change]:
     """``code`` below the target, a blank line (two at Python's margin) between."""
-    end = lines.line_end(target.text)
+    end = text_lines.line_end(target.text)
     gap = end * (3 if target.language == "python" and not _margin(target) else 2)
     return [Change(target.end, target.end, gap + end.join(_fitted(target, code)))]
 
@@ -77,30 +77,30 @@ def _fitted(target: Target, code: str) -> list[str]:
         rows.pop(0)
     while rows and not rows[-1]:
         rows.pop()
-    given = lines.without_margin([row.rstrip("\r\n") for row in lines.split(target.code)])
+    given = text_lines.without_margin([row.rstrip("\r\n") for row in text_lines.split(target.code)])
     margin = _margin(target)
-    rows = lines.without_margin(_with_first_line_level(rows, given, margin))
-    wanted = lines.step(given) or ("\t" if lines.step(lines.split(target.text)) == "\t" else "")
-    return [margin + row if row else "" for row in lines.in_steps(rows, wanted)]
+    rows = text_lines.without_margin(_with_first_line_level(rows, given, margin))
+    wanted = text_lines.step(given) or ("\t" if text_lines.step(text_lines.split(target.text)) == "\t" else "")
+    return [margin + row if row else "" for row in text_lines.in_steps(rows, wanted)]
 
 
 def _margin(target: Target) -> str:
-    return lines.margin([row.rstrip("\r\n") for row in lines.split(target.code)])
+    return text_lines.margin([row.rstrip("\r\n") for row in text_lines.split(target.code)])
 
 
 def _with_first_line_level(rows: list[str], given: list[str], margin: str) -> list[str]:
     """Models continue at the cursor: the first line without the margin that the others keep."""
-    if len(rows) < 2 or not margin or lines.indent(rows[0]):
+    if len(rows) < 2 or not margin or text_lines.indent(rows[0]):
         return rows
-    kept, before = lines.margin(rows[1:]), lines.margin(given[1:])
+    kept, before = text_lines.margin(rows[1:]), text_lines.margin(given[1:])
     if kept.startswith(margin) and len(kept) == len(margin) + len(before):
         return [margin + rows[0], *rows[1:]]
     return rows
 
 
 def _minimal(target: Target, old: list[str], new: list[str]) -> list[Change]:
-    starts = list(itertools.accumulate((len(row) for row in lines.split(target.code)), initial=target.start))
-    end = lines.line_end(target.text)
+    starts = list(itertools.accumulate((len(row) for row in text_lines.split(target.code)), initial=target.start))
+    end = text_lines.line_end(target.text)
     matcher = difflib.SequenceMatcher(None, [row.rstrip() for row in old], new, autojunk=False)
     changes = []
     for kind, first, after, new_first, new_after in matcher.get_opcodes():

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 
 from starcoder_ls.context import secrets
-from starcoder_ls.rewrite import lines
-from starcoder_ls.rewrite.function import Span, enclosing
+from starcoder_ls.rewrite import text_lines
+from starcoder_ls.rewrite.enclosing_function import Span, enclosing
 
 _COMMENT = re.compile(r"[ \t]*(?:#|//|--|/\*)[ \t]+(?P<words>[^\r\n]*?)[ \t]*(?:\*/)?[ \t]*(?:\r\n?|\n)")
 _MIN_WORDS = 2
@@ -47,8 +47,8 @@ class Target:
     @property
     def line_numbers(self) -> tuple[int, int]:
         """First and last line, from 1."""
-        first = len(lines.split(self.text[: self.start])) + 1
-        return first, first + max(0, len(lines.split(self.code)) - 1)
+        first = len(text_lines.split(self.text[: self.start])) + 1
+        return first, first + max(0, len(text_lines.split(self.code)) - 1)
 
 
 def selected(text: str, start: int, end: int, language: str = "", path: str = "", document: str = "") -> Target | None:
@@ -86,7 +86,7 @@ def instructed_by_comment(target: Target) -> Target | None:
 
 
 def _first_word(text: str, start: int) -> int:
-    return start + len(lines.indent(text[start:]))
+    return start + len(text_lines.indent(text[start:]))
 
 
 def _line_start(text: str, offset: int) -> int:

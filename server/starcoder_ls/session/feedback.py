@@ -18,7 +18,7 @@ from lsprotocol import types as t
 from starcoder_ls.completion.suggest import Cursor, Suggestion
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import DocumentError, DocumentExcluded
-from starcoder_ls.journal import Journal, Row
+from starcoder_ls.feedback_store import FeedbackStore, Row
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
@@ -56,7 +56,7 @@ class Feedback:
         self._session = session
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
         self._checks: set[asyncio.TimerHandle] = set()
-        self._journal: Journal | None = None
+        self._journal: FeedbackStore | None = None
 
     def offered(self, cursor: Cursor, suggestions: list[Suggestion]) -> list[t.Command | None]:
         """A command for each of ``suggestions``, which the client is about to be given for one request.
@@ -152,9 +152,9 @@ class Feedback:
             return
         self._written().keep(key, kept_percent(offer.text, offer.anchor, offer.start, text))
 
-    def _written(self) -> Journal:
+    def _written(self) -> FeedbackStore:
         if self._journal is None:
-            self._journal = Journal(keep_days=self._session.settings.feedback.keep_days)
+            self._journal = FeedbackStore(keep_days=self._session.settings.feedback.keep_days)
         return self._journal
 
 

@@ -17,24 +17,24 @@ from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
 from starcoder_ls import __version__, routing, settings
-from starcoder_ls.completion.desk import Desk
+from starcoder_ls.completion.document_completer import DocumentCompleter
+from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggest import Cursor
-from starcoder_ls.completion.tally import Tally
-from starcoder_ls.context.snippets import NOTHING
-from starcoder_ls.documents.document import Document
-from starcoder_ls.documents.store import Documents
+from starcoder_ls.context.snippets import NO_CONTEXT
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.overlays import merged, pruned
-from starcoder_ls.session.announcer import Announcer
-from starcoder_ls.session.call import Call
-from starcoder_ls.session.client_facts import ClientFacts
-from starcoder_ls.session.context_of import ContextOf, file_of
+from starcoder_ls.lsp.converter import converter
+from starcoder_ls.lsp.documents.document import Document
+from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.protocol import Protocol, Routes
+from starcoder_ls.lsp.request_handle import RequestHandle
+from starcoder_ls.session.adapter_sync import AdapterSync
+from starcoder_ls.session.client_info import ClientInfo
+from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import Feedback
-from starcoder_ls.session.protocol import Protocol, Routes
-from starcoder_ls.session.shared_engine import SharedEngine
-from starcoder_ls.session.sharing import Sharing
-from starcoder_ls.session.structure import converter
-from starcoder_ls.session.wanted_adapters import WantedAdapters
+from starcoder_ls.session.process_info import ProcessInfo
+from starcoder_ls.session.status_notifier import StatusNotifier
+from starcoder_ls.session.workspace_context import WorkspaceContext, file_of
+from starcoder_ls.settings_merge import merged, pruned
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
@@ -51,39 +51,39 @@ class Session(LanguageServer):
 
     def __init__(
         self,
-        engine: SharedEngine,
+        engine: EngineSupervisor,
         given: settings.Settings,
         routes: Routes,
-        tally: Tally | None = None,
-        sharing: Sharing | None = None,
+        metrics: Metrics | None = None,
+        sharing: ProcessInfo | None = None,
     ) -> None:
         self.routes = routes
         self.engine = engine
         self.key = f"client {next(_NUMBERS)}"
-        self.tally = tally or Tally()
-        self.sharing = sharing or Sharing()
+        self.metrics = metrics or Metrics()
+        self.sharing = sharing or ProcessInfo()
         self.patience_s = 0.0
         """How long ghost text waits for a model that loads: a window must not miss that its process was replaced."""
         self.backlog_bytes: Callable[[], int] = lambda: 0
         """What the client has been sent and has not read."""
         self.settings = given
-        self.client = ClientFacts()
-        self.on_introduction: Callable[[ClientFacts], None] = lambda _: None
+        self.client = ClientInfo()
+        self.on_introduction: Callable[[ClientInfo], None] = lambda _: None
         self.documents = Documents()
-        self.context = ContextOf(self)
+        self.context = WorkspaceContext(self)
         self.documents.exclusion = self.context.exclusion
         self.feedback = Feedback(self)
-        self._desks: dict[str, Desk] = {}
-        self._latest: dict[tuple[str, str], Call] = {}
+        self._desks: dict[str, DocumentCompleter] = {}
+        self._latest: dict[tuple[str, str], RequestHandle] = {}
         self._shown: set[str] = set()
-        self.cancellable: dict[int | str, Call] = {}
+        self.cancellable: dict[int | str, RequestHandle] = {}
         """What the user may end at its progress, by token."""
         self._errands: set[asyncio.Task[Any]] = set()
         super().__init__("starcoder-ls", __version__, protocol_cls=Protocol, converter_factory=converter)
-        self.announcer = Announcer(self)
-        self.wanted_adapters = WantedAdapters(self)
+        self.announcer = StatusNotifier(self)
+        self.wanted_adapters = AdapterSync(self)
 
-    def introduce(self, client: ClientFacts) -> None:
+    def introduce(self, client: ClientInfo) -> None:
         """``initialize`` said who the client is; ``on_introduction`` hears of it."""
         self.client = client
         self.documents.encoding = client.encoding
@@ -118,7 +118,7 @@ class Session(LanguageServer):
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files."""
         engine = self.engine.ready
-        around = self.context.around(document, text, offset, engine) if engine else NOTHING
+        around = self.context.around(document, text, offset, engine) if engine else NO_CONTEXT
         resident = {adapter.name for adapter in self.engine.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(
@@ -138,9 +138,9 @@ class Session(LanguageServer):
             self._shown.add(warning)
             self.show(t.MessageType.Warning, warning)
 
-    def desk(self, uri: str) -> Desk:
+    def desk(self, uri: str) -> DocumentCompleter:
         """All that goes on for this document."""
-        return self._desks.setdefault(uri, Desk(self.tally))
+        return self._desks.setdefault(uri, DocumentCompleter(self.metrics))
 
     def clear_desk(self, uri: str) -> None:
         """The document is gone, or its text is not what it was."""
@@ -151,7 +151,7 @@ class Session(LanguageServer):
         for uri in list(self._desks):
             self.clear_desk(uri)
 
-    def supersede(self, kind: str, uri: str, newer: Call | None) -> None:
+    def supersede(self, kind: str, uri: str, newer: RequestHandle | None) -> None:
         """``newer`` takes the place of the last request of its kind for ``uri``, which is answered null now."""
         older = self._latest.pop((kind, uri), None)
         if older is not None:
@@ -159,7 +159,7 @@ class Session(LanguageServer):
         if newer is not None:
             self._latest[kind, uri] = newer
 
-    async def is_latest(self, kind: str, uri: str, call: Call) -> bool:
+    async def is_latest(self, kind: str, uri: str, call: RequestHandle) -> bool:
         """``call`` supersedes the older one. False if a newer one is here already, so that this one costs nothing."""
         self.supersede(kind, uri, call)
         await asyncio.sleep(0)
@@ -171,7 +171,7 @@ class Session(LanguageServer):
             if asked_uri == uri:
                 self.supersede(kind, uri, None)
 
-    def conclude(self, kind: str, uri: str, call: Call) -> None:
+    def conclude(self, kind: str, uri: str, call: RequestHandle) -> None:
         """``call`` has its result: from here on no change of the text withdraws it."""
         if self._latest.get((kind, uri)) is call:
             del self._latest[kind, uri]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
-from starcoder_ls.session.call import Refusal
+from starcoder_ls.lsp.request_handle import ResponseError
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
@@ -31,5 +31,5 @@ async def _register(session: Session) -> None:
     try:
         asked = session.client_register_capability_async(t.RegistrationParams([wanted]))
         await asyncio.wait_for(asked, _TIMEOUT_S)
-    except (TimeoutError, JsonRpcException, Refusal):
+    except (TimeoutError, JsonRpcException, ResponseError):
         logger.info("the client watches no files for us; saved documents are followed all the same")

@@ -12,7 +12,7 @@ import time
 
 import tree_sitter
 
-from starcoder_ls.syntax.languages import known
+from starcoder_ls.languages.table import known
 
 Node = tree_sitter.Node
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 import adapters as made
-from starcoder_ls.engine.adapters.bottleneck import CONFIG
 from starcoder_ls.engine.adapters.config import read
+from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG
 from starcoder_ls.errors import AdapterInvalid
 
 PLAIN: dict[str, dict[str, Any]] = {

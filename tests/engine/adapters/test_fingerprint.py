@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 
 import checkpoints
 from starcoder_ls.engine.adapters import fingerprint
-from starcoder_ls.engine.checkpoint import inspect
+from starcoder_ls.engine.loading.checkpoint import inspect
 
 
 def saved(base: Path, folder: Path, dtype: torch.dtype, shard: str = "5GB", nudge: str = "") -> str:

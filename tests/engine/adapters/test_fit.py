@@ -16,12 +16,13 @@ from safetensors.torch import load_file, save_file
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine.adapters import bottleneck, fingerprint, fit
-from starcoder_ls.engine.adapters.attached import Attached, prepare
-from starcoder_ls.engine.adapters.bottleneck import CONFIG, WEIGHTS
+from starcoder_ls.engine.adapters import fingerprint, fit
 from starcoder_ls.engine.adapters.files import PICKLED, inspect
-from starcoder_ls.engine.checkpoint import inspect as inspect_base
-from starcoder_ls.engine.loading import Loaded, load
+from starcoder_ls.engine.adapters.methods import bottleneck
+from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG, WEIGHTS
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare
+from starcoder_ls.engine.loading.checkpoint import inspect as inspect_base
+from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.settings import Adapter, Model
 
@@ -210,7 +211,7 @@ def test_ia3_over_bitsandbytes_needs_float32(quantization: str, copy: Any, loade
     with pytest.raises(AdapterInvalid, match=r"needs float32 activations, and `model\.dtype` is bfloat16"):
         fit.require_combination(files, quantization, torch.bfloat16)
     fit.require_combination(files, quantization, torch.float32)
-    assert isinstance(loaded.adapters, Attached)
+    assert isinstance(loaded.adapters, ResidentAdapters)
 
 
 class _Evil:

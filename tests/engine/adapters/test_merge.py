@@ -7,11 +7,11 @@ import torch
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine.adapters.attached import prepare
 from starcoder_ls.engine.adapters.merge import merge
-from starcoder_ls.engine.decode import forward
-from starcoder_ls.engine.kv import KvCache
-from starcoder_ls.engine.loading import Loaded, load
+from starcoder_ls.engine.adapters.resident_adapters import prepare
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.runner.model_forward import forward
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls.engine.adapters.bottleneck import CONFIG, KIND, NON_LINEARITIES
-from starcoder_ls.engine.checkpoint import json_object
+from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG, KIND, NON_LINEARITIES
+from starcoder_ls.engine.loading.checkpoint import json_object
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid
 
 LAYERED = ("LORA", "IA3", KIND)

@@ -23,11 +23,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from starcoder_ls import settings
-from starcoder_ls.engine import hub
 from starcoder_ls.engine.adapters import config
-from starcoder_ls.engine.adapters.bottleneck import CONFIG, FINGERPRINT, WEIGHTS
-from starcoder_ls.engine.progress import Report
-from starcoder_ls.engine.safetensors_files import header
+from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG, FINGERPRINT, WEIGHTS
+from starcoder_ls.engine.loading import hub
+from starcoder_ls.engine.loading.progress import Report
+from starcoder_ls.engine.loading.safetensors_files import header
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid
 
 PICKLED = "adapter_model.bin"

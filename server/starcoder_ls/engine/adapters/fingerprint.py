@@ -11,7 +11,7 @@ import json
 import torch
 from safetensors import safe_open
 
-from starcoder_ls.engine.checkpoint import Checkpoint
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
 
 _DIMENSIONS = (
     "model_type", "n_layer", "n_embd", "n_head", "n_inner", "multi_query", "num_hidden_layers", "hidden_size",

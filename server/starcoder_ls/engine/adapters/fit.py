@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from starcoder_ls.engine.adapters import fingerprint, peft_inside, prompts
-from starcoder_ls.engine.adapters.bottleneck import KIND
+from starcoder_ls.engine.adapters import fingerprint, peft_compat, virtual_tokens
 from starcoder_ls.engine.adapters.files import Files
-from starcoder_ls.engine.checkpoint import Checkpoint
+from starcoder_ls.engine.adapters.methods.bottleneck import KIND
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.errors import AdapterInvalid
 
 _log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _OWN = {
     "IA3": re.compile(_PATH + r"ia3_l"),
     KIND: re.compile(_PATH + r"(adapter_(down|up)\.weight|adapter_scaling)"),
 }
-_PROMPT = re.compile(prompts.KEY)
+_PROMPT = re.compile(virtual_tokens.KEY)
 
 
 def require_own_weights(files: Files, tensors: Mapping[str, torch.Tensor]) -> None:
@@ -85,7 +85,7 @@ def misfit(files: Files, checkpoint: Checkpoint, model_name: str) -> str:
     return f"The adapter {files.folder}, trained for {base}, does not fit {model_name} ({layers} layers, width {width})"
 
 
-def require_linear(sites: Sequence[peft_inside.Site], misfit: str) -> None:
+def require_linear(sites: Sequence[peft_compat.Site], misfit: str) -> None:
     """Raise AdapterInvalid where the adapter changes the vocabulary, which every adapter here shares."""
     for site in sites:
         if not hasattr(site.original, "in_features") or site.path.endswith("lm_head"):

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine.adapters.attached import Attached, prepare
-from starcoder_ls.engine.loading import find, unquantized
-from starcoder_ls.engine.progress import Report, share
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare
+from starcoder_ls.engine.loading.load_model import find, unquantized
+from starcoder_ls.engine.loading.progress import Report, share
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 
@@ -47,7 +47,7 @@ def merge(wanted: Model, adapters: Sequence[Adapter], out: Path, report: Report)
             )
     checkpoint = find(wanted, share(report, 0.1, 0.2))
     model = unquantized(checkpoint, torch.float32, share(report, 0.2, 0.8))
-    attached = Attached(model, checkpoint, wanted.name)
+    attached = ResidentAdapters(model, checkpoint, wanted.name)
     for number, one in enumerate(prepared):
         report(0.8 + 0.1 * number / len(prepared), f"Merging {one.source}.")
         held = attached.add(str(number), one, is_base_changed=number > 0)

@@ -1,0 +1,1 @@
+"""Command-line arguments: one module per command group; the commands themselves are in ``commands``."""

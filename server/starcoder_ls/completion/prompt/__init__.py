@@ -1,0 +1,1 @@
+"""From a cursor to the parts of a fill-in-the-middle prompt."""

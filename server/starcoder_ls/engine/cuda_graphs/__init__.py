@@ -1,0 +1,1 @@
+"""CUDA graphs for short forward passes."""

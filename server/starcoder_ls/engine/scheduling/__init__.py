@@ -1,0 +1,1 @@
+"""Which request runs next, and which requests share a forward pass."""

@@ -1,0 +1,1 @@
+"""Facts about programming languages, in one table."""

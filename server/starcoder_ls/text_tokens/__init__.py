@@ -1,0 +1,1 @@
+"""Tokenizer, candidates and stop criteria. Nothing here imports torch."""

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from starcoder_ls.commands import eval_infilling
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import sandbox
+
+LINES = [
+    {"name": "a", "language": "py", "prompt": "def f(a):", "suffix": "", "canonical_solution": "    return a"},
+    {"name": "b", "language": "py", "prompt": "def f(a):", "suffix": "", "canonical_solution": "    return b"},
+    {"name": "c", "language": "js", "prompt": "{", "suffix": "", "canonical_solution": "  }"},
+]
+PROGRAM = {
+    "task_id": "one/0",
+    "entry_point": "one",
+    "prompt": "def one():\n    ret",
+    "suffix": "1\n",
+    "canonical_solution": "urn ",
+    "test": "def check(candidate):\n    assert candidate() == 1\n",
+}
+
+
+def written(folder: Path, *rows: dict[str, Any]) -> Path:
+    file = folder / "problems.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return file
+
+
+def test_lines_are_scored_by_both_conventions_without_running_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert eval_infilling.run({}, None, written(tmp_path, *LINES), ["gold", "empty"], False, True) == 0
+    rows = {(row["way"], row["language"]): row for row in json.loads(capsys.readouterr().out)}
+    assert rows["gold", "py"] == {
+        "way": "gold", "language": "py", "problems": 2,
+        "exact": 2, "exact_words": 2, "first_line": 2, "first_line_words": 2,
+    }  # fmt: skip
+    assert rows["gold", "js"]["exact"] == 1
+    assert rows["gold", "js"]["exact_words"] == 0
+    assert rows["empty", "py"]["exact"] == rows["empty", "py"]["first_line"] == 0
+
+
+def test_the_table_of_lines_names_both_conventions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eval_infilling.run({}, None, written(tmp_path, *LINES), ["gold"], False, False)
+    shown = capsys.readouterr().out
+    assert "exact match" in shown
+    assert "first line" in shown
+    assert "| gold | js | 1 | 100.0 (20.7–100.0) | 100.0 (20.7–100.0) | none | none |" in shown
+
+
+def test_programs_run_only_where_the_user_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = written(tmp_path, PROGRAM)
+    with pytest.raises(SettingsError, match="--run-untrusted-code"):
+        eval_infilling.run({}, None, file, ["gold"], False, True)
+    eval_infilling.run({}, None, file, ["gold", "empty"], True, True)
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"gold": {"passed": 1, "problems": 1}, "empty": {"passed": 0, "problems": 1}}
+
+
+def test_a_missing_network_namespace_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eval_infilling.run({}, None, written(tmp_path, PROGRAM), ["gold"], True, True)
+    is_said = "the programs can reach the network" in " ".join(capsys.readouterr().err.split())
+    assert is_said is not sandbox.has_own_network()
+    assert "the programs can reach the network" in eval_infilling.network_note(False)
+    assert eval_infilling.network_note(True) == ""

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from starcoder_ls.completion.prompt import token_healing
+
+
+@pytest.mark.parametrize(
+    ("before", "kept", "opening"),
+    [
+        ("x = foo", "x =", " foo"),
+        ("self.na", "self.", "na"),
+        ("snake_ca", "snake_", "ca"),
+        ("    return ", "    return", " "),
+        ("def f():\n    ", "def f():\n   ", " "),
+        ("if x:\n\tpri", "if x:\n\t", "pri"),
+        ("größ = Straß", "größ =", " Straß"),
+        ("x1", "x1", ""),
+        ("f(", "f(", ""),
+        ("x = 1\n", "x = 1\n", ""),
+        ("def f():\n\t", "def f():\n\t", ""),
+        ("", "", ""),
+    ],
+)
+def test_the_unfinished_word_and_its_blank_are_asked_for_anew(before: str, kept: str, forced_prefix: str) -> None:
+    assert token_healing.split(before) == (kept, forced_prefix)
+
+
+@pytest.mark.parametrize("before", ["word", " ", " word"])
+def test_a_prompt_is_never_emptied(before: str) -> None:
+    assert token_healing.split(before) == (before, "")
+
+
+def test_a_run_of_letters_too_long_for_a_word_is_left() -> None:
+    assert token_healing.split("x = " + "a" * 41) == ("x = " + "a" * 41, "")
+    assert token_healing.split("x = " + "a" * 39) == ("x =", " " + "a" * 39)
+
+
+@given(st.text(alphabet=st.sampled_from("ab_ .(\n\t1ß漢"), max_size=60))
+def test_nothing_is_lost_and_only_letters_are_taken(before: str) -> None:
+    kept, forced_prefix = token_healing.split(before)
+    assert kept + forced_prefix == before
+    assert re.fullmatch(r" ?[^\W\d_]*", forced_prefix)

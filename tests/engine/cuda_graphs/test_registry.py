@@ -1,0 +1,456 @@
+"""Requests are answered the same from recordings as without; recordings come in idle moments and go when they must.
+
+The recordings are a tape's (tests/tape.py): the operations alone, at fixed addresses.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import adapters as made
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare
+from starcoder_ls.engine.cuda_graphs import buckets, static_pass
+from starcoder_ls.engine.cuda_graphs.buckets import Bucket
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry, use
+from starcoder_ls.engine.kv_cache import static_kv
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import forward_pass, model_forward
+from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.scheduling.batcher import Batcher
+from starcoder_ls.errors import DeviceFailed
+from starcoder_ls.generation import Request
+from starcoder_ls.settings import Adapter
+from table import TEXT, Table, alone, asked, heard
+from tape import Tape
+
+FAMILIES = ["starcoder", "starcoder2", "santacoder", "llama", "qwen2"]
+IDS = torch.randint(20, 600, (6, 200), generator=torch.Generator().manual_seed(9)).tolist()
+FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
+PLENTY = 1 << 40
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Places in steps of 16, 32, 64, 128 and 256, shared up to 64: the prompts of the tests cross them."""
+    monkeypatch.setattr(buckets, "LEAST_TOKENS", 16)
+    monkeypatch.setattr(buckets, "SHARED_TOKENS", 64)
+
+
+def with_graphs(loaded: Loaded, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
+    """All through the model's own forward, as on a GPU."""
+    loaded.model.__dict__.pop("lean", None)
+    graphs = GraphRegistry(loaded.model, loaded.adapters, loaded.context_tokens, capture, lambda: free_bytes)
+    loaded.model.graphs = graphs
+    return graphs
+
+
+@pytest.fixture
+def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+    return doubled(starcoder)
+
+
+def idle(graphs: GraphRegistry, count: int = 1000) -> None:
+    """Time for so many recordings."""
+    left = iter([True] * count)
+    graphs.record_while(lambda _seconds: next(left, False))
+
+
+def read(loaded: Loaded, number: int, tokens: int) -> KvCache:
+    cache = KvCache(loaded.layers, 8)
+    model_forward.read(loaded.model, [IDS[number][:tokens]], cache)
+    return cache
+
+
+def one_pass(
+    loaded: Loaded, cache: KvCache, number: int, new: int = 1, wanted: LogitsFor = LogitsFor.ALL
+) -> torch.Tensor:
+    start = cache.length
+    return forward_pass.run(loaded.model, ForwardPass([IDS[number][start : start + new]], cache, wanted)).values
+
+
+def whole(loaded: Loaded, number: int, start: int, end: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.as_tensor(loaded.model(torch.tensor([IDS[number][:end]])).logits[0, start:])
+
+
+def difference(loaded: Loaded, cache: KvCache, number: int, new: int = 1) -> float:
+    """Between a pass and what transformers says of the whole sequence."""
+    start = cache.length
+    found = one_pass(loaded, cache, number, new)
+    return float((found - whole(loaded, number, start, start + new)).abs().max())
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    requests=st.lists(st.tuples(st.integers(0, 12), asked(3)), min_size=2, max_size=6),
+    costs=st.sampled_from([(), FREE]),
+    free_bytes=st.sampled_from([PLENTY, 200_000]),
+    random=st.randoms(use_true_random=False),
+)
+def test_requests_answer_as_each_alone_without_graphs(
+    requests: list[tuple[int, Request]], costs: tuple[float, ...], free_bytes: int, random: Any, loaded: Loaded
+) -> None:
+    """They come when they like, over seats for all or for few, and recordings come between, three times over."""
+    loaded.model.__dict__.pop("graphs", None)
+    loaded.pass_costs = ()
+    expected = [alone(loaded, request) for _, request in requests]
+    loaded.pass_costs = costs
+    graphs = with_graphs(loaded, free_bytes=free_bytes)
+    table = Table(loaded)
+    order = sorted(range(len(requests)), key=lambda at: requests[at][0])
+    for _ in range(3):
+        late, jobs = list(order), []
+        for now in range(13):
+            while late and requests[late[0]][0] <= now:
+                jobs.append(table.ask(requests[late.pop(0)][1]))
+            table.play(1)
+            if random.random() < 0.2:
+                idle(graphs, random.randrange(4))
+        table.play()
+        assert [heard(job).said() for job in jobs] == [expected[at] for at in order]
+        idle(graphs)
+    assert graphs.told.refused.keys() <= {key for key in graphs.told.refused if free_bytes < PLENTY}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_so_they_do_in_every_family(
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+) -> None:
+    loaded = doubled(request.getfixturevalue(family))
+    loaded.model.__dict__.pop("lean", None)
+    requests = [Request((TEXT[n : n + 30],), 20, client=str(n)) for n in (0, 9, 30)]
+    expected = [alone(loaded, one) for one in requests]
+    graphs = with_graphs(loaded)
+    loaded.pass_costs = FREE
+    table = Table(loaded)
+    for _ in range(4):
+        jobs = [table.ask(one) for one in requests]
+        table.play()
+        assert [heard(job).said() for job in jobs] == expected
+        lone = table.ask(requests[0])
+        table.play()
+        assert heard(lone).said() == expected[0]
+        idle(graphs)
+    assert graphs.told.replayed > 10
+    assert any(key[1].rows > 1 for key in graphs.told.recorded_ms)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_sequences_that_grow_past_every_step_are_read_right(
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+) -> None:
+    """From an empty cache to the end of the context: out of the shared seats and into the long one."""
+    loaded = doubled(request.getfixturevalue(family))
+    graphs = with_graphs(loaded)
+    cache = KvCache(loaded.layers, 8)
+    while cache.length + 8 <= 200:
+        idle(graphs)
+        for new in (1, 3, 4):
+            assert difference(loaded, cache, 0, new) < 1e-9
+    assert graphs.told.replayed > 40
+    assert cache.is_lent
+    assert {key[1].tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
+
+
+def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: Loaded) -> None:
+    graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
+    one_pass(loaded, cache, 0)
+    assert (graphs.told.replayed, graphs.told.recorded_ms) == (0, {})
+    assert not cache.is_lent
+    idle(graphs, 1)
+    assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
+    one_pass(loaded, cache, 0)
+    assert graphs.told.replayed == 0, "the first is compared with the plain pass, which is the answer"
+    one_pass(loaded, cache, 0)
+    assert graphs.told.replayed == 1
+    assert cache.is_lent
+
+
+def test_nothing_is_recorded_while_somebody_asks(loaded: Loaded) -> None:
+    graphs = with_graphs(loaded)
+    asked: list[float] = []
+    graphs.record_while(lambda seconds: bool(asked.append(seconds)))
+    assert graphs.told.recorded_ms == {}
+    assert asked == [pytest.approx(0.05)]
+
+
+def test_a_larger_one_serves_until_the_right_one_is_there(loaded: Loaded) -> None:
+    graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
+    idle(graphs, 1)
+    assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 8, 64))]
+    for new in (1, 2, 3, 1):
+        assert difference(loaded, cache, 0, new) < 1e-9
+    assert graphs.told.replayed == 3
+    idle(graphs, 1)
+    assert (None, Bucket(1, 1, 16)) in graphs.told.recorded_ms
+
+
+def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measured(loaded: Loaded) -> None:
+    graphs = with_graphs(loaded)
+    assert graphs.pass_costs == ()
+    idle(graphs)
+    assert set(graphs.told.recorded_ms) == {(None, shape) for shape in buckets.of_one_request(loaded.context_tokens)}
+    assert len(graphs.pass_costs) == 8
+    assert min(graphs.pass_costs) > 0
+
+
+def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: Loaded) -> None:
+    graphs = with_graphs(loaded)
+    idle(graphs)
+    cache = read(loaded, 0, 20)
+    assert difference(loaded, cache, 0, 9) < 1e-9
+    with torch.inference_mode():
+        several = read(loaded, 0, 20).forked(2, 30)
+    answer = forward_pass.run(loaded.model, ForwardPass([[7], [8]], several)).values
+    assert answer.shape == (2, 640)
+    assert graphs.told.replayed == 0
+
+
+def test_a_pass_that_wants_no_logits_proves_nothing(loaded: Loaded) -> None:
+    graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
+    idle(graphs)
+    for _ in range(3):
+        one_pass(loaded, cache, 0, wanted=LogitsFor.NONE)
+    assert graphs.told.replayed == 0
+    one_pass(loaded, cache, 0)
+    one_pass(loaded, cache, 0, wanted=LogitsFor.NONE)
+    assert graphs.told.replayed == 1
+    assert difference(loaded, cache, 0) < 1e-9
+
+
+@pytest.fixture(scope="module")
+def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., Loaded]) -> Any:
+    folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
+    loaded = doubled(starcoder, 16, folders)
+    loaded.model.__dict__.pop("lean", None)
+    answers = {name: alone(loaded, Request((TEXT,), 12, adapter=name)) for name in (None, *folders)}
+    return loaded, folders, answers
+
+
+def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
+    loaded, _, answers = crowd
+    graphs = with_graphs(loaded)
+    table = Table(loaded)
+    for _ in range(3):
+        jobs = {name: table.ask(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
+        table.play()
+        assert {name: heard(job).said() for name, job in jobs.items()} == answers
+        idle(graphs)
+    replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.used}
+    assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
+
+
+def attached_again(loaded: Loaded, folder: Path, factor: float) -> None:
+    """Another adapter under the same name."""
+    loaded.adapters.remove("lora")
+    held = loaded.adapters.add("lora", prepare(Adapter(path=str(folder)), True, lambda *_: None))
+    for site in held.sites:
+        site.adapted.double()
+        for weight in site.weights().values():
+            weight.data.mul_(factor)
+
+
+def successor_is_heard(loaded: Loaded, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
+    """Whether an adapter that takes another's name answers as it does alone."""
+    graphs, table = with_graphs(loaded), Table(loaded)
+    request = Request((TEXT,), 12, adapter="lora")
+    for _ in range(3):
+        table.ask(request)
+        table.play()
+        idle(graphs)
+    assert graphs.told.replayed > 0
+    attached_again(loaded, folder, factor)
+    graphs.keep_only(loaded.adapters.keys)
+    said = []
+    for _ in range(3):
+        job = table.ask(request)
+        table.play()
+        idle(graphs)
+        said.append(heard(job).said())
+    del loaded.model.graphs
+    return graphs, said == [alone(loaded, request)] * 3
+
+
+def test_a_detached_adapters_graphs_are_gone_and_its_successor_gets_its_own(crowd: Any) -> None:
+    loaded, folders, _ = crowd
+    old = loaded.adapters.named("lora").key
+    graphs, is_heard = successor_is_heard(loaded, folders["lora"], -1.5)
+    assert is_heard
+    layers = {key[0] for key in graphs._graphs}
+    assert old not in layers
+    assert loaded.adapters.named("lora").key in layers
+
+
+def test_a_graph_of_an_earlier_adapter_would_be_found_out(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded, folders, _ = crowd
+    monkeypatch.setattr(ResidentAdapter, "key", property(lambda held: (held.name, 0)))
+    assert not successor_is_heard(loaded, folders["lora"], 2.0)[1]
+
+
+def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = static_pass.mask
+    monkeypatch.setattr(static_pass, "mask", lambda positions, *rest: exact(positions + 1, *rest))
+
+
+def written_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = static_pass._Layer.__init__
+    monkeypatch.setattr(
+        static_pass._Layer,
+        "__init__",
+        lambda layer, storage, places, tokens: exact(layer, storage, (places + 1).clamp_max(71), tokens),
+    )
+
+
+class NotANumber(Tape):
+    """A device that computes nonsense."""
+
+    def replay(self) -> None:
+        super().replay()
+        for *_, said in self._calls:
+            if isinstance(said, torch.Tensor) and said.shape[-1:] == (640,):
+                with torch.inference_mode():
+                    said.fill_(torch.nan)
+
+
+@pytest.mark.parametrize("wrong", [mask_one_on, written_one_on, NotANumber])
+def test_a_graph_that_disagrees_is_never_an_answer(
+    wrong: Any, loaded: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    if wrong is NotANumber:
+        graphs = with_graphs(loaded, NotANumber)
+    else:
+        graphs = with_graphs(loaded)
+        wrong(monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            idle(graphs)
+            cache = read(loaded, 0, 20)
+            for new in (1, 3, 1, 3):
+                assert difference(loaded, cache, 0, new) < 1e-9
+    assert graphs.told.replayed == 0
+    assert len(caplog.records) == len(graphs.told.refused) >= 2
+    assert "off by" in caplog.text
+
+
+def test_a_model_that_cannot_be_recorded_says_so_once(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+    """As bitsandbytes' eight bits, which ask the device for outliers in the middle of a pass."""
+
+    def asks(_module: Any, _args: Any, output: torch.Tensor) -> None:
+        assert output.isfinite().all()
+
+    loaded.model.base_model.h[0].mlp.register_forward_hook(asks)
+    graphs = with_graphs(loaded)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(3):
+            idle(graphs)
+            cache = read(loaded, 0, 20)
+            assert difference(loaded, cache, 0) < 1e-9
+    assert len(caplog.records) == 1
+    assert "cannot be recorded (Waits: " in caplog.text
+
+
+def test_one_shape_that_cannot_be_recorded_leaves_the_others(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+    count = iter(range(100))
+
+    def capture(function: Callable[[], None]) -> Tape:
+        if next(count) == 1:
+            raise RuntimeError("no kernel for this\nand a long story")
+        return Tape(function)
+
+    graphs = with_graphs(loaded, capture)
+    with caplog.at_level(logging.WARNING):
+        idle(graphs)
+    assert list(graphs.told.refused.values()) == ["RuntimeError: no kernel for this"]
+    assert len(caplog.records) == 1
+    assert len(graphs.told.recorded_ms) == len(list(buckets.of_one_request(256))) - 1
+    idle(graphs)
+    assert len(graphs.told.refused) == 1, "it is not tried again"
+
+
+def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: Loaded) -> None:
+    def capture(_function: Callable[[], None]) -> Tape:
+        raise DeviceFailed("gone")
+
+    with pytest.raises(DeviceFailed):
+        idle(with_graphs(loaded, capture))
+
+
+@pytest.mark.parametrize("when", ["while recording", "in a pass"])
+def test_no_room_ends_graphs_and_nothing_else(
+    when: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    loaded.model.__dict__.pop("lean", None)
+    requests = [Request((TEXT[n:],), 30, client=str(n)) for n in (0, 9)]
+    expected = [alone(loaded, one) for one in requests]
+    is_full = False
+
+    def capture(function: Callable[[], None]) -> Tape:
+        if is_full:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return Tape(function)
+
+    graphs, table = with_graphs(loaded, capture), Table(loaded)
+    for _ in range(2):
+        for request in requests:
+            table.ask(request)
+        table.play()
+        idle(graphs)
+    assert graphs.told.replayed > 0
+    jobs = [table.ask(request) for request in requests]
+    table.play(12)
+    (pool, *_) = [weakref.ref(each) for each in graphs._tables or ()]
+    is_full = True
+    if when == "in a pass":
+        monkeypatch.setattr(static_kv.StaticKv, "placed", lambda *_: capture(lambda: None))
+    else:
+        graphs.want(Bucket(1, 2, 128))
+        idle(graphs)
+    with caplog.at_level(logging.WARNING):
+        table.play()
+    assert [heard(job).said() for job in jobs] == expected
+    assert graphs.bytes == 0
+    gc.collect()
+    assert pool() is None, "its memory is free"
+    replayed = graphs.told.replayed
+    again = table.ask(requests[0])
+    table.play()
+    idle(graphs)
+    assert heard(again).said() == expected[0]
+    assert graphs.told.replayed == replayed
+
+
+def test_without_room_for_seats_passes_run_as_they_did(loaded: Loaded) -> None:
+    graphs = with_graphs(loaded, free_bytes=1000)
+    idle(graphs)
+    cache = read(loaded, 0, 20)
+    for _ in range(3):
+        assert difference(loaded, cache, 0) < 1e-9
+    idle(graphs)
+    assert graphs.told.replayed == graphs.bytes == 0
+
+
+def test_no_more_graphs_are_kept_than_fit(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starcoder_ls.engine.cuda_graphs.registry.MOST_GRAPHS", 3)
+    graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
+    for new in (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8):
+        assert difference(loaded, cache, 0, new) < 1e-9
+        idle(graphs)
+        assert len(graphs._graphs) <= 3
+    assert graphs.told.replayed > 0
+
+
+def test_a_cpu_has_none(loaded: Loaded) -> None:
+    use(loaded.model, loaded.adapters, loaded.context_tokens)
+    assert loaded.graphs is None
+    Batcher(Table(loaded).jobs, loaded, Table(loaded).slots, lambda _job: None)

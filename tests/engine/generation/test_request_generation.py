@@ -1,0 +1,357 @@
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from starcoder_ls.engine.generation.request_generation import completion, warm_cache
+from starcoder_ls.engine.kv_cache import prefix_cache as slots_module
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.errors import AdapterInvalid, ModelUnsupported, PromptTooLong
+from starcoder_ls.generation import Chunk, Finish, Request, Sampling, Special
+
+TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
+FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
+
+
+@pytest.fixture
+def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+    return doubled(starcoder)
+
+
+def asked(text: str = TEXT, max_new_tokens: int = 24, **changes: Any) -> Request:
+    return Request(parts=(text,), max_new_tokens=max_new_tokens, **changes)
+
+
+def answered(
+    request: Request, loaded: Loaded, slots: PrefixCache | None = None, finish: Finish | None = None
+) -> list[Chunk]:
+    pieces = completion(request, loaded, slots or PrefixCache(loaded.layers), lambda: finish)
+    return [chunk for chunks in pieces for chunk in chunks]
+
+
+def by_candidate(chunks: Iterable[Chunk]) -> dict[int, tuple[str, list[int]]]:
+    texts: dict[int, str] = defaultdict(str)
+    ids: dict[int, list[int]] = defaultdict(list)
+    for chunk in chunks:
+        texts[chunk.candidate] += chunk.text
+        ids[chunk.candidate] += chunk.token_ids
+    return {candidate: (texts[candidate], ids[candidate]) for candidate in texts}
+
+
+def ids_of(chunks: Iterable[Chunk]) -> list[int]:
+    return by_candidate(chunks)[0][1]
+
+
+def reference(request: Request, loaded: Loaded) -> list[int]:
+    """What transformers' own greedy generation answers."""
+    prompt = torch.tensor([loaded.vocabulary.encode(request.parts)])
+    made = loaded.model.generate(
+        prompt,
+        attention_mask=torch.ones_like(prompt),
+        max_new_tokens=request.max_new_tokens,
+        do_sample=False,
+        eos_token_id=sorted(loaded.end_ids),
+        pad_token_id=0,
+    )[0, prompt.shape[1] :].tolist()
+    return [id_ for id_ in made if id_ not in loaded.end_ids]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("chunk_tokens", [5, 512])
+def test_greedy_answers_what_transformers_generates(
+    family: str, chunk_tokens: int, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+) -> None:
+    loaded = doubled(request.getfixturevalue(family), chunk_tokens)
+    for text in (TEXT, "x", "import os\n" * 8):
+        wanted = asked(text)
+        assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
+
+
+def test_float32_answers_what_transformers_generates(loaded: Loaded) -> None:
+    loaded.model.float()
+    assert ids_of(answered(asked(), loaded)) == reference(asked(), loaded)
+
+
+def edits(loaded: Loaded, slots: PrefixCache) -> list[tuple[list[int], list[int]]]:
+    """A document being typed in, cut back, changed in the middle: what is answered and what should be."""
+    texts = [TEXT, TEXT + ", w", TEXT + ", width)\n", TEXT[:40], TEXT[:20] + "X" + TEXT[20:], TEXT]
+    answers = []
+    for text in texts:
+        wanted = asked(text, 8)
+        answers.append((ids_of(answered(wanted, loaded, slots)), reference(wanted, loaded)))
+    return answers
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_reused_cache_answers_as_a_fresh_one(
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+) -> None:
+    loaded = doubled(request.getfixturevalue(family))
+    for got, expected in edits(loaded, PrefixCache(loaded.layers)):
+        assert got == expected
+
+
+@pytest.mark.parametrize("mutant", ["stale keys and values", "one token too many", "any slot will do"])
+def test_a_wrong_reuse_shows(mutant: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mistake the test above is there for makes it fail."""
+    if mutant == "stale keys and values":
+        monkeypatch.setattr(PrefixSlot, "rewind", lambda slot, length: slot.ids.__delitem__(slice(length, None)))
+    elif mutant == "one token too many":
+        shared = slots_module.common_prefix
+        monkeypatch.setattr(slots_module, "common_prefix", lambda a, b: min(shared(a, b) + 1, len(a), len(b)))
+    else:
+        monkeypatch.setattr(slots_module, "common_prefix", lambda a, b: min(len(a), len(b)))
+    try:
+        answers = edits(loaded, PrefixCache(loaded.layers))
+    except IndexError:
+        return  # positions beyond the table: it shows
+    assert any(got != expected for got, expected in answers)
+
+
+def test_timings_say_what_was_reused(loaded: Loaded) -> None:
+    slots = PrefixCache(loaded.layers)
+    first = answered(asked(), loaded, slots)[-1].timings
+    second = answered(asked(), loaded, slots)[-1].timings
+    assert first is not None
+    assert second is not None
+    length = loaded.vocabulary.count(TEXT)
+    assert (first.prompt_tokens, first.reused_tokens) == (length, 0)
+    assert (second.prompt_tokens, second.reused_tokens) == (length, length - 1)
+    assert first.decode_steps == 23
+    assert first.prefill_ms > 0
+    assert first.decode_ms > 0
+
+
+def test_warming_leaves_one_token_to_read(loaded: Loaded) -> None:
+    slots = PrefixCache(loaded.layers)
+    assert [chunks for chunks in warm_cache(asked(), loaded, slots, lambda: None) if chunks] == []
+    timings = answered(asked(), loaded, slots)[-1].timings
+    assert timings is not None
+    assert timings.reused_tokens == timings.prompt_tokens - 1
+
+
+def test_warming_with_less_than_is_held_forgets_nothing(loaded: Loaded) -> None:
+    slots = PrefixCache(loaded.layers)
+    chunks = answered(asked(), loaded, slots)
+    made = next(chunk.timings for chunk in chunks if chunk.timings)
+    assert made is not None
+    assert [
+        chunks for chunks in warm_cache(asked(TEXT[: TEXT.index("(")]), loaded, slots, lambda: None) if chunks
+    ] == []
+    again = next(chunk.timings for chunk in answered(asked(), loaded, slots) if chunk.timings)
+    assert again is not None
+    assert again.reused_tokens == made.prompt_tokens - 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_candidates_are_distinct_and_the_first_is_greedy(loaded: Loaded, temperature: float) -> None:
+    wanted = asked(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
+    answers = by_candidate(answered(wanted, loaded))
+    assert len(answers) == 5
+    assert answers[0][1] == reference(asked(), loaded)
+    assert len({text for text, _ in answers.values()}) == 5
+
+
+def test_candidates_that_would_all_say_the_same_differ(loaded: Loaded) -> None:
+    """One sharp distribution and a stop after two characters: without care all five are equal."""
+    wanted = asked(candidates=5, sampling=Sampling(temperature=0.01), stop=lambda text: 2 if len(text) > 1 else None)
+    answers = by_candidate(answered(wanted, loaded))
+    assert len({text for text, _ in answers.values()}) == 5
+
+
+def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: Loaded) -> None:
+    """Rows that end early leave the batch without disturbing the others: every token has its own logits' logprob."""
+    stop = {"calls": 0}
+
+    def at_odd_lengths(text: str) -> int | None:
+        stop["calls"] += 1
+        return len(text) if len(text) > 8 and ord(text[-1]) % 3 == 0 else None
+
+    wanted = asked(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
+    chunks = answered(wanted, loaded)
+    prompt = loaded.vocabulary.encode(wanted.parts)
+    lengths = set()
+    for candidate, (_, ids) in by_candidate(chunks).items():
+        with torch.inference_mode():
+            logprobs = loaded.model(torch.tensor([prompt + ids])).logits[0].log_softmax(-1)
+        expected = [float(logprobs[len(prompt) - 1 + i, id_]) for i, id_ in enumerate(ids)]
+        got = [chunk.logprob for chunk in chunks if chunk.candidate == candidate and chunk.token_ids]
+        assert got == pytest.approx(expected, abs=1e-9)
+        lengths.add(len(ids))
+    assert len(lengths) > 1, "all ended together: the test shows nothing"
+
+
+def test_seed_decides_the_text(loaded: Loaded) -> None:
+    def sampled(seed: int) -> list[int]:
+        return ids_of(answered(asked(sampling=Sampling(temperature=1.0, seed=seed)), loaded))
+
+    assert sampled(1) == sampled(1) != sampled(2)
+
+
+def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timings(loaded: Loaded) -> None:
+    chunks = answered(asked(candidates=3, sampling=Sampling(temperature=1.0)), loaded)
+    finished = [chunk.candidate for chunk in chunks if chunk.finish is not None]
+    assert sorted(finished) == [0, 1, 2]
+    assert [chunk.timings is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+
+
+def test_end_tokens_of_the_request_end_it(loaded: Loaded) -> None:
+    ids = reference(asked(), loaded)
+    special = next(i for i, id_ in enumerate(ids) if 0 < id_ < 19)
+    literal = next(s for s in loaded.vocabulary.special_literals if loaded.vocabulary.id_of(Special(s)) == ids[special])
+    chunks = answered(asked(end_tokens=(Special(literal),)), loaded)
+    assert ids_of(chunks) == ids[:special]
+    assert chunks[-1].finish is Finish.END_OF_TEXT
+
+
+def test_end_of_text_of_the_checkpoint_ends_it(loaded: Loaded) -> None:
+    ids = reference(asked(), loaded)
+    loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[5]}))
+    chunks = answered(asked(), loaded)
+    assert ids_of(chunks) == ids[: ids.index(ids[5])]
+    assert chunks[-1].finish is Finish.END_OF_TEXT
+
+
+@pytest.mark.parametrize("finish", [Finish.CANCELLED, Finish.DEADLINE])
+def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, finish: Finish) -> None:
+    passes = []
+    loaded.model.register_forward_hook(lambda *_: passes.append(1))
+    chunks = answered(asked(candidates=2), loaded, finish=finish)
+    assert [(chunk.candidate, chunk.finish, chunk.text) for chunk in chunks] == [(0, finish, ""), (1, finish, "")]
+    assert not passes
+
+
+@pytest.mark.parametrize("after_pieces", [1, 2, 6, 10])
+def test_no_pass_follows_an_interruption(loaded: Loaded, after_pieces: int) -> None:
+    passes: list[int] = []
+    loaded.model.register_forward_hook(lambda *_: passes.append(1))
+    state: dict[str, Finish | None] = {"finish": None}
+    pieces = completion(asked(), loaded, PrefixCache(loaded.layers), lambda: state["finish"])
+    for _ in range(after_pieces):
+        next(pieces)
+    before = len(passes)
+    state["finish"] = Finish.CANCELLED
+    last = [chunk for chunks in pieces for chunk in chunks][-1]
+    assert last.finish is Finish.CANCELLED
+    assert len(passes) == before
+
+
+def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
+    state: dict[str, Finish | None] = {"finish": None}
+    chunks: list[Chunk] = []
+    for made in completion(asked(stop=lambda _: None), loaded, PrefixCache(loaded.layers), lambda: state["finish"]):
+        chunks += made
+        state["finish"] = Finish.DEADLINE if len(chunks) == 6 else None
+    text, ids = by_candidate(chunks)[0]
+    assert chunks[-1].finish is Finish.DEADLINE
+    assert len(ids) == 6
+    assert loaded.vocabulary.decode(ids).startswith(text)
+    assert text
+
+
+def test_an_interrupted_read_is_continued_by_the_next_request(loaded: Loaded) -> None:
+    slots = PrefixCache(loaded.layers)
+    state: dict[str, Finish | None] = {"finish": None}
+    pieces = completion(asked(), loaded, slots, lambda: state["finish"])
+    next(pieces)
+    state["finish"] = Finish.CANCELLED
+    list(pieces)
+    chunks = answered(asked(), loaded, slots)
+    assert chunks[-1].timings is not None
+    assert chunks[-1].timings.reused_tokens == loaded.chunk_tokens
+    assert ids_of(chunks) == reference(asked(), loaded)
+
+
+def test_two_requests_in_turns_answer_as_if_alone(loaded: Loaded) -> None:
+    slots = PrefixCache(loaded.layers)
+    wanted = [asked(), asked(TEXT[:30] + "y"), asked(TEXT, candidates=2, sampling=Sampling(temperature=1.0))]
+    runs = [completion(one, loaded, slots, lambda: None) for one in wanted]
+    made: list[list[Chunk]] = [[] for _ in runs]
+    alive = set(range(len(runs)))
+    while alive:
+        for run in sorted(alive):
+            chunks = next(runs[run], None)
+            if chunks is None:
+                alive.discard(run)
+            else:
+                made[run] += chunks
+    for one, chunks in zip(wanted, made, strict=True):
+        assert ids_of(chunks) == reference(one, loaded)
+
+
+def test_prompt_and_answer_must_fit_the_context(loaded: Loaded) -> None:
+    tokens = loaded.vocabulary.count(TEXT)
+    room = loaded.context_tokens - tokens
+    with pytest.raises(PromptTooLong, match=rf"prompt of {tokens} tokens and {room + 1} new ones .* context of 256\."):
+        answered(asked(max_new_tokens=room + 1), loaded)
+    assert len(ids_of(answered(asked(max_new_tokens=room), loaded))) == room
+
+
+def test_the_last_position_of_the_context_is_reached(loaded: Loaded) -> None:
+    room = loaded.context_tokens - loaded.vocabulary.count(TEXT)
+    wanted = asked(max_new_tokens=room)
+    assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
+
+
+def test_empty_prompt_continues_an_end_of_text(loaded: Loaded) -> None:
+    begun = Request(parts=(Special("<|endoftext|>"),), max_new_tokens=4)
+    assert ids_of(answered(asked("", 4), loaded)) == ids_of(answered(begun, loaded))
+
+
+def test_unknown_adapter_and_token_are_errors(loaded: Loaded) -> None:
+    with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; there is none"):
+        answered(asked(adapter="mine"), loaded)
+    with pytest.raises(ModelUnsupported, match="no token <mid>"):
+        answered(asked(end_tokens=(Special("<mid>"),)), loaded)
+
+
+def test_only_work_counts_as_time(loaded: Loaded) -> None:
+    pieces = completion(asked(max_new_tokens=3), loaded, PrefixCache(loaded.layers), lambda: None)
+    last: tuple[Chunk, ...] = ()
+    for chunks in pieces:
+        time.sleep(0.1)
+        last = chunks or last
+    timings = last[-1].timings
+    assert timings is not None
+    assert timings.prefill_ms + timings.decode_ms < 300
+
+
+@pytest.mark.parametrize("opening", [" ", " lin", "zyx", "(\n    "])
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_an_answer_begins_with_its_opening_and_does_not_show_it(
+    loaded: Loaded, forced_prefix: str, candidates: int
+) -> None:
+    seen: list[str] = []
+    full: list[str] = []
+
+    def rule(text: str) -> int | None:
+        seen.append(text)
+        return None
+
+    request = asked(forced_prefix=forced_prefix, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
+    for stop in (None, rule):
+        for text, ids in by_candidate(answered(replace(request, stop=stop), loaded)).values():
+            said = loaded.vocabulary.decode(ids)
+            assert said.startswith(forced_prefix)
+            assert said[len(forced_prefix) :].startswith(text)
+            full.append(said[len(forced_prefix) :])
+    assert seen
+    assert all(any(text.startswith(part) for text in full) for part in seen)
+    unmasked = by_candidate(answered(asked(), loaded))[0][1]
+    assert not loaded.vocabulary.decode(unmasked).startswith("zyx"), (
+        "the model says so by itself: prove it with another"
+    )
+
+
+def test_an_opening_already_likely_changes_nothing(loaded: Loaded) -> None:
+    plain = answered(asked(), loaded)
+    forced_prefix = loaded.vocabulary.decode(ids_of(plain)[:2])
+    assert ids_of(answered(asked(forced_prefix=forced_prefix), loaded)) == ids_of(plain)

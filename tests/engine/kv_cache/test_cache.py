@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from starcoder_ls.engine.kv_cache.cache import GROWTH_TOKENS, KvCache
+
+LAYERS, HEADS, WIDTH = 2, 3, 4
+
+
+@pytest.fixture(autouse=True)
+def inference() -> Iterator[None]:
+    with torch.inference_mode():
+        yield
+
+
+def states(tokens: int, start: int = 0, rows: int = 1) -> torch.Tensor:
+    """Different in every element: [rows, heads, tokens, width]."""
+    count = torch.arange(start, start + rows * HEADS * tokens * WIDTH, dtype=torch.float32)
+    return count.view(rows, HEADS, tokens, WIDTH)
+
+
+def filled(cache: KvCache, tokens: int, start: int = 0, rows: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    keys = states(tokens, start, rows)
+    return [cache.update(keys + layer, -keys - layer, layer) for layer in range(LAYERS)]
+
+
+def test_states_come_back_in_order() -> None:
+    cache = KvCache(LAYERS, 10)
+    filled(cache, 3)
+    keys, values = filled(cache, 2, start=1000)[1]
+    expected = torch.cat([states(3), states(2, 1000)], dim=2) + 1
+    assert torch.equal(keys, expected)
+    assert torch.equal(values, -expected)
+    assert cache.length == cache.get_seq_length() == 5
+
+
+def test_growth_keeps_what_is_there() -> None:
+    cache = KvCache(LAYERS, 1)
+    filled(cache, GROWTH_TOKENS)
+    keys, _ = filled(cache, 1, start=-500)[0]
+    assert torch.equal(keys[:, :, :GROWTH_TOKENS], states(GROWTH_TOKENS))
+    assert keys.shape[2] == GROWTH_TOKENS + 1
+
+
+def test_within_its_capacity_storage_stays_in_place() -> None:
+    cache = KvCache(LAYERS, 300)
+    address = filled(cache, 1)[0][0].data_ptr()
+    size = cache.bytes
+    for _ in range(299):
+        keys = filled(cache, 1)[0][0]
+    assert (keys.data_ptr(), cache.bytes) == (address, size)
+    assert size == LAYERS * 2 * HEADS * 2 * GROWTH_TOKENS * WIDTH * 4
+
+
+def test_truncated_tokens_are_overwritten() -> None:
+    cache = KvCache(LAYERS, 8)
+    filled(cache, 5)
+    cache.truncate(2)
+    assert cache.length == 2
+    keys, _ = filled(cache, 1, start=777)[0]
+    assert torch.equal(keys, torch.cat([states(5)[:, :, :2], states(1, 777)], dim=2))
+
+
+def test_truncating_to_more_than_there_is_changes_nothing() -> None:
+    cache = KvCache(LAYERS, 8)
+    filled(cache, 2)
+    cache.truncate(9)
+    assert cache.length == 2
+
+
+def test_fork_is_equal_and_apart() -> None:
+    cache = KvCache(LAYERS, 8)
+    filled(cache, 3)
+    fork = cache.forked(4, 16)
+    keys, _ = filled(fork, 1, start=50, rows=4)[0]
+    for row in range(4):
+        assert torch.equal(keys[row, :, :3], states(3)[0])
+    assert cache.length == 3
+    fork.layers[0].keys.zero_()
+    assert torch.equal(cache.layers[0].keys, states(3))
+
+
+def test_kept_rows_keep_their_states() -> None:
+    cache = KvCache(LAYERS, 8)
+    filled(cache, 2, rows=3)
+    cache.keep([0, 2])
+    assert torch.equal(cache.layers[1].keys, states(2, rows=3)[[0, 2]] + 1)
+    keys, _ = filled(cache, 1, start=9, rows=2)[0]
+    assert keys.shape == (2, HEADS, 3, WIDTH)

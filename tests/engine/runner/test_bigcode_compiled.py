@@ -1,0 +1,187 @@
+"""The compiled pass against transformers' own, and against itself: alone and among others, in any cut."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import adapters as made
+import by_hand
+import checkpoints
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, model_forward, packed_linear
+from starcoder_ls.engine.runner.threads import single_threaded
+from starcoder_ls.settings import Adapter, Model
+
+pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
+
+IDS = torch.randint(20, 600, (200,), generator=torch.Generator().manual_seed(3)).tolist()
+SIZES = {
+    "two heads of 64": {"n_embd": 128, "n_head": 2, "n_inner": 512},
+    "three heads of 128": {"n_embd": 384, "n_head": 3, "n_inner": 700},
+}
+CLOSE = 1e-3
+"""In units of the logits' spread. float32 on both sides, summed in other orders."""
+
+
+def nothing(_fraction: float, _sentence: str) -> None:
+    """A report that nobody reads."""
+
+
+@pytest.fixture(scope="module", params=[*SIZES, "bfloat16"])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    sizes = SIZES.get(request.param, SIZES["two heads of 64"])
+    folder = checkpoints.gpt_bigcode(tmp_path_factory.mktemp("native") / "base", **sizes)
+    kept = torch.bfloat16 if request.param == "bfloat16" else torch.float16
+    transformers.GPTBigCodeForCausalLM.from_pretrained(folder, dtype=kept).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(folder: Path) -> Loaded:
+    return load(Model(name=str(folder), device="cpu"), nothing)
+
+
+@pytest.fixture(scope="module")
+def exact(folder: Path) -> Any:
+    """transformers' own model of the same weights, in float32."""
+    return transformers.GPTBigCodeForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+
+
+def plain(exact: Any, ids: list[int]) -> torch.Tensor:
+    with torch.inference_mode():
+        logits: torch.Tensor = exact(torch.tensor([ids])).logits[0]
+    return logits
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).abs().max() / expected.std())
+
+
+def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(folder: Path, loaded: Loaded) -> None:
+    assert isinstance(loaded.model.lean._native, bigcode_compiled.CompiledBigCode)
+    wide = load(Model(name=str(folder), device="cpu", dtype="float32"), nothing)
+    assert isinstance(wide.model.lean, bigcode_cpu.BigCodeCpu)
+    assert wide.model.lean._native is None
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), rewind=st.integers(0, 60))
+def test_any_cut_into_chunks_gives_transformers_own_logits(
+    loaded: Loaded, exact: Any, cuts: list[int], rewind: int
+) -> None:
+    expected = plain(exact, IDS)
+    cache = KvCache(loaded.layers, 8)
+    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
+        logits = model_forward.forward_all(loaded.model, IDS[start:end], cache)
+        assert distance(logits, expected[start:end]) < CLOSE
+
+
+@settings(max_examples=20, deadline=None)
+@given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), threads=st.sampled_from([1, 2, 3]))
+def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
+    loaded: Loaded, cuts: list[int], threads: int
+) -> None:
+    """Bit by bit: cached is uncached, a draft changes nothing."""
+    with single_threaded():
+        expected = model_forward.forward_all(loaded.model, IDS, KvCache(loaded.layers, 256))
+    cache, start, before = KvCache(loaded.layers, 8), 0, torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for size in cuts:
+            if part := IDS[start : start + size]:
+                assert torch.equal(
+                    model_forward.forward_all(loaded.model, part, cache), expected[start : start + len(part)]
+                )
+            start += len(part)
+    finally:
+        torch.set_num_threads(before)
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_several_caches_in_one_pass_are_each_as_alone(loaded: Loaded, data: st.DataObject) -> None:
+    """Bit by bit, rows of candidates included."""
+    several, alone = [], []
+    for _ in range(data.draw(st.integers(1, 5))):
+        held, rows, time = (data.draw(st.integers(1, most)) for most in (60, 3, 7))
+        first = data.draw(st.integers(0, 100))
+        tails = [IDS[(first + 11 * row) % 150 :][:time] for row in range(rows)]
+        caches = []
+        for _ in range(2):
+            cache = KvCache(loaded.layers, 8)
+            model_forward.forward(loaded.model, [IDS[first : first + held]], cache)
+            caches.append(cache if rows == 1 else cache.forked(rows, 80))
+        several.append((tails, caches[0]))
+        alone.append(model_forward.read_together(loaded.model, [(tails, caches[1])])[0])
+    for found, expected in zip(model_forward.read_together(loaded.model, several), alone, strict=True):
+        assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("method", ["lora", "parallel", "prefix"])
+def test_an_adapter_takes_effect_and_off_is_the_base_again(
+    method: str, folder: Path, tmp_path: Path, exact: Any
+) -> None:
+    path = made.of_every_method(folder, tmp_path)[method]
+    loaded = load(Model(name=str(folder), device="cpu"), nothing, {"mine": Adapter(path=str(path))})
+    held = loaded.adapters.named("mine")
+    assert held is not None
+    before = model_forward.forward_all(loaded.model, IDS[:40], KvCache(loaded.layers, 64))
+    loaded.adapters.activate(held)
+    cache = KvCache(loaded.layers, 128)
+    if held.prompt is not None:
+        held.prompt.write(loaded.model, cache)
+    with_it = model_forward.forward_all(loaded.model, IDS[:40], cache)
+    loaded.adapters.activate(None)
+    assert torch.equal(model_forward.forward_all(loaded.model, IDS[:40], KvCache(loaded.layers, 64)), before)
+    assert distance(before, plain(exact, IDS[:40])) < CLOSE
+    assert distance(with_it, before) > 0.1
+
+
+def test_what_no_table_holds_is_an_error_and_not_memory(loaded: Loaded) -> None:
+    for ids in ([640], [-1], [20] * 257):
+        with pytest.raises(IndexError, match=r"no token|positions"):
+            model_forward.forward(loaded.model, [ids], KvCache(loaded.layers, 8))
+
+
+def one_position_on(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
+    table, bits, *places = reader._tables
+    reader._tables = table, bits, places[0] + reader._width * abs(places[1]) // 8, places[1]
+
+
+def one_key_back(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
+    """New keys and values land a place too early, so that what a token sees is not what it should."""
+    forward = reader._forward
+
+    def shifted(*arguments: Any) -> None:
+        sequences = arguments[10].copy()
+        sequences[:, 2] -= sequences[:, 2] > 0
+        forward(*arguments[:10], sequences, *arguments[11:])
+
+    reader._forward = shifted
+
+
+def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
+
+
+@pytest.mark.parametrize("mutant", [one_position_on, one_key_back, stale_keys])
+def test_a_reader_that_is_wrong_by_one_is_found_out(
+    mutant: Callable[[Any, pytest.MonkeyPatch], None], folder: Path, exact: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = load(Model(name=str(folder), device="cpu"), nothing)
+    mutant(loaded.model.lean._native, monkeypatch)
+    cache = KvCache(loaded.layers, 128)
+    model_forward.forward(loaded.model, [IDS[50:80]], cache)
+    cache.truncate(0)
+    model_forward.forward(loaded.model, [IDS[:1]], cache)
+    logits = model_forward.forward_all(loaded.model, IDS[1:40], cache)
+    assert distance(logits, plain(exact, IDS[:40])[1:]) > 100 * CLOSE

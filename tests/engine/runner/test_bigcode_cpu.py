@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import by_hand
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import bigcode_cpu, model_forward
+
+IDS = torch.randint(20, 600, (90,), generator=torch.Generator().manual_seed(3)).tolist()
+DOUBLE = {"rtol": 0.0, "atol": 1e-9}
+
+
+@pytest.fixture(params=["starcoder", "santacoder"])
+def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], Loaded]) -> Loaded:
+    found = doubled(request.getfixturevalue(request.param))
+    if not hasattr(found.model, "lean"):
+        pytest.skip("this shape has no lean reader")
+    return found
+
+
+def plain(loaded: Loaded, rows: list[list[int]]) -> torch.Tensor:
+    """transformers' own logits of the last token of each row."""
+    with torch.inference_mode():
+        logits: torch.Tensor = loaded.model(torch.tensor(rows)).logits[:, -1]
+    return logits
+
+
+def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
+    starcoder: Path, starcoder2: Path, llama: Path, doubled: Callable[[Path], Loaded]
+) -> None:
+    assert isinstance(doubled(starcoder).model.lean, bigcode_cpu.BigCodeCpu)
+    assert not hasattr(doubled(starcoder2).model, "lean")
+    assert not hasattr(doubled(llama).model, "lean")
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
+def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: Loaded, cuts: list[int], rewind: int) -> None:
+    cache = KvCache(loaded.layers, 8)
+    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
+        logits = model_forward.forward(loaded.model, [IDS[start:end]], cache)
+        torch.testing.assert_close(logits, plain(loaded, [IDS[:end]]), **DOUBLE)
+
+
+@pytest.mark.parametrize("time", [1, 3, 40])
+def test_rows_together_are_as_each_alone(loaded: Loaded, time: int) -> None:
+    cache = KvCache(loaded.layers, 16)
+    model_forward.forward(loaded.model, [IDS[:20]], cache)
+    tails = [IDS[20 + 7 * row :][:time] for row in range(3)]
+    together = model_forward.forward(loaded.model, tails, cache.forked(3, 64))
+    torch.testing.assert_close(together, plain(loaded, [IDS[:20] + tail for tail in tails]), **DOUBLE)
+
+
+def one_position_on(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted = torch.roll(reader._body.wpe.weight.data, 1, 0)
+    monkeypatch.setattr(reader._body.wpe, "weight", torch.nn.Parameter(shifted, requires_grad=False))
+
+
+def a_look_ahead(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = reader._mask
+    monkeypatch.setattr(reader, "_mask", lambda time, start, like: exact(time, start, like).roll(1, 1))
+
+
+def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
+
+
+@pytest.mark.parametrize("mutant", [one_position_on, a_look_ahead, stale_keys])
+def test_a_reader_that_is_wrong_by_one_is_found_out(
+    mutant: Callable[[Any, pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = plain(loaded, [IDS[:40]])
+    mutant(loaded.model.lean, monkeypatch)
+    cache = KvCache(loaded.layers, 64)
+    model_forward.forward(loaded.model, [IDS[50:80]], cache)
+    cache.truncate(0)
+    logits = model_forward.forward(loaded.model, [IDS[:40]], cache)
+    assert not torch.allclose(logits, expected, **DOUBLE)

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import packed_linear, threads
+from starcoder_ls.engine.runner.model_forward import forward
+
+pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
+
+FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
+
+
+def linear(entries: int, exits: int, seed: int, has_bias: bool = True) -> nn.Linear:
+    """Weights that half precision holds exactly, as those of a float16 or bfloat16 checkpoint."""
+    torch.manual_seed(seed)
+    layer = nn.Linear(entries, exits, bias=has_bias)
+    layer.weight.data = (torch.randn(exits, entries) * 0.3).half().float()
+    return layer
+
+
+@settings(deadline=None)
+@given(
+    entries=st.integers(1, 200),
+    exits=st.integers(1, 200),
+    rows=st.integers(1, 20),
+    has_bias=st.booleans(),
+    dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
+    seed=st.integers(0, 99),
+)
+def test_a_packed_layer_answers_as_the_plain_one(
+    entries: int, exits: int, rows: int, has_bias: bool, dtype: torch.dtype, seed: int
+) -> None:
+    layer = linear(entries, exits, seed, has_bias)
+    layer.weight.data = layer.weight.to(dtype).float()  # what each of them holds exactly
+    entry = torch.randn(rows, entries)
+    with torch.inference_mode():
+        answer = packed_linear.PackedLinear(layer.weight.to(dtype), layer.bias)(entry)
+        torch.testing.assert_close(answer, layer(entry), rtol=1e-4, atol=2e-4)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 20), st.integers(0, 99))
+def test_in_8_bits_a_layer_answers_as_with_its_rounded_weights(entries: int, exits: int, rows: int, seed: int) -> None:
+    layer = linear(entries, exits, seed)
+    small = packed_linear.PackedLinear(layer.weight, layer.bias)
+    small.round_to_8_bits()
+    scales = small.scales.repeat_interleave(64, 1)[:, :entries]  # [blocks, inputs, 64]
+    rounded = (small.packed * scales).transpose(1, 2).reshape(-1, entries)[:exits]
+    assert (rounded - layer.weight).abs().max() <= 0.5001 * scales.max()
+    entry = torch.randn(rows, entries)
+    with torch.inference_mode():
+        layer.weight.data = rounded
+        torch.testing.assert_close(small(entry), layer(entry), rtol=1e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("is_int8", [False, True])
+@pytest.mark.parametrize("rows", [2, 7, 64, 200])
+def test_a_row_is_the_same_among_others_as_alone(rows: int, is_int8: bool) -> None:
+    """Bit by bit: chunks of any size, candidates and drafts are then exact. Also with other threads."""
+    layer = packed_linear.PackedLinear(linear(1500, 1400, 1).weight, None)
+    if is_int8:
+        layer.round_to_8_bits()
+    entry = torch.randn(rows, 1500)
+    with torch.inference_mode():
+        together = layer(entry)
+        with threads.single_threaded():
+            for row in range(rows):
+                assert torch.equal(layer(entry[row : row + 1])[0], together[row])
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_packed_model_answers_as_with_its_weights_in_half(
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+) -> None:
+    plain = doubled(request.getfixturevalue(family)).model.half().float()
+    halves = doubled(request.getfixturevalue(family)).model.half()
+    assert packed_linear.pack(halves)
+    ids = torch.randint(20, 600, (40,), generator=torch.Generator().manual_seed(2)).tolist()
+    layers = plain.config.num_hidden_layers
+    caches = KvCache(layers, 64), KvCache(layers, 64)
+    for start, end in ((0, 30), (30, 31), (31, 40)):
+        expected, answer = (forward(m, [ids[start:end]], c) for m, c in zip((plain, halves), caches, strict=True))
+        torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_what_half_precision_cannot_hold_is_left_alone() -> None:
+    model = nn.Sequential(linear(4, 4, 1), linear(4, 4, 2))
+    model[1].weight.data[0, 0] = 1e6
+    before = list(model)
+    assert not packed_linear.pack(model)
+    assert list(model) == before
+
+
+def test_packed_bytes_are_two_a_weight_and_then_one() -> None:
+    """Outputs to the next multiple of 64, a float32 of bias each; in 8 bits a float32 for each 64 inputs."""
+    model = nn.Sequential(linear(128, 120, 1), nn.LayerNorm(120))
+    assert packed_linear.bytes_of(model) == 0
+    packed_linear.pack(model)
+    assert packed_linear.bytes_of(model) == 128 * (2 * 128 + 4)
+    packed_linear.round_to_8_bits(model)
+    assert packed_linear.bytes_of(model) == 128 * (128 + 4 * 2 + 4)

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.runner import model_forward, padded_batch
+
+FAMILIES = ["starcoder", "santacoder", "starcoder2", "llama", "qwen2"]
+IDS = torch.randint(20, 600, (4, 60), generator=torch.Generator().manual_seed(7)).tolist()
+SHAPES = ((30, 1), (9, 1), (17, 4), (1, 2))  # tokens read, new tokens
+
+
+@pytest.fixture(params=FAMILIES)
+def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], Loaded]) -> Loaded:
+    """All through the model's own forward: so is StarCoder's on a GPU."""
+    found = doubled(request.getfixturevalue(request.param))
+    found.model.__dict__.pop("lean", None)
+    return found
+
+
+def caches(loaded: Loaded) -> list[KvCache]:
+    """Each with stale keys and values behind what it holds."""
+    made = []
+    for ids, (read, _) in zip(IDS, SHAPES, strict=True):
+        cache = KvCache(loaded.layers, 8)
+        model_forward.read(loaded.model, [ids[:read] + IDS[0][:9]], cache)
+        cache.truncate(read)
+        made.append(cache)
+    return made
+
+
+def largest_difference(loaded: Loaded) -> float:
+    """Between what a pass over all says and what transformers says of each whole sequence."""
+    parts = [[ids[read : read + new]] for ids, (read, new) in zip(IDS, SHAPES, strict=True)]
+    together = model_forward.read_together(loaded.model, list(zip(parts, caches(loaded), strict=True)))
+    largest = 0.0
+    for ids, (read, new), hidden in zip(IDS, SHAPES, together, strict=True):
+        with torch.inference_mode():
+            whole = loaded.model.base_model(torch.tensor([ids[: read + new]])).last_hidden_state
+        assert hidden.shape == (1, new, whole.shape[2])
+        largest = max(largest, float((hidden[0] - whole[0, read:]).abs().max()))
+    return largest
+
+
+def test_each_row_is_as_transformers_reads_it_whole(loaded: Loaded) -> None:
+    """Also beyond StarCoder2's window of 16 tokens."""
+    assert largest_difference(loaded) < 1e-9
+
+
+def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Masked as it should be, and one place later in the text; RoPE sees only distances: of the new tokens alone."""
+    exact = padded_batch._mask
+
+    def mask(positions: torch.Tensor, end: int, window: int | None) -> torch.Tensor:
+        right = exact(positions, end, window)
+        positions += 1
+        return right
+
+    monkeypatch.setattr(padded_batch, "_mask", mask)
+
+
+def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = padded_batch._mask
+    monkeypatch.setattr(padded_batch, "_mask", lambda positions, end, window: exact(positions + 1, end, window))
+
+
+def mask_one_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = padded_batch._mask
+    monkeypatch.setattr(padded_batch, "_mask", lambda positions, *rest: exact((positions - 1).clamp_min(0), *rest))
+
+
+def stale_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
+
+
+def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = padded_batch._Layer.__init__
+    monkeypatch.setattr(
+        padded_batch._Layer, "__init__", lambda layer, owners, parts: exact(layer, [*owners[1:], owners[0]], parts)
+    )
+
+
+@pytest.mark.parametrize("mutant", [position_one_on, mask_one_on, mask_one_short, stale_keys, neighbours_cache])
+def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
+    mutant: Callable[[pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mutant(monkeypatch)
+    try:
+        difference = largest_difference(loaded)
+    except (RuntimeError, IndexError, AssertionError):
+        return  # shapes that do not fit: it shows
+    assert difference > 1e-3
+
+
+def test_a_window_is_not_one_token_longer(
+    starcoder2: Path, doubled: Callable[[Path], Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(padded_batch, "window", lambda config: config.sliding_window + 1)
+    assert largest_difference(doubled(starcoder2)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"layer_types": ["full_attention", "sliding_attention"]},
+        {"layer_types": ["chunked_attention"] * 2},
+        {"_attn_implementation_internal": "flash_attention_2"},
+    ],
+)
+def test_models_that_need_other_masks_share_no_pass(
+    change: dict[str, Any], qwen2: Path, doubled: Callable[[Path], Loaded]
+) -> None:
+    loaded = doubled(qwen2)
+    assert padded_batch.fits(loaded.model)
+    for name, value in change.items():
+        vars(loaded.model.config)[name] = value
+    assert not padded_batch.fits(loaded.model)
+
+
+def test_models_on_several_devices_share_no_pass(qwen2: Path, doubled: Callable[[Path], Loaded]) -> None:
+    loaded = doubled(qwen2)
+    loaded.model.get_output_embeddings().to("meta")
+    assert not padded_batch.fits(loaded.model)

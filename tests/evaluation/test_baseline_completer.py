@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from fakes import ScriptedEngine
+from starcoder_ls.evaluation import baseline_completer
+from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.generation import Phase, Special
+from starcoder_ls.learning.sources import Source
+from starcoder_ls.settings import InlineCompletion
+
+TEXT = "def label(item):\n    name = item.name\n    return name\n"
+HOLE = Hole(Kind.LINE, Source("", "a.py", TEXT), TEXT.index("name ="), TEXT.index("\n    return"))
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"), [("", None), ("\n\n", None), ("a", None), ("a\n", 1), ("\n  a b\nc", 6), (" \n", None)]
+)
+def test_it_stops_behind_the_first_line_that_is_not_empty(said: str, kept: int | None) -> None:
+    assert baseline_completer.stop(said) == kept
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (["name", " = 1", "\n", "more"], "name = 1"),
+        (["\n", "    x = 1", "\n    y"], "\n    x = 1"),
+        (["\n"], ""),
+        (["x", " "], "x "),
+    ],
+)
+def test_it_says_the_models_first_line_untidied(script: list[str], said: str) -> None:
+    engine = ScriptedEngine([script])
+    is_ready = threading.Event()
+    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
+    engine.start()
+    assert is_ready.wait(10)
+    try:
+        text, elapsed_ms = asyncio.run(baseline_completer.suggestion(engine, HOLE, InlineCompletion()))
+    finally:
+        engine.close()
+    assert text == said
+    assert elapsed_ms > 0
+    (request,) = engine.requests
+    assert request.parts == (
+        Special("<fim_prefix>"), Special("<fim_suffix>"), "\n    return name\n", Special("<fim_middle>"),
+        "def label(item):\n    ",
+    )  # fmt: skip
+    assert request.forced_prefix == ""
+    assert request.lookup_text == ()

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from harness import scenario, until
+from starcoder_ls.lsp import connection, stdio
+from starcoder_ls.lsp.stdio import PipeStream
+
+
+@pytest.fixture
+def pipes() -> Iterator[tuple[int, int, int, int]]:
+    """(their write end, our read end), (our write end, their read end)."""
+    ours_in, theirs_out = os.pipe()
+    theirs_in, ours_out = os.pipe()
+    yield theirs_out, ours_in, ours_out, theirs_in
+    for descriptor in (theirs_out, ours_in, ours_out, theirs_in):
+        with contextlib.suppress(OSError):  # a test closed it
+            os.close(descriptor)
+
+
+@scenario
+async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, int, int, int]) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    ended = threading.Event()
+    stream = PipeStream(ours_in, ours_out, at_end=ended.set)
+    os.write(theirs_out, b"question")
+    assert await stream.read() == b"question"
+    for number in range(100):
+        stream.write(b"%02d" % number)
+    await stream.close()
+    assert os.read(theirs_in, 1000) == b"".join(b"%02d" % number for number in range(100))
+    os.close(theirs_out)
+    await until(ended.is_set)
+    assert await stream.read() == b""
+
+
+@scenario
+async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> None:
+    _, ours_in, ours_out, _ = pipes
+    stream = PipeStream(ours_in, ours_out)
+    reading = asyncio.ensure_future(stream.read())
+    await asyncio.sleep(0.01)
+    stream.hang_up()
+    assert await asyncio.wait_for(reading, 1) == b""
+    os.close(pipes[0])
+
+
+@scenario
+async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
+    pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    monkeypatch.setattr(stdio, "MAX_UNSENT_BYTES", 1_000_000)
+    stream = PipeStream(ours_in, ours_out)
+    for _ in range(30):
+        stream.write(b"x" * 50_000)
+    assert await asyncio.wait_for(stream.read(), 1) == b""
+    os.close(theirs_out)
+    os.close(theirs_in)
+    await stream.close()  # its thread must not write into the next test's pipe
+
+
+@scenario
+async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int, int, int]) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    os.set_blocking(theirs_in, False)
+    os.write(theirs_out, b"question")
+    assert await stream.read() == b"question"
+    stream.write(b"answer")
+    assert os.read(theirs_in, 100) == b"answer"
+    os.close(theirs_out)
+    await stream.close()
+
+
+@pytest.mark.parametrize("sizes", [(1, 9_000, 2), (70_000, 1, 300), (512, 512, 512, 80_000, 5)])
+@scenario
+async def test_short_and_long_messages_come_in_the_order_they_were_written(
+    pipes: tuple[int, int, int, int], sizes: tuple[int, ...]
+) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    written = [bytes([65 + number]) * size for number, size in enumerate(sizes * 20)]
+    for message in written:
+        os.write(theirs_out, b"question")
+        assert await stream.read() == b"question"
+        stream.write(message)
+    came = b""
+    while len(came) < sum(map(len, written)):
+        came += await asyncio.to_thread(os.read, theirs_in, 3_000)
+    assert came == b"".join(written)
+    os.close(theirs_out)
+    await stream.close()
+
+
+@scenario
+async def test_who_asks_but_does_not_read_never_blocks_the_loop(
+    pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    monkeypatch.setattr(stdio, "MAX_UNSENT_BYTES", 1_000_000)
+    stream = PipeStream(ours_in, ours_out)
+    answers = 0
+    while not stream._has_ended:
+        os.write(theirs_out, b"question")
+        assert await asyncio.wait_for(stream.read(), 1) in (b"question", b"")
+        stream.write(b"x" * 4_000)
+        answers += 1
+    assert answers > 200
+    os.close(theirs_out)
+    os.close(theirs_in)
+    await stream.close()  # its thread must not write into the next test's pipe
+
+
+@scenario
+async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[int, int, int, int]) -> None:
+    theirs_out, ours_in, ours_out, theirs_in = pipes
+    stream = PipeStream(ours_in, ours_out)
+    os.write(theirs_out, b"question")
+    assert await stream.read() == b"question"
+    os.close(theirs_in)
+    stream.write(b"answer")
+    assert await asyncio.wait_for(stream.read(), 1) == b""
+    os.close(theirs_out)
+
+
+@scenario
+async def test_a_flood_waits_in_the_pipe_not_in_memory(
+    pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs_out, ours_in, ours_out, _ = pipes
+    monkeypatch.setattr(stdio, "_UNREAD_CHUNKS", 4)
+    stream = PipeStream(ours_in, ours_out)
+    written = threading.Event()
+
+    def flood() -> None:
+        for _ in range(100):
+            os.write(theirs_out, b"x" * stdio._CHUNK_BYTES)
+        written.set()
+        os.close(theirs_out)
+
+    threading.Thread(target=flood, daemon=True).start()
+    await asyncio.sleep(0.2)
+    assert not written.is_set()
+    total = 0
+    while chunk := await stream.read():
+        total += len(chunk)
+    assert total == 100 * stdio._CHUNK_BYTES
+
+
+def test_the_cap_is_the_one_of_the_connection() -> None:
+    assert stdio.MAX_UNSENT_BYTES == connection.MAX_UNSENT_BYTES

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import SCRIPTED, ScriptedEngine
+from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
+from starcoder_ls.app import Server
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.lsp import tcp
+from starcoder_ls.lsp.client import Client, Pending, ResponseFailed, ServerGone, connect
+from starcoder_ls.lsp.framing import frame
+
+
+class Listener:
+    """A server process that listens, and clients of it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int, token_file: Path) -> None:
+        self.process, self.port, self.token_file = process, port, token_file
+
+    @asynccontextmanager
+    async def client(self, **options: Any) -> AsyncIterator[Client]:
+        async with connect("127.0.0.1", self.port) as client:
+            await client.initialize({"token": self.token_file.read_text(), **options}, GHOST)
+            await ready(client)
+            client.open(URI, "x = ")
+            yield client
+
+
+@asynccontextmanager
+async def listening(tmp_path: Path, **engine: Any) -> AsyncIterator[Listener]:
+    environment = {"XDG_RUNTIME_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(tcp.__file__).parents[2])}
+    process = await asyncio.create_subprocess_exec(
+        *FAKE_SERVER, json.dumps(engine), "--tcp", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    )
+    assert process.stdout is not None
+    _, port, token_file = json.loads(await process.stdout.readline())
+    try:
+        yield Listener(process, port, Path(token_file))
+    finally:
+        begin = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+        assert time.monotonic() - begin < 3
+        assert not os.path.exists(token_file)  # noqa: ASYNC240 - a test may block
+
+
+async def suggestion(client: Client) -> str | None:
+    items = await client.inline_completion(URI, 0, 4)
+    return items[0]["insertText"] if items else None
+
+
+@scenario
+async def test_two_clients_get_their_own_answers_and_one_leaving_does_not_touch_the_other(tmp_path: Path) -> None:
+    async with listening(tmp_path, token_s=0.005) as server, server.client() as stays:
+        async with server.client() as leaves:
+            leaves.change(URI, 2, {"text": "another text\n"})
+            both = await asyncio.gather(suggestion(stays), suggestion(leaves))
+            assert both == ["return 1", "return 1"]
+            assert await leaves.leave() is None
+        assert await suggestion(stays) == "return 1"
+        async with server.client() as quits:
+            quits.notify("exit")
+            await quits.ended()
+        async with server.client() as crashes:
+            crashes.inline_completion(URI, 0, 4)
+            crashes._writer.transport.abort()
+        for garbage in (b"Content-Length: -1\r\n\r\n", b"\x00" * 100_000, frame(b"[" * 100_000)):
+            async with server.client() as talks_garbage:
+                talks_garbage.send_bytes(garbage)
+                assert await suggestion(stays) == "return 1"
+        assert not stays.strays
+
+
+GREETINGS = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ HTTP/1.1\r\n", b"\x16\x03\x01\x02"]
+
+
+@pytest.mark.parametrize("greeting", GREETINGS, ids=["http", "http with a colon", "tls"])
+@scenario
+async def test_what_looks_like_a_browser_is_closed_without_a_word(tmp_path: Path, greeting: bytes) -> None:
+    async with listening(tmp_path) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(greeting)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+        async with server.client() as client:
+            assert await suggestion(client) == "return 1"
+
+
+@scenario
+async def test_without_the_token_nobody_gets_in(tmp_path: Path) -> None:
+    wrong: list[Any] = [None, {}, {"token": "wrong"}, {"token": 5}, {"token": ""}, "token", {"token": "\ud83d"}]
+    async with listening(tmp_path) as server:
+        for options in wrong:
+            async with connect("127.0.0.1", server.port) as client:
+                assert await refusal(client.request("starcoder/status")) == -32002
+                asked = {"capabilities": {}, "initializationOptions": options}
+                assert await refusal(client.request("initialize", asked)) == -32600
+                await client.ended()
+                with pytest.raises(ServerGone):
+                    await client.request("starcoder/status")
+
+
+async def refusal(pending: Pending) -> int:
+    with pytest.raises(ResponseFailed) as caught:
+        await pending
+    return caught.value.code
+
+
+@scenario
+async def test_the_token_is_readable_by_its_user_alone_and_is_no_setting(tmp_path: Path) -> None:
+    async with listening(tmp_path) as server:
+        assert stat.S_IMODE(server.token_file.stat().st_mode) == 0o600
+        assert len(server.token_file.read_text()) == 32
+        async with server.client(inline_completion={"max_new_tokens": 8}) as client:
+            assert not told(client, "window/showMessage")
+
+
+@scenario
+async def test_a_later_client_that_wants_another_model_keeps_the_running_one_and_is_told_once(tmp_path: Path) -> None:
+    other = {"name": "another"}
+    async with listening(tmp_path) as server, server.client(), server.client(model=other) as wants_another:
+        assert await suggestion(wants_another) == "return 1"
+        (message,) = told(wants_another, "window/showMessage")
+        assert message["type"] == 2
+        assert "another" in message["message"]
+
+
+@scenario
+async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tcp, "_ADMISSION_S", 0.05)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
+
+    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await tcp._attend(server, tcp.SocketStream(reader, writer), "token")
+
+    listener = await asyncio.start_server(welcome, "127.0.0.1", 0)
+    async with connect("127.0.0.1", listener.sockets[0].getsockname()[1]) as idle:
+        await asyncio.wait_for(idle.ended(), 5)
+    listener.close()
+    await listener.wait_closed()
+    await until(lambda: len(asyncio.all_tasks()) <= 2)  # this test, and the limit on its time
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", "10.0.0.1", "not a host"])
+def test_only_this_machine_can_be_listened_for(host: str) -> None:
+    with pytest.raises(SettingsError, match=r"127\.0\.0\.1"):
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), host)
+
+
+def test_a_port_is_a_port() -> None:
+    with pytest.raises(SettingsError, match="70000"):
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), port=70_000)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"), [("localhost", "127.0.0.1"), ("", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("[::1]", "::1")]
+)
+def test_loopback_goes_by_several_names(host: str, address: str) -> None:
+    assert tcp._loopback(host) == address
+
+
+def test_a_token_file_of_a_killed_server_is_replaced_not_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    tcp.token_path(4711).parent.mkdir(parents=True)
+    tcp.token_path(4711).symlink_to(victim)
+    path = tcp.write_token("new", 4711)
+    assert path.read_text() == "new"
+    assert victim.read_text() == "precious"

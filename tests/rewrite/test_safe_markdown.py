@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import re
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
+
+# As editors parse it: with HTML, tables, strikethrough and bare addresses.
+EDITOR = MarkdownIt("gfm-like", {"html": True, "linkify": False})
+PIECES = st.sampled_from(
+    [
+        "<b>",
+        "</b>",
+        "<img src=x onerror=alert(1)>",
+        "<!--",
+        "-->",
+        "<script>",
+        "![a](http://x/y.png)",
+        "[a](command:x)",
+        "[a](http://x.org/_b_)",
+        "[a]: javascript:x",
+        "[a]",
+        "[a][]",
+        "<http://x.org>",
+        "<javascript:x>",
+        "```",
+        "~~~",
+        "`",
+        "``",
+        "\\",
+        "*",
+        "_",
+        "__",
+        "# ",
+        "> ",
+        "- ",
+        "1. ",
+        "+ ",
+        "    ",
+        "\t",
+        "\n",
+        "\n\n",
+        "=",
+        "===",
+        "---",
+        "|",
+        "a|b",
+        ":--",
+        "&lt;",
+        "&#60;",
+        "&amp;",
+        "!",
+        "(",
+        ")",
+        "word",
+        "snake_case",
+        "a*b",
+        " ",
+        "\x1b[31m",
+        "\u202e",
+        "\u200b",
+        "é",
+        "<a href='x'>",
+        "<?php",
+        "<![CDATA[",
+        "0)",
+        "[^1]",
+        "[x](<data:a> 't')",
+        "[x](vscode:a\n",
+        "&NewLine;",
+        "\r\n",
+        "\x0c",
+    ]
+)
+TEXTS = st.one_of(st.lists(PIECES, max_size=14).map("".join), st.text(max_size=60))
+
+
+def kinds(text: str) -> set[str]:
+    found = set()
+    for token in EDITOR.parse(text):
+        found.add(token.type)
+        found |= {child.type for child in token.children or ()}
+    return found
+
+
+@settings(max_examples=600)
+@given(TEXTS)
+def test_no_text_becomes_html_an_image_or_a_link(text: str) -> None:
+    shown = sanitize_markdown(text)
+    assert not kinds(shown) & {"html_block", "html_inline", "image", "link_open"}, shown
+    assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", shown))
+
+
+@settings(max_examples=200)
+@given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=40))
+def test_code_is_kept_to_the_character(code: str) -> None:
+    assert f"{code}\n" in sanitize_markdown(f"~~~~python\n{code}\n~~~~") or "~~~~" in code or not code.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("It `returns` **x**.", "It `returns` x."),
+        ("The snake_case_name and __init__ of a*b", "The snake_case_name and \\_\\_init\\_\\_ of a\\*b"),
+        ("See [the docs](https://docs.python.org/3/).", "See the docs (https://docs.python.org/3/)."),
+        ("[click](command:workbench.action.terminal.new)", "click"),
+        ("[click](javascript:alert(1)) <b>now</b>", "\\[click\\](javascript:alert(1)) \\<b>now\\</b>"),
+        ("<https://x.org/a>", "https://x.org/a"),
+        ("![secret](https://evil.example/?q=1)", "secret"),
+        ("a\n\n# b\n\n- c\n- d\n\n1. e\n2. f", "a\n\n# b\n\n- c\n- d\n\n1. e\n2. f"),
+        ("```python\nx = 1 < 2  # <b>\n```", "```python\nx = 1 < 2  # <b>\n```"),
+        ("```python\nx = 1", "```python\nx = 1\n```"),
+        ("&lt;script&gt;", "\\<script>"),
+        ("one\x1b]8;;http://x\x07two\u202e", "one\\]8;;http://xtwo"),
+        ("", ""),
+    ],
+)
+def test_markdown_is_written_anew(text: str, shown: str) -> None:
+    assert sanitize_markdown(text) == shown

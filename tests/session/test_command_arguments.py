@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from starcoder_ls.lsp.request_handle import ResponseError
+from starcoder_ls.session.command_arguments import ActionArguments, AttachArguments, read
+
+RANGE = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}
+
+
+def test_what_fits_is_read() -> None:
+    asked = read(ActionArguments, {"uri": "u", "range": RANGE, "token": 5}, "x")
+    assert (asked.action, asked.range.end.line, asked.token) == ("explain", 1, 5)
+    attached = read(AttachArguments, {"name": "a", "path": "p", "tasks": ["explain"]}, "x")
+    assert attached.adapter.tasks == ("explain",)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"range": RANGE}, "`uri` is missing"),
+        ({"uri": "secret", "range": RANGE, "versio": 1}, "`versio` is not known"),
+        ({"uri": 5, "range": RANGE}, "`uri`: "),
+        ({"uri": "secret", "range": RANGE, "version": "1"}, "`version`: "),
+        ({"uri": "secret", "range": {"start": {"line": True, "character": 0}, "end": {}}}, "range.start.line"),
+        ([], "argument of a command"),
+        (None, "argument of a command"),
+    ],
+)
+def test_what_does_not_fit_is_named_and_never_quoted(given: Any, said: str) -> None:
+    with pytest.raises(ResponseError) as caught:
+        read(ActionArguments, given, "a command")
+    assert caught.value.code == -32602
+    assert said in caught.value.message
+    assert "secret" not in caught.value.message

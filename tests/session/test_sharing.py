@@ -1,7 +1,0 @@
-from __future__ import annotations
-
-from starcoder_ls.session.sharing import Sharing
-
-
-def test_a_process_is_one_window_s_until_somebody_says_otherwise() -> None:
-    assert Sharing(started_s=12.4).described() == {"isShared": False, "windows": 1, "startedAt": 12}

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from context_files import workspace
+from fakes import FIM, ScriptedEngine
+from harness import scenario, talking
+from starcoder_ls.generation import Phase, Request, Status
+from starcoder_ls.session.workspace_context import file_of, prompt_tokens
+from starcoder_ls.settings import Context
+
+CODE = "from helper import matrix_inverse\n\n\ndef solve(rows):\n    return "
+BELOW = "\n\n\ndef after():\n    pass\n"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "context_tokens", "expected"),
+    [("auto", 2048, 0), ("auto", 8192, 512), ("auto", 16384, 512), (300, 2048, 300), (8000, 2048, 1024), (0, 8192, 0)],
+)
+def test_small_models_get_no_snippets_unless_told_so(wanted: int | str, context_tokens: int, expected: int) -> None:
+    status = Status(Phase.READY, context_tokens=context_tokens)
+    assert prompt_tokens(Context(prompt_tokens=wanted), status) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("uri", ["untitled:a", "", "file:", "not a uri", "git:/a/.env"])
+def test_what_is_no_file_has_no_path(uri: str) -> None:
+    assert file_of(uri) == ""
+
+
+def head(request: Request) -> tuple[object, ...]:
+    """All that stands before the text before the cursor."""
+    return request.parts[: request.prefix_parts[0]]
+
+
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(typed=st.text(alphabet="matrix_ner(s, )1", min_size=3, max_size=25), other=st.text(max_size=40))
+def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: Path, typed: str, other: str) -> None:
+    workspace(tmp_path)
+    uri, helper = (tmp_path / "app.py").as_uri(), (tmp_path / "helper.py").as_uri()
+
+    @scenario
+    async def burst() -> None:
+        engine = ScriptedEngine()
+        async with talking(engine, folder=tmp_path) as client:
+            client.open(helper, (tmp_path / "helper.py").read_text())
+            client.open(uri, CODE + BELOW)
+            for number, char in enumerate(typed, 1):
+                column = len("    return ") + number
+                there = {"line": 4, "character": column - 1}
+                client.change(uri, number + 1, {"range": {"start": there, "end": there}, "text": char})
+                if number == 2:  # another file changes in between, as by a formatter
+                    client.change(helper, 2, {"text": other})
+                await client.inline_completion(uri, 4, column)
+        heads = {head(request) for request in engine.requests}
+        assert len(heads) == 1
+        assert any("# def matrix_inverse(rows):" in part for part in heads.pop() if isinstance(part, str))
+
+    burst()
+
+
+@scenario
+async def test_models_with_marks_between_files_get_files(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine._status = dataclasses.replace(engine._status, special_tokens=FIM | {"<repo_name>", "<file_sep>"})
+    workspace(tmp_path)
+    async with talking(engine, folder=tmp_path) as client:
+        client.open((tmp_path / "helper.py").as_uri(), (tmp_path / "helper.py").read_text())
+        client.open((tmp_path / "app.py").as_uri(), CODE)
+        await client.inline_completion((tmp_path / "app.py").as_uri(), 4, 11)
+    assert any(str(part).startswith("helper.py\ndef matrix_inverse") for part in engine.requests[0].parts)
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+@scenario
+async def test_no_env_file_private_key_or_ignored_file_reaches_a_prompt(tmp_path: Path, is_open: bool) -> None:
+    engine = ScriptedEngine()
+    marker = "def matrix_inverse(rows):\n    leaked = 1\n    return rows, leaked\n"
+    key = "-----BEGIN RSA PRIVATE KEY-----\nleakedleakedleaked\n-----END RSA PRIVATE KEY-----"
+    files = {".env": marker, ".env.py": marker, "id_rsa": marker, "ignored.py": marker, "secrets/m.py": marker,
+             "keys.py": f"def matrix_inverse(rows):\n    key = '''{key}'''\n    return key"}  # fmt: skip
+    (tmp_path / ".gitignore").write_text("ignored.py\n")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    async with talking(engine, folder=tmp_path) as client:
+        for name, text in files.items() if is_open else ():
+            client.open((tmp_path / name).as_uri(), text)
+            await client.inline_completion((tmp_path / name).as_uri(), 1, 4, is_invoked=True)
+        for number in range(5):
+            uri = (tmp_path / f"app{number}.py").as_uri()
+            client.open(uri, f"import ignored, keys\nfrom secrets import m\n{CODE}matrix_inverse(")
+            assert await client.inline_completion(uri, 6, 15)
+    assert len(engine.requests) == (6 if is_open else 5)
+    for request in engine.requests:
+        assert "leaked" not in str((request.parts, request.lookup_text, request.forced_prefix))
