@@ -87,7 +87,7 @@ class Workspaces:
     def gathered(self, hole: Hole, way: Way, engine: Engine, options: InlineCompletion, seed: int) -> PromptContext:
         if not way.is_evidence and not way.tokens:
             return NO_CONTEXT
-        settings = Context(sources=way.sources, lookup_text=way.is_evidence)
+        settings = Context(sources=way.sources, evidence=way.is_evidence)
         surroundings = ContextCollector([self._folder / hole.source.package], settings)
         surroundings.workspace.is_complete.wait()
         own = self.path(hole.source)

@@ -185,7 +185,7 @@ class Context(_Section):
     """Most tokens of snippets from other files in a prompt, beside `inline_completion.prompt_tokens`; 0: none. `auto`
     is 0 for models that read 2,048 tokens or fewer, as the bundled one, and 512 for others."""
 
-    lookup_text: bool = True
+    evidence: bool = True
     """Look for repetitions of what is typed in open, imported and similar files too, where `model.document_ngrams`
     does so in the document. Costs no tokens."""
 

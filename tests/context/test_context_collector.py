@@ -76,7 +76,7 @@ def test_no_tokens_no_snippets_and_evidence_only_where_it_is_wanted(tmp_path: Pa
     assert gathered.snippets == ()
     assert gathered.tokens == 0
     assert gathered.lookup_text
-    assert surroundings(tmp_path, lookup_text=False).gathered(at_end(tmp_path), 300, count).lookup_text == ()
+    assert surroundings(tmp_path, evidence=False).gathered(at_end(tmp_path), 300, count).lookup_text == ()
 
 
 @pytest.mark.parametrize("name", [".env.py", "secrets/helper.py", "ignored.py", "listed.py"])

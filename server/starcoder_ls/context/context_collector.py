@@ -147,7 +147,7 @@ class ContextCollector:
         else:
             shown.shelf.pieces = []
         shown.paths = frozenset((*texts, *(one.piece.path for _, one in best)))
-        lookup_text = self._evidence(place, texts, [one.piece for _, one in best]) if self._settings.lookup_text else ()
+        lookup_text = self._evidence(place, texts, [one.piece for _, one in best]) if self._settings.evidence else ()
         shown.gathered = self._laid_out(shown.shelf, tokens, count, lookup_text)
 
     def _texts(self, place: ContextSite) -> Iterator[tuple[str, tuple[str, float]]]:

@@ -100,7 +100,7 @@ class WorkspaceContext:
         """What a model is shown of other files at ``offset`` of ``text``."""
         wanted = self._session.settings
         tokens = prompt_tokens(wanted.context, engine.status())
-        if not tokens and not wanted.context.lookup_text:
+        if not tokens and not wanted.context.evidence:
             return NO_CONTEXT
         seen_chars = int(wanted.inline_completion.prompt_tokens * _CHARS_PER_TOKEN)
         place = ContextSite(document.uri, document.path, text, offset, seen_chars)
