@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness import GHOST, URI
+from harness import INLINE_COMPLETION, URI
 from starcoder_ls.lsp.client import Client, Pending
 
 ADAPTER: dict[str, Any] = {"adapters": {"astraios": {"path": "bigcode/astraios-7b-parallel"}}}
 EDITOR: dict[str, Any] = {
     "textDocument": {
-        **GHOST["textDocument"],
+        **INLINE_COMPLETION["textDocument"],
         "codeAction": {
             "codeActionLiteralSupport": {"codeActionKind": {"valueSet": ["", "quickfix"]}},
             "dataSupport": True,
@@ -26,7 +26,7 @@ EDITOR: dict[str, Any] = {
 }
 """As Neovim 0.12 says it, as far as it matters here."""
 
-PLAIN: dict[str, Any] = {"textDocument": GHOST["textDocument"], "workspace": {"applyEdit": True}}
+PLAIN: dict[str, Any] = {"textDocument": INLINE_COMPLETION["textDocument"], "workspace": {"applyEdit": True}}
 """A client that knows commands only."""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes import ScriptedEngine
-from harness import told
+from harness import notifications_of
 from starcoder_ls.lsp.client import Client
 
 EXCLUDED = {"status": "excluded"}
@@ -34,4 +34,4 @@ async def asked_with_evidence(client: Client, engine: ScriptedEngine, folder: Pa
 
 
 def documents_told(client: Client) -> list[Any]:
-    return told(client, "starcoder/documentStatus")
+    return notifications_of(client, "starcoder/documentStatus")

@@ -1,6 +1,6 @@
-"""A small real engine: the whole protocol of ``generation.Engine`` over a script instead of weights.
+"""A complete implementation of ``generation.Engine`` that answers from a script instead of running a model.
 
-Like the real one it decodes in a thread of its own and learns of a cancelled request only from its flag.
+Like the real engine, it decodes in its own thread and detects cancellation only by the request's flag.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, St
 from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Priority, Request, Status, Timings
 from starcoder_ls.settings import Adapter, Model, Settings
 
-FIM = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
-SCRIPTED = Settings(model=Model(name="scripted"))
-"""Settings that name no model with adapters of its own."""
+FIM_TOKENS = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
+SCRIPTED_SETTINGS = Settings(model=Model(name="scripted"))
+"""Settings with a model that brings no adapters of its own."""
 
-_Job = tuple[Request, Callable[[Chunk | Exception], None]]
+_QueuedRequest = tuple[Request, Callable[[Chunk | Exception], None]]
 
 
-def before_cursor(request: Request) -> str:
-    """The text before the cursor that ``request`` is about, in an order that ends with it."""
+def text_before_cursor(request: Request) -> str:
+    """The text before the cursor of ``request``, for prompt orders that end with it."""
     last = request.parts[-1]
     assert isinstance(last, str)
     return last + request.forced_prefix
 
 
 class ScriptedEngine:
-    """Answers candidate ``i`` with ``scripts[i]`` (the last one for those beyond), one token per step.
+    """Generates candidate ``i`` as ``scripts[i]`` (the last script for further candidates), one token per step.
 
-    ``steps`` counts decode steps over all requests; ``heard`` keeps them. ``failure`` ends the loading, ``error`` every
-    request. The loading shows ``load_steps`` values of progress. Counting tokens takes ``count_s``.
-    With ``is_daemon`` False its thread outlives the interpreter's orderly end. ``replies`` are recorded answers: the
-    first whose key occurs in the prompt is replayed instead of ``scripts``.
+    ``steps`` counts decode steps over all requests, ``all_requests`` collects them. ``failure`` makes loading fail,
+    ``error`` every request. Loading takes ``load_s`` and reports ``load_steps`` values of progress; a token takes
+    ``token_s``, counting tokens ``count_s``. With ``is_daemon`` False the engine's thread keeps the process alive until
+    the engine is closed. ``replies`` are recorded answers: the first whose key is in the prompt replaces ``scripts``.
     """
 
     def __init__(
@@ -58,34 +58,34 @@ class ScriptedEngine:
         self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
         self.count_s = count_s
         self.steps = 0
-        self.starts = 0
-        self.heard: list[Request] = []
+        self.start_count = 0
+        self.all_requests: list[Request] = []
         self._listeners: list[Callable[[Status], None]] = []
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_QueuedRequest | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
-        self._thread = threading.Thread(target=self._live, name="scripted-engine", daemon=is_daemon)
+        self._thread = threading.Thread(target=self._run, name="scripted-engine", daemon=is_daemon)
         self._status = Status(
             Phase.LOADING,
             "Reading the weights.",
             model="scripted",
             device="cpu",
             context_tokens=8192,
-            special_tokens=FIM,
+            special_tokens=FIM_TOKENS,
             adapters=tuple(AdapterStatus(name) for name in adapters),
         )
 
     @property
     def requests(self) -> list[Request]:
-        """What was asked, without what was read or made before anybody asked."""
-        return [request for request in self.heard if request.priority is not Priority.PREFILL]
+        """The requests with priority above ``PREFILL``: without prompts that were only read in advance."""
+        return [request for request in self.all_requests if request.priority is not Priority.PREFILL]
 
     def start(self) -> None:
-        self.starts += 1
+        self.start_count += 1
         self._thread.start()
 
     def close(self) -> None:
         self._is_closed.set()
-        self._jobs.put(None)
+        self._queue.put(None)
         if self._thread.ident is not None:
             self._thread.join()
 
@@ -101,31 +101,31 @@ class ScriptedEngine:
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
         attached = AdapterStatus(name, "LORA", adapter.path)
         others = tuple(other for other in self._status.adapters if other.name != name)
-        self._become(adapters=(*others, attached))
+        self.set_status(adapters=(*others, attached))
         return attached
 
     async def detach(self, name: str) -> None:
         left = tuple(adapter for adapter in self._status.adapters if adapter.name != name)
         if left == self._status.adapters:
             raise AdapterInvalid(f"No adapter {name} is loaded.")
-        self._become(adapters=left)
+        self.set_status(adapters=left)
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     async def prefill(self, request: Request) -> None:
-        self.heard.append(request)
+        self.all_requests.append(request)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         if self._status.phase in (Phase.LOADING, Phase.FAILED):
             raise EngineNotReady("The model is not ready. Wait a moment.")
-        self.heard.append(request)
+        self.all_requests.append(request)
         if self.error is not None:
             raise self.error
         loop = asyncio.get_running_loop()
         arrived: asyncio.Queue[Chunk | Exception] = asyncio.Queue()
-        self._jobs.put((request, lambda item: loop.call_soon_threadsafe(arrived.put_nowait, item)))
+        self._queue.put((request, lambda item: loop.call_soon_threadsafe(arrived.put_nowait, item)))
         has_ended = False
         try:
             while not has_ended:
@@ -138,32 +138,32 @@ class ScriptedEngine:
             if not has_ended:
                 request.cancel.set()
 
-    def _live(self) -> None:
+    def _run(self) -> None:
         for step in range(self.load_steps):
             if self._is_closed.wait(self.load_s / self.load_steps):
                 return
-            self._become(progress=(step + 1) / self.load_steps)
+            self.set_status(progress=(step + 1) / self.load_steps)
         if self.failure:
-            self._become(phase=Phase.FAILED, message=self.failure)
+            self.set_status(phase=Phase.FAILED, message=self.failure)
             return
-        self._become(phase=Phase.READY, message="", progress=1.0)
-        while (job := self._jobs.get()) is not None:
-            self._become(phase=Phase.WORKING)
-            with contextlib.suppress(RuntimeError):  # the loop that asked is closed
+        self.set_status(phase=Phase.READY, message="", progress=1.0)
+        while (item := self._queue.get()) is not None:
+            self.set_status(phase=Phase.WORKING)
+            with contextlib.suppress(RuntimeError):  # the event loop of the request is closed
                 try:
-                    self._decode(*job)
-                except Exception as error:  # noqa: BLE001 - a stop rule's mistake is the asker's to see, as in the engine
-                    job[1](error)
-            self._become(phase=Phase.READY)
-        self._become(phase=Phase.CLOSED)
+                    self._decode(*item)
+                except Exception as error:  # noqa: BLE001 - as in the engine, the caller gets the exception of its stop rule
+                    item[1](error)
+            self.set_status(phase=Phase.READY)
+        self.set_status(phase=Phase.CLOSED)
 
     def _decode(self, request: Request, put: Callable[[Chunk | Exception], None]) -> None:
         for candidate in range(request.candidates):
             script = self._script(request, candidate)
-            finish, held = self._one(request, candidate, script, put)
+            finish, unsent = self._decode_candidate(request, candidate, script, put)
             is_last = candidate == request.candidates - 1 or finish is Finish.CANCELLED
             timings = Timings(prompt_tokens=9, decode_steps=self.steps) if is_last else None
-            put(Chunk(held, candidate=candidate, finish=finish, timings=timings))
+            put(Chunk(unsent, candidate=candidate, finish=finish, timings=timings))
             if is_last:
                 return
 
@@ -172,10 +172,10 @@ class ScriptedEngine:
         recorded = (reply for key, reply in self.replies.items() if key in prompt)
         return next(recorded, self.scripts[min(candidate, len(self.scripts) - 1)])
 
-    def _one(
+    def _decode_candidate(
         self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], None]
     ) -> tuple[Finish, str]:
-        """Why it ended, and the text that waited for the end: all of it where a stop rule may shorten it yet."""
+        """The reason for the end and the text not yet sent: with a stop rule, which may shorten it, the whole text."""
         text = ""
         for number, token in enumerate(script):
             if self._is_closed.is_set():
@@ -195,11 +195,11 @@ class ScriptedEngine:
                 return Finish.STOP_RULE, text[: max(kept, 0)]
         return Finish.END_OF_TEXT, text if request.stop else ""
 
-    def _become(self, **changes: object) -> None:
+    def set_status(self, **changes: object) -> None:
         self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]
         for listener in list(self._listeners):
             listener(self._status)
 
 
-class Refused(StarcoderError):
-    """An error on purpose, with a sentence for the user."""
+class UserFacingError(StarcoderError):
+    """An intended error whose message is shown to the user."""

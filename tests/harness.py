@@ -1,4 +1,4 @@
-"""A client and a session in one event loop, joined by a socket pair: the real connection, no process."""
+"""A client and a server session in one event loop, connected by a socket pair: the real connection, no process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, ParamSpec
 
-from fakes import SCRIPTED, ScriptedEngine
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.lsp.client import Client
 from starcoder_ls.lsp.connection import Connection
@@ -20,15 +20,16 @@ from starcoder_ls.lsp.tcp import SocketStream
 from starcoder_ls.settings import Settings
 
 URI = "file:///project/app.py"
-GHOST: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
-FAKE_SERVER = [sys.executable, str(Path(__file__).parent / "serve_fake.py")]
+INLINE_COMPLETION: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
+"""Capabilities of a client that shows ghost text."""
+FAKE_SERVER_COMMAND = [sys.executable, str(Path(__file__).parent / "serve_fake.py")]
 
 
 P = ParamSpec("P")
 
 
-def scenario(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """An async test in an event loop of its own, with a limit: what hangs fails."""
+def async_test(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
+    """Run an async test in its own event loop; it fails after 30 s."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -41,12 +42,12 @@ def scenario(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 
 
 @asynccontextmanager
-async def joined(server: Server) -> AsyncIterator[Client]:
-    """A client of one more session of ``server``; nothing is said yet."""
-    ours, theirs = socket.socketpair()
-    connection = Connection(server.session(), SocketStream(*await asyncio.open_connection(sock=theirs)))
+async def connect_client(server: Server) -> AsyncIterator[Client]:
+    """A client connected to a new session of ``server``; it has not sent ``initialize``."""
+    client_socket, server_socket = socket.socketpair()
+    connection = Connection(server.session(), SocketStream(*await asyncio.open_connection(sock=server_socket)))
     serving = asyncio.create_task(connection.run())
-    client = Client(*await asyncio.open_connection(sock=ours))
+    client = Client(*await asyncio.open_connection(sock=client_socket))
     try:
         yield client
     finally:
@@ -56,7 +57,7 @@ async def joined(server: Server) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def talking(
+async def initialized_client(
     engine: ScriptedEngine,
     settings: Settings | None = None,
     capabilities: dict[str, Any] | None = None,
@@ -64,34 +65,34 @@ async def talking(
     is_ready: bool = True,
     folder: Path | None = None,
 ) -> AsyncIterator[Client]:
-    """A client that is initialized, with ``engine`` behind the server, ready unless said otherwise."""
+    """An initialized client of a server with ``engine``, which is ready unless ``is_ready`` is False."""
     folders = None if folder is None else [{"uri": folder.as_uri(), "name": folder.name}]
-    server = Server(lambda _: engine, settings or SCRIPTED)
+    server = Server(lambda _: engine, settings or SCRIPTED_SETTINGS)
     try:
-        async with joined(server) as client:
-            wanted = GHOST if capabilities is None else capabilities
-            await client.initialize(options, wanted, workspaceFolders=folders)
+        async with connect_client(server) as client:
+            declared = INLINE_COMPLETION if capabilities is None else capabilities
+            await client.initialize(options, declared, workspaceFolders=folders)
             if is_ready:
-                await ready(client)
+                await wait_until_ready(client)
             yield client
     finally:
         await asyncio.to_thread(server.close)
 
 
-async def ready(client: Client) -> None:
-    """Until the engine can be asked."""
+async def wait_until_ready(client: Client) -> None:
+    """Poll ``starcoder/status`` until the engine is ready."""
     while (await client.request("starcoder/status"))["phase"] != "ready":  # noqa: ASYNC110
         await asyncio.sleep(0.005)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Until ``condition`` holds; fails after ``seconds``."""
+async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait until ``condition()`` is true; the test fails after ``seconds``."""
     limit = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < limit, "it did not happen in time"
+        assert time.monotonic() < limit, f"the condition was still false after {seconds} s"
         await asyncio.sleep(0.002)
 
 
-def told(client: Client, method: str) -> list[Any]:
-    """The params of each notification of ``method`` so far."""
+def notifications_of(client: Client, method: str) -> list[Any]:
+    """The params of all notifications of ``method`` received so far, oldest first."""
     return [params for name, params in client.notifications if name == method]

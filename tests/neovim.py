@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER
+from harness import FAKE_SERVER_COMMAND
 
 ROOT = Path(__file__).parents[1]
 PLUGIN = ROOT / "editors" / "neovim"
@@ -50,7 +50,7 @@ def binary() -> str:
 
 def fake_server(**engine: object) -> list[str]:
     """The command of a real server process around a scripted engine."""
-    return [*FAKE_SERVER, json.dumps(engine)]
+    return [*FAKE_SERVER_COMMAND, json.dumps(engine)]
 
 
 def lua(value: object) -> str:

@@ -1,7 +1,7 @@
-"""A real server process around a scripted engine. Arguments: the engine's options as JSON, then ``--tcp`` if wanted.
+"""A real server process with a scripted engine. Arguments: the engine's options as JSON, optionally ``--tcp``.
 
-Among the options, ``settings`` is what the user's settings file would say. With ``--resident``, a descriptor and a path
-it is what tests/window_fake.py shares; idle for `FAKE_IDLE_S` it ends.
+The option ``settings`` replaces the user's settings file. With ``--resident``, a file descriptor and a path, it is the
+daemon that tests/window_fake.py connects to; it exits after ``FAKE_IDLE_S`` seconds without a window.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ def main() -> int:
         idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
         return daemon.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
     if "--tcp" in sys.argv:
-        return tcp.serve(server, listening=_say)
+        return tcp.serve(server, listening=_print_address)
     if is_noisy:
-        threading.Thread(target=_make_noise, daemon=True).start()
+        threading.Thread(target=_print_to_stdout, daemon=True).start()
     return stdio.serve(server)
 
 
-def _make_noise() -> None:
-    """Print where one must not, as libraries do; from the moment the server owns its pipes."""
+def _print_to_stdout() -> None:
+    """Print to standard output, as libraries do, once the server has taken it over."""
     while sys.stdout is not sys.stderr:
         time.sleep(0.001)
     for _ in range(100):
@@ -50,7 +50,7 @@ def _make_noise() -> None:
         time.sleep(0.002)
 
 
-def _say(host: str, port: int, token_file: Path) -> None:
+def _print_address(host: str, port: int, token_file: Path) -> None:
     print(json.dumps([host, port, str(token_file)]), flush=True)  # noqa: T201
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from fakes import Refused, ScriptedEngine
-from harness import URI, scenario, talking, told
+from fakes import ScriptedEngine, UserFacingError
+from harness import URI, async_test, initialized_client, notifications_of
 from starcoder_ls import app
 from starcoder_ls.errors import EngineNotReady, OutOfMemory
 from starcoder_ls.lsp.client import ResponseFailed
@@ -34,31 +34,33 @@ def test_the_client_half_loads_without_the_protocol_libraries() -> None:
     assert done.stdout.strip() == "set()"
 
 
-@pytest.mark.parametrize("error", [OutOfMemory("No room. Close something."), Refused("Not today. Ask tomorrow.")])
-@scenario
+@pytest.mark.parametrize(
+    "error", [OutOfMemory("No room. Close something."), UserFacingError("Not today. Ask tomorrow.")]
+)
+@async_test
 async def test_what_went_wrong_on_purpose_is_one_sentence_to_who_asked_and_null_to_who_typed(error: Exception) -> None:
-    async with talking(ScriptedEngine(error=error)) as client:
+    async with initialized_client(ScriptedEngine(error=error)) as client:
         client.open(URI, SOURCE)
         assert await client.inline_completion(URI, 0, 0) is None
         with pytest.raises(ResponseFailed) as caught:
             await client.inline_completion(URI, 0, 0, is_invoked=True)
         assert (caught.value.code, caught.value.message) == (-32803, str(error))
-        assert not told(client, "window/showMessage")
+        assert not notifications_of(client, "window/showMessage")
 
 
-@scenario
+@async_test
 async def test_an_engine_that_is_not_ready_after_all_is_no_error() -> None:
-    async with talking(ScriptedEngine(error=EngineNotReady("Not yet. Wait."))) as client:
+    async with initialized_client(ScriptedEngine(error=EngineNotReady("Not yet. Wait."))) as client:
         client.open(URI, SOURCE)
         assert await client.inline_completion(URI, 0, 0, is_invoked=True) is None
 
 
-@scenario
+@async_test
 async def test_an_unforeseen_failure_is_logged_by_name_and_place_and_never_by_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with talking(ScriptedEngine(error=KeyError(SOURCE))) as client:
+    async with initialized_client(ScriptedEngine(error=KeyError(SOURCE))) as client:
         client.open(URI, SOURCE)
         with pytest.raises(ResponseFailed) as caught:
             await client.inline_completion(URI, 0, 0, is_invoked=True)
@@ -72,13 +74,13 @@ async def test_an_unforeseen_failure_is_logged_by_name_and_place_and_never_by_it
     assert "hunter2" not in caplog.text
 
 
-@scenario
+@async_test
 async def test_a_notification_that_fails_costs_nothing_but_a_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setitem(app.NOTIFICATIONS, "textDocument/didSave", app.Notification(fail))
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         client.notify("textDocument/didSave", {})
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)

@@ -1,6 +1,6 @@
-"""A real window process that shares one tests/serve_fake.py with others. Argument: the engine's options as JSON.
+"""A real window process whose daemon is tests/serve_fake.py. Argument: the engine's options as JSON.
 
-The option ``instead`` is Python to run in place of that server.
+The option ``instead`` is Python code that runs in place of the daemon.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from starcoder_ls.commands import act
 from starcoder_ls.commands.support import line_range
 from starcoder_ls.errors import ActionUnavailable
@@ -77,7 +77,7 @@ def test_who_will_do_it_is_told_before_anything_is_loaded() -> None:
     with pytest.raises(ActionUnavailable, match=r"There are: explain, one\. Add `\[adapters\.two\]`"):
         act.expected(SETTINGS, "explain", TARGET, "two")
     with pytest.raises(ActionUnavailable, match=r"\[adapters\.NAME\]"):
-        act.expected(SCRIPTED, "explain", TARGET, None)
+        act.expected(SCRIPTED_SETTINGS, "explain", TARGET, None)
     with pytest.raises(ActionUnavailable, match="There are: ask"):
         act.expected(SETTINGS, "fly", TARGET, None)
 

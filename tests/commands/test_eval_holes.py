@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER
+from harness import FAKE_SERVER_COMMAND
 from repositories import repository
 from starcoder_ls.commands import eval_holes
 from starcoder_ls.commands.eval_holes import Asked, Served
@@ -28,7 +28,7 @@ def settings_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.
 
 
 def served(engine: dict[str, Any] | None = None, options: dict[str, Any] | None = None) -> Served:
-    program = [*FAKE_SERVER, json.dumps(engine or {"scripts": [["self", ".name", "\n"]]})]
+    program = [*FAKE_SERVER_COMMAND, json.dumps(engine or {"scripts": [["self", ".name", "\n"]]})]
     return Served((), {}, options or {}, program=program)
 
 

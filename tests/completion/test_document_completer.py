@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fakes import ScriptedEngine
-from harness import scenario, until
+from harness import async_test, wait_until
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
@@ -48,18 +48,18 @@ class Editor:
 
     @property
     def generations(self) -> list[Request]:
-        return [request for request in self.engine.heard if request.max_new_tokens]
+        return [request for request in self.engine.all_requests if request.max_new_tokens]
 
     @property
     def readings(self) -> list[Request]:
-        return [request for request in self.engine.heard if not request.max_new_tokens]
+        return [request for request in self.engine.all_requests if not request.max_new_tokens]
 
 
 @asynccontextmanager
 async def editing(*script: str, settings: InlineCompletion = SETTINGS, **options: Any) -> AsyncIterator[Editor]:
     engine = ScriptedEngine([list(script)], load_steps=0, **options)
     engine.start()
-    await until(lambda: engine.status().phase is Phase.READY)
+    await wait_until(lambda: engine.status().phase is Phase.READY)
     editor = Editor(engine, settings)
     try:
         yield editor
@@ -69,7 +69,7 @@ async def editing(*script: str, settings: InlineCompletion = SETTINGS, **options
         engine.close()
 
 
-@scenario
+@async_test
 async def test_typing_into_a_suggestion_is_answered_without_the_model() -> None:
     async with editing("len(", "names", ")", "\n") as editor:
         assert await editor.asked() == ("len(names)", Source.MODEL)
@@ -84,7 +84,7 @@ async def test_typing_into_a_suggestion_is_answered_without_the_model() -> None:
         assert editor.metrics.summary()["tokens"]["wasted"] == 0
 
 
-@scenario
+@async_test
 async def test_typing_something_else_asks_the_model() -> None:
     async with editing("len(", "names", ")", "\n") as editor:
         await editor.asked()
@@ -93,7 +93,7 @@ async def test_typing_something_else_asks_the_model() -> None:
         assert len(editor.generations) == 2
 
 
-@scenario
+@async_test
 async def test_without_memory_every_request_asks_the_model() -> None:
     async with editing("ab", "cd", "\n", settings=SETTINGS.model_copy(update={"remember": False})) as editor:
         for _ in range(3):
@@ -101,7 +101,7 @@ async def test_without_memory_every_request_asks_the_model() -> None:
         assert len(editor.generations) == 3
 
 
-@scenario
+@async_test
 async def test_a_suggestion_that_was_typed_to_its_end_is_followed_by_a_new_one() -> None:
     async with editing("ab", "cd", "\n") as editor:
         await editor.asked()
@@ -109,22 +109,22 @@ async def test_a_suggestion_that_was_typed_to_its_end_is_followed_by_a_new_one()
         assert (await editor.asked())[1] == Source.MODEL
 
 
-@scenario
+@async_test
 async def test_a_generation_goes_on_while_the_user_types_what_it_says() -> None:
     async with editing("value", " = ", "call(", "other", ")", "\n", token_s=0.03) as editor:
         first = editor.ask()
-        await until(lambda: editor.engine.steps >= 2)
+        await wait_until(lambda: editor.engine.steps >= 2)
         first.cancel()  # as the session does when the text changes
         editor.type("va")
         assert await editor.asked() == ("lue = call(other)", Source.RESUMED)
         assert len(editor.generations) == 1
 
 
-@scenario
+@async_test
 async def test_typing_against_a_generation_stops_it_within_a_step() -> None:
     async with editing(*[f"w{i} " for i in range(300)], token_s=0.01) as editor:
         first = editor.ask()
-        await until(lambda: editor.engine.steps >= 3)
+        await wait_until(lambda: editor.engine.steps >= 3)
         first.cancel()
         editor.type("z")
         steps = editor.engine.steps
@@ -133,13 +133,13 @@ async def test_typing_against_a_generation_stops_it_within_a_step() -> None:
         assert editor.engine.steps <= steps + 1
 
 
-@scenario
+@async_test
 async def test_a_cancelled_generation_is_paused_and_the_next_request_goes_on_with_it() -> None:
     async with editing("one ", "two ", "three ", "four", "\n", token_s=0.02) as editor:
         first = editor.ask()
-        await until(lambda: editor.engine.steps >= 2)
+        await wait_until(lambda: editor.engine.steps >= 2)
         first.cancel()
-        await until(lambda: editor.engine.status().phase is Phase.READY)
+        await wait_until(lambda: editor.engine.status().phase is Phase.READY)
         assert editor.engine.steps <= 4
         text, source = await editor.asked()
         assert source == Source.RESUMED
@@ -148,7 +148,7 @@ async def test_a_cancelled_generation_is_paused_and_the_next_request_goes_on_wit
         assert editor.generations[1].stop("x\n") == 1  # type: ignore[misc]
 
 
-@scenario
+@async_test
 async def test_an_answer_cut_by_length_is_distrusted_at_its_end_and_gone_on_with() -> None:
     settings = SETTINGS.model_copy(update={"max_new_tokens": 3})
     async with editing("first_name + ", "second_name + ", "thi", "rd", settings=settings) as editor:
@@ -160,7 +160,7 @@ async def test_an_answer_cut_by_length_is_distrusted_at_its_end_and_gone_on_with
         assert str(editor.generations[1].parts[-1]).endswith("second_name + thi")
 
 
-@scenario
+@async_test
 async def test_asking_by_hand_for_several_is_never_answered_from_memory() -> None:
     async with editing("ab", "\n") as editor:
         await editor.asked()
@@ -169,11 +169,11 @@ async def test_asking_by_hand_for_several_is_never_answered_from_memory() -> Non
         assert [request.candidates for request in editor.generations] == [1, 2]
 
 
-@scenario
+@async_test
 async def test_the_tail_is_read_before_the_question_and_stops_before_the_last_word() -> None:
     async with editing("1\n") as editor:
         editor.type("some_call(valu")
-        await until(lambda: bool(editor.readings))
+        await wait_until(lambda: bool(editor.readings))
         (reading,) = editor.readings
         assert (reading.parts[-1], reading.priority) == (f"{BEFORE}some_call(", Priority.PREFILL)
         editor.type("e")  # the same word: nothing new to read
@@ -186,11 +186,11 @@ async def test_the_tail_is_read_before_the_question_and_stops_before_the_last_wo
 
 
 @pytest.mark.parametrize("then", ["ask", "change", "close"])
-@scenario
+@async_test
 async def test_reading_ahead_ends_at_once_when_something_happens(then: str) -> None:
     async with editing("1\n") as editor:
         editor.type("f(")
-        await until(lambda: bool(editor.readings))
+        await wait_until(lambda: bool(editor.readings))
         if then == "ask":
             await editor.asked()
         elif then == "change":
@@ -200,7 +200,7 @@ async def test_reading_ahead_ends_at_once_when_something_happens(then: str) -> N
         assert editor.readings[0].cancel.is_set()
 
 
-@scenario
+@async_test
 async def test_what_is_no_key_and_what_is_known_is_not_read_ahead() -> None:
     async with editing("len(names)", "\n") as editor:
         editor.type("formatted", is_typing=False)
@@ -211,7 +211,7 @@ async def test_what_is_no_key_and_what_is_known_is_not_read_ahead() -> None:
         assert editor.readings == []
 
 
-@scenario
+@async_test
 async def test_a_request_that_comes_at_once_finds_nothing_being_read() -> None:
     async with editing("1\n") as editor:
         editor.type("f(")
@@ -219,14 +219,14 @@ async def test_a_request_that_comes_at_once_finds_nothing_being_read() -> None:
         assert editor.readings == []
 
 
-@scenario
+@async_test
 async def test_the_next_suggestion_is_made_while_one_is_shown() -> None:
     async with editing("call(a)", "\n", settings=SETTINGS.model_copy(update={"ahead": True})) as editor:
         await editor.asked()
-        await until(lambda: len(editor.generations) == 2)
+        await wait_until(lambda: len(editor.generations) == 2)
         assert editor.generations[1].priority is Priority.PREFILL
         assert editor.generations[1].parts[-1] == f"{BEFORE}call(a)"
-        await until(lambda: editor.engine.status().phase is Phase.READY)
+        await wait_until(lambda: editor.engine.status().phase is Phase.READY)
         await asyncio.sleep(0.01)
         assert editor.metrics.summary()["tokens"]["wasted"] == 2
         editor.type("call(a)")
@@ -234,25 +234,25 @@ async def test_the_next_suggestion_is_made_while_one_is_shown() -> None:
         assert editor.metrics.summary()["tokens"]["wasted"] == 0
 
 
-@scenario
+@async_test
 async def test_thinking_ahead_survives_typing_into_the_suggestion_and_nothing_else() -> None:
     settings = SETTINGS.model_copy(update={"ahead": True})
     async with editing(*[f"w{i} " for i in range(20)], "\n", token_s=0.01, settings=settings) as editor:
         await editor.asked()
-        await until(lambda: len(editor.generations) == 2)
+        await wait_until(lambda: len(editor.generations) == 2)
         editor.type("w0 ")
         assert not editor.generations[1].cancel.is_set()
         editor.type("no")
         assert editor.generations[1].cancel.is_set()
 
 
-@scenario
+@async_test
 async def test_accepting_while_the_next_is_being_made_goes_on_with_it() -> None:
     settings = SETTINGS.model_copy(update={"ahead": True})
     script = [f"w{i} " for i in range(30)]
     async with editing(*script, "\n", token_s=0.005, settings=settings) as editor:
         text, _ = await editor.asked()
-        await until(lambda: editor.engine.steps >= 36)
+        await wait_until(lambda: editor.engine.steps >= 36)
         editor.type(text)
         assert (await editor.asked())[1] == Source.RESUMED
         assert editor.generations[1].cancel.is_set()
@@ -260,11 +260,11 @@ async def test_accepting_while_the_next_is_being_made_goes_on_with_it() -> None:
         assert f"{text}w0 w1 " in str(editor.generations[2].parts[-1])
 
 
-@scenario
+@async_test
 async def test_an_answer_whose_typed_part_was_cut_off_again_is_asked_anew() -> None:
     async with editing("a ", "b ", "\n", "c", token_s=0.03) as editor:
         first = editor.ask()
-        await until(lambda: editor.engine.steps >= 2)
+        await wait_until(lambda: editor.engine.steps >= 2)
         first.cancel()
         editor.type("a b ")
         assert (await editor.asked())[1] == Source.MODEL
@@ -278,11 +278,11 @@ class Halting(ScriptedEngine):
             yield replace(chunk, finish=Finish.CANCELLED) if chunk.finish else chunk
 
 
-@scenario
+@async_test
 async def test_what_is_cancelled_from_outside_is_no_suggestion() -> None:
     engine = Halting([["ab", "\n"]], load_steps=0)
     engine.start()
-    await until(lambda: engine.status().phase is Phase.READY)
+    await wait_until(lambda: engine.status().phase is Phase.READY)
     editor = Editor(engine)
     assert await editor.ask() == []
     editor.desk.close()

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from fakes import SCRIPTED
-from harness import FAKE_SERVER
+from fakes import SCRIPTED_SETTINGS
+from harness import FAKE_SERVER_COMMAND
 from starcoder_ls.daemon import connect_or_spawn, engine_client, runtime_dir
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import Chunk, Engine, Finish, Request
@@ -32,13 +32,13 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     found = runtime_dir.socket_path("x")
     hello = {"window": 0, "folder": "/", "overlay": {}}
     connection = connect_or_spawn.connect_or_spawn(
-        found, [*FAKE_SERVER, '{"token_s": 0.002, "scripts": [["a", "b", "c", "d"]]}', "--resident"], hello
+        found, [*FAKE_SERVER_COMMAND, '{"token_s": 0.002, "scripts": [["a", "b", "c", "d"]]}', "--resident"], hello
     )
     process = told(found, "status")["process"]
     initialize = b'{"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}'
     connection.sendall(connect_or_spawn.frame(initialize))
     limit = time.monotonic() + 10
-    while engine_client.warm(SCRIPTED, found) is None:
+    while engine_client.warm(SCRIPTED_SETTINGS, found) is None:
         assert time.monotonic() < limit
         time.sleep(0.02)
     yield found
@@ -66,7 +66,7 @@ def said(engine: Engine, request: Request) -> list[Chunk]:
 
 
 def test_it_counts_and_generates_and_keeps_its_own_stop_rule(path: Path) -> None:
-    engine = engine_client.warm(SCRIPTED, path)
+    engine = engine_client.warm(SCRIPTED_SETTINGS, path)
     assert engine is not None
     assert engine.count("x" * 8) == 2
     whole = said(engine, Request(("p",), 9))
@@ -80,13 +80,13 @@ def test_it_counts_and_generates_and_keeps_its_own_stop_rule(path: Path) -> None
 
 
 def test_one_that_has_not_what_is_wanted_is_left_alone(path: Path) -> None:
-    assert engine_client.warm(Settings(adapters={"a": Adapter(path="p")}, model=SCRIPTED.model), path) is None
-    assert engine_client.warm(Settings(sharing=Sharing(enabled=False), model=SCRIPTED.model), path) is None
-    assert engine_client.warm(SCRIPTED, path.with_name("y.sock")) is None
+    assert engine_client.warm(Settings(adapters={"a": Adapter(path="p")}, model=SCRIPTED_SETTINGS.model), path) is None
+    assert engine_client.warm(Settings(sharing=Sharing(enabled=False), model=SCRIPTED_SETTINGS.model), path) is None
+    assert engine_client.warm(SCRIPTED_SETTINGS, path.with_name("y.sock")) is None
 
 
 def test_the_end_of_the_process_is_a_sentence(path: Path) -> None:
-    engine = engine_client.warm(SCRIPTED, path)
+    engine = engine_client.warm(SCRIPTED_SETTINGS, path)
     assert engine is not None
     told(path, "stop")
     limit = time.monotonic() + 5

@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 from fakes import ScriptedEngine
-from harness import scenario, until
+from harness import async_test, wait_until
 from starcoder_ls.daemon import wire
 from starcoder_ls.daemon.engine_server import lend
 from starcoder_ls.generation import Phase, Request
@@ -35,11 +35,11 @@ async def answers(
 async def ready(**options: Any) -> ScriptedEngine:
     engine = ScriptedEngine(**options)
     engine.start()
-    await until(lambda: engine.status().phase is Phase.READY)
+    await wait_until(lambda: engine.status().phase is Phase.READY)
     return engine
 
 
-@scenario
+@async_test
 async def test_the_status_a_count_and_a_generation_are_what_the_engine_says() -> None:
     engine = await ready(scripts=[["a", "b"]])
     (status,) = await answers(engine, ask="engine")
@@ -50,7 +50,7 @@ async def test_the_status_a_count_and_a_generation_are_what_the_engine_says() ->
     await asyncio.to_thread(engine.close)
 
 
-@scenario
+@async_test
 async def test_one_word_of_the_asker_ends_the_generation_which_still_says_its_timings() -> None:
     engine = await ready(scripts=[["a"] * 5000], token_s=0.005)
     request = wire.request_as_json(Request(("p",), 5000))
@@ -60,6 +60,6 @@ async def test_one_word_of_the_asker_ends_the_generation_which_still_says_its_ti
     await asyncio.to_thread(engine.close)
 
 
-@scenario
+@async_test
 async def test_without_a_model_the_answer_is_a_sentence() -> None:
     assert await answers(None, ask="engine") == [{"error": ["EngineNotReady", "The model is not loaded now."]}]

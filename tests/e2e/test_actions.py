@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actions import ADAPTER, EDITOR, applied, resolved, span
-from harness import FAKE_SERVER, ready
+from harness import FAKE_SERVER_COMMAND, wait_until_ready
 from starcoder_ls.lsp.client import ResponseFailed, start
 
 
@@ -194,9 +194,9 @@ def run_all(encodings: list[str]) -> dict[str, Any]:
 
     async def session() -> dict[str, Any]:
         results: dict[str, Any] = {}
-        async with start([*FAKE_SERVER, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
+        async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
             await client.initialize(options, {**EDITOR, "general": {"positionEncodings": encodings}})
-            await ready(client)
+            await wait_until_ready(client)
             for case in CASES:
                 uri, text = f"file:///{case.name}", named(case, case.before)
                 client.open(uri, text, case.language)

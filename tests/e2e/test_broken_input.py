@@ -10,7 +10,15 @@ from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
+from harness import (
+    FAKE_SERVER_COMMAND,
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    notifications_of,
+    wait_until,
+    wait_until_ready,
+)
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 from starcoder_ls.lsp.framing import frame
 
@@ -24,13 +32,13 @@ async def process(tmp_path: Path, is_initialized: bool = True, **engine: Any) ->
     """A server process with one open document; whatever a test does, no window pops up and no source is logged."""
     log = tmp_path / "stderr"
     with log.open("wb") as stderr:
-        async with start([*FAKE_SERVER, json.dumps(engine)], stderr=stderr.fileno()) as client:
+        async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=stderr.fileno()) as client:
             if is_initialized:
-                await client.initialize({}, GHOST)
-                await ready(client)
+                await client.initialize({}, INLINE_COMPLETION)
+                await wait_until_ready(client)
                 client.open(URI, f"# {SECRET}\n    ")
             yield client
-    assert not told(client, "window/showMessage")
+    assert not notifications_of(client, "window/showMessage")
     assert SECRET not in log.read_text()
 
 
@@ -48,18 +56,18 @@ async def is_well(client: Client) -> bool:
     return bool(items and items[0]["insertText"] == "return 1")
 
 
-@scenario
+@async_test
 async def test_malformed_json_is_answered_with_a_parse_error(tmp_path: Path) -> None:
     bodies = [b"{not json", b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": NaN}', b"1" * 5000, b'{"a":1} {"b":2}']
     async with process(tmp_path) as client:
         for body in bodies:
             client.send_bytes(frame(body))
-        await until(lambda: len(client.strays) == len(bodies))
+        await wait_until(lambda: len(client.strays) == len(bodies))
         assert [(stray["id"], stray["error"]["code"]) for stray in client.strays] == [(None, PARSE)] * len(bodies)
         assert await is_well(client)
 
 
-@scenario
+@async_test
 async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
     status = {"jsonrpc": "2.0", "id": 900, "method": "starcoder/status"}
     broken: list[tuple[Any, Any]] = [
@@ -82,13 +90,13 @@ async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         for message, _ in broken:
             client.send(message)
-        await until(lambda: len(client.strays) == len(broken))
+        await wait_until(lambda: len(client.strays) == len(broken))
         answers = [(stray["id"], stray["error"]["code"]) for stray in client.strays]
         assert answers == [(request_id, INVALID) for _, request_id in broken]
         assert await is_well(client)
 
 
-@scenario
+@async_test
 async def test_answers_to_questions_never_asked_are_passed_over(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         for request_id in (1, "a", None, [1], {"x": 1}):
@@ -98,7 +106,7 @@ async def test_answers_to_questions_never_asked_are_passed_over(tmp_path: Path) 
         assert not client.strays
 
 
-@scenario
+@async_test
 async def test_bad_params_are_answered_as_such(tmp_path: Path) -> None:
     invoked = {**CURSOR, "context": {"triggerKind": 1}}
     broken: list[Any] = [
@@ -126,14 +134,14 @@ async def test_bad_params_are_answered_as_such(tmp_path: Path) -> None:
         assert await is_well(client)
 
 
-@scenario
+@async_test
 async def test_trigger_kind_zero_of_older_clients_means_invoked(tmp_path: Path) -> None:
     async with process(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
         found = await client.request("textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 0}})
         assert [item["insertText"] for item in found] == ["a()", "b()", "c()"]
 
 
-@scenario
+@async_test
 async def test_an_object_with_a_jsonrpc_key_inside_is_plain_data(tmp_path: Path) -> None:
     inner = {"jsonrpc": "2.0", "id": 1, "method": "exit", "result": None}
     async with process(tmp_path) as client:
@@ -146,21 +154,21 @@ async def test_an_object_with_a_jsonrpc_key_inside_is_plain_data(tmp_path: Path)
         assert not client.strays
 
 
-@scenario
+@async_test
 async def test_before_initialize_requests_are_refused_and_notifications_dropped(tmp_path: Path) -> None:
     async with process(tmp_path, is_initialized=False) as client:
         assert await code_of(client, "textDocument/inlineCompletion", CURSOR) == NOT_INITIALIZED
         assert await code_of(client, "shutdown") == NOT_INITIALIZED
         client.open(URI, "text")
         assert await code_of(client, "initialize", [1]) == PARAMS
-        await client.initialize({}, GHOST)
+        await client.initialize({}, INLINE_COMPLETION)
         assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
-        await ready(client)
+        await wait_until_ready(client)
         assert await client.inline_completion(URI, 0, 0) is None
         assert await client.leave() == 0
 
 
-@scenario
+@async_test
 async def test_after_shutdown_everything_but_exit_is_refused(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         await client.request("shutdown")
@@ -171,7 +179,7 @@ async def test_after_shutdown_everything_but_exit_is_refused(tmp_path: Path) -> 
         assert await client.ended() == 0
 
 
-@scenario
+@async_test
 async def test_unknown_methods_are_refused_and_unknown_notifications_ignored(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         assert await code_of(client, "textDocument/hover", CURSOR) == METHOD
@@ -186,7 +194,7 @@ async def test_unknown_methods_are_refused_and_unknown_notifications_ignored(tmp
         assert not client.strays
 
 
-@scenario
+@async_test
 async def test_a_failing_handler_says_little_to_who_asked_and_nothing_to_who_typed(tmp_path: Path) -> None:
     async with process(tmp_path, error=f"cannot do {SECRET}") as client:
         assert await client.inline_completion(URI, 1, 4) is None
@@ -197,7 +205,7 @@ async def test_a_failing_handler_says_little_to_who_asked_and_nothing_to_who_typ
     assert "RuntimeError" in (tmp_path / "stderr").read_text()
 
 
-@scenario
+@async_test
 async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_whole(tmp_path: Path) -> None:
     start, end = {"line": 0, "character": 0}, {"line": 0, "character": 1}
     broken: list[Any] = [
@@ -219,12 +227,12 @@ async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_
 @pytest.mark.parametrize(
     "header", [b"content-LENGTH: %d\r\n\r\n", b"Content-Length: %d\n\n", b"\r\n\r\nContent-Length:%d\r\n\r\n"]
 )
-@scenario
+@async_test
 async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: bytes) -> None:
     async with process(tmp_path) as client:
         body = json.dumps({"jsonrpc": "2.0", "id": "mine", "method": "starcoder/status"}).encode()
         client.send_bytes(header.replace(b"%d", b"%d" % len(body)) + body)
-        await until(lambda: bool(client.strays))
+        await wait_until(lambda: bool(client.strays))
         assert client.strays[0]["id"] == "mine"
         assert "result" in client.strays[0]
         assert await is_well(client)
@@ -242,7 +250,7 @@ async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: 
     ],
     ids=lambda header: repr(header[:24]),
 )
-@scenario
+@async_test
 async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(tmp_path: Path, header: bytes) -> None:
     async with process(tmp_path) as client:
         client.send_bytes(header)
@@ -252,21 +260,21 @@ async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(
     assert "Traceback" not in "".join(lines)
 
 
-@scenario
+@async_test
 async def test_exit_without_shutdown_is_a_failure(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         client.notify("exit")
         assert await client.ended() == 1
 
 
-@scenario
+@async_test
 async def test_exit_before_initialize_is_obeyed(tmp_path: Path) -> None:
     async with process(tmp_path, is_initialized=False) as client:
         client.notify("exit")
         assert await client.ended() == 1
 
 
-@scenario
+@async_test
 async def test_stray_prints_do_not_reach_the_protocol(tmp_path: Path) -> None:
     async with process(tmp_path, is_noisy=True) as client:
         for _ in range(20):

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER, GHOST, URI, ready, scenario
+from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until_ready
 from starcoder_ls.lsp.client import Client, ServerGone, start
 from starcoder_ls.lsp.framing import frame
 
@@ -29,9 +29,9 @@ ENGINES = pytest.mark.parametrize("engine", [SLOW, WEDGED], ids=["decoding", "we
 
 @asynccontextmanager
 async def generating(engine: dict[str, Any], process_id: int | None = None) -> AsyncIterator[Client]:
-    async with start([*FAKE_SERVER, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
-        await client.initialize({"inline_completion": {"budget_ms": 60_000}}, GHOST, process_id)
-        await ready(client)
+    async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
+        await client.initialize({"inline_completion": {"budget_ms": 60_000}}, INLINE_COMPLETION, process_id)
+        await wait_until_ready(client)
         client.open(URI, "x = ")
         asking = asyncio.ensure_future(client.inline_completion(URI, 0, 4).future)
         while (await client.request("starcoder/status"))["phase"] != "working":  # noqa: ASYNC110
@@ -49,14 +49,14 @@ async def seconds_until_gone(client: Client, leave: Callable[[], None]) -> float
 
 
 @ENGINES
-@scenario
+@async_test
 async def test_end_of_input_ends_the_process(engine: dict[str, Any]) -> None:
     async with generating(engine) as client:
         assert await seconds_until_gone(client, client.hang_up) < LIMIT_S
 
 
 @ENGINES
-@scenario
+@async_test
 async def test_exit_ends_the_process_with_its_code(engine: dict[str, Any]) -> None:
     async with generating(engine) as client:
         await client.request("shutdown")
@@ -65,7 +65,7 @@ async def test_exit_ends_the_process_with_its_code(engine: dict[str, Any]) -> No
 
 
 @ENGINES
-@scenario
+@async_test
 async def test_the_death_of_the_parent_ends_the_process_though_its_input_stays_open(engine: dict[str, Any]) -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     async with generating(engine, parent.pid) as client:
@@ -76,13 +76,13 @@ async def test_the_death_of_the_parent_ends_the_process_though_its_input_stays_o
 
 
 @pytest.mark.parametrize("way", ["end of input", "death of the parent"])
-@scenario
+@async_test
 async def test_even_a_loop_that_is_stuck_does_not_keep_the_process(way: str) -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     stuck = json.dumps({"count_s": 60.0})
-    async with start([*FAKE_SERVER, stuck], stderr=subprocess.DEVNULL) as client:
-        await client.initialize({}, GHOST, parent.pid)
-        await ready(client)
+    async with start([*FAKE_SERVER_COMMAND, stuck], stderr=subprocess.DEVNULL) as client:
+        await client.initialize({}, INLINE_COMPLETION, parent.pid)
+        await wait_until_ready(client)
         client.open(URI, "x = ")
         client.inline_completion(URI, 0, 4)
         answer = client.request("starcoder/status")
@@ -94,7 +94,7 @@ async def test_even_a_loop_that_is_stuck_does_not_keep_the_process(way: str) -> 
     await parent.wait()
 
 
-@scenario
+@async_test
 async def test_a_parent_that_is_not_visible_here_is_not_watched() -> None:
     """An editor outside of the server's container: its process id means nothing inside."""
     ended = await asyncio.create_subprocess_exec(sys.executable, "-c", "")
@@ -104,7 +104,7 @@ async def test_a_parent_that_is_not_visible_here_is_not_watched() -> None:
         assert (await client.request("starcoder/status"))["phase"] == "working"
 
 
-@scenario
+@async_test
 async def test_sigterm_ends_the_process() -> None:
     async with generating(SLOW) as client:
         assert client.process is not None
@@ -115,7 +115,9 @@ async def test_sigterm_ends_the_process() -> None:
 
 
 def test_a_broken_pipe_ends_the_process() -> None:
-    server = subprocess.Popen(FAKE_SERVER, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        FAKE_SERVER_COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
     assert server.stdin is not None
     assert server.stdout is not None
     server.stdout.close()
@@ -131,7 +133,9 @@ def test_a_broken_pipe_ends_the_process() -> None:
 def test_a_client_that_reads_nothing_is_hung_up_on() -> None:
     """It asks for far more than the 16 MiB that may wait."""
     read_end, write_end = os.pipe()
-    server = subprocess.Popen(FAKE_SERVER, stdin=subprocess.PIPE, stdout=write_end, stderr=subprocess.PIPE, bufsize=0)
+    server = subprocess.Popen(
+        FAKE_SERVER_COMMAND, stdin=subprocess.PIPE, stdout=write_end, stderr=subprocess.PIPE, bufsize=0
+    )
     os.close(write_end)
     assert server.stdin is not None
     assert server.stderr is not None

@@ -25,7 +25,7 @@ from tokenizers import Tokenizer
 
 import checkpoints
 from actions import run, span
-from harness import ready
+from harness import wait_until_ready
 from starcoder_ls.lsp import client
 
 pytestmark = pytest.mark.slow
@@ -133,7 +133,7 @@ def test_one_setting_loads_it_and_it_explains_over_stdio(made: Made, expected: s
         server = (*CLI, "serve", "--stdio", "--no-share")
         async with client.start(server, stderr=subprocess.DEVNULL, env=made.environment) as editor:
             await editor.initialize()
-            await asyncio.wait_for(ready(editor), 120)
+            await asyncio.wait_for(wait_until_ready(editor), 120)
             editor.open(URI, CODE)
             listed = await run(editor, "starcoder.listAdapters")
             asked = {"uri": URI, "range": span(0, 2), "token": "t"}

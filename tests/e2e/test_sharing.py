@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from harness import GHOST, URI, ready, scenario, until
+from harness import INLINE_COMPLETION, URI, async_test, wait_until, wait_until_ready
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 
@@ -54,9 +54,9 @@ async def window(
     """``through`` is a command that runs the rest of its arguments."""
     command = [*through, *WINDOW, json.dumps(engine)]
     async with start(command, stderr=subprocess.DEVNULL) as client:
-        await client.initialize({"inline_completion": {"budget_ms": 60_000}}, GHOST)
+        await client.initialize({"inline_completion": {"budget_ms": 60_000}}, INLINE_COMPLETION)
         if is_ready:
-            await ready(client)
+            await wait_until_ready(client)
         client.open(URI, text)
         yield client
 
@@ -85,7 +85,7 @@ def nothing_is_left(folder: Path) -> bool:
     return not residents(folder) and not found(folder)
 
 
-@scenario
+@async_test
 async def test_ten_starts_in_the_same_instant_share_one_process(home: Path) -> None:
     async with AsyncExitStack() as stack:
         entering = [stack.enter_async_context(window(QUICK)) for _ in range(10)]
@@ -99,7 +99,7 @@ async def test_ten_starts_in_the_same_instant_share_one_process(home: Path) -> N
 
 
 @pytest.mark.usefixtures("home")
-@scenario
+@async_test
 async def test_the_text_of_one_window_is_not_another_s() -> None:
     async with window(QUICK, "first = ") as one, window(QUICK, "second = ") as two:
         assert (await one.request("starcoder/text", {"uri": URI}))["text"] == "first = "
@@ -109,7 +109,7 @@ async def test_the_text_of_one_window_is_not_another_s() -> None:
 
 
 @pytest.mark.usefixtures("home")
-@scenario
+@async_test
 async def test_nothing_of_one_window_is_in_what_another_is_told() -> None:
     """The same file with another text in each, and an engine that says which text it was asked about."""
     names = ("alpha", "beta", "gamma")
@@ -126,7 +126,7 @@ async def test_nothing_of_one_window_is_in_what_another_is_told() -> None:
             assert not [other for other in names if other != name and other in everything]
 
 
-@scenario
+@async_test
 async def test_a_killed_window_leaves_the_others_alone(home: Path) -> None:
     async with window(ENDLESS) as victim, window(ENDLESS) as other:
         victim.inline_completion(URI, 0, 4)
@@ -139,7 +139,7 @@ async def test_a_killed_window_leaves_the_others_alone(home: Path) -> None:
         assert len(residents(home)) == 1
 
 
-@scenario
+@async_test
 async def test_a_killed_process_costs_a_pause_and_each_request_is_answered_once(home: Path) -> None:
     async with window(SLOW) as one, window(SLOW) as two:
         first = residents(home)[0]
@@ -162,7 +162,7 @@ async def test_a_killed_process_costs_a_pause_and_each_request_is_answered_once(
 
 
 @pytest.mark.usefixtures("home")
-@scenario
+@async_test
 async def test_a_window_that_is_stopped_holds_up_nobody() -> None:
     """Twenty times, each with an answer that waits for it."""
     async with window(QUICK) as stopped, window(QUICK) as other:
@@ -178,7 +178,7 @@ async def test_a_window_that_is_stopped_holds_up_nobody() -> None:
         assert stopped.strays == other.strays == []
 
 
-@scenario
+@async_test
 async def test_nothing_is_left_once_nobody_has_come_for_long_enough(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,30 +187,30 @@ async def test_nothing_is_left_once_nobody_has_come_for_long_enough(
         await asyncio.sleep(1.0)
         assert suggested(await client.inline_completion(URI, 0, 4))
         await client.leave()
-    await until(lambda: nothing_is_left(home), 10)
+    await wait_until(lambda: nothing_is_left(home), 10)
 
 
-@scenario
+@async_test
 async def test_the_socket_of_a_killed_process_is_no_obstacle(home: Path) -> None:
     async with window(QUICK) as client:
         path = found(home)[0]
         await client.leave()
     for process in residents(home):
         process.kill()
-    await until(lambda: not residents(home))
+    await wait_until(lambda: not residents(home))
     assert found(home) == [path]
     async with window(QUICK) as client:
         assert suggested(await client.inline_completion(URI, 0, 4))
 
 
-@scenario
+@async_test
 async def test_a_process_that_was_stopped_comes_back_with_the_next_request_only(home: Path) -> None:
     async with window(QUICK) as client:
         connection = runtime_dir.connected(found(home)[0])
         assert connection is not None
         assert await asyncio.to_thread(connect_or_spawn.greeted, connection, {"ask": "stop"})
         connection.close()
-        await until(lambda: nothing_is_left(home), 10)
+        await wait_until(lambda: nothing_is_left(home), 10)
         client.change(URI, 2, {"text": "y = "})
         await asyncio.sleep(0.3)
         assert residents(home) == []
@@ -218,13 +218,13 @@ async def test_a_process_that_was_stopped_comes_back_with_the_next_request_only(
         assert (await client.request("starcoder/text", {"uri": URI}))["text"] == "y = "
 
 
-@scenario
+@async_test
 async def test_a_model_that_cannot_load_is_one_message_for_each_window(home: Path) -> None:
     async with window({"failure": "No room."}, is_ready=False) as one:
         while (await status(one))["phase"] != "failed":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         async with window({"failure": "No room."}, is_ready=False) as two:
-            await until(lambda: bool(said(one)) and bool(said(two)))
+            await wait_until(lambda: bool(said(one)) and bool(said(two)))
             assert said(one) == said(two) == ["StarCoder: No room."]
             assert len(residents(home)) == 1
 
@@ -233,7 +233,7 @@ def said(client: Client) -> list[str]:
     return [params["message"] for name, params in client.notifications if name == "window/showMessage"]
 
 
-@scenario
+@async_test
 async def test_without_a_folder_for_the_socket_a_window_has_a_server_of_its_own(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +246,7 @@ async def test_without_a_folder_for_the_socket_a_window_has_a_server_of_its_own(
         assert await client.leave() == 0
 
 
-@scenario
+@async_test
 async def test_garbage_at_the_socket_is_put_out_and_harms_nobody(home: Path) -> None:
     async with window(QUICK) as client:
         path = found(home)[0]
@@ -259,11 +259,11 @@ async def test_garbage_at_the_socket_is_put_out_and_harms_nobody(home: Path) -> 
 
 
 @pytest.mark.usefixtures("home")
-@scenario
+@async_test
 async def test_the_end_of_the_editor_ends_its_window_though_the_pipe_stays_open() -> None:
     editor = await asyncio.create_subprocess_exec(sys.executable, "-c", "import time; time.sleep(60)")
     async with start([*WINDOW, json.dumps(QUICK)], stderr=subprocess.DEVNULL) as client:
-        await client.initialize({}, GHOST, editor.pid)
+        await client.initialize({}, INLINE_COMPLETION, editor.pid)
         editor.kill()
         await editor.wait()
         assert client.process is not None

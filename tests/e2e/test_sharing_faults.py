@@ -33,7 +33,7 @@ from e2e.test_sharing import (
     window,
     working,
 )
-from harness import GHOST, URI, scenario, until
+from harness import INLINE_COMPLETION, URI, async_test, wait_until
 from starcoder_ls.lsp.client import ResponseFailed, start
 
 __all__ = ["home"]
@@ -116,7 +116,7 @@ def test_ten_starts_in_the_same_instant_make_one_process_each_time(home: Path) -
                 await asyncio.gather(*entering)
                 assert len(residents(home)) == 1
             await asyncio.to_thread(subprocess.run, STOP, check=True, capture_output=True)
-            await until(lambda: nothing_is_left(home))
+            await wait_until(lambda: nothing_is_left(home))
 
     asyncio.run(asyncio.wait_for(run(), 30 * TIMES))
 
@@ -132,14 +132,14 @@ def test_without_room_on_the_disk_windows_share_all_the_same(home: Path) -> None
                 assert (await status(two))["sharing"]["windows"] == 2
                 assert await one.leave() == await two.leave() == 0
             await asyncio.to_thread(subprocess.run, STOP, check=True, capture_output=True)
-            await until(lambda: nothing_is_left(home))
+            await wait_until(lambda: nothing_is_left(home))
 
     asyncio.run(asyncio.wait_for(run(), 30 * TIMES))
 
 
 @pytest.mark.skipif(not CAN_MOUNT, reason="mounting is not permitted here")
 @pytest.mark.parametrize("options", ["ro", "nr_inodes=1"], ids=["read-only", "no inode left"])
-@scenario
+@async_test
 async def test_where_nothing_can_be_created_each_window_has_a_server_of_its_own(home: Path, options: str) -> None:
     """The runtime folder and the home folder are file systems that take no file."""
     os.mkdir(home, mode=0o700)
@@ -155,7 +155,7 @@ async def test_where_nothing_can_be_created_each_window_has_a_server_of_its_own(
     assert nothing_is_left(home)
 
 
-@scenario
+@async_test
 async def test_a_process_that_cannot_start_is_one_answer_and_a_few_starts(home: Path, tmp_path: Path) -> None:
     starts = tmp_path / "starts"
     engine = {"instead": f"open({str(starts)!r}, 'a').write('x'); raise SystemExit(3)"}
@@ -164,7 +164,7 @@ async def test_a_process_that_cannot_start_is_one_answer_and_a_few_starts(home: 
         windows = [await stack.enter_async_context(start(command, stderr=subprocess.DEVNULL)) for _ in range(2)]
         for one in windows:
             with pytest.raises(ResponseFailed, match="4 times in a row"):
-                await one.initialize({}, GHOST)
+                await one.initialize({}, INLINE_COMPLETION)
             assert said(one) == []
         before = len(starts.read_text())
         assert before <= 2 * 4 * 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER, GHOST, URI, ready, scenario
+from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until_ready
 from starcoder_ls.lsp.client import Pending, ResponseFailed, start
 
 EVENTS = 200
@@ -18,13 +18,13 @@ PAUSE_S = 0.005
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@scenario
+@async_test
 async def test_in_a_storm_each_request_is_answered_once_and_the_last_one_rightly(seed: int) -> None:
     dice = random.Random(seed)
     engine = {"scripts": [["word", "(", ")", "\n"]], "token_s": 0.003}
-    async with start([*FAKE_SERVER, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
-        await client.initialize({}, {**GHOST, "general": {"positionEncodings": ["utf-16"]}})
-        await ready(client)
+    async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
+        await client.initialize({}, {**INLINE_COMPLETION, "general": {"positionEncodings": ["utf-16"]}})
+        await wait_until_ready(client)
         client.open(URI, "")
         text, version, asked = "", 1, list[tuple[Pending, str]]()
         for _ in range(EVENTS):

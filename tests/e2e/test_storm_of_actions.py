@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from actions import ADAPTER, EDITOR, applied, code_actions, run, span
-from harness import FAKE_SERVER, URI, ready, scenario
+from harness import FAKE_SERVER_COMMAND, URI, async_test, wait_until_ready
 from starcoder_ls.lsp.client import Pending, ResponseFailed, start
 
 EVENTS = 150
@@ -21,7 +21,7 @@ SILENT = {-32800, -32801}  # cancelled, moved on
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-@scenario
+@async_test
 async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old_text(seed: int) -> None:
     dice = random.Random(seed)
     words = ["It ", "adds ", "two."]
@@ -31,10 +31,10 @@ async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old
         "scripts": [["x", "\n"]],
         "token_s": 0.002,
     }
-    async with start([*FAKE_SERVER, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
+    async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
         client.on_request = lambda method, _: {"success": True} if method == "window/showDocument" else None
         await client.initialize(ADAPTER, EDITOR)
-        await ready(client)
+        await wait_until_ready(client)
         client.open(URI, CODE)
         (simplify,) = [a for a in await code_actions(client, span(0, 2)) if a["title"] == "Simplify"]
         text, version, asked = CODE, 1, list[tuple[Pending, str]]()

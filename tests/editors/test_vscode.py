@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import vscode as driver
-from harness import FAKE_SERVER
+from harness import FAKE_SERVER_COMMAND
 from vscode import BUNDLED_SERVER, VSCode, Window, wait
 
 CODE = "import os\n\n\ndef add(a, b):\n    return a + b\n"
@@ -45,7 +45,7 @@ def opened(code: VSCode, tmp_path: Path) -> Iterator[Open]:
         folder = tmp_path / f"window{len(windows)}"
         folder.mkdir(exist_ok=True)
         (folder / "app.py").write_text(text)
-        command = [*FAKE_SERVER, json.dumps(engine or {})] if server is None else server
+        command = [*FAKE_SERVER_COMMAND, json.dumps(engine or {})] if server is None else server
         code.set_machine(**{"starcoder.server.command": command, **machine})
         windows.append(code.open(folder, "app.py"))
         return windows[-1]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import vscode as driver
-from harness import FAKE_SERVER
+from harness import FAKE_SERVER_COMMAND
 from vscode import VSCode, wait
 
 pytestmark = [
@@ -51,7 +51,7 @@ def test_an_untrusted_folder_chooses_no_program_no_model_no_adapter(code: VSCode
         "starcoder.inline_completion.max_new_tokens": 7,
     }
     (folder / ".vscode" / "settings.json").write_text(json.dumps(strange))
-    listening = ["sh", "-c", 'tee "$0" | "$@"', str(said), *FAKE_SERVER, "{}"]
+    listening = ["sh", "-c", 'tee "$0" | "$@"', str(said), *FAKE_SERVER_COMMAND, "{}"]
     code.set_user(**{"security.workspace.trust.enabled": True, "security.workspace.trust.startupPrompt": "never"})
     code.set_machine(**{"starcoder.server.command": listening, "starcoder.model.threads": 1})
     window = code.open(folder, "app.py")

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import joined, scenario
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import async_test, connect_client
 from repositories import repository
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support.line_range import language_of
@@ -22,16 +22,16 @@ from starcoder_ls.lsp.client import Client
 
 @asynccontextmanager
 async def introduced(engine: ScriptedEngine, folders: list[Path]) -> AsyncIterator[Client]:
-    server = Server(lambda _: engine, SCRIPTED)
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     try:
-        async with joined(server) as client:
+        async with connect_client(server) as client:
             await completion_client.introduced(client, folders, {})
             yield client
     finally:
         await asyncio.to_thread(server.close)
 
 
-@scenario
+@async_test
 async def test_a_hole_is_filled_with_what_an_editor_would_be_shown(tmp_path: Path) -> None:
     folder = repository(tmp_path)
     files = Repository([folder], language_of)
@@ -47,7 +47,7 @@ async def test_a_hole_is_filled_with_what_an_editor_would_be_shown(tmp_path: Pat
     assert 0 < elapsed_ms < 10_000
 
 
-@scenario
+@async_test
 async def test_no_prompt_holds_what_stood_in_the_hole(tmp_path: Path) -> None:
     """The file on disk, which the workspace's index has read, holds it still."""
     marker = "zanzibar_expedition"
@@ -71,7 +71,7 @@ async def test_no_prompt_holds_what_stood_in_the_hole(tmp_path: Path) -> None:
                 assert not any(own in text for text in (*seen, *request.lookup_text, request.forced_prefix))
 
 
-@scenario
+@async_test
 async def test_a_server_is_measured_only_once_its_index_is_complete(tmp_path: Path) -> None:
     for number in range(40):
         (tmp_path / f"file{number}.py").write_text("value = 1\n" * 400)
@@ -82,14 +82,14 @@ async def test_a_server_is_measured_only_once_its_index_is_complete(tmp_path: Pa
     assert status["workspace"] == {"indexedFiles": 40, "isIndexed": True}
 
 
-@scenario
+@async_test
 async def test_a_model_that_cannot_load_is_an_error_with_its_own_sentence(tmp_path: Path) -> None:
     async with introduced(ScriptedEngine(failure="The checkpoint is torn. Fetch it again."), [tmp_path]) as client:
         with pytest.raises(ModelError, match="The checkpoint is torn"):
             await completion_client.ready(client, lambda _: None)
 
 
-@scenario
+@async_test
 async def test_a_server_that_goes_is_an_error_with_a_sentence(tmp_path: Path) -> None:
     hole = Hole(Kind.LINE, Source(str(tmp_path), "a.py", "value = 1\n"), 0, 9)
     async with introduced(ScriptedEngine(token_s=5.0), [tmp_path]) as client:

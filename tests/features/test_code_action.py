@@ -6,7 +6,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, PLAIN, code_actions, span
 from fakes import ScriptedEngine
-from harness import GHOST, URI, scenario, talking, told
+from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of
 
 CODE = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\nx = '😀' + 1\n"
 ALL = ["Explain", "Write docstring", "Write tests", "Simplify"]
@@ -21,10 +21,10 @@ def titles(offered: Any) -> list[str]:
     return [action["title"] for action in offered or []]
 
 
-@scenario
+@async_test
 async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_same_without_asking_a_model() -> None:
     used = engine()
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         at_cursor = await code_actions(client, span(4, 4, 6, 6))
         selected = await code_actions(client, span(3, 5))
@@ -43,34 +43,34 @@ async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_sa
 @pytest.mark.parametrize(
     "where", [span(0, 0, 2, 2), span(1, 2), span(5, 7)], ids=["no function", "blank lines", "blank lines below"]
 )
-@scenario
+@async_test
 async def test_where_there_is_nothing_to_do_it_to_nothing_is_offered(where: dict[str, Any]) -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert await code_actions(client, where) is None
 
 
-@scenario
+@async_test
 async def test_nothing_is_offered_that_nobody_can_do() -> None:
-    async with talking(ScriptedEngine(), capabilities=EDITOR) as client:
+    async with initialized_client(ScriptedEngine(), capabilities=EDITOR) as client:
         client.open(URI, CODE)
         assert await code_actions(client, span(3, 5)) is None
     explainer = {"adapters": {"e": {"path": "x", "tasks": ["explain"]}}}
-    async with talking(ScriptedEngine(adapters=["e"]), capabilities=EDITOR, options=explainer) as client:
+    async with initialized_client(ScriptedEngine(adapters=["e"]), capabilities=EDITOR, options=explainer) as client:
         client.open(URI, CODE)
         assert titles(await code_actions(client, span(3, 5))) == ["Explain"]
-    async with talking(ScriptedEngine(adapters=["other"]), capabilities=EDITOR) as client:
+    async with initialized_client(ScriptedEngine(adapters=["other"]), capabilities=EDITOR) as client:
         client.open(URI, CODE)
         assert await code_actions(client, span(3, 5)) is None
     tuned = {"model": {"tasks": ["completion", "instruct"]}}
-    async with talking(ScriptedEngine(), capabilities=EDITOR, options=tuned) as client:
+    async with initialized_client(ScriptedEngine(), capabilities=EDITOR, options=tuned) as client:
         client.open(URI, CODE)
         assert titles(await code_actions(client, span(3, 5))) == ALL
 
 
-@scenario
+@async_test
 async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_words() -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         (fix,) = [a for a in await code_actions(client, span(3, 5), diagnostics=[PROBLEM]) if a["title"] == "Fix"]
         assert fix["kind"] == "quickfix"
@@ -96,16 +96,16 @@ async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_
         ([], []),
     ],
 )
-@scenario
+@async_test
 async def test_only_the_wanted_kinds_are_offered(only: list[str], expected: list[str]) -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert titles(await code_actions(client, span(3, 5), diagnostics=[PROBLEM], only=only)) == expected
 
 
-@scenario
+@async_test
 async def test_a_light_bulb_appears_for_selections_and_problems_alone() -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert await code_actions(client, span(4, 4, 6, 6), triggerKind=2) is None
         assert titles(await code_actions(client, span(3, 5), triggerKind=2)) == ALL
@@ -113,17 +113,17 @@ async def test_a_light_bulb_appears_for_selections_and_problems_alone() -> None:
         assert titles(await code_actions(client, span(4, 4, 6, 6), **problems)) == ["Fix"]
 
 
-@scenario
+@async_test
 async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_that_asks() -> None:
     text = "# use a dict\nx = 1\ny = 2\n"
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, text)
         (rewrite,) = [a for a in await code_actions(client, span(0, 3)) if a["kind"] == "starcoder.rewrite"]
         assert rewrite["title"] == "Rewrite: use a dict"
         assert rewrite["data"]["instruction"] == "use a dict"
         assert rewrite["data"]["range"] == span(1, 2, 0, 5)
     capabilities = {**EDITOR, "experimental": {"starcoderInstruct": True}}
-    async with talking(engine(), capabilities=capabilities, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
         offered = {a["title"]: a for a in await code_actions(client, span(3, 5))}
         assert set(offered) == {*ALL, "Rewrite …", "Ask …"}
@@ -132,21 +132,21 @@ async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_t
         assert offered["Ask …"]["command"]["arguments"][1] == "starcoder.explain"
 
 
-@scenario
+@async_test
 async def test_a_client_that_knows_commands_only_gets_commands() -> None:
-    async with talking(engine(), capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=PLAIN, options=ADAPTER) as client:
         client.open(URI, CODE)
         offered = await code_actions(client, span(3, 5))
         assert titles(offered) == ALL
         assert [a["command"] for a in offered] == [
             "starcoder.explain", "starcoder.act", "starcoder.explain", "starcoder.act"
         ]  # fmt: skip
-    async with talking(engine(), capabilities=GHOST, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=INLINE_COMPLETION, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert titles(await code_actions(client, span(3, 5))) == ["Explain", "Write tests"]
 
 
-@scenario
+@async_test
 async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> None:
     options = {
         **ADAPTER,
@@ -161,7 +161,7 @@ async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> N
             },
         },
     }
-    async with talking(engine(), capabilities=EDITOR, options=options) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=options) as client:
         client.open(URI, CODE)
         offered = await code_actions(client, span(3, 5))
         assert titles(offered) == ["What is this?", "Write docstring", "Write tests", "Translate"]
@@ -169,22 +169,22 @@ async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> N
         assert "refactor.rewrite.c" in client.capabilities["codeActionProvider"]["codeActionKinds"]
 
 
-@scenario
+@async_test
 async def test_a_bad_action_of_the_user_is_told_once_with_its_key() -> None:
     options = {**ADAPTER, "actions": {"mine": {"title": "M", "instruction": "x {foo}", "kind": "source.x"}}}
-    async with talking(engine(), capabilities=EDITOR, options=options) as client:
-        (message,) = told(client, "window/showMessage")
+    async with initialized_client(engine(), capabilities=EDITOR, options=options) as client:
+        (message,) = notifications_of(client, "window/showMessage")
         assert "actions.mine.instruction" in message["message"]
         assert "actions.mine.kind" in message["message"]
 
 
-@scenario
+@async_test
 async def test_while_the_model_loads_and_for_unknown_documents_the_answer_is_null() -> None:
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
-    async with talking(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
+    async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
         client.open(URI, CODE)
         assert await code_actions(client, span(3, 5)) is None
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         assert await code_actions(client, span(3, 5)) is None
         client.open(URI, CODE)
         assert await code_actions(client, span(70, 75)) is None

@@ -8,7 +8,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, applied, code_actions, resolved, span, with_edits
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking, until
+from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.generation import Priority
 from starcoder_ls.lsp.client import ResponseFailed
 
@@ -23,11 +23,11 @@ def engine(*answer: str, token_s: float = 0.0) -> ScriptedEngine:
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
-@scenario
+@async_test
 async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(encoding: str) -> None:
     used = engine()
     capabilities = {**EDITOR, "general": {"positionEncodings": [encoding]}}
-    async with talking(used, capabilities=capabilities, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE, version=7)
         action = await resolved(client, "Simplify", span(4, 4, 6, 6))
         (change,) = action["edit"]["documentChanges"]
@@ -49,40 +49,40 @@ async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(enco
         )
 
 
-@scenario
+@async_test
 async def test_a_client_without_versions_or_annotations_gets_plain_changes() -> None:
     capabilities = copy.deepcopy(EDITOR)
     capabilities["workspace"] = {"applyEdit": True}
-    async with talking(engine(), capabilities=capabilities, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
         action = await resolved(client, "Simplify", span(4, 4, 6, 6))
         assert set(action["edit"]) == {"changes"}
         assert with_edits(CODE, action["edit"]["changes"][URI]) == FIXED
     capabilities["workspace"] = {"workspaceEdit": {"documentChanges": True}}
-    async with talking(engine(), capabilities=capabilities, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
         action = await resolved(client, "Simplify", span(4, 4, 6, 6))
         assert set(action["edit"]) == {"documentChanges"}
         assert applied(CODE, action) == FIXED
 
 
-@scenario
+@async_test
 async def test_the_words_of_problems_are_in_the_prompt() -> None:
     used = engine()
     problem = {"range": span(4, 4, 4, 8), "message": "wrong sign"}
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         action = await resolved(client, "Fix", span(3, 6), diagnostics=[problem])
         assert applied(CODE, action) == FIXED
         assert "Fix the bugs in this Python code.\nLine 2: wrong sign\ndef add" in used.requests[0].parts[0]
 
 
-@scenario
+@async_test
 async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_code_as_text() -> None:
     used = engine()
     template = "<fim_pad>user\n{question}<fim_pad>\n"
     options = {"adapters": {"astraios": {"path": "x", "template": template}}}
-    async with talking(used, capabilities=EDITOR, options=options) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=options) as client:
         client.open(URI, CODE.replace("😀é", "<fim_pad>"))
         await resolved(client, "Simplify", span(3, 6))
         pad, question, end, after = used.requests[0].parts
@@ -93,14 +93,14 @@ async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_co
         assert pad in used.requests[0].end_tokens
 
 
-@scenario
+@async_test
 async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
     used = engine(*SLOW, token_s=0.01)
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
         pending = client.request("codeAction/resolve", simplify)
-        await until(lambda: used.steps >= 2)
+        await wait_until(lambda: used.steps >= 2)
         client.change(URI, 2, {"text": CODE + "\n"})
         with pytest.raises(ResponseFailed) as caught:
             await pending
@@ -114,14 +114,14 @@ async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
         assert len(used.requests) == 1
 
 
-@scenario
+@async_test
 async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> None:
     used = engine(*SLOW, token_s=0.01)
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
         pending = client.request("codeAction/resolve", simplify)
-        await until(lambda: used.steps >= 2)
+        await wait_until(lambda: used.steps >= 2)
         client.cancel(pending)
         with pytest.raises(ResponseFailed) as caught:
             await pending
@@ -132,9 +132,9 @@ async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> Non
         assert not client.strays
 
 
-@scenario
+@async_test
 async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         (explain,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Explain"]
         assert await client.request("codeAction/resolve", explain) == explain
@@ -154,10 +154,10 @@ async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
         ({"action": "document", "uri": URI, "range": span(0, 1)}, -32803, "no function"),
     ],
 )
-@scenario
+@async_test
 async def test_what_cannot_be_done_is_one_sentence(data: Any, code: int, said: str) -> None:
     used = engine()
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
             await client.request("codeAction/resolve", {"title": "x", "data": data})
@@ -166,11 +166,11 @@ async def test_what_cannot_be_done_is_one_sentence(data: Any, code: int, said: s
         assert not used.requests
 
 
-@scenario
+@async_test
 async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_it_is_asked() -> None:
     used = engine()
     options = {**ADAPTER, "actions": {"simplify": {"max_new_tokens": 40}}}
-    async with talking(used, capabilities=EDITOR, options=options) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=options) as client:
         client.open(URI, "x = 1\n" * 100)
         with pytest.raises(ResponseFailed) as caught:
             await resolved(client, "Simplify", span(0, 50))
@@ -182,11 +182,11 @@ async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_i
         assert not used.requests
 
 
-@scenario
+@async_test
 async def test_while_the_model_loads_the_user_is_told_so() -> None:
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
     data = {"action": "simplify", "uri": URI, "range": span(3, 6)}
-    async with talking(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
+    async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed, match=r"Reading the weights|Starting"):
             await client.request("codeAction/resolve", {"title": "x", "data": data})

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking, until
+from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.lsp.client import Client, Pending
 
 MENU: dict[str, Any] = {"textDocument": {"completion": {}}}
@@ -20,9 +20,9 @@ def ask(client: Client, line: int, character: int) -> Pending:
     return client.request("textDocument/completion", params)
 
 
-@scenario
+@async_test
 async def test_an_editor_without_ghost_text_gets_one_entry_that_what_is_typed_begins() -> None:
-    async with talking(ScriptedEngine([["nd(1)\n"]]), capabilities=MENU) as client:
+    async with initialized_client(ScriptedEngine([["nd(1)\n"]]), capabilities=MENU) as client:
         assert "completionProvider" in client.capabilities
         assert "inlineCompletionProvider" not in client.capabilities
         client.open(URI, "é = x.appe")
@@ -38,10 +38,10 @@ async def test_an_editor_without_ghost_text_gets_one_entry_that_what_is_typed_be
         assert item["insertTextFormat"] == 1
 
 
-@scenario
+@async_test
 async def test_a_long_suggestion_has_its_first_line_as_label_and_is_shown_whole_beside() -> None:
     text = "first(\n" + "    argument,\n" * 3 + ")\n"
-    async with talking(ScriptedEngine([[text]]), capabilities=MENU) as client:
+    async with initialized_client(ScriptedEngine([[text]]), capabilities=MENU) as client:
         client.open(URI, "x = ")
         (item,) = (await ask(client, 0, 4))["items"]
         assert item["label"] == "first( …"
@@ -49,23 +49,23 @@ async def test_a_long_suggestion_has_its_first_line_as_label_and_is_shown_whole_
         assert item["filterText"] == "first("
 
 
-@scenario
+@async_test
 async def test_nothing_to_say_is_an_empty_list_and_loading_is_null() -> None:
-    async with talking(ScriptedEngine([[" "]]), capabilities=MENU) as client:
+    async with initialized_client(ScriptedEngine([[" "]]), capabilities=MENU) as client:
         client.open(URI, "x = ")
         assert (await ask(client, 0, 4))["items"] == []
-    async with talking(ScriptedEngine(load_s=5), capabilities=MENU, is_ready=False) as client:
+    async with initialized_client(ScriptedEngine(load_s=5), capabilities=MENU, is_ready=False) as client:
         client.open(URI, "x = ")
         assert await ask(client, 0, 4) is None
 
 
-@scenario
+@async_test
 async def test_a_newer_request_ends_the_older_one_with_null() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
-    async with talking(engine, capabilities=MENU) as client:
+    async with initialized_client(engine, capabilities=MENU) as client:
         client.open(URI, "x = ")
         older = ask(client, 0, 4)
-        await until(lambda: engine.steps >= 2)
+        await wait_until(lambda: engine.steps >= 2)
         client.change(URI, 2, {"text": "x = y"})
         newer = ask(client, 0, 5)
         assert await older is None
@@ -74,8 +74,8 @@ async def test_a_newer_request_ends_the_older_one_with_null() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("x"), MemoryError()])
-@scenario
+@async_test
 async def test_a_failure_is_silent_since_menus_ask_by_themselves(error: Exception) -> None:
-    async with talking(ScriptedEngine(error=error), capabilities=MENU) as client:
+    async with initialized_client(ScriptedEngine(error=error), capabilities=MENU) as client:
         client.open(URI, "x = ")
         assert await ask(client, 0, 4) is None

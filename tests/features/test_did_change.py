@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakes import ScriptedEngine, before_cursor
-from harness import URI, scenario, talking
+from fakes import ScriptedEngine, text_before_cursor
+from harness import URI, async_test, initialized_client
 
 
 def edit(start: tuple[int, int], end: tuple[int, int], text: str) -> dict[str, Any]:
@@ -11,21 +11,21 @@ def edit(start: tuple[int, int], end: tuple[int, int], text: str) -> dict[str, A
     return {"range": {"start": first, "end": last}, "text": text}
 
 
-@scenario
+@async_test
 async def test_several_edits_of_one_notification_apply_in_order() -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "one\ntwo\f\nthree")
         client.change(URI, 2, edit((2, 0), (2, 5), "3"), edit((0, 0), (1, 4), "a\n"), edit((1, 0), (2, 1), "x = "))
         await client.inline_completion(URI, 1, 4)
-        assert before_cursor(engine.requests[0]) == "a\nx = "
+        assert text_before_cursor(engine.requests[0]) == "a\nx = "
 
 
-@scenario
+@async_test
 async def test_a_whole_text_without_a_range_replaces_everything() -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "one\ntwo")
         client.change(URI, 2, {"text": "y = "}, edit((0, 0), (0, 1), "z"))
         await client.inline_completion(URI, 0, 4)
-        assert before_cursor(engine.requests[0]) == "z = "
+        assert text_before_cursor(engine.requests[0]) == "z = "

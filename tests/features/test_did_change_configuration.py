@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking, told
+from harness import URI, async_test, initialized_client, notifications_of
 from starcoder_ls.lsp.client import Client
 
 
@@ -19,10 +19,10 @@ def configure(client: Client, settings: Any) -> None:
 
 
 @pytest.mark.parametrize("wrapper", [None, "starcoder", "starcoder_ls", "starcoder-ls"])
-@scenario
+@async_test
 async def test_new_settings_hold_from_the_next_request_on(wrapper: str | None) -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "x = ")
         tree = {"inline_completion": {"max_new_tokens": 5}}
         configure(client, tree if wrapper is None else {wrapper: tree})
@@ -31,34 +31,34 @@ async def test_new_settings_hold_from_the_next_request_on(wrapper: str | None) -
 
 
 @pytest.mark.parametrize("settings", [None, [], "x", {}, {"python": {"linting": True}}, {"starcoder": None}])
-@scenario
+@async_test
 async def test_what_is_not_ours_is_passed_over_in_silence(settings: Any) -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "x = ")
         configure(client, settings)
         assert await max_new_tokens(client, engine) == 64
         assert not client.notifications
 
 
-@scenario
+@async_test
 async def test_bad_settings_are_told_and_the_old_ones_stay() -> None:
     engine = ScriptedEngine()
-    async with talking(engine, options={"inline_completion": {"max_new_tokens": 9}}) as client:
+    async with initialized_client(engine, options={"inline_completion": {"max_new_tokens": 9}}) as client:
         client.open(URI, "x = ")
         configure(client, {"starcoder": {"inline_completion": {"max_new_tokens": "many"}}})
         assert await max_new_tokens(client, engine) == 9
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert "max_new_tokens" in message["message"]
 
 
-@scenario
+@async_test
 async def test_another_model_is_for_the_next_start_and_the_user_is_told() -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "x = ")
         configure(client, {"model": {"name": "another"}, "inline_completion": {"max_new_tokens": 5}})
         assert await max_new_tokens(client, engine) == 5
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert message["type"] == 2
         assert "restart" in message["message"]

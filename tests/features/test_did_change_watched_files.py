@@ -4,26 +4,26 @@ from pathlib import Path
 
 from context_files import EXCLUDED, asked_with_evidence, documents_told, workspace
 from fakes import ScriptedEngine
-from harness import GHOST, scenario, talking, until
+from harness import INLINE_COMPLETION, async_test, initialized_client, wait_until
 
 
-@scenario
+@async_test
 async def test_files_that_change_on_disk_are_followed(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     workspace(tmp_path)
-    async with talking(engine, folder=tmp_path) as client:
+    async with initialized_client(engine, folder=tmp_path) as client:
         (tmp_path / "new.py").write_text("value = matrix_inverse(rows)\nnew_version = 1\nprint(value, new_version)\n")
         changes = [{"uri": (tmp_path / "new.py").as_uri(), "type": 1}, {"uri": "untitled:x", "type": 2}]
         client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
         await asked_with_evidence(client, engine, tmp_path, "new_version")
 
 
-@scenario
+@async_test
 async def test_new_rules_exclude_what_is_open_and_the_client_is_told(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     uri = (tmp_path / "app.py").as_uri()
-    capabilities = GHOST | {"experimental": {"starcoderStatus": True}}
-    async with talking(engine, capabilities=capabilities, folder=tmp_path) as client:
+    capabilities = INLINE_COMPLETION | {"experimental": {"starcoderStatus": True}}
+    async with initialized_client(engine, capabilities=capabilities, folder=tmp_path) as client:
         client.open(uri, "x = ")
         assert await client.inline_completion(uri, 0, 4)
         (tmp_path / ".starcoderignore").write_text("app.py\n")
@@ -33,6 +33,6 @@ async def test_new_rules_exclude_what_is_open_and_the_client_is_told(tmp_path: P
             client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
             return bool(documents_told(client))
 
-        await until(is_told)
+        await wait_until(is_told)
         assert documents_told(client)[0] == EXCLUDED | {"uri": uri, "reason": ".starcoderignore names it"}
         assert await client.inline_completion(uri, 0, 4) is None

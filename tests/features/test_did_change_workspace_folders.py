@@ -4,17 +4,17 @@ from pathlib import Path
 
 from context_files import asked_with_evidence, workspace
 from fakes import ScriptedEngine
-from harness import scenario, talking
+from harness import async_test, initialized_client
 
 
-@scenario
+@async_test
 async def test_a_new_folder_is_searched_and_its_rules_hold(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     workspace(tmp_path / "two")
     (tmp_path / "two" / ".gitignore").write_text("out.py\n")
-    async with talking(engine, folder=tmp_path / "one") as client:
+    async with initialized_client(engine, folder=tmp_path / "one") as client:
         client.open((tmp_path / "two" / "out.py").as_uri(), "x = ")
         folders = {"added": [{"uri": (tmp_path / "two").as_uri(), "name": "two"}], "removed": []}
         client.notify("workspace/didChangeWorkspaceFolders", {"event": folders})

@@ -4,17 +4,17 @@ from pathlib import Path
 import pytest
 
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking
+from harness import URI, async_test, initialized_client
 from starcoder_ls.features.did_show_completion import METHOD
 
 
 @pytest.mark.parametrize("is_told", [True, False])
-@scenario
+@async_test
 async def test_only_what_was_on_the_screen_is_written_down(
     is_told: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
-    async with talking(ScriptedEngine([["one()", "\n"]])) as client:
+    async with initialized_client(ScriptedEngine([["one()", "\n"]])) as client:
         client.open(URI, "x = \n")
         (item,) = await client.inline_completion(URI, 0, 4)
         if is_told:

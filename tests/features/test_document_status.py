@@ -6,31 +6,31 @@ import pytest
 
 from context_files import EXCLUDED, documents_told
 from fakes import ScriptedEngine
-from harness import GHOST, URI, scenario, talking, told
+from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of
 from starcoder_ls.lsp.client import ResponseFailed
 
-STATUS = GHOST | {"experimental": {"starcoderStatus": True}}
+STATUS = INLINE_COMPLETION | {"experimental": {"starcoderStatus": True}}
 
 
-@scenario
+@async_test
 async def test_a_document_that_says_secret_is_excluded_visibly_and_gets_nothing(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     uri = (tmp_path / ".env").as_uri()
-    async with talking(engine, capabilities=STATUS, folder=tmp_path) as client:
+    async with initialized_client(engine, capabilities=STATUS, folder=tmp_path) as client:
         client.open(uri, "TOKEN=", language="plaintext")
         assert await client.inline_completion(uri, 0, 6) is None
         assert documents_told(client) == [EXCLUDED | {"uri": uri, "reason": "`.env` looks like a secret"}]
         assert await client.inline_completion(uri, 0, 6, is_invoked=True) is None
         assert await client.inline_completion(uri, 0, 6, is_invoked=True) is None
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert "looks like a secret" in message["message"]
         assert "context.ignore" in message["message"]
         assert engine.requests == []
 
 
-@scenario
+@async_test
 async def test_whoever_asks_is_told_of_any_document(tmp_path: Path) -> None:
-    async with talking(ScriptedEngine(), folder=tmp_path) as client:
+    async with initialized_client(ScriptedEngine(), folder=tmp_path) as client:
         for name, status in (("id_rsa", "excluded"), ("a.py", "included")):
             uri = (tmp_path / name).as_uri()
             answer = await client.request("starcoder/documentStatus", {"textDocument": {"uri": uri}})
@@ -41,11 +41,11 @@ async def test_whoever_asks_is_told_of_any_document(tmp_path: Path) -> None:
         assert not documents_told(client)
 
 
-@scenario
+@async_test
 async def test_the_users_list_excludes_and_lets_in_from_the_next_request_on(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     plain, template = (tmp_path / "a.py").as_uri(), (tmp_path / ".env.example").as_uri()
-    async with talking(engine, capabilities=STATUS, folder=tmp_path) as client:
+    async with initialized_client(engine, capabilities=STATUS, folder=tmp_path) as client:
         client.open(plain, "x = ")
         client.open(template, "x = ")
         tree = {"context": {"ignore": ["a.py", "!.env.example"]}}

@@ -12,7 +12,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, PLAIN, run, span, with_edits
 from fakes import ScriptedEngine
-from harness import GHOST, URI, scenario, talking, told, until
+from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of, wait_until
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.generation import AdapterStatus, Priority
 from starcoder_ls.lsp.client import Client, ResponseFailed
@@ -36,13 +36,13 @@ def engine(*answer: str, token_s: float = 0.0) -> ScriptedEngine:
 
 
 def progress(client: Client) -> list[str]:
-    return [params["value"]["text"] for params in told(client, "$/progress") if params["token"] == "t"]
+    return [params["value"]["text"] for params in notifications_of(client, "$/progress") if params["token"] == "t"]
 
 
-@scenario
+@async_test
 async def test_an_explanation_runs_to_the_token_of_the_client_and_is_whole_in_the_result() -> None:
     used = engine(token_s=0.05)
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         result = await run(client, "starcoder.explain", {**WHERE, "token": "t"})
         assert result == {"text": SAID, "isComplete": True}
@@ -52,7 +52,7 @@ async def test_an_explanation_runs_to_the_token_of_the_client_and_is_whole_in_th
         assert all("command:" not in text and "Quest" not in text for text in sent)
         assert used.requests[0].priority is Priority.EXPLANATION
         assert used.requests[0].cancel.is_set()  # the model went on; nobody listened any more
-        assert not told(client, "window/showMessage")  # which would name a file
+        assert not notifications_of(client, "window/showMessage")  # which would name a file
 
 
 def test_without_a_token_a_private_file_is_opened_and_old_ones_go(cache: Path) -> None:
@@ -78,41 +78,41 @@ async def opened_by_explaining() -> str:
         opened.append(params["uri"])
         return {"success": True}
 
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.on_request = on_request
         client.open(URI, CODE)
         assert (await run(client, "starcoder.explain", WHERE))["text"] == SAID
-        await until(lambda: bool(opened))
-        assert not told(client, "window/showMessage")
+        await wait_until(lambda: bool(opened))
+        assert not notifications_of(client, "window/showMessage")
     return opened[0]
 
 
-@scenario
+@async_test
 async def test_a_client_that_opens_nothing_is_told_where_the_file_is(cache: Path) -> None:
-    async with talking(engine(), capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=PLAIN, options=ADAPTER) as client:
         client.open(URI, CODE)
         await run(client, "starcoder.explain", WHERE)
-        await until(lambda: bool(told(client, "window/showMessage")))
-        (message,) = told(client, "window/showMessage")
+        await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
+        (message,) = notifications_of(client, "window/showMessage")
         assert str(cache) in message["message"]
 
 
-@scenario
+@async_test
 async def test_a_client_that_never_answers_holds_up_nothing() -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client._receive = lambda message, old=client._receive: None if "window/show" in str(message) else old(message)  # type: ignore[method-assign, misc]
         client.open(URI, CODE)
         assert (await run(client, "starcoder.explain", WHERE))["text"] == SAID
         assert await client.inline_completion(URI, 1, 4)
 
 
-@scenario
+@async_test
 async def test_typing_does_not_end_an_explanation_and_a_completion_comes_first() -> None:
     used = engine(*[f"word{i} " for i in range(40)], token_s=0.02)
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         explaining = run(client, "starcoder.explain", {**WHERE, "token": "t"})
-        await until(lambda: used.steps >= 3)
+        await wait_until(lambda: used.steps >= 3)
         client.change(URI, 2, {"text": CODE + "x = "})
         ghost = client.inline_completion(URI, 2, 4)
         assert (await explaining)["text"].endswith("word39")
@@ -120,13 +120,13 @@ async def test_typing_does_not_end_an_explanation_and_a_completion_comes_first()
         assert used.requests[1].priority < used.requests[0].priority
 
 
-@scenario
+@async_test
 async def test_a_newer_explanation_ends_the_older_one_with_null() -> None:
     used = engine(*SLOW, token_s=0.01)
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         older = run(client, "starcoder.explain", {**WHERE, "token": "t"})
-        await until(lambda: used.steps >= 3)
+        await wait_until(lambda: used.steps >= 3)
         newer = run(client, "starcoder.explain", {**WHERE, "token": "u"})
         assert await older is None
         client.cancel(newer)
@@ -139,10 +139,10 @@ async def test_a_newer_explanation_ends_the_older_one_with_null() -> None:
         assert not client.strays
 
 
-@scenario
+@async_test
 async def test_an_answer_that_was_cut_and_code_that_was_cut_say_so() -> None:
     options = {**ADAPTER, "actions": {"explain": {"max_new_tokens": 5}}}
-    async with talking(engine(*SLOW), capabilities=EDITOR, options=options) as client:
+    async with initialized_client(engine(*SLOW), capabilities=EDITOR, options=options) as client:
         client.open(URI, "x = 1\n" * 9000)
         result = await run(client, "starcoder.explain", {"uri": URI, "range": span(0, 9000), "token": "t"})
         assert result["isComplete"] is False
@@ -153,17 +153,17 @@ async def test_an_answer_that_was_cut_and_code_that_was_cut_say_so() -> None:
         assert said == "word0 word1 word2 word3 word4"
 
 
-@scenario
+@async_test
 async def test_a_question_of_the_user_is_asked_about_the_code() -> None:
     used = engine("Four.")
-    async with talking(used, capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         asked = {**WHERE, "action": "ask", "instruction": "What is {code} 2 + 2?", "token": "t"}
         assert (await run(client, "starcoder.explain", asked))["text"] == "Four."
         assert used.requests[0].parts == (f"Question: What is {{code}} 2 + 2?\n{CODE.rstrip()}\n\nAnswer:",)
 
 
-@scenario
+@async_test
 async def test_an_edit_is_applied_by_the_client_and_its_own_change_does_not_undo_the_answer() -> None:
     text = CODE
 
@@ -174,7 +174,9 @@ async def test_an_edit_is_applied_by_the_client_and_its_own_change_does_not_undo
         client.change(URI, 2, {"text": text})
         return {"applied": True}
 
-    async with talking(engine("def add(a, b):\n    return a + b"), capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(
+        engine("def add(a, b):\n    return a + b"), capabilities=PLAIN, options=ADAPTER
+    ) as client:
         client.on_request = on_request
         client.open(URI, CODE)
         result = await run(client, "starcoder.act", {**WHERE, "action": "simplify", "version": 1})
@@ -182,13 +184,13 @@ async def test_an_edit_is_applied_by_the_client_and_its_own_change_does_not_undo
         assert text == "def add(a, b):\n    return a + b\n"
 
 
-@scenario
+@async_test
 async def test_an_edit_of_a_text_that_moved_on_is_refused() -> None:
     used = engine(*SLOW, token_s=0.01)
-    async with talking(used, capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=PLAIN, options=ADAPTER) as client:
         client.open(URI, CODE)
         pending = run(client, "starcoder.act", {**WHERE, "action": "simplify"})
-        await until(lambda: used.steps >= 2)
+        await wait_until(lambda: used.steps >= 2)
         client.change(URI, 2, {"text": CODE + "\n"})
         with pytest.raises(ResponseFailed) as caught:
             await pending
@@ -204,9 +206,9 @@ class Picky(ScriptedEngine):
         return await super().attach(name, adapter)
 
 
-@scenario
+@async_test
 async def test_adapters_come_and_go_while_the_server_runs() -> None:
-    async with talking(Picky([WORDS]), capabilities=EDITOR) as client:
+    async with initialized_client(Picky([WORDS]), capabilities=EDITOR) as client:
         client.open(URI, CODE)
         assert await run(client, "starcoder.listAdapters") == []
         with pytest.raises(ResponseFailed, match=r"No adapter for 'explain'.*adapters\.NAME") as caught:
@@ -241,9 +243,9 @@ async def test_adapters_come_and_go_while_the_server_runs() -> None:
         ("starcoder.detachAdapter", [{}], "`name` is missing"),
     ],
 )
-@scenario
+@async_test
 async def test_bad_arguments_are_named(command: str, arguments: list[Any], said: str) -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
             await run(client, command, *arguments)
@@ -260,9 +262,9 @@ async def test_bad_arguments_are_named(command: str, arguments: list[Any], said:
         ("starcoder.explain", {"uri": "file:///none"}, "not open"),
     ],
 )
-@scenario
+@async_test
 async def test_what_cannot_be_done_is_one_sentence(command: str, asked: dict[str, Any], said: str) -> None:
-    async with talking(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
             await run(client, command, {**WHERE, **asked})
@@ -270,19 +272,19 @@ async def test_what_cannot_be_done_is_one_sentence(command: str, asked: dict[str
         assert said in caught.value.message
 
 
-@scenario
+@async_test
 async def test_an_editor_that_cannot_apply_edits_is_told_before_the_model_is_asked() -> None:
     used = engine()
-    async with talking(used, capabilities=GHOST, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=INLINE_COMPLETION, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed, match="apply edits"):
             await run(client, "starcoder.act", {**WHERE, "action": "simplify"})
         assert not used.requests
 
 
-@scenario
+@async_test
 async def test_an_empty_answer_is_a_sentence() -> None:
-    async with talking(engine(" \n"), capabilities=EDITOR, options=ADAPTER) as client:
+    async with initialized_client(engine(" \n"), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         begin = time.monotonic()
         with pytest.raises(ResponseFailed, match="answered nothing"):

@@ -4,15 +4,23 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import GHOST, URI, joined, ready, scenario, talking, told
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import (
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    connect_client,
+    initialized_client,
+    notifications_of,
+    wait_until_ready,
+)
 from starcoder_ls.app import Server
 from starcoder_ls.settings import InlineCompletion, Settings
 
 
-@scenario
+@async_test
 async def test_capabilities_are_what_we_do_and_no_more() -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         assert client.capabilities == {
             "positionEncoding": "utf-16",
             "textDocumentSync": {"openClose": True, "change": 2, "save": {"includeText": False}},
@@ -43,9 +51,9 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
         ({}, False),
     ],
 )
-@scenario
+@async_test
 async def test_ghost_text_is_offered_to_whoever_names_it(said: dict[str, Any], is_offered: bool) -> None:
-    async with talking(ScriptedEngine(), capabilities={"textDocument": said}) as client:
+    async with initialized_client(ScriptedEngine(), capabilities={"textDocument": said}) as client:
         assert ("inlineCompletionProvider" in client.capabilities) is is_offered
         assert ("completionProvider" in client.capabilities) is not is_offered
 
@@ -63,24 +71,24 @@ async def test_ghost_text_is_offered_to_whoever_names_it(said: dict[str, Any], i
         ("text", 33),
     ],
 )
-@scenario
+@async_test
 async def test_options_are_laid_over_the_process_settings(options: Any, expected: int) -> None:
     engine = ScriptedEngine()
     given = Settings(inline_completion=InlineCompletion(max_new_tokens=33))
-    async with talking(engine, given, options=options) as client:
+    async with initialized_client(engine, given, options=options) as client:
         client.open(URI, "x = ")
         await client.inline_completion(URI, 0, 4)
         assert engine.requests[0].max_new_tokens == expected
-        assert not told(client, "window/showMessage")
+        assert not notifications_of(client, "window/showMessage")
 
 
 @pytest.mark.parametrize("options", [{"inline_completion": {"max_new_tokens": -1}}, {"unheard_of": 1}, {"model": 5}])
-@scenario
+@async_test
 async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> None:
-    async with talking(ScriptedEngine(), options=options) as client:
+    async with initialized_client(ScriptedEngine(), options=options) as client:
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert message["type"] == 2
         assert next(iter(options)) in message["message"]
 
@@ -95,18 +103,18 @@ async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> N
         {"processId": "12", "clientInfo": 5, "trace": "newer than us", "capabilities": {}},
     ],
 )
-@scenario
+@async_test
 async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_session(params: dict[str, Any]) -> None:
-    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
-    async with joined(server) as client:
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
         result = await client.request("initialize", params)
         assert result["capabilities"]["positionEncoding"] == "utf-16"
         assert result["serverInfo"]["name"] == "starcoder-ls"
-        await ready(client)
+        await wait_until_ready(client)
     server.close()
 
 
-@scenario
+@async_test
 async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
     made: list[tuple[str, ScriptedEngine]] = []
 
@@ -114,16 +122,16 @@ async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
         made.append((chosen.model.name, ScriptedEngine()))
         return made[-1][1]
 
-    server = Server(engine_for, SCRIPTED)
-    async with joined(server) as first, joined(server) as second, joined(server) as third:
-        await first.initialize({"model": {"name": "a"}}, GHOST)
-        await ready(first)
-        await second.initialize({"model": {"name": "a"}}, GHOST)
-        await third.initialize({"model": {"name": "b"}}, GHOST)
-        await ready(third)
+    server = Server(engine_for, SCRIPTED_SETTINGS)
+    async with connect_client(server) as first, connect_client(server) as second, connect_client(server) as third:
+        await first.initialize({"model": {"name": "a"}}, INLINE_COMPLETION)
+        await wait_until_ready(first)
+        await second.initialize({"model": {"name": "a"}}, INLINE_COMPLETION)
+        await third.initialize({"model": {"name": "b"}}, INLINE_COMPLETION)
+        await wait_until_ready(third)
         assert [name for name, _ in made] == ["a"]
-        assert made[0][1].starts == 1
-        assert not told(second, "window/showMessage")
-        (message,) = told(third, "window/showMessage")
+        assert made[0][1].start_count == 1
+        assert not notifications_of(second, "window/showMessage")
+        (message,) = notifications_of(third, "window/showMessage")
         assert message["type"] == 2
     server.close()

@@ -3,17 +3,17 @@ from __future__ import annotations
 import asyncio
 
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking, until
+from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.lsp.client import ResponseFailed
 
 
-@scenario
+@async_test
 async def test_what_is_in_flight_is_answered_before_shutdown_is() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "x = ")
         pending = client.inline_completion(URI, 0, 4)
-        await until(lambda: engine.steps >= 1)
+        await wait_until(lambda: engine.steps >= 1)
         order: list[str] = []
         pending.future.add_done_callback(lambda _: order.append("completion"))
         down = client.request("shutdown")

@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import json
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import GHOST, URI, joined, ready, scenario, talking
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import INLINE_COMPLETION, URI, async_test, connect_client, initialized_client, wait_until_ready
 from starcoder_ls.app import Server
 
 
-@scenario
+@async_test
 async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
-    async with talking(ScriptedEngine([["secret_name", "\n"]])) as client:
+    async with initialized_client(ScriptedEngine([["secret_name", "\n"]])) as client:
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
         assert await client.inline_completion(URI, 0, 4)
@@ -22,14 +22,14 @@ async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
         assert "secret" not in json.dumps(stats)
 
 
-@scenario
+@async_test
 async def test_all_connections_of_a_server_are_counted_together() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as one, joined(server) as other:
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as one, connect_client(server) as other:
         for client in (one, other):
-            await client.initialize({}, GHOST)
-            await ready(client)
+            await client.initialize({}, INLINE_COMPLETION)
+            await wait_until_ready(client)
             client.open(URI, "x = ")
             await client.inline_completion(URI, 0, 4)
         stats = await one.request("starcoder/stats")

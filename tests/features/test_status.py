@@ -3,12 +3,12 @@ from __future__ import annotations
 import time
 
 from fakes import ScriptedEngine
-from harness import scenario, talking
+from harness import async_test, initialized_client
 
 
-@scenario
+@async_test
 async def test_the_status_is_what_the_engine_says() -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         expected = {
             "adapters": [],
             "phase": "ready",
@@ -26,9 +26,9 @@ async def test_the_status_is_what_the_engine_says() -> None:
         assert 0 <= time.time() - sharing["startedAt"] < 60
 
 
-@scenario
+@async_test
 async def test_the_status_is_known_while_loading() -> None:
-    async with talking(ScriptedEngine(load_s=5), is_ready=False) as client:
+    async with initialized_client(ScriptedEngine(load_s=5), is_ready=False) as client:
         status = await client.request("starcoder/status", {"anything": 1})
         assert status["phase"] == "loading"
         assert status["message"]

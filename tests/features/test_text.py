@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from fakes import ScriptedEngine
-from harness import URI, scenario, talking
+from harness import URI, async_test, initialized_client
 
 
-@scenario
+@async_test
 async def test_a_document_is_told_as_it_is_after_its_changes() -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         client.open(URI, "é = 1\n")
         end = {"line": 1, "character": 0}
         client.change(URI, 7, {"range": {"start": end, "end": end}, "text": "x"})
@@ -14,9 +14,9 @@ async def test_a_document_is_told_as_it_is_after_its_changes() -> None:
         assert await client.request("starcoder/text", {"uri": URI}) == expected
 
 
-@scenario
+@async_test
 async def test_a_document_that_is_not_known_or_out_of_step_is_null() -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         assert await client.request("starcoder/text", {"uri": URI}) is None
         client.open(URI, "x")
         beyond = {"line": 9, "character": 0}

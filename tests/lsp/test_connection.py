@@ -4,75 +4,75 @@ import asyncio
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine, before_cursor
-from harness import GHOST, URI, joined, ready, scenario, until
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine, text_before_cursor
+from harness import INLINE_COMPLETION, URI, async_test, connect_client, wait_until, wait_until_ready
 from starcoder_ls.app import Server
 from starcoder_ls.lsp import tcp
 from starcoder_ls.lsp.framing import frame
 
 
-@scenario
+@async_test
 async def test_sessions_share_the_engine_and_nothing_else() -> None:
     engine = ScriptedEngine(token_s=0.01)
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as one, joined(server) as two:
-        await one.initialize({"inline_completion": {"max_new_tokens": 3}}, GHOST)
-        await two.initialize({}, {**GHOST, "general": {"positionEncodings": ["utf-8"]}})
-        await ready(one)
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as one, connect_client(server) as two:
+        await one.initialize({"inline_completion": {"max_new_tokens": 3}}, INLINE_COMPLETION)
+        await two.initialize({}, {**INLINE_COMPLETION, "general": {"positionEncodings": ["utf-8"]}})
+        await wait_until_ready(one)
         one.open(URI, "one = ")
         two.open(URI, "two = é")
         first, second = one.inline_completion(URI, 0, 6), two.inline_completion(URI, 0, 8)
         two.cancel(first)  # an id of somebody else's
         assert await first
         assert await second
-        assert [before_cursor(request) for request in engine.requests] == ["one = ", "two = é"]
+        assert [text_before_cursor(request) for request in engine.requests] == ["one = ", "two = é"]
         assert [request.max_new_tokens for request in engine.requests] == [3, 64]
         await one.leave()
         assert await two.inline_completion(URI, 0, 8)
     server.close()
 
 
-@scenario
+@async_test
 async def test_a_client_that_vanishes_stops_its_work() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as client:
-        await client.initialize({}, GHOST)
-        await ready(client)
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
+        await client.initialize({}, INLINE_COMPLETION)
+        await wait_until_ready(client)
         client.open(URI, "x = ")
         client.inline_completion(URI, 0, 4)
-        await until(lambda: engine.steps >= 2)
+        await wait_until(lambda: engine.steps >= 2)
         client._writer.transport.abort()
-        await until(engine.requests[0].cancel.is_set)
+        await wait_until(engine.requests[0].cancel.is_set)
         steps = engine.steps
         await asyncio.sleep(0.1)
         assert engine.steps <= steps + 1
     await asyncio.to_thread(server.close)
 
 
-@scenario
+@async_test
 async def test_a_client_that_does_not_read_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tcp, "MAX_UNSENT_BYTES", 1_000_000)
-    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
-    async with joined(server) as client:
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
         client._reader._transport.pause_reading()  # type: ignore[attr-defined]
         noise = frame(b'{"jsonrpc":"2.0","id":"%b","method":"nothing"}' % (b"x" * 50_000))
         for _ in range(200):
             client.send_bytes(noise)
             await asyncio.sleep(0)
-        await until(lambda: "does not read" in caplog.text)
+        await wait_until(lambda: "does not read" in caplog.text)
         client._reader._transport.resume_reading()  # type: ignore[attr-defined]
     server.close()
 
 
-@scenario
+@async_test
 async def test_one_packet_with_everything_in_it_is_worked_off_in_order() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as client:
-        asked = client.request("initialize", {"capabilities": GHOST})
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
+        asked = client.request("initialize", {"capabilities": INLINE_COMPLETION})
         client.notify("initialized", {})
         client.open(URI, "x = ")
         status = client.request("starcoder/status")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types as t
 
-from harness import scenario
+from harness import async_test
 from starcoder_ls.lsp.protocol import Notification, Protocol, Request, Routes
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
@@ -92,7 +92,7 @@ class Wire:
         return [(m["id"], m["error"]["code"] if "error" in m else m["result"]) for m in self.sent if "method" not in m]
 
 
-@scenario
+@async_test
 async def test_an_id_that_is_still_running_is_refused_and_the_first_goes_on() -> None:
     async with Wire() as wire:
         await wire.ask(1, "wait")
@@ -103,7 +103,7 @@ async def test_an_id_that_is_still_running_is_refused_and_the_first_goes_on() ->
         assert wire.outcomes() == [(1, -32600), (1, -32800), (1, {"again": True})]
 
 
-@scenario
+@async_test
 async def test_text_and_number_are_different_ids() -> None:
     async with Wire() as wire:
         await wire.ask(1, "wait")
@@ -112,7 +112,7 @@ async def test_text_and_number_are_different_ids() -> None:
         assert wire.outcomes() == [("1", -32800)]
 
 
-@scenario
+@async_test
 async def test_a_handler_that_answers_after_its_cancellation_is_not_heard() -> None:
     async with Wire() as wire:
         await wire.ask(1, "stubborn")
@@ -121,7 +121,7 @@ async def test_a_handler_that_answers_after_its_cancellation_is_not_heard() -> N
         assert wire.outcomes() == [(1, -32800)]
 
 
-@scenario
+@async_test
 async def test_an_answer_that_cannot_be_sent_is_an_error_not_silence() -> None:
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
@@ -131,7 +131,7 @@ async def test_an_answer_that_cannot_be_sent_is_an_error_not_silence() -> None:
         assert wire.outcomes() == [(1, -32603), (2, -32803)]
 
 
-@scenario
+@async_test
 async def test_shutdown_answers_everything_in_flight_and_then_itself() -> None:
     async with Wire() as wire:
         await wire.ask(1, "wait")
@@ -145,7 +145,7 @@ async def test_shutdown_answers_everything_in_flight_and_then_itself() -> None:
         assert wire.protocol.exit_code == 0
 
 
-@scenario
+@async_test
 async def test_a_client_that_answers_a_question_we_gave_up_is_harmless() -> None:
     """pygls 2.1.1's own reader dies of it (pygls #621)."""
     async with Wire() as wire:
@@ -159,7 +159,7 @@ async def test_a_client_that_answers_a_question_we_gave_up_is_harmless() -> None
         assert wire.outcomes()[-1] == (1, {})
 
 
-@scenario
+@async_test
 async def test_answers_of_the_client_reach_who_asked() -> None:
     async with Wire() as wire:
         params = t.ApplyWorkspaceEditParams(edit=t.WorkspaceEdit())

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from harness import scenario, until
+from harness import async_test, wait_until
 from starcoder_ls.lsp import connection, stdio
 from starcoder_ls.lsp.stdio import PipeStream
 
@@ -24,7 +24,7 @@ def pipes() -> Iterator[tuple[int, int, int, int]]:
             os.close(descriptor)
 
 
-@scenario
+@async_test
 async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     ended = threading.Event()
@@ -36,11 +36,11 @@ async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, 
     await stream.close()
     assert os.read(theirs_in, 1000) == b"".join(b"%02d" % number for number in range(100))
     os.close(theirs_out)
-    await until(ended.is_set)
+    await wait_until(ended.is_set)
     assert await stream.read() == b""
 
 
-@scenario
+@async_test
 async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> None:
     _, ours_in, ours_out, _ = pipes
     stream = PipeStream(ours_in, ours_out)
@@ -51,7 +51,7 @@ async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> 
     os.close(pipes[0])
 
 
-@scenario
+@async_test
 async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +66,7 @@ async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
     await stream.close()  # its thread must not write into the next test's pipe
 
 
-@scenario
+@async_test
 async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     stream = PipeStream(ours_in, ours_out)
@@ -80,7 +80,7 @@ async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int
 
 
 @pytest.mark.parametrize("sizes", [(1, 9_000, 2), (70_000, 1, 300), (512, 512, 512, 80_000, 5)])
-@scenario
+@async_test
 async def test_short_and_long_messages_come_in_the_order_they_were_written(
     pipes: tuple[int, int, int, int], sizes: tuple[int, ...]
 ) -> None:
@@ -99,7 +99,7 @@ async def test_short_and_long_messages_come_in_the_order_they_were_written(
     await stream.close()
 
 
-@scenario
+@async_test
 async def test_who_asks_but_does_not_read_never_blocks_the_loop(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -118,7 +118,7 @@ async def test_who_asks_but_does_not_read_never_blocks_the_loop(
     await stream.close()  # its thread must not write into the next test's pipe
 
 
-@scenario
+@async_test
 async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     stream = PipeStream(ours_in, ours_out)
@@ -130,7 +130,7 @@ async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[in
     os.close(theirs_out)
 
 
-@scenario
+@async_test
 async def test_a_flood_waits_in_the_pipe_not_in_memory(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

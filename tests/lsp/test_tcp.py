@@ -14,8 +14,16 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import FAKE_SERVER, GHOST, URI, ready, scenario, told, until
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import (
+    FAKE_SERVER_COMMAND,
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    notifications_of,
+    wait_until,
+    wait_until_ready,
+)
 from starcoder_ls.app import Server
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import tcp
@@ -32,8 +40,8 @@ class Listener:
     @asynccontextmanager
     async def client(self, **options: Any) -> AsyncIterator[Client]:
         async with connect("127.0.0.1", self.port) as client:
-            await client.initialize({"token": self.token_file.read_text(), **options}, GHOST)
-            await ready(client)
+            await client.initialize({"token": self.token_file.read_text(), **options}, INLINE_COMPLETION)
+            await wait_until_ready(client)
             client.open(URI, "x = ")
             yield client
 
@@ -42,7 +50,12 @@ class Listener:
 async def listening(tmp_path: Path, **engine: Any) -> AsyncIterator[Listener]:
     environment = {"XDG_RUNTIME_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(tcp.__file__).parents[2])}
     process = await asyncio.create_subprocess_exec(
-        *FAKE_SERVER, json.dumps(engine), "--tcp", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+        *FAKE_SERVER_COMMAND,
+        json.dumps(engine),
+        "--tcp",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
     )
     assert process.stdout is not None
     _, port, token_file = json.loads(await process.stdout.readline())
@@ -61,7 +74,7 @@ async def suggestion(client: Client) -> str | None:
     return items[0]["insertText"] if items else None
 
 
-@scenario
+@async_test
 async def test_two_clients_get_their_own_answers_and_one_leaving_does_not_touch_the_other(tmp_path: Path) -> None:
     async with listening(tmp_path, token_s=0.005) as server, server.client() as stays:
         async with server.client() as leaves:
@@ -87,7 +100,7 @@ GREETINGS = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ HTTP
 
 
 @pytest.mark.parametrize("greeting", GREETINGS, ids=["http", "http with a colon", "tls"])
-@scenario
+@async_test
 async def test_what_looks_like_a_browser_is_closed_without_a_word(tmp_path: Path, greeting: bytes) -> None:
     async with listening(tmp_path) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
@@ -98,7 +111,7 @@ async def test_what_looks_like_a_browser_is_closed_without_a_word(tmp_path: Path
             assert await suggestion(client) == "return 1"
 
 
-@scenario
+@async_test
 async def test_without_the_token_nobody_gets_in(tmp_path: Path) -> None:
     wrong: list[Any] = [None, {}, {"token": "wrong"}, {"token": 5}, {"token": ""}, "token", {"token": "\ud83d"}]
     async with listening(tmp_path) as server:
@@ -118,30 +131,30 @@ async def refusal(pending: Pending) -> int:
     return caught.value.code
 
 
-@scenario
+@async_test
 async def test_the_token_is_readable_by_its_user_alone_and_is_no_setting(tmp_path: Path) -> None:
     async with listening(tmp_path) as server:
         assert stat.S_IMODE(server.token_file.stat().st_mode) == 0o600
         assert len(server.token_file.read_text()) == 32
         async with server.client(inline_completion={"max_new_tokens": 8}) as client:
-            assert not told(client, "window/showMessage")
+            assert not notifications_of(client, "window/showMessage")
 
 
-@scenario
+@async_test
 async def test_a_later_client_that_wants_another_model_keeps_the_running_one_and_is_told_once(tmp_path: Path) -> None:
     other = {"name": "another"}
     async with listening(tmp_path) as server, server.client(), server.client(model=other) as wants_another:
         assert await suggestion(wants_another) == "return 1"
-        (message,) = told(wants_another, "window/showMessage")
+        (message,) = notifications_of(wants_another, "window/showMessage")
         assert message["type"] == 2
         assert "another" in message["message"]
 
 
-@scenario
+@async_test
 async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tcp, "_ADMISSION_S", 0.05)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    server = Server(lambda _: ScriptedEngine(), SCRIPTED)
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await tcp._attend(server, tcp.SocketStream(reader, writer), "token")
@@ -151,18 +164,18 @@ async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkey
         await asyncio.wait_for(idle.ended(), 5)
     listener.close()
     await listener.wait_closed()
-    await until(lambda: len(asyncio.all_tasks()) <= 2)  # this test, and the limit on its time
+    await wait_until(lambda: len(asyncio.all_tasks()) <= 2)  # this test, and the limit on its time
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", "10.0.0.1", "not a host"])
 def test_only_this_machine_can_be_listened_for(host: str) -> None:
     with pytest.raises(SettingsError, match=r"127\.0\.0\.1"):
-        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), host)
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS), host)
 
 
 def test_a_port_is_a_port() -> None:
     with pytest.raises(SettingsError, match="70000"):
-        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED), port=70_000)
+        tcp.serve(Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS), port=70_000)
 
 
 @pytest.mark.parametrize(

@@ -3,18 +3,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import URI, joined, scenario, talking, told
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import URI, async_test, connect_client, initialized_client, notifications_of, wait_until
 from starcoder_ls.app import Server
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.generation import AdapterStatus
 from starcoder_ls.lsp.client import Client
 from starcoder_ls.settings import Adapter
-
-
-async def until(is_true: Any) -> None:
-    while not is_true():  # noqa: ASYNC110 - nobody sets an event for what a test waits for
-        await asyncio.sleep(0.005)
 
 
 def names(engine: ScriptedEngine) -> list[str]:
@@ -34,57 +29,57 @@ class Picky(ScriptedEngine):
         return await super().attach(name, adapter)
 
 
-@scenario
+@async_test
 async def test_a_second_clients_adapter_is_attached_once_the_model_is_ready() -> None:
     engine = ScriptedEngine(load_s=0.1)
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as first, joined(server) as second:
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as first, connect_client(server) as second:
         await first.initialize({}, {})
         await second.initialize(explain("/more"), {})
-        await until(lambda: names(engine) == ["explain"])
-        assert not told(first, "window/showMessage")
-        assert not told(second, "window/showMessage")
+        await wait_until(lambda: names(engine) == ["explain"])
+        assert not notifications_of(first, "window/showMessage")
+        assert not notifications_of(second, "window/showMessage")
     await asyncio.to_thread(server.close)
 
 
-@scenario
+@async_test
 async def test_the_same_name_for_another_source_is_said_once_and_the_first_stays() -> None:
     engine = ScriptedEngine()
-    server = Server(lambda _: engine, SCRIPTED)
-    async with joined(server) as first, joined(server) as second:
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS)
+    async with connect_client(server) as first, connect_client(server) as second:
         await first.initialize(explain("/one"), {})
-        await until(lambda: names(engine) == ["explain"])
+        await wait_until(lambda: names(engine) == ["explain"])
         await second.initialize(explain("/two"), {})
-        await until(lambda: told(second, "window/showMessage"))
+        await wait_until(lambda: bool(notifications_of(second, "window/showMessage")))
         second.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain("/two")}})
         await second.request("starcoder/status")
-        (message,) = told(second, "window/showMessage")
+        (message,) = notifications_of(second, "window/showMessage")
         assert "The adapter explain is /one in this server, not /two." in message["message"]
         assert engine.status().adapters[0].source == "/one"
     await asyncio.to_thread(server.close)
 
 
-@scenario
+@async_test
 async def test_an_adapter_that_is_refused_is_told_once_and_the_others_come() -> None:
     engine = Picky()
     options = {"adapters": {"bad": {"path": "/bad"}, "good": {"path": "/good"}}}
-    async with talking(engine, options=options) as client:
-        await until(lambda: names(engine) == ["good"] and told(client, "window/showMessage"))
+    async with initialized_client(engine, options=options) as client:
+        await wait_until(lambda: names(engine) == ["good"] and bool(notifications_of(client, "window/showMessage")))
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": options}})
         await client.request("starcoder/status")
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert "The adapter bad was left out. /bad has no adapter_config.json." in message["message"]
 
 
-@scenario
+@async_test
 async def test_an_adapter_of_new_settings_is_attached_and_completes() -> None:
     engine = ScriptedEngine()
-    async with talking(engine) as client:
+    async with initialized_client(engine) as client:
         client.open(URI, "x = ")
         assert await asked_adapter(client, engine) is None
         options = explain("/more", tasks=["completion"], languages=["python"])
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": options}})
-        await until(lambda: names(engine) == ["explain"])
+        await wait_until(lambda: names(engine) == ["explain"])
         assert await asked_adapter(client, engine) == "explain"
         status = await client.request("starcoder/status")
         assert status["adapters"] == [{"name": "explain", "method": "LORA", "source": "/more", "memoryBytes": 0}]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fakes import ScriptedEngine
-from harness import scenario
+from harness import async_test
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.settings import Adapter, Model, Settings
@@ -44,7 +44,7 @@ def test_the_same_model_again_is_welcome_and_another_is_not() -> None:
     assert not shared.choose(Settings(model=Model(name="b")))
     _wait_until_ready(shared)
     assert len(engines) == 1
-    assert engines[0].starts == 1
+    assert engines[0].start_count == 1
     shared.close()
     shared.close()
 
@@ -69,7 +69,7 @@ def test_an_engine_made_after_the_end_is_closed_and_not_started() -> None:
     shared.close()
     may_go_on.set()
     assert closed.wait(5)
-    assert late.starts == 0
+    assert late.start_count == 0
 
 
 def test_a_listener_hears_every_change_until_it_unsubscribes() -> None:
@@ -135,7 +135,7 @@ def test_an_engine_that_dies_is_built_anew_after_growing_waits() -> None:
     for deaths in (1, 2, 3):
         _wait_until_ready(shared)
         began = time.monotonic()
-        made.engines[-1]._become(phase=Phase.FAILED, message="The engine stopped.")
+        made.engines[-1].set_status(phase=Phase.FAILED, message="The engine stopped.")
         assert shared.ready is None
         _wait_until_ready(shared)
         assert len(made.engines) == deaths + 1
@@ -163,7 +163,7 @@ def test_an_engine_that_worked_and_loads_no_more_is_tried_with_growing_waits_and
     shared.choose(Settings())
     _wait_until_ready(shared)
     made.options = {"failure": "The device is gone."}
-    made.engines[-1]._become(phase=Phase.FAILED, message="The engine stopped.")
+    made.engines[-1].set_status(phase=Phase.FAILED, message="The engine stopped.")
     _wait_for(lambda: shared.is_beyond_repair)
     made.options = {}
     _wait_until_ready(shared)
@@ -194,7 +194,7 @@ def test_a_model_that_never_loaded_is_not_beyond_repair() -> None:
     shared.close()
 
 
-@scenario
+@async_test
 async def test_who_waits_has_the_engine_once_it_is_ready_and_nothing_where_it_fails() -> None:
     shared = EngineSupervisor(Made(load_s=0.2))
     assert await shared.awaited(0.01) is None

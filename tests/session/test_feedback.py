@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import URI, scenario, talking, until
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.session import feedback
 from starcoder_ls.session.feedback import kept_percent, key_of
@@ -46,37 +46,37 @@ def typed(client: Client, text: str, version: int = 2) -> None:
     client.change(URI, version, {"text": text})
 
 
-@scenario
+@async_test
 async def test_accepted_suggestion_is_looked_at_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(feedback, "KEPT_AFTER_S", 0.1)
-    async with talking(ScriptedEngine([["one", "(two)", "\n"]])) as client:
+    async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
         shown = await item(client)
         client.notify("textDocument/didShowCompletion", {"item": shown})
         typed(client, "x = one(two)\n")
         assert await accept(client, shown) is None
-        await until(lambda: rows(state) == [("accepted", 8, None)])
+        await wait_until(lambda: rows(state) == [("accepted", 8, None)])
         typed(client, "x = one(\n", 3)
-        await until(lambda: rows(state) == [("accepted", 8, 50)])
+        await wait_until(lambda: rows(state) == [("accepted", 8, 50)])
         assert rows(state, "language, model, source, chars, lines, suggestion") == [
             ("python", "scripted", "model", 8, 1, None)
         ]
 
 
-@scenario
+@async_test
 async def test_shown_and_then_replaced_is_rejected(state: Path) -> None:
-    async with talking(ScriptedEngine([["one()", "\n"]])) as client:
+    async with initialized_client(ScriptedEngine([["one()", "\n"]])) as client:
         client.open(URI, "x = \n")
         client.notify("textDocument/didShowCompletion", {"item": await item(client)})
-        await until(lambda: rows(state) == [("shown", 0, None)])
+        await wait_until(lambda: rows(state) == [("shown", 0, None)])
         typed(client, "y += \n")
         await item(client, 5)
-        await until(lambda: rows(state) == [("rejected", 0, None)])
+        await wait_until(lambda: rows(state) == [("rejected", 0, None)])
 
 
-@scenario
+@async_test
 async def test_suggestion_that_is_typed_into_stays_one_and_the_same(state: Path) -> None:
-    async with talking(ScriptedEngine([["one", "(two)", "\n"]])) as client:
+    async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
         first = await item(client)
         client.notify("textDocument/didShowCompletion", {"item": first})
@@ -85,20 +85,20 @@ async def test_suggestion_that_is_typed_into_stays_one_and_the_same(state: Path)
         rest = await item(client, 7)
         assert (rest["insertText"], key_of({"item": rest})) == ("(two)", key_of({"item": first}))
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": rest, "acceptedLength": 1})
-        await until(lambda: rows(state) == [("partly", 4, None)])
+        await wait_until(lambda: rows(state) == [("partly", 4, None)])
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
         await accept(client, rest)  # too late, and nobody's mistake
         assert rows(state) == [("partly", 4, None)]
 
 
 @pytest.mark.parametrize("keep", ["outcomes", "text"])
-@scenario
+@async_test
 async def test_text_is_kept_only_where_allowed_and_without_secrets(keep: Any, state: Path) -> None:
-    given = SCRIPTED.model_copy(update={"feedback": Feedback(keep=keep)})
-    async with talking(ScriptedEngine([["one()", "\n"]]), given) as client:
+    given = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep=keep)})
+    async with initialized_client(ScriptedEngine([["one()", "\n"]]), given) as client:
         client.open(URI, 'x = \npassword = "hunter2-correct-horse-9"\n')
         client.notify("textDocument/didShowCompletion", {"item": await item(client)})
-        await until(lambda: len(rows(state)) == 1)
+        await wait_until(lambda: len(rows(state)) == 1)
         ((before, after, text),) = rows(state, "prefix, suffix, suggestion")
         if keep == "outcomes":
             assert (before, after, text) == (None, None, None)
@@ -108,18 +108,18 @@ async def test_text_is_kept_only_where_allowed_and_without_secrets(keep: Any, st
             assert "hunter2" not in after
 
 
-@scenario
+@async_test
 async def test_who_wants_nothing_kept_gets_items_without_a_command(state: Path) -> None:
-    given = SCRIPTED.model_copy(update={"feedback": Feedback(keep="nothing")})
-    async with talking(ScriptedEngine(), given) as client:
+    given = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep="nothing")})
+    async with initialized_client(ScriptedEngine(), given) as client:
         client.open(URI, "x = \n")
         assert "command" not in await item(client)
     assert rows(state) == []
 
 
-@scenario
+@async_test
 async def test_unknown_and_broken_messages_change_nothing(state: Path) -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         for params in (None, {}, {"item": 3}, {"item": {"command": {"arguments": [{"id": "never heard of"}]}}}):
             client.notify("textDocument/didShowCompletion", params)
             client.notify("textDocument/didPartiallyAcceptCompletion", params)

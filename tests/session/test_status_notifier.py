@@ -6,24 +6,33 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED, ScriptedEngine
-from harness import GHOST, URI, joined, ready, scenario, talking, told, until
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from harness import (
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    connect_client,
+    initialized_client,
+    notifications_of,
+    wait_until,
+    wait_until_ready,
+)
 from starcoder_ls.app import Server
 from starcoder_ls.errors import ModelNotFound
 
-STATUS: dict[str, Any] = {**GHOST, "experimental": {"starcoderStatus": True}}
-PROGRESS: dict[str, Any] = {**GHOST, "window": {"workDoneProgress": True}}
+STATUS: dict[str, Any] = {**INLINE_COMPLETION, "experimental": {"starcoderStatus": True}}
+PROGRESS: dict[str, Any] = {**INLINE_COMPLETION, "window": {"workDoneProgress": True}}
 
 
 def phases(client: Any) -> list[str]:
-    return [params["phase"] for params in told(client, "starcoder/status")]
+    return [params["phase"] for params in notifications_of(client, "starcoder/status")]
 
 
-@scenario
+@async_test
 async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None:
-    async with talking(ScriptedEngine(load_s=0.3, load_steps=100), capabilities=STATUS) as client:
-        await until(lambda: "ready" in phases(client))
-        said = told(client, "starcoder/status")
+    async with initialized_client(ScriptedEngine(load_s=0.3, load_steps=100), capabilities=STATUS) as client:
+        await wait_until(lambda: "ready" in phases(client))
+        said = notifications_of(client, "starcoder/status")
         assert phases(client) == ["loading"] * (len(said) - 1) + ["ready"]
         assert 2 <= len(said) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
         assert all(before != after for before, after in pairwise(said))
@@ -39,38 +48,40 @@ async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None
         }
 
 
-@scenario
+@async_test
 async def test_working_is_told_if_it_lasts_and_not_for_every_key() -> None:
-    async with talking(ScriptedEngine(token_s=0.001), capabilities=STATUS) as client:
+    async with initialized_client(ScriptedEngine(token_s=0.001), capabilities=STATUS) as client:
         client.open(URI, "x = ")
-        await until(lambda: phases(client)[-1:] == ["ready"])
+        await wait_until(lambda: phases(client)[-1:] == ["ready"])
         before = len(phases(client))
         for _ in range(10):
             await client.inline_completion(URI, 0, 4)
         await asyncio.sleep(0.25)
         assert len(phases(client)) - before <= 4
         assert phases(client)[-1] == "ready"
-    async with talking(ScriptedEngine([[f"word{i} " for i in range(40)]], token_s=0.01), capabilities=STATUS) as client:
+    async with initialized_client(
+        ScriptedEngine([[f"word{i} " for i in range(40)]], token_s=0.01), capabilities=STATUS
+    ) as client:
         client.open(URI, "x = ")
         await client.inline_completion(URI, 0, 4)
-        await until(lambda: phases(client)[-2:] == ["working", "ready"])
+        await wait_until(lambda: phases(client)[-2:] == ["working", "ready"])
 
 
-@scenario
+@async_test
 async def test_a_client_that_did_not_ask_for_status_is_not_sent_any() -> None:
-    async with talking(ScriptedEngine()) as client:
+    async with initialized_client(ScriptedEngine()) as client:
         await asyncio.sleep(0.2)
         assert not client.notifications
 
 
-@pytest.mark.parametrize("capabilities", [GHOST, STATUS, PROGRESS])
-@scenario
+@pytest.mark.parametrize("capabilities", [INLINE_COMPLETION, STATUS, PROGRESS])
+@async_test
 async def test_a_failed_load_is_one_message_and_the_process_stays(capabilities: dict[str, Any]) -> None:
     engine = ScriptedEngine(load_s=0.1, failure="There is no model x. Name another.")
-    async with talking(engine, capabilities=capabilities, is_ready=False) as client:
-        await until(lambda: bool(told(client, "window/showMessage")))
+    async with initialized_client(engine, capabilities=capabilities, is_ready=False) as client:
+        await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
         await asyncio.sleep(0.2)
-        (message,) = told(client, "window/showMessage")
+        (message,) = notifications_of(client, "window/showMessage")
         assert message == {"type": 1, "message": "StarCoder: There is no model x. Name another."}
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4, is_invoked=True) is None
@@ -84,32 +95,34 @@ async def test_a_failed_load_is_one_message_and_the_process_stays(capabilities: 
         (ImportError("no torch at /some/path"), "ImportError"),
     ],
 )
-@scenario
+@async_test
 async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, message: str) -> None:
     def engine_for(_: Any) -> ScriptedEngine:
         raise error
 
-    server = Server(engine_for, SCRIPTED)
-    async with joined(server) as client:
-        await client.initialize({}, GHOST)
-        await until(lambda: bool(told(client, "window/showMessage")))
-        (shown,) = told(client, "window/showMessage")
+    server = Server(engine_for, SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
+        await client.initialize({}, INLINE_COMPLETION)
+        await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
+        (shown,) = notifications_of(client, "window/showMessage")
         assert message in shown["message"]
         assert "/some/path" not in shown["message"]
     server.close()
 
 
-@scenario
+@async_test
 async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
     asked: list[tuple[str, Any]] = []
-    server = Server(lambda _: ScriptedEngine(load_s=0.4), SCRIPTED)
-    async with joined(server) as client:
+    server = Server(lambda _: ScriptedEngine(load_s=0.4), SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
         client.on_request = lambda method, params: asked.append((method, params))
         await client.initialize({}, PROGRESS)
-        await until(lambda: "end" in [report["value"]["kind"] for report in told(client, "$/progress")])
+        await wait_until(
+            lambda: "end" in [report["value"]["kind"] for report in notifications_of(client, "$/progress")]
+        )
         ((method, params),) = asked
         assert method == "window/workDoneProgress/create"
-        shown = told(client, "$/progress")
+        shown = notifications_of(client, "$/progress")
         assert {report["token"] for report in shown} == {params["token"]}
         kinds = [report["value"]["kind"] for report in shown]
         assert kinds[0] == "begin"
@@ -119,16 +132,16 @@ async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
     await asyncio.to_thread(server.close)
 
 
-@scenario
+@async_test
 async def test_a_client_that_never_answers_the_progress_request_is_served_all_the_same() -> None:
-    server = Server(lambda _: ScriptedEngine(load_s=0.1), SCRIPTED)
-    async with joined(server) as client:
+    server = Server(lambda _: ScriptedEngine(load_s=0.1), SCRIPTED_SETTINGS)
+    async with connect_client(server) as client:
         client._receive = _without_requests(client._receive)  # type: ignore[method-assign]
         await client.initialize({}, PROGRESS)
-        await ready(client)
+        await wait_until_ready(client)
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
-        assert not told(client, "$/progress")
+        assert not notifications_of(client, "$/progress")
     await asyncio.to_thread(server.close)
 
 

@@ -4,34 +4,34 @@ from pathlib import Path
 from typing import Any
 
 from fakes import ScriptedEngine
-from harness import GHOST, joined, ready, scenario, talking, until
+from harness import INLINE_COMPLETION, async_test, connect_client, initialized_client, wait_until, wait_until_ready
 from starcoder_ls.app import Server
 from starcoder_ls.settings import Settings
 
-WATCHING = GHOST | {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": True}}}
+WATCHING = INLINE_COMPLETION | {"workspace": {"didChangeWatchedFiles": {"dynamicRegistration": True}}}
 
 
-@scenario
+@async_test
 async def test_a_client_that_can_is_asked_to_watch_and_may_refuse(tmp_path: Path) -> None:
     asked: list[tuple[str, Any]] = []
     server = Server(lambda _: ScriptedEngine(), Settings())
-    async with joined(server) as client:
+    async with connect_client(server) as client:
         client.on_request = lambda method, params: asked.append((method, params))
         folders = [{"uri": tmp_path.as_uri(), "name": "x"}]
         await client.initialize({}, WATCHING, workspaceFolders=folders)
-        await until(lambda: bool(asked))
+        await wait_until(lambda: bool(asked))
         method, params = asked[0]
         (registration,) = params["registrations"]
         assert (method, registration["method"]) == ("client/registerCapability", "workspace/didChangeWatchedFiles")
         assert registration["registerOptions"]["watchers"] == [{"globPattern": "**/*"}]
-        await ready(client)
+        await wait_until_ready(client)
     server.close()
 
 
-@scenario
+@async_test
 async def test_without_folders_or_the_capability_nobody_is_asked(tmp_path: Path) -> None:
-    for capabilities, folder in ((WATCHING, None), (GHOST, tmp_path)):
-        async with talking(ScriptedEngine(), capabilities=capabilities, folder=folder) as client:
+    for capabilities, folder in ((WATCHING, None), (INLINE_COMPLETION, tmp_path)):
+        async with initialized_client(ScriptedEngine(), capabilities=capabilities, folder=folder) as client:
             asked: list[str] = []
             client.on_request = lambda method, _, asked=asked: asked.append(method)  # type: ignore[misc]
             await client.request("starcoder/status")

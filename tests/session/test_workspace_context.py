@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from context_files import workspace
-from fakes import FIM, ScriptedEngine
-from harness import scenario, talking
+from fakes import FIM_TOKENS, ScriptedEngine
+from harness import async_test, initialized_client
 from starcoder_ls.generation import Phase, Request, Status
 from starcoder_ls.session.workspace_context import file_of, prompt_tokens
 from starcoder_ls.settings import Context
@@ -43,10 +43,10 @@ def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: 
     workspace(tmp_path)
     uri, helper = (tmp_path / "app.py").as_uri(), (tmp_path / "helper.py").as_uri()
 
-    @scenario
+    @async_test
     async def burst() -> None:
         engine = ScriptedEngine()
-        async with talking(engine, folder=tmp_path) as client:
+        async with initialized_client(engine, folder=tmp_path) as client:
             client.open(helper, (tmp_path / "helper.py").read_text())
             client.open(uri, CODE + BELOW)
             for number, char in enumerate(typed, 1):
@@ -63,12 +63,12 @@ def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: 
     burst()
 
 
-@scenario
+@async_test
 async def test_models_with_marks_between_files_get_files(tmp_path: Path) -> None:
     engine = ScriptedEngine()
-    engine._status = dataclasses.replace(engine._status, special_tokens=FIM | {"<repo_name>", "<file_sep>"})
+    engine._status = dataclasses.replace(engine._status, special_tokens=FIM_TOKENS | {"<repo_name>", "<file_sep>"})
     workspace(tmp_path)
-    async with talking(engine, folder=tmp_path) as client:
+    async with initialized_client(engine, folder=tmp_path) as client:
         client.open((tmp_path / "helper.py").as_uri(), (tmp_path / "helper.py").read_text())
         client.open((tmp_path / "app.py").as_uri(), CODE)
         await client.inline_completion((tmp_path / "app.py").as_uri(), 4, 11)
@@ -76,7 +76,7 @@ async def test_models_with_marks_between_files_get_files(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("is_open", [True, False])
-@scenario
+@async_test
 async def test_no_env_file_private_key_or_ignored_file_reaches_a_prompt(tmp_path: Path, is_open: bool) -> None:
     engine = ScriptedEngine()
     marker = "def matrix_inverse(rows):\n    leaked = 1\n    return rows, leaked\n"
@@ -87,7 +87,7 @@ async def test_no_env_file_private_key_or_ignored_file_reaches_a_prompt(tmp_path
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text)
-    async with talking(engine, folder=tmp_path) as client:
+    async with initialized_client(engine, folder=tmp_path) as client:
         for name, text in files.items() if is_open else ():
             client.open((tmp_path / name).as_uri(), text)
             await client.inline_completion((tmp_path / name).as_uri(), 1, 4, is_invoked=True)

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from fakes import ScriptedEngine
-from harness import scenario
+from harness import async_test
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collected
 from starcoder_ls.generation import Chunk, Finish, Request, Timings
 
@@ -42,7 +42,7 @@ def test_answer_without_tokens_is_sure() -> None:
         ([*[0.9] * 6, *[0.001] * 4], "", 7),  # lost on the way
     ],
 )
-@scenario
+@async_test
 async def test_unlikely_answer_is_ended_early_and_empty(probabilities: list[float], said: str, taken: int) -> None:
     engine = Doubting(*probabilities)
     answers, _ = await collected(engine, Request(("x",), 10), 0.4)
@@ -50,7 +50,7 @@ async def test_unlikely_answer_is_ended_early_and_empty(probabilities: list[floa
     assert answers[0].finish is (Finish.END_OF_TEXT if said else Finish.STOP_RULE)
 
 
-@scenario
+@async_test
 async def test_candidates_that_were_asked_for_are_shown_however_unlikely() -> None:
     answers, _ = await collected(Doubting(*[0.1] * 10), Request(("x",), 10, candidates=2), 0.4)
     assert answers[0].text == "a" * 10
