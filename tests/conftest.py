@@ -1,8 +1,9 @@
-"""For every test: a busy machine makes none of them fail, and none meets what belongs to whoever runs it."""
+"""Settings and fixtures of all tests: no time limits of Hypothesis, a private environment, and small checkpoints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,3 +18,38 @@ settings.load_profile("untimed")
 def by_itself() -> Iterator[None]:
     with alone():
         yield
+
+
+@pytest.fixture(scope="session")
+def starcoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import checkpoints  # loads torch, which most tests do without
+
+    return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("models") / "starcoder")
+
+
+@pytest.fixture(scope="session")
+def starcoder2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import checkpoints  # loads torch, which most tests do without
+
+    return checkpoints.starcoder2(tmp_path_factory.mktemp("models") / "starcoder2")
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import checkpoints  # loads torch, which most tests do without
+
+    return checkpoints.llama(tmp_path_factory.mktemp("models") / "llama")
+
+
+@pytest.fixture(scope="session")
+def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import checkpoints  # loads torch, which most tests do without
+
+    return checkpoints.qwen2(tmp_path_factory.mktemp("models") / "qwen2")
+
+
+@pytest.fixture(scope="session")
+def santacoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import checkpoints  # loads torch, which most tests do without
+
+    return checkpoints.santacoder(tmp_path_factory.mktemp("models") / "santacoder")

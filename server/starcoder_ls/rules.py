@@ -1,6 +1,6 @@
 """The names of the rules for where a suggestion ends and what of it is shown, in the order in which they run.
 
-Decides nothing: completion/stop.py and completion/tidy.py hold the rules. Refuses to know what each does.
+The rules themselves are in completion/output/stop_rules.py and completion/output/postprocess.py.
 """
 
 from __future__ import annotations

@@ -105,10 +105,10 @@ def test_the_socket_that_a_command_looks_for_is_the_one_that_a_window_makes(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "settings.toml"))
     code = (
-        "from starcoder_ls import settings; from starcoder_ls.daemon import borrowed, wanted\n"
-        "window = wanted.wanted(['--device', 'cpu']).model({})\n"
+        "from starcoder_ls import settings; from starcoder_ls.daemon import engine_client, launch_options\n"
+        "window = launch_options.launch_options(['--device', 'cpu']).model({})\n"
         "chosen = settings.load({'model': {'device': 'cpu'}})\n"
-        "assert borrowed._model(chosen) == window, (borrowed._model(chosen), window)\n"
+        "assert engine_client._model(chosen) == window, (engine_client._model(chosen), window)\n"
         "assert window == {'threads': 1, 'name': %r, 'max_memory': {'cpu': '9GiB'}, 'device': 'cpu'}, window"
     )
     subprocess.run([sys.executable, "-c", code % str(tmp_path / "here")], check=True)

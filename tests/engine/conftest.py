@@ -1,4 +1,4 @@
-"""Checkpoints shared by the engine's tests, and nothing that reaches the network."""
+"""Fixtures of the engine's tests: loaded models in float64 and started engines."""
 
 from __future__ import annotations
 
@@ -13,37 +13,11 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
-import checkpoints
 from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.settings import Adapter, Model
 
 torch.set_num_threads(1)
-
-
-@pytest.fixture(scope="session")
-def starcoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("models") / "starcoder")
-
-
-@pytest.fixture(scope="session")
-def starcoder2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.starcoder2(tmp_path_factory.mktemp("models") / "starcoder2")
-
-
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.llama(tmp_path_factory.mktemp("models") / "llama")
-
-
-@pytest.fixture(scope="session")
-def qwen2(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.qwen2(tmp_path_factory.mktemp("models") / "qwen2")
-
-
-@pytest.fixture(scope="session")
-def santacoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checkpoints.santacoder(tmp_path_factory.mktemp("models") / "santacoder")
 
 
 def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path] | None = None) -> Loaded:

@@ -1,5 +1,5 @@
 """CUDA graphs on a device that has them: a replay is the plain pass, memory comes and goes, and a bad capture harms
-nothing. tests/engine/test_graphs.py has the rest, without a device."""
+nothing. tests/engine/cuda_graphs/test_registry.py has the rest, without a device."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quantized bases on a CUDA device, each in its own kernels: the same checks as tests/engine/test_quantized.py."""
+"""Quantized base models on a CUDA device, with the checks of tests/engine/loading/test_quantization.py."""
 
 from __future__ import annotations
 

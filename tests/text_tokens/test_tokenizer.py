@@ -218,7 +218,7 @@ def test_real_vocabulary_agrees_with_published_ids() -> None:
     assert real("starcoder-tokenizer.json").encode(["def print_hello_world():"]) == ids
 
 
-@pytest.mark.parametrize("opening", [" ", " ret", "se", "\n    "])
+@pytest.mark.parametrize("forced_prefix", [" ", " ret", "se", "\n    "])
 def test_the_tokens_able_to_begin_a_text_are_exactly_its_beginnings_and_continuations(
     starcoder: Path, forced_prefix: str
 ) -> None:

@@ -42,7 +42,7 @@ HOLES = (
     Hole("a hole in the middle of a line", "packaging.version", "isinstance(", ")"),
     Hole(
         "a test of our own",
-        "tests/completion/test_window.py",
+        "tests/completion/prompt/test_window.py",
         "def test_room_that_the_prefix_does_not_need_goes_to_the_suffix() -> None:\n    text = ",
     ),
 )

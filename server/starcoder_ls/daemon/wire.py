@@ -23,7 +23,16 @@ from starcoder_ls.generation import (
     Timings,
 )
 
-_AS_THEY_ARE = ("max_new_tokens", "continued", "opening", "candidates", "evidence", "adapter", "document", "client")
+_AS_THEY_ARE = (
+    "max_new_tokens",
+    "prefix_parts",
+    "forced_prefix",
+    "candidates",
+    "lookup_text",
+    "adapter",
+    "document",
+    "client",
+)
 
 
 def request_as_json(request: Request) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from starcoder_ls.completion.prompt import token_healing
 
 
 @pytest.mark.parametrize(
-    ("before", "kept", "opening"),
+    ("before", "kept", "forced_prefix"),
     [
         ("x = foo", "x =", " foo"),
         ("self.na", "self.", "na"),

@@ -324,7 +324,7 @@ def test_only_work_counts_as_time(loaded: Loaded) -> None:
     assert timings.prefill_ms + timings.decode_ms < 300
 
 
-@pytest.mark.parametrize("opening", [" ", " lin", "zyx", "(\n    "])
+@pytest.mark.parametrize("forced_prefix", [" ", " lin", "zyx", "(\n    "])
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_an_answer_begins_with_its_opening_and_does_not_show_it(
     loaded: Loaded, forced_prefix: str, candidates: int

@@ -1,4 +1,4 @@
-"""tests/engine/test_loading.py damages whole checkpoints; here is what each of the checks says."""
+"""tests/engine/loading/test_load_model.py damages whole checkpoints; here is what each of the checks says."""
 
 from __future__ import annotations
 
