@@ -105,7 +105,7 @@ def main() -> None:
     for number in range(ROUNDS + 2):
         start = 1000 + number * 1700
         prompt = text[start : start + 1]
-        while engine.count(prompt) < PROMPT_TOKENS:
+        while engine.count_tokens(prompt) < PROMPT_TOKENS:
             prompt = text[start : start + len(prompt) + 16]
         total_ms, timings = asyncio.run(by_engine(engine, prompt))
         peer_ms = by_generate(model, timings.prompt_tokens)

@@ -97,7 +97,7 @@ class Workspaces:
             surroundings.opened(str(self.path(source)), str(self.path(source)), source.text)
         place = ContextSite(str(own), str(own), hole.text, hole.start, int(options.prompt_tokens * 3.3))
         try:
-            return surroundings.gathered(place, way.tokens, engine.count)
+            return surroundings.gathered(place, way.tokens, engine.count_tokens)
         finally:
             surroundings.close()
 

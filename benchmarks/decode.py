@@ -33,7 +33,7 @@ from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
 from starcoder_ls.engine.generation.request_generation import completion
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
 from starcoder_ls.engine.loading.load_model import Loaded, load
-from starcoder_ls.generation import Request, Special, Timings
+from starcoder_ls.generation import Request, SpecialToken, Timings
 from starcoder_ls.settings import Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
@@ -241,7 +241,13 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
         line = rng.randrange(90, len(lines) - 40)
         prefix, middle = "".join(lines[line - 90 : line]), "".join(lines[line : line + 30])
         suffix = "".join(lines[line + 3 : line + 33])
-        parts = (Special("<fim_prefix>"), Special("<fim_suffix>"), suffix, Special("<fim_middle>"), prefix)
+        parts = (
+            SpecialToken("<fim_prefix>"),
+            SpecialToken("<fim_suffix>"),
+            suffix,
+            SpecialToken("<fim_middle>"),
+            prefix,
+        )
         ids = loaded.vocabulary.encode([*parts]) + loaded.vocabulary.encode([middle])
         yield Request(parts, DRAFTED_TOKENS, prefix_parts=(4,)), ids
 

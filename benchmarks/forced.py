@@ -19,7 +19,7 @@ from pathlib import Path
 from starcoder_ls.app import Server
 from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.local_engine import LocalEngine
-from starcoder_ls.generation import Chunk, Finish, Request
+from starcoder_ls.generation import Chunk, FinishReason, Request
 from starcoder_ls.lsp import stdio
 from starcoder_ls.settings import Model, Settings
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -46,11 +46,11 @@ class ForcedEngine(LocalEngine):
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         assert self._vocabulary is not None
-        said, finish = self._script(request)
+        said, finish_reason = self._script(request)
         demanded = request.forced_prefix + said
         tokens = self._vocabulary.encode([demanded])
         if not tokens:
-            yield Chunk("", finish=Finish.END_OF_TEXT)
+            yield Chunk("", finish_reason=FinishReason.END_OF_TEXT)
             return
         forced = dataclasses.replace(request, forced_prefix=demanded, stop=None, max_new_tokens=len(tokens))
         made = 0
@@ -60,14 +60,14 @@ class ForcedEngine(LocalEngine):
                 said if made >= len(tokens) else self._vocabulary.decode(tokens[:made])[len(request.forced_prefix) :]
             )
             kept = request.stop(so_far) if request.stop and so_far else None
-            if chunk.finish is None:
+            if chunk.finish_reason is None:
                 yield dataclasses.replace(chunk, text="")
             else:
                 text = so_far if kept is None else so_far[: max(kept, 0)]
-                ended = finish if chunk.finish is Finish.LENGTH else chunk.finish
-                yield dataclasses.replace(chunk, text=text, finish=ended)
+                ended = finish_reason if chunk.finish_reason is FinishReason.LENGTH else chunk.finish_reason
+                yield dataclasses.replace(chunk, text=text, finish_reason=ended)
 
-    def _script(self, request: Request) -> tuple[str, Finish]:
+    def _script(self, request: Request) -> tuple[str, FinishReason]:
         """What is to be said, up to the token that its stop rule ends at."""
         assert self._vocabulary is not None
         text = self._text_behind(str(request.parts[-1]) + request.forced_prefix)
@@ -75,8 +75,8 @@ class ForcedEngine(LocalEngine):
         for count in range(1, len(ids) + 1):
             so_far = self._vocabulary.decode(ids[:count])
             if request.stop and request.stop(so_far) is not None:
-                return so_far, Finish.STOP_RULE
-        return self._vocabulary.decode(ids), Finish.LENGTH
+                return so_far, FinishReason.STOP_RULE
+        return self._vocabulary.decode(ids), FinishReason.LENGTH
 
     def _text_behind(self, before: str) -> str:
         """The file's own text where ``before`` ends, or some other line of it for the share that is to be wrong."""

@@ -32,7 +32,7 @@ from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.runner.logits import Logits
 from starcoder_ls.engine.scheduling.batcher import Batcher
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
-from starcoder_ls.generation import CancelFlag, Finish, Request
+from starcoder_ls.generation import CancelFlag, FinishReason, Request
 from starcoder_ls.text_tokens.candidate import SampledToken
 
 MODULES = ("argparse", "dataclasses", "difflib", "inspect", "optparse", "pickle", "subprocess", "textwrap")
@@ -448,7 +448,7 @@ class Bench:
                 wanted,
                 self.loaded,
                 slots,
-                lambda flag=flag: Finish.CANCELLED if flag.is_set() else None,  # type: ignore[misc]
+                lambda flag=flag: FinishReason.CANCELLED if flag.is_set() else None,  # type: ignore[misc]
             )
             timer.start()
             for _ in pieces:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from starcoder_ls.completion.prompt import window
 from starcoder_ls.completion.prompt.fim import family_of
 from starcoder_ls.completion.suggest import Cursor, build_prompt
-from starcoder_ls.generation import Engine, Part, Special
+from starcoder_ls.generation import Engine, PromptPart, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
@@ -36,11 +36,11 @@ def as_llama_vim_asks(engine: Engine, vocabulary: Tokenizer) -> Ask:
 
     def ids(text: str, offset: int) -> list[int]:
         share = settings.suffix_percent / 100
-        seen = window.around(text, offset, settings.prompt_tokens - 64, share, engine.count)
+        seen = window.around(text, offset, settings.prompt_tokens - 64, share, engine.count_tokens)
         lines, newline, current = seen.prefix.rpartition("\n")
-        parts: tuple[Part, ...] = (
-            Special(family.prefix), lines + newline, Special(family.suffix), seen.closers + seen.suffix,
-            Special(family.middle), current,
+        parts: tuple[PromptPart, ...] = (
+            SpecialToken(family.prefix), lines + newline, SpecialToken(family.suffix), seen.closers + seen.suffix,
+            SpecialToken(family.middle), current,
         )  # fmt: skip
         return vocabulary.encode(part for part in parts if part != "")
 

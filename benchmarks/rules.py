@@ -25,7 +25,7 @@ from starcoder_ls.completion.output import postprocess, stop_rules
 from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.evaluation import score, score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
-from starcoder_ls.generation import Engine, Finish
+from starcoder_ls.generation import Engine, FinishReason
 from starcoder_ls.rules import CompletionRule
 
 ALL: tuple[CompletionRule, ...] = get_args(CompletionRule)
@@ -37,24 +37,24 @@ class Answer:
     gap: InsertionPoint
     pieces: list[str]
     logprobs: list[float]
-    finish: Finish
+    finish_reason: FinishReason
 
 
 async def answered(engine: Engine, hole: Hole, options: settings.InlineCompletion) -> Answer:
     asked = build_prompt(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
-    pieces, logprobs, finish = [], [], Finish.END_OF_TEXT
+    pieces, logprobs, finish_reason = [], [], FinishReason.END_OF_TEXT
     async with aclosing(engine.stream(replace(asked.request(options), stop=None))) as stream:
         async for chunk in stream:
             pieces.append(chunk.text)
             logprobs.append(chunk.logprob)
-            finish = chunk.finish or finish
-    return Answer(hole, asked.gap, pieces, logprobs, finish)
+            finish_reason = chunk.finish_reason or finish_reason
+    return Answer(hole, asked.gap, pieces, logprobs, finish_reason)
 
 
 def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float] | None = None) -> tuple[str, float]:
     """The suggestion with some rules off, and the geometric mean of its tokens' probabilities."""
     gap = replace(answer.gap, is_off=frozenset(off))
-    rule, text, finish, used = stop_rules.rule(gap), "", answer.finish, len(answer.pieces)
+    rule, text, finish_reason, used = stop_rules.rule(gap), "", answer.finish_reason, len(answer.pieces)
     for number, piece in enumerate(answer.pieces, 1):
         text += piece
         began_s = time.perf_counter()
@@ -62,10 +62,10 @@ def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float]
         if spent_ms is not None:
             spent_ms.append((time.perf_counter() - began_s) * 1000)
         if kept is not None:
-            text, finish, used = text[:kept], Finish.STOP_RULE, number
+            text, finish_reason, used = text[:kept], FinishReason.STOP_RULE, number
             break
     confidence = math.exp(sum(answer.logprobs[:used]) / max(used, 1))
-    return postprocess.shown(text, gap, finish), confidence
+    return postprocess.shown(text, gap, finish_reason), confidence
 
 
 def first_line_only(answer: Answer) -> str:

@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
-from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Priority, Request, Status, Timings
+from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Phase, Priority, Request, Status, Timings
 from starcoder_ls.settings import Adapter, Model, Settings
 
 FIM_TOKENS = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"})
@@ -92,7 +92,7 @@ class ScriptedEngine:
     def status(self) -> Status:
         return self._status
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         if self._status.phase is Phase.LOADING:
             raise EngineNotReady("The model is loading. Wait a moment.")
         time.sleep(self.count_s)
@@ -160,10 +160,10 @@ class ScriptedEngine:
     def _decode(self, request: Request, put: Callable[[Chunk | Exception], None]) -> None:
         for candidate in range(request.candidates):
             script = self._script(request, candidate)
-            finish, unsent = self._decode_candidate(request, candidate, script, put)
-            is_last = candidate == request.candidates - 1 or finish is Finish.CANCELLED
+            finish_reason, unsent = self._decode_candidate(request, candidate, script, put)
+            is_last = candidate == request.candidates - 1 or finish_reason is FinishReason.CANCELLED
             timings = Timings(prompt_tokens=9, decode_steps=self.steps) if is_last else None
-            put(Chunk(unsent, candidate=candidate, finish=finish, timings=timings))
+            put(Chunk(unsent, candidate=candidate, finish_reason=finish_reason, timings=timings))
             if is_last:
                 return
 
@@ -174,26 +174,26 @@ class ScriptedEngine:
 
     def _decode_candidate(
         self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], None]
-    ) -> tuple[Finish, str]:
+    ) -> tuple[FinishReason, str]:
         """The reason for the end and the text not yet sent: with a stop rule, which may shorten it, the whole text."""
         text = ""
         for number, token in enumerate(script):
             if self._is_closed.is_set():
                 put(EngineClosed("The engine was closed. Start the server again."))
             if request.cancel.is_set() or self._is_closed.is_set():
-                return Finish.CANCELLED, text if request.stop else ""
+                return FinishReason.CANCELLED, text if request.stop else ""
             if number >= request.max_new_tokens:
-                return Finish.LENGTH, text if request.stop else ""
+                return FinishReason.LENGTH, text if request.stop else ""
             if request.deadline_s is not None and time.monotonic() > request.deadline_s:
-                return Finish.DEADLINE, text if request.stop else ""
+                return FinishReason.DEADLINE, text if request.stop else ""
             time.sleep(self.token_s)
             self.steps += 1
             text += token
             kept = request.stop(text) if request.stop else None
             put(Chunk("" if request.stop else token, token_ids=(number,), candidate=candidate))
             if kept is not None:
-                return Finish.STOP_RULE, text[: max(kept, 0)]
-        return Finish.END_OF_TEXT, text if request.stop else ""
+                return FinishReason.STOP_RULE, text[: max(kept, 0)]
+        return FinishReason.END_OF_TEXT, text if request.stop else ""
 
     def set_status(self, **changes: object) -> None:
         self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]

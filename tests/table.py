@@ -13,7 +13,7 @@ from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
 from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.scheduling.batcher import Batcher
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request, Sampling
+from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request, Sampling
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 
@@ -49,16 +49,16 @@ class Heard(OutputStream):
         else:
             self.chunks_told += delivery or ()
 
-    def said(self) -> list[tuple[str, list[int], Finish | None]]:
+    def said(self) -> list[tuple[str, list[int], FinishReason | None]]:
         """Of each candidate its text, its ids and why it ended."""
         return said(self.chunks_told)
 
 
-def said(chunks: Sequence[Chunk]) -> list[tuple[str, list[int], Finish | None]]:
+def said(chunks: Sequence[Chunk]) -> list[tuple[str, list[int], FinishReason | None]]:
     found = []
     for number in range(1 + max((chunk.candidate for chunk in chunks), default=-1)):
         own = [chunk for chunk in chunks if chunk.candidate == number]
-        found.append(("".join(c.text for c in own), [i for c in own for i in c.token_ids], own[-1].finish))
+        found.append(("".join(c.text for c in own), [i for c in own for i in c.token_ids], own[-1].finish_reason))
     return found
 
 
@@ -97,6 +97,6 @@ def heard(job: ScheduledRequest) -> Heard:
     return job.outlet
 
 
-def alone(loaded: Loaded, request: Request) -> list[tuple[str, list[int], Finish | None]]:
+def alone(loaded: Loaded, request: Request) -> list[tuple[str, list[int], FinishReason | None]]:
     pieces = completion(request, loaded, PrefixCache(loaded.layers), lambda: None)
     return said([chunk for chunks in pieces for chunk in chunks])

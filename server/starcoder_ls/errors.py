@@ -1,35 +1,35 @@
-"""Every error this package raises on purpose.
+"""The exceptions that this package raises deliberately.
 
 StarcoderError
-├── SettingsError            a setting that cannot be used, with its name and where it came from
-├── ModelError               the checkpoint, before anything runs
-│   ├── ModelNotFound        no such folder, or no such model on the hub
-│   ├── ModelGated           a licence to accept or a token to give first
-│   ├── ModelUnsupported     an architecture or tokenizer we do not run
-│   ├── ModelInvalid         files missing, truncated or unsafe
-│   └── AdapterInvalid       the adapter, not the base
+├── SettingsError            an invalid setting; the message has its name and its source
+├── ModelError               the checkpoint cannot be used
+│   ├── ModelNotFound        no such folder, or no such model on the Hub
+│   ├── ModelGated           a licence must be accepted or a token provided first
+│   ├── ModelUnsupported     the architecture or the tokenizer is not supported
+│   ├── ModelInvalid         files are missing, truncated or unsafe
+│   └── AdapterInvalid       the adapter, not the base model, cannot be used
 ├── EngineError              the running model
-│   ├── EngineNotReady       still loading, or failed to load
-│   ├── EngineClosed         asked after the end
-│   ├── OutOfMemory          the device (or the host) has no room
-│   ├── DeviceFailed         the device will answer nothing more to this engine
-│   └── PromptTooLong        prompt and answer do not fit the context
+│   ├── EngineNotReady       still loading, or loading failed
+│   ├── EngineClosed         used after it was closed
+│   ├── OutOfMemory          not enough memory on the device or the host
+│   ├── DeviceFailed         the device has failed; this engine cannot use it any more
+│   └── PromptTooLong        prompt and answer exceed the context
 ├── ActionError              an action on code
-│   ├── ActionUnavailable    no such action, nobody to do it, or nothing to do it to
-│   └── AnswerUnusable       the model's answer cannot become what was asked for
-├── JournalUnreadable        the file of feedback on suggestions
-├── SharingError             the way to the resident process is closed, or not this user's
-└── DocumentError            what an editor said about its documents
-    ├── DocumentNotOpen      a request or change before didOpen
-    ├── DocumentOutOfSync    a version or position that cannot be true
-    └── DocumentExcluded     a document that must not reach a model
+│   ├── ActionUnavailable    no such action, no adapter for it, or no code to apply it to
+│   └── AnswerUnusable       the model's answer cannot be turned into the requested edit or text
+├── FeedbackStoreUnreadable  the file of feedback on suggestions
+├── DaemonError              the daemon cannot be reached or started, or belongs to another user
+└── DocumentError            what an editor sent about its documents
+    ├── DocumentNotOpen      a request or a change before didOpen
+    ├── DocumentOutOfSync    an impossible version or position
+    └── DocumentExcluded     a document that no model may see
 
-Each message is one sentence that says what is wrong, where, and one that says what to do.
+Each message says what is wrong, where, and what to do about it.
 """
 
 
 class StarcoderError(Exception):
-    """Anything we raise on purpose; ``str(error)`` is fit to show to a user."""
+    """Base class. ``str(error)`` is written for users."""
 
 
 class SettingsError(StarcoderError):
@@ -100,7 +100,7 @@ class FeedbackStoreUnreadable(StarcoderError):
     pass
 
 
-class SharingError(StarcoderError):
+class DaemonError(StarcoderError):
     pass
 
 

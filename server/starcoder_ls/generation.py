@@ -1,7 +1,7 @@
-"""What may be asked of a model: the seam between the text features and whatever runs the weights.
+"""The interface between the text features and whatever runs the model: requests, answers, status, engines.
 
-Decides the shape of a request and of its answer. Refuses to know prompt layouts, editors, torch, or where the
-engine runs.
+It defines the types only. An engine may run in this process (``engine.LocalEngine``) or in another one
+(``daemon.EngineClient``); the features use either through ``Engine``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from starcoder_ls.settings import Adapter
+from starcoder_ls.settings import Adapter, Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Special:
-    """One special token of the checkpoint, named by its literal (``<fim_prefix>``).
+class SpecialToken:
+    """A special token of the checkpoint, identified by its literal (``<fim_prefix>``).
 
     The same characters inside a plain ``str`` part are text and are tokenized as text.
     """
@@ -24,25 +24,25 @@ class Special:
     literal: str
 
 
-Part = str | Special
+PromptPart = str | SpecialToken
 
 StopRule = Callable[[str], int | None]
-"""Generated text so far -> how many of its characters to keep (and stop), or None to go on.
+"""Maps the text generated so far to the number of its characters to keep, which ends the generation, or to None.
 
-Called after every token with whole characters only; must be pure and fast (well under 1 ms).
+It is called after every token, with whole characters only. It must be pure and fast (well under 1 ms).
 """
 
 
 class Priority(enum.IntEnum):
-    """Who runs first; lower wins."""
+    """Scheduling priority of a request. Lower values run first."""
 
     COMPLETION = 0
     PREFILL = 1
     EXPLANATION = 2
 
 
-class Finish(enum.StrEnum):
-    """Why a generation ended."""
+class FinishReason(enum.StrEnum):
+    """Why the generation of a candidate ended."""
 
     END_OF_TEXT = "end_of_text"
     STOP_RULE = "stop_rule"
@@ -52,7 +52,7 @@ class Finish(enum.StrEnum):
 
 
 class CancelFlag:
-    """Set once from any thread; the engine looks at it before every step."""
+    """A flag that any thread may set once. The engine checks it before every step."""
 
     __slots__ = ("_is_set",)
 
@@ -68,7 +68,7 @@ class CancelFlag:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. Temperature 0 is greedy, with ties to the lowest id."""
+    """How the next token is selected. Temperature 0 is greedy; among equal logits the lowest token id wins."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -80,26 +80,26 @@ GREEDY = Sampling()
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One generation.
+    """A request for a generation.
 
-    ``candidates`` > 1 answers that many sequences: the first greedy, the others drawn by ``sampling``.
-    ``end_tokens`` end a sequence besides the checkpoint's own end-of-text token; they are never part of the text.
-    ``continued`` are the indices in ``parts`` of the text that the answer continues (a FIM prefix), in order.
-    ``opening`` is text that the answer must begin with; it is part of no chunk and not seen by ``stop``. A cursor
-    after a blank is asked about so: the blank comes off the prompt and is demanded back, since tokenizers glue it to
-    the word that follows.
-    ``evidence`` is text of other files that is no part of the prompt, the nearest last: engines that mix in what
-    followed the same words elsewhere look there too.
-    ``adapter`` is the name of one of ``Status.adapters``; None is the base model alone.
-    ``deadline_s`` is a reading of ``time.monotonic()``. ``document`` names whose cache this request belongs to,
-    ``client`` whose turn it takes: clients share the device fairly.
+    ``prefix_parts`` are the indices in ``parts`` of the text that the answer continues (the FIM prefix), in order.
+    ``forced_prefix`` is text that the answer must begin with. Chunks do not contain it and ``stop`` does not see it.
+    Completion uses it after a blank: the blank is removed from the prompt and forced into the answer, because
+    tokenizers join a blank to the word that follows it.
+    ``end_tokens`` end a candidate, as the checkpoint's end-of-text token does. They are never part of the text.
+    ``candidates`` is the number of sequences to generate. The first is greedy, ``sampling`` selects the others.
+    ``lookup_text`` is text of other files that is not part of the prompt, the most similar last. An engine that mixes
+    in n-grams of the document searches it too.
+    ``adapter`` is a name from ``Status.adapters``; None means the base model alone.
+    ``deadline_s`` is a time of ``time.monotonic()``. ``document`` identifies the prefix cache to use. The engine shares
+    the device fairly between the values of ``client``.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[PromptPart, ...]
     max_new_tokens: int
     prefix_parts: tuple[int, ...] = ()
     forced_prefix: str = ""
-    end_tokens: tuple[Special, ...] = ()
+    end_tokens: tuple[SpecialToken, ...] = ()
     candidates: int = 1
     sampling: Sampling = GREEDY
     stop: StopRule | None = None
@@ -114,11 +114,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time of one request went; milliseconds, tokens, steps.
+    """Durations in milliseconds and counts of tokens and steps of a request.
 
-    A step is one pass of the model; the time of one that several requests share counts for each of them.
-    ``draft_tokens`` were guessed and read along with another, ``accepted_tokens`` of
-    them were what the model said too, each sparing a step.
+    A step is one forward pass of the model. The duration of a pass that several requests share counts for each of
+    them. ``draft_tokens`` were proposed by prompt lookup and verified together with another token; the model confirmed
+    ``accepted_tokens`` of them, each of which saves a step.
     """
 
     queue_ms: float = 0.0
@@ -132,34 +132,36 @@ class Timings:
 
     @property
     def ms_per_token(self) -> float:
-        """Of decoding, the first token left out: it comes with the prompt. Of several candidates, one from each."""
+        """Decoding time per token, without the first token, which the prefill produces. With several candidates: per
+        token of each."""
         return self.decode_ms / max(self.decode_steps + self.accepted_tokens, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A piece of one candidate. ``text`` is only what the stop rule lets through.
+    """Part of the output of a candidate.
 
-    Concatenated chunks of a candidate are its text: whole characters only, so an unfinished one at the end is left
-    out. Without a stop rule the text comes as it is made; with one it comes in the candidate's last chunk, since a
-    later token may shorten it, and the chunks before carry token ids alone. The last chunk has ``finish`` set, and
-    ``timings`` if it ends the request's last candidate. ``logprob`` sums over ``token_ids`` (natural log, from the
-    unscaled distribution); an end token is in neither.
+    The concatenated ``text`` of a candidate's chunks is its text, without what the stop rule cuts off and without an
+    incomplete character at the end. Without a stop rule, text is streamed. With one, the candidate's last chunk holds
+    all of its text, since a later token may shorten it; the chunks before it hold token ids only.
+    The last chunk of a candidate has ``finish_reason`` set; the last chunk of the request also has ``timings``.
+    ``logprob`` is the sum over ``token_ids`` (natural logarithm, before temperature and top-p). End tokens are in
+    neither of the two.
     """
 
     text: str
     token_ids: tuple[int, ...] = ()
     logprob: float = 0.0
     candidate: int = 0
-    finish: Finish | None = None
+    finish_reason: FinishReason | None = None
     timings: Timings | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterStatus:
-    """One resident adapter. ``method`` is PEFT's name of its kind (``LORA``), ``source`` the folder or Hub id.
+    """A resident adapter. ``method`` is PEFT's name of its type (``LORA``), ``source`` its folder or Hub id.
 
-    ``virtual_tokens`` stand before every prompt (P-Tuning) and leave that much less of the context.
+    ``virtual_tokens`` precede every prompt (P-Tuning) and reduce the context by their number.
     """
 
     name: str
@@ -170,7 +172,7 @@ class AdapterStatus:
 
 
 class Phase(enum.StrEnum):
-    """The life of an engine. ``FAILED`` is final until it is started anew; ``ASLEEP`` holds no weights."""
+    """State of an engine. ``FAILED`` is final until the engine is started again; ``ASLEEP`` holds no weights."""
 
     LOADING = "loading"
     READY = "ready"
@@ -182,11 +184,11 @@ class Phase(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What an engine says of itself.
+    """State and properties of an engine.
 
-    ``progress`` is 0..1 while loading. ``message`` is for the user: filled in when loading, when failed, and when ready
-    without an adapter that was wanted.
-    ``special_tokens`` are the literals that the tokenizer holds as single tokens; they tell the FIM family.
+    ``progress`` runs from 0 to 1 while loading. ``message`` is for the user: it is set while loading, after a failure,
+    and in the ready state if an adapter of the settings could not be loaded.
+    ``special_tokens`` are the literals that the tokenizer encodes as single tokens. They identify the FIM family.
     """
 
     phase: Phase
@@ -203,46 +205,57 @@ class Status:
 
 
 class Engine(Protocol):
-    """A resident model. Every method may be called from any thread of any event loop unless said otherwise."""
+    """A loaded model. Every method may be called from any thread and any event loop."""
 
     def stream(self, request: Request) -> AsyncIterator[Chunk]:
-        """Chunks as they are made; closing the iterator cancels the request.
+        """Yield chunks as they are generated. Closing the iterator cancels the request.
 
         Raises EngineNotReady, EngineClosed, PromptTooLong, OutOfMemory.
         """
         ...
 
     async def prefill(self, request: Request) -> None:
-        """Read the prompt into the cache and answer nothing."""
+        """Read the prompt into the prefix cache without generating anything."""
         ...
 
-    def count(self, text: str) -> int:
-        """Tokens of ``text`` as plain text, in the model's own vocabulary. Raises EngineNotReady."""
+    def count_tokens(self, text: str) -> int:
+        """Number of tokens of ``text`` in the model's vocabulary, as plain text. Raises EngineNotReady."""
         ...
 
     def status(self) -> Status:
-        """Now, without waiting."""
+        """The current status. It does not block."""
         ...
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
-        """Make ``adapter`` resident under ``name``; no running request notices. In place of one of the same name.
+        """Load ``adapter`` as ``name``, replacing an adapter of that name. Running requests are not affected.
 
         Raises AdapterInvalid, EngineNotReady, EngineClosed, OutOfMemory.
         """
         ...
 
     async def detach(self, name: str) -> None:
-        """Forget an adapter once the requests that use it are over. Raises AdapterInvalid if there is none."""
+        """Unload an adapter when the requests that use it have ended. Raises AdapterInvalid if there is none."""
         ...
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
-        """Call ``listener`` on every change, from the engine's own thread; the answer unsubscribes."""
+        """Call ``listener`` with each new status, on the engine's thread. The returned function unsubscribes."""
         ...
 
     def start(self) -> None:
-        """Begin to load, in the background; at most once."""
+        """Begin to load the model in the background. Call it at most once."""
         ...
 
     def close(self) -> None:
-        """End every request, free the device, join the thread. Idempotent."""
+        """Cancel every request, free the device and join the engine's thread. Idempotent."""
+        ...
+
+
+class EngineFactory(Protocol):
+    """Creates the engine that settings describe: local, of the daemon, or remote. The engine is not started.
+
+    Implementations are in ``commands.support.engine_factory``; everything below ``commands`` receives a factory.
+    """
+
+    def __call__(self, settings: Settings, /) -> Engine:
+        """Raises StarcoderError if the settings name an engine that cannot exist here."""
         ...

@@ -91,8 +91,8 @@ def test_the_file_is_shown_as_a_diff_or_written(tmp_path: Path, capfdbinary: pyt
     file = tmp_path / "a.py"
     file.write_bytes(b"a\r\nb\r\n")
     read = line_range.source(str(file))
-    act.finish(read, "a\r\nc\r\n", is_written=False)
+    act.write_or_print_diff(read, "a\r\nc\r\n", is_written=False)
     assert capfdbinary.readouterr().out.endswith(b"\n a\r\n-b\r\n+c\r\n")
     assert file.read_bytes() == b"a\r\nb\r\n"
-    act.finish(read, "a\r\nc\r\n", is_written=True)
+    act.write_or_print_diff(read, "a\r\nc\r\n", is_written=True)
     assert file.read_bytes() == b"a\r\nc\r\n"

@@ -14,7 +14,7 @@ from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggest import Cursor, Source, Suggestion
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Phase, Priority, Request
+from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Phase, Priority, Request
 from starcoder_ls.settings import InlineCompletion
 
 SETTINGS = InlineCompletion(heal_words=False, ahead=False)
@@ -275,7 +275,7 @@ class Halting(ScriptedEngine):
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         async for chunk in super().stream(request):
-            yield replace(chunk, finish=Finish.CANCELLED) if chunk.finish else chunk
+            yield replace(chunk, finish_reason=FinishReason.CANCELLED) if chunk.finish_reason else chunk
 
 
 @async_test

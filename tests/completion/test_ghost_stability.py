@@ -1,7 +1,7 @@
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.ghost_stability import GhostStability
 from starcoder_ls.completion.suggest import Cursor, Suggestion
-from starcoder_ls.generation import Finish, Timings
+from starcoder_ls.generation import FinishReason, Timings
 
 
 class Screen:
@@ -12,7 +12,7 @@ class Screen:
 
     def show(self, before: str, text: str, after: str = "\n", asked: str = "model", replaced: int = 0) -> str:
         cursor = Cursor(before + after, len(before))
-        new = Suggestion(text, len(before), len(before) + replaced, Finish.STOP_RULE, 9, 3, Timings())
+        new = Suggestion(text, len(before), len(before) + replaced, FinishReason.STOP_RULE, 9, 3, Timings())
         here = CursorText.at(cursor.text, cursor.offset)
         found = self.steady.settled(asked, here, cursor, [new] if text else [])
         if not found:
@@ -63,5 +63,5 @@ def test_bracket_that_the_editor_closed_meanwhile_is_not_said_twice() -> None:
 
 def test_several_that_were_asked_for_are_all_shown() -> None:
     steady, cursor = GhostStability(), Cursor("x = l\n", 5)
-    several = [Suggestion(text, 5, 5, Finish.STOP_RULE, 9, 3, Timings()) for text in ("a", "b")]
+    several = [Suggestion(text, 5, 5, FinishReason.STOP_RULE, 9, 3, Timings()) for text in ("a", "b")]
     assert steady.settled("model", CursorText.at(cursor.text, 5), cursor, several, is_alone=False) == several

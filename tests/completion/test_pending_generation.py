@@ -10,7 +10,7 @@ from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.pending_generation import PendingGeneration
 from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.errors import EngineError
-from starcoder_ls.generation import Finish, Phase, Priority
+from starcoder_ls.generation import FinishReason, Phase, Priority
 from starcoder_ls.settings import InlineCompletion
 
 SETTINGS = InlineCompletion(heal_words=False)
@@ -39,7 +39,7 @@ async def test_what_is_said_so_far_is_known_while_it_is_being_made() -> None:
     assert thought.typed(CursorText.at("x = work\n", 8)) is None
     assert not thought.is_over
     answers, _ = await thought.answers()
-    assert (answers[0].text, answers[0].finish) == ("word (a)", Finish.STOP_RULE)
+    assert (answers[0].text, answers[0].finish_reason) == ("word (a)", FinishReason.STOP_RULE)
     assert ended == [thought]
     engine.close()
 
@@ -68,7 +68,7 @@ async def test_cancelling_stops_the_device_and_keeps_what_was_said() -> None:
     steps = engine.steps
     await wait_until(lambda: bool(ended))
     assert engine.steps <= steps + 1
-    assert (thought.finish, thought.said[:6]) == (Finish.CANCELLED, "w0 w1 ")
+    assert (thought.finish_reason, thought.said[:6]) == (FinishReason.CANCELLED, "w0 w1 ")
     engine.close()
 
 
@@ -98,5 +98,5 @@ async def test_a_failure_reaches_the_waiter_and_without_one_nobody() -> None:
         await begun(engine, ended).answers()
     begun(engine, ended)
     await wait_until(lambda: len(ended) == 2)
-    assert (ended[1].finish, ended[1].said) == (Finish.CANCELLED, "")
+    assert (ended[1].finish_reason, ended[1].said) == (FinishReason.CANCELLED, "")
     engine.close()

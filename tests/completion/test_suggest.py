@@ -8,7 +8,7 @@ from fakes import ScriptedEngine
 from starcoder_ls.completion.suggest import Cursor, Suggestion, build_prompt, suggest
 from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import CancelFlag, Finish, Phase, Special, Status
+from starcoder_ls.generation import CancelFlag, FinishReason, Phase, SpecialToken, Status
 from starcoder_ls.settings import InlineCompletion
 
 CODE = "def double(x):\n    return \n\nprint(double(2))\n"
@@ -39,7 +39,7 @@ def answers(engine: ScriptedEngine, candidates: int = 1, **options: object) -> l
 def test_suggestion_ends_with_the_statement(engines: list[ScriptedEngine]) -> None:
     engine = started(engines, ["2 ", "* x", "\n", "\ndef more", "():\n"])
     (found,) = answers(engine)
-    assert (found.text, found.start, found.end, found.finish) == ("2 * x", AT, AT, Finish.STOP_RULE)
+    assert (found.text, found.start, found.end, found.finish_reason) == ("2 * x", AT, AT, FinishReason.STOP_RULE)
     assert engine.steps <= 4
 
 
@@ -73,14 +73,14 @@ def test_prompt_has_both_sides_of_the_cursor_and_the_file_name(engines: list[Scr
     assert CODE[: AT - 1] in texts
     assert asked.forced_prefix == " " == CODE[AT - 1]
     assert CODE[AT:].rstrip("\n") in [text.rstrip("\n") for text in texts]
-    marks = {part.literal for part in asked.prompt.parts if isinstance(part, Special)}
+    marks = {part.literal for part in asked.prompt.parts if isinstance(part, SpecialToken)}
     assert {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"} <= marks
 
 
 def test_answer_longer_than_the_budget_is_shown_as_far_as_it_got(engines: list[ScriptedEngine]) -> None:
     engine = started(engines, [f"word{i} + " for i in range(60)], token_s=0.02)
     (found,) = answers(engine, budget_ms=200)
-    assert found.finish is Finish.DEADLINE
+    assert found.finish_reason is FinishReason.DEADLINE
     assert found.text.startswith("word0 + ")
 
 

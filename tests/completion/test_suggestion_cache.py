@@ -6,15 +6,15 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from starcoder_ls.completion.anchor import Anchor, CursorText
 from starcoder_ls.completion.suggestion_cache import CachedSuggestion, SuggestionCache
-from starcoder_ls.generation import Finish
+from starcoder_ls.generation import FinishReason
 
 WORDS = st.text("ab(\n", max_size=6)
 
 
 def entry(
-    before: str, text: str, after: str = "", asked: str = "m", finish: Finish = Finish.STOP_RULE
+    before: str, text: str, after: str = "", asked: str = "m", finish_reason: FinishReason = FinishReason.STOP_RULE
 ) -> CachedSuggestion:
-    return CachedSuggestion(asked, Anchor(before, after, is_first=True, is_last=True), text, finish)
+    return CachedSuggestion(asked, Anchor(before, after, is_first=True, is_last=True), text, finish_reason)
 
 
 def left(memory: SuggestionCache, head: str, rest: str = "", asked: str = "m") -> list[str]:
@@ -54,7 +54,7 @@ def test_the_nearest_question_comes_first_then_the_latest_used() -> None:
 
 def test_a_new_answer_to_a_question_replaces_the_old() -> None:
     memory = SuggestionCache()
-    memory.add(entry("x", "old", finish=Finish.CANCELLED))
+    memory.add(entry("x", "old", finish_reason=FinishReason.CANCELLED))
     memory.add(entry("x", "new"))
     assert left(memory, "x") == ["new"]
     assert len(memory) == 1
@@ -73,8 +73,12 @@ def test_the_longest_unused_is_forgotten_first() -> None:
 
 
 def test_an_answer_that_was_cut_off_is_open() -> None:
-    ends = {finish: entry("", "x", finish=finish).is_open for finish in Finish}
-    assert [finish for finish, is_open in ends.items() if is_open] == [Finish.LENGTH, Finish.DEADLINE, Finish.CANCELLED]
+    ends = {finish_reason: entry("", "x", finish_reason=finish_reason).is_open for finish_reason in FinishReason}
+    assert [finish_reason for finish_reason, is_open in ends.items() if is_open] == [
+        FinishReason.LENGTH,
+        FinishReason.DEADLINE,
+        FinishReason.CANCELLED,
+    ]
 
 
 class AgainstAList(RuleBasedStateMachine):

@@ -19,7 +19,7 @@ from fakes import SCRIPTED_SETTINGS
 from harness import FAKE_SERVER_COMMAND
 from starcoder_ls.daemon import connect_or_spawn, engine_client, runtime_dir
 from starcoder_ls.errors import EngineClosed
-from starcoder_ls.generation import Chunk, Engine, Finish, Request
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Request
 from starcoder_ls.settings import Adapter, Settings, Sharing
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="unix sockets")
@@ -68,13 +68,13 @@ def said(engine: Engine, request: Request) -> list[Chunk]:
 def test_it_counts_and_generates_and_keeps_its_own_stop_rule(path: Path) -> None:
     engine = engine_client.warm(SCRIPTED_SETTINGS, path)
     assert engine is not None
-    assert engine.count("x" * 8) == 2
+    assert engine.count_tokens("x" * 8) == 2
     whole = said(engine, Request(("p",), 9))
     assert "".join(chunk.text for chunk in whole) == "abcd"
-    assert whole[-1].finish is Finish.END_OF_TEXT
+    assert whole[-1].finish_reason is FinishReason.END_OF_TEXT
     assert whole[-1].timings is not None
     cut = said(engine, Request(("p",), 9, stop=lambda text: 2 if len(text) >= 3 else None))
-    assert {chunk.finish for chunk in cut} <= {None, Finish.STOP_RULE}
+    assert {chunk.finish_reason for chunk in cut} <= {None, FinishReason.STOP_RULE}
     assert "".join(chunk.text for chunk in cut) == "ab"
     assert cut[-1].timings is not None
 

@@ -43,9 +43,9 @@ async def ready(**options: Any) -> ScriptedEngine:
 async def test_the_status_a_count_and_a_generation_are_what_the_engine_says() -> None:
     engine = await ready(scripts=[["a", "b"]])
     (status,) = await answers(engine, ask="engine")
-    assert wire.status_of(status["status"]).phase is Phase.READY
+    assert wire.decode_status(status["status"]).phase is Phase.READY
     assert await answers(engine, ask="count", text="x" * 8) == [{"tokens": 2}]
-    said = await answers(engine, ask="generate", request=wire.request_as_json(Request(("p",), 5)))
+    said = await answers(engine, ask="generate", request=wire.encode_request(Request(("p",), 5)))
     assert "".join(one["chunk"]["text"] for one in said) == "ab"
     await asyncio.to_thread(engine.close)
 
@@ -53,10 +53,10 @@ async def test_the_status_a_count_and_a_generation_are_what_the_engine_says() ->
 @async_test
 async def test_one_word_of_the_asker_ends_the_generation_which_still_says_its_timings() -> None:
     engine = await ready(scripts=[["a"] * 5000], token_s=0.005)
-    request = wire.request_as_json(Request(("p",), 5000))
+    request = wire.encode_request(Request(("p",), 5000))
     said = await answers(engine, 3, ask="generate", request=request)
     assert len(said) < 1000
-    assert wire.chunk_of(said[-1]["chunk"]).timings is not None
+    assert wire.decode_chunk(said[-1]["chunk"]).timings is not None
     await asyncio.to_thread(engine.close)
 
 

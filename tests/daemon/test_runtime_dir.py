@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.daemon import runtime_dir
-from starcoder_ls.errors import SharingError
+from starcoder_ls.errors import DaemonError
 
 
 @pytest.fixture(autouse=True)
@@ -24,14 +24,14 @@ def test_the_folder_is_this_user_s_alone(runtime: Path) -> None:
 
 def test_a_folder_that_others_may_read_is_refused(runtime: Path) -> None:
     runtime.mkdir(mode=0o755)
-    with pytest.raises(SharingError, match="yours alone"):
+    with pytest.raises(DaemonError, match="yours alone"):
         runtime_dir.runtime_dir()
 
 
 def test_a_link_in_place_of_the_folder_is_refused(runtime: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     runtime.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(SharingError, match="yours alone"):
+    with pytest.raises(DaemonError, match="yours alone"):
         runtime_dir.runtime_dir()
 
 
@@ -46,7 +46,7 @@ def test_windows_share_where_program_model_and_surroundings_are_the_same(monkeyp
 
 def test_a_path_too_long_for_a_socket_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARCODER_LS_RUNTIME", str(tmp_path / ("long" * 30)))
-    with pytest.raises(SharingError, match="STARCODER_LS_RUNTIME"):
+    with pytest.raises(DaemonError, match="STARCODER_LS_RUNTIME"):
         runtime_dir.socket_path("x")
 
 

@@ -10,12 +10,12 @@ from starcoder_ls.daemon import wire
 from starcoder_ls.generation import (
     AdapterStatus,
     Chunk,
-    Finish,
+    FinishReason,
     Phase,
     Priority,
     Request,
     Sampling,
-    Special,
+    SpecialToken,
     Status,
     Timings,
 )
@@ -27,11 +27,11 @@ def said(value: Any) -> Any:
 
 def test_a_request_comes_back_as_it_was_but_for_its_stop_rule_and_flag() -> None:
     request = Request(
-        parts=(Special("<fim_prefix>"), "<fim_prefix> in a file"),
+        parts=(SpecialToken("<fim_prefix>"), "<fim_prefix> in a file"),
         max_new_tokens=7,
         prefix_parts=(1,),
         forced_prefix="o",
-        end_tokens=(Special("<e>"),),
+        end_tokens=(SpecialToken("<e>"),),
         candidates=3,
         sampling=Sampling(0.5, 0.9, 11),
         lookup_text=("other",),
@@ -41,7 +41,7 @@ def test_a_request_comes_back_as_it_was_but_for_its_stop_rule_and_flag() -> None
         document="d",
         client="c",
     )
-    back = wire.request_of(said(wire.request_as_json(request)))
+    back = wire.decode_request(said(wire.encode_request(request)))
     assert abs((back.deadline_s or 0) - (request.deadline_s or 0)) < 1
     for field in dataclasses.fields(Request):
         if field.name not in ("stop", "cancel", "deadline_s"):
@@ -49,13 +49,16 @@ def test_a_request_comes_back_as_it_was_but_for_its_stop_rule_and_flag() -> None
 
 
 def test_chunks_and_the_status_come_back_as_they_were() -> None:
-    for chunk in (Chunk("x", (1, 2), -0.5, 1), Chunk("", finish=Finish.STOP_RULE, timings=Timings(prompt_tokens=3))):
-        assert wire.chunk_of(said(dataclasses.asdict(chunk))) == chunk
+    for chunk in (
+        Chunk("x", (1, 2), -0.5, 1),
+        Chunk("", finish_reason=FinishReason.STOP_RULE, timings=Timings(prompt_tokens=3)),
+    ):
+        assert wire.decode_chunk(said(wire.encode_chunk(chunk))) == chunk
     status = Status(Phase.READY, "m", special_tokens=frozenset({"<a>", "<b>"}), adapters=(AdapterStatus("n", "LORA"),))
-    assert wire.status_of(said(wire.status_as_json(status))) == status
+    assert wire.decode_status(said(wire.encode_status(status))) == status
 
 
 def test_an_error_comes_back_as_the_same_kind_and_a_strange_one_as_the_engine_s() -> None:
-    back = wire.error_of(said(wire.error_as_json(errors.PromptTooLong("Too long."))))
+    back = wire.decode_error(said(wire.encode_error(errors.PromptTooLong("Too long."))))
     assert (type(back), str(back)) == (errors.PromptTooLong, "Too long.")
-    assert type(wire.error_of(["annotations", "?"])) is errors.EngineError
+    assert type(wire.decode_error(["annotations", "?"])) is errors.EngineError

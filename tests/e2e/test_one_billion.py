@@ -31,7 +31,7 @@ from contextlib import aclosing
 import torch
 from starcoder_ls.engine import decode, generate, loading
 from starcoder_ls.engine.local_engine import ResidentEngine
-from starcoder_ls.generation import Phase, Request, Special
+from starcoder_ls.generation import Phase, Request, SpecialToken
 from starcoder_ls.settings import Model
 
 def memory(kind="Anonymous"):
@@ -63,8 +63,8 @@ found["message"] = engine.status().message
 found["load_s"] = time.monotonic() - started
 found["dtype"] = engine.status().dtype
 
-prompt = (Special("<fim_prefix>"), open(torch.__file__).read()[:1200], Special("<fim_suffix>"), "\\n",
-          Special("<fim_middle>"))
+prompt = (SpecialToken("<fim_prefix>"), open(torch.__file__).read()[:1200], SpecialToken("<fim_suffix>"), "\\n",
+          SpecialToken("<fim_middle>"))
 
 async def scenario():
     chunks = [chunk async for chunk in engine.stream(Request(parts=prompt, max_new_tokens=8))]

@@ -21,7 +21,7 @@ from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.loading import load_model
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
-from starcoder_ls.generation import CancelFlag, Chunk, Engine, Finish, Phase, Priority, Request, Sampling, Status
+from starcoder_ls.generation import CancelFlag, Chunk, Engine, FinishReason, Phase, Priority, Request, Sampling, Status
 from starcoder_ls.settings import Adapter, Model
 from tape import Tape
 
@@ -143,7 +143,7 @@ def test_greedy_answer_is_transformers_own(engine: LocalEngine, starcoder: Path)
     made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, do_sample=False)
     assert ids(chunks) == made[0, prompt.shape[1] :].tolist()
     assert vocabulary.decode(ids(chunks)).startswith("".join(chunk.text for chunk in chunks))
-    assert chunks[-1].finish is Finish.LENGTH
+    assert chunks[-1].finish_reason is FinishReason.LENGTH
 
 
 def test_status_tells_the_life(starcoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_status_tells_the_life(starcoder: Path, monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(EngineNotReady, match="still loading"):
         run(answer(engine, asked()))
     with pytest.raises(EngineNotReady):
-        engine.count("x")
+        engine.count_tokens("x")
     engine.start()
     engine.start()
     ready = reached(engine, Phase.READY)
@@ -201,7 +201,7 @@ def test_failed_load_is_one_sentence_for_everyone(tmp_path: Path, engines: Engin
     with pytest.raises(EngineNotReady, match="There is no folder"):
         run(answer(engine, asked()))
     with pytest.raises(EngineNotReady, match="There is no folder"):
-        engine.count("x")
+        engine.count_tokens("x")
     engine.close()
     with pytest.raises(EngineClosed):
         run(answer(engine, asked()))
@@ -284,7 +284,7 @@ def test_flag_ends_a_request_and_its_waiter_hears_of_it(engine: LocalEngine) -> 
         return await answer(engine, asked(max_new_tokens=200, cancel=flag, candidates=2))
 
     chunks = run(scenario())
-    assert [chunk.finish for chunk in chunks[-2:]] == [Finish.CANCELLED, Finish.CANCELLED]
+    assert [chunk.finish_reason for chunk in chunks[-2:]] == [FinishReason.CANCELLED, FinishReason.CANCELLED]
     assert chunks[-1].timings is not None
 
 
@@ -305,7 +305,7 @@ def test_a_queued_request_hears_of_its_cancel_at_once(engine: LocalEngine) -> No
         return waited_s, chunks
 
     waited_s, chunks = run(scenario())
-    assert [chunk.finish for chunk in chunks] == [Finish.CANCELLED]
+    assert [chunk.finish_reason for chunk in chunks] == [FinishReason.CANCELLED]
     assert waited_s < 0.5
 
 
@@ -313,7 +313,7 @@ def test_a_queued_request_hears_of_its_cancel_at_once(engine: LocalEngine) -> No
 def test_deadline_ends_with_what_there_is(engine: LocalEngine) -> None:
     started_s = time.monotonic()
     chunks = run(answer(engine, asked(max_new_tokens=200, deadline_s=started_s + 0.2)))
-    assert chunks[-1].finish is Finish.DEADLINE
+    assert chunks[-1].finish_reason is FinishReason.DEADLINE
     assert 0 < len(ids(chunks)) < 60
     assert time.monotonic() - started_s < 1.0
 
@@ -361,7 +361,7 @@ def test_prefilled_prompt_has_one_token_left_to_read(engine: LocalEngine) -> Non
 def test_stop_rule_and_candidates_through_the_whole_engine(engine: LocalEngine) -> None:
     wanted = asked(candidates=3, sampling=Sampling(temperature=0.7), stop=lambda text: 4 if len(text) > 6 else None)
     chunks = run(answer(engine, wanted))
-    texts = {chunk.candidate: chunk.text for chunk in chunks if chunk.finish is not None}
+    texts = {chunk.candidate: chunk.text for chunk in chunks if chunk.finish_reason is not None}
     assert len(set(texts.values())) == len(texts) == 3
     assert all(len(text) == 4 for text in texts.values())
 
@@ -472,7 +472,7 @@ def test_closing_is_quick_and_ends_every_request(is_working: bool, engine: Local
     with pytest.raises(EngineClosed):
         run(answer(engine, asked()))
     with pytest.raises(EngineClosed):
-        engine.count("x")
+        engine.count_tokens("x")
     assert not any(thread.name == "starcoder-ls-engine" for thread in threading.enumerate())
 
 
@@ -583,7 +583,7 @@ def test_virtual_tokens_leave_less_of_the_context(starcoder: Path, tmp_path: Pat
     status = reached(engine, Phase.READY)
     assert status.adapters[0].virtual_tokens == made.VIRTUAL_TOKENS
     text = "x " * 100
-    room = status.context_tokens - engine.count(text)
+    room = status.context_tokens - engine.count_tokens(text)
     assert ids(run(answer(engine, asked(text, room))))
     assert ids(run(answer(engine, asked(text, room - made.VIRTUAL_TOKENS, adapter="own"))))
     with pytest.raises(PromptTooLong, match="context of 251"):

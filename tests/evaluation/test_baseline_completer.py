@@ -8,7 +8,7 @@ import pytest
 from fakes import ScriptedEngine
 from starcoder_ls.evaluation import baseline_completer
 from starcoder_ls.evaluation.holes import Hole, Kind
-from starcoder_ls.generation import Phase, Special
+from starcoder_ls.generation import Phase, SpecialToken
 from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import InlineCompletion
 
@@ -46,7 +46,7 @@ def test_it_says_the_models_first_line_untidied(script: list[str], said: str) ->
     assert elapsed_ms > 0
     (request,) = engine.requests
     assert request.parts == (
-        Special("<fim_prefix>"), Special("<fim_suffix>"), "\n    return name\n", Special("<fim_middle>"),
+        SpecialToken("<fim_prefix>"), SpecialToken("<fim_suffix>"), "\n    return name\n", SpecialToken("<fim_middle>"),
         "def label(item):\n    ",
     )  # fmt: skip
     assert request.forced_prefix == ""

@@ -12,7 +12,7 @@ import pytest
 from fakes import ScriptedEngine
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox
-from starcoder_ls.generation import Phase, Special
+from starcoder_ls.generation import Phase, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 
 ROW = {
@@ -63,7 +63,8 @@ def test_the_model_is_asked_without_a_stop_rule_and_the_server_with_one() -> Non
         engine.close()
     assert said == ["urn \nmore"]
     assert engine.requests[0].parts == (
-        Special("<fim_prefix>"), ROW["prompt"], Special("<fim_suffix>"), ROW["suffix"], Special("<fim_middle>"),
+        SpecialToken("<fim_prefix>"), ROW["prompt"], SpecialToken("<fim_suffix>"), ROW["suffix"],
+        SpecialToken("<fim_middle>"),
     )  # fmt: skip
     assert engine.requests[0].stop is None
     assert engine.requests[1].stop is not None

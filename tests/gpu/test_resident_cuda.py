@@ -163,7 +163,7 @@ def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> 
             asyncio.run(answer(engine, request(1, parts=(TEXT * 50,), candidates=8)))
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-    assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+    assert asyncio.run(answer(engine, request(1)))[-1].finish_reason is not None
     engine.close()
 
 
@@ -174,6 +174,6 @@ def test_model_is_spread_over_two_devices(folder: Path, models: list[Any]) -> No
     ready(engine)
     try:
         assert {weight.device.index for weight in models[0].parameters()} == {0, 1}
-        assert asyncio.run(answer(engine, request(1)))[-1].finish is not None
+        assert asyncio.run(answer(engine, request(1)))[-1].finish_reason is not None
     finally:
         engine.close()

@@ -7,7 +7,7 @@ import pytest
 from fakes import ScriptedEngine
 from starcoder_ls.actions import Action
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Special
+from starcoder_ls.generation import SpecialToken
 from starcoder_ls.rewrite.instruction_prompt import Asked, ask
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import TEMPLATE
@@ -50,7 +50,7 @@ def test_placeholders_are_filled_once_and_the_code_follows_without_its_margin(
 
 def test_special_tokens_of_a_template_are_tokens_and_end_the_answer(engine: ScriptedEngine) -> None:
     made = asked(engine, "Explain.", "<fim_prefix>user\n{question}<fim_suffix>", text="<fim_prefix>")
-    prefix, suffix = Special("<fim_prefix>"), Special("<fim_suffix>")
+    prefix, suffix = SpecialToken("<fim_prefix>"), SpecialToken("<fim_suffix>")
     assert made.request.parts == (prefix, "user\nExplain.\n<fim_prefix>", suffix)
     assert set(made.request.end_tokens) == {prefix, suffix}
 
@@ -65,7 +65,7 @@ def test_long_code_to_read_is_cut_at_a_line_and_the_note_says_so(engine: Scripte
         assert 0 < kept < rows
         assert made.note == f"Only the first {kept} of {rows} lines were read: the rest does not fit."
         (prompt,) = made.request.parts
-        assert 8192 - 130 <= engine.count(str(prompt)) + made.request.max_new_tokens <= 8192
+        assert 8192 - 130 <= engine.count_tokens(str(prompt)) + made.request.max_new_tokens <= 8192
 
 
 def test_one_line_longer_than_the_context_is_refused(engine: ScriptedEngine) -> None:

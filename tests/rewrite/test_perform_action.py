@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fakes import ScriptedEngine
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
-from starcoder_ls.generation import Finish
+from starcoder_ls.generation import FinishReason
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits, perform_action
 from starcoder_ls.rewrite.hidden_characters import cleaned
 from starcoder_ls.rewrite.target import Target, selected
@@ -66,7 +66,7 @@ def spoken(*reply: str, max_new_tokens: int = 50) -> list[perform_action.Answer]
 def test_an_answer_grows_and_ends_once() -> None:
     answers = spoken(" It", " adds", ".")
     assert [answer.said for answer in answers] == ["It", "It adds", "It adds.", "It adds."]
-    assert [answer.finish for answer in answers] == [None, None, None, Finish.END_OF_TEXT]
+    assert [answer.finish_reason for answer in answers] == [None, None, None, FinishReason.END_OF_TEXT]
     assert not answers[-1].is_cut
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 import checkpoints
-from starcoder_ls.generation import Finish, Request, StopRule
+from starcoder_ls.generation import FinishReason, Request, StopRule
 from starcoder_ls.text_tokens.candidate import Candidate, SampledToken, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
@@ -22,11 +22,11 @@ def grown(text: str, rule: StopCriteria) -> tuple[Candidate, list[str], list[tup
         after = rule.extended(candidate, id_)
         chunk = rule.chunk(candidate, after, SampledToken(id_, -1.0))
         assert chunk.logprob == -1.0
-        assert chunk.finish == after.finish
+        assert chunk.finish_reason == after.finish_reason
         texts.append(chunk.text)
         ids.append(chunk.token_ids)
         candidate = after
-        if candidate.finish is not None:
+        if candidate.finish_reason is not None:
             break
     return candidate, texts, ids
 
@@ -40,7 +40,7 @@ def test_text_streams_without_a_stop_rule() -> None:
 
 def test_length_is_counted_in_tokens() -> None:
     candidate, texts, _ = grown("return x + 1", ending(max_new_tokens=2))
-    assert candidate.finish is Finish.LENGTH
+    assert candidate.finish_reason is FinishReason.LENGTH
     assert len(texts) == 2
 
 
@@ -49,7 +49,7 @@ def test_end_token_is_no_part_of_the_text(end: int) -> None:
     before = Candidate(0, VOCABULARY.start())
     after = ending().extended(before, end)
     chunk = ending().chunk(before, after, SampledToken(end, -3.0))
-    assert (chunk.text, chunk.token_ids, chunk.logprob, chunk.finish) == ("", (), 0.0, Finish.END_OF_TEXT)
+    assert (chunk.text, chunk.token_ids, chunk.logprob, chunk.finish_reason) == ("", (), 0.0, FinishReason.END_OF_TEXT)
 
 
 def test_stop_rule_says_how_much_is_kept_and_the_text_waits_for_it() -> None:
@@ -60,7 +60,7 @@ def test_stop_rule_says_how_much_is_kept_and_the_text_waits_for_it() -> None:
         return text.index("\n") if "\n" in text else None
 
     candidate, texts, ids = grown("a = 1\nb = 2", ending(stop=at_newline))
-    assert candidate.finish is Finish.STOP_RULE
+    assert candidate.finish_reason is FinishReason.STOP_RULE
     assert texts[-1] == candidate.text == "a = 1"
     assert set(texts[:-1]) == {""}
     assert all(len(token) == 1 for token in ids)
@@ -88,4 +88,4 @@ def test_a_token_can_be_taken_back() -> None:
     rule = ending()
     before = rule.extended(Candidate(0, VOCABULARY.start()), VOCABULARY.encode(["a"])[0])
     rule.extended(before, 0)
-    assert (before.text, before.finish) == ("a", None)
+    assert (before.text, before.finish_reason) == ("a", None)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import checkpoints
 import starcoder_ls
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
-from starcoder_ls.generation import Special
+from starcoder_ls.generation import SpecialToken
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 SMALL = Tokenizer(checkpoints.byte_level_tokenizer())
@@ -42,18 +42,18 @@ def test_special_literal_in_a_document_stays_text(literal: str) -> None:
 
 @pytest.mark.parametrize(("id_", "literal"), list(enumerate(checkpoints.STARCODER)))
 def test_special_part_is_its_one_id(id_: int, literal: str) -> None:
-    assert SMALL.encode(["a", Special(literal), "b"]) == [*SMALL.encode(["a"]), id_, *SMALL.encode(["b"])]
+    assert SMALL.encode(["a", SpecialToken(literal), "b"]) == [*SMALL.encode(["a"]), id_, *SMALL.encode(["b"])]
     assert literal in SMALL.special_literals
 
 
 def test_special_token_that_the_model_lacks_is_an_error() -> None:
     with pytest.raises(ModelUnsupported, match=r"no token <fim-prefix>\. Choose"):
-        SMALL.encode([Special("<fim-prefix>")])
+        SMALL.encode([SpecialToken("<fim-prefix>")])
 
 
 def test_ordinary_token_is_not_special() -> None:
     with pytest.raises(ModelUnsupported):
-        SMALL.encode([Special("def")])
+        SMALL.encode([SpecialToken("def")])
 
 
 def test_markers_that_their_tokenizer_calls_ordinary_are_special_and_letters_are_not() -> None:
@@ -62,7 +62,7 @@ def test_markers_that_their_tokenizer_calls_ordinary_are_special_and_letters_are
     plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": False}
     declared["added_tokens"] += [{"id": 640, "content": "<|fim_begin|>"} | plain, {"id": 641, "content": "㋡"} | plain]
     vocabulary = Tokenizer(json.dumps(declared))
-    assert vocabulary.encode([Special("<|fim_begin|>")]) == [640]
+    assert vocabulary.encode([SpecialToken("<|fim_begin|>")]) == [640]
     assert 640 not in vocabulary.encode(["<|fim_begin|>"])
     assert "㋡" not in vocabulary.special_literals
     assert 641 in vocabulary.encode(["a㋡b"])
@@ -203,7 +203,7 @@ def real(name: str) -> Tokenizer:
 @pytest.mark.parametrize("name", ["starcoder-tokenizer.json", "starcoder2-tokenizer.json"])
 def test_no_literal_of_the_real_vocabulary_becomes_a_special_token(name: str) -> None:
     vocabulary = real(name)
-    special_ids = {vocabulary.id_of(Special(literal)) for literal in vocabulary.special_literals}
+    special_ids = {vocabulary.id_of(SpecialToken(literal)) for literal in vocabulary.special_literals}
     assert len(special_ids) >= 19
     for literal in vocabulary.special_literals:
         text = f"{literal}x{literal}\n {literal}"
@@ -223,7 +223,7 @@ def test_the_tokens_able_to_begin_a_text_are_exactly_its_beginnings_and_continua
     starcoder: Path, forced_prefix: str
 ) -> None:
     vocabulary = Tokenizer.of(starcoder)
-    special = {vocabulary.id_of(Special(literal)) for literal in vocabulary.special_literals}
+    special = {vocabulary.id_of(SpecialToken(literal)) for literal in vocabulary.special_literals}
     texts = {id_: vocabulary.decode([id_]) for id_ in range(vocabulary.size) if id_ not in special}
     able = vocabulary.able_to_begin(forced_prefix)
     assert len(able) == len(set(able)) > 0

@@ -50,7 +50,7 @@ def run(
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
         changes = asyncio.run(perform_action.changes(engine, prepared))
-    finish(read, edits.applied(read.text, changes), is_written)
+    write_or_print_diff(read, edits.applied(read.text, changes), is_written)
     return 0
 
 
@@ -112,12 +112,12 @@ def _described(answer: perform_action.Answer, prepared: perform_action.Prepared)
         "note": answer.note,
         "adapter": prepared.asked.request.adapter,
         "lines": [first, last] if prepared.asked.code else None,
-        "stop_reason": str(answer.finish),
+        "stop_reason": str(answer.finish_reason),
         "timings": dataclasses.asdict(answer.timings) if answer.timings else None,
     }
 
 
-def finish(read: line_range.Source, new_text: str, is_written: bool) -> None:
+def write_or_print_diff(read: line_range.Source, new_text: str, is_written: bool) -> None:
     """Write the file, or print what would change; a terminal gets no control characters, not even the file's own."""
     if is_written:
         line_range.write(read, new_text)

@@ -16,7 +16,7 @@ from starcoder_ls import settings
 from starcoder_ls.commands.support.engines import completes, loaded, routed, stderr
 from starcoder_ls.commands.support.source_position import as_ghost, cursor_at, line_and_column
 from starcoder_ls.completion.suggest import Cursor, FimPrompt, Suggestion, build_prompt, suggest
-from starcoder_ls.generation import Engine, Special
+from starcoder_ls.generation import Engine, SpecialToken
 
 
 def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int, is_json: bool, is_traced: bool) -> int:
@@ -50,7 +50,7 @@ def _described(suggestion: Suggestion, cursor: Cursor) -> dict[str, Any]:
         "range": {"start": {"line": line, "column": column}, "end": {"line": end_line, "column": end_column}},
         "prompt_tokens": suggestion.prompt_tokens,
         "new_tokens": suggestion.new_tokens,
-        "stop_reason": str(suggestion.finish),
+        "stop_reason": str(suggestion.finish_reason),
         "timings": dataclasses.asdict(suggestion.timings),
     }
 
@@ -60,14 +60,14 @@ def _summary(suggestion: Suggestion) -> str:
     total_ms = timings.queue_ms + timings.prefill_ms + timings.decode_ms
     return (
         f"{total_ms:.0f} ms: {suggestion.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
-        f"{suggestion.new_tokens} written in {timings.decode_ms:.0f} ms; ended by {suggestion.finish}"
+        f"{suggestion.new_tokens} written in {timings.decode_ms:.0f} ms; ended by {suggestion.finish_reason}"
     )
 
 
 def _trace(engine: Engine, asked: FimPrompt) -> None:
     stderr.print(f"family {asked.prompt.family}, order {asked.prompt.order}", style="bold")
     for part in asked.prompt.parts:
-        if isinstance(part, Special):
+        if isinstance(part, SpecialToken):
             stderr.print(Text(part.literal, style="bold magenta"))
         else:
-            stderr.print(Text(part), Text(f"[{engine.count(part)} tokens]", style="dim"), soft_wrap=True)
+            stderr.print(Text(part), Text(f"[{engine.count_tokens(part)} tokens]", style="dim"), soft_wrap=True)

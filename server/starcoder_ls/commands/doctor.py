@@ -17,7 +17,7 @@ from starcoder_ls import __version__, settings
 from starcoder_ls.commands import processes
 from starcoder_ls.commands.support.engines import loaded
 from starcoder_ls.completion.prompt import fim
-from starcoder_ls.errors import SharingError, StarcoderError
+from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import Engine, Request, Timings
 
 _CODE = "def greet(name):\n    "
@@ -57,7 +57,7 @@ def _residents() -> str:
     """The processes that windows share now; what follows is loaded beside them, for this check alone."""
     try:
         found = [answer for _, answer in processes.asked("status")]
-    except SharingError as error:
+    except DaemonError as error:
         return str(error)
     lines = [
         f"process {answer['process']}: {answer['model']}, {answer['phase']}, {answer['sharing']['windows']} windows, "

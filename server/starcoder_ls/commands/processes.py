@@ -16,7 +16,7 @@ from rich.table import Table
 
 from starcoder_ls.commands.serve import log_file
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
-from starcoder_ls.errors import SharingError
+from starcoder_ls.errors import DaemonError
 
 _ANSWER_S, _END_S = 5.0, 5.0
 
@@ -24,7 +24,7 @@ _ANSWER_S, _END_S = 5.0, 5.0
 def asked(question: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """Each process's answer, None where it does not answer. A socket without a process is removed."""
     if sys.platform == "win32":
-        raise SharingError("Windows has no resident process: each window has a server of its own.")
+        raise DaemonError("Windows has no resident process: each window has a server of its own.")
     for path in sorted(runtime_dir.runtime_dir().glob("*.sock")):
         if (connection := runtime_dir.connected(path)) is None:
             with runtime_dir.locked(path):
@@ -33,7 +33,7 @@ def asked(question: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
                     continue
         try:
             answer = connect_or_spawn.greeted(connection, {"ask": question}, _ANSWER_S)
-        except SharingError:
+        except DaemonError:
             answer = None
         connection.close()
         yield path, answer

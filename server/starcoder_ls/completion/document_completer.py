@@ -21,7 +21,7 @@ from starcoder_ls.completion.pending_generation import PendingGeneration
 from starcoder_ls.completion.suggest import Cursor, FimPrompt, Source, Suggestion
 from starcoder_ls.completion.suggestion_cache import CachedSuggestion, SuggestionCache
 from starcoder_ls.errors import StarcoderError
-from starcoder_ls.generation import CancelFlag, Engine, Finish, Part, Request, Timings
+from starcoder_ls.generation import CancelFlag, Engine, FinishReason, PromptPart, Request, Timings
 from starcoder_ls.settings import InlineCompletion
 
 _GRACE_S = 0.002  # an editor cancels a request and sends the next one together: see the next before pausing
@@ -42,7 +42,7 @@ class DocumentCompleter:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._reading: CancelFlag | None = None
         self._reading_tasks: set[asyncio.Task[None]] = set()
-        self._read: tuple[Part, ...] = ()
+        self._read: tuple[PromptPart, ...] = ()
         self._settings: tuple[InlineCompletion, str] | None = None
 
     async def ask(
@@ -63,7 +63,7 @@ class DocumentCompleter:
                     engine, suggest.build_prompt(engine, cursor, settings), asked, settings, candidates
                 )
             answers, timings = await self._waited_for(thought)
-            if any(answer.finish is Finish.CANCELLED for answer in answers):
+            if any(answer.finish_reason is FinishReason.CANCELLED for answer in answers):
                 return []
             found = self._fitting(thought, answers, timings, here, cursor, settings, is_fresh)
         suggestions, source, timings = found
@@ -113,7 +113,7 @@ class DocumentCompleter:
         entry = hit.entry
         source = Source.AHEAD if entry.is_ahead and not entry.is_used and not hit.typed else Source.MEMORY
         self._use(entry)
-        answer = GeneratedAnswer(hit.left, entry.tokens, entry.finish)
+        answer = GeneratedAnswer(hit.left, entry.tokens, entry.finish_reason)
         typed = entry.text[: hit.typed]
         return self._shown([answer], Timings(), entry.place, typed, here, cursor, settings, source)
 
@@ -211,12 +211,14 @@ class DocumentCompleter:
         self._tally.made(thought.tokens, thought.is_ahead)
         if self._thought is thought:
             self._thought = None
-        if thought.finish is Finish.CANCELLED and not thought.said:
+        if thought.finish_reason is FinishReason.CANCELLED and not thought.said:
             return
-        place, said, finish = thought.question.place, thought.said, thought.finish
-        entry = CachedSuggestion(thought.asked, place, said, finish, thought.tokens, thought.is_ahead, thought.question)
+        place, said, finish_reason = thought.question.place, thought.said, thought.finish_reason
+        entry = CachedSuggestion(
+            thought.asked, place, said, finish_reason, thought.tokens, thought.is_ahead, thought.question
+        )
         self._memory.add(entry)
-        if thought.waiting and thought.finish is not Finish.CANCELLED:
+        if thought.waiting and thought.finish_reason is not FinishReason.CANCELLED:
             self._use(entry)
 
     # Before being asked

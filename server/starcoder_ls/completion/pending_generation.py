@@ -13,7 +13,7 @@ from dataclasses import replace
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collected
 from starcoder_ls.completion.suggest import FimPrompt
-from starcoder_ls.generation import Engine, Finish, Priority, StopRule, Timings
+from starcoder_ls.generation import Engine, FinishReason, Priority, StopRule, Timings
 from starcoder_ls.settings import InlineCompletion
 
 
@@ -61,9 +61,9 @@ class PendingGeneration:
         return self._begun_with + (result[0][0].text if result else self._heard)
 
     @property
-    def finish(self) -> Finish:
+    def finish_reason(self) -> FinishReason:
         result = self._result()
-        return result[0][0].finish if result else Finish.CANCELLED
+        return result[0][0].finish_reason if result else FinishReason.CANCELLED
 
     @property
     def tokens(self) -> int:

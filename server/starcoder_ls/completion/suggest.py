@@ -26,7 +26,7 @@ from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import (
     CancelFlag,
     Engine,
-    Finish,
+    FinishReason,
     Priority,
     Request,
     Sampling,
@@ -78,7 +78,7 @@ class Suggestion:
     text: str
     start: int
     end: int
-    finish: Finish
+    finish_reason: FinishReason
     prompt_tokens: int
     new_tokens: int
     timings: Timings
@@ -173,7 +173,7 @@ _COUNTERS: WeakKeyDictionary[Engine, TokenCounter] = WeakKeyDictionary()
 
 def _counter(engine: Engine) -> TokenCounter:
     if (counter := _COUNTERS.get(engine)) is None:
-        counter = _COUNTERS[engine] = TokenCounter(engine.count)
+        counter = _COUNTERS[engine] = TokenCounter(engine.count_tokens)
     return counter
 
 
@@ -267,11 +267,11 @@ def shown(
     suggestions: dict[str, Suggestion] = {}  # by what they say
     own = auto_closers.right_of(gap.after)
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
-        text = postprocess.shown(answer.text, gap, answer.finish)
+        text = postprocess.shown(answer.text, gap, answer.finish_reason)
         if text and _gist(text, gap) not in suggestions and not secrets.holds(text, gap.before):
             end = cursor.offset + auto_closers.taken(text, own)
             suggestions[_gist(text, gap)] = Suggestion(
-                text, cursor.offset, end, answer.finish, timings.prompt_tokens, answer.tokens, timings, source
+                text, cursor.offset, end, answer.finish_reason, timings.prompt_tokens, answer.tokens, timings, source
             )
     return list(suggestions.values())
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from starcoder_ls.completion.anchor import Anchor, CursorText
 from starcoder_ls.completion.output import postprocess
-from starcoder_ls.generation import Finish
+from starcoder_ls.generation import FinishReason
 
 MAX_ENTRIES = 64
 """Of one document: some 4 kB each. Whoever goes back further than that asks anew."""
@@ -33,7 +33,7 @@ class CachedSuggestion:
     asked: Hashable
     place: Anchor
     text: str
-    finish: Finish
+    finish_reason: FinishReason
     tokens: int = 0
     is_ahead: bool = False
     """Made before anybody asked."""
@@ -43,7 +43,7 @@ class CachedSuggestion:
     @property
     def is_open(self) -> bool:
         """It was cut off: what it ends with is not to be trusted, and the model would have gone on."""
-        return self.finish in (Finish.LENGTH, Finish.DEADLINE, Finish.CANCELLED)
+        return self.finish_reason in (FinishReason.LENGTH, FinishReason.DEADLINE, FinishReason.CANCELLED)
 
     @property
     def key(self) -> Key:
@@ -66,7 +66,7 @@ class CacheHit:
         """What is left can be shown: it is whole, or so much is left that its end may be cut off."""
         if not self.entry.is_open:
             return bool(self.left.strip()) or not self.typed
-        if self.entry.finish is Finish.CANCELLED:
+        if self.entry.finish_reason is FinishReason.CANCELLED:
             return False
         return len(postprocess.whole_at_limit(self.left).strip()) >= _LEAST_TRUSTED_CHARS
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.daemon import runtime_dir
-from starcoder_ls.errors import SharingError
+from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 
 HELLO_S = 30.0
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 def connect_or_spawn(path: Path, program: Sequence[str], hello: Mapping[str, Any]) -> socket.socket:
     """A connection to the process behind ``path``, which is started as ``program`` if need be, and has let us in.
 
-    ``program`` gets two arguments more: the listening socket's descriptor, and ``path``. Raises SharingError.
+    ``program`` gets two arguments more: the listening socket's descriptor, and ``path``. Raises DaemonError.
     """
     starts = 0
     for _ in range(_TRIES):
@@ -60,10 +60,10 @@ def connect_or_spawn(path: Path, program: Sequence[str], hello: Mapping[str, Any
     with runtime_dir.locked(path):
         if runtime_dir.connected(path) is None:
             path.unlink(missing_ok=True)
-    raise SharingError("The resident process ends as soon as it is started. `starcoder-ls logs` may say more.")
+    raise DaemonError("The resident process ends as soon as it is started. `starcoder-ls logs` may say more.")
 
 
-class Refused(SharingError):
+class Refused(DaemonError):
     """The process runs and said why this window cannot be served, such as a bad setting."""
 
 
@@ -80,7 +80,7 @@ def greeted(connection: socket.socket, hello: Mapping[str, Any], seconds: float 
                 return answer if isinstance(answer, dict) else None
     except TimeoutError as error:
         connection.close()
-        raise SharingError("The resident process does not answer. `starcoder-ls stop` ends it.") from error
+        raise DaemonError("The resident process does not answer. `starcoder-ls stop` ends it.") from error
     except (OSError, ValueError, FramingError):
         pass
     connection.close()
@@ -111,7 +111,7 @@ def _start(path: Path, program: Sequence[str]) -> None:
             ).returncode = 0  # nobody waits for it: it is not ours
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise SharingError(f"The resident process cannot be started at {path}: {error.strerror}.") from error
+            raise DaemonError(f"The resident process cannot be started at {path}: {error.strerror}.") from error
 
 
 def unshared(program: Sequence[str]) -> socket.socket:
@@ -122,7 +122,7 @@ def unshared(program: Sequence[str]) -> socket.socket:
             subprocess.Popen(program, stdin=theirs.fileno(), stdout=theirs.fileno()).returncode = 0
         except OSError as error:
             ours.close()
-            raise SharingError(f"No server can be started: {error.strerror}.") from error
+            raise DaemonError(f"No server can be started: {error.strerror}.") from error
     return ours
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from starcoder_ls.app import Server
 from starcoder_ls.daemon import connect_or_spawn, engine_server, runtime_dir
 from starcoder_ls.daemon.forwarder import GOODBYE
-from starcoder_ls.errors import SharingError, StarcoderError
+from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import Connection
 from starcoder_ls.lsp.framing import FrameReader, FramingError
@@ -109,7 +109,7 @@ class Daemon:
             with runtime_dir.locked(self._path):
                 if self._is_ours():
                     self._path.unlink(missing_ok=True)
-        except (SharingError, OSError) as error:
+        except (DaemonError, OSError) as error:
             logger.warning("%s is left behind: %s", self._path, error)
 
     async def _dismiss(self) -> None:
@@ -130,7 +130,7 @@ class Daemon:
         try:
             runtime_dir.check_peer(writer.get_extra_info("socket"))
             hello, rest = await asyncio.wait_for(_hello(reader), _HELLO_S)
-        except (SharingError, FramingError, ValueError, OSError, TimeoutError) as error:
+        except (DaemonError, FramingError, ValueError, OSError, TimeoutError) as error:
             logger.warning("a visitor was put out: %s", type(error).__name__)
             stream.hang_up()
             return

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.daemon import connect_or_spawn, launch_options, runtime_dir, wire
-from starcoder_ls.errors import EngineClosed, EngineError, SharingError
-from starcoder_ls.generation import AdapterStatus, Chunk, Finish, Phase, Request, Status
+from starcoder_ls.errors import DaemonError, EngineClosed, EngineError
+from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Phase, Request, Status
 from starcoder_ls.lsp.framing import FrameReader
 from starcoder_ls.settings import Adapter, Settings
 
@@ -26,7 +26,7 @@ _GONE = "The resident process has ended. Run the command again."
 
 def warm(chosen: Settings, path: Path | None = None) -> EngineClient | None:
     """The process at ``path``, or where one for these settings would be; None where there is none that will do."""
-    with contextlib.suppress(SharingError, OSError, EngineError):
+    with contextlib.suppress(DaemonError, OSError, EngineError):
         if not chosen.sharing.enabled:
             return None
         engine = EngineClient(path or runtime_dir.socket_path(runtime_dir.key(runtime_dir.RESIDENT, _model(chosen))))
@@ -45,29 +45,29 @@ def _model(chosen: Settings) -> dict[str, Any]:
 class EngineClient:
     """``generation.Engine`` over the socket at ``path``; its status is that of the first moment.
 
-    Raises SharingError, EngineError.
+    Raises DaemonError, EngineError.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._status = wire.status_of(self._asked(ask="engine")["status"])
+        self._status = wire.decode_status(self._asked(ask="engine")["status"])
 
     def status(self) -> Status:
         return self._status
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         return int(self._asked(ask="count", text=text)["tokens"])
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """The stop rule is asked here, after each chunk; once it has ended every candidate, so does the process."""
         reader, writer = await asyncio.open_unix_connection(sock=self._connected())
         texts: list[str] = [""] * request.candidates
-        ends: list[Finish | None] = [None] * request.candidates
+        ends: list[FinishReason | None] = [None] * request.candidates
         has_enough = False
         try:
-            writer.write(connect_or_spawn.framed({"ask": "generate", "request": wire.request_as_json(request)}))
+            writer.write(connect_or_spawn.framed({"ask": "generate", "request": wire.encode_request(request)}))
             async for said in _messages(reader):
-                chunk = wire.chunk_of(said["chunk"])
+                chunk = wire.decode_chunk(said["chunk"])
                 shown = _shown(request, chunk, texts, ends)
                 if all(ends) and chunk.timings is None and not has_enough:
                     has_enough = True
@@ -111,24 +111,24 @@ class EngineClient:
         if answer is None:
             raise EngineClosed(_GONE)
         if "error" in answer:
-            raise wire.error_of(answer["error"])
+            raise wire.decode_error(answer["error"])
         return answer
 
 
-def _shown(request: Request, chunk: Chunk, texts: list[str], ends: list[Finish | None]) -> Chunk | None:
+def _shown(request: Request, chunk: Chunk, texts: list[str], ends: list[FinishReason | None]) -> Chunk | None:
     """What the asker sees of ``chunk``: with a stop rule the text comes whole, in the candidate's last chunk."""
     at = chunk.candidate
     if request.stop is None:
         return chunk
     if (end := ends[at]) is not None:  # what comes behind was not wanted, but for the timings
-        return Chunk("", candidate=at, finish=end, timings=chunk.timings) if chunk.timings else None
+        return Chunk("", candidate=at, finish_reason=end, timings=chunk.timings) if chunk.timings else None
     texts[at] += chunk.text
     kept = request.stop(texts[at]) if chunk.token_ids else None
     if kept is not None:
-        ends[at] = Finish.STOP_RULE
-        return dataclasses.replace(chunk, text=texts[at][: max(kept, 0)], finish=Finish.STOP_RULE)
-    ends[at] = chunk.finish
-    return dataclasses.replace(chunk, text=texts[at] if chunk.finish else "")
+        ends[at] = FinishReason.STOP_RULE
+        return dataclasses.replace(chunk, text=texts[at][: max(kept, 0)], finish_reason=FinishReason.STOP_RULE)
+    ends[at] = chunk.finish_reason
+    return dataclasses.replace(chunk, text=texts[at] if chunk.finish_reason else "")
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
@@ -138,5 +138,5 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any
         for body in frames.feed(data):
             said = json.loads(body)
             if "error" in said:
-                raise wire.error_of(said["error"])
+                raise wire.decode_error(said["error"])
             yield said

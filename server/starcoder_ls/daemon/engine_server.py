@@ -6,7 +6,6 @@ Decides what may be asked: the status, a count, a generation. Refuses to know se
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, cast
@@ -26,13 +25,13 @@ async def lend(engine: Engine | None, asked: Mapping[str, Any], stream: SocketSt
         if engine is None:
             raise EngineNotReady("The model is not loaded now.")
         if asked["ask"] == "engine":
-            _say(stream, status=wire.status_as_json(engine.status()))
+            _say(stream, status=wire.encode_status(engine.status()))
         elif asked["ask"] == "count":
-            _say(stream, tokens=await asyncio.to_thread(engine.count, str(asked["text"])))
+            _say(stream, tokens=await asyncio.to_thread(engine.count_tokens, str(asked["text"])))
         else:
-            await _generate(engine, wire.request_of(asked["request"]), stream)
+            await _generate(engine, wire.decode_request(asked["request"]), stream)
     except StarcoderError as error:
-        _say(stream, error=wire.error_as_json(error))
+        _say(stream, error=wire.encode_error(error))
     await stream.close()
 
 
@@ -45,7 +44,7 @@ async def _generate(engine: Engine, request: Request, stream: SocketStream) -> N
     try:
         async with aclosing(cast("AsyncGenerator[Any]", engine.stream(request))) as chunks:
             async for chunk in chunks:
-                _say(stream, chunk=dataclasses.asdict(chunk))
+                _say(stream, chunk=wire.encode_chunk(chunk))
     finally:
         listening.cancel()
 

@@ -18,7 +18,7 @@ from starcoder_ls.daemon import connect_or_spawn, offline_replies, runtime_dir
 from starcoder_ls.daemon.editor_watch import watch_editor
 from starcoder_ls.daemon.launch_options import LaunchOptions
 from starcoder_ls.daemon.replay_log import ReplayLog
-from starcoder_ls.errors import SharingError
+from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 
 GOODBYE = "starcoder-ls/goodbye"
@@ -46,7 +46,7 @@ def run(wanted: LaunchOptions, program: Sequence[str], alone: Sequence[str]) -> 
             return connect_or_spawn.connect_or_spawn(runtime_dir.socket_path(name), program, wanted.hello())
         except connect_or_spawn.Refused:
             raise
-        except (SharingError, OSError) as error:
+        except (DaemonError, OSError) as error:
             _say(f"{error} This window has a server of its own.")
             return connect_or_spawn.unshared(alone)
 
@@ -124,7 +124,7 @@ class Forwarder:
             began_s = time.monotonic()
             try:
                 connection = self._connect(self._journal)
-            except (SharingError, OSError) as error:
+            except (DaemonError, OSError) as error:
                 self._give_up(str(error))
                 continue
             with self._changed:

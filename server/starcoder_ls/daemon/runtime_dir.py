@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import __version__
-from starcoder_ls.errors import SharingError
+from starcoder_ls.errors import DaemonError
 
 _OVERRIDE = "STARCODER_LS_RUNTIME"
 _FAMILIES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_")
@@ -36,7 +36,7 @@ _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS: sys/un.h
 
 def runtime_dir() -> Path:
     """The user's own folder for sockets, made if need be: `$STARCODER_LS_RUNTIME`, the session's runtime folder, or one
-    under the temporary folder. Raises SharingError where it cannot be made or is not this user's alone."""
+    under the temporary folder. Raises DaemonError where it cannot be made or is not this user's alone."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if override := os.environ.get(_OVERRIDE):
         path = Path(override)
@@ -48,9 +48,9 @@ def runtime_dir() -> Path:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise SharingError(f"The folder {path} cannot be made: {error.strerror}. Set XDG_RUNTIME_DIR.") from error
+        raise DaemonError(f"The folder {path} cannot be made: {error.strerror}. Set XDG_RUNTIME_DIR.") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise SharingError(f"{path} is not a folder that is yours alone. Remove it, or make it yours with mode 700.")
+        raise DaemonError(f"{path} is not a folder that is yours alone. Remove it, or make it yours with mode 700.")
     return path
 
 
@@ -62,22 +62,22 @@ def key(program: list[str], model: Mapping[str, Any]) -> str:
 
 
 def socket_path(name: str) -> Path:
-    """Raises SharingError where the system takes no path as long as this."""
+    """Raises DaemonError where the system takes no path as long as this."""
     path = runtime_dir() / f"{name}.sock"
     if len(os.fsencode(path)) > 100:  # 104 on macOS, 108 on Linux, with the final zero
-        raise SharingError(f"{path.parent} is too long a path for a socket. Set {_OVERRIDE} to a shorter one.")
+        raise DaemonError(f"{path.parent} is too long a path for a socket. Set {_OVERRIDE} to a shorter one.")
     return path
 
 
 @contextlib.contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Alone with the socket at ``path``, among all processes. Leaves no file. Raises SharingError on a full disk."""
+    """Alone with the socket at ``path``, among all processes. Leaves no file. Raises DaemonError on a full disk."""
     lock = path.with_suffix(".lock")
     while True:
         try:
             descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise SharingError(f"{lock} cannot be written: {error.strerror}.") from error
+            raise DaemonError(f"{lock} cannot be written: {error.strerror}.") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             if not _is_at(descriptor, lock):  # whoever held it before has removed it
@@ -108,7 +108,7 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 def connected(path: Path) -> socket.socket | None:
-    """To the process behind ``path``; None if there is none. Raises SharingError if it is another user's."""
+    """To the process behind ``path``; None if there is none. Raises DaemonError if it is another user's."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(os.fspath(path))
@@ -118,18 +118,18 @@ def connected(path: Path) -> socket.socket | None:
         return None
     except OSError as error:
         connection.close()
-        raise SharingError(f"{path} cannot be reached: {error.strerror}.") from error
-    except SharingError:
+        raise DaemonError(f"{path} cannot be reached: {error.strerror}.") from error
+    except DaemonError:
         connection.close()
         raise
     return connection
 
 
 def check_peer(connection: socket.socket) -> None:
-    """Raises SharingError unless this user is at the other end."""
+    """Raises DaemonError unless this user is at the other end."""
     user = peer_user(connection)
     if user is not None and user != os.getuid():
-        raise SharingError(f"User {user} is at the other end of the socket. Nothing was said.")
+        raise DaemonError(f"User {user} is at the other end of the socket. Nothing was said.")
 
 
 def peer_user(connection: socket.socket) -> int | None:

@@ -1,6 +1,6 @@
-"""The seam's values as JSON and back, so that an engine can be asked from another process.
+"""Values of ``generation`` as JSON and back, for the RPC between an engine client and the daemon.
 
-Decides nothing else: a stop rule is code and stays with whoever asks.
+Stop rule and cancel flag are not serialized: the client evaluates the former, closing the connection sets the latter.
 """
 
 from __future__ import annotations
@@ -13,76 +13,85 @@ from starcoder_ls import errors
 from starcoder_ls.generation import (
     AdapterStatus,
     Chunk,
-    Finish,
+    FinishReason,
     Phase,
     Priority,
     Request,
     Sampling,
-    Special,
+    SpecialToken,
     Status,
     Timings,
 )
 
-_AS_THEY_ARE = (
-    "max_new_tokens",
-    "prefix_parts",
-    "forced_prefix",
-    "candidates",
-    "lookup_text",
-    "adapter",
-    "document",
-    "client",
-)
+_PLAIN_FIELDS = (
+    "max_new_tokens", "prefix_parts", "forced_prefix", "candidates", "lookup_text", "adapter", "document", "client",
+)  # fmt: skip
 
 
-def request_as_json(request: Request) -> dict[str, Any]:
-    """All but the stop rule and the cancel flag. A deadline is what is left of it."""
-    said = {name: getattr(request, name) for name in _AS_THEY_ARE}
-    left_s = None if request.deadline_s is None else request.deadline_s - time.monotonic()
-    return said | {
-        "parts": [[part.literal] if isinstance(part, Special) else part for part in request.parts],
+def encode_request(request: Request) -> dict[str, Any]:
+    """All fields but ``stop`` and ``cancel``. The deadline becomes the remaining time in seconds."""
+    remaining_s = None if request.deadline_s is None else request.deadline_s - time.monotonic()
+    return {name: getattr(request, name) for name in _PLAIN_FIELDS} | {
+        "parts": [[part.literal] if isinstance(part, SpecialToken) else part for part in request.parts],
         "end_tokens": [token.literal for token in request.end_tokens],
         "sampling": dataclasses.asdict(request.sampling),
         "priority": int(request.priority),
-        "left_s": left_s,
+        "remaining_s": remaining_s,
     }
 
 
-def request_of(said: dict[str, Any]) -> Request:
-    given: dict[str, Any] = {
-        name: tuple(said[name]) if isinstance(said[name], list) else said[name] for name in _AS_THEY_ARE
+def decode_request(encoded: dict[str, Any]) -> Request:
+    """Raises KeyError, TypeError or ValueError for anything but the result of ``encode_request``."""
+    plain: dict[str, Any] = {
+        name: tuple(encoded[name]) if isinstance(encoded[name], list) else encoded[name] for name in _PLAIN_FIELDS
     }
+    remaining_s = encoded["remaining_s"]
     return Request(
-        parts=tuple(part if isinstance(part, str) else Special(part[0]) for part in said["parts"]),
-        end_tokens=tuple(map(Special, said["end_tokens"])),
-        sampling=Sampling(**said["sampling"]),
-        priority=Priority(said["priority"]),
-        deadline_s=None if said["left_s"] is None else time.monotonic() + said["left_s"],
-        **given,
+        parts=tuple(part if isinstance(part, str) else SpecialToken(part[0]) for part in encoded["parts"]),
+        end_tokens=tuple(map(SpecialToken, encoded["end_tokens"])),
+        sampling=Sampling(**encoded["sampling"]),
+        priority=Priority(encoded["priority"]),
+        deadline_s=None if remaining_s is None else time.monotonic() + remaining_s,
+        **plain,
     )
 
 
-def chunk_of(said: dict[str, Any]) -> Chunk:
-    finish = None if said["finish"] is None else Finish(said["finish"])
-    timings = None if said["timings"] is None else Timings(**said["timings"])
-    return Chunk(**{**said, "token_ids": tuple(said["token_ids"]), "finish": finish, "timings": timings})
+def encode_chunk(chunk: Chunk) -> dict[str, Any]:
+    return dataclasses.asdict(chunk)
 
 
-def status_as_json(status: Status) -> dict[str, Any]:
+def decode_chunk(encoded: dict[str, Any]) -> Chunk:
+    finish_reason, timings = encoded["finish_reason"], encoded["timings"]
+    return Chunk(
+        **{
+            **encoded,
+            "token_ids": tuple(encoded["token_ids"]),
+            "finish_reason": None if finish_reason is None else FinishReason(finish_reason),
+            "timings": None if timings is None else Timings(**timings),
+        }
+    )
+
+
+def encode_status(status: Status) -> dict[str, Any]:
     return {**dataclasses.asdict(status), "special_tokens": sorted(status.special_tokens)}
 
 
-def status_of(said: dict[str, Any]) -> Status:
-    adapters = tuple(AdapterStatus(**adapter) for adapter in said["adapters"])
-    special_tokens = frozenset(said["special_tokens"])
-    return Status(**{**said, "phase": Phase(said["phase"]), "special_tokens": special_tokens, "adapters": adapters})
+def decode_status(encoded: dict[str, Any]) -> Status:
+    adapters = tuple(AdapterStatus(**adapter) for adapter in encoded["adapters"])
+    special_tokens = frozenset(encoded["special_tokens"])
+    return Status(
+        **{**encoded, "phase": Phase(encoded["phase"]), "special_tokens": special_tokens, "adapters": adapters}
+    )
 
 
-def error_as_json(error: errors.StarcoderError) -> list[str]:
+def encode_error(error: errors.StarcoderError) -> list[str]:
     return [type(error).__name__, str(error)]
 
 
-def error_of(said: list[str]) -> errors.StarcoderError:
-    kind = getattr(errors, said[0], None)
-    is_ours = isinstance(kind, type) and issubclass(kind, errors.StarcoderError)
-    return kind(said[1]) if is_ours and kind is not None else errors.EngineError(said[1])
+def decode_error(encoded: list[str]) -> errors.StarcoderError:
+    """An error of the same class, or EngineError if this package has no such class."""
+    name, message = encoded
+    error_type = getattr(errors, name, None)
+    if isinstance(error_type, type) and issubclass(error_type, errors.StarcoderError):
+        return error_type(message)
+    return errors.EngineError(message)

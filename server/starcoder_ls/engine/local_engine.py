@@ -101,7 +101,7 @@ class LocalEngine:
             raise self._not_ready()
         return self._adapters
 
-    def count(self, text: str) -> int:
+    def count_tokens(self, text: str) -> int:
         vocabulary = self._vocabulary
         if vocabulary is None:
             raise self._not_ready()

@@ -32,7 +32,7 @@ async def suggestion(engine: Engine, hole: Hole, options: InlineCompletion) -> t
     began_s = time.perf_counter()
     status = engine.status()
     tokens = min(options.prompt_tokens, status.context_tokens - options.max_new_tokens - _MARKS_TOKENS)
-    seen = window.around(hole.text, hole.start, tokens, options.suffix_percent / 100, engine.count)
+    seen = window.around(hole.text, hole.start, tokens, options.suffix_percent / 100, engine.count_tokens)
     prefix, suffix = hole.text[seen.start : hole.start], hole.text[hole.start : seen.end]
     family = fim.family_of(status.special_tokens)
     asked = fim.fim_parts(family, status.special_tokens, prefix, suffix, "", None)

@@ -59,10 +59,10 @@ async def _explain(session: Session, given: object, call: RequestHandle) -> dict
     sign = working(session, prepared.action.title, call) if asked.token is None else nullcontext()
     async with sign, aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
         async for answer in stream:
-            if answer.finish is not None or running.is_due:
+            if answer.finish_reason is not None or running.is_due:
                 text = _markdown(answer)
                 running.send(text)
-            is_complete = answer.finish is not None and not answer.note
+            is_complete = answer.finish_reason is not None and not answer.note
     session.conclude(action_request.EXPLAIN, "", call)
     if asked.token is None:
         session.run_errand(show_in_file(session, text))

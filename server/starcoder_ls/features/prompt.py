@@ -10,7 +10,7 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls.completion.suggest import build_prompt
-from starcoder_ls.generation import Part, Special
+from starcoder_ls.generation import PromptPart, SpecialToken
 from starcoder_ls.lsp.documents.document import Position
 from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.action_request import require_engine
@@ -27,10 +27,10 @@ async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Requ
     cursor = session.cursor(document, document.text, offset)
     asked = build_prompt(engine, cursor, wanted)
 
-    def told(part: Part) -> dict[str, Any]:
-        if isinstance(part, Special):
+    def told(part: PromptPart) -> dict[str, Any]:
+        if isinstance(part, SpecialToken):
             return {"text": part.literal, "isSpecial": True, "tokens": 1}
-        return {"text": part, "isSpecial": False, "tokens": engine.count(part)}
+        return {"text": part, "isSpecial": False, "tokens": engine.count_tokens(part)}
 
     parts = [told(part) for part in asked.prompt.parts]
     status = engine.status()

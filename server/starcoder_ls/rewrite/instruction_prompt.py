@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Engine, Part, Priority, Request, Sampling, Special
+from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.hidden_characters import cleaned
 from starcoder_ls.rewrite.target import Target
@@ -56,12 +56,12 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
     room = status.context_tokens - action.max_new_tokens - _MARKS_TOKENS
     rows = text_lines.without_margin([row.rstrip("\r\n") for row in text_lines.split(target.shown)])
     words = _worded(action, target)
-    room -= engine.count(head + words + tail)
+    room -= engine.count_tokens(head + words + tail)
     if action.becomes == "text":
-        kept = _fitting(rows, room, engine.count)
+        kept = _fitting(rows, room, engine.count_tokens)
     else:
         kept = len(rows)
-        _require_room(action, target, _tokens("\n".join(rows), room, engine.count), room)
+        _require_room(action, target, _tokens("\n".join(rows), room, engine.count_tokens), room)
     if kept == 0 and rows:
         raise PromptTooLong(
             f"The model reads {status.context_tokens} tokens, which leaves no room for this code beside an answer of "
@@ -72,7 +72,7 @@ def ask(engine: Engine, action: Action, target: Target, adapter: str | None, tem
     request = Request(
         parts=(*_parts(head, status.special_tokens, question), *_parts(tail, status.special_tokens)),
         max_new_tokens=action.max_new_tokens,
-        end_tokens=tuple(Special(literal) for literal in _specials(head + tail, status.special_tokens)),
+        end_tokens=tuple(SpecialToken(literal) for literal in _specials(head + tail, status.special_tokens)),
         sampling=Sampling(action.temperature, action.top_p),
         adapter=adapter,
         priority=Priority.EXPLANATION,
@@ -140,8 +140,10 @@ def _specials(template: str, inventory: frozenset[str]) -> list[str]:
     return [piece for piece in _cut(template, inventory) if piece in inventory]
 
 
-def _parts(template: str, inventory: frozenset[str], text: str = "") -> list[Part]:
-    pieces: list[Part] = [Special(piece) if piece in inventory else piece for piece in _cut(template, inventory)]
+def _parts(template: str, inventory: frozenset[str], text: str = "") -> list[PromptPart]:
+    pieces: list[PromptPart] = [
+        SpecialToken(piece) if piece in inventory else piece for piece in _cut(template, inventory)
+    ]
     return [*pieces, text] if text else pieces
 
 
@@ -155,7 +157,7 @@ def _cut(template: str, inventory: frozenset[str]) -> list[str]:
 
 def _merged(request: Request) -> Request:
     """Neighbouring plain parts as one, as the model saw them in training: tokenizers do not cut where we do."""
-    parts: list[Part] = []
+    parts: list[PromptPart] = []
     for part in request.parts:
         if parts and isinstance(part, str) and isinstance(parts[-1], str):
             parts[-1] += part

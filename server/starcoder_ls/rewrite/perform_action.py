@@ -14,7 +14,7 @@ from starcoder_ls import routing
 from starcoder_ls.actions import Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
-from starcoder_ls.generation import Chunk, Engine, Finish, Timings
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.enclosing_function import INDENTED
 from starcoder_ls.rewrite.hidden_characters import cleaned
@@ -22,12 +22,12 @@ from starcoder_ls.rewrite.instruction_prompt import Asked, ask
 from starcoder_ls.rewrite.target import Target, function_of
 from starcoder_ls.settings import Settings
 
-_CUT = (Finish.LENGTH, Finish.DEADLINE)
+_CUT = (FinishReason.LENGTH, FinishReason.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model has said so far, without what is not to be shown; the last one has ``finish`` set.
+    """What a model has said so far, without what is not to be shown; the last one has ``finish_reason`` set.
 
     ``said`` is plain text: whoever renders it as markdown makes it ``harmless`` first. ``note`` is ours, to be shown
     before it. ``is_cut``: it did not come to its own end.
@@ -35,7 +35,7 @@ class Answer:
 
     said: str
     note: str = ""
-    finish: Finish | None = None
+    finish_reason: FinishReason | None = None
     timings: Timings | None = None
     is_cut: bool = False
 
@@ -90,19 +90,19 @@ async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
     Raises AnswerUnusable for an empty one, and what ``Engine.stream`` raises.
     """
     text, said, shown = "", "", ""
-    finish: Finish | None = None
+    finish_reason: FinishReason | None = None
     timings: Timings | None = None
     circle: int | None = None
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(asked.request))) as stream:
         async for chunk in stream:
             text += chunk.text
-            finish, timings = chunk.finish or finish, chunk.timings or timings
+            finish_reason, timings = chunk.finish_reason or finish_reason, chunk.timings or timings
             echo = asked.code if asked.is_read else ""
             said, is_over = answer_parsing.body(cleaned(text, asked.familiar), asked.head, asked.tail, echo)
             circle = answer_parsing.find_repetition(said) if asked.is_read else None
             if is_over or circle is not None:
-                said, finish = said[:circle], Finish.STOP_RULE
-            if finish is not None:
+                said, finish_reason = said[:circle], FinishReason.STOP_RULE
+            if finish_reason is not None:
                 break
             said = answer_parsing.safely_shown(said, asked.head)
             if said != shown:
@@ -110,11 +110,11 @@ async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
                 yield Answer(said, asked.note)
     if not said.strip():
         raise AnswerUnusable("The model answered nothing. Select a little more or less, or ask in other words.")
-    note, is_cut = asked.note, finish in _CUT or circle is not None
+    note, is_cut = asked.note, finish_reason in _CUT or circle is not None
     if is_cut:
         why = "after it began to repeat itself" if circle else f"after {asked.request.max_new_tokens} tokens"
         note = f"{note} The answer is cut {why}.".strip()
-    yield Answer(said, note, finish, timings, is_cut)
+    yield Answer(said, note, finish_reason, timings, is_cut)
 
 
 def prepared(settings: Settings, engine: Engine, name: str, target: Target, who: Doer | None = None) -> Prepared:

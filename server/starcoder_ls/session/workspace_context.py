@@ -104,7 +104,7 @@ class WorkspaceContext:
             return NO_CONTEXT
         seen_chars = int(wanted.inline_completion.prompt_tokens * _CHARS_PER_TOKEN)
         place = ContextSite(document.uri, document.path, text, offset, seen_chars)
-        return self.surroundings.gathered(place, tokens, engine.count)
+        return self.surroundings.gathered(place, tokens, engine.count_tokens)
 
     def described(self, uri: str, path: str) -> dict[str, Any]:
         """The params of ``starcoder/documentStatus``, and its result when asked."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from starcoder_ls.generation import Chunk, Finish, Request
+from starcoder_ls.generation import Chunk, FinishReason, Request
 from starcoder_ls.text_tokens.tokenizer import Decoded, Tokenizer
 
 
@@ -28,7 +28,7 @@ class Candidate:
     forced_prefix: str = ""
     made_tokens: int = 0
     kept_chars: int | None = None
-    finish: Finish | None = None
+    finish_reason: FinishReason | None = None
 
     @property
     def text(self) -> str:
@@ -51,14 +51,16 @@ class StopCriteria:
     def extended(self, candidate: Candidate, id_: int) -> Candidate:
         """``candidate`` and one token more; an end token is no part of it."""
         if id_ in self.end_ids:
-            return replace(candidate, finish=Finish.END_OF_TEXT)
+            return replace(candidate, finish_reason=FinishReason.END_OF_TEXT)
         decoded = self.vocabulary.extended(candidate.decoded, id_)
         grown = replace(candidate, decoded=decoded, made_tokens=candidate.made_tokens + 1)
         if self.request.stop is not None and grown.text != candidate.text:
             kept_chars = self.request.stop(grown.text)
             if kept_chars is not None:
-                return replace(grown, kept_chars=max(kept_chars, 0), finish=Finish.STOP_RULE)
-        return replace(grown, finish=Finish.LENGTH if grown.made_tokens >= self.request.max_new_tokens else None)
+                return replace(grown, kept_chars=max(kept_chars, 0), finish_reason=FinishReason.STOP_RULE)
+        return replace(
+            grown, finish_reason=FinishReason.LENGTH if grown.made_tokens >= self.request.max_new_tokens else None
+        )
 
     def chunk(self, before: Candidate, after: Candidate, drawn: SampledToken | None) -> Chunk:
         """What ``after`` adds. With a stop rule the text waits for the end: a later token may shorten it."""
@@ -66,11 +68,11 @@ class StopCriteria:
         if self.request.stop is None:
             text = after.text[len(before.text) :]
         else:
-            text = after.text if after.finish is not None else ""
+            text = after.text if after.finish_reason is not None else ""
         return Chunk(
             text=text,
             token_ids=(drawn.id,) if is_new_token and drawn is not None else (),
             logprob=drawn.logprob if is_new_token and drawn is not None else 0.0,
             candidate=after.index,
-            finish=after.finish,
+            finish_reason=after.finish_reason,
         )

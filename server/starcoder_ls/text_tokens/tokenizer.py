@@ -20,7 +20,7 @@ from typing import Any
 from tokenizers import Tokenizer as HfTokenizer
 
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
-from starcoder_ls.generation import Part, Special
+from starcoder_ls.generation import PromptPart, SpecialToken
 
 # Qwen2.5-Coder and DeepSeek-Coder mark their FIM tokens as not special; DeepSeek-Coder also keeps plain letters
 # among the added tokens, which must stay text. What is bracketed is a marker, what is not is text.
@@ -123,11 +123,11 @@ class Tokenizer:
         """Literals that are one token and never text."""
         return frozenset(self._special_ids)
 
-    def encode(self, parts: Iterable[Part]) -> list[int]:
+    def encode(self, parts: Iterable[PromptPart]) -> list[int]:
         """Token ids of the parts, one after another. Raises ModelUnsupported for a Special the model lacks."""
         ids: list[int] = []
         for part in parts:
-            if isinstance(part, Special):
+            if isinstance(part, SpecialToken):
                 ids.append(self.id_of(part))
             elif part:
                 ids.extend(self._part(part))
@@ -160,7 +160,7 @@ class Tokenizer:
         found = _FIRST_WORD.match(text) if self._has_line_ends else None
         return self._first_of(text if found is None else found[0])
 
-    def id_of(self, special: Special) -> int:
+    def id_of(self, special: SpecialToken) -> int:
         """Its id. Raises ModelUnsupported."""
         try:
             return self._special_ids[special.literal]

@@ -6,7 +6,7 @@ import pytest
 from fakes import ScriptedEngine
 from harness import async_test
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collected
-from starcoder_ls.generation import Chunk, Finish, Request, Timings
+from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
 
 
 class Doubting(ScriptedEngine):
@@ -21,7 +21,7 @@ class Doubting(ScriptedEngine):
         for number, probability in enumerate(self.probabilities):
             self.taken += 1
             yield Chunk("a", token_ids=(number,), logprob=math.log(probability))
-        yield Chunk("", finish=Finish.END_OF_TEXT, timings=Timings())
+        yield Chunk("", finish_reason=FinishReason.END_OF_TEXT, timings=Timings())
 
 
 def test_confidence_is_the_geometric_mean_of_the_tokens_probabilities() -> None:
@@ -47,7 +47,7 @@ async def test_unlikely_answer_is_ended_early_and_empty(probabilities: list[floa
     engine = Doubting(*probabilities)
     answers, _ = await collected(engine, Request(("x",), 10), 0.4)
     assert (answers[0].text, engine.taken) == (said, taken)
-    assert answers[0].finish is (Finish.END_OF_TEXT if said else Finish.STOP_RULE)
+    assert answers[0].finish_reason is (FinishReason.END_OF_TEXT if said else FinishReason.STOP_RULE)
 
 
 @async_test

@@ -2,11 +2,11 @@ import pytest
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output import postprocess
-from starcoder_ls.generation import Finish
+from starcoder_ls.generation import FinishReason
 
 
-def shown(text: str, prefix: str = "", suffix: str = "", finish: Finish = Finish.END_OF_TEXT) -> str:
-    return postprocess.shown(text, InsertionPoint.at(prefix, suffix, "python"), finish)
+def shown(text: str, prefix: str = "", suffix: str = "", finish_reason: FinishReason = FinishReason.END_OF_TEXT) -> str:
+    return postprocess.shown(text, InsertionPoint.at(prefix, suffix, "python"), finish_reason)
 
 
 @pytest.mark.parametrize(
@@ -40,9 +40,9 @@ def test_line_above_said_again_is_nothing() -> None:
 
 
 def test_generation_cut_by_length_loses_its_unfinished_end() -> None:
-    assert shown("a = 1\n    b = comp", "def f():\n    ", "", Finish.LENGTH) == "a = 1"
-    assert shown("alpha + be", "x = ", "", Finish.DEADLINE) == "alpha +"
-    assert shown("alpha + be", "x = ", "", Finish.END_OF_TEXT) == "alpha + be"
+    assert shown("a = 1\n    b = comp", "def f():\n    ", "", FinishReason.LENGTH) == "a = 1"
+    assert shown("alpha + be", "x = ", "", FinishReason.DEADLINE) == "alpha +"
+    assert shown("alpha + be", "x = ", "", FinishReason.END_OF_TEXT) == "alpha + be"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\t"])

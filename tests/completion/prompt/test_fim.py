@@ -3,7 +3,7 @@ import pytest
 from starcoder_ls.completion.prompt import fim
 from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import ModelUnsupported
-from starcoder_ls.generation import Special
+from starcoder_ls.generation import SpecialToken
 
 STARCODER = frozenset(
     {"<|endoftext|>", "<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<fim_pad>", "<filename>", "<reponame>"}
@@ -40,7 +40,7 @@ def test_model_without_infilling_is_refused_with_the_way_out() -> None:
 def built(inventory: frozenset[str], order: fim.Order | None = None, path: str = "") -> list[str]:
     """Parts as text, special tokens in brackets."""
     made = fim.fim_parts(fim.family_of(inventory), inventory, "PRE", "SUF", path, order)
-    return [f"[{part.literal}]" if isinstance(part, Special) else part for part in made.parts]
+    return [f"[{part.literal}]" if isinstance(part, SpecialToken) else part for part in made.parts]
 
 
 def test_starcoder_reads_the_suffix_first_by_spm_variant_2() -> None:
@@ -74,7 +74,7 @@ def test_only_end_tokens_that_the_checkpoint_has_are_asked_for() -> None:
 
 def test_empty_parts_are_left_out() -> None:
     made = fim.fim_parts(fim.family_of(STARCODER), STARCODER, "", "", "", None)
-    assert made.parts == (Special("<fim_prefix>"), Special("<fim_suffix>"), Special("<fim_middle>"))
+    assert made.parts == (SpecialToken("<fim_prefix>"), SpecialToken("<fim_suffix>"), SpecialToken("<fim_middle>"))
 
 
 def test_special_tokens_in_the_document_stay_text() -> None:
@@ -99,7 +99,7 @@ def test_prompt_says_which_part_the_answer_continues(
 def test_the_cursors_line_stands_behind_all_other_text() -> None:
     family = fim.family_of(STARCODER)
     made = fim.fim_parts(family, STARCODER, "one\ntwo\n  thr", "SUF", "", "psm_line")
-    marks = [Special(f"<fim_{name}>") for name in ("prefix", "suffix", "middle")]
+    marks = [SpecialToken(f"<fim_{name}>") for name in ("prefix", "suffix", "middle")]
     assert made.parts == (marks[0], "one\ntwo\n", marks[1], "SUF", marks[2], "  thr")
     assert made.prefix_parts == (1, 5)
     assert fim.fim_parts(family, STARCODER, "one\n", "SUF", "", "psm_line").prefix_parts == (1,)
@@ -117,7 +117,7 @@ def beside(inventory: frozenset[str], order: fim.Order | None = None) -> list[st
     made = fim.fim_parts(family, inventory, "PRE", "SUF", "src/x.py", order, AROUND, "python")
     (at,) = made.prefix_parts
     assert made.parts[at] in ("PRE", "src/x.py\nPRE", "src/x.py\n")
-    return [f"[{part.literal}]" if isinstance(part, Special) else part for part in made.parts]
+    return [f"[{part.literal}]" if isinstance(part, SpecialToken) else part for part in made.parts]
 
 
 COMMENTS = "# a.py:\n# one = 1\n# b.py:\n# two = 2\n"

@@ -21,7 +21,7 @@ from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
 from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
-from starcoder_ls.generation import Chunk, Finish, Request, Timings
+from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
 from starcoder_ls.settings import Model
 
 FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
@@ -36,14 +36,14 @@ def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
 
 def answered(
     loaded: Loaded, request: Request, costs: tuple[float, ...], slots: PrefixCache | None = None
-) -> tuple[list[int], str, Finish | None, Timings]:
+) -> tuple[list[int], str, FinishReason | None, Timings]:
     loaded.pass_costs = costs
     chunks = [
         c for made in completion(request, loaded, slots or PrefixCache(loaded.layers), lambda: None) for c in made
     ]
     timings = chunks[-1].timings
     assert timings is not None
-    return [i for c in chunks for i in c.token_ids], "".join(c.text for c in chunks), chunks[-1].finish, timings
+    return [i for c in chunks for i in c.token_ids], "".join(c.text for c in chunks), chunks[-1].finish_reason, timings
 
 
 def with_a_past(loaded: Loaded, request: Request, rng: random.Random) -> PrefixCache:
@@ -106,7 +106,7 @@ def test_an_end_token_within_a_draft_ends_the_answer(loaded: Loaded) -> None:
     slots.answers.add(loaded.vocabulary.encode([TEXT]), ids)
     drafted = answered(loaded, Request((TEXT,), 12), FREE, slots)
     assert drafted[:3] == plain[:3]
-    assert drafted[2] is Finish.END_OF_TEXT
+    assert drafted[2] is FinishReason.END_OF_TEXT
     assert drafted[3].accepted_tokens > 0
 
 
@@ -115,12 +115,12 @@ def test_a_slot_claims_no_draft_that_was_not_chosen(loaded: Loaded) -> None:
     wanted = Request((TEXT,), 30)
     slots = with_a_past(loaded, wanted, random.Random(1))
     loaded.pass_costs = FREE
-    state: dict[str, Finish | None] = {"finish": None}
+    state: dict[str, FinishReason | None] = {"finish": None}
     made: list[Chunk] = []
     for chunks in completion(wanted, loaded, slots, lambda: state["finish"]):
         made += chunks
         if len(made) == 9:
-            state["finish"] = Finish.CANCELLED
+            state["finish"] = FinishReason.CANCELLED
     (slot,) = slots._idle
     prompt = loaded.vocabulary.encode(wanted.parts)
     assert slot.ids == (prompt + [i for c in made for i in c.token_ids])[: len(slot.ids)]

@@ -15,7 +15,7 @@ from starcoder_ls.engine.kv_cache import prefix_cache as slots_module
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
 from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.errors import AdapterInvalid, ModelUnsupported, PromptTooLong
-from starcoder_ls.generation import Chunk, Finish, Request, Sampling, Special
+from starcoder_ls.generation import Chunk, FinishReason, Request, Sampling, SpecialToken
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
@@ -31,9 +31,9 @@ def asked(text: str = TEXT, max_new_tokens: int = 24, **changes: Any) -> Request
 
 
 def answered(
-    request: Request, loaded: Loaded, slots: PrefixCache | None = None, finish: Finish | None = None
+    request: Request, loaded: Loaded, slots: PrefixCache | None = None, finish_reason: FinishReason | None = None
 ) -> list[Chunk]:
-    pieces = completion(request, loaded, slots or PrefixCache(loaded.layers), lambda: finish)
+    pieces = completion(request, loaded, slots or PrefixCache(loaded.layers), lambda: finish_reason)
     return [chunk for chunks in pieces for chunk in chunks]
 
 
@@ -198,7 +198,7 @@ def test_seed_decides_the_text(loaded: Loaded) -> None:
 
 def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timings(loaded: Loaded) -> None:
     chunks = answered(asked(candidates=3, sampling=Sampling(temperature=1.0)), loaded)
-    finished = [chunk.candidate for chunk in chunks if chunk.finish is not None]
+    finished = [chunk.candidate for chunk in chunks if chunk.finish_reason is not None]
     assert sorted(finished) == [0, 1, 2]
     assert [chunk.timings is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
@@ -206,10 +206,12 @@ def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timin
 def test_end_tokens_of_the_request_end_it(loaded: Loaded) -> None:
     ids = reference(asked(), loaded)
     special = next(i for i, id_ in enumerate(ids) if 0 < id_ < 19)
-    literal = next(s for s in loaded.vocabulary.special_literals if loaded.vocabulary.id_of(Special(s)) == ids[special])
-    chunks = answered(asked(end_tokens=(Special(literal),)), loaded)
+    literal = next(
+        s for s in loaded.vocabulary.special_literals if loaded.vocabulary.id_of(SpecialToken(s)) == ids[special]
+    )
+    chunks = answered(asked(end_tokens=(SpecialToken(literal),)), loaded)
     assert ids_of(chunks) == ids[:special]
-    assert chunks[-1].finish is Finish.END_OF_TEXT
+    assert chunks[-1].finish_reason is FinishReason.END_OF_TEXT
 
 
 def test_end_of_text_of_the_checkpoint_ends_it(loaded: Loaded) -> None:
@@ -217,15 +219,18 @@ def test_end_of_text_of_the_checkpoint_ends_it(loaded: Loaded) -> None:
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[5]}))
     chunks = answered(asked(), loaded)
     assert ids_of(chunks) == ids[: ids.index(ids[5])]
-    assert chunks[-1].finish is Finish.END_OF_TEXT
+    assert chunks[-1].finish_reason is FinishReason.END_OF_TEXT
 
 
-@pytest.mark.parametrize("finish", [Finish.CANCELLED, Finish.DEADLINE])
-def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, finish: Finish) -> None:
+@pytest.mark.parametrize("finish_reason", [FinishReason.CANCELLED, FinishReason.DEADLINE])
+def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, finish_reason: FinishReason) -> None:
     passes = []
     loaded.model.register_forward_hook(lambda *_: passes.append(1))
-    chunks = answered(asked(candidates=2), loaded, finish=finish)
-    assert [(chunk.candidate, chunk.finish, chunk.text) for chunk in chunks] == [(0, finish, ""), (1, finish, "")]
+    chunks = answered(asked(candidates=2), loaded, finish_reason=finish_reason)
+    assert [(chunk.candidate, chunk.finish_reason, chunk.text) for chunk in chunks] == [
+        (0, finish_reason, ""),
+        (1, finish_reason, ""),
+    ]
     assert not passes
 
 
@@ -233,25 +238,25 @@ def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, fin
 def test_no_pass_follows_an_interruption(loaded: Loaded, after_pieces: int) -> None:
     passes: list[int] = []
     loaded.model.register_forward_hook(lambda *_: passes.append(1))
-    state: dict[str, Finish | None] = {"finish": None}
+    state: dict[str, FinishReason | None] = {"finish": None}
     pieces = completion(asked(), loaded, PrefixCache(loaded.layers), lambda: state["finish"])
     for _ in range(after_pieces):
         next(pieces)
     before = len(passes)
-    state["finish"] = Finish.CANCELLED
+    state["finish"] = FinishReason.CANCELLED
     last = [chunk for chunks in pieces for chunk in chunks][-1]
-    assert last.finish is Finish.CANCELLED
+    assert last.finish_reason is FinishReason.CANCELLED
     assert len(passes) == before
 
 
 def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
-    state: dict[str, Finish | None] = {"finish": None}
+    state: dict[str, FinishReason | None] = {"finish": None}
     chunks: list[Chunk] = []
     for made in completion(asked(stop=lambda _: None), loaded, PrefixCache(loaded.layers), lambda: state["finish"]):
         chunks += made
-        state["finish"] = Finish.DEADLINE if len(chunks) == 6 else None
+        state["finish"] = FinishReason.DEADLINE if len(chunks) == 6 else None
     text, ids = by_candidate(chunks)[0]
-    assert chunks[-1].finish is Finish.DEADLINE
+    assert chunks[-1].finish_reason is FinishReason.DEADLINE
     assert len(ids) == 6
     assert loaded.vocabulary.decode(ids).startswith(text)
     assert text
@@ -259,10 +264,10 @@ def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
 
 def test_an_interrupted_read_is_continued_by_the_next_request(loaded: Loaded) -> None:
     slots = PrefixCache(loaded.layers)
-    state: dict[str, Finish | None] = {"finish": None}
+    state: dict[str, FinishReason | None] = {"finish": None}
     pieces = completion(asked(), loaded, slots, lambda: state["finish"])
     next(pieces)
-    state["finish"] = Finish.CANCELLED
+    state["finish"] = FinishReason.CANCELLED
     list(pieces)
     chunks = answered(asked(), loaded, slots)
     assert chunks[-1].timings is not None
@@ -302,7 +307,7 @@ def test_the_last_position_of_the_context_is_reached(loaded: Loaded) -> None:
 
 
 def test_empty_prompt_continues_an_end_of_text(loaded: Loaded) -> None:
-    begun = Request(parts=(Special("<|endoftext|>"),), max_new_tokens=4)
+    begun = Request(parts=(SpecialToken("<|endoftext|>"),), max_new_tokens=4)
     assert ids_of(answered(asked("", 4), loaded)) == ids_of(answered(begun, loaded))
 
 
@@ -310,7 +315,7 @@ def test_unknown_adapter_and_token_are_errors(loaded: Loaded) -> None:
     with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; there is none"):
         answered(asked(adapter="mine"), loaded)
     with pytest.raises(ModelUnsupported, match="no token <mid>"):
-        answered(asked(end_tokens=(Special("<mid>"),)), loaded)
+        answered(asked(end_tokens=(SpecialToken("<mid>"),)), loaded)
 
 
 def test_only_work_counts_as_time(loaded: Loaded) -> None:

@@ -7,7 +7,7 @@ import torch
 
 from starcoder_ls.engine.generation.token_selection import opening_only, samplers_of, select_tokens
 from starcoder_ls.engine.runner.logits import Logits
-from starcoder_ls.generation import Finish, Request, Sampling
+from starcoder_ls.generation import FinishReason, Request, Sampling
 from starcoder_ls.text_tokens.candidate import Candidate, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
@@ -50,9 +50,9 @@ def test_a_token_that_leaves_the_opening_is_never_taken(vocabulary: Tokenizer) -
 def test_an_end_does_not_come_before_the_opening(vocabulary: Tokenizer) -> None:
     row = logits(vocabulary, "x", "y")
     row[0, 0] = 1000.0
-    assert drawn(row, vocabulary)[1].finish is Finish.END_OF_TEXT
+    assert drawn(row, vocabulary)[1].finish_reason is FinishReason.END_OF_TEXT
     text, after = drawn(row, vocabulary, forced_prefix="x")
-    assert (text, after.finish) == ("x", None)
+    assert (text, after.finish_reason) == ("x", None)
 
 
 def test_where_nothing_is_owed_nothing_is_masked(vocabulary: Tokenizer) -> None:

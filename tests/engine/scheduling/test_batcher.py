@@ -27,7 +27,7 @@ from starcoder_ls.engine.scheduling import batcher
 from starcoder_ls.engine.scheduling.batcher import MOST_BEGUN, SHORT_TOKENS
 from starcoder_ls.engine.scheduling.request_queue import ScheduledRequest
 from starcoder_ls.errors import EngineError, StarcoderError
-from starcoder_ls.generation import Finish, Priority, Request
+from starcoder_ls.generation import FinishReason, Priority, Request
 from table import TEXT, Table, alone, asked, heard
 
 FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
@@ -312,7 +312,7 @@ def test_who_is_cancelled_leaves_before_the_next_pass(loaded: Loaded, watch: Wat
     jobs[2].request.cancel.set()
     table.play(1)
     assert table.ended == [jobs[2]]
-    assert heard(jobs[2]).chunks_told[-1].finish is Finish.CANCELLED
+    assert heard(jobs[2]).chunks_told[-1].finish_reason is FinishReason.CANCELLED
     table.play(1)
     assert watch.seen == [[1] * 3]
     expected = [alone(loaded, job.request) for job in (jobs[0], jobs[1], jobs[3])]

@@ -9,7 +9,7 @@ import pytest
 
 from starcoder_ls.engine.scheduling.request_queue import TURN_PIECES, OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import EngineClosed
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request
+from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
 
 
 class NoOutlet(OutputStream):
@@ -57,7 +57,7 @@ def test_what_is_over_is_taken_first_so_that_it_ends_at_once(way: str) -> None:
     elif way == "abandoned":
         over.abandoned.set()
     assert jobs.best() is over
-    assert over.interrupted() is (Finish.DEADLINE if way == "deadline" else Finish.CANCELLED)
+    assert over.interrupted() is (FinishReason.DEADLINE if way == "deadline" else FinishReason.CANCELLED)
 
 
 def test_job_is_not_over_before_its_deadline() -> None:

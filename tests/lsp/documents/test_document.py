@@ -48,10 +48,12 @@ def test_random_edits_equal_a_plain_string(text: str, encoding: Encoding, data: 
         edits = []
         for _ in range(data.draw(st.integers(1, 3))):
             choice = st.sampled_from(positions(text, encoding))
-            (start, begin), (end, finish) = sorted((data.draw(choice), data.draw(choice)), key=lambda pair: pair[1])
+            (start, begin), (end, finish_reason) = sorted(
+                (data.draw(choice), data.draw(choice)), key=lambda pair: pair[1]
+            )
             inserted = data.draw(PIECES)
             edits.append(Edit(inserted, start, end))
-            text = text[:begin] + inserted + text[finish:]
+            text = text[:begin] + inserted + text[finish_reason:]
         version += data.draw(st.integers(1, 3))
         edited.change(version, edits)
         assert edited.text == text

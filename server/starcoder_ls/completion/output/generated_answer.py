@@ -11,7 +11,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import cast
 
-from starcoder_ls.generation import Chunk, Engine, Finish, Request, Timings
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Request, Timings
 
 _JUDGED_TOKENS = 4  # the first is often a coin's toss, and what follows is sure
 
@@ -22,7 +22,7 @@ class GeneratedAnswer:
 
     text: str = ""
     tokens: int = 0
-    finish: Finish = Finish.END_OF_TEXT
+    finish_reason: FinishReason = FinishReason.END_OF_TEXT
     logprob: float = 0.0
 
     @property
@@ -43,10 +43,10 @@ async def collected(
             answer.text += chunk.text
             answer.tokens += len(chunk.token_ids)
             answer.logprob += chunk.logprob
-            answer.finish = chunk.finish or answer.finish
+            answer.finish_reason = chunk.finish_reason or answer.finish_reason
             timings = chunk.timings or timings
             if request.candidates == 1 and answer.tokens >= _JUDGED_TOKENS and answer.confidence < min_confidence:
                 break
     if request.candidates == 1 and answers[0].confidence < min_confidence:
-        answers[0].text, answers[0].finish = "", Finish.STOP_RULE
+        answers[0].text, answers[0].finish_reason = "", FinishReason.STOP_RULE
     return answers, timings

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starcoder_ls.completion.insertion_point import InsertionPoint, has_words
 from starcoder_ls.completion.output import auto_closers, indentation
-from starcoder_ls.generation import Finish
+from starcoder_ls.generation import FinishReason
 from starcoder_ls.syntax import brackets, syntax_context
 
 _CLOSING_LINE = re.compile(r"\s*(?:[)\]}>;,]+|fi|done|esac|end;?|</[\w-]+>)\s*")
@@ -24,9 +24,9 @@ _ROUND_LINES, _LEAST_ROUND_CHARS = 8, 16
 Filter = Callable[[str, InsertionPoint], str]
 
 
-def shown(text: str, gap: InsertionPoint, finish: Finish) -> str:
+def shown(text: str, gap: InsertionPoint, finish_reason: FinishReason) -> str:
     """What to insert into ``gap``; empty if nothing is worth it."""
-    if finish in (Finish.LENGTH, Finish.DEADLINE) and "half_words" not in gap.is_off:
+    if finish_reason in (FinishReason.LENGTH, FinishReason.DEADLINE) and "half_words" not in gap.is_off:
         text = whole_at_limit(text)
     for name, one in FILTERS:
         if name not in gap.is_off:

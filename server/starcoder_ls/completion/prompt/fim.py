@@ -13,7 +13,7 @@ from typing import Literal
 from starcoder_ls.completion.prompt.commented_files import commented
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.errors import ModelUnsupported
-from starcoder_ls.generation import Part, Special
+from starcoder_ls.generation import PromptPart, SpecialToken
 
 Order = Literal["psm", "spm", "psm_line"]
 """``psm_line`` is PSM with the cursor's line behind the middle's mark, as if the hole began where the line does: models
@@ -85,8 +85,8 @@ class PromptParts:
 
     family: str
     order: Order
-    parts: tuple[Part, ...]
-    ends: tuple[Special, ...]
+    parts: tuple[PromptPart, ...]
+    ends: tuple[SpecialToken, ...]
     prefix_parts: tuple[int, ...]
     """Indices in ``parts`` of the prefix, in order; none where it is empty."""
 
@@ -129,22 +129,37 @@ def fim_parts(
     chosen = order_of(family, order)
     files, head = _files(family, inventory, around, path)
     if not files:
-        head = (Special(family.filename), f"{path}\n") if family.filename and path else ()
+        head = (SpecialToken(family.filename), f"{path}\n") if family.filename and path else ()
         head = (*head, commented(around.snippets, language))
     above, line = _without_last_line(prefix) if chosen == "psm_line" else (prefix, "")
-    before: tuple[Part, ...] = (*head, above)
-    parts: tuple[Part, ...]
+    before: tuple[PromptPart, ...] = (*head, above)
+    parts: tuple[PromptPart, ...]
     if chosen == "spm":
-        parts = (*files, Special(family.prefix), Special(family.suffix), suffix, Special(family.middle), *before)
+        parts = (
+            *files,
+            SpecialToken(family.prefix),
+            SpecialToken(family.suffix),
+            suffix,
+            SpecialToken(family.middle),
+            *before,
+        )
     else:
-        parts = (*files, Special(family.prefix), *before, Special(family.suffix), suffix, Special(family.middle), line)
+        parts = (
+            *files,
+            SpecialToken(family.prefix),
+            *before,
+            SpecialToken(family.suffix),
+            suffix,
+            SpecialToken(family.middle),
+            line,
+        )
     if family.start:
-        parts = (Special(family.start), *parts)
+        parts = (SpecialToken(family.start), *parts)
     parts = tuple(part for part in parts if part != "")
     last = len(parts) - 1
-    above_at = last if chosen == "spm" else parts.index(Special(family.suffix)) - 1
+    above_at = last if chosen == "spm" else parts.index(SpecialToken(family.suffix)) - 1
     prefix_parts = (*((above_at,) if above else ()), *((last,) if line else ()))
-    ends = tuple(Special(literal) for literal in family.ends if literal in inventory)
+    ends = tuple(SpecialToken(literal) for literal in family.ends if literal in inventory)
     return PromptParts(family.name, chosen, parts, ends, prefix_parts)
 
 
@@ -155,17 +170,17 @@ def _without_last_line(text: str) -> tuple[str, str]:
 
 def _files(
     family: Family, inventory: frozenset[str], around: PromptContext, path: str
-) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+) -> tuple[tuple[PromptPart, ...], tuple[PromptPart, ...]]:
     """Snippets as files of the repository, and the head of the prefix; nothing where the family has no such form."""
     if not around.snippets or family.file is None or family.repository is None:
         return (), ()
     if not {family.file, family.repository} <= inventory:
         return (), ()
     ending = "\n" if family.has_path_outside else ""
-    files: list[Part] = [Special(family.repository), (around.repository or "repository") + ending]
+    files: list[PromptPart] = [SpecialToken(family.repository), (around.repository or "repository") + ending]
     for snippet in around.snippets:
-        files += [Special(family.file), f"{snippet.path}\n{snippet.text}\n"]
+        files += [SpecialToken(family.file), f"{snippet.path}\n{snippet.text}\n"]
     own = f"{path or 'untitled'}\n"
     if family.has_path_outside:
-        return (*files, Special(family.file), own), ()
-    return (*files, Special(family.file)), (own,)
+        return (*files, SpecialToken(family.file), own), ()
+    return (*files, SpecialToken(family.file)), (own,)

@@ -21,11 +21,11 @@ from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
 from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor, Pieces, Work, alone
 from starcoder_ls.engine.runner.logits import Logits
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Chunk, Finish, Request, Timings
+from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
 from starcoder_ls.text_tokens.candidate import Candidate, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-Interrupted = Callable[[], Finish | None]
+Interrupted = Callable[[], FinishReason | None]
 """Why to end now, if at all: asked before every pass."""
 
 
@@ -142,10 +142,10 @@ def _answering(
         clock.prefilled(_ms_since(started_s))
         steps = _steps(request, resident, prompt, slot, slots)
         logits = yield from _read(prompt, slot, resident, interrupted, clock, (steps, request))
-        finish = interrupted()
-        if logits is None or finish is not None or request.max_new_tokens < 1:
+        finish_reason = interrupted()
+        if logits is None or finish_reason is not None or request.max_new_tokens < 1:
             steps.end()
-            yield _ended(ending, candidates, finish or Finish.LENGTH, clock)
+            yield _ended(ending, candidates, finish_reason or FinishReason.LENGTH, clock)
             return
         if request.candidates > 1:
             steps.fork(request.candidates, slot.cache.length + request.max_new_tokens)
@@ -253,7 +253,7 @@ def _write(
         chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
-        survivors = [row for row, candidate in enumerate(grown) if candidate.finish is None]
+        survivors = [row for row, candidate in enumerate(grown) if candidate.finish_reason is None]
         clock.decoded(steps, _ms_since(since_s))
         if not survivors:
             chunks[-1] = replace(chunks[-1], timings=clock.timings)
@@ -262,14 +262,14 @@ def _write(
         yield tuple(chunks)
         alive = [grown[row] for row in survivors]
         after = None
-        if (finish := interrupted()) is None:
+        if (finish_reason := interrupted()) is None:
             if len(survivors) < len(grown):
                 steps.keep(survivors)
             room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
             after = yield from steps.after([drawn[row].id for row in survivors], room)
             clock.decoded(steps)
         if after is None:
-            yield _ended(ending, alive, finish or interrupted() or Finish.CANCELLED, clock)
+            yield _ended(ending, alive, finish_reason or interrupted() or FinishReason.CANCELLED, clock)
             return
         logits = after
 
@@ -284,9 +284,11 @@ def _second_opinion(request: Request, resident: Resident) -> NgramMixer | None:
     return NgramMixer(resident.strengths, document)
 
 
-def _ended(ending: StopCriteria, alive: Sequence[Candidate], finish: Finish, clock: _Clock) -> tuple[Chunk, ...]:
+def _ended(
+    ending: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason, clock: _Clock
+) -> tuple[Chunk, ...]:
     """The last chunks of candidates that are ended from outside."""
-    chunks = [ending.chunk(candidate, replace(candidate, finish=finish), None) for candidate in alive]
+    chunks = [ending.chunk(candidate, replace(candidate, finish_reason=finish_reason), None) for candidate in alive]
     chunks[-1] = replace(chunks[-1], timings=clock.timings)
     return tuple(chunks)
 

@@ -36,7 +36,7 @@ def select_tokens(
     """The next token of each of ``alive``, and what becomes of it. ``logits`` has a row for each."""
     with torch.inference_mode():
         likeliest = logits.likeliest() if None in (samplers[c.index] for c in alive) else []
-        taken = {candidate.text for candidate in all_candidates if candidate.finish is not None}
+        taken = {candidate.text for candidate in all_candidates if candidate.finish_reason is not None}
         drawn, grown = [], []
         for row, candidate in enumerate(alive):
             sampler = samplers[candidate.index]
@@ -45,7 +45,7 @@ def select_tokens(
                 after = ending.extended(candidate, token.id)
             else:
                 token, after = _drawn_apart(logits.values[row], candidate, sampler, ending, taken)
-            if after.finish is not None:
+            if after.finish_reason is not None:
                 taken.add(after.text)
             drawn.append(token)
             grown.append(after)
@@ -63,7 +63,7 @@ def _drawn_apart(
     while True:
         token = sampler.draw(logits, banned)
         after = ending.extended(candidate, token.id)
-        if after.finish is None or after.text not in taken or len(banned) == _TRIES:
+        if after.finish_reason is None or after.text not in taken or len(banned) == _TRIES:
             return token, after
         banned.add(token.id)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from starcoder_ls.errors import EngineClosed
-from starcoder_ls.generation import CancelFlag, Chunk, Finish, Priority, Request
+from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
 
 TURN_PIECES = 32
 """Passes that one client's work may take while another's of the same priority waits: a short suggestion."""
@@ -43,7 +43,7 @@ class OutputStream:
         """From one thread at a time. A loop that is closed has nobody waiting."""
         if isinstance(delivery, tuple):
             self._unseen += delivery
-            is_silent = not any(chunk.text or chunk.finish is not None for chunk in delivery)
+            is_silent = not any(chunk.text or chunk.finish_reason is not None for chunk in delivery)
             if is_silent and len(self._unseen) < _MOST_UNSEEN:
                 return
             delivery, self._unseen = self._unseen, ()
@@ -97,12 +97,12 @@ class ScheduledRequest:
         """It wants the device, rather than one moment of the thread."""
         return self.errand is None and self.interrupted() is None
 
-    def interrupted(self) -> Finish | None:
+    def interrupted(self) -> FinishReason | None:
         """Why it should end now, if it should."""
         if self.abandoned.is_set() or self.request.cancel.is_set():
-            return Finish.CANCELLED
+            return FinishReason.CANCELLED
         deadline_s = self.request.deadline_s
-        return Finish.DEADLINE if deadline_s is not None and time.monotonic() >= deadline_s else None
+        return FinishReason.DEADLINE if deadline_s is not None and time.monotonic() >= deadline_s else None
 
 
 class RequestQueue:
