@@ -173,9 +173,9 @@ def steps_of(folder: Path, threads: int, console: Console) -> None:
     """All contestants in turn on one shape."""
     text = source(HELD_OUT[0])
     with ExitStack() as stack:
-        vocabulary = Tokenizer.of(folder)
-        ids = vocabulary.encode([text])[:PROMPT_TOKENS]
-        prompt = vocabulary.decode(ids)
+        tokenizer = Tokenizer.from_folder(folder)
+        ids = tokenizer.encode([text])[:PROMPT_TOKENS]
+        prompt = tokenizer.decode(ids)
         contestants = [ours(folder, prompt), ours(folder, prompt, quantization="int8")]
         contestants += [ours(folder, prompt, dtype="float32"), generate(folder, ids)]
         if llama_cpp.server_program() is not None:
@@ -248,7 +248,7 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
             SpecialToken("<fim_middle>"),
             prefix,
         )
-        ids = loaded.vocabulary.encode([*parts]) + loaded.vocabulary.encode([middle])
+        ids = loaded.tokenizer.encode([*parts]) + loaded.tokenizer.encode([middle])
         yield Request(parts, DRAFTED_TOKENS, prefix_parts=(4,)), ids
 
 

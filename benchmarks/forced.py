@@ -27,9 +27,9 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 TAIL_CHARS, LONGEST_CHARS = 120, 600
 
 
-def made_natural(vocabulary: Tokenizer) -> None:
+def made_natural(tokenizer: Tokenizer) -> None:
     """Demanded text is made of the tokens that a tokenizer would make of it."""
-    vocabulary.able_to_begin = lambda text: array("q", vocabulary.encode([text])[:1])  # type: ignore[assignment]
+    tokenizer.prefix_compatible_ids = lambda text: array("q", tokenizer.encode([text])[:1])  # type: ignore[assignment]
 
 
 class ForcedEngine(LocalEngine):
@@ -41,14 +41,14 @@ class ForcedEngine(LocalEngine):
     def _load(self) -> Loaded | None:
         loaded = super()._load()
         if loaded is not None:
-            made_natural(loaded.vocabulary)
+            made_natural(loaded.tokenizer)
         return loaded
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        assert self._vocabulary is not None
+        assert self._tokenizer is not None
         said, finish_reason = self._script(request)
         demanded = request.forced_prefix + said
-        tokens = self._vocabulary.encode([demanded])
+        tokens = self._tokenizer.encode([demanded])
         if not tokens:
             yield Chunk("", finish_reason=FinishReason.END_OF_TEXT)
             return
@@ -57,7 +57,7 @@ class ForcedEngine(LocalEngine):
         async for chunk in super().stream(forced):
             made += len(chunk.token_ids)
             so_far = (
-                said if made >= len(tokens) else self._vocabulary.decode(tokens[:made])[len(request.forced_prefix) :]
+                said if made >= len(tokens) else self._tokenizer.decode(tokens[:made])[len(request.forced_prefix) :]
             )
             kept = request.stop(so_far) if request.stop and so_far else None
             if chunk.finish_reason is None:
@@ -69,14 +69,14 @@ class ForcedEngine(LocalEngine):
 
     def _script(self, request: Request) -> tuple[str, FinishReason]:
         """What is to be said, up to the token that its stop rule ends at."""
-        assert self._vocabulary is not None
+        assert self._tokenizer is not None
         text = self._text_behind(str(request.parts[-1]) + request.forced_prefix)
-        ids = self._vocabulary.encode([text])[: request.max_new_tokens]
+        ids = self._tokenizer.encode([text])[: request.max_new_tokens]
         for count in range(1, len(ids) + 1):
-            so_far = self._vocabulary.decode(ids[:count])
+            so_far = self._tokenizer.decode(ids[:count])
             if request.stop and request.stop(so_far) is not None:
                 return so_far, FinishReason.STOP_RULE
-        return self._vocabulary.decode(ids), FinishReason.LENGTH
+        return self._tokenizer.decode(ids), FinishReason.LENGTH
 
     def _text_behind(self, before: str) -> str:
         """The file's own text where ``before`` ends, or some other line of it for the share that is to be wrong."""

@@ -140,7 +140,7 @@ def resident(shape: str, run: Run) -> Loaded:
     )  # fmt: skip
     wanted = Model(name=shape, device=run.device.type, document_ngrams="off")  # type: ignore[arg-type]
     placement = Placement(run.device.type, dtype, None)
-    loaded = ready(model, Tokenizer.of(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
+    loaded = ready(model, Tokenizer.from_folder(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
     return with_graphs(loaded, run)
 
 

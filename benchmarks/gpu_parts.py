@@ -542,6 +542,6 @@ def cursors(loaded: Loaded, count: int, most_tokens: int) -> Iterator[tuple[str,
         lines = source(MODULES[number % len(MODULES)]).splitlines(keepends=True)
         line = rng.randrange(60, len(lines) - 40)
         prompt, true = "".join(lines[line - 50 : line]), "".join(lines[line : line + 30])
-        ids = loaded.vocabulary.encode([prompt])
+        ids = loaded.tokenizer.encode([prompt])
         if len(ids) + DRAFTED_TOKENS < most_tokens:
-            yield prompt, ids + loaded.vocabulary.encode([true])
+            yield prompt, ids + loaded.tokenizer.encode([true])

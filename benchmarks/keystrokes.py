@@ -161,11 +161,11 @@ class Counting:
     """As much of an engine as a question needs."""
 
     def __init__(self, checkpoint: Path) -> None:
-        self.vocabulary = Tokenizer.of(checkpoint)
-        self.count = self.vocabulary.count
+        self.tokenizer = Tokenizer.from_folder(checkpoint)
+        self.count = self.tokenizer.count_tokens
 
     def status(self) -> Status:
-        return Status(Phase.READY, context_tokens=2048, special_tokens=self.vocabulary.special_literals)
+        return Status(Phase.READY, context_tokens=2048, special_tokens=self.tokenizer.special_tokens)
 
 
 def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
@@ -184,7 +184,7 @@ def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
     chosen = asked[::step][:keys]
     for number, one in enumerate([chosen[0], *chosen]):
         prompt = build_prompt(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
-        ids = torch.tensor([counting.vocabulary.encode(prompt.parts)])
+        ids = torch.tensor([counting.tokenizer.encode(prompt.parts)])
         tokens = one.tokens if one.is_by_model else typical
         began = time.monotonic()
         model.generate(
@@ -220,7 +220,7 @@ def llama(url: str, checkpoint: Path, asked: list[Asked]) -> dict[str, list[floa
     keys = [(one.text, one.offset, one.tokens) for one in asked]
     orders = {"llama-server as llama.vim asks": as_llama_vim_asks, "llama-server in our order": as_we_ask}
     return {
-        name: replayed(url, keys, order(counting, counting.vocabulary))  # type: ignore[arg-type]
+        name: replayed(url, keys, order(counting, counting.tokenizer))  # type: ignore[arg-type]
         for name, order in orders.items()
     }
 

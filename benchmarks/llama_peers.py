@@ -24,15 +24,15 @@ Ask = Callable[[str, int], Sequence[int]]
 """Text and cursor -> the ids to read."""
 
 
-def as_we_ask(engine: Engine, vocabulary: Tokenizer) -> Ask:
+def as_we_ask(engine: Engine, tokenizer: Tokenizer) -> Ask:
     def ids(text: str, offset: int) -> list[int]:
-        return vocabulary.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
+        return tokenizer.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
 
     return ids
 
 
-def as_llama_vim_asks(engine: Engine, vocabulary: Tokenizer) -> Ask:
-    settings, family = InlineCompletion(), family_of(vocabulary.special_literals)
+def as_llama_vim_asks(engine: Engine, tokenizer: Tokenizer) -> Ask:
+    settings, family = InlineCompletion(), family_of(tokenizer.special_tokens)
 
     def ids(text: str, offset: int) -> list[int]:
         share = settings.suffix_percent / 100
@@ -42,7 +42,7 @@ def as_llama_vim_asks(engine: Engine, vocabulary: Tokenizer) -> Ask:
             SpecialToken(family.prefix), lines + newline, SpecialToken(family.suffix), seen.closers + seen.suffix,
             SpecialToken(family.middle), current,
         )  # fmt: skip
-        return vocabulary.encode(part for part in parts if part != "")
+        return tokenizer.encode(part for part in parts if part != "")
 
     return ids
 

@@ -32,7 +32,7 @@ def answers(loaded: Loaded, text: str, name: str | None) -> tuple[list[int], lis
     held = loaded.adapters.named(name)
     pieces = completion(Request((text,), 6), loaded, PrefixCache(loaded.layers), lambda: None, held=held)
     said = [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
-    ids = loaded.vocabulary.encode([text])
+    ids = loaded.tokenizer.encode([text])
     loaded.adapters.activate(held)
     try:
         cache, chosen = _cache(loaded, held, len(ids) + len(said)), list[int]()

@@ -31,11 +31,11 @@ SANTACODER = ("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "
 LLAMA = ("<unk>", "<s>", "</s>", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
 
 SPREAD = 0.3
-VOCABULARY = 640
+VOCABULARY_SIZE = 640
 
 
 @cache
-def byte_level_tokenizer(specials: Sequence[str] = STARCODER, size: int = VOCABULARY) -> str:
+def byte_level_tokenizer(specials: Sequence[str] = STARCODER, size: int = VOCABULARY_SIZE) -> str:
     """tokenizer.json of a byte-level BPE like StarCoder's: digits one by one, then GPT-2's words."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -76,7 +76,7 @@ def gpt_bigcode(
 ) -> Path:
     """A StarCoder in miniature: two layers, multi-query attention."""
     sizes = {"n_layer": 2, "n_embd": 48, "n_head": 4, "n_inner": 96, "n_positions": 256}
-    sizes |= {"vocab_size": VOCABULARY, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    sizes |= {"vocab_size": VOCABULARY_SIZE, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     dropout = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}
     config = transformers.GPTBigCodeConfig(
         multi_query=True, activation_function="gelu_pytorch_tanh", **(sizes | dropout | changes)
@@ -87,7 +87,12 @@ def gpt_bigcode(
 def starcoder2(folder: Path, *, seed: int = 0, spread: float = SPREAD, **changes: Any) -> Path:
     """A StarCoder2 in miniature, whose window of 16 tokens is shorter than the prompts of the tests."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
-    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "sliding_window": 16, "vocab_size": VOCABULARY}
+    sizes |= {
+        "intermediate_size": 96,
+        "max_position_embeddings": 256,
+        "sliding_window": 16,
+        "vocab_size": VOCABULARY_SIZE,
+    }
     config = transformers.Starcoder2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
     return _written(folder, config, seed, byte_level_tokenizer(STARCODER2), spread)
 
@@ -95,7 +100,7 @@ def starcoder2(folder: Path, *, seed: int = 0, spread: float = SPREAD, **changes
 def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """A Code Llama in miniature."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4}
-    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY}
+    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY_SIZE}
     config = transformers.LlamaConfig(bos_token_id=1, eos_token_id=2, **(sizes | changes))
     return _written(folder, config, seed, llama_tokenizer())
 
@@ -103,7 +108,7 @@ def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
 def qwen2(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
     """A Qwen2.5-Coder in miniature; the tokenizer is StarCoder's."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
-    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY}
+    sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY_SIZE}
     config = transformers.Qwen2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
     return _written(folder, config, seed, byte_level_tokenizer())
 

@@ -81,7 +81,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
 def speaking_words(base: Path) -> None:
     """Let the random model choose among tokens that are a blank and letters: what it says is then shown as it is."""
     tokenizer = Tokenizer.from_file(str(base / "tokenizer.json"))
-    is_word = [re.fullmatch(r" [a-z]+", tokenizer.decode([i])) is not None for i in range(checkpoints.VOCABULARY)]
+    is_word = [re.fullmatch(r" [a-z]+", tokenizer.decode([i])) is not None for i in range(checkpoints.VOCABULARY_SIZE)]
     tensors = load_file(base / "model.safetensors")
     tensors["transformer.wte.weight"][:, 0] = torch.tensor(is_word) * 4.0 - 2.0
     tensors["transformer.ln_f.weight"][0], tensors["transformer.ln_f.bias"][0] = 0.0, 100.0

@@ -138,11 +138,11 @@ def test_greedy_answer_is_transformers_own(engine: LocalEngine, starcoder: Path)
     model = AutoModelForCausalLM.from_pretrained(starcoder, dtype=torch.float32)
     from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-    vocabulary = Tokenizer.of(starcoder)
-    prompt = torch.tensor([vocabulary.encode([TEXT])])
+    tokenizer = Tokenizer.from_folder(starcoder)
+    prompt = torch.tensor([tokenizer.encode([TEXT])])
     made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, do_sample=False)
     assert ids(chunks) == made[0, prompt.shape[1] :].tolist()
-    assert vocabulary.decode(ids(chunks)).startswith("".join(chunk.text for chunk in chunks))
+    assert tokenizer.decode(ids(chunks)).startswith("".join(chunk.text for chunk in chunks))
     assert chunks[-1].finish_reason is FinishReason.LENGTH
 
 

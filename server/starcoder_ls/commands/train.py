@@ -125,7 +125,7 @@ def _examples(pairs: list[Any], loaded: Any) -> list[Any]:
     """Each pair as the built-in actions ask for it, in turn: an adapter for one question answers no other."""
     from starcoder_ls.learning import adapter_training, corpus, explanations
 
-    encode = loaded.vocabulary.encode
+    encode = loaded.tokenizer.encode
     return [
         adapter_training.Example(
             tuple(encode([explanations.question(pair.code, ("explain", "document")[number % 2])])),

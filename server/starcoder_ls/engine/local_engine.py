@@ -51,7 +51,7 @@ class LocalEngine:
         self._status = Status(phase=Phase.LOADING, message="The model has not begun to load.", model=model.name)
         self._told = self._status
         self._listeners: list[Callable[[Status], None]] = []
-        self._vocabulary: Tokenizer | None = None
+        self._tokenizer: Tokenizer | None = None
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         job, has_ended = ScheduledRequest(request, OutputStream()), False
@@ -102,10 +102,10 @@ class LocalEngine:
         return self._adapters
 
     def count_tokens(self, text: str) -> int:
-        vocabulary = self._vocabulary
-        if vocabulary is None:
+        tokenizer = self._tokenizer
+        if tokenizer is None:
             raise self._not_ready()
-        return vocabulary.count(text)
+        return tokenizer.count_tokens(text)
 
     def status(self) -> Status:
         return self._status
@@ -179,7 +179,7 @@ class LocalEngine:
             _log.exception("the engine stopped")
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
         finally:
-            loaded = self._vocabulary = self._adapters = None
+            loaded = self._tokenizer = self._adapters = None
             self._jobs.close()
             for job in self._jobs.drain():
                 if job.work is not None:
@@ -208,7 +208,7 @@ class LocalEngine:
             _log.exception("loading %s failed", self._wanted.name)
             self._fail(f"{self._wanted.name} could not be loaded: {error}. The log has the details.")
             return None
-        self._vocabulary, self._adapters = loaded.vocabulary, loaded.adapters
+        self._tokenizer, self._adapters = loaded.tokenizer, loaded.adapters
         self._tell(loaded.described(self._wanted.name))
         return loaded
 

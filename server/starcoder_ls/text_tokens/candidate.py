@@ -1,6 +1,6 @@
-"""One sequence being generated: its tokens, its text, and whether a token ends it.
+"""One sequence that is being generated: its tokens, its text, and the criteria that end it.
 
-Decides when a text is over and how much of it may be shown. Refuses to know the model and where tokens come from.
+Stop criteria decide when a candidate is finished and how much of its text is streamed before that.
 """
 
 from __future__ import annotations
@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from starcoder_ls.generation import Chunk, FinishReason, Request
-from starcoder_ls.text_tokens.tokenizer import Decoded, Tokenizer
+from starcoder_ls.text_tokens.tokenizer import DetokenizerState, Tokenizer
 
 
 @dataclass(frozen=True, slots=True)
 class SampledToken:
-    """A token and its natural log probability in the unscaled distribution."""
+    """A token id and its natural log probability in the distribution at temperature 1."""
 
     id: int
     logprob: float
@@ -21,58 +21,65 @@ class SampledToken:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Immutable, so that a token can be tried and taken back. ``opening`` is demanded and not part of ``text``."""
+    """One of the answers to a request. Immutable, so that a token can be tried and discarded.
+
+    The generated text must begin with ``forced_prefix``, which is not part of ``text``. ``truncated_chars`` is the
+    length to which a stop rule cut the text; None until then.
+    """
 
     index: int
-    decoded: Decoded
+    decoded: DetokenizerState
     forced_prefix: str = ""
-    made_tokens: int = 0
-    kept_chars: int | None = None
+    generated_tokens: int = 0
+    truncated_chars: int | None = None
     finish_reason: FinishReason | None = None
 
     @property
     def text(self) -> str:
-        return self.decoded.text[len(self.forced_prefix) :][: self.kept_chars]
+        """The generated text after the forced prefix."""
+        return self.decoded.text[len(self.forced_prefix) :][: self.truncated_chars]
 
     @property
     def remaining_prefix(self) -> str:
-        """What of the opening has not been said yet."""
+        """The part of the forced prefix that has not been generated yet."""
         return self.forced_prefix[len(self.decoded.text) :]
 
 
 @dataclass(frozen=True, slots=True)
 class StopCriteria:
-    """What ends the candidates of one request."""
+    """What ends the candidates of one request: end tokens, its stop rule, its limit on new tokens."""
 
     request: Request
-    vocabulary: Tokenizer
+    tokenizer: Tokenizer
     end_ids: frozenset[int]
 
-    def extended(self, candidate: Candidate, id_: int) -> Candidate:
-        """``candidate`` and one token more; an end token is no part of it."""
-        if id_ in self.end_ids:
+    def append_token(self, candidate: Candidate, token_id: int) -> Candidate:
+        """Return ``candidate`` with one more token. An end token finishes it and is not part of its text."""
+        if token_id in self.end_ids:
             return replace(candidate, finish_reason=FinishReason.END_OF_TEXT)
-        decoded = self.vocabulary.extended(candidate.decoded, id_)
-        grown = replace(candidate, decoded=decoded, made_tokens=candidate.made_tokens + 1)
-        if self.request.stop is not None and grown.text != candidate.text:
-            kept_chars = self.request.stop(grown.text)
-            if kept_chars is not None:
-                return replace(grown, kept_chars=max(kept_chars, 0), finish_reason=FinishReason.STOP_RULE)
-        return replace(
-            grown, finish_reason=FinishReason.LENGTH if grown.made_tokens >= self.request.max_new_tokens else None
-        )
+        decoded = self.tokenizer.append_token(candidate.decoded, token_id)
+        extended = replace(candidate, decoded=decoded, generated_tokens=candidate.generated_tokens + 1)
+        if self.request.stop is not None and extended.text != candidate.text:
+            stop_chars = self.request.stop(extended.text)
+            if stop_chars is not None:
+                return replace(extended, truncated_chars=max(stop_chars, 0), finish_reason=FinishReason.STOP_RULE)
+        has_all_tokens = extended.generated_tokens >= self.request.max_new_tokens
+        return replace(extended, finish_reason=FinishReason.LENGTH if has_all_tokens else None)
 
-    def chunk(self, before: Candidate, after: Candidate, drawn: SampledToken | None) -> Chunk:
-        """What ``after`` adds. With a stop rule the text waits for the end: a later token may shorten it."""
-        is_new_token = after.made_tokens > before.made_tokens and drawn is not None
+    def build_chunk(self, before: Candidate, after: Candidate, token: SampledToken | None) -> Chunk:
+        """Return the chunk that leads from ``before`` to ``after``.
+
+        With a stop rule the whole text comes with the last chunk, since a later token may shorten it.
+        """
+        new_token = token if after.generated_tokens > before.generated_tokens else None
         if self.request.stop is None:
             text = after.text[len(before.text) :]
         else:
             text = after.text if after.finish_reason is not None else ""
         return Chunk(
             text=text,
-            token_ids=(drawn.id,) if is_new_token and drawn is not None else (),
-            logprob=drawn.logprob if is_new_token and drawn is not None else 0.0,
+            token_ids=() if new_token is None else (new_token.id,),
+            logprob=0.0 if new_token is None else new_token.logprob,
             candidate=after.index,
             finish_reason=after.finish_reason,
         )

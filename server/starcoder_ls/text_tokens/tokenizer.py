@@ -1,7 +1,6 @@
-"""Text to token ids and back, in the checkpoint's own vocabulary.
+"""The checkpoint's tokenizer: text to token ids, and token ids to text incrementally.
 
-Decides that plain text never becomes a special token, and when a character is whole enough to show. Refuses to know
-prompt layouts, which token ends a text, and torch.
+Plain text never becomes a special token, and a character split over several tokens is decoded only when it is complete.
 """
 
 from __future__ import annotations
@@ -22,53 +21,69 @@ from tokenizers import Tokenizer as HfTokenizer
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import PromptPart, SpecialToken
 
-# Qwen2.5-Coder and DeepSeek-Coder mark their FIM tokens as not special; DeepSeek-Coder also keeps plain letters
-# among the added tokens, which must stay text. What is bracketed is a marker, what is not is text.
+# Qwen2.5-Coder and DeepSeek-Coder declare their FIM tokens as not special; DeepSeek-Coder also has plain letters among
+# its added tokens, which must stay text. A token in brackets is a marker, any other token is text.
 _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
 
-_UNFINISHED = "\ufffd"
-_FIRST_KEPT = 1 << 14  # of short texts, 2 MB
+_REPLACEMENT_CHARACTER = "\ufffd"
+"""The end of a decoded text whose last character still lacks bytes."""
 
-_OPENINGS_KEPT = 16
+MAX_CACHED_FIRST_TOKENS = 1 << 14
+"""Short texts whose first token is cached: 2 MB."""
 
-_KNOWN_PARTS = 32
-"""While somebody types, suffix and snippets are the same at every key: a window is 0.8 ms of tokenizing."""
+MAX_CACHED_PREFIXES = 16
+"""Forced prefixes whose compatible tokens are cached."""
 
-_KNOWN_HEADS, _LEAST_CHARS = 8, 400
-_LINE_END = re.compile(r"(?<=[!-~])\n")
-"""Behind what is no blank: there GPT-2's words end, whatever follows."""
+MAX_CACHED_PARTS = 32
+"""Prompt parts whose ids are cached. While a user types, suffix and snippets stay the same from key to key; tokenizing
+a whole window takes 0.8 ms."""
+
+MAX_CACHED_HEADS = 8
+"""Beginnings of long texts whose ids are cached."""
+
+MIN_HEAD_CHARS = 400
+"""Shorter texts are encoded whole."""
+
+_WORD_ENDING_NEWLINE = re.compile(r"(?<=[!-~])\n")
+"""A line end after a character that is not whitespace: there a word of GPT-2's pre-tokenizer ends, whatever follows."""
+
 _FIRST_WORD = re.compile(r" ?[A-Za-z]+(?=[ \t\r\n!-@\[-`{-~])|[ \t\r\n]*[!-~]+(?=[ \t\r\n])")
-"""What the first token of a text lies in: letters up to what is none, or anything up to a blank behind it. The shorter
-what is looked up, the sooner it is known: of a token's 14 look-ups 5 are left."""
+"""A stretch that contains the first token of a text: letters up to a character that is not one, or anything up to
+whitespace. A shorter cache key is found more often: of 14 look-ups per generated token 5 are left."""
 
 
 @dataclass(frozen=True, slots=True)
-class Decoded:
-    """The text of the tokens so far, and the newest ids, whose first ``shown_ids`` are the part ``shown`` of it."""
+class DetokenizerState:
+    """State of incremental decoding: the text so far, and the newest ids that the next token is decoded together with.
+
+    The first ``decoded_count`` of ``recent_ids`` decode to ``recent_text``, which is part of ``text`` already; the
+    others are the tokens of an incomplete character.
+    """
 
     text: str
-    held: tuple[int, ...]
-    shown_ids: int
-    shown: str
+    recent_ids: tuple[int, ...]
+    decoded_count: int
+    recent_text: str
 
     @property
-    def is_whole(self) -> bool:
-        """No part of a character waits for its rest."""
-        return len(self.held) == self.shown_ids
+    def is_complete(self) -> bool:
+        """Whether no incomplete character is pending."""
+        return len(self.recent_ids) == self.decoded_count
 
 
-class _Beginnings:
-    """Tokens by their text, in order."""
+class _PrefixIndex:
+    """Tokens sorted by their text."""
 
     def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
-        pairs = sorted((text, id_) for text, id_ in texts if text and _UNFINISHED not in text)
+        pairs = sorted((text, id_) for text, id_ in texts if text and _REPLACEMENT_CHARACTER not in text)
         self._texts, self._ids = [text for text, _ in pairs], array("q", [id_ for _, id_ in pairs])
 
-    def of(self, text: str) -> array[int]:
-        found = self._between(text, text + chr(0x10FFFF))
+    def find_compatible(self, text: str) -> array[int]:
+        """Return the ids of tokens that ``text`` begins with, and of tokens that begin with ``text``."""
+        compatible = self._between(text, text + chr(0x10FFFF))
         for end in range(1, len(text)):
-            found += self._between(text[:end], text[:end] + "\0")
-        return found
+            compatible += self._between(text[:end], text[:end] + "\0")
+        return compatible
 
     def _between(self, first: str, after: str) -> array[int]:
         start = bisect_left(self._texts, first)
@@ -76,13 +91,14 @@ class _Beginnings:
 
 
 class Tokenizer:
-    """One checkpoint's tokenizer. Every method may be called from any thread.
+    """The tokenizer of one checkpoint. Every method may be called from any thread.
 
-    tokenizer.json is read by ``tokenizers`` itself: transformers 5 rebuilds some families' tokenizers from their
-    class's defaults, and this way the text side needs no torch.
+    tokenizer.json is read by the ``tokenizers`` library itself: transformers 5 rebuilds the tokenizers of some families
+    from defaults of their class, and this module needs no torch.
     """
 
     def __init__(self, tokenizer_json: str) -> None:
+        """Raises ModelUnsupported if the text of a special token would be tokenized to that token."""
         declared = json.loads(tokenizer_json)
         for token in declared.get("added_tokens", ()):
             token["special"] = bool(token["special"] or _BRACKETED.fullmatch(token["content"]))
@@ -93,23 +109,26 @@ class Tokenizer:
         self._special_ids = {
             token.content: id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
         }
-        self.size = self._tokenizer.get_vocab_size(with_added_tokens=True)
-        self._has_line_ends = _ends_words_at_line_ends(declared)
-        self._heads: deque[tuple[str, tuple[int, ...]]] = deque(maxlen=_KNOWN_HEADS)
-        self._part = functools.lru_cache(_KNOWN_PARTS)(self._grown)
-        # Decoders such as Llama's drop the first space of a text: behind a letter, none is the first.
-        anchor = tuple(self.encode(["a"]))
-        self._start = Decoded("", anchor, len(anchor), self._decode(anchor))
-        self._beginnings: _Beginnings | None = None
-        self._first_of = functools.lru_cache(_FIRST_KEPT)(lambda text: self._encoded(text)[0])
-        self.able_to_begin = functools.lru_cache(_OPENINGS_KEPT)(self._able_to_begin)
-        """Ids of the tokens that a text begins with, and of those that begin with it. A demanded word is asked about
-        several times, and half of a vocabulary begins with a blank."""
-        self._refuse_leaks()
+        self.vocabulary_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
+        self._splits_at_newlines = _splits_words_at_newlines(declared)
+        self._heads: deque[tuple[str, tuple[int, ...]]] = deque(maxlen=MAX_CACHED_HEADS)
+        self._encode_part = functools.lru_cache(MAX_CACHED_PARTS)(self._encode_incrementally)
+        # Decoders such as Llama's drop the first space of a text; after a letter no space is the first.
+        letter_ids = tuple(self.encode(["a"]))
+        self._initial_state = DetokenizerState("", letter_ids, len(letter_ids), self._decode(letter_ids))
+        self._prefix_index: _PrefixIndex | None = None
+        self._first_token_id = functools.lru_cache(MAX_CACHED_FIRST_TOKENS)(lambda text: self._encode_text(text)[0])
+        self.prefix_compatible_ids = functools.lru_cache(MAX_CACHED_PREFIXES)(self._find_prefix_compatible_ids)
+        """Ids of the tokens that a text begins with, and of those that begin with it. Cached, since a forced prefix is
+        looked up several times, and half of a vocabulary begins with a space."""
+        self._require_text_stays_text()
 
     @classmethod
-    def of(cls, folder: Path) -> Tokenizer:
-        """The vocabulary of a checkpoint folder. Raises ModelInvalid, ModelUnsupported."""
+    def from_folder(cls, folder: Path) -> Tokenizer:
+        """Load the tokenizer of a checkpoint folder.
+
+        Raises ModelInvalid if its tokenizer.json is missing or unreadable, ModelUnsupported as the constructor does.
+        """
         file = folder / "tokenizer.json"
         try:
             return cls(file.read_text(encoding="utf-8"))
@@ -119,113 +138,116 @@ class Tokenizer:
             raise ModelInvalid(f"{file} is not a readable tokenizer: {error}. Download it again.") from error
 
     @property
-    def special_literals(self) -> frozenset[str]:
-        """Literals that are one token and never text."""
+    def special_tokens(self) -> frozenset[str]:
+        """Literals of the special tokens."""
         return frozenset(self._special_ids)
 
     def encode(self, parts: Iterable[PromptPart]) -> list[int]:
-        """Token ids of the parts, one after another. Raises ModelUnsupported for a Special the model lacks."""
+        """Return the ids of the parts, concatenated. Raises ModelUnsupported for a special token the model lacks."""
         ids: list[int] = []
         for part in parts:
             if isinstance(part, SpecialToken):
-                ids.append(self.id_of(part))
+                ids.append(self.special_token_id(part))
             elif part:
-                ids.extend(self._part(part))
+                ids.extend(self._encode_part(part))
         return ids
 
-    def _grown(self, text: str) -> tuple[int, ...]:
-        """As ``_encoded``, from the last line end on up to which the text is known: the rest of it is new at a key.
+    def _encode_incrementally(self, text: str) -> tuple[int, ...]:
+        """Return what ``_encode_text`` returns, encoding only the text after the longest cached beginning.
 
-        Threads may share what is known: what one drops the other encodes again.
+        A beginning ends at a line end where words end, so that the ids of both parts can be concatenated. Threads may
+        share the cache: a beginning that one of them evicts is encoded again by the other.
         """
-        if not self._has_line_ends or len(text) < _LEAST_CHARS:
-            return self._encoded(text)
-        begun, start = tuple[int, ...](), 0
+        if not self._splits_at_newlines or len(text) < MIN_HEAD_CHARS:
+            return self._encode_text(text)
+        head_ids, start = tuple[int, ...](), 0
         for head, ids in list(self._heads):
             if start < len(head) and text.startswith(head) and text.startswith("\n", len(head)):
-                begun, start = ids, len(head)
+                head_ids, start = ids, len(head)
         cut = text.rfind("\n")
-        while cut > start and not _LINE_END.match(text, cut):
+        while cut > start and not _WORD_ENDING_NEWLINE.match(text, cut):
             cut = text.rfind("\n", 0, cut)
         if cut > start:
-            begun, start = begun + self._encoded(text[start:cut]), cut
-            self._heads.append((text[:cut], begun))
-        return begun + self._encoded(text[start:])
+            head_ids, start = head_ids + self._encode_text(text[start:cut]), cut
+            self._heads.append((text[:cut], head_ids))
+        return head_ids + self._encode_text(text[start:])
 
-    def _encoded(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(_encodable(text), add_special_tokens=False).ids)
+    def _encode_text(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode(_replace_surrogates(text), add_special_tokens=False).ids)
 
-    def first_of(self, text: str) -> int:
-        """The first token of a text. Remembered: a key changes little of a document, and its n-grams ask again."""
-        found = _FIRST_WORD.match(text) if self._has_line_ends else None
-        return self._first_of(text if found is None else found[0])
+    def first_token_id(self, text: str) -> int:
+        """Return the first token of ``text``, which is not empty.
 
-    def id_of(self, special: SpecialToken) -> int:
-        """Its id. Raises ModelUnsupported."""
+        Cached: a key changes little of a document, and its n-grams are looked up again.
+        """
+        match = _FIRST_WORD.match(text) if self._splits_at_newlines else None
+        return self._first_token_id(text if match is None else match[0])
+
+    def special_token_id(self, special: SpecialToken) -> int:
+        """Return the id of a special token. Raises ModelUnsupported if the model lacks it."""
         try:
             return self._special_ids[special.literal]
         except KeyError:
             raise ModelUnsupported(
-                f"This model has no token {special.literal}. Choose a model trained for what was asked."
+                f"This model has no token {special.literal}. Choose a model that was trained for this request."
             ) from None
 
-    def count(self, text: str) -> int:
-        """Tokens of ``text`` as plain text."""
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of ``text`` as plain text."""
         return len(self.encode([text]))
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of ``ids``; special tokens have none."""
-        return self._decode((*self._start.held, *ids))[len(self._start.shown) :]
+        """Return the text of ``ids``; special tokens have none."""
+        state = self._initial_state
+        return self._decode((*state.recent_ids, *ids))[len(state.recent_text) :]
 
-    def _able_to_begin(self, text: str) -> array[int]:
-        if self._beginnings is None:  # decodes every token once: 0.2 s for 49,152
-            markers = set(self._special_ids.values())
-            texts = ((self.decode([id_]), id_) for id_ in range(self.size) if id_ not in markers)
-            self._beginnings = _Beginnings(texts)
-        return self._beginnings.of(text)
+    def _find_prefix_compatible_ids(self, text: str) -> array[int]:
+        if self._prefix_index is None:  # decodes every token once: 0.2 s for 49,152 tokens
+            special_ids = set(self._special_ids.values())
+            texts = ((self.decode([id_]), id_) for id_ in range(self.vocabulary_size) if id_ not in special_ids)
+            self._prefix_index = _PrefixIndex(texts)
+        return self._prefix_index.find_compatible(text)
 
-    def start(self) -> Decoded:
-        """No tokens yet."""
-        return self._start
+    def initial_state(self) -> DetokenizerState:
+        """Return the state of decoding before any token."""
+        return self._initial_state
 
-    def extended(self, decoded: Decoded, id_: int) -> Decoded:
-        """``decoded`` and one token more. A character split over tokens appears with the last of them."""
-        held = (*decoded.held, id_)
-        text = self._decode(held)
-        if text.endswith(_UNFINISHED):
-            return Decoded(decoded.text, held, decoded.shown_ids, decoded.shown)
-        fresh = text[len(decoded.shown) :]
-        if not fresh:
-            return Decoded(decoded.text, held, decoded.shown_ids, decoded.shown)
-        # Only the newest ids stay as the context of the next: the work per token is constant.
-        newest = held[decoded.shown_ids :]
-        return Decoded(decoded.text + fresh, newest, len(newest), self._decode(newest))
+    def append_token(self, state: DetokenizerState, token_id: int) -> DetokenizerState:
+        """Return ``state`` after one more token. A character split over tokens appears with the last of them."""
+        recent_ids = (*state.recent_ids, token_id)
+        decoded = self._decode(recent_ids)
+        new_text = decoded[len(state.recent_text) :]
+        if decoded.endswith(_REPLACEMENT_CHARACTER) or not new_text:
+            return DetokenizerState(state.text, recent_ids, state.decoded_count, state.recent_text)
+        # Only the newest ids stay as context of the next token: the work per token is constant.
+        newest = recent_ids[state.decoded_count :]
+        return DetokenizerState(state.text + new_text, newest, len(newest), self._decode(newest))
 
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _refuse_leaks(self) -> None:
-        """Raise ModelUnsupported if the text of a special token still tokenizes to it."""
-        markers = set(self._special_ids.values())
+    def _require_text_stays_text(self) -> None:
+        """Raise ModelUnsupported if the text of a special token is still tokenized to a special token."""
+        special_ids = set(self._special_ids.values())
         for literal in self._special_ids:
-            if not markers.isdisjoint(self.encode([literal])):
+            if not special_ids.isdisjoint(self.encode([literal])):
                 raise ModelUnsupported(
                     f"The tokenizer turns {literal} in a document into a control token. Choose another model."
                 )
 
 
-def _ends_words_at_line_ends(declared: Any) -> bool:
-    """Whether text is cut into words as StarCoder's is, so that no token goes on over a line end that ends a word."""
-    cutter = declared.get("pre_tokenizer") or {}
-    steps = cutter.get("pretokenizers", [cutter])
+def _splits_words_at_newlines(declared: Any) -> bool:
+    """Whether text is split into words as StarCoder's is, so that no token spans a line end that ends a word."""
+    pre_tokenizer = declared.get("pre_tokenizer") or {}
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
     kinds = {step.get("type") for step in steps}
-    is_cut = "ByteLevel" in kinds <= {"ByteLevel", "Digits"} and not declared.get("normalizer")
-    is_plain = all(not step.get("add_prefix_space") and step.get("use_regex", True) for step in steps)
-    return is_cut and is_plain and all(token["special"] for token in declared.get("added_tokens", ()))
+    is_byte_level = "ByteLevel" in kinds <= {"ByteLevel", "Digits"} and not declared.get("normalizer")
+    is_default = all(not step.get("add_prefix_space") and step.get("use_regex", True) for step in steps)
+    return is_byte_level and is_default and all(token["special"] for token in declared.get("added_tokens", ()))
 
 
-def _encodable(text: str) -> str:
-    """``text`` without lone surrogates, which JSON can carry and UTF-8 cannot."""
+def _replace_surrogates(text: str) -> str:
+    """Return ``text`` with U+FFFD for lone surrogates, which JSON can carry and UTF-8 cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -49,7 +49,7 @@ def answered(
 def with_a_past(loaded: Loaded, request: Request, rng: random.Random) -> PrefixCache:
     """Slots that remember the true answer in pieces, most with one wrong token: some of a draft is right."""
     slots = PrefixCache(loaded.layers)
-    prompt = loaded.vocabulary.encode(request.parts)
+    prompt = loaded.tokenizer.encode(request.parts)
     truth = answered(loaded, request, ())[0]
     for at in range(0, len(truth), 5):
         piece = truth[at : at + 7]
@@ -103,7 +103,7 @@ def test_an_end_token_within_a_draft_ends_the_answer(loaded: Loaded) -> None:
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[6]}))
     plain = answered(loaded, Request((TEXT,), 12), ())
     slots = PrefixCache(loaded.layers)
-    slots.answers.add(loaded.vocabulary.encode([TEXT]), ids)
+    slots.answers.add(loaded.tokenizer.encode([TEXT]), ids)
     drafted = answered(loaded, Request((TEXT,), 12), FREE, slots)
     assert drafted[:3] == plain[:3]
     assert drafted[2] is FinishReason.END_OF_TEXT
@@ -122,7 +122,7 @@ def test_a_slot_claims_no_draft_that_was_not_chosen(loaded: Loaded) -> None:
         if len(made) == 9:
             state["finish"] = FinishReason.CANCELLED
     (slot,) = slots._idle
-    prompt = loaded.vocabulary.encode(wanted.parts)
+    prompt = loaded.tokenizer.encode(wanted.parts)
     assert slot.ids == (prompt + [i for c in made for i in c.token_ids])[: len(slot.ids)]
     assert slot.cache.length == len(slot.ids) >= len(prompt) + 7
 
@@ -138,7 +138,7 @@ def test_sampling_and_several_candidates_draft_nothing(loaded: Loaded) -> None:
 
 def test_drafts_stay_within_context_and_wanted_tokens(loaded: Loaded) -> None:
     """Positions beyond the table would be an IndexError."""
-    room = loaded.context_tokens - loaded.vocabulary.count(TEXT)
+    room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
     drafted, plain, timings = speculated_once(loaded, Request((TEXT,), room))
     assert drafted == plain
     assert timings.accepted_tokens > 0
@@ -211,7 +211,7 @@ def accepted_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
 
     from starcoder_ls.engine.generation import request_generation
 
-    monkeypatch.setattr(request_generation, "Steps", Blind)
+    monkeypatch.setattr(request_generation, "Decoder", Blind)
 
 
 @pytest.mark.parametrize(

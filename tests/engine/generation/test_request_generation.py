@@ -52,7 +52,7 @@ def ids_of(chunks: Iterable[Chunk]) -> list[int]:
 
 def reference(request: Request, loaded: Loaded) -> list[int]:
     """What transformers' own greedy generation answers."""
-    prompt = torch.tensor([loaded.vocabulary.encode(request.parts)])
+    prompt = torch.tensor([loaded.tokenizer.encode(request.parts)])
     made = loaded.model.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
@@ -122,7 +122,7 @@ def test_timings_say_what_was_reused(loaded: Loaded) -> None:
     second = answered(asked(), loaded, slots)[-1].timings
     assert first is not None
     assert second is not None
-    length = loaded.vocabulary.count(TEXT)
+    length = loaded.tokenizer.count_tokens(TEXT)
     assert (first.prompt_tokens, first.reused_tokens) == (length, 0)
     assert (second.prompt_tokens, second.reused_tokens) == (length, length - 1)
     assert first.decode_steps == 23
@@ -177,7 +177,7 @@ def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: Loaded) -> No
 
     wanted = asked(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
     chunks = answered(wanted, loaded)
-    prompt = loaded.vocabulary.encode(wanted.parts)
+    prompt = loaded.tokenizer.encode(wanted.parts)
     lengths = set()
     for candidate, (_, ids) in by_candidate(chunks).items():
         with torch.inference_mode():
@@ -207,7 +207,7 @@ def test_end_tokens_of_the_request_end_it(loaded: Loaded) -> None:
     ids = reference(asked(), loaded)
     special = next(i for i, id_ in enumerate(ids) if 0 < id_ < 19)
     literal = next(
-        s for s in loaded.vocabulary.special_literals if loaded.vocabulary.id_of(SpecialToken(s)) == ids[special]
+        s for s in loaded.tokenizer.special_tokens if loaded.tokenizer.special_token_id(SpecialToken(s)) == ids[special]
     )
     chunks = answered(asked(end_tokens=(SpecialToken(literal),)), loaded)
     assert ids_of(chunks) == ids[:special]
@@ -258,7 +258,7 @@ def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
     text, ids = by_candidate(chunks)[0]
     assert chunks[-1].finish_reason is FinishReason.DEADLINE
     assert len(ids) == 6
-    assert loaded.vocabulary.decode(ids).startswith(text)
+    assert loaded.tokenizer.decode(ids).startswith(text)
     assert text
 
 
@@ -293,7 +293,7 @@ def test_two_requests_in_turns_answer_as_if_alone(loaded: Loaded) -> None:
 
 
 def test_prompt_and_answer_must_fit_the_context(loaded: Loaded) -> None:
-    tokens = loaded.vocabulary.count(TEXT)
+    tokens = loaded.tokenizer.count_tokens(TEXT)
     room = loaded.context_tokens - tokens
     with pytest.raises(PromptTooLong, match=rf"prompt of {tokens} tokens and {room + 1} new ones .* context of 256\."):
         answered(asked(max_new_tokens=room + 1), loaded)
@@ -301,7 +301,7 @@ def test_prompt_and_answer_must_fit_the_context(loaded: Loaded) -> None:
 
 
 def test_the_last_position_of_the_context_is_reached(loaded: Loaded) -> None:
-    room = loaded.context_tokens - loaded.vocabulary.count(TEXT)
+    room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
     wanted = asked(max_new_tokens=room)
     assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
 
@@ -344,19 +344,17 @@ def test_an_answer_begins_with_its_opening_and_does_not_show_it(
     request = asked(forced_prefix=forced_prefix, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
     for stop in (None, rule):
         for text, ids in by_candidate(answered(replace(request, stop=stop), loaded)).values():
-            said = loaded.vocabulary.decode(ids)
+            said = loaded.tokenizer.decode(ids)
             assert said.startswith(forced_prefix)
             assert said[len(forced_prefix) :].startswith(text)
             full.append(said[len(forced_prefix) :])
     assert seen
     assert all(any(text.startswith(part) for text in full) for part in seen)
     unmasked = by_candidate(answered(asked(), loaded))[0][1]
-    assert not loaded.vocabulary.decode(unmasked).startswith("zyx"), (
-        "the model says so by itself: prove it with another"
-    )
+    assert not loaded.tokenizer.decode(unmasked).startswith("zyx"), "the model says so by itself: prove it with another"
 
 
 def test_an_opening_already_likely_changes_nothing(loaded: Loaded) -> None:
     plain = answered(asked(), loaded)
-    forced_prefix = loaded.vocabulary.decode(ids_of(plain)[:2])
+    forced_prefix = loaded.tokenizer.decode(ids_of(plain)[:2])
     assert ids_of(answered(asked(forced_prefix=forced_prefix), loaded)) == ids_of(plain)

@@ -234,7 +234,7 @@ def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
         table = Table(loaded)
         for request, ((_, ids, _),) in zip(requests, expected, strict=True):
             half_right = [id_ if at % 4 else 30 + at for at, id_ in enumerate(ids)]
-            table.slots.answers.add(loaded.vocabulary.encode(request.parts), half_right)
+            table.slots.answers.add(loaded.tokenizer.encode(request.parts), half_right)
         jobs = [table.ask(request) for request in requests]
         table.play()
         return [heard(job).said() for job in jobs]
@@ -333,7 +333,7 @@ def test_what_a_cancelled_one_had_read_is_kept(loaded: Loaded) -> None:
     table.play()
     (slot,) = [slot for slot in table.slots._idle if slot.client == "reader"]
     assert slot.cache.length == len(slot.ids) > 0
-    assert slot.ids == loaded.vocabulary.encode(["long = 1\n" * 20])[: len(slot.ids)]
+    assert slot.ids == loaded.tokenizer.encode(["long = 1\n" * 20])[: len(slot.ids)]
     assert heard(other).said() == alone(loaded, other.request)
 
 

@@ -35,7 +35,7 @@ class Resident(Protocol):
     @property
     def model(self) -> Any: ...
     @property
-    def vocabulary(self) -> Tokenizer: ...
+    def tokenizer(self) -> Tokenizer: ...
     @property
     def chunk_tokens(self) -> int: ...
     @property
@@ -132,9 +132,11 @@ def _answering(
 ) -> Work:
     started_s = time.monotonic()
     prompt = _prompt(request, resident, request.max_new_tokens, held)
-    end_ids = resident.end_ids | {resident.vocabulary.id_of(special) for special in request.end_tokens}
-    ending = StopCriteria(request, resident.vocabulary, end_ids)
-    candidates = [Candidate(i, resident.vocabulary.start(), request.forced_prefix) for i in range(request.candidates)]
+    end_ids = resident.end_ids | {resident.tokenizer.special_token_id(special) for special in request.end_tokens}
+    ending = StopCriteria(request, resident.tokenizer, end_ids)
+    candidates = [
+        Candidate(i, resident.tokenizer.initial_state(), request.forced_prefix) for i in range(request.candidates)
+    ]
     clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
     with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
         slot.client = request.client
@@ -168,7 +170,7 @@ def _reading(
 
 def _prompt(request: Request, resident: Resident, room: int, held: ResidentAdapter | None) -> list[int]:
     context_tokens = resident.context_tokens - (0 if held is None else held.virtual_tokens)
-    prompt = resident.vocabulary.encode(request.parts)
+    prompt = resident.tokenizer.encode(request.parts)
     if not prompt:
         # A model needs something to continue: what its training put between two texts.
         prompt = [min(resident.end_ids, default=0)]
@@ -213,9 +215,11 @@ def _read(
 
 
 def _last(chunk: list[int], resident: Resident, steps: Decoder, request: Request) -> ForwardPass:
-    forced_prefix, vocabulary = request.forced_prefix, resident.vocabulary
+    forced_prefix, tokenizer = request.forced_prefix, resident.tokenizer
     return steps.first(
-        chunk, request.max_new_tokens, lambda id_: not forced_prefix or id_ in vocabulary.able_to_begin(forced_prefix)
+        chunk,
+        request.max_new_tokens,
+        lambda id_: not forced_prefix or id_ in tokenizer.prefix_compatible_ids(forced_prefix),
     )
 
 
@@ -245,12 +249,10 @@ def _write(
     while True:
         since_s = time.monotonic()
         if opinion is not None:
-            said = [c.decoded.text if c.decoded.is_whole else None for c in alive]
+            said = [c.decoded.text if c.decoded.is_complete else None for c in alive]
             logits = Logits(opinion.mixed(logits.on_host(), said))
-        drawn, grown = select_tokens(
-            opening_only(logits, alive, ending.vocabulary), alive, candidates, samplers, ending
-        )
-        chunks = [ending.chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
+        drawn, grown = select_tokens(opening_only(logits, alive, ending.tokenizer), alive, candidates, samplers, ending)
+        chunks = [ending.build_chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
         for candidate in grown:
             candidates[candidate.index] = candidate
         survivors = [row for row, candidate in enumerate(grown) if candidate.finish_reason is None]
@@ -265,7 +267,7 @@ def _write(
         if (finish_reason := interrupted()) is None:
             if len(survivors) < len(grown):
                 steps.keep(survivors)
-            room = ending.request.max_new_tokens - min(candidate.made_tokens for candidate in alive)
+            room = ending.request.max_new_tokens - min(candidate.generated_tokens for candidate in alive)
             after = yield from steps.after([drawn[row].id for row in survivors], room)
             clock.decoded(steps)
         if after is None:
@@ -280,7 +282,9 @@ def _second_opinion(request: Request, resident: Resident) -> NgramMixer | None:
         return None
     before = "".join(str(request.parts[at]) for at in request.prefix_parts)
     others = [part for at, part in enumerate(request.parts) if at not in request.prefix_parts and isinstance(part, str)]
-    document = DocumentNgrams(before, others, lambda text: (resident.vocabulary.first_of(text),), request.lookup_text)
+    document = DocumentNgrams(
+        before, others, lambda text: (resident.tokenizer.first_token_id(text),), request.lookup_text
+    )
     return NgramMixer(resident.strengths, document)
 
 
@@ -288,7 +292,9 @@ def _ended(
     ending: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason, clock: _Clock
 ) -> tuple[Chunk, ...]:
     """The last chunks of candidates that are ended from outside."""
-    chunks = [ending.chunk(candidate, replace(candidate, finish_reason=finish_reason), None) for candidate in alive]
+    chunks = [
+        ending.build_chunk(candidate, replace(candidate, finish_reason=finish_reason), None) for candidate in alive
+    ]
     chunks[-1] = replace(chunks[-1], timings=clock.timings)
     return tuple(chunks)
 

@@ -42,7 +42,7 @@ def select_tokens(
             sampler = samplers[candidate.index]
             if sampler is None:
                 token = likeliest[row]
-                after = ending.extended(candidate, token.id)
+                after = ending.append_token(candidate, token.id)
             else:
                 token, after = _drawn_apart(logits.values[row], candidate, sampler, ending, taken)
             if after.finish_reason is not None:
@@ -62,13 +62,13 @@ def _drawn_apart(
     banned: set[int] = set()
     while True:
         token = sampler.draw(logits, banned)
-        after = ending.extended(candidate, token.id)
+        after = ending.append_token(candidate, token.id)
         if after.finish_reason is None or after.text not in taken or len(banned) == _TRIES:
             return token, after
         banned.add(token.id)
 
 
-def opening_only(logits: Logits, alive: Sequence[Candidate], vocabulary: Tokenizer) -> Logits:
+def opening_only(logits: Logits, alive: Sequence[Candidate], tokenizer: Tokenizer) -> Logits:
     """``logits``, a row for each of ``alive``, without the tokens by which a candidate would leave its opening."""
     if not any(candidate.remaining_prefix for candidate in alive):
         return logits
@@ -76,7 +76,7 @@ def opening_only(logits: Logits, alive: Sequence[Candidate], vocabulary: Tokeniz
         values = logits.on_host()
         masked = values.clone()
         for row, candidate in enumerate(alive):
-            if candidate.remaining_prefix and (allowed := vocabulary.able_to_begin(candidate.remaining_prefix)):
+            if candidate.remaining_prefix and (allowed := tokenizer.prefix_compatible_ids(candidate.remaining_prefix)):
                 ids = torch.frombuffer(allowed, dtype=torch.int64)
                 masked[row].fill_(-torch.inf).index_copy_(0, ids, values[row].index_select(0, ids))
         return Logits(masked)

@@ -45,9 +45,9 @@ if __name__ == "__main__":
 '''
 
 
-def round_off(model: Any, layers: int, vocabulary: Tokenizer, checkpoint: Checkpoint) -> None:
+def round_off(model: Any, layers: int, tokenizer: Tokenizer, checkpoint: Checkpoint) -> None:
     """Let ``model``, which is packed, keep its weights in 8 bits. Raises ModelInvalid where that costs too much."""
-    ids = vocabulary.encode((PROBE,))[: checkpoint.context_tokens]
+    ids = tokenizer.encode((PROBE,))[: checkpoint.context_tokens]
     before = _said(model, layers, ids)
     packed_linear.round_to_8_bits(model)
     bigcode_cpu.use(model)

@@ -48,7 +48,7 @@ class Loaded:
     """A model that runs, and what the engine must know of it."""
 
     model: Any
-    vocabulary: Tokenizer
+    tokenizer: Tokenizer
     checkpoint: Checkpoint
     placement: Placement
     chunk_tokens: int
@@ -92,7 +92,7 @@ class Loaded:
             device=self.placement.device,
             dtype=self.placement.said,
             context_tokens=self.context_tokens,
-            special_tokens=self.vocabulary.special_literals,
+            special_tokens=self.tokenizer.special_tokens,
             adapters=self.adapters.statuses(),
             memory_bytes=self.bytes,
         )
@@ -117,20 +117,20 @@ def load(wanted: Model, report: Report, adapters: Mapping[str, Adapter] | None =
 
 def _load(wanted: Model, report: Report, adapters: Mapping[str, Adapter]) -> Loaded:
     checkpoint = find(wanted, share(report, 0.0, 0.1))
-    vocabulary = Tokenizer.of(checkpoint.folder)
-    if vocabulary.size > checkpoint.vocabulary_size:
+    tokenizer = Tokenizer.from_folder(checkpoint.folder)
+    if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
         raise ModelInvalid(
-            f"{checkpoint.folder} has a tokenizer of {vocabulary.size:,} tokens and a model of "
+            f"{checkpoint.folder} has a tokenizer of {tokenizer.vocabulary_size:,} tokens and a model of "
             f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
         )
     placement = place(wanted, checkpoint)
     model = _weights(checkpoint, placement, share(report, 0.1, 0.85))
-    return ready(model, vocabulary, checkpoint, placement, wanted, share(report, 0.85, 1.0), adapters)
+    return ready(model, tokenizer, checkpoint, placement, wanted, share(report, 0.85, 1.0), adapters)
 
 
 def ready(
     model: Any,
-    vocabulary: Tokenizer,
+    tokenizer: Tokenizer,
     checkpoint: Checkpoint,
     placement: Placement,
     wanted: Model,
@@ -145,7 +145,7 @@ def ready(
     _drop_causal_mask(model)
     weight_check.require_finite(model, checkpoint)
     if placement.is_packed:
-        _pack(model, placement, checkpoint, vocabulary)
+        _pack(model, placement, checkpoint, tokenizer)
     else:
         bigcode_cpu.use(model)
     if placement.quantization != "none" and not placement.is_packed:
@@ -164,17 +164,17 @@ def ready(
         registry.use(model, attached, checkpoint.context_tokens)
     strengths = NgramStrengths.of(checkpoint.folder) if wanted.document_ngrams == "auto" else None
     return Loaded(
-        model, vocabulary, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
+        model, tokenizer, checkpoint, placement, chunk_tokens, attached, strengths, costs, base_bytes, problems
     )
 
 
-def _pack(model: torch.nn.Module, placement: Placement, checkpoint: Checkpoint, vocabulary: Tokenizer) -> None:
+def _pack(model: torch.nn.Module, placement: Placement, checkpoint: Checkpoint, tokenizer: Tokenizer) -> None:
     """Raises ModelInvalid where the numbers that it has do not go into those that are wanted."""
     if not packed_linear.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     bigcode_cpu.use(model)
     if placement.quantization == "int8":
-        int8_check.round_off(model, _layers(model), vocabulary, checkpoint)
+        int8_check.round_off(model, _layers(model), tokenizer, checkpoint)
 
 
 def find(wanted: Model, report: Report) -> Checkpoint:
