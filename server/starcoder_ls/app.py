@@ -128,7 +128,7 @@ class Server:
 
     def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
         self._settings = settings
-        self._engine = EngineSupervisor(engine_for, release_s=settings.sharing.release_minutes * 60)
+        self._supervisor = EngineSupervisor(engine_for, idle_timeout_s=settings.sharing.release_minutes * 60)
         self.sharing = ProcessInfo()
         self.metrics = Metrics()
         self._routes = Routes(
@@ -138,24 +138,23 @@ class Server:
 
     def session(self, settings: Settings | None = None) -> Session:
         """For one new connection, with settings of its own if it has some."""
-        return Session(self._engine, settings or self._settings, self._routes, self.metrics, self.sharing)
+        return Session(self._supervisor, settings or self._settings, self._routes, self.metrics, self.sharing)
 
     def status(self) -> Status:
-        return self._engine.status()
+        return self._supervisor.status()
+
+    def ready_engine(self) -> Engine | None:
+        """The engine if it is ready, else None; a model that was unloaded is loaded again."""
+        return self._supervisor.ready_engine()
 
     @property
-    def engine(self) -> Engine | None:
-        """If it can be asked now; one that was put away comes back, for later."""
-        return self._engine.ready
-
-    @property
-    def is_beyond_repair(self) -> bool:
-        """Another process may do better."""
-        return self._engine.is_beyond_repair
+    def is_unrecoverable(self) -> bool:
+        """Whether the engine fails again and again in this process; another process may be able to use the device."""
+        return self._supervisor.is_unrecoverable
 
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""
-        self._engine.close()
+        self._supervisor.close()
 
 
 def _guarded_request(method: str, route: Route) -> Request:

@@ -2,223 +2,381 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from collections.abc import Callable
-from typing import Any
+
+import pytest
 
 from fakes import ScriptedEngine
-from harness import async_test
+from harness import async_test, wait_until
+from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.generation import Phase, Status
-from starcoder_ls.session.engine_supervisor import EngineSupervisor
+from starcoder_ls.session.engine_state import EngineState
+from starcoder_ls.session.engine_supervisor import (
+    MAX_FAILED_RELOADS,
+    MAX_RETRY_DELAY_S,
+    RETRY_DELAY_S,
+    STABLE_AFTER_S,
+    EngineSupervisor,
+)
 from starcoder_ls.settings import Adapter, Model, Settings
 
-
-def test_choosing_returns_at_once_however_long_making_the_engine_takes() -> None:
-    may_go_on = threading.Event()
-
-    def engine_for(_: Settings) -> ScriptedEngine:
-        may_go_on.wait(10)
-        return ScriptedEngine()
-
-    shared = EngineSupervisor(engine_for)
-    begin = time.monotonic()
-    assert shared.choose(Settings(model=Model(name="a")))
-    assert time.monotonic() - begin < 0.5
-    assert shared.status() == Status(Phase.LOADING, "Starting.", model="a")
-    assert shared.ready is None
-    may_go_on.set()
-    _wait_until_ready(shared)
-    shared.close()
+MODEL_A, MODEL_B = Settings(model=Model(name="a")), Settings(model=Model(name="b"))
 
 
-def test_the_same_model_again_is_welcome_and_another_is_not() -> None:
-    engines: list[ScriptedEngine] = []
+class FakeClock:
+    """Time that only ``advance`` moves; threads run at once in the caller's thread, unless ``is_threaded``."""
 
-    def engine_for(_: Settings) -> ScriptedEngine:
-        engines.append(ScriptedEngine())
-        return engines[-1]
+    def __init__(self, is_threaded: bool = False) -> None:
+        self.now_s = 100.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self._is_threaded = is_threaded
 
-    shared = EngineSupervisor(engine_for)
-    assert shared.choose(Settings(model=Model(name="a")))
-    assert shared.choose(Settings(model=Model(name="a"), adapters={"x": Adapter(path="y")}))
-    assert not shared.choose(Settings(model=Model(name="b")))
-    _wait_until_ready(shared)
-    assert len(engines) == 1
-    assert engines[0].start_count == 1
-    shared.close()
-    shared.close()
+    def monotonic(self) -> float:
+        return self.now_s
 
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
+        self.timers.append((self.now_s + delay_s, callback))
 
-def test_an_engine_made_after_the_end_is_closed_and_not_started() -> None:
-    may_go_on = threading.Event()
-    closed = threading.Event()
+    def start_thread(self, name: str, run: Callable[[], None]) -> None:
+        if self._is_threaded:
+            threading.Thread(target=run, name=name, daemon=True).start()
+        else:
+            run()
 
-    class Late(ScriptedEngine):
-        def close(self) -> None:
-            super().close()
-            closed.set()
-
-    late = Late()
-
-    def engine_for(_: Settings) -> ScriptedEngine:
-        may_go_on.wait(10)
-        return late
-
-    shared = EngineSupervisor(engine_for)
-    shared.choose(Settings())
-    shared.close()
-    may_go_on.set()
-    assert closed.wait(5)
-    assert late.start_count == 0
+    def advance(self, seconds: float) -> None:
+        """Run the timers that are due within ``seconds``, each at its time."""
+        end_s = self.now_s + seconds
+        while due := [timer for timer in self.timers if timer[0] <= end_s]:
+            timer = min(due, key=lambda timer: timer[0])
+            self.timers.remove(timer)
+            self.now_s = max(self.now_s, timer[0])
+            timer[1]()
+        self.now_s = end_s
 
 
-def test_a_listener_hears_every_change_until_it_unsubscribes() -> None:
-    shared = EngineSupervisor(lambda _: ScriptedEngine(load_steps=2))
-    heard: list[Phase] = []
-    unsubscribe = shared.subscribe(lambda status: heard.append(status.phase))
-    shared.choose(Settings())
-    _wait_until_ready(shared)
-    limit = time.monotonic() + 5
-    while Phase.READY not in heard and time.monotonic() < limit:
-        time.sleep(0.005)
-    assert Phase.LOADING in heard
-    assert Phase.READY in heard
-    unsubscribe()
-    unsubscribe()
-    count = len(heard)
-    shared.close()
-    assert len(heard) == count
+class ManualEngine(ScriptedEngine):
+    """Has no thread: the test reports its phases."""
+
+    def start(self) -> None:
+        self.start_count += 1
+
+    def close(self) -> None:
+        self.set_status(phase=Phase.CLOSED)
+
+    def become_ready(self) -> None:
+        self.set_status(phase=Phase.READY, message="")
+
+    def fail(self, message: str = "The engine stopped.") -> None:
+        self.set_status(phase=Phase.FAILED, message=message)
 
 
-class Made:
-    """Engines as they are made."""
+class Fixture:
+    """A supervisor on a fake clock, and the engines it made."""
 
-    def __init__(self, **options: Any) -> None:
-        self.options = options
-        self.engines: list[ScriptedEngine] = []
+    def __init__(self, idle_timeout_s: float = 0.0) -> None:
+        self.clock = FakeClock()
+        self.engines: list[ManualEngine] = []
+        self.error: Exception | None = None
+        self.supervisor = EngineSupervisor(self._make, idle_timeout_s, self.clock)
 
-    def __call__(self, _: Settings) -> ScriptedEngine:
-        self.engines.append(ScriptedEngine(**self.options))
+    def _make(self, _: Settings) -> ManualEngine:
+        if self.error is not None:
+            raise self.error
+        self.engines.append(ManualEngine())
         return self.engines[-1]
 
+    @property
+    def engine(self) -> ManualEngine:
+        return self.engines[-1]
 
-def test_a_model_that_nobody_asks_is_put_away_and_comes_back_when_asked() -> None:
-    made = Made()
-    shared = EngineSupervisor(made, release_s=0.2)
-    shared.choose(Settings())
-    _wait_until_ready(shared)
-    _wait_for(lambda: shared.status().phase is Phase.ASLEEP)
-    _wait_for(lambda: made.engines[0].status().phase is Phase.CLOSED)
-    assert "next request" in shared.status().message
-    assert shared.ready is None
-    _wait_until_ready(shared)
-    assert len(made.engines) == 2
-    shared.close()
+    def start_ready(self) -> ManualEngine:
+        assert self.supervisor.start(MODEL_A)
+        self.engine.become_ready()
+        assert self.supervisor.ready_engine() is self.engine
+        return self.engine
 
 
-def test_a_model_that_is_asked_now_and_then_stays() -> None:
-    made = Made()
-    shared = EngineSupervisor(made, release_s=0.4)
-    shared.choose(Settings())
-    _wait_until_ready(shared)
-    end = time.monotonic() + 1.0
-    while time.monotonic() < end:
-        assert shared.ready is made.engines[0]
-        time.sleep(0.02)
-    shared.close()
+def test_start_returns_while_the_engine_is_still_being_made() -> None:
+    may_return, has_begun = threading.Event(), threading.Event()
+
+    def engine_for(_: Settings) -> ManualEngine:
+        has_begun.set()
+        may_return.wait()
+        return ManualEngine()
+
+    supervisor = EngineSupervisor(engine_for, clock=FakeClock(is_threaded=True))
+    assert supervisor.start(MODEL_A)
+    assert has_begun.wait(10)
+    assert supervisor.status() == Status(Phase.LOADING, "Starting.", model="a")
+    assert supervisor.ready_engine() is None
+    may_return.set()
+    supervisor.close()
 
 
-def test_an_engine_that_dies_is_built_anew_after_growing_waits() -> None:
-    made = Made()
-    shared = EngineSupervisor(made, first_wait_s=0.1)
-    shared.choose(Settings())
-    for deaths in (1, 2, 3):
-        _wait_until_ready(shared)
-        began = time.monotonic()
-        made.engines[-1].set_status(phase=Phase.FAILED, message="The engine stopped.")
-        assert shared.ready is None
-        _wait_until_ready(shared)
-        assert len(made.engines) == deaths + 1
-        assert time.monotonic() - began >= 0.1 * 2 ** (deaths - 1)
-    shared.close()
+def test_start_accepts_the_same_model_again_and_rejects_another() -> None:
+    fixture = Fixture()
+    assert fixture.supervisor.start(MODEL_A)
+    assert fixture.supervisor.start(MODEL_A.model_copy(update={"adapters": {"x": Adapter(path="y")}}))
+    assert not fixture.supervisor.start(MODEL_B)
+    assert len(fixture.engines) == 1
+    assert fixture.engine.start_count == 1
+    assert fixture.supervisor.model == MODEL_A.model
 
 
-def test_a_model_that_cannot_load_is_tried_again_by_the_next_client_and_by_nobody_else() -> None:
-    made = Made(failure="No room.")
-    shared = EngineSupervisor(made, first_wait_s=0.01)
-    shared.choose(Settings())
-    _wait_for(lambda: shared.status().phase is Phase.FAILED)
-    time.sleep(0.2)
-    assert len(made.engines) == 1
-    made.options = {}
-    assert shared.choose(Settings())
-    _wait_until_ready(shared)
-    assert len(made.engines) == 2
-    shared.close()
+def test_engine_made_after_close_is_closed_without_being_started() -> None:
+    clock, engine = FakeClock(), ManualEngine()
+    threads: list[Callable[[], None]] = []
+    clock.start_thread = lambda _, run: threads.append(run)  # type: ignore[method-assign]
+    supervisor = EngineSupervisor(lambda _: engine, clock=clock)
+    supervisor.start(MODEL_A)
+    supervisor.close()
+    supervisor.close()
+    threads[0]()
+    assert engine.status().phase is Phase.CLOSED
+    assert engine.start_count == 0
 
 
-def test_an_engine_that_worked_and_loads_no_more_is_tried_with_growing_waits_and_then_called_beyond_repair() -> None:
-    made = Made()
-    shared = EngineSupervisor(made, first_wait_s=0.02)
-    shared.choose(Settings())
-    _wait_until_ready(shared)
-    made.options = {"failure": "The device is gone."}
-    made.engines[-1].set_status(phase=Phase.FAILED, message="The engine stopped.")
-    _wait_for(lambda: shared.is_beyond_repair)
-    made.options = {}
-    _wait_until_ready(shared)
-    assert not shared.is_beyond_repair
-    shared.close()
+def test_listener_gets_every_change_until_it_unsubscribes() -> None:
+    fixture = Fixture()
+    phases: list[Phase] = []
+    unsubscribe = fixture.supervisor.subscribe(lambda status: phases.append(status.phase))
+    fixture.supervisor.start(MODEL_A)
+    fixture.engine.set_status(progress=0.5)
+    fixture.engine.become_ready()
+    assert phases == [Phase.LOADING, Phase.LOADING, Phase.READY]
+    unsubscribe()
+    unsubscribe()
+    fixture.supervisor.close()
+    assert len(phases) == 3
 
 
-def test_a_model_that_was_put_away_and_does_not_come_back_is_tried_again() -> None:
-    made = Made()
-    shared = EngineSupervisor(made, release_s=0.2, first_wait_s=0.02)
-    shared.choose(Settings())
-    _wait_until_ready(shared)
-    _wait_for(lambda: shared.status().phase is Phase.ASLEEP)
-    made.options = {"failure": "No room."}
-    assert shared.ready is None
-    _wait_for(lambda: shared.status().phase is Phase.FAILED)
-    made.options = {}
-    _wait_until_ready(shared)
-    shared.close()
+def test_listener_may_call_the_supervisor() -> None:
+    fixture = Fixture()
+    found: list[object] = []
+    fixture.supervisor.subscribe(lambda _: found.append(fixture.supervisor.ready_engine()))
+    fixture.supervisor.start(MODEL_A)
+    fixture.engine.become_ready()
+    assert found == [None, fixture.engine]
 
 
-def test_a_model_that_never_loaded_is_not_beyond_repair() -> None:
-    shared = EngineSupervisor(Made(failure="No room."), first_wait_s=0.01)
-    for _ in range(4):
-        shared.choose(Settings())
-        _wait_for(lambda: shared.status().phase is Phase.FAILED)
-    assert not shared.is_beyond_repair
-    shared.close()
+def test_idle_model_is_unloaded_and_the_next_request_loads_it() -> None:
+    fixture = Fixture(idle_timeout_s=60.0)
+    first = fixture.start_ready()
+    fixture.clock.advance(59.0)
+    assert fixture.supervisor.state is EngineState.READY
+    fixture.clock.advance(1.0)
+    assert fixture.supervisor.state is EngineState.ASLEEP
+    assert first.status().phase is Phase.CLOSED
+    status = fixture.supervisor.status()
+    assert (status.phase, status.model) == (Phase.ASLEEP, "scripted")
+    assert "next request" in status.message
+    assert fixture.supervisor.ready_engine() is None
+    assert fixture.supervisor.state is EngineState.LOADING
+    fixture.engine.become_ready()
+    assert fixture.supervisor.ready_engine() is fixture.engine is not first
+
+
+def test_model_with_requests_is_not_unloaded() -> None:
+    fixture = Fixture(idle_timeout_s=60.0)
+    engine = fixture.start_ready()
+    for _ in range(20):
+        fixture.clock.advance(50.0)
+        assert fixture.supervisor.ready_engine() is engine
+
+
+def test_model_that_still_generates_is_not_unloaded() -> None:
+    fixture = Fixture(idle_timeout_s=60.0)
+    engine = fixture.start_ready()
+    engine.set_status(phase=Phase.WORKING)
+    fixture.clock.advance(600.0)
+    assert fixture.supervisor.state is EngineState.READY
+    engine.become_ready()
+    fixture.clock.advance(15.0)
+    assert fixture.supervisor.state is EngineState.ASLEEP
+
+
+class HookedLock:
+    """A lock that calls ``before_acquire`` once, before it is acquired for the first time."""
+
+    def __init__(self, before_acquire: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._hooks = [before_acquire]
+
+    def __enter__(self) -> None:
+        if self._hooks:
+            self._hooks.pop()()
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+
+
+def test_request_just_before_the_idle_check_locks_keeps_its_engine() -> None:
+    """The idle check is running; before it gets the lock, a request gets the engine."""
+    fixture = Fixture(idle_timeout_s=60.0)
+    engine = fixture.start_ready()
+    returned: list[object] = []
+    lock = HookedLock(lambda: returned.append(fixture.supervisor.ready_engine()))
+    ((_, idle_check),) = fixture.clock.timers
+    fixture.clock.timers.clear()
+    fixture.clock.advance(60.0)
+    fixture.supervisor._lock = lock  # type: ignore[assignment]
+    idle_check()
+    assert returned == [engine]
+    assert engine.status().phase is Phase.READY
+    fixture.clock.advance(59.0)
+    assert fixture.supervisor.state is EngineState.READY
+    fixture.clock.advance(1.0)
+    assert fixture.supervisor.state is EngineState.ASLEEP
+
+
+def test_failed_engine_is_restarted_after_doubling_delays() -> None:
+    fixture = Fixture()
+    fixture.start_ready()
+    delay_s = RETRY_DELAY_S
+    for failures in range(1, 9):
+        fixture.engine.fail()
+        assert fixture.supervisor.ready_engine() is None
+        assert fixture.supervisor.start(MODEL_A)  # a new client does not shorten the delay
+        fixture.clock.advance(delay_s - 0.01)
+        assert len(fixture.engines) == failures
+        assert fixture.supervisor.status().message == "The engine stopped."
+        fixture.clock.advance(0.01)
+        assert len(fixture.engines) == failures + 1
+        assert fixture.engines[-2].status().phase is Phase.CLOSED
+        fixture.engine.become_ready()
+        delay_s = min(2 * delay_s, MAX_RETRY_DELAY_S)
+    assert delay_s == MAX_RETRY_DELAY_S
+
+
+def test_engine_that_was_stable_is_restarted_after_the_first_delay() -> None:
+    fixture = Fixture()
+    for _ in range(3):
+        fixture.start_ready() if not fixture.engines else fixture.engine.become_ready()
+        fixture.clock.advance(STABLE_AFTER_S + 1)
+        fixture.engine.fail()
+        count = len(fixture.engines)
+        fixture.clock.advance(RETRY_DELAY_S)
+        assert len(fixture.engines) == count + 1
+
+
+def test_model_that_never_loaded_is_retried_only_by_the_next_client() -> None:
+    fixture = Fixture()
+    fixture.supervisor.start(MODEL_A)
+    for attempts in range(1, 6):
+        fixture.engine.fail("No room.")
+        assert fixture.supervisor.state is EngineState.FAILED
+        assert fixture.supervisor.ready_engine() is None
+        fixture.clock.advance(1000.0)
+        assert len(fixture.engines) == attempts
+        assert fixture.supervisor.start(MODEL_A)
+        assert len(fixture.engines) == attempts + 1
+    assert not fixture.supervisor.is_unrecoverable
+    fixture.engine.become_ready()
+    assert fixture.supervisor.ready_engine() is fixture.engine
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [(ModelInvalid("No weights."), "No weights."), (OSError("secret"), "The model cannot be started (OSError).")],
+)
+def test_engine_that_cannot_be_made_is_reported_and_retried(error: Exception, expected: str) -> None:
+    fixture = Fixture()
+    fixture.error = error
+    fixture.supervisor.start(MODEL_A)
+    assert fixture.supervisor.state is EngineState.FAILED
+    status = fixture.supervisor.status()
+    assert (status.phase, status.model) == (Phase.FAILED, "a")
+    assert status.message.startswith(expected)
+    assert "secret" not in status.message
+    fixture.error = None
+    fixture.start_ready()
+    fixture.error = error
+    fixture.engine.fail()
+    fixture.clock.advance(RETRY_DELAY_S)
+    assert fixture.supervisor.state is EngineState.REBUILDING
+    fixture.error = None
+    fixture.clock.advance(2 * RETRY_DELAY_S)
+    fixture.engine.become_ready()
+    assert fixture.supervisor.ready_engine() is fixture.engine
+
+
+def test_supervisor_is_unrecoverable_until_a_reload_succeeds() -> None:
+    fixture = Fixture()
+    fixture.start_ready()
+    fixture.engine.fail()
+    for _ in range(MAX_FAILED_RELOADS):
+        assert not fixture.supervisor.is_unrecoverable
+        fixture.clock.advance(MAX_RETRY_DELAY_S)
+        fixture.engine.fail("The device is gone.")
+    assert fixture.supervisor.is_unrecoverable
+    fixture.clock.advance(MAX_RETRY_DELAY_S)
+    fixture.engine.become_ready()
+    assert not fixture.supervisor.is_unrecoverable
+
+
+def test_new_client_retries_a_failed_reload_at_once() -> None:
+    fixture = Fixture()
+    fixture.start_ready().fail()
+    fixture.clock.advance(RETRY_DELAY_S)
+    fixture.engine.fail("No room.")
+    count = len(fixture.engines)
+    assert fixture.supervisor.start(MODEL_A)
+    assert len(fixture.engines) == count + 1
+    fixture.engine.become_ready()
+    fixture.clock.advance(MAX_RETRY_DELAY_S)
+    assert len(fixture.engines) == count + 1
+
+
+def test_unloaded_model_that_fails_to_reload_is_retried() -> None:
+    fixture = Fixture(idle_timeout_s=60.0)
+    fixture.start_ready()
+    fixture.clock.advance(60.0)
+    fixture.supervisor.ready_engine()
+    fixture.engine.fail("No room.")
+    assert fixture.supervisor.state is EngineState.REBUILDING
+    fixture.clock.advance(RETRY_DELAY_S)
+    fixture.engine.become_ready()
+    assert fixture.supervisor.ready_engine() is fixture.engine
+
+
+def test_closed_supervisor_starts_nothing_more() -> None:
+    fixture = Fixture(idle_timeout_s=60.0)
+    fixture.start_ready().fail()
+    fixture.supervisor.close()
+    fixture.clock.advance(1000.0)
+    assert fixture.supervisor.start(MODEL_A)
+    assert len(fixture.engines) == 1
+    assert fixture.supervisor.state is EngineState.CLOSED
 
 
 @async_test
-async def test_who_waits_has_the_engine_once_it_is_ready_and_nothing_where_it_fails() -> None:
-    shared = EngineSupervisor(Made(load_s=0.2))
-    assert await shared.awaited(0.01) is None
-    shared.choose(Settings())
-    assert await shared.awaited(0.0) is None
-    assert await shared.awaited(5.0) is not None
-    await asyncio.to_thread(shared.close)
-    failing = EngineSupervisor(Made(failure="No room."))
-    failing.choose(Settings())
-    began = time.monotonic()
-    assert await failing.awaited(20.0) is None
-    assert time.monotonic() - began < 10
-    await asyncio.to_thread(failing.close)
+async def test_wait_until_ready_returns_the_engine_once_it_is_ready() -> None:
+    fixture = Fixture()
+    fixture.supervisor.start(MODEL_A)
+    assert await fixture.supervisor.wait_until_ready(0.0) is None
+    waiting = asyncio.create_task(fixture.supervisor.wait_until_ready(20.0))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await asyncio.to_thread(fixture.engine.become_ready)
+    assert await waiting is fixture.engine
 
 
-def _wait_for(condition: Callable[[], bool]) -> None:
-    limit = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
+@async_test
+async def test_wait_until_ready_returns_none_after_a_failure_or_the_timeout() -> None:
+    fixture = Fixture()
+    assert await fixture.supervisor.wait_until_ready(0.01) is None
+    fixture.supervisor.start(MODEL_A)
+    waiting = asyncio.create_task(fixture.supervisor.wait_until_ready(20.0))
+    await asyncio.sleep(0)
+    fixture.engine.fail()
+    assert await waiting is None
 
 
-def _wait_until_ready(shared: EngineSupervisor) -> None:
-    limit = time.monotonic() + 5
-    while shared.ready is None:
-        assert time.monotonic() < limit
-        time.sleep(0.005)
+@async_test
+async def test_supervisor_runs_an_engine_on_the_system_clock() -> None:
+    supervisor = EngineSupervisor(lambda _: ScriptedEngine())
+    supervisor.start(MODEL_A)
+    await wait_until(lambda: supervisor.ready_engine() is not None)
+    await asyncio.to_thread(supervisor.close)
+    assert supervisor.state is EngineState.CLOSED

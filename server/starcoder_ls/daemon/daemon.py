@@ -95,7 +95,7 @@ class Daemon:
         return self._sign is not None and runtime_dir.identity(self._path) == self._sign
 
     def _is_unneeded(self) -> bool:
-        if self._server.is_beyond_repair:
+        if self._server.is_unrecoverable:
             return True
         if not (self._windows or self._visitors or self._is_ours()):
             return True  # something has cleaned the folder: nobody can come any more
@@ -116,7 +116,7 @@ class Daemon:
         goodbye = connect_or_spawn.framed({"jsonrpc": "2.0", "method": GOODBYE})
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
-            if not self._server.is_beyond_repair:  # without a goodbye they bring the next process at once
+            if not self._server.is_unrecoverable:  # without a goodbye they bring the next process at once
                 window.stream.write(goodbye)
             await window.stream.close()
         if tasks:
@@ -147,7 +147,7 @@ class Daemon:
     async def _lend(self, stream: SocketStream, hello: Mapping[str, Any], task: asyncio.Task[None]) -> None:
         self._visitors.add(task)
         try:
-            await engine_server.lend(self._server.engine, hello, stream)
+            await engine_server.lend(self._server.ready_engine(), hello, stream)
         except (KeyError, TypeError, ValueError) as error:
             logger.warning("a question was not understood: %s", type(error).__name__)
             stream.hang_up()

@@ -27,7 +27,7 @@ async def code_action(
     session: Session, params: t.CodeActionParams, _: RequestHandle
 ) -> list[t.CodeAction | t.Command] | None:
     """Only what a resident adapter (or a base tuned for it) can do; null where that is nothing."""
-    engine = session.engine.ready
+    engine = session.supervisor.ready_engine()
     if engine is None:
         return None
     document = session.documents.readable(params.text_document.uri)

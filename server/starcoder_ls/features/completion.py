@@ -23,7 +23,7 @@ async def completion(session: Session, params: t.CompletionParams, call: Request
     """One entry: menus ask at every key, and by hand looks the same to us as typing."""
     uri = params.text_document.uri
     is_latest = await session.is_latest(t.TEXT_DOCUMENT_COMPLETION, uri, call)
-    wanted, engine = session.settings.inline_completion, session.engine.ready
+    wanted, engine = session.settings.inline_completion, session.supervisor.ready_engine()
     if not is_latest or engine is None or session.is_behind:
         return None
     document = session.documents.readable(uri)

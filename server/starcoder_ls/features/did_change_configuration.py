@@ -22,6 +22,6 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
         return
     session.apply(params.settings, "the editor's configuration", is_shared=not is_wrapped)
     session.context.follow_settings()
-    if session.settings.model != session.engine.model:
+    if session.settings.model != session.supervisor.model:
         session.show_once("The settings of the model take effect when the server is restarted.")
     session.wanted_adapters.follow()

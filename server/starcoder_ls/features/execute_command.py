@@ -122,7 +122,7 @@ async def _list(session: Session, _given: object, _: RequestHandle) -> list[dict
     """What is resident, and what this client's settings use it for: nothing where they do not name it."""
     known = session.settings.resident_adapters()
     listed = []
-    for adapter in session.engine.status().adapters:
+    for adapter in session.supervisor.status().adapters:
         used = known.get(adapter.name)
         listed.append(
             {

@@ -29,7 +29,7 @@ async def initialize(session: Session, params: object, _: RequestHandle) -> t.In
     logger.info("client: %s, positions in %s", session.client.name, session.client.encoding)
     session.apply(params.get("initializationOptions"), "the editor's initialization options")
     session.begin_context()
-    if not session.engine.choose(session.settings):
+    if not session.supervisor.start(session.settings):
         session.show(t.MessageType.Warning, _other_model(session))
     return t.InitializeResult(
         capabilities=_capabilities(session.client, session.settings),
@@ -66,7 +66,7 @@ def _capabilities(client: ClientInfo, settings: Settings) -> t.ServerCapabilitie
 
 
 def _other_model(session: Session) -> str:
-    running = session.engine.model.name if session.engine.model else "another model"
+    running = session.supervisor.model.name if session.supervisor.model else "another model"
     return (
         f"{running} is already running here and is kept; {session.settings.model.name} or its options were not loaded. "
         "Start a server of its own for another model."

@@ -29,7 +29,7 @@ async def inline_completion(
     wanted = session.settings.inline_completion
     if not is_latest or session.is_behind:
         return None
-    engine = session.engine.ready or await session.engine.awaited(session.patience_s)
+    engine = session.supervisor.ready_engine() or await session.supervisor.wait_until_ready(session.patience_s)
     if engine is None:
         return None
     document = session.documents.readable(uri)

@@ -12,4 +12,4 @@ from starcoder_ls.session.status_notifier import described
 async def status(session: Session, _params: object, _call: RequestHandle) -> dict[str, Any]:
     workspace = session.context.surroundings.workspace
     indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
-    return described(session.engine.status(), session.sharing) | {"workspace": indexed}
+    return described(session.supervisor.status(), session.sharing) | {"workspace": indexed}

@@ -47,9 +47,9 @@ def moved_on() -> ResponseError:
 
 def require_engine(session: Session) -> Engine:
     """Raises EngineNotReady with what the engine says of itself."""
-    engine = session.engine.ready
+    engine = session.supervisor.ready_engine()
     if engine is None:
-        raise EngineNotReady(session.engine.status().message or "The model is not ready. Wait a moment.")
+        raise EngineNotReady(session.supervisor.status().message or "The model is not ready. Wait a moment.")
     return engine
 
 

@@ -32,8 +32,8 @@ class AdapterSync:
         """The settings are new, or the client is: attach what is missing as soon as the model is ready."""
         if self._unsubscribe is None:
             loop = asyncio.get_running_loop()
-            self._unsubscribe = self._session.engine.subscribe(lambda status: self._hear(status, loop))
-        if self._session.engine.model == self._session.settings.model and (self._task is None or self._task.done()):
+            self._unsubscribe = self._session.supervisor.subscribe(lambda status: self._hear(status, loop))
+        if self._session.supervisor.model == self._session.settings.model and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._attach_all())
 
     def _hear(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
@@ -59,7 +59,7 @@ class AdapterSync:
 
     def _missing(self) -> dict[str, Adapter]:
         """Wanted, not resident under that name, and not refused before."""
-        resident = {adapter.name: adapter.source for adapter in self._session.engine.status().adapters}
+        resident = {adapter.name: adapter.source for adapter in self._session.supervisor.status().adapters}
         wanted = self._session.settings.resident_adapters()
         for name, adapter in wanted.items():
             if (resident.get(name) or adapter.source) != adapter.source:
@@ -74,7 +74,7 @@ class AdapterSync:
         }
 
     async def _attach(self, name: str, adapter: Adapter) -> None:
-        engine = self._session.engine.ready
+        engine = self._session.supervisor.ready_engine()
         try:
             if engine is not None:
                 await engine.attach(name, adapter)
@@ -92,10 +92,10 @@ class AdapterSync:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(changed.set)
 
-        unsubscribe = self._session.engine.subscribe(wake)
+        unsubscribe = self._session.supervisor.subscribe(wake)
         try:
             while True:
-                status = self._session.engine.status()
+                status = self._session.supervisor.status()
                 if status.phase in (Phase.READY, Phase.WORKING):
                     return status
                 if status.phase is not Phase.LOADING:

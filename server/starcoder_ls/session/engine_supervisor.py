@@ -1,7 +1,6 @@
-"""The one engine of this process, from the first client's choice of a model to the end.
+"""The engine of this process: a state machine that starts it, unloads it when idle, and restarts it after a failure.
 
-Decides that the first choice stands, when the model's memory is given back, and when an engine is built anew. Refuses
-to know clients, and what an engine is made of.
+Decides that the model of the first client is kept, when an idle model is unloaded, and when a failed one is retried.
 """
 
 from __future__ import annotations
@@ -9,91 +8,123 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-import time
 from collections.abc import Callable
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Engine, Phase, Status
+from starcoder_ls.session.clock import Clock, SystemClock
+from starcoder_ls.session.engine_state import TRANSITIONS, EngineState
 from starcoder_ls.settings import Model, Settings
 
 logger = logging.getLogger(__name__)
 
 Listener = Callable[[Status], None]
 
-_ABLE = (Phase.READY, Phase.WORKING)
-FIRST_WAIT_S, _LONGEST_WAIT_S, _STEADY_S = 1.0, 60.0, 300.0
-"""Before an engine that died is built anew: doubled each time, and the first again once one has lived steadily."""
-_MOST_FAILURES = 3
+RETRY_DELAY_S, MAX_RETRY_DELAY_S = 1.0, 60.0
+"""Delay before a failed engine is restarted; doubled with each failure."""
+STABLE_AFTER_S = 300.0
+"""An engine that was ready for this long resets the delay to ``RETRY_DELAY_S``."""
+MAX_FAILED_RELOADS = 3
+MAX_IDLE_CHECK_S = 10.0
+
+_UNLOADED_MESSAGE = "The model was unloaded after inactivity; the next request loads it again."
 
 
 class EngineSupervisor:
-    """Safe from any thread. ``engine_for`` runs in a thread of its own: it may import torch, which takes seconds.
+    """Starts, unloads and restarts the engine of this process. All methods are thread-safe.
 
-    ``release_s`` without a question puts the model away, 0 never does.
+    ``engine_for`` makes an engine; it runs in its own thread because it may import torch, which takes seconds.
+    The model is unloaded after ``idle_timeout_s`` without a request, never if that is 0.
+
+    The lock protects the state; it is never held while an engine is made, started or closed, or a listener is called.
     """
 
     def __init__(
-        self, engine_for: Callable[[Settings], Engine], release_s: float = 0.0, first_wait_s: float = FIRST_WAIT_S
+        self,
+        engine_for: Callable[[Settings], Engine],
+        idle_timeout_s: float = 0.0,
+        clock: Clock | None = None,
     ) -> None:
         self._engine_for = engine_for
-        self._release_s, self._first_wait_s = release_s, first_wait_s
+        self._idle_timeout_s = idle_timeout_s
+        self._clock = clock or SystemClock()
         self._lock = threading.Lock()
         self._listeners: list[Listener] = []
+        self._state = EngineState.NEW
         self._engine: Engine | None = None
         self._settings: Settings | None = None
-        self._status = Status(Phase.LOADING, message="The model has not been chosen yet.")
-        self._is_over = threading.Event()
-        self._asked_s = self._ready_s = time.monotonic()
-        self._has_been_ready = self._has_ever_been_ready = False
-        self._failures = 0
-        self._wait_s = first_wait_s
-        self.model: Model | None = None
+        self._status = Status(Phase.LOADING, message="The model has not been chosen yet.")  # while there is no engine
+        self._last_request_s = self._ready_since_s = self._clock.monotonic()
+        self._was_ready = False  # the current engine
+        self._was_ever_ready = False
+        self._failed_reloads = 0
+        self._retry_delay_s = RETRY_DELAY_S
 
-    def choose(self, settings: Settings) -> bool:
-        """Start the engine, unless it runs; try again if it could not be loaded. False if it runs another model than
-        that of ``settings``."""
+    @property
+    def model(self) -> Model | None:
+        """The model of this process; None before the first ``start``."""
+        return None if self._settings is None else self._settings.model
+
+    @property
+    def state(self) -> EngineState:
+        return self._state
+
+    @property
+    def is_unrecoverable(self) -> bool:
+        """Whether a model that worked in this process failed to load ``MAX_FAILED_RELOADS`` times in a row.
+
+        A failed device may stay unusable for the process; another process may be able to use it.
+        """
+        return self._failed_reloads >= MAX_FAILED_RELOADS
+
+    def start(self, settings: Settings) -> bool:
+        """Load the model of ``settings`` if none was loaded, or again if it failed to load; returns at once.
+
+        False if this process already has another model. Adapters are taken from the first settings.
+        """
         with self._lock:
-            if self.model is not None and self.model != settings.model:
+            if self._settings is not None and self._settings.model != settings.model:
                 return False
-            if self.model is None:
-                self.model, self._settings = settings.model, settings
-            elif self._current().phase is not Phase.FAILED or self._has_been_ready:
+            if self._settings is None:
+                self._settings = settings
+            is_startable = self._state is EngineState.NEW or (
+                self._state in (EngineState.FAILED, EngineState.REBUILDING) and not self._was_ready
+            )
+            if not is_startable:
                 return True
-            failed, self._engine = self._engine, None
-            self._become_starting("Starting.")
-        self._begin(failed)
+            failed = self._engine
+            self._enter_loading("Starting.")
+        self._start_engine(failed)
         return True
 
-    @property
-    def is_beyond_repair(self) -> bool:
-        """A model that has worked here does not load any more: a device that failed may stay so for this process."""
-        return self._failures >= _MOST_FAILURES
-
-    @property
-    def ready(self) -> Engine | None:
-        """The engine, if it can be asked now. Asking for one that was put away brings it back, for later."""
-        self._asked_s = time.monotonic()
-        engine = self._engine
-        if engine is not None and engine.status().phase in _ABLE:
-            return engine
-        if engine is None and self._status.phase is Phase.ASLEEP:
-            self._wake()
+    def ready_engine(self) -> Engine | None:
+        """The engine if it is ready, else None. The call counts as a request; it loads a model that was unloaded."""
+        with self._lock:
+            self._last_request_s = self._clock.monotonic()
+            self._follow_engine()
+            if self._state is EngineState.READY:
+                return self._engine
+            if self._state is not EngineState.ASLEEP:
+                return None
+            self._enter_loading("Loading again.")
+        self._notify(self._status)
+        self._start_engine(None)
         return None
 
-    async def awaited(self, seconds: float) -> Engine | None:
-        """The engine once it can be asked; None if it cannot be loaded, or not in time."""
-        if seconds <= 0.0:
-            return self.ready
+    async def wait_until_ready(self, timeout_s: float) -> Engine | None:
+        """The engine once it is ready; None if it fails to load or is not ready after ``timeout_s``."""
+        if timeout_s <= 0.0:
+            return self.ready_engine()
         loop, changed = asyncio.get_running_loop(), asyncio.Event()
 
-        def hear(_: Status) -> None:
+        def on_status(_: Status) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(changed.set)
 
-        unsubscribe = self.subscribe(hear)
+        unsubscribe = self.subscribe(on_status)
         try:
-            async with asyncio.timeout(seconds):
-                while (engine := self.ready) is None and self.status().phase in (Phase.LOADING, Phase.ASLEEP):
+            async with asyncio.timeout(timeout_s):
+                while (engine := self.ready_engine()) is None and self.status().phase in (Phase.LOADING, Phase.ASLEEP):
                     await changed.wait()
                     changed.clear()
                 return engine
@@ -103,120 +134,155 @@ class EngineSupervisor:
             unsubscribe()
 
     def status(self) -> Status:
-        return self._current()
+        """The engine's status, or one that says why there is no engine."""
+        engine = self._engine
+        return engine.status() if engine is not None else self._status
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
-        """Call ``listener`` on every change, from any thread; the answer unsubscribes."""
+        """Call ``listener`` after every change, from any thread. Returns the function that unsubscribes it."""
         with self._lock:
             self._listeners.append(listener)
         return lambda: self._unsubscribe(listener)
 
     def close(self) -> None:
-        """End the engine and wait for it. Idempotent."""
+        """Close the engine and wait until it has ended. Idempotent."""
         with self._lock:
-            self._is_over.set()
+            if self._state is not EngineState.CLOSED:
+                self._transition(EngineState.CLOSED)
             engine = self._engine
         if engine is not None:
             engine.close()
 
-    def _current(self) -> Status:
-        engine = self._engine
-        return engine.status() if engine is not None else self._status
+    # Transitions, with the lock held
 
-    def _become_starting(self, message: str) -> None:
-        assert self.model is not None
-        self._status = Status(Phase.LOADING, message=message, model=self.model.name)
+    def _transition(self, state: EngineState) -> None:
+        assert state in TRANSITIONS[self._state], f"{self._state} -> {state}"
+        self._state = state
 
-    def _wake(self) -> None:
-        with self._lock:
-            if self._engine is not None or self._status.phase is not Phase.ASLEEP:
-                return
-            self._become_starting("Coming back.")
-        self._tell(self._status)
-        self._begin(None)
+    def _enter_loading(self, message: str) -> None:
+        """Without an engine until ``_run_engine`` has made one."""
+        assert self._settings is not None
+        self._transition(EngineState.LOADING)
+        self._status = Status(Phase.LOADING, message=message, model=self._settings.model.name)
+        self._engine, self._was_ready = None, False
 
-    def _begin(self, old: Engine | None) -> None:
-        threading.Thread(target=self._start, args=(old,), name="engine-start", daemon=True).start()
+    def _follow_engine(self) -> None:
+        """Enter the state that the engine's own status implies."""
+        if self._engine is None or self._state not in (EngineState.LOADING, EngineState.READY):
+            return
+        phase = self._engine.status().phase
+        if phase in (Phase.READY, Phase.WORKING) and self._state is EngineState.LOADING:
+            self._transition(EngineState.READY)
+            self._was_ready = self._was_ever_ready = True
+            self._failed_reloads, self._ready_since_s = 0, self._clock.monotonic()
+        elif phase is Phase.FAILED:
+            self._enter_failed()
 
-    def _start(self, old: Engine | None) -> None:
+    def _enter_failed(self) -> None:
+        """FAILED before any model has worked in this process, else REBUILDING: the cause may have passed."""
+        if not self._was_ever_ready:
+            self._transition(EngineState.FAILED)
+            return
+        self._transition(EngineState.REBUILDING)
+        if not self._was_ready:
+            self._failed_reloads += 1
+        elif self._clock.monotonic() - self._ready_since_s > STABLE_AFTER_S:
+            self._retry_delay_s = RETRY_DELAY_S
+        delay_s, self._retry_delay_s = self._retry_delay_s, min(self._retry_delay_s * 2, MAX_RETRY_DELAY_S)
+        logger.error("the engine failed; restarting it in %.0f s", delay_s)
+        failed = self._engine
+        self._clock.call_later(delay_s, lambda: self._rebuild(failed))
+
+    # Effects, without the lock
+
+    def _start_engine(self, previous: Engine | None) -> None:
+        self._clock.start_thread("engine-start", lambda: self._run_engine(previous))
+
+    def _run_engine(self, previous: Engine | None) -> None:
+        """Close ``previous``, make an engine and start it."""
         settings = self._settings
         assert settings is not None
         try:
-            if old is not None:
-                old.close()
+            if previous is not None:
+                previous.close()
             engine = self._engine_for(settings)
         except StarcoderError as error:
             self._fail(str(error), settings.model)
             return
-        except Exception as error:  # noqa: BLE001 - nothing above us in this thread would tell the user
+        except Exception as error:  # noqa: BLE001 - this thread has no caller that could report it to the user
             logger.error("the engine cannot start: %s: %s", type(error).__name__, error)
-            self._fail(f"The model cannot be started ({type(error).__name__}). The log says more.", settings.model)
+            self._fail(f"The model cannot be started ({type(error).__name__}). See the server's log.", settings.model)
             return
-        engine.subscribe(lambda status: self._hear(engine, status))
-        self._has_been_ready, self._asked_s = False, time.monotonic()
+        engine.subscribe(lambda status: self._on_engine_status(engine, status))
         with self._lock:
-            self._engine = engine
-            is_late = self._is_over.is_set()
-        if is_late:
+            self._engine, self._last_request_s = engine, self._clock.monotonic()
+            is_closed = self._state is EngineState.CLOSED
+        if is_closed:
             engine.close()
             return
         engine.start()
-        self._tell(engine.status())
-        if self._release_s > 0.0:
-            threading.Thread(target=self._watch, args=(engine,), name="engine-release", daemon=True).start()
+        self._notify(engine.status())
+        if self._idle_timeout_s > 0.0:
+            self._schedule_idle_check(engine, self._idle_timeout_s)
 
-    def _hear(self, engine: Engine, status: Status) -> None:
-        if engine is not self._engine:
-            return  # of one that was put away or replaced
-        if status.phase in _ABLE and not self._has_been_ready:
-            self._has_been_ready, self._ready_s = True, time.monotonic()
-            self._has_ever_been_ready, self._failures = True, 0
-        if status.phase is Phase.FAILED and not self._has_been_ready:
-            self._failures += self._has_ever_been_ready
-        self._tell(status)
-        if status.phase is Phase.FAILED and self._has_ever_been_ready and not self._is_over.is_set():
-            threading.Thread(target=self._rebuild, args=(engine,), name="engine-rebuild", daemon=True).start()
-
-    def _rebuild(self, engine: Engine) -> None:
-        """An engine that had worked has died, or does not come back: whatever the reason, it may be over."""
-        if self._has_been_ready and time.monotonic() - self._ready_s > _STEADY_S:
-            self._wait_s = self._first_wait_s
-        wait_s, self._wait_s = self._wait_s, min(self._wait_s * 2, _LONGEST_WAIT_S)
-        logger.error("the engine died; it is built anew in %.0f s", wait_s)
-        if self._is_over.wait(wait_s):
-            return
+    def _on_engine_status(self, engine: Engine, status: Status) -> None:
         with self._lock:
-            if self._engine is not engine:
-                return
-            self._engine = None
-            self._become_starting("Starting again.")
-        self._tell(self._status)
-        self._start(engine)
-
-    def _watch(self, engine: Engine) -> None:
-        """Put ``engine`` away once nobody has asked for long enough."""
-        while not self._is_over.wait(min(self._release_s / 4, 10.0)) and engine is self._engine:
-            status = engine.status()
-            if status.phase is not Phase.READY or time.monotonic() - self._asked_s < self._release_s:
-                continue
-            with self._lock:
-                self._engine = None
-                message = "The model was put away while nothing was asked; the next request loads it."
-                self._status = Status(Phase.ASLEEP, message=message, model=status.model)
-            engine.close()
-            logger.info("the model's memory was given back")
-            self._tell(self._status)
+            if engine is not self._engine:
+                return  # it was unloaded or replaced
+            self._follow_engine()
+        self._notify(status)
 
     def _fail(self, message: str, model: Model) -> None:
-        self._status = Status(Phase.FAILED, message=message, model=model.name)
-        self._tell(self._status)
+        """No engine could be made."""
+        with self._lock:
+            if self._state is EngineState.CLOSED:
+                return
+            self._status = Status(Phase.FAILED, message=message, model=model.name)
+            self._enter_failed()
+        self._notify(self._status)
+
+    def _rebuild(self, failed: Engine | None) -> None:
+        with self._lock:
+            if self._state is not EngineState.REBUILDING or self._engine is not failed:
+                return
+            self._enter_loading("Starting again.")
+        self._notify(self._status)
+        self._start_engine(failed)
+
+    def _schedule_idle_check(self, engine: Engine, delay_s: float) -> None:
+        self._clock.call_later(delay_s, lambda: self._unload_if_idle(engine))
+
+    def _unload_if_idle(self, engine: Engine) -> None:
+        """Unload the model if no request came for ``idle_timeout_s``, else check again later.
+
+        The test and the transition happen under one acquisition of the lock, and ``ready_engine`` records its request
+        under the same lock: no request can get an engine that is about to be closed.
+        """
+        with self._lock:
+            if engine is not self._engine or self._state not in (EngineState.LOADING, EngineState.READY):
+                return
+            status = engine.status()
+            left_s = self._last_request_s + self._idle_timeout_s - self._clock.monotonic()
+            is_idle = self._state is EngineState.READY and status.phase is Phase.READY and left_s <= 0.0
+            if is_idle:
+                self._transition(EngineState.ASLEEP)
+                self._engine = None
+                self._status = Status(Phase.ASLEEP, message=_UNLOADED_MESSAGE, model=status.model)
+        if not is_idle:
+            self._schedule_idle_check(
+                engine, left_s if left_s > 0.0 else min(self._idle_timeout_s / 4, MAX_IDLE_CHECK_S)
+            )
+            return
+        engine.close()
+        logger.info("model unloaded after inactivity")
+        self._notify(self._status)
 
     def _unsubscribe(self, listener: Listener) -> None:
         with self._lock:
             if listener in self._listeners:
                 self._listeners.remove(listener)
 
-    def _tell(self, status: Status) -> None:
+    def _notify(self, status: Status) -> None:
         with self._lock:
             listeners = list(self._listeners)
         for listener in listeners:

@@ -133,7 +133,7 @@ class Feedback:
                 cursor.text, suggestion.end, min(suggestion.end + _EXCERPT_CHARS, len(cursor.text))
             )
             excerpt = seen, below, suggestion.text
-        model = self._session.engine.status().model
+        model = self._session.supervisor.status().model
         lines = suggestion.text.count("\n") + 1
         source = str(suggestion.source)
         row = Row(key, cursor.language, model, cursor.adapter, source, len(suggestion.text), lines, excerpt)

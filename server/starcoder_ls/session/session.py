@@ -45,20 +45,20 @@ _MEANT_FOR_OTHERS = ("trace", "token")  # VS Code's client, and the TCP transpor
 
 
 class Session(LanguageServer):
-    """One per connection; only ``engine`` and ``tally`` are shared."""
+    """One per connection; only ``supervisor``, ``metrics`` and ``sharing`` are shared."""
 
     protocol: Protocol
 
     def __init__(
         self,
-        engine: EngineSupervisor,
+        supervisor: EngineSupervisor,
         given: settings.Settings,
         routes: Routes,
         metrics: Metrics | None = None,
         sharing: ProcessInfo | None = None,
     ) -> None:
         self.routes = routes
-        self.engine = engine
+        self.supervisor = supervisor
         self.key = f"client {next(_NUMBERS)}"
         self.metrics = metrics or Metrics()
         self.sharing = sharing or ProcessInfo()
@@ -117,9 +117,9 @@ class Session(LanguageServer):
 
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files."""
-        engine = self.engine.ready
+        engine = self.supervisor.ready_engine()
         around = self.context.around(document, text, offset, engine) if engine else NO_CONTEXT
-        resident = {adapter.name for adapter in self.engine.status().adapters}
+        resident = {adapter.name for adapter in self.supervisor.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(
             text=text,

@@ -64,8 +64,8 @@ class StatusNotifier:
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
-        self._unsubscribe = self._session.engine.subscribe(self._from_any_thread)
-        if self._session.client.has_progress and self._session.engine.status().phase is Phase.LOADING:
+        self._unsubscribe = self._session.supervisor.subscribe(self._from_any_thread)
+        if self._session.client.has_progress and self._session.supervisor.status().phase is Phase.LOADING:
             self._progress = self._loop.create_task(self._show_loading())
         self._follow()
 
@@ -82,7 +82,7 @@ class StatusNotifier:
 
     def _follow(self) -> None:
         """Look at the engine now. Failure and the end of loading are said at once, the rest at most every 0.1 s."""
-        status = self._session.engine.status()
+        status = self._session.supervisor.status()
         self._changed.set()
         if status.phase is Phase.FAILED and not self._has_failed:
             self._has_failed = True
@@ -100,7 +100,7 @@ class StatusNotifier:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = described(self._session.engine.status(), self._session.sharing)
+        now = described(self._session.supervisor.status(), self._session.sharing)
         if now != self._said:
             self._said = now
             if self._session.client.wants_status:
@@ -114,14 +114,14 @@ class StatusNotifier:
         except (TimeoutError, JsonRpcException, ResponseError):
             logger.info("the client shows no progress")
             return
-        status = self._session.engine.status()
+        status = self._session.supervisor.status()
         shown = status
         progress.begin(_TOKEN, t.WorkDoneProgressBegin(title=f"Loading {status.model}", percentage=_percent(status)))
         while status.phase is Phase.LOADING:
             self._changed.clear()
             await self._changed.wait()
             await asyncio.sleep(_INTERVAL_S / 2)
-            status = self._session.engine.status()
+            status = self._session.supervisor.status()
             if replace(status, memory_bytes=0) != shown and status.phase is Phase.LOADING:
                 shown = replace(status, memory_bytes=0)
                 report = t.WorkDoneProgressReport(message=status.message, percentage=_percent(status))
