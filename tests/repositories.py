@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.evaluation import results
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole
 from starcoder_ls.evaluation.repository import Repository
@@ -49,7 +48,7 @@ def repository(folder: Path) -> Path:
 
 def run_of(folder: Path, suggestion: Callable[[Hole], str], per_kind: int = 4, seed: int = 0) -> Run:
     """Holes in ``folder``, filled by ``suggestion``; the answer to hole n takes n + 1 ms."""
-    files = Repository([folder], language_of)
+    files = Repository([folder])
     cut = files.drawn(BY_SYNTAX, per_kind, seed)
     return Run(
         made="2026-11-21T10:00:00+00:00",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
 
+from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.settings import Adapter, Settings
 
 COMPLETION = "completion"
@@ -50,7 +51,7 @@ def _fit(adapter: Adapter, task: str, language: str, path: str) -> _Fit | None:
     """How narrowly ``adapter`` fits, or None where it does not."""
     if not _does(adapter.tasks, task):
         return None
-    if adapter.languages and language not in adapter.languages:
+    if adapter.languages and normalize_id(language) not in map(normalize_id, adapter.languages):
         return None
     if adapter.files and not GitIgnoreSpec.from_lines(adapter.files).match_file(path.lstrip("/")):
         return None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from starcoder_ls.actions import BUILT_IN, Action, over_built_in
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
 from starcoder_ls.settings_errors import sentences
 from starcoder_ls.settings_merge import merged
@@ -121,7 +122,7 @@ class InlineCompletion(_Section):
 
     def is_wanted_in(self, language: str) -> bool:
         """Whether documents of ``language`` get suggestions."""
-        return self.enabled and language not in self.excluded_languages
+        return self.enabled and normalize_id(language) not in map(normalize_id, self.excluded_languages)
 
     max_new_tokens: int = Field(default=64, ge=1, le=1024)
     """Longest suggestion, in tokens."""
@@ -170,7 +171,8 @@ class InlineCompletion(_Section):
     one is in your way."""
 
     def least_confidence(self, language: str) -> float:
-        return self.min_confidence_in.get(language, self.min_confidence)
+        by_id = {normalize_id(name): value for name, value in self.min_confidence_in.items()}
+        return by_id.get(normalize_id(language), self.min_confidence)
 
 
 class Context(_Section):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.source_files import MOST_BYTES, group_of, text_of, walked
+from starcoder_ls.context.source_files import MOST_BYTES, family_of, text_of, walked
 
 
 def names(root: Path) -> list[str]:
@@ -76,6 +76,6 @@ def test_pipes_folders_and_what_is_gone_have_none(tmp_path: Path) -> None:
 
 
 def test_languages_that_share_code_are_one_group() -> None:
-    assert group_of("a.ts") == group_of("b.JSX") != group_of("c.py")
-    assert group_of("a.h") == group_of("b.cpp")
-    assert group_of("data.csv") is None
+    assert family_of("a.ts") == family_of("b.JSX") != family_of("c.py")
+    assert family_of("a.h") == family_of("b.cpp")
+    assert family_of("data.csv") == ""

@@ -11,7 +11,6 @@ from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import async_test, connect_client
 from repositories import repository
 from starcoder_ls.app import Server
-from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.errors import EngineError, ModelError
 from starcoder_ls.evaluation import completion_client
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole, Kind
@@ -34,7 +33,7 @@ async def introduced(engine: ScriptedEngine, folders: list[Path]) -> AsyncIterat
 @async_test
 async def test_a_hole_is_filled_with_what_an_editor_would_be_shown(tmp_path: Path) -> None:
     folder = repository(tmp_path)
-    files = Repository([folder], language_of)
+    files = Repository([folder])
     engine = ScriptedEngine([["self", ".kind", "\n"]], load_s=0.3)
     async with introduced(engine, files.folders) as client:
         said: list[str] = []
@@ -54,7 +53,7 @@ async def test_no_prompt_holds_what_stood_in_the_hole(tmp_path: Path) -> None:
     for name in ("one", "two"):
         text = f"def travel_{name}(map):\n    route = map.find()\n    {marker}_{name} = route\n    return route\n"
         (tmp_path / f"{name}.py").write_text(text)
-    files = Repository([tmp_path], language_of)
+    files = Repository([tmp_path])
     engine = ScriptedEngine()
     async with introduced(engine, files.folders) as client:
         await completion_client.ready(client, lambda _: None)

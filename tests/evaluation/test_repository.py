@@ -5,14 +5,13 @@ from pathlib import Path
 import pytest
 
 from repositories import SHOP, repository
-from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Kind
 from starcoder_ls.evaluation.repository import Repository, path_of
 
 
 def test_files_that_must_not_reach_a_prompt_get_no_hole(tmp_path: Path) -> None:
-    found = Repository([repository(tmp_path)], language_of, ["täglich.py"])
+    found = Repository([repository(tmp_path)], ["täglich.py"])
     assert [Path(path).relative_to(tmp_path.resolve()).as_posix() for path in found.files] == [
         "shop/shop.py", "web/list.js",
     ]  # fmt: skip
@@ -34,12 +33,12 @@ def test_files_that_must_not_reach_a_prompt_get_no_hole(tmp_path: Path) -> None:
 )
 def test_what_gives_no_hole_is_said(tmp_path: Path, name: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        Repository([repository(tmp_path) / name], language_of)
+        Repository([repository(tmp_path) / name])
 
 
 def test_the_workspace_is_the_repository_around_a_file(tmp_path: Path) -> None:
     folder = repository(tmp_path)
-    found = Repository([folder / "shop" / "shop.py", folder / "web"], language_of)
+    found = Repository([folder / "shop" / "shop.py", folder / "web"])
     assert found.folders == [folder.resolve()]
     assert len(found.files) == 2
 
@@ -49,22 +48,22 @@ def test_names_are_the_same_on_another_machine(tmp_path: Path) -> None:
     for folder in (one, other):
         folder.mkdir()
         repository(folder)
-    alone = Repository([one / "shop" / "shop.py"], language_of).drawn([Kind.LINE], 1, 0)[0]
-    assert Repository([one], language_of).name(alone.source) == "shop/shop.py"
-    assert Repository([one, other], language_of).name(alone.source) == "one/shop/shop.py"
+    alone = Repository([one / "shop" / "shop.py"]).drawn([Kind.LINE], 1, 0)[0]
+    assert Repository([one]).name(alone.source) == "shop/shop.py"
+    assert Repository([one, other]).name(alone.source) == "one/shop/shop.py"
 
 
 def test_languages_can_be_chosen(tmp_path: Path) -> None:
-    found = Repository([repository(tmp_path)], language_of, languages=["javascript"])
+    found = Repository([repository(tmp_path)], languages=["javascript"])
     assert {found.language(hole.source.path) for hole in found.drawn([Kind.LINE], 9, 0)} == {"javascript"}
     with pytest.raises(SettingsError, match="no source files in cobol"):
-        Repository([tmp_path], language_of, languages=["cobol"])
+        Repository([tmp_path], languages=["cobol"])
 
 
 def test_files_without_code_give_no_hole_and_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("# words, and no code\n")
     with pytest.raises(SettingsError, match="no place for a hole"):
-        Repository([tmp_path], language_of).drawn(BY_SYNTAX, 3, 0)
+        Repository([tmp_path]).drawn(BY_SYNTAX, 3, 0)
 
 
 def test_the_same_seed_cuts_the_same_holes_in_a_copy(tmp_path: Path) -> None:
@@ -73,7 +72,7 @@ def test_the_same_seed_cuts_the_same_holes_in_a_copy(tmp_path: Path) -> None:
         folder = tmp_path / name
         folder.mkdir()
         repository(folder)
-        cut = Repository([folder], language_of).drawn(BY_SYNTAX, 5, 3)
+        cut = Repository([folder]).drawn(BY_SYNTAX, 5, 3)
         drawn.append([(hole.kind, hole.source.path, hole.start, hole.end) for hole in cut])
     assert drawn[0] == drawn[1]
     assert any(SHOP[start:end] for _, path, start, end in drawn[0] if path == "shop/shop.py")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.languages.table import known
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax.brackets import State, read, read_again
 
 
@@ -29,11 +29,11 @@ from starcoder_ls.syntax.brackets import State, read, read_again
     ],
 )
 def test_brackets_strings_and_comments_that_stay_open(language: str, text: str, state: State) -> None:
-    assert read(text, known(language)) == state
+    assert read(text, by_id(language)) == state
 
 
 def test_reading_goes_on_where_it_ended() -> None:
-    python = known("python")
+    python = by_id("python")
     assert read('(" + f(', python, read('x = [g("(', python)) == State("[((")
     assert read("nothing ends it", python, State("", "", '"""')) == State("", "", '"""')
 
@@ -72,7 +72,7 @@ _PIECES = st.sampled_from(
 @given(st.lists(_PIECES, max_size=60).map("".join), st.lists(st.integers(0, 60), max_size=4), _LANGUAGES)
 def test_what_was_read_before_changes_nothing(text: str, cuts: list[int], language: str) -> None:
     for cut in (*cuts, len(text)):
-        assert read_again(text[:cut], known(language)) == read(text[:cut], known(language)), text[:cut]
+        assert read_again(text[:cut], by_id(language)) == read(text[:cut], by_id(language)), text[:cut]
 
 
 def test_file_of_five_thousand_lines_is_read_in_milliseconds() -> None:
@@ -82,6 +82,6 @@ def test_file_of_five_thousand_lines_is_read_in_milliseconds() -> None:
     took_ms = []
     for _ in range(5):
         began_s = time.perf_counter()
-        read(text, known("python"))
+        read(text, by_id("python"))
         took_ms.append((time.perf_counter() - began_s) * 1000)
     assert min(took_ms) < 200  # 20 to 30 on a quiet core

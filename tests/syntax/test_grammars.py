@@ -7,7 +7,7 @@ from starcoder_ls.languages.table import LANGUAGES
 from starcoder_ls.syntax import grammars
 
 
-@pytest.mark.parametrize("language", [name for name, language in LANGUAGES.items() if language.grammar])
+@pytest.mark.parametrize("language", [language.id for language in LANGUAGES if language.grammar])
 def test_every_grammar_loads_and_reads(language: str) -> None:
     tree = grammars.parsed(b"\n", language)
     assert tree is not None

@@ -1,6 +1,6 @@
 import pytest
 
-from starcoder_ls.languages.table import known
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax import grammars, syntax_context
 
 
@@ -88,8 +88,8 @@ def test_tree_says_whether_a_statement_is_whole(
 
 
 def test_block_opens_by_each_language_s_own_words() -> None:
-    assert syntax_context.opens_block("for x in y; do", known("shellscript"))
-    assert not syntax_context.opens_block("case x:", known("javascript"))
+    assert syntax_context.opens_block("for x in y; do", by_id("shellscript"))
+    assert not syntax_context.opens_block("case x:", by_id("javascript"))
 
 
 def test_parse_that_takes_too_long_is_given_up() -> None:

@@ -25,7 +25,6 @@ from rich.text import Text
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.commands.support.engines import stderr
-from starcoder_ls.commands.support.line_range import language_of
 from starcoder_ls.errors import EngineError, SettingsError, StarcoderError
 from starcoder_ls.evaluation import completion_client, html_report, results
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole, Kind
@@ -96,7 +95,7 @@ def measured(asked: Asked, served: Served) -> Run:
 
 def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hole]]:
     with stderr.status("looking for source files"):
-        repository = Repository(asked.paths, language_of, chosen.context.ignore, asked.languages)
+        repository = Repository(asked.paths, chosen.context.ignore, asked.languages)
         cut = repository.drawn(asked.kinds or BY_SYNTAX, asked.per_kind, asked.seed)
     _say_what_is_short(cut, asked)
     return repository, cut

@@ -22,9 +22,9 @@ from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
 from starcoder_ls.evaluation.infilling import Problem
 from starcoder_ls.evaluation.santacoder import MissingLine
 from starcoder_ls.generation import Engine
+from starcoder_ls.languages.table import normalize_id
 
 WAYS = ("spm", "psm", "server", "gold", "empty")
-_LANGUAGES = {"py": "python", "js": "javascript"}
 
 
 def run(
@@ -78,7 +78,7 @@ def _by(way: str, engine: Engine, gaps: Gaps, chosen: settings.Settings, most_to
 
 
 def _language(gap: infilling.Gap) -> str:
-    return _LANGUAGES.get(gap.language, gap.language) if isinstance(gap, MissingLine) else "python"
+    return normalize_id(gap.language) if isinstance(gap, MissingLine) else "python"
 
 
 async def _counted(answers: AsyncIterator[str], count: int, way: str) -> list[str]:

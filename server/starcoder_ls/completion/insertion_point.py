@@ -9,7 +9,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from starcoder_ls.languages.table import Language, known
+from starcoder_ls.languages.language import Language
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax import syntax_context
 from starcoder_ls.syntax.brackets import CLOSERS, State, read
 from starcoder_ls.syntax.syntax_context import SyntaxContext
@@ -41,7 +42,7 @@ class InsertionPoint:
 
     @cached_property
     def language(self) -> Language:
-        return known(self.language_id)
+        return by_id(self.language_id)
 
     @cached_property
     def own(self) -> str:
@@ -82,6 +83,8 @@ class InsertionPoint:
     @cached_property
     def unit(self) -> str:
         """One step of indentation as in the document: a tab, or so many blanks."""
+        if self.language.requires_tabs:
+            return "\t"
         lines = [line for line in (*self.above, self.own, *self.below[:_MOST_LINES]) if line[:1] in (" ", "\t")]
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"

@@ -18,8 +18,9 @@ from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.imports import imported
 from starcoder_ls.context.secrets import masked, masked_part
 from starcoder_ls.context.snippets import Candidate, PromptContext, Snippet, SnippetQuery, SnippetSelection, ranked
-from starcoder_ls.context.source_files import MOST_BYTES, group_of, text_of
+from starcoder_ls.context.source_files import MOST_BYTES, family_of, text_of
 from starcoder_ls.context.workspace_index import WorkspaceIndex
+from starcoder_ls.languages.table import by_path
 from starcoder_ls.settings import Context
 
 PAUSE_S = 3.0
@@ -32,9 +33,6 @@ _MOST_BUFFERS = 8
 _MOST_EDITS = 8
 _EDIT_LINES = 10
 _EVIDENCE_CHARS, _EVIDENCE_CHARS_OF_A_FILE = 80_000, 24_000
-
-_MARKED_TWICE = (".html", ".vue", ".svelte", ".css", ".scss", ".ml", ".mli")
-"""Their comments have a mark at the end too."""
 
 _EDIT, _IMPORT, _OPEN, _OWN, _ANY = 1.3, 1.2, 1.1, 1.1, 1.0
 
@@ -152,12 +150,12 @@ class ContextCollector:
 
     def _texts(self, place: ContextSite) -> Iterator[tuple[str, tuple[str, float]]]:
         """Whole texts to look into, by path: the document's own, other open ones, imported ones; masked."""
-        group = group_of(place.path)
+        family = family_of(place.path)
         if "buffers" in self._settings.sources:
             others = [(key, one) for key, one in self._buffers.items() if key != place.key]
             others.sort(key=lambda pair: -pair[1].touched_s)
             for key, one in others[:_MOST_BUFFERS]:
-                is_fit = group_of(one.path) == group and len(one.text) <= MOST_BYTES
+                is_fit = family_of(one.path) == family and len(one.text) <= MOST_BYTES
                 if is_fit and self.rules.reason_of_uri(key, one.path) is None:
                     yield one.path or key, (masked(one.text), _OPEN)
         if "imports" in self._settings.sources and place.path:
@@ -187,7 +185,7 @@ class ContextCollector:
 
     def _on_disk(self, path: str, start: int, place: ContextSite) -> Piece | None:
         """A piece that the index found, as it is now."""
-        if group_of(path) != group_of(place.path) or self.rules.reason(Path(path)) is not None:
+        if family_of(path) != family_of(place.path) or self.rules.reason(Path(path)) is not None:
             return None
         text = text_of(Path(path)) or ""
         begin = line_start(text, start)
@@ -240,5 +238,5 @@ def _lines_around(place: ContextSite) -> str:
 
 def _cost(piece: Piece, count: Callable[[str], int]) -> int:
     """Tokens of a piece as a prompt shows it: its path and a comment's marks on each line, at most."""
-    marks = 8 if piece.path.endswith(_MARKED_TWICE) else 2
+    marks = 8 if by_path(piece.path).comment_marks[1] else 2
     return count(piece.text) + marks * (piece.text.count("\n") + 1) + 16

@@ -11,6 +11,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from starcoder_ls.languages.language import ImportRule
+from starcoder_ls.languages.table import by_path
+
 MOST_FILES = 12
 _LOOKED_AT_CHARS = 40_000  # imports stand at the top
 _MOST_LEVELS = 12
@@ -31,12 +34,12 @@ _SOURCE_FOLDERS = ("", "src", "lib", "include", "src/main/java", "src/test/java"
 
 def imported(path: Path, text: str, roots: Sequence[Path]) -> list[Path]:
     """Existing files inside ``roots``, in the order they are named, at most ``MOST_FILES``; never ``path`` itself."""
-    candidates = _BY_SUFFIX.get(path.suffix.lower())
-    if candidates is None or not path.is_absolute():
+    rule = by_path(str(path)).import_rule
+    if rule is None or not path.is_absolute():
         return []
     inside = [str(root) + os.sep for root in roots]
     found: dict[Path, None] = {}
-    for candidate in itertools.islice(candidates(path, text[:_LOOKED_AT_CHARS], roots), _MOST_CANDIDATES):
+    for candidate in itertools.islice(_RULES[rule](path, text[:_LOOKED_AT_CHARS], roots), _MOST_CANDIDATES):
         real = Path(os.path.normpath(candidate))
         if real != path and real not in found and str(real).startswith(tuple(inside)) and real.is_file():
             found[real] = None
@@ -139,11 +142,11 @@ def _above(path: Path, roots: Sequence[Path]) -> list[Path]:
     return [folder / inner if inner else folder for inner in _SOURCE_FOLDERS for folder in folders]
 
 
-_BY_SUFFIX = {
-    **dict.fromkeys((".py", ".pyi"), _python),
-    **dict.fromkeys((".js", ".jsx", ".mjs", ".cjs", ".ts", ".tsx", ".mts", ".cts", ".vue", ".svelte"), _script),
-    ".go": _go,
-    ".rs": _rust,
-    **dict.fromkeys((".java", ".kt", ".scala", ".groovy"), _java),
-    **dict.fromkeys((".c", ".h", ".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx", ".m", ".mm", ".cu"), _include),
+_RULES = {
+    ImportRule.PYTHON: _python,
+    ImportRule.ECMASCRIPT: _script,
+    ImportRule.GO: _go,
+    ImportRule.RUST: _rust,
+    ImportRule.JVM: _java,
+    ImportRule.INCLUDE: _include,
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from starcoder_ls.context.ignore_rules import IgnoreRules
+from starcoder_ls.languages.table import by_path
 
 MOST_BYTES = 256 * 1024
 """Longer files are generated, or data: 0.5 % of the Python files of a large environment."""
@@ -20,19 +21,12 @@ _MOST_MEAN_LINE_CHARS = 300  # minified
 _LOOKED_AT_BYTES = 8192
 _MOST_DEPTH = 40
 
-_GROUPS = (
-    ".py .pyi .pyx", ".js .mjs .cjs .jsx .ts .mts .cts .tsx .vue .svelte", ".go", ".rs",
-    ".java .kt .kts .scala .groovy",
-    ".c .h .cc .cpp .cxx .hh .hpp .hxx .cu .cuh .m .mm", ".cs .fs", ".rb", ".php", ".swift", ".lua", ".sh .bash .zsh",
-    ".sql", ".html .css .scss", ".ex .exs .erl", ".hs", ".ml .mli", ".dart", ".jl", ".r", ".pl .pm", ".zig", ".proto",
-)  # fmt: skip
-_GROUP_OF = {suffix: number for number, group in enumerate(_GROUPS) for suffix in group.split()}
 _NEVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "vendor", "third_party", "dist", "target"})
 
 
-def group_of(path: str) -> int | None:
-    """Which languages can learn from each other, as a number; None for what is no source code."""
-    return _GROUP_OF.get(os.path.splitext(path)[1].lower())
+def family_of(path: str) -> str:
+    """The family of languages that can serve as context for each other; empty for what is no source code."""
+    return by_path(path).family
 
 
 def walked(root: Path, rules: IgnoreRules) -> Iterator[Path]:
@@ -54,7 +48,7 @@ def walked(root: Path, rules: IgnoreRules) -> Iterator[Path]:
                         is_hidden = entry.name.startswith(".") or entry.name in _NEVER
                         if not is_hidden and rules.reason(path, is_folder=True) is None:
                             deeper.append(path)
-                    elif group_of(entry.name) is not None and rules.reason(path) is None:
+                    elif family_of(entry.name) and rules.reason(path) is None:
                         yield path
                 except OSError:
                     continue

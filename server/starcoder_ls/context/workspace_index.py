@@ -16,7 +16,7 @@ from pathlib import Path
 
 from starcoder_ls.context.ignore_rules import OWN_FILE, IgnoreRules
 from starcoder_ls.context.search_index import Found, SearchIndex
-from starcoder_ls.context.source_files import group_of, text_of, walked
+from starcoder_ls.context.source_files import family_of, text_of, walked
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class WorkspaceIndex:
     def _follow(self, path: Path) -> Iterator[None]:
         if path.name in _RULE_FILES:
             yield from self._walk()
-        elif group_of(path.name) is not None:
+        elif family_of(path.name):
             self._read(path)
         elif not path.exists():  # a folder, perhaps
             for known in self._index.paths():

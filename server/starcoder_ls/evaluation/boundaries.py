@@ -14,6 +14,8 @@ import tokenize
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from starcoder_ls.languages.table import PYTHON, by_id
+
 Range = tuple[int, int]
 
 _LEAST_CHARS = 4
@@ -41,7 +43,7 @@ class Boundaries:
 
 def of(text: str, language: str) -> Boundaries:
     """The boundaries of ``text``; ``language`` is an LSP id. Python that does not parse is cut like other languages."""
-    if language == "python":
+    if by_id(language) is PYTHON:
         try:
             return _python(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):

@@ -5,22 +5,21 @@ Decides by the same ignore rules as the server. Refuses to know how holes are fi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from starcoder_ls.context.ignore_rules import IgnoreRules, repository_of
-from starcoder_ls.context.source_files import group_of, text_of, walked
+from starcoder_ls.context.source_files import family_of, text_of, walked
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes
 from starcoder_ls.evaluation.boundaries import Boundaries
 from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.languages.table import by_path, normalize_id
 from starcoder_ls.learning.sources import Source
-
-LanguageOf = Callable[[str], str]
 
 
 class Repository:
-    """What ``paths`` (files and folders) hold. ``language_of`` gives the LSP id of a path, or nothing.
+    """What ``paths`` (files and folders) hold, in ``languages`` (ids of any editor; empty: all).
 
     Raises SettingsError where there is nothing to cut a hole in, or a file was named that must not reach a prompt.
     """
@@ -28,17 +27,16 @@ class Repository:
     def __init__(
         self,
         paths: Sequence[Path],
-        language_of: LanguageOf,
         ignored: Sequence[str] = (),
         languages: Collection[str] = (),
     ) -> None:
         named = [path.resolve() for path in paths]
         self.folders = _without_nested([_workspace_of(path) for path in named])
         self._rules = IgnoreRules(self.folders, ignored)
-        self._language_of = language_of
         self._sources: dict[str, tuple[Source, Boundaries] | None] = {}
+        wanted = set(map(normalize_id, languages))
         found = {str(path) for one in named for path in self._files(one)}
-        self.files = sorted(path for path in found if not languages or self.language(path) in languages)
+        self.files = sorted(path for path in found if not wanted or self.language(path) in wanted)
         if not self.files:
             kind = f"source files in {', '.join(sorted(languages))}" if languages else "source files"
             raise SettingsError(
@@ -54,13 +52,13 @@ class Repository:
             raise SettingsError(f"There is no file or folder {path}.")
         elif (why := self._rules.reason(path)) is not None:
             raise SettingsError(f"No hole is cut in {path}: {why}, so that it never reaches a prompt.")
-        elif group_of(path.name) is None or text_of(path) is None:
+        elif not family_of(path.name) or text_of(path) is None:
             raise SettingsError(f"{path} is no source code that can be read. Name source files, or folders of them.")
         else:
             yield path
 
     def language(self, path: str) -> str:
-        return self._language_of(path) or Path(path).suffix.lstrip(".").lower()
+        return by_path(path).id or Path(path).suffix.lstrip(".").lower()
 
     def drawn(self, kinds: Sequence[Kind], count: int, seed: int) -> list[Hole]:
         """``count`` holes of each kind, or as many as there are. Raises SettingsError where there is none."""

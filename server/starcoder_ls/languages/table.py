@@ -1,130 +1,228 @@
-"""What a language looks like to plain rules: its comments, strings, and how its blocks open and close.
+"""Every language that the package knows, one entry each, found by an editor's language id or by a file's suffix.
 
-Decides nothing about a text. Languages are named by LSP's ids; one without an entry gets rules that fit most.
+A language without an entry gets the rules of ``UNKNOWN``, which fit most languages.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import replace
 
+from starcoder_ls.languages.language import DocComment, ImportRule, Language
 
-@dataclass(frozen=True, slots=True)
-class Language:
-    """``opens`` and ``closes`` are patterns for the end and the beginning of a line."""
+_BLOCK_DOC = DocComment("/**", " * ", " */")
+_SLASHES_DOC = DocComment(line="/// ")
+_HASH_DOC = DocComment(line="# ")
+_DASHES_DOC = DocComment(line="-- ")
+_SEMICOLONS_DOC = DocComment(line=";; ")
 
-    grammar: str = ""
-    """The module of the grammar's wheel, and after a colon its function where that is not ``language``."""
-    line_comments: tuple[str, ...] = ("//",)
-    block_comments: tuple[tuple[str, str], ...] = (("/*", "*/"),)
-    quotes: str = "\"'"
-    """Strings that end with their line at the latest."""
-    long_quotes: tuple[str, ...] = ()
-    """Strings over several lines; each is tried before a shorter one."""
-    has_characters: bool = False
-    """``'`` quotes one character (and a lone one is a lifetime, a digit separator, an apostrophe)."""
-    has_patterns: bool = False
-    """Regular expressions between slashes."""
-    opens: str = r"[{(\[]"
-    closes: str = r"[)\]}]"
-    comment_needs_blank: bool = False
-    """``#`` inside a word (``$#``) begins no comment."""
-    has_word_blocks: bool = False
-    """Blocks end with words, so that nobody can close what a text leaves open."""
-    has_chains: bool = False
-    """A statement without a semicolon goes on where the next line begins with a dot."""
-    is_indented: bool = False
-    """Blocks end by indentation alone."""
-    is_told_by_quotes: bool = False
-    """Quotes and comment marks say where strings and comments are, and nothing else does."""
-    is_prose: bool = False
-    """Brackets and quotes say nothing about where a statement ends."""
+UNKNOWN = Language(line_comments=("//", "#"), block_opener=r"[{:]")
+"""The rules for a language that has no entry."""
 
-
-_C = Language(has_characters=True, opens=r"[{]")
-_SCRIPT = Language(long_quotes=("`",), opens=r"[{]")
-_PYTHON = Language(
-    "tree_sitter_python",
-    ("#",),
-    (),
-    is_indented=True,
-    is_told_by_quotes=True,
-    long_quotes=('"""', "'''"),
-    opens=r":",
-    closes=r"[)\]}]+[,:]?\s*\Z",
+_ECMASCRIPT = Language(
+    family="ecmascript",
+    import_rule=ImportRule.ECMASCRIPT,
+    doc_comment=_BLOCK_DOC,
+    multiline_quotes=("`",),
+    has_regex_literals=True,
+    has_method_chains=True,
+    has_optional_semicolons=True,
 )
-_SHELL = Language(
-    "tree_sitter_bash",
-    ("#",),
-    (),
-    quotes="",
-    long_quotes=('"', "'"),
-    opens=r"(?:\bthen|\bdo|\belse|\bin|\{)",
-    closes=r"(?:fi|done|esac|else|elif|;;|\}|\))(?!\w)",
-    comment_needs_blank=True,
-    has_word_blocks=True,
+_C = Language(family="c", import_rule=ImportRule.INCLUDE, doc_comment=_BLOCK_DOC, has_character_literals=True)
+_JVM = Language(
+    family="jvm",
+    import_rule=ImportRule.JVM,
+    doc_comment=_BLOCK_DOC,
+    multiline_quotes=('"""',),
+    has_character_literals=True,
 )
 _MARKUP = Language(
-    "tree_sitter_html", (), (("<!--", "-->"),), quotes="", opens=r"<[a-zA-Z][^<>/]*>", closes=r"</", is_prose=True
+    line_comments=(),
+    block_comments=(("<!--", "-->"),),
+    quotes="",
+    block_opener=r"<[a-zA-Z][^<>/]*>",
+    block_closer=r"</",
+    is_prose=True,
+    function_rule="none",
 )
-_SQL = Language("", ("--",), (("/*", "*/"),), quotes="", long_quotes=("'", "$$"), opens=r"(?:\(|\bBEGIN|\bbegin)")
-_WORDS = Language(
-    "", ("#",), (), opens=r"(?:\bdo|\bthen|\belse|^\s*(?:def|class|module)\b.*|\|)", closes=r"(?:end|else)\b"
+_CONFIGURATION = Language(
+    line_comments=("#",),
+    block_comments=(),
+    doc_comment=_HASH_DOC,
+    block_opener=r"[:{(\[]",
+    function_rule="none",
 )
-_HASH = Language("", ("#",), (), opens=r"[:{(\[]")
+_HASH = replace(UNKNOWN, line_comments=("#",), block_comments=(), doc_comment=_HASH_DOC)
+_DASHES = replace(UNKNOWN, line_comments=("--",), block_comments=(), doc_comment=_DASHES_DOC)
+_LISP = replace(
+    UNKNOWN, line_comments=(";",), block_comments=(), doc_comment=_SEMICOLONS_DOC, quotes='"', function_rule="none"
+)
 
-PLAIN = Language("", ("//", "#"), (("/*", "*/"),), opens=r"[{:]")
-"""For a language that we know nothing of."""
+PYTHON = Language(
+    "python",
+    ("py", "python3"),
+    name="Python",
+    suffixes=(".py", ".pyi"),
+    family="python",
+    import_rule=ImportRule.PYTHON,
+    grammar="tree_sitter_python",
+    line_comments=("#",),
+    block_comments=(),
+    multiline_quotes=('"""', "'''"),
+    is_scanner_exact=True,
+    block_opener=r":",
+    block_closer=r"[)\]}]+[,:]?\s*\Z",
+    has_indented_blocks=True,
+    function_rule="indentation",
+    blank_lines_between_functions=2,
+)
 
-LANGUAGES: dict[str, Language] = {
-    "python": _PYTHON,
-    "javascript": Language(
-        "tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
-    ),
-    "javascriptreact": Language(
-        "tree_sitter_javascript", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
-    ),
-    "typescript": Language(
-        "tree_sitter_typescript:language_typescript",
-        has_patterns=True,
-        has_chains=True,
-        long_quotes=("`",),
-        opens=r"[{]",
-    ),
-    "typescriptreact": Language(
-        "tree_sitter_typescript:language_tsx", has_patterns=True, has_chains=True, long_quotes=("`",), opens=r"[{]"
-    ),
-    "java": Language("tree_sitter_java", long_quotes=('"""',), has_characters=True, opens=r"[{]"),
-    "go": Language("tree_sitter_go", long_quotes=("`",), has_characters=True, opens=r"[{]"),
-    "rust": Language(
-        "tree_sitter_rust", has_chains=True, quotes="", long_quotes=('"',), has_characters=True, opens=r"[{]"
-    ),
-    "c": Language("tree_sitter_c", has_characters=True, opens=r"[{]"),
-    "cpp": Language("tree_sitter_cpp", has_characters=True, opens=r"[{]"),
-    "shellscript": _SHELL,
-    "html": _MARKUP,
-    "xml": _MARKUP,
-    "vue": _MARKUP,
-    "sql": _SQL,
-    "markdown": Language("", (), (("<!--", "-->"),), quotes="", opens=r"(?!)", is_prose=True),
-    "plaintext": Language("", (), (), quotes="", opens=r"(?!)", is_prose=True),
-    "ruby": _WORDS,
-    "lua": Language(
-        "", ("--",), (("--[[", "]]"),), opens=r"(?:\bdo|\bthen|\belse|\bfunction\b.*\))", closes=r"(?:end|else)\b"
-    ),
-    "yaml": _HASH,
-    "toml": _HASH,
-    "makefile": _HASH,
-    "dockerfile": _HASH,
-    "json": Language("", (), (), quotes='"', opens=r"[{\[]"),
-    "css": Language("", (), (("/*", "*/"),), opens=r"[{]"),
-    "csharp": _C,
-    "kotlin": Language("", long_quotes=('"""',), has_characters=True, opens=r"[{]"),
-    "swift": Language("", long_quotes=('"""',), opens=r"[{]"),
-    "scala": Language("", long_quotes=('"""',), has_characters=True, opens=r"[{]"),
-    "php": Language("", ("//", "#"), opens=r"[{:]"),
-    "dart": _SCRIPT,
-}
+# fmt: off
+LANGUAGES: tuple[Language, ...] = (
+    PYTHON,
+    replace(PYTHON, id="cython", aliases=(), name="Cython", suffixes=(".pyx",), grammar="", import_rule=None),
+    replace(_ECMASCRIPT, id="javascript", aliases=("js", "js2"), name="JavaScript", suffixes=(".js", ".mjs", ".cjs"),
+        grammar="tree_sitter_javascript"),
+    replace(_ECMASCRIPT, id="javascriptreact", aliases=("javascript.jsx", "jsx", "rjsx"), name="JavaScript",
+        suffixes=(".jsx",), grammar="tree_sitter_javascript"),
+    replace(_ECMASCRIPT, id="typescript", aliases=("ts",), name="TypeScript", suffixes=(".ts", ".mts", ".cts"),
+        grammar="tree_sitter_typescript:language_typescript"),
+    replace(_ECMASCRIPT, id="typescriptreact", aliases=("typescript.tsx", "tsx"), name="TypeScript",
+        suffixes=(".tsx",), grammar="tree_sitter_typescript:language_tsx"),
+    replace(_MARKUP, id="vue", suffixes=(".vue",), family="ecmascript", import_rule=ImportRule.ECMASCRIPT,
+        function_rule="braces"),
+    replace(_MARKUP, id="svelte", suffixes=(".svelte",), family="ecmascript", import_rule=ImportRule.ECMASCRIPT,
+        function_rule="braces"),
+    replace(_JVM, id="java", name="Java", suffixes=(".java",), grammar="tree_sitter_java"),
+    replace(_JVM, id="kotlin", aliases=("kt",), name="Kotlin", suffixes=(".kt", ".kts"),
+        has_optional_semicolons=True),
+    replace(_JVM, id="scala", suffixes=(".scala",), has_optional_semicolons=True),
+    replace(_JVM, id="groovy", suffixes=(".groovy",), multiline_quotes=('"""', "'''"), has_character_literals=False,
+        has_optional_semicolons=True),
+    Language("go", ("golang",), name="Go", suffixes=(".go",), family="go", import_rule=ImportRule.GO,
+        grammar="tree_sitter_go", doc_comment=DocComment(line="// "), multiline_quotes=("`",),
+        has_character_literals=True, has_optional_semicolons=True),
+    Language("rust", ("rs", "rustic"), name="Rust", suffixes=(".rs",), family="rust", import_rule=ImportRule.RUST,
+        grammar="tree_sitter_rust", doc_comment=_SLASHES_DOC, quotes="", multiline_quotes=('"',),
+        has_character_literals=True, has_method_chains=True),
+    replace(_C, id="c", name="C", suffixes=(".c", ".h"), grammar="tree_sitter_c"),
+    replace(_C, id="cpp", aliases=("c++",), name="C++", suffixes=(".cc", ".cpp", ".cxx", ".hh", ".hpp", ".hxx"),
+        grammar="tree_sitter_cpp"),
+    replace(_C, id="cuda-cpp", aliases=("cuda",), suffixes=(".cu", ".cuh")),
+    replace(_C, id="objective-c", aliases=("objc", "objectivec"), suffixes=(".m",)),
+    replace(_C, id="objective-cpp", aliases=("objcpp", "objc++"), suffixes=(".mm",)),
+    Language("csharp", ("cs", "c-sharp", "c_sharp", "c#"), name="C#", suffixes=(".cs",), family="dotnet",
+        doc_comment=_SLASHES_DOC, has_character_literals=True),
+    replace(UNKNOWN, id="fsharp", aliases=("f#",), suffixes=(".fs",), family="dotnet", line_comments=("//",),
+        block_comments=(("(*", "*)"),), doc_comment=_SLASHES_DOC, has_character_literals=True, function_rule="none"),
+    replace(UNKNOWN, id="vb", aliases=("vbnet",), line_comments=("'",), block_comments=(), quotes='"',
+        function_rule="none"),
+    Language("swift", name="Swift", suffixes=(".swift",), family="swift", doc_comment=_SLASHES_DOC, quotes='"',
+        multiline_quotes=('"""',), has_optional_semicolons=True),
+    Language("dart", suffixes=(".dart",), family="dart", doc_comment=_SLASHES_DOC,
+        multiline_quotes=('"""', "'''")),
+    replace(UNKNOWN, id="zig", suffixes=(".zig",), family="zig", line_comments=("//",), block_comments=(),
+        doc_comment=_SLASHES_DOC, has_character_literals=True),
+    replace(UNKNOWN, id="proto", aliases=("proto3", "protobuf"), suffixes=(".proto",), family="proto",
+        line_comments=("//",), doc_comment=DocComment(line="// ")),
+    Language("php", ("php-only",), name="PHP", suffixes=(".php",), family="php", line_comments=("//", "#"),
+        doc_comment=_BLOCK_DOC, block_opener=r"[{:]"),
+    replace(_HASH, id="perl", aliases=("cperl",), suffixes=(".pl", ".pm"), family="perl"),
+    Language("ruby", ("rb", "enh-ruby"), name="Ruby", suffixes=(".rb",), family="ruby", line_comments=("#",),
+        block_comments=(), doc_comment=_HASH_DOC,
+        block_opener=r"(?:\bdo|\bthen|\belse|^\s*(?:def|class|module)\b.*|\|)", block_closer=r"(?:end|else)\b",
+        function_rule="none"),
+    Language("lua", name="Lua", suffixes=(".lua",), family="lua", line_comments=("--",),
+        block_comments=(("--[[", "]]"),), doc_comment=DocComment(line="--- "),
+        block_opener=r"(?:\bdo|\bthen|\belse|\bfunction\b.*\))", block_closer=r"(?:end|else)\b",
+        function_rule="none"),
+    Language("shellscript", ("sh", "bash", "zsh", "ksh", "shell"), name="shell", suffixes=(".sh", ".bash", ".zsh"),
+        family="shellscript", grammar="tree_sitter_bash", line_comments=("#",), block_comments=(),
+        comment_needs_blank=True, doc_comment=_HASH_DOC, quotes="", multiline_quotes=('"', "'"),
+        block_opener=r"(?:\bthen|\bdo|\belse|\bin|\{)", block_closer=r"(?:fi|done|esac|else|elif|;;|\}|\))(?!\w)",
+        block_end_words=("fi", "done", "esac", "end")),
+    replace(_HASH, id="powershell", aliases=("ps1", "pwsh"), suffixes=(".ps1", ".psm1"),
+        block_comments=(("<#", "#>"),)),
+    Language("sql", ("mysql", "plsql", "pgsql"), name="SQL", suffixes=(".sql",), family="sql", line_comments=("--",),
+        doc_comment=_DASHES_DOC, quotes="", multiline_quotes=("'", "$$"), block_opener=r"(?:\(|\bBEGIN|\bbegin)",
+        function_rule="none"),
+    replace(_MARKUP, id="html", aliases=("xhtml", "mhtml", "htmldjango"), name="HTML", suffixes=(".html",),
+        family="web", grammar="tree_sitter_html"),
+    replace(_MARKUP, id="xml", aliases=("nxml", "xsl", "xslt", "svg"), suffixes=(".xml",)),
+    Language("css", name="CSS", suffixes=(".css",), family="web", line_comments=(), doc_comment=_BLOCK_DOC),
+    replace(UNKNOWN, id="scss", suffixes=(".scss",), family="web", line_comments=("//",), doc_comment=_BLOCK_DOC),
+    replace(_MARKUP, id="markdown", aliases=("md", "gfm"), suffixes=(".md",), block_opener=r"(?!)",
+        block_closer=r"[)\]}]"),
+    Language("plaintext", ("text", "txt"), name="", suffixes=(".txt",), line_comments=(), block_comments=(), quotes="",
+        block_opener=r"(?!)", is_prose=True, function_rule="none"),
+    Language("json", ("js-json",), suffixes=(".json",), line_comments=(), block_comments=(), quotes='"',
+        block_opener=r"[{\[]", function_rule="none"),
+    Language("jsonc", suffixes=(".jsonc",), quotes='"', block_opener=r"[{\[]", function_rule="none"),
+    replace(_CONFIGURATION, id="yaml",
+        aliases=("yml", "yaml.docker-compose", "yaml.gitlab", "yaml.ansible", "dockercompose"),
+        suffixes=(".yaml", ".yml")),
+    replace(_CONFIGURATION, id="toml", aliases=("conf-toml",), suffixes=(".toml",)),
+    replace(_CONFIGURATION, id="makefile",
+        aliases=("make", "makefile-gmake", "makefile-bsdmake", "makefile-automake"), suffixes=(".mk",),
+        requires_tabs=True),
+    replace(_CONFIGURATION, id="dockerfile", aliases=("docker",), function_rule="braces"),
+    replace(_HASH, id="r", aliases=("ess-r",), suffixes=(".r",), family="r"),
+    replace(_HASH, id="julia", suffixes=(".jl",), family="julia", function_rule="none"),
+    replace(_HASH, id="elixir", suffixes=(".ex", ".exs"), family="beam", function_rule="none"),
+    replace(UNKNOWN, id="erlang", suffixes=(".erl",), family="beam", line_comments=("%",), block_comments=(),
+        function_rule="none"),
+    replace(_HASH, id="nim", suffixes=(".nim",)),
+    replace(_HASH, id="coffeescript", aliases=("coffee",), suffixes=(".coffee",)),
+    replace(_HASH, id="gdscript", suffixes=(".gd",)),
+    replace(_DASHES, id="haskell", suffixes=(".hs",), family="haskell", block_comments=(("{-", "-}"),),
+        has_character_literals=True, function_rule="none"),
+    replace(_DASHES, id="elm", block_comments=(("{-", "-}"),), has_character_literals=True, suffixes=(".elm",),
+        function_rule="none"),
+    replace(_DASHES, id="ada", has_character_literals=True),
+    replace(_DASHES, id="vhdl", has_character_literals=True),
+    replace(UNKNOWN, id="ocaml", aliases=("tuareg", "caml", "ocaml.interface", "ocamlinterface", "ocaml-interface"),
+        suffixes=(".ml", ".mli"), family="ocaml", line_comments=(), block_comments=(("(*", "*)"),),
+        has_character_literals=True, function_rule="none"),
+    replace(_LISP, id="clojure", aliases=("clojurescript", "clojurec"), suffixes=(".clj", ".cljs", ".cljc")),
+    replace(_LISP, id="lisp", aliases=("common-lisp", "commonlisp")),
+    replace(_LISP, id="scheme"),
+    replace(_LISP, id="racket", suffixes=(".rkt",)),
+    replace(_LISP, id="emacs-lisp", aliases=("elisp",), suffixes=(".el",)),
+    replace(UNKNOWN, id="latex", aliases=("tex", "plaintex", "plain-tex"), suffixes=(".tex",), line_comments=("%",),
+        block_comments=(), comment_needs_blank=True, function_rule="none"),
+    replace(UNKNOWN, id="matlab", aliases=("octave",), line_comments=("%",), block_comments=(("%{", "%}"),)),
+    replace(UNKNOWN, id="fortran", aliases=("f90",), line_comments=("!",), block_comments=(), function_rule="none"),
+    replace(UNKNOWN, id="pascal", line_comments=("//",), block_comments=(("{", "}"), ("(*", "*)")),
+        function_rule="none"),
+    replace(UNKNOWN, id="verilog", line_comments=("//",), doc_comment=DocComment(line="// "),
+        has_character_literals=True),
+    replace(UNKNOWN, id="systemverilog", line_comments=("//",), doc_comment=DocComment(line="// "),
+        has_character_literals=True),
+    replace(UNKNOWN, id="vim", aliases=("viml",), suffixes=(".vim",), line_comments=(), block_comments=(),
+        doc_comment=DocComment(line='" '), function_rule="none"),
+)
+# fmt: on
+
+_BY_ID = {name: language for language in LANGUAGES for name in (language.id, *language.aliases)}
+_BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
 
 
-def known(language_id: str) -> Language:
-    return LANGUAGES.get(language_id, PLAIN)
+def by_id(language_id: str) -> Language:
+    """The entry for an id as an editor sends it, whatever its case; ``UNKNOWN`` where there is none."""
+    return _BY_ID.get(language_id) or _BY_ID.get(language_id.lower(), UNKNOWN)
+
+
+def by_path(path: str) -> Language:
+    """The entry for a file by its suffix; ``UNKNOWN`` where there is none."""
+    return _BY_SUFFIX.get(os.path.splitext(path)[1].lower(), UNKNOWN)
+
+
+def prompt_name(language_id: str) -> str:
+    """How a prompt names the language; the id itself where the table has no name for it."""
+    name = by_id(language_id).name
+    return language_id if name is None else name
+
+
+def normalize_id(language_id: str) -> str:
+    """The table's id for an id as an editor sends it; the same id where the table has none."""
+    return by_id(language_id).id or language_id

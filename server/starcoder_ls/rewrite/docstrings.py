@@ -14,6 +14,8 @@ import warnings
 from dataclasses import dataclass
 
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
+from starcoder_ls.languages.language import DocComment
+from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import answer_parsing, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
@@ -25,20 +27,7 @@ _INTRODUCTION = re.compile(
     r"(?:Here|Sure|Certainly|Of course|The docstring|Docstring)\b[^\n]*:[ \t]*(?:\n|\Z)", re.IGNORECASE
 )
 _MARKS = re.compile(r"[ \t]*(?:/\*\*?|\*/|\*|///?!?|#|--[-|]?|;;+)?[ \t]?")
-_BLOCK = ("/**", " * ", " */")
 _BLOCK_ABOVE = re.compile(r"/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*(?:\r\n?|\n)")
-_STYLES: dict[str, tuple[str, str, str]] = {
-    **dict.fromkeys(("c", "cpp", "java", "javascript", "javascriptreact", "typescript", "typescriptreact"), _BLOCK),
-    **dict.fromkeys(("php", "kotlin", "scala", "groovy", "objective-c", "css", "scss"), _BLOCK),
-    **dict.fromkeys(("rust", "csharp", "swift", "dart", "zig", "fsharp"), ("", "/// ", "")),
-    **dict.fromkeys(("go", "proto", "verilog", "systemverilog"), ("", "// ", "")),
-    **dict.fromkeys(("ruby", "perl", "shellscript", "r", "elixir", "powershell", "makefile", "yaml"), ("", "# ", "")),
-    **dict.fromkeys(("julia", "nim", "coffeescript", "gdscript", "toml", "dockerfile"), ("", "# ", "")),
-    **dict.fromkeys(("sql", "ada", "vhdl", "elm"), ("", "-- ", "")),
-    **dict.fromkeys(("clojure", "lisp", "scheme", "racket"), ("", ";; ", "")),
-    "lua": ("", "--- ", ""),
-    "haskell": ("", "-- ", ""),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +43,23 @@ class Place:
 
 def place(target: Target) -> Place:
     """Raises ActionUnavailable where the language or the code has no place for one; ask before asking a model."""
-    if target.language == "python":
+    if _is_python(target):
         return _in_python(target)
-    if target.language not in _STYLES:
+    style = by_id(target.language).doc_comment
+    if style is None:
         what = f"No style of doc comment is known here for {target.language}."
         unknown = "It is not known which language this code is in. Say it (in a terminal: `--language python`)."
         raise ActionUnavailable(what if target.language else unknown)
     end = text_lines.line_end(target.text)
     indent = text_lines.indent(target.code)
-    return Place(_comment_above(target), target.start, indent, after=end)
+    return Place(_comment_above(target, style), target.start, indent, after=end)
 
 
 def written(target: Target, where: Place, words: str) -> list[Change]:
     """``words`` (lines, as they should read) as the change that puts them there; none if they are there already."""
     end = text_lines.line_end(target.text)
-    rows = _python_literal(words) if target.language == "python" else _comment(words, target.language)
+    style = by_id(target.language).doc_comment
+    rows = _comment(words, style) if style else _python_literal(words)
     indented = [f"{where.indent}{row}".rstrip() for row in rows]
     text = f"{where.before}{end.join(indented)}{where.after}"
     is_same = target.text[where.start : where.end] == text
@@ -79,7 +70,7 @@ def description_in(said: str, target: Target, is_cut: bool) -> str:
     """What an answer describes: by a docstring in code, a literal, a comment, or plain words. Raises AnswerUnusable."""
     blocks = [fence.code for fence in answer_parsing.fences(said)]
     found = next((text for code in (*blocks, said) if (text := _quoted(code))), "")
-    if not found and blocks and target.language != "python":
+    if not found and blocks and not _is_python(target):
         found = _commented(blocks[0])
     if not found:
         found = _commented(said) if _is_comment(said) else _words(said)
@@ -154,27 +145,29 @@ def _python_literal(words: str) -> list[str]:
     return [f'"""{rows[0]}', *rows[1:], '"""']
 
 
-def _comment(words: str, language: str) -> list[str]:
-    forced_prefix, line, closing = _STYLES[language]
-    rows = [f"{line}{row}".rstrip() for row in words.replace("*/", "* /").split("\n")]
-    return [*([forced_prefix] if forced_prefix else []), *rows, *([closing] if closing else [])]
+def _comment(words: str, style: DocComment) -> list[str]:
+    rows = [f"{style.line}{row}".rstrip() for row in words.replace("*/", "* /").split("\n")]
+    return [*([style.opening] if style.opening else []), *rows, *([style.closing] if style.closing else [])]
 
 
-def _comment_above(target: Target) -> int:
+def _comment_above(target: Target, style: DocComment) -> int:
     """Where the doc comment that is there already begins, else where the target does."""
-    forced_prefix, line, _ = _STYLES[target.language]
     above = target.text[: target.start]
-    if forced_prefix:
+    if style.opening:
         begin = max(above.rfind("/**"), 0)
         first = max(above.rfind("\n", 0, begin), above.rfind("\r", 0, begin)) + 1
         is_alone = text_lines.is_blank(above[first:begin]) and _BLOCK_ABOVE.fullmatch(above, begin)
         return first if is_alone else target.start
     start = target.start
     for row in reversed(text_lines.split(above)):
-        if not row.lstrip().startswith(line.strip()) or row.startswith("#!"):
+        if not row.lstrip().startswith(style.line.strip()) or row.startswith("#!"):
             break
         start -= len(row)
     return start
+
+
+def _is_python(target: Target) -> bool:
+    return by_id(target.language) is PYTHON
 
 
 def _in_python(target: Target) -> Place:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starcoder_ls.errors import AnswerUnusable
+from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target
 
@@ -35,9 +36,9 @@ def replaced(target: Target, code: str) -> list[Change]:
 
 
 def inserted(target: Target, code: str) -> list[Change]:
-    """``code`` below the target, a blank line (two at Python's margin) between."""
+    """``code`` below the target, a blank line (at the margin as many as the language has between functions) between."""
     end = text_lines.line_end(target.text)
-    gap = end * (3 if target.language == "python" and not _margin(target) else 2)
+    gap = end * (1 + (1 if _margin(target) else by_id(target.language).blank_lines_between_functions))
     return [Change(target.end, target.end, gap + end.join(_fitted(target, code)))]
 
 
@@ -51,7 +52,11 @@ def applied(text: str, changes: Sequence[Change]) -> str:
 
 def require_syntax(target: Target, changes: Sequence[Change]) -> None:
     """Raises AnswerUnusable if the document was Python before and would not be any more."""
-    if target.language != "python" or len(target.text) > _PARSED_CHARS or syntax_error(target.text) is not None:
+    if (
+        by_id(target.language) is not PYTHON
+        or len(target.text) > _PARSED_CHARS
+        or syntax_error(target.text) is not None
+    ):
         return
     if (line := syntax_error(applied(target.text, changes))) is not None:
         raise AnswerUnusable(f"The answer would break the syntax at line {line}, so nothing was changed. Try again.")

@@ -11,27 +11,10 @@ import re
 from bisect import bisect_right
 from dataclasses import dataclass
 
+from starcoder_ls.languages.language import Language
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import text_lines
 
-INDENTED = frozenset({"python"})
-_BY_KEYWORD = frozenset(
-    {
-        "ruby",
-        "lua",
-        "elixir",
-        "haskell",
-        "ocaml",
-        "clojure",
-        "lisp",
-        "scheme",
-        "sql",
-        "yaml",
-        "json",
-        "markdown",
-        "html",
-    }
-    | {"plaintext", "toml", "makefile", "vb", "fortran", "pascal", "erlang", "julia", "xml", "latex", "fsharp", "elm"}
-)
 _PYTHON_HEAD = re.compile(r"[ \t]*(?:async[ \t]+def|def|class)\b")
 _TOKENS = re.compile(
     r"//[^\n]*|/\*.*?(?:\*/|\Z)|\"\"\".*?(?:\"\"\"|\Z)|\"(?:\\.|[^\"\\\n])*\"?|`(?:\\.|[^`\\])*`?"
@@ -39,14 +22,8 @@ _TOKENS = re.compile(
     re.DOTALL,
 )
 _SINGLE_QUOTED = re.compile(r"'(?:\\.|[^'\\\n])*'")
-_QUOTES_ANY = frozenset(
-    {"javascript", "typescript", "javascriptreact", "typescriptreact", "php", "perl", "dart", "css"}
-)
 _CONTROL = re.compile(
     r"(?:\}\s*)?(?:if|else|for|foreach|while|switch|do|try|catch|finally|match|loop|unsafe|with|namespace|return)\b"
-)
-_NO_SEMICOLONS = frozenset(
-    {"go", "kotlin", "swift", "scala", "groovy", "javascript", "typescript", "javascriptreact", "typescriptreact"}
 )
 _KEYWORD = re.compile(r"\b(?:fn|func|fun|function)\b")
 _AFTER_BRACE = re.compile(r"[ \t]*[);,]*")
@@ -64,9 +41,10 @@ class Span:
 
 def enclosing(text: str, offset: int, language: str) -> Span | None:
     """The innermost function around ``offset``, with its decorators; a class where there is no function; else None."""
-    if language in INDENTED:
+    known = by_id(language)
+    if known.function_rule == "indentation":
         return _by_indentation(text, offset)
-    return None if language in _BY_KEYWORD else _by_braces(text, offset, language)
+    return _by_braces(text, offset, known) if known.function_rule == "braces" else None
 
 
 def _by_indentation(text: str, offset: int) -> Span | None:
@@ -130,8 +108,8 @@ class _Block:
     brace: int
 
 
-def _by_braces(text: str, offset: int, language: str) -> Span | None:
-    quotes = _single_quoted(text) if language in _QUOTES_ANY else {}
+def _by_braces(text: str, offset: int, language: Language) -> Span | None:
+    quotes = _single_quoted(text) if language.has_single_quoted_strings else {}
     blocks, found = list[_Block](), list[tuple[_Block, int]]()
     statement, depth, place = 0, 0, 0
     while match := _TOKENS.search(text, place):
@@ -157,7 +135,7 @@ def _single_quoted(text: str) -> dict[int, int]:
     return {match.start(): match.end() for match in _SINGLE_QUOTED.finditer(text)}
 
 
-def _innermost(text: str, offset: int, found: list[tuple[_Block, int]], language: str) -> Span | None:
+def _innermost(text: str, offset: int, found: list[tuple[_Block, int]], language: Language) -> Span | None:
     around: list[tuple[bool, int, Span]] = []
     for block, end in found:
         start = _head_start(text, block, language)
@@ -171,11 +149,11 @@ def _innermost(text: str, offset: int, found: list[tuple[_Block, int]], language
     return min(around, key=lambda one: one[:2])[2] if around else None
 
 
-def _head_start(text: str, block: _Block, language: str) -> int:
+def _head_start(text: str, block: _Block, language: Language) -> int:
     """The first code after the statement before; where statements end with their line, the line that names it."""
     skipped = _COMMENTS.match(text, block.head, block.brace)
     start = skipped.end() if skipped else block.head
-    if language not in _NO_SEMICOLONS:
+    if not language.has_optional_semicolons:
         return start
     rows = text_lines.split(text[start : block.brace])
     head = ""

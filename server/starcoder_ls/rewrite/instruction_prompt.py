@@ -15,6 +15,7 @@ from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken
+from starcoder_ls.languages.table import prompt_name
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.hidden_characters import cleaned
 from starcoder_ls.rewrite.target import Target
@@ -23,12 +24,6 @@ _QUESTION = "{question}"
 _NOTHING, _CODE = "\0", "\1"  # stand for what is empty, and for the code, until all else is filled in
 _MOST_CHARS_PER_TOKEN, _CHARS_PER_TOKEN = 8, 3  # no code is sparser than the first; the second is a guess
 _MARKS_TOKENS = 16  # what joins the counted pieces, and the special tokens
-_NAMES = {
-    "c": "C", "cpp": "C++", "csharp": "C#", "css": "CSS", "go": "Go", "html": "HTML", "java": "Java", "lua": "Lua",
-    "javascript": "JavaScript", "javascriptreact": "JavaScript", "kotlin": "Kotlin", "php": "PHP", "python": "Python",
-    "ruby": "Ruby", "rust": "Rust", "shellscript": "shell", "sql": "SQL", "swift": "Swift", "typescript": "TypeScript",
-    "typescriptreact": "TypeScript", "plaintext": "",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +83,7 @@ def _worded(action: Action, target: Target) -> str:
     """The instruction, everything but the code filled in. One pass: what is filled in is never looked at again."""
     filled = {
         "instruction": cleaned(target.instruction).strip(),
-        "language": _NAMES.get(target.language, target.language),
+        "language": prompt_name(target.language),
         "diagnostics": cleaned(secrets.masked("\n".join(target.diagnostics))),
         "file": cleaned(target.file),
         "code": _CODE,

@@ -15,8 +15,8 @@ from starcoder_ls.actions import Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
-from starcoder_ls.rewrite.enclosing_function import INDENTED
 from starcoder_ls.rewrite.hidden_characters import cleaned
 from starcoder_ls.rewrite.instruction_prompt import Asked, ask
 from starcoder_ls.rewrite.target import Target, function_of
@@ -124,7 +124,7 @@ def prepared(settings: Settings, engine: Engine, name: str, target: Target, who:
         raise ActionUnavailable(f"{action.title} needs an instruction: say what to do.")
     place = None
     if action.becomes == "docstring":
-        function = function_of(target) or (None if target.language in INDENTED else target)
+        function = function_of(target) or (None if by_id(target.language).function_rule == "indentation" else target)
         if function is None:
             raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
         target, place = function, docstrings.place(function)

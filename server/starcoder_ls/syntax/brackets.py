@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starcoder_ls.languages.table import Language
+from starcoder_ls.languages.language import Language
 
 OPENERS, CLOSERS = "([{", ")]}"
 _NEVER = "(?!)"
@@ -101,7 +101,7 @@ def _end(text: str, place: int, ends: str, is_comment: bool, language: Language)
     if is_comment:
         found = text.find(ends, place)
         return found if ends == "\n" or found < 0 else found + len(ends)
-    is_short = ends in language.quotes and ends not in language.long_quotes
+    is_short = ends in language.quotes and ends not in language.multiline_quotes
     line_end = text.find("\n", place) if is_short else -1
     while (found := text.find(ends, place)) >= 0 and (line_end < 0 or found < line_end):
         slashes = found - len(text[place:found].rstrip("\\")) - place
@@ -114,22 +114,22 @@ def _end(text: str, place: int, ends: str, is_comment: bool, language: Language)
 @functools.cache
 def _pattern(language: Language) -> re.Pattern[str]:
     """What is worth stopping at; a complete one-line string is passed over in one go."""
-    short = [quote for quote in language.quotes if not (quote == "'" and language.has_characters)]
+    short = [quote for quote in language.quotes if not (quote == "'" and language.has_character_literals)]
     whole = [rf"{quote}(?:\\.|[^{quote}\\\n])*(?:{quote}|(?=\n))" for quote in short]
-    whole += [_CHARACTER] if language.has_characters else []
-    whole += [_PATTERN] if language.has_patterns else []
+    whole += [_CHARACTER] if language.has_character_literals else []
+    whole += [_PATTERN] if language.has_regex_literals else []
     line = _one_of(language.line_comments)
     starts = [begin for begin, _ in language.block_comments]
     kinds = {
         "block": _one_of(starts),
         "line": rf"(?<![^\s;])(?:{line})" if language.comment_needs_blank else line,
-        "long": _one_of(language.long_quotes),
+        "long": _one_of(language.multiline_quotes),
         "whole": "|".join(whole) or _NEVER,
         "short": _one_of(short),
         "open": r"[(\[{]",
         "close": r"[)\]}]",
     }
-    first = {begin[0] for begin in (*starts, *language.line_comments, *language.quotes, *language.long_quotes)}
+    first = {begin[0] for begin in (*starts, *language.line_comments, *language.quotes, *language.multiline_quotes)}
     dull = f"[^{re.escape(''.join(sorted(first)))}(){{}}\\[\\]']*+"  # skipped in one step: six times as fast
     return re.compile(dull + "(?:" + "|".join(f"(?P<{kind}>{one})" for kind, one in kinds.items()) + ")", re.DOTALL)
 

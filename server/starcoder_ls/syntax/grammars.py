@@ -12,7 +12,7 @@ import time
 
 import tree_sitter
 
-from starcoder_ls.languages.table import known
+from starcoder_ls.languages.table import by_id
 
 Node = tree_sitter.Node
 
@@ -34,7 +34,7 @@ def _language(grammar: str) -> tree_sitter.Language | None:
 
 def parsed(source: bytes, language_id: str, budget_ms: float = BUDGET_MS) -> tree_sitter.Tree | None:
     """The tree of UTF-8 ``source``; None without a grammar, or where parsing takes longer than ``budget_ms``."""
-    grammar = known(language_id).grammar
+    grammar = by_id(language_id).grammar
     language = _language(grammar) if grammar else None
     if language is None:
         return None

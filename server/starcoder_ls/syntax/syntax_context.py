@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from starcoder_ls.languages.table import Language, known
+from starcoder_ls.languages.language import Language
+from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax import brackets, grammars
 
 _MOST_CHARS = 60_000  # 1.5 ms of reading; who is further inside one string is not understood
@@ -41,7 +42,7 @@ class SyntaxContext:
 
 def at(before: str, after: str, language_id: str) -> SyntaxContext:
     """The spot between two texts, in line feeds; ``before`` should reach back to the document's beginning."""
-    language = known(language_id)
+    language = by_id(language_id)
     state = brackets.read_again(_tail(before), language)
     where: Where = "code" if state.is_code else "comment" if state.is_comment else "string"
     has_tree = bool(language.grammar) and not language.is_prose
@@ -67,7 +68,7 @@ def _is_certain(state: brackets.State, before: str, language: Language) -> bool:
     """
     if state.is_comment and state.ends == "\n":
         return True
-    if not language.is_told_by_quotes or len(before) > _MOST_CHARS:
+    if not language.is_scanner_exact or len(before) > _MOST_CHARS:
         return False
     near = before.rpartition("\n")[2] if len(state.ends) == 1 else before[-_TREE_CHARS:]
     return state.is_code or "{" not in near  # an f-string holds code
@@ -87,7 +88,7 @@ def opens_block(line: str, language: Language) -> bool:
         code, found, _ = line.partition(f" {mark}")
         if found and brackets.read(code, language).is_code:
             line = code
-    return re.search(rf"(?:{language.opens})\s*\Z", line) is not None
+    return re.search(rf"(?:{language.block_opener})\s*\Z", line) is not None
 
 
 def is_complete(before: str, text: str, language_id: str) -> bool | None:
@@ -96,8 +97,8 @@ def is_complete(before: str, text: str, language_id: str) -> bool | None:
     ``before`` should come from ``begun_in_code``: what it leaves open is closed for the parser, and only errors from
     the cursor's line on count.
     """
-    language = known(language_id)
-    if not language.grammar or language.is_prose or language.has_word_blocks:
+    language = by_id(language_id)
+    if not language.grammar or language.is_prose or language.block_end_words:
         return None
     source = before + text.rstrip()
     state = brackets.read(source + "\n", language)
@@ -113,7 +114,7 @@ def begun_in_code(before: str, language_id: str, most_chars: int = STATEMENT_CHA
     """The end of ``before``, from where it is code: a parser takes the end of a docstring for its begin."""
     if len(before) <= most_chars:
         return before
-    language = known(language_id)
+    language = by_id(language_id)
     cut = before.find("\n", len(before) - most_chars) + 1 or len(before)
     state = brackets.read_again(_tail(before[:cut]), language)
     if state.ends:

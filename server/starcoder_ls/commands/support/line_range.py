@@ -17,18 +17,11 @@ from pathlib import Path
 
 from starcoder_ls.commands.support.source_position import require_allowed
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
+from starcoder_ls.languages.table import by_path
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target, selected
 
 _REGION = re.compile(r"(?P<file>.+):(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?")
-_LANGUAGES = {
-    ".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript",
-    ".jsx": "javascriptreact", ".ts": "typescript", ".tsx": "typescriptreact", ".c": "c", ".h": "c", ".cc": "cpp",
-    ".cpp": "cpp", ".cxx": "cpp", ".hpp": "cpp", ".cs": "csharp", ".go": "go", ".rs": "rust", ".java": "java",
-    ".kt": "kotlin", ".swift": "swift", ".scala": "scala", ".php": "php", ".rb": "ruby", ".lua": "lua", ".dart": "dart",
-    ".sh": "shellscript", ".bash": "shellscript", ".sql": "sql", ".pl": "perl", ".r": "r", ".jl": "julia",
-    ".hs": "haskell", ".ex": "elixir", ".exs": "elixir", ".clj": "clojure", ".zig": "zig", ".css": "css",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +48,6 @@ def source(name: str, ignored: Sequence[str] = ()) -> Source:
         raise SettingsError(f"{name} is not UTF-8 text.") from error
 
 
-def language_of(name: str) -> str:
-    return _LANGUAGES.get(Path(name).suffix.lower(), "")
-
-
 def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> tuple[Source, Target]:
     """Raises DocumentOutOfSync for a place that is not there or holds nothing, and what ``source`` raises."""
     found = _REGION.fullmatch(place)
@@ -77,7 +66,7 @@ def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> 
         raise DocumentOutOfSync(f"{read.name} has lines 1 to {len(rows)}; {found['first']}-{last} is no part of them.")
     start = sum(map(len, rows[: first - 1]))
     end = start if found["last"] is None else start + sum(map(len, rows[first - 1 : last]))
-    spoken = language or language_of(found["file"])
+    spoken = language or by_path(found["file"]).id
     path = str(read.path.absolute()) if read.path else ""
     target = selected(read.text, start, end, spoken, path, read.name)
     if target is None:
@@ -93,7 +82,7 @@ def whole(name: str | None, ignored: Sequence[str] = ()) -> Target:
     if name is None:
         return Target("", 0, 0)
     read = source(name, ignored)
-    return Target(read.text, 0, len(read.text), language_of(name), str(read.path or ""), read.name)
+    return Target(read.text, 0, len(read.text), by_path(name).id, str(read.path or ""), read.name)
 
 
 def diff(read: Source, new_text: str) -> str:

@@ -24,8 +24,8 @@ def with_own_indentation(text: str, gap: InsertionPoint) -> str:
     is_too_shallow = gap.spot.is_block and gap.depth(gap.own) <= gap.depth(gap.opener)
     if not is_too_shallow:
         return _moved_back(text, extra) if extra and gap.own else text
-    is_closing = re.match(gap.language.closes, text.lstrip()) is not None
-    if extra or is_closing or not gap.language.is_indented:
+    is_closing = re.match(gap.language.block_closer, text.lstrip()) is not None
+    if extra or is_closing or not gap.language.has_indented_blocks:
         return text
     return "\n".join(gap.unit + line if line.strip() else line for line in text.split("\n"))
 

@@ -190,7 +190,7 @@ def _is_begun_again(said: list[str], above: list[str]) -> bool:
 
 
 def _without_surplus(text: str, gap: InsertionPoint) -> str:
-    if gap.spot.where != "code" or gap.language.is_prose or gap.language.has_word_blocks:
+    if gap.spot.where != "code" or gap.language.is_prose or gap.language.block_end_words:
         return text
     if not gap.surplus(text):
         return text
@@ -220,7 +220,7 @@ def _closes(line: str, rest: str, gap: InsertionPoint) -> int | None:
 def _is_unfinished(lines: list[str], gap: InsertionPoint) -> bool:
     """A block that is opened and empty counts too, but for a decorated one: the decorator needs it."""
     state = gap.read("\n".join(lines))
-    is_opener = gap.language.is_indented and syntax_context.opens_block(lines[-1], gap.language)
+    is_opener = gap.language.has_indented_blocks and syntax_context.opens_block(lines[-1], gap.language)
     is_empty = is_opener and not gap.is_deeper_below(lines[-1]) and not lines[-2].lstrip().startswith("@")
     return bool(state.brackets) or state.is_string or is_empty
 

@@ -97,9 +97,9 @@ def statement(text: str, gap: InsertionPoint) -> int | None:
         if is_open or gap.is_commented(text[:end]):  # what a comment is about comes behind it
             continue
         following = text[end + 1 :].lstrip(" \t")
-        if gap.language.has_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
+        if gap.language.has_method_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
             return None  # the next line may begin with a dot
-        if gap.is_complete(text[:end]) and not (gap.language.has_chains and _CONTINUES.match(following)):
+        if gap.is_complete(text[:end]) and not (gap.language.has_method_chains and _CONTINUES.match(following)):
             return end
         first = end if first is None else first
         if lines >= _UNFINISHED_LINES:
@@ -172,14 +172,14 @@ def _is_block(text: str, gap: InsertionPoint) -> bool:
 
 def _may_close(line: str, gap: InsertionPoint) -> bool:
     """``line`` begins with what closes blocks; where indentation does that, a bracket must have been opened."""
-    is_open = not gap.language.is_indented or bool(brackets.read(gap.opener, gap.language).brackets)
-    return is_open and re.match(gap.language.closes, line.lstrip()) is not None
+    is_open = not gap.language.has_indented_blocks or bool(brackets.read(gap.opener, gap.language).brackets)
+    return is_open and re.match(gap.language.block_closer, line.lstrip()) is not None
 
 
 def _has_closed(text: str, line: str, gap: InsertionPoint) -> bool:
     """``line`` closes the block and opens no other (``} else {``)."""
-    if gap.language.has_word_blocks:
-        return re.match(r"\s*(?:fi|done|esac|end|\})\b", line) is not None
+    if gap.language.block_end_words:
+        return re.match(rf"\s*(?:{'|'.join(gap.language.block_end_words)}|\}})\b", line) is not None
     state = brackets.read(text, gap.language)
     return bool(state.surplus) and not state.brackets
 

@@ -8,22 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from starcoder_ls.context.snippets import Snippet
-
-_HASH = "python ruby shellscript perl r yaml toml makefile dockerfile elixir julia powershell coffeescript"
-_DASHES = "sql lua haskell ada elm"
-_MARKS: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(_HASH.split(), ("# ", "")),
-    **dict.fromkeys(_DASHES.split(), ("-- ", "")),
-    **dict.fromkeys(("html", "xml", "markdown", "vue", "svelte"), ("<!-- ", " -->")),
-    **dict.fromkeys(("css", "ocaml"), ("/* ", " */")),
-    **dict.fromkeys(("lisp", "clojure", "scheme", "emacs-lisp"), ("; ", "")),
-    **dict.fromkeys(("latex", "tex", "erlang", "matlab"), ("% ", "")),
-}
+from starcoder_ls.languages.table import by_id
 
 
 def commented(snippets: Iterable[Snippet], language: str) -> str:
     """Each under its path; unknown languages get ``//``. Empty lines stay empty, so that no mark is for nothing."""
-    begin, end = _MARKS.get(language, ("// ", ""))
+    begin, end = by_id(language).comment_marks
     lines = []
     for snippet in snippets:
         lines += [f"{begin}{snippet.path}:{end}"]
