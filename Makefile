@@ -44,13 +44,13 @@ editors: $(READY)
 	cd editors/vscode && npm ci --silent && npm run --silent package
 
 bench: $(READY)
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/completion.py
-	$(BIN)/python benchmarks/keystrokes.py
-	$(BIN)/python benchmarks/decode.py
-	$(BIN)/python benchmarks/holes.py --into docs/quality.md
-	$(BIN)/python benchmarks/sharing.py
-	$(BIN)/python benchmarks/sharing_windows.py
+	$(BIN)/python benchmarks/run/startup.py
+	$(BIN)/python benchmarks/run/completion.py
+	$(BIN)/python benchmarks/run/keystrokes.py
+	$(BIN)/python benchmarks/run/decode.py
+	$(BIN)/python benchmarks/run/holes.py --into docs/quality.md
+	$(BIN)/python benchmarks/run/sharing.py
+	$(BIN)/python benchmarks/run/sharing_windows.py
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -23,10 +23,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import gpu_parts
 import torch
 import transformers
 
+import gpu_parts
 import starcoder_ls
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.loading.checkpoint import inspect

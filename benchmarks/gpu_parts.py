@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import gpu_attention
 import torch
 from peft import LoraConfig
 
+import gpu_attention
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter

@@ -23,50 +23,50 @@ NEEDED_BYTES = 8 << 30
 
 pytestmark = pytest.mark.slow
 
-# Runs in a process of its own, whose growth is the model's alone. Weights of the wanted type stay mapped from their
-# file: resident, but not anonymous, and shared by every process that has them open.
+# Runs in its own process, so that the growth of the process is the model's alone. Weights that are loaded in their own
+# type stay mapped from their file: resident, but not anonymous, and shared by every process that maps the file.
 SCRIPT = """
 import asyncio, json, sys, threading, time
 from contextlib import aclosing
 import torch
-from starcoder_ls.engine import decode, generate, loading
-from starcoder_ls.engine.local_engine import ResidentEngine
+from starcoder_ls.engine import local_engine
+from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import Phase, Request, SpecialToken
 from starcoder_ls.settings import Model
 
-def memory(kind="Anonymous"):
+def memory_bytes(kind="Anonymous"):
     with open("/proc/self/smaps_rollup") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(kind + ":"))
 
-level, level_resident = memory(), memory("Rss")
+anonymous_before, resident_before = memory_bytes(), memory_bytes("Rss")
 found = {"peak": 0}
-is_over = threading.Event()
-def watch():
-    while not is_over.wait(0.1):
-        found["peak"] = max(found["peak"], memory() - level)
-watcher = threading.Thread(target=watch)
+is_finished = threading.Event()
+def watch_memory():
+    while not is_finished.wait(0.1):
+        found["peak"] = max(found["peak"], memory_bytes() - anonymous_before)
+watcher = threading.Thread(target=watch_memory)
 watcher.start()
 
-began = []
-read = decode.hidden_states
-def watched(*arguments):
-    began.append(time.monotonic())
-    return read(*arguments)
-decode.hidden_states = watched
+pass_times = []
+hidden_states = model_forward.hidden_states
+def timed_hidden_states(*arguments):
+    pass_times.append(time.monotonic())
+    return hidden_states(*arguments)
+model_forward.hidden_states = timed_hidden_states
 
-started = time.monotonic()
-engine = ResidentEngine(Model(name=sys.argv[1], device="cpu", offline=True))
+load_start = time.monotonic()
+engine = local_engine.LocalEngine(Model(name=sys.argv[1], device="cpu", offline=True))
 engine.start()
 while engine.status().phase not in (Phase.READY, Phase.FAILED):
     time.sleep(0.02)
 found["message"] = engine.status().message
-found["load_s"] = time.monotonic() - started
+found["load_s"] = time.monotonic() - load_start
 found["dtype"] = engine.status().dtype
 
 prompt = (SpecialToken("<fim_prefix>"), open(torch.__file__).read()[:1200], SpecialToken("<fim_suffix>"), "\\n",
           SpecialToken("<fim_middle>"))
 
-async def scenario():
+async def complete_and_cancel():
     chunks = [chunk async for chunk in engine.stream(Request(parts=prompt, max_new_tokens=8))]
     found["tokens"] = sum(len(chunk.token_ids) for chunk in chunks)
     timings = chunks[-1].timings
@@ -77,15 +77,15 @@ async def scenario():
             break
     return time.monotonic()
 
-closed = asyncio.run(scenario())
+cancel_time = asyncio.run(complete_and_cancel())
 while engine.status().phase is Phase.WORKING:
     time.sleep(0.005)
-found["cancel_ms"] = (time.monotonic() - closed) * 1000
-found["passes_after_cancel"] = sum(at > closed for at in began)
+found["cancel_ms"] = (time.monotonic() - cancel_time) * 1000
+found["passes_after_cancel"] = sum(pass_time > cancel_time for pass_time in pass_times)
 found["engine_bytes"] = engine.status().memory_bytes
-found["anonymous"] = memory() - level
-found["resident"] = memory("Rss") - level_resident
-is_over.set()
+found["anonymous"] = memory_bytes() - anonymous_before
+found["resident"] = memory_bytes("Rss") - resident_before
+is_finished.set()
 watcher.join()
 engine.close()
 print(json.dumps(found))

@@ -1,6 +1,6 @@
 """What each rule for suggestions is worth: holes in the held-out packages, each rule switched off in turn.
 
-    python benchmarks/rules.py [HOLES [SEED]]
+    python benchmarks/run/rules.py [HOLES [SEED]]
 
 Each hole is answered once without any rule; the rules then read the same tokens again, so that all rows are about the
 same answers. Prints Markdown: paired differences to all rules on, and what a confidence gate would cost and save.

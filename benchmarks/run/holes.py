@@ -3,7 +3,7 @@
 Each run changes one thing and is compared with the first, hole by hole; the last is the same model without the server's
 rules. The table replaces the block of the document that is named in it.
 
-    python benchmarks/holes.py [--holes 40] [--seed 0] [--model bundled] [--runs shipped,psm] [--into docs/quality.md]
+    python benchmarks/run/holes.py [--holes 40] [--seed 0] [--model bundled] [--runs shipped,psm] [--into PAGE.md]
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ from safetensors import safe_open
 
 Kind = Literal["f32", "f16", "q8_0"]
 KINDS: tuple[Kind, ...] = ("f32", "f16", "q8_0")
-BUILT = Path(__file__).parents[1] / ".cache" / "llama" / "build" / "bin"
+BUILT = Path(__file__).parents[2] / ".cache" / "llama" / "build" / "bin"
 START_S = 60.0
 
 # GPTBigCode's names in a block, and llama.cpp's.

@@ -14,6 +14,7 @@ import math
 import os
 import random
 import statistics
+import sys
 import sysconfig
 import time
 from collections.abc import Callable, Iterable
@@ -26,8 +27,10 @@ import torch
 from decode import BUNDLED, shape, worked_ms
 from rich.console import Console
 from rich.table import Table
-from typist import Typist
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
+
+from lib.typist import Typist
 from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.engine.runner import model_forward

@@ -1,7 +1,7 @@
 """Short training runs that choose the bundled model's shape, vocabulary, schedule and optimizer.
 
 Every run reads as many tokens of the same files with the same seed; compared are held-out bits per character, which do
-not depend on the vocabulary, and the seconds it took. `python benchmarks/training_choices.py CORPUS [TOKENS]`.
+not depend on the vocabulary, and the seconds it took. `python benchmarks/run/training_choices.py CORPUS [TOKENS]`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Everything on against what a plain client does with the same model: prefix and suffix, cut after the first line.
 
-    python benchmarks/plain_prompt.py [HOLES_OF_EACH_KIND [SEED]]
+    python benchmarks/run/plain_prompt.py [HOLES_OF_EACH_KIND [SEED]]
 
 The plain client sends the window in the order of the model cards (PSM), or in SPM, half-typed words as they are, and
 shows the first line that says something. All answer the same holes of the held-out packages; the first two by turns,

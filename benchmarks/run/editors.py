@@ -3,7 +3,7 @@
 Each line is begun, looked at, and finished. Timed are looks that show a suggestion, after the editor's own delay: in
 Neovim from its request to its answer, in VS Code from the last key to ghost text on the screen, less the delay.
 
-    NVIM=... VSCODE=... python benchmarks/editors.py    (`make editors` installs both under .cache)
+    NVIM=... VSCODE=... python benchmarks/run/editors.py    (`make editors` installs both under .cache)
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from rich.table import Table
 
 from starcoder_ls.completion.metrics import percentiles
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests"))
 
 import neovim  # noqa: E402
 import vscode  # noqa: E402
 from alone import alone  # noqa: E402
 
-WRITTEN = ROOT / "server" / "starcoder_ls" / "sharing" / "place.py"
+WRITTEN = ROOT / "server" / "starcoder_ls" / "daemon" / "runtime_dir.py"
 """Any real code will do. Its first third is there before the first key."""
 
 LOOK_S = 0.8

@@ -2,7 +2,7 @@
 
 The files are copies of what is installed beside this program, in folders of their own: real code, real sizes.
 
-    python benchmarks/index.py [--files 10000]
+    python benchmarks/run/index.py [--files 10000]
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ With random weights an answer means nothing: no stop is reached and no draft is 
 is demanded of the model as it is of one that heals a word (``Request.opening``): the model makes every step, and its
 choice is replaced. Some lines get another line's text, since real suggestions are often wrong.
 
-    python benchmarks/forced.py CHECKPOINT FILE [SHARE_RIGHT [QUANTIZATION]]
+    python benchmarks/lib/forced.py CHECKPOINT FILE [SHARE_RIGHT [QUANTIZATION]]
 """
 
 from __future__ import annotations

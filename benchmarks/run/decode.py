@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -22,13 +23,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-import llama_cpp
 import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
+
 import starcoder_ls
+from peers import llama_cpp
 from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
 from starcoder_ls.engine.generation.request_generation import completion
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
@@ -41,7 +44,7 @@ PROMPT_TOKENS, NEW_TOKENS, ROUNDS = 512, 24, 15
 DRAFTED_TOKENS = 32
 CURSORS = {"bundled": 60, "164M": 20, "1B": 5}
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
-CACHE = Path(os.environ.get("STARCODER_LS_BENCH_CACHE", Path(__file__).parents[1] / ".cache" / "decode"))
+CACHE = Path(os.environ.get("STARCODER_LS_BENCH_CACHE", Path(__file__).parents[2] / ".cache" / "decode"))
 HELD_OUT = ("rich.console", "typer.main", "click.core", "tqdm.std", "packaging.specifiers")
 SHAPES = {
     "164M": {"n_layer": 20, "n_embd": 768, "n_head": 12, "n_inner": 3072, "n_positions": 2048},

@@ -4,7 +4,7 @@ Each package is a workspace of its own and six neighbours of the file are open. 
 hole by hole, with a bootstrap interval of the difference. Time is that of a request whose window has been read already,
 as while typing; snippets in a prompt are read in it, as happens once.
 
-    python benchmarks/context.py [--holes 150] [--model bundled] [--ways none,evidence] [--seed 0]
+    python benchmarks/run/context.py [--holes 150] [--model bundled] [--ways none,evidence] [--seed 0]
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 Each key is a change and a request at once, as VS Code sends them; the next key comes when the answer is there and the
 trace's pause (at most CAP_S) is over. Latency is from sending the change to the answer. With random weights the text is
-forced (benchmarks/forced.py); the bundled model says what it says.
+forced (benchmarks/lib/forced.py); the bundled model says what it says.
 
-    python benchmarks/keystrokes.py [--quick] [--busy] [--picture docs/typing.svg]
+    python benchmarks/run/keystrokes.py [--quick] [--busy] [--picture docs/typing.svg]
 
 A llama-server that runs the same checkpoint (given by --checkpoint and --llama URL) types along.
 """
@@ -25,13 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from distribution import Series, drawn
-from llama_peers import as_llama_vim_asks, as_we_ask, replayed
 from rich.console import Console
 from rich.table import Table
-from typist import Change, Typist
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
 import starcoder_ls
+from lib.distribution import Series, drawn
+from lib.typist import Change, Typist
+from peers.llama_vim import as_llama_vim_asks, as_we_ask, replayed
 from starcoder_ls.completion.metrics import percentiles
 from starcoder_ls.completion.suggest import Cursor, build_prompt
 from starcoder_ls.generation import Phase, Status
@@ -40,6 +42,7 @@ from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
+FORCED_SERVER = Path(__file__).parents[1] / "lib" / "forced.py"
 CAP_S = 0.15
 ASIDE_S = 0.06
 SEED = 1
@@ -288,7 +291,7 @@ def main() -> None:
     parser.add_argument("--int8", action="store_true", help="the 164M shape in 8 bits")
     parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
     parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
-    parser.add_argument("--picture", type=Path, default=Path(__file__).parents[1] / "docs" / "typing.svg")
+    parser.add_argument("--picture", type=Path, default=Path(__file__).parents[2] / "docs" / "typing.svg")
     options = parser.parse_args()
     console, charts, most = Console(width=120), {}, 40 if options.quick else 10_000
     import dataclasses as first
@@ -305,7 +308,12 @@ def main() -> None:
     if options.shape != "bundled":
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = options.checkpoint or random_checkpoint(Path(folder))
-            command = [sys.executable, str(Path(__file__).parent / "forced.py"), str(checkpoint), str(files[0])]
+            command = [
+                sys.executable,
+                str(FORCED_SERVER),
+                str(checkpoint),
+                str(files[0]),
+            ]
             command += ["0.4", "int8"] if options.int8 else []
             spots = 1 if options.quick else 2
             charts["164M shape"] = measured(
