@@ -32,7 +32,7 @@ class Given:
         self.query = torch.randn(self.rows, self.new, self.heads, self.dim, device=device, dtype=dtype).transpose(1, 2)
         self.keys, self.values = torch.randn(2, self.rows, 1, self.tokens, self.dim, device=device, dtype=dtype)
         places = torch.arange(self.tokens, device=device)
-        self.mask = static_pass.mask(places[-self.new :].expand(self.rows, -1), places, None, torch.float32)
+        self.mask = static_pass.causal_mask(places[-self.new :].expand(self.rows, -1), places, None, torch.float32)
 
     @property
     def scale(self) -> float:
@@ -69,11 +69,11 @@ def sdpa(given: Given) -> torch.Tensor:
 
 
 def ours(given: Given, split: int) -> torch.Tensor:
-    before, gqa_attention.SPLIT_TOKENS = gqa_attention.SPLIT_TOKENS, split
+    before, gqa_attention.SPLIT_KV_TOKENS = gqa_attention.SPLIT_KV_TOKENS, split
     try:
         return gqa_attention.attend(None, given.query, given.keys, given.values, given.mask, scaling=given.scale)[0]
     finally:
-        gqa_attention.SPLIT_TOKENS = before
+        gqa_attention.SPLIT_KV_TOKENS = before
 
 
 def flash(given: Given) -> torch.Tensor:

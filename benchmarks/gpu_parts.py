@@ -19,7 +19,7 @@ import gpu_attention
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
-from starcoder_ls.engine.cuda_graphs.buckets import ROWS, TIMES, Bucket
+from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKENS, ROW_COUNTS, Bucket
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
@@ -132,7 +132,7 @@ class Bench:
         assert self.loaded.graphs is not None, "this model cannot have graphs"
         self.kept: GraphRegistry = self.loaded.graphs
         self.tries = 4 if self.is_quick else 40
-        self.rows = [rows for rows in ROWS if rows <= (16 if self.device.type == "cuda" else 2)]
+        self.rows = [rows for rows in ROW_COUNTS if rows <= (16 if self.device.type == "cuda" else 2)]
         rng = random.Random(0)
         self.ids = [rng.randrange(100, 8000) for _ in range(self.loaded.context_tokens)]
         self.most = min(2048, self.loaded.context_tokens)
@@ -141,7 +141,7 @@ class Bench:
         """Time and memory of each, of the first to be recorded and those for several rows."""
         before, free = list(self.kept.told.recorded_ms), self.free_gb()
         for rows in self.rows[1:]:
-            for new in TIMES:
+            for new in NEW_TOKENS:
                 self.kept.want(Bucket(rows, new, self.most))
         self.kept.record_while(lambda _seconds: True)
         took = [ms for key, ms in self.kept.told.recorded_ms.items() if key not in before]
@@ -192,7 +192,7 @@ class Bench:
     def bytes_per_token(self, behind: int) -> int:
         """The weights once, without the tables of which a row is read, and the keys and values."""
         weights = self.loaded.base_bytes - self.model.get_submodule("transformer.wpe").weight.nbytes
-        sample = self.cache(1).sample
+        sample = self.cache(1).first_layer_keys
         assert sample is not None
         return weights + behind * 2 * self.loaded.layers * sample.shape[1] * sample.shape[3] * sample.element_size()
 
@@ -234,9 +234,9 @@ class Bench:
         one = self.replay_ms(Bucket(1, 1, self.most))
         rows = []
         for count in self.rows:
-            costs = [self.replay_ms(Bucket(count, new, self.most)) for new in TIMES]
+            costs = [self.replay_ms(Bucket(count, new, self.most)) for new in NEW_TOKENS]
             rows.append([count, *costs, *(cost / one for cost in costs)])
-        return Table(["rows", *(f"{n} new, ms" for n in TIMES), *(f"{n} / one" for n in TIMES)], rows)
+        return Table(["rows", *(f"{n} new, ms" for n in NEW_TOKENS), *(f"{n} / one" for n in NEW_TOKENS)], rows)
 
     def replay_ms(self, shape: Bucket, layers: Any = None) -> float:
         """Of the graph alone, and what is read of it."""
@@ -245,7 +245,7 @@ class Bench:
         if graph is None or frame is None:
             return float("nan")
         # Wherever its rows stood last: the tokens are read there again.
-        return median_ms(self.device, lambda: (graph.recording.replay(), frame.read(shape)), self.tries)
+        return median_ms(self.device, lambda: (graph.recording.replay(), frame.read_outputs(shape)), self.tries)
 
     def attention(self) -> Table:
         """One layer's: as transformers does it, ours by the size of the pieces, and two others."""
@@ -394,7 +394,7 @@ class Bench:
         self.loaded.adapters.activate(None)
         for name in held:
             self.loaded.adapters.remove(name)
-        self.kept.keep_only(self.loaded.adapters.keys)
+        self.kept.retain_adapters(self.loaded.adapters.keys)
         return Table(["adapter", "MB", "a replay, ms", "/ off", "in turns with the base / base alone"], rows)
 
     def attached(self, name: str, config: Any) -> ResidentAdapter:

@@ -165,7 +165,7 @@ class Counting:
 
     def __init__(self, checkpoint: Path) -> None:
         self.tokenizer = Tokenizer.from_folder(checkpoint)
-        self.count = self.tokenizer.count_tokens
+        self.count_tokens = self.tokenizer.count_tokens
 
     def status(self) -> Status:
         return Status(Phase.READY, context_tokens=2048, special_tokens=self.tokenizer.special_tokens)

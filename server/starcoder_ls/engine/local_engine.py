@@ -228,9 +228,9 @@ class LocalEngine:
 
         def ended(job: ScheduledRequest) -> None:
             self._jobs.remove(job)
-            slots.keep_only(loaded.adapters.keys)
+            slots.retain_adapters(loaded.adapters.keys)
             if graphs is not None:
-                graphs.keep_only(loaded.adapters.keys)
+                graphs.retain_adapters(loaded.adapters.keys)
             if job.errand is not None:
                 self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
             job.outlet.put(None)

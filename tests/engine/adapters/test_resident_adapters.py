@@ -192,11 +192,11 @@ class _BlindSlots(PrefixCache):
     """A mutation: slots that do not care whose keys and values they hold."""
 
     @contextmanager
-    def lease(
-        self, prompt: Any, room: int, owner: Any = None, virtual_tokens: int = 0, is_guess: bool = False
+    def acquire(
+        self, prompt: Any, room: int, adapter_key: Any = None, virtual_tokens: int = 0, is_prefetch: bool = False
     ) -> Iterator[Any]:
-        del owner
-        with super().lease(prompt, room, None, virtual_tokens, is_guess) as slot:
+        del adapter_key
+        with super().acquire(prompt, room, None, virtual_tokens, is_prefetch) as slot:
             yield slot
 
 
@@ -262,8 +262,8 @@ def test_an_adapter_attached_again_reads_its_prompt_anew(starcoder: Path, tmp_pa
     for site in held.sites:
         site.adapted.double()
     assert run_alone(loaded, "own", slots) == fresh[1]
-    slots.keep_only(loaded.adapters.keys)
-    assert {slot.owner for slot in slots._idle} == {held.key}
+    slots.retain_adapters(loaded.adapters.keys)
+    assert {slot.adapter_key for slot in slots._idle} == {held.key}
 
 
 @pytest.mark.parametrize("layers", [2, 24])

@@ -37,7 +37,7 @@ def expected(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: 
 def test_it_is_attention(
     rows: int, heads: int, key_heads: int, time: int, tokens: int, split: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gqa_attention, "SPLIT_TOKENS", split)
+    monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
     given = states(rows, heads, key_heads, time, tokens)
     found, weights = gqa_attention.attend(None, given[0], given[1], given[2], given[3], scaling=0.3)
     assert weights is None
@@ -47,7 +47,7 @@ def test_it_is_attention(
 @pytest.mark.parametrize("split", [0, 256])
 def test_sixteen_bits_are_multiplied_and_summed_in_float32(split: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The only roundings are those of the shares and of the answer."""
-    monkeypatch.setattr(gqa_attention, "SPLIT_TOKENS", split)
+    monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
     query, key, value, mask = states(1, 8, 1, 4, 1024)
     rounded = [x.bfloat16() for x in (query, key, value)]
     found, _ = gqa_attention.attend(None, *rounded, mask.clamp_min(-1e38).float(), scaling=0.3)
@@ -58,8 +58,8 @@ def test_sixteen_bits_are_multiplied_and_summed_in_float32(split: int, monkeypat
 
 def test_a_model_attends_so_only_within(starcoder: Path, doubled: Callable[[Path], Loaded]) -> None:
     model = doubled(starcoder).model
-    with gqa_attention.used_by(model):
-        assert model.base_model.h[0].attn.config._attn_implementation == gqa_attention.NAME
-    with contextlib.suppress(ValueError), gqa_attention.used_by(model):
+    with gqa_attention.installed_in(model):
+        assert model.base_model.h[0].attn.config._attn_implementation == gqa_attention.IMPLEMENTATION
+    with contextlib.suppress(ValueError), gqa_attention.installed_in(model):
         raise ValueError
     assert model.config._attn_implementation == "sdpa"

@@ -43,8 +43,8 @@ PLENTY = 1 << 40
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Places in steps of 16, 32, 64, 128 and 256, shared up to 64: the prompts of the tests cross them."""
-    monkeypatch.setattr(buckets, "LEAST_TOKENS", 16)
-    monkeypatch.setattr(buckets, "SHARED_TOKENS", 64)
+    monkeypatch.setattr(buckets, "MIN_KV_TOKENS", 16)
+    monkeypatch.setattr(buckets, "MAX_SHARED_KV_TOKENS", 64)
 
 
 def with_graphs(loaded: Loaded, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
@@ -159,7 +159,7 @@ def test_sequences_that_grow_past_every_step_are_read_right(
         for new in (1, 3, 4):
             assert difference(loaded, cache, 0, new) < 1e-9
     assert graphs.told.replayed > 40
-    assert cache.is_lent
+    assert cache.is_view
     assert {key[1].tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
 
 
@@ -167,14 +167,14 @@ def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: 
     graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
     one_pass(loaded, cache, 0)
     assert (graphs.told.replayed, graphs.told.recorded_ms) == (0, {})
-    assert not cache.is_lent
+    assert not cache.is_view
     idle(graphs, 1)
     assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
     one_pass(loaded, cache, 0)
     assert graphs.told.replayed == 0, "the first is compared with the plain pass, which is the answer"
     one_pass(loaded, cache, 0)
     assert graphs.told.replayed == 1
-    assert cache.is_lent
+    assert cache.is_view
 
 
 def test_nothing_is_recorded_while_somebody_asks(loaded: Loaded) -> None:
@@ -200,7 +200,9 @@ def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measu
     graphs = with_graphs(loaded)
     assert graphs.pass_costs == ()
     idle(graphs)
-    assert set(graphs.told.recorded_ms) == {(None, shape) for shape in buckets.of_one_request(loaded.context_tokens)}
+    assert set(graphs.told.recorded_ms) == {
+        (None, shape) for shape in buckets.single_request_buckets(loaded.context_tokens)
+    }
     assert len(graphs.pass_costs) == 8
     assert min(graphs.pass_costs) > 0
 
@@ -211,7 +213,7 @@ def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: Loaded) ->
     cache = read(loaded, 0, 20)
     assert difference(loaded, cache, 0, 9) < 1e-9
     with torch.inference_mode():
-        several = read(loaded, 0, 20).forked(2, 30)
+        several = read(loaded, 0, 20).fork(2, 30)
     answer = forward_pass.run(loaded.model, ForwardPass([[7], [8]], several)).values
     assert answer.shape == (2, 640)
     assert graphs.told.replayed == 0
@@ -271,7 +273,7 @@ def successor_is_heard(loaded: Loaded, folder: Path, factor: float) -> tuple[Gra
         idle(graphs)
     assert graphs.told.replayed > 0
     attached_again(loaded, folder, factor)
-    graphs.keep_only(loaded.adapters.keys)
+    graphs.retain_adapters(loaded.adapters.keys)
     said = []
     for _ in range(3):
         job = table.ask(request)
@@ -299,8 +301,8 @@ def test_a_graph_of_an_earlier_adapter_would_be_found_out(crowd: Any, monkeypatc
 
 
 def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = static_pass.mask
-    monkeypatch.setattr(static_pass, "mask", lambda positions, *rest: exact(positions + 1, *rest))
+    exact = static_pass.causal_mask
+    monkeypatch.setattr(static_pass, "causal_mask", lambda positions, *rest: exact(positions + 1, *rest))
 
 
 def written_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -373,7 +375,7 @@ def test_one_shape_that_cannot_be_recorded_leaves_the_others(loaded: Loaded, cap
         idle(graphs)
     assert list(graphs.told.refused.values()) == ["RuntimeError: no kernel for this"]
     assert len(caplog.records) == 1
-    assert len(graphs.told.recorded_ms) == len(list(buckets.of_one_request(256))) - 1
+    assert len(graphs.told.recorded_ms) == len(list(buckets.single_request_buckets(256))) - 1
     idle(graphs)
     assert len(graphs.told.refused) == 1, "it is not tried again"
 
@@ -412,7 +414,7 @@ def test_no_room_ends_graphs_and_nothing_else(
     (pool, *_) = [weakref.ref(each) for each in graphs._tables or ()]
     is_full = True
     if when == "in a pass":
-        monkeypatch.setattr(static_kv.StaticKv, "placed", lambda *_: capture(lambda: None))
+        monkeypatch.setattr(static_kv.StaticKv, "assign", lambda *_: capture(lambda: None))
     else:
         graphs.want(Bucket(1, 2, 128))
         idle(graphs)

@@ -78,15 +78,15 @@ def logits_of(
         caches.append(cache)
     device, dtype = virtual_tokens.activations(model)
     io = StaticPass(model, 16, device, dtype)
-    with torch.inference_mode(), gqa_attention.used_by(model):
-        rows = seats.placed(caches, shape.rows)
+    with torch.inference_mode(), gqa_attention.installed_in(model):
+        rows = seats.assign(caches, shape.rows)
         new: list[list[int]] = [[]] * shape.rows
         starts = [tokens] * shape.rows
         for row, cache, ids, (read, count) in zip(rows, caches, IDS, sequences, strict=False):
             new[row], starts[row] = ids[read : read + count], cache.length
-        io.fill(shape, new, starts)
-        io.run(seats, shape)()
-        values, likeliest = io.read(shape)
+        io.write_inputs(shape, new, starts)
+        io.build(seats, shape)()
+        values, likeliest = io.read_outputs(shape)
         best = values[rows[0]].log_softmax(-1).max(-1)
         assert [drawn.id for drawn in likeliest[rows[0]]] == best.indices.tolist()
         assert [drawn.logprob for drawn in likeliest[rows[0]]] == pytest.approx(best.values.tolist())
@@ -134,10 +134,10 @@ def test_what_pads_a_row_stays_within_the_models_positions(starcoder_loaded: Loa
 
 
 def test_a_seat_has_as_many_spare_tokens_as_a_row_may_bring() -> None:
-    from starcoder_ls.engine.cuda_graphs.buckets import TIMES
+    from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKENS
     from starcoder_ls.engine.scheduling.batcher import SHORT_TOKENS
 
-    assert SPARE_TOKENS == TIMES[-1] == SHORT_TOKENS
+    assert SPARE_TOKENS == NEW_TOKENS[-1] == SHORT_TOKENS
 
 
 def test_adapters_take_effect(starcoder: Path, tmp_path: Path, doubled: Callable[..., Loaded]) -> None:
@@ -172,32 +172,34 @@ def written_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = static_pass.mask
-    monkeypatch.setattr(static_pass, "mask", lambda positions, *rest: exact(positions + 1, *rest))
+    exact = static_pass.causal_mask
+    monkeypatch.setattr(static_pass, "causal_mask", lambda positions, *rest: exact(positions + 1, *rest))
 
 
 def mask_one_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = static_pass.mask
-    monkeypatch.setattr(static_pass, "mask", lambda positions, *rest: exact((positions - 1).clamp_min(0), *rest))
+    exact = static_pass.causal_mask
+    monkeypatch.setattr(static_pass, "causal_mask", lambda positions, *rest: exact((positions - 1).clamp_min(0), *rest))
 
 
 def stale_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = KvCache.move
-    monkeypatch.setattr(KvCache, "move", lambda cache, storages, _is_there=False: exact(cache, storages, True))
+    exact = KvCache.attach_backing
+    monkeypatch.setattr(
+        KvCache, "attach_backing", lambda cache, storages, _is_there=False: exact(cache, storages, True)
+    )
 
 
 def neighbours_seat(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = StaticKv.layers
+    exact = StaticKv.layer_views
     monkeypatch.setattr(
-        StaticKv, "layers", lambda seats, rows: [(keys.roll(1, 0), values) for keys, values in exact(seats, rows)]
+        StaticKv, "layer_views", lambda seats, rows: [(keys.roll(1, 0), values) for keys, values in exact(seats, rows)]
     )
 
 
 def padding_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every new token looks at all that were sent with it, what pads the row included."""
-    exact = static_pass.mask
+    exact = static_pass.causal_mask
     monkeypatch.setattr(
-        static_pass, "mask", lambda positions, *rest: exact(positions[:, -1:].expand_as(positions), *rest)
+        static_pass, "causal_mask", lambda positions, *rest: exact(positions[:, -1:].expand_as(positions), *rest)
     )
 
 
@@ -217,21 +219,21 @@ def test_a_recording_does_the_same_for_other_sequences(loaded: Loaded) -> None:
     """The operations alone, without Python, at fixed addresses; nothing is left in memory that others use."""
     device, dtype = virtual_tokens.activations(loaded.model)
     seats, io, shape = stale(loaded), StaticPass(loaded.model, 16, device, dtype), Bucket(2, 4, 64)
-    with torch.inference_mode(), gqa_attention.used_by(loaded.model):
-        io.fill(shape, [[], []], [TOKENS, TOKENS])
-        tape = Tape(io.run(seats, shape))
+    with torch.inference_mode(), gqa_attention.installed_in(loaded.model):
+        io.write_inputs(shape, [[], []], [TOKENS, TOKENS])
+        tape = Tape(io.build(seats, shape))
     before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
     for number, (read, count) in enumerate(MIXED):
         cache = KvCache(loaded.layers, 8)
         ids = IDS[number]
         model_forward.read(loaded.model, [ids[: max(read, 1)]], cache)
         with torch.inference_mode():
-            (row,) = seats.placed([cache], 2)
+            (row,) = seats.assign([cache], 2)
             new: list[list[int]] = [[], []]
             new[row] = ids[read : read + count]
-            io.fill(shape, new, [read if at == row else TOKENS for at in range(2)])
+            io.write_inputs(shape, new, [read if at == row else TOKENS for at in range(2)])
             tape.replay()
-            found = io.read(shape)[0][row, :count]
+            found = io.read_outputs(shape)[0][row, :count]
             whole = loaded.model(torch.tensor([ids[: read + count]])).logits[0, read:]
         assert float((found - whole).abs().max()) < EXACT
     assert all(torch.equal(value, before[name]) for name, value in loaded.model.state_dict().items())
@@ -307,8 +309,8 @@ def test_a_pass_stays_on_its_device_and_asks_it_nothing(family: str, device: str
         seats = StaticKv(16, 2048, virtual_tokens.key_value_shape(model.config), where, torch.bfloat16)
         io = StaticPass(model, 16, where, torch.bfloat16)
         for shape in (Bucket(1, 1, 2048), Bucket(1, 8, 512), Bucket(16, 4, 1024)):
-            function = io.run(seats, shape)
-            with gqa_attention.used_by(model), _Devices() as devices:
+            function = io.build(seats, shape)
+            with gqa_attention.installed_in(model), _Devices() as devices:
                 function()
             assert devices.seen == {device}
             assert devices.types["aten::softmax"] == {torch.float32}

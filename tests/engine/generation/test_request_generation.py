@@ -103,12 +103,12 @@ def test_a_reused_cache_answers_as_a_fresh_one(
 def test_a_wrong_reuse_shows(mutant: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each mistake the test above is there for makes it fail."""
     if mutant == "stale keys and values":
-        monkeypatch.setattr(PrefixSlot, "rewind", lambda slot, length: slot.ids.__delitem__(slice(length, None)))
+        monkeypatch.setattr(PrefixSlot, "truncate", lambda slot, length: slot.ids.__delitem__(slice(length, None)))
     elif mutant == "one token too many":
-        shared = slots_module.common_prefix
-        monkeypatch.setattr(slots_module, "common_prefix", lambda a, b: min(shared(a, b) + 1, len(a), len(b)))
+        shared = slots_module.common_prefix_length
+        monkeypatch.setattr(slots_module, "common_prefix_length", lambda a, b: min(shared(a, b) + 1, len(a), len(b)))
     else:
-        monkeypatch.setattr(slots_module, "common_prefix", lambda a, b: min(len(a), len(b)))
+        monkeypatch.setattr(slots_module, "common_prefix_length", lambda a, b: min(len(a), len(b)))
     try:
         answers = edits(loaded, PrefixCache(loaded.layers))
     except IndexError:

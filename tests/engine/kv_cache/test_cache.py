@@ -74,7 +74,7 @@ def test_truncating_to_more_than_there_is_changes_nothing() -> None:
 def test_fork_is_equal_and_apart() -> None:
     cache = KvCache(LAYERS, 8)
     filled(cache, 3)
-    fork = cache.forked(4, 16)
+    fork = cache.fork(4, 16)
     keys, _ = filled(fork, 1, start=50, rows=4)[0]
     for row in range(4):
         assert torch.equal(keys[row, :, :3], states(3)[0])
@@ -86,7 +86,7 @@ def test_fork_is_equal_and_apart() -> None:
 def test_kept_rows_keep_their_states() -> None:
     cache = KvCache(LAYERS, 8)
     filled(cache, 2, rows=3)
-    cache.keep([0, 2])
+    cache.select_rows([0, 2])
     assert torch.equal(cache.layers[1].keys, states(2, rows=3)[[0, 2]] + 1)
     keys, _ = filled(cache, 1, start=9, rows=2)[0]
     assert keys.shape == (2, HEADS, 3, WIDTH)

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.engine.kv_cache.cache import GROWTH_TOKENS, KvCache
-from starcoder_ls.engine.kv_cache.static_kv import FREE_SHARE, SPARE_TOKENS, StaticKv, tables
+from starcoder_ls.engine.kv_cache.static_kv import MAX_FREE_FRACTION, SPARE_TOKENS, StaticKv, allocate_static_kv
 
 STATES = (2, 2, 3)  # layers, heads, width
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def extend(cache: KvCache, ids: list[int]) -> None:
 def held(cache: KvCache) -> list[int]:
     """What every layer's keys and values say; they must agree."""
     found = []
-    for number, layer in enumerate(cache._own):
+    for number, layer in enumerate(cache._kv_layers):
         if layer.storage is None:
             found.append([])
             continue
@@ -58,7 +58,7 @@ def cache(*ids: int) -> KvCache:
 
 def place(table: StaticKv, caches: list[KvCache], rows: int) -> list[int]:
     with torch.inference_mode():
-        return table.placed(caches, rows)
+        return table.assign(caches, rows)
 
 
 @dataclass
@@ -96,12 +96,12 @@ class Room:
             one, ids = rng.choice(self.caches)
             if ids:
                 with torch.inference_mode():
-                    self.caches.append((one.forked(1, len(ids) + 3), list(ids)))
+                    self.caches.append((one.fork(1, len(ids) + 3), list(ids)))
 
     def place(self, rng: random.Random) -> None:
         """A group, as for a pass, and what that pass writes: a token each, and into whatever rows are free."""
         table = rng.choice(self.tables)
-        fitting = [pair for pair in self.caches if len(pair[1]) < table.tokens and table.suits(pair[0])]
+        fitting = [pair for pair in self.caches if len(pair[1]) < table.tokens and table.is_compatible(pair[0])]
         group = rng.sample(fitting, min(len(fitting), rng.randrange(1, table.rows + 1)))
         sizes = [size for size in (1, 2, 4) if len(group) <= size <= table.rows]
         if not group:
@@ -111,7 +111,7 @@ class Room:
         assert sorted(set(places)) == sorted(places), "each has a row of its own"
         assert max(places) < rows
         with torch.inference_mode():
-            for number, (keys, values) in enumerate(table.layers(rows)):
+            for number, (keys, values) in enumerate(table.layer_views(rows)):
                 assert keys.shape == (rows, STATES[1], table.tokens + SPARE_TOKENS, STATES[2])
                 for row in range(rows):
                     at, id_ = table.tokens, 999
@@ -120,7 +120,7 @@ class Room:
                     keys[row, :, at], values[row, :, at] = float(id_ * (number + 1)), -float(id_ * (number + 1))
         for (one, ids), row in zip(group, places, strict=True):
             ids.append(self.count + 1 + row)
-            one.advance(len(ids))
+            one.set_length(len(ids))
         self.count += rows
 
     def leave(self, rng: random.Random) -> None:
@@ -143,14 +143,14 @@ def test_whatever_moves_every_cache_holds_what_it_was_given(steps: list[str], se
 
 def mutant_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache takes a seat and finds what its last holder left."""
-    exact = KvCache.move
-    monkeypatch.setattr(KvCache, "move", lambda one, storages, _is_there=False: exact(one, storages, True))
+    exact = KvCache.attach_backing
+    monkeypatch.setattr(KvCache, "attach_backing", lambda one, storages, _is_there=False: exact(one, storages, True))
 
 
 def mutant_next_row(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pass writes into another's seat."""
-    exact = StaticKv.placed
-    monkeypatch.setattr(StaticKv, "placed", lambda table, caches, rows: exact(table, caches, rows)[::-1])
+    exact = StaticKv.assign
+    monkeypatch.setattr(StaticKv, "assign", lambda table, caches, rows: exact(table, caches, rows)[::-1])
 
 
 def mutant_half_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +161,7 @@ def mutant_half_exchanged(monkeypatch: pytest.MonkeyPatch) -> None:
         table._holders[left] = table._holders[right] = None
         for one, row in ((mine, right), (its, left)):
             if one is not None:
-                table._seat(one, row, is_there=True)
+                table._seat(one, row, is_copied=True)
 
     monkeypatch.setattr(StaticKv, "_exchange", exchange)
 
@@ -191,13 +191,13 @@ def test_one_that_sits_has_no_other_memory_and_gets_it_when_it_outgrows_the_seat
     table, one = seats(), cache(1, 2, 3)
     assert one.bytes == 2 * 2 * GROWTH_TOKENS * STATES[1] * STATES[2] * 4
     assert place(table, [one], 1) == [0]
-    assert one.is_lent
+    assert one.is_view
     assert one.bytes == 0
     extend(one, list(range(4, 13)))
-    assert one.is_lent
+    assert one.is_view
     extend(one, [13])
     assert held(one) == list(range(1, 14))
-    assert not one.is_lent
+    assert not one.is_view
     assert one.bytes > 0
 
 
@@ -208,7 +208,7 @@ def test_a_layer_that_outgrew_the_seat_takes_the_others_along() -> None:
     with torch.inference_mode():
         one.update(told(13), -told(13), 0)
     one.truncate(12)
-    assert not one.is_lent
+    assert not one.is_view
     place(table, [other], 1)
     extend(other, [8, 9])
     assert held(one) == list(range(1, 13))
@@ -221,7 +221,7 @@ def test_whoever_waited_longest_makes_way() -> None:
         place(table, [one], 4)
     place(table, [some[0]], 4)
     place(table, [some[4]], 4)
-    assert [one.is_lent for one in some] == [True, False, True, True, True]
+    assert [one.is_view for one in some] == [True, False, True, True, True]
 
 
 def test_a_lone_one_comes_to_the_first_row_and_a_known_group_stays() -> None:
@@ -229,7 +229,7 @@ def test_a_lone_one_comes_to_the_first_row_and_a_known_group_stays() -> None:
     group = place(table, some, 4)
     assert place(table, some, 4) == group
     assert place(table, [some[2]], 1) == [0]
-    assert all(one.is_lent for one in some), "there is a row for each"
+    assert all(one.is_view for one in some), "there is a row for each"
     assert [held(one) for one in some] == [[1], [2], [3], [4]]
 
 
@@ -244,15 +244,15 @@ def test_the_row_of_one_that_is_gone_is_free() -> None:
 def test_several_rows_or_another_type_do_not_suit() -> None:
     table, one = seats(), cache(1, 2)
     with torch.inference_mode():
-        assert not table.suits(one.forked(2, 8))
+        assert not table.is_compatible(one.fork(2, 8))
     wide = KvCache(STATES[0], 0)
     with torch.inference_mode():
         for layer in range(STATES[0]):
             wide.update(told(1).double(), told(1).double(), layer)
-    assert not table.suits(wide)
-    assert not table.suits(KvCache(STATES[0] + 1, 0))
-    assert table.suits(one)
-    assert table.suits(KvCache(STATES[0], 0))
+    assert not table.is_compatible(wide)
+    assert not table.is_compatible(KvCache(STATES[0] + 1, 0))
+    assert table.is_compatible(one)
+    assert table.is_compatible(KvCache(STATES[0], 0))
 
 
 def test_seats_take_no_more_than_a_share_of_what_is_free() -> None:
@@ -260,12 +260,15 @@ def test_seats_take_no_more_than_a_share_of_what_is_free() -> None:
     a_row = token_bytes * (2048 + SPARE_TOKENS)
 
     def made(free_bytes: float) -> list[tuple[int, int]]:
-        return [(table.rows, table.tokens) for table in tables(STATES, CPU, torch.float32, 8192, lambda: free_bytes)]  # type: ignore[arg-type, return-value]
+        return [
+            (table.rows, table.tokens)
+            for table in allocate_static_kv(STATES, CPU, torch.float32, 8192, lambda: free_bytes)
+        ]  # type: ignore[arg-type, return-value]
 
     assert made(1e12) == [(16, 2048), (1, 8192)]
-    assert made(a_row * 5 / FREE_SHARE) == [(4, 2048), (1, 8192)]
-    assert made(a_row * 1 / FREE_SHARE) == [(1, 2048)]
+    assert made(a_row * 5 / MAX_FREE_FRACTION) == [(4, 2048), (1, 8192)]
+    assert made(a_row * 1 / MAX_FREE_FRACTION) == [(1, 2048)]
     assert made(0) == []
-    assert [table.tokens for table in tables(STATES, CPU, torch.float32, 300, lambda: 1 << 40)] == [300]
-    (one,) = tables(STATES, CPU, torch.float32, 300, lambda: 1 << 40)
+    assert [table.tokens for table in allocate_static_kv(STATES, CPU, torch.float32, 300, lambda: 1 << 40)] == [300]
+    (one,) = allocate_static_kv(STATES, CPU, torch.float32, 300, lambda: 1 << 40)
     assert one.bytes == 16 * token_bytes * (300 + SPARE_TOKENS)

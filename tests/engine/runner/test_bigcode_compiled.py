@@ -119,7 +119,7 @@ def test_several_caches_in_one_pass_are_each_as_alone(loaded: Loaded, data: st.D
         for _ in range(2):
             cache = KvCache(loaded.layers, 8)
             model_forward.forward(loaded.model, [IDS[first : first + held]], cache)
-            caches.append(cache if rows == 1 else cache.forked(rows, 80))
+            caches.append(cache if rows == 1 else cache.fork(rows, 80))
         several.append((tails, caches[0]))
         alone.append(model_forward.read_together(loaded.model, [(tails, caches[1])])[0])
     for found, expected in zip(model_forward.read_together(loaded.model, several), alone, strict=True):

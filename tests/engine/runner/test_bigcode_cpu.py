@@ -55,7 +55,7 @@ def test_rows_together_are_as_each_alone(loaded: Loaded, time: int) -> None:
     cache = KvCache(loaded.layers, 16)
     model_forward.forward(loaded.model, [IDS[:20]], cache)
     tails = [IDS[20 + 7 * row :][:time] for row in range(3)]
-    together = model_forward.forward(loaded.model, tails, cache.forked(3, 64))
+    together = model_forward.forward(loaded.model, tails, cache.fork(3, 64))
     torch.testing.assert_close(together, plain(loaded, [IDS[:20] + tail for tail in tails]), **DOUBLE)
 
 

@@ -41,7 +41,7 @@ def behind(loaded: Loaded, row: int, read: int, rows: int = 1) -> KvCache:
     cache = KvCache(loaded.layers, 8)
     model_forward.read(loaded.model, [IDS[row][:read] + IDS[(row + 1) % 8][:9]], cache)
     cache.truncate(read)
-    return cache if rows == 1 else cache.forked(rows, read + 20)
+    return cache if rows == 1 else cache.fork(rows, read + 20)
 
 
 Shape = tuple[int, int, int, LogitsFor]

@@ -48,7 +48,7 @@ def test_rows_of_a_fork_are_as_they_would_be_alone(loaded: Loaded) -> None:
     ids, tails = prompt(20), [prompt(3, seed) for seed in (2, 3, 4)]
     cache = KvCache(loaded.layers, 20)
     forward(loaded.model, [ids], cache)
-    together = forward(loaded.model, tails, cache.forked(3, 32))
+    together = forward(loaded.model, tails, cache.fork(3, 32))
     for row, tail in enumerate(tails):
         alone = forward(loaded.model, [ids + tail], KvCache(loaded.layers, 32))
         torch.testing.assert_close(together[row], alone[0], rtol=0, atol=1e-9)

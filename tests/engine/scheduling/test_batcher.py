@@ -144,11 +144,11 @@ class BlindSlots(PrefixCache):
     """A mutation: slots that do not care whose keys and values they hold."""
 
     @contextmanager
-    def lease(
-        self, prompt: Any, room: int, owner: Any = None, virtual_tokens: int = 0, is_guess: bool = False
+    def acquire(
+        self, prompt: Any, room: int, adapter_key: Any = None, virtual_tokens: int = 0, is_prefetch: bool = False
     ) -> Iterator[Any]:
-        del owner
-        with super().lease(prompt, room, None, virtual_tokens, is_guess) as slot:
+        del adapter_key
+        with super().acquire(prompt, room, None, virtual_tokens, is_prefetch) as slot:
             yield slot
 
 
@@ -209,7 +209,7 @@ def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def forgetful(model: Any, several: list[ForwardPass]) -> list[Logits]:
         answers = exact(model, several)
-        for layer in several[-1].cache._own:
+        for layer in several[-1].cache._kv_layers:
             storage = layer.storage
             assert storage is not None
             with torch.inference_mode():
@@ -368,7 +368,7 @@ def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
     jobs = decoding(table, 3, 20)
     expected = [alone(loaded, job.request) for job in jobs]
     cursed: list[KvCache] = []
-    exact = KvCache.storages
+    exact = KvCache.writable_storage
 
     def failing(cache: KvCache, rows: int, end: int, like: torch.Tensor, dim: int) -> Any:
         if not cursed:
@@ -377,7 +377,7 @@ def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
             raise ZeroDivisionError
         return exact(cache, rows, end, like, dim)
 
-    monkeypatch.setattr(KvCache, "storages", failing)
+    monkeypatch.setattr(KvCache, "writable_storage", failing)
     table.play()
     failed = [job for job in jobs if heard(job).error is not None]
     assert len(failed) == 1

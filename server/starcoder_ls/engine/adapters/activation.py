@@ -40,11 +40,11 @@ def leased(
     new_tokens: int,
     model: Any,
     held: ResidentAdapter | None,
-    is_guess: bool = False,
+    is_prefetch: bool = False,
 ) -> Iterator[PrefixSlot]:
     """A slot that only this adapter writes to, its virtual tokens in it."""
     owner, virtual_tokens = (None, 0) if held is None else (held.key, held.virtual_tokens)
-    with slots.lease(prompt, len(prompt) + new_tokens, owner, virtual_tokens, is_guess) as slot:
+    with slots.acquire(prompt, len(prompt) + new_tokens, owner, virtual_tokens, is_prefetch) as slot:
         if held is not None and held.prompt is not None and slot.cache.length < virtual_tokens:
             held.prompt.write(model, slot.cache)
         yield slot

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-ROWS = (1, 2, 4, 8, 16)
-TIMES = (1, 2, 4, 8)
-LEAST_TOKENS = 512
-SHARED_TOKENS = 2048
+ROW_COUNTS = (1, 2, 4, 8, 16)
+NEW_TOKENS = (1, 2, 4, 8)
+MIN_KV_TOKENS = 512
+MAX_SHARED_KV_TOKENS = 2048
 """Longer sequences have shapes of one row alone."""
 
 
@@ -25,25 +25,25 @@ class Bucket:
     tokens: int
 
 
-def places(context_tokens: int) -> Iterator[int]:
+def kv_sizes(context_tokens: int) -> Iterator[int]:
     """How many may be looked at: powers of two up to the context."""
-    size = LEAST_TOKENS
+    size = MIN_KV_TOKENS
     while size < context_tokens:
         yield size
         size *= 2
     yield context_tokens
 
 
-def that_hold(rows: int, new: int, end: int, context_tokens: int) -> Iterator[Bucket]:
+def buckets_holding(rows: int, new: int, end: int, context_tokens: int) -> Iterator[Bucket]:
     """All shapes for so many sequences, that read ``new`` tokens each up to place ``end``; the smallest first."""
-    tokens = [size for size in places(context_tokens) if size >= end]
-    for size, count, time in product(tokens, ROWS, TIMES):
-        if count >= rows and time >= new and (count == 1 or size <= SHARED_TOKENS):
+    tokens = [size for size in kv_sizes(context_tokens) if size >= end]
+    for size, count, time in product(tokens, ROW_COUNTS, NEW_TOKENS):
+        if count >= rows and time >= new and (count == 1 or size <= MAX_SHARED_KV_TOKENS):
             yield Bucket(count, time, size)
 
 
-def of_one_request(context_tokens: int) -> Iterator[Bucket]:
+def single_request_buckets(context_tokens: int) -> Iterator[Bucket]:
     """What a lone request will want; first those that serve for the others until these are there."""
-    tokens = [size for size in places(context_tokens) if size <= SHARED_TOKENS]
+    tokens = [size for size in kv_sizes(context_tokens) if size <= MAX_SHARED_KV_TOKENS]
     for size, time in product(reversed(tokens), (8, 1, 4, 2)):
         yield Bucket(1, time, size)

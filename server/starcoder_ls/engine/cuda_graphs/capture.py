@@ -15,11 +15,11 @@ import torch
 
 from starcoder_ls.errors import DeviceFailed
 
-WARM_UPS = 3
+WARMUP_RUNS = 3
 """PyTorch's own number: libraries begin lazily, pick kernels and take their workspaces, none of which a graph holds."""
 
 
-class Recording(Protocol):
+class CapturedGraph(Protocol):
     """What was recorded."""
 
     def replay(self) -> None: ...
@@ -28,7 +28,7 @@ class Recording(Protocol):
 class Capture(Protocol):
     """Runs a function, records it, and answers the recording. Raises whatever keeps it from being recorded."""
 
-    def __call__(self, function: Callable[[], None]) -> Recording: ...
+    def __call__(self, function: Callable[[], None]) -> CapturedGraph: ...
 
 
 class CudaCapture:
@@ -40,7 +40,7 @@ class CudaCapture:
         self._pool: Any = None
         self._alive: weakref.WeakSet[_Graph] = weakref.WeakSet()
 
-    def __call__(self, function: Callable[[], None]) -> Recording:
+    def __call__(self, function: Callable[[], None]) -> CapturedGraph:
         if not self._alive:
             self._pool = torch.cuda.graph_pool_handle()  # one whose last graph is gone cannot be used again
         ours = torch.cuda.current_stream(self._device)
@@ -64,7 +64,7 @@ class CudaCapture:
             warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)  # a prototype, it says
             torch.cuda.set_sync_debug_mode("error")
         try:
-            for _ in range(WARM_UPS - 1):
+            for _ in range(WARMUP_RUNS - 1):
                 function()
         finally:
             torch.cuda.set_sync_debug_mode(before)

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from transformers.modeling_utils import AttentionInterface
 
-NAME = "starcoder_ls_grouped"
+IMPLEMENTATION = "starcoder_ls_grouped"
 
-SPLIT_TOKENS = 256
+SPLIT_KV_TOKENS = 256
 """Values of one head are summed in pieces of so many tokens, side by side: one product over 2,048 of them has work for
 one of a GPU's hundred processors. 0 is never."""
 
@@ -50,12 +50,12 @@ def attend(
 def _weighted(shares: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """[heads of keys, n, tokens] and [heads of keys, tokens, dim] -> [heads of keys, n, dim]"""
     count, n, tokens = shares.shape
-    if count > 1 or not SPLIT_TOKENS or tokens % SPLIT_TOKENS or tokens == SPLIT_TOKENS:
+    if count > 1 or not SPLIT_KV_TOKENS or tokens % SPLIT_KV_TOKENS or tokens == SPLIT_KV_TOKENS:
         return torch.bmm(shares, values)
-    pieces = tokens // SPLIT_TOKENS
-    apart = shares.view(n, pieces, SPLIT_TOKENS).transpose(0, 1)
+    pieces = tokens // SPLIT_KV_TOKENS
+    apart = shares.view(n, pieces, SPLIT_KV_TOKENS).transpose(0, 1)
     # Each sum is rounded as the answer is, which costs no more than that does, and a kernel less than in float32.
-    sums = torch.bmm(apart, values.view(pieces, SPLIT_TOKENS, values.shape[2]))  # [pieces, n, dim]
+    sums = torch.bmm(apart, values.view(pieces, SPLIT_KV_TOKENS, values.shape[2]))  # [pieces, n, dim]
     return sums.sum(0, keepdim=True)
 
 
@@ -69,14 +69,14 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def used_by(model: Any) -> Iterator[None]:
+def installed_in(model: Any) -> Iterator[None]:
     """The layers of ``model`` attend as above. A mask of four dimensions must be given."""
-    AttentionInterface.register(NAME, attend)
+    AttentionInterface.register(IMPLEMENTATION, attend)
     configs = {id(config): config for config in (model.config, model.base_model.config)}.values()
     before = [config._attn_implementation_internal for config in configs]
     try:
         for config in configs:
-            config._attn_implementation_internal = NAME
+            config._attn_implementation_internal = IMPLEMENTATION
         yield
     finally:
         for config, name in zip(configs, before, strict=True):

@@ -18,9 +18,9 @@ import torch
 from starcoder_ls.engine.adapters import virtual_tokens
 from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
-from starcoder_ls.engine.cuda_graphs.capture import Capture, CudaCapture, Recording
+from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
-from starcoder_ls.engine.kv_cache.static_kv import StaticKv, tables
+from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.runner import padded_batch
 from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
@@ -53,7 +53,7 @@ Key = tuple[Layers, Bucket]
 class _Graph:
     """``function`` is not called again; it holds memory that the recording reads."""
 
-    recording: Recording
+    recording: CapturedGraph
     function: Callable[[], None]
     is_proven: bool = False
     used: int = 0
@@ -97,7 +97,7 @@ class GraphRegistry:
         self._frame: StaticPass | None = None
         self._is_off = False
         self.told = Told()
-        self._wanted.update((None, shape) for shape in buckets.of_one_request(context_tokens))
+        self._wanted.update((None, shape) for shape in buckets.single_request_buckets(context_tokens))
 
     @property
     def bytes(self) -> int:
@@ -116,14 +116,14 @@ class GraphRegistry:
         shape = key[1]
         assert self._frame is not None
         with torch.inference_mode():
-            rows = table.placed([wanted.cache for wanted in several], shape.rows)
+            rows = table.assign([wanted.cache for wanted in several], shape.rows)
             ids: list[list[int]] = [[]] * shape.rows
             starts = [table.tokens] * shape.rows
             for row, wanted in zip(rows, several, strict=True):
                 ids[row], starts[row] = wanted.rows[0], wanted.cache.length
-            self._frame.fill(shape, ids, starts)
+            self._frame.write_inputs(shape, ids, starts)
             graph.recording.replay()
-            values, likeliest = self._frame.read(shape)
+            values, likeliest = self._frame.read_outputs(shape)
             values = values.clone()  # the next pass writes there
             answers = [
                 Logits(values[row, wanted.asked], likeliest[row][wanted.asked])
@@ -132,7 +132,7 @@ class GraphRegistry:
             if not graph.is_proven:
                 return self._proven(key, graph, answers, plain())
             for wanted in several:
-                wanted.cache.advance(wanted.cache.length + len(wanted.rows[0]))
+                wanted.cache.set_length(wanted.cache.length + len(wanted.rows[0]))
         self.told.replayed += 1
         graph.used = self.told.replayed
         return answers
@@ -157,13 +157,13 @@ class GraphRegistry:
     @property
     def pass_costs(self) -> tuple[float, ...]:
         """Of a lone request's replays, as ``decode.pass_costs``; none until all of one size have been measured."""
-        for size in buckets.places(self._context_tokens):
-            keys = {time: (None, Bucket(1, time, size)) for time in buckets.TIMES}
+        for size in buckets.kv_sizes(self._context_tokens):
+            keys = {time: (None, Bucket(1, time, size)) for time in buckets.NEW_TOKENS}
             if all(key in self.told.replay_ms for key in keys.values()):
                 return filled_in({time: self.told.replay_ms[key] for time, key in keys.items()})
         return ()
 
-    def keep_only(self, layers: Container[Layers]) -> None:
+    def retain_adapters(self, layers: Container[Layers]) -> None:
         """Drop the graphs of adapters that are gone."""
         for key in [key for key in (*self._graphs, *self._wanted) if key[0] not in layers]:
             self._graphs.pop(key, None)
@@ -195,7 +195,7 @@ class GraphRegistry:
         end = max(wanted.cache.length + len(wanted.rows[0]) for wanted in several)
         layers = self._adapters.layers
         exact: Key | None = None
-        for shape in buckets.that_hold(len(several), new, end, self._context_tokens):
+        for shape in buckets.buckets_holding(len(several), new, end, self._context_tokens):
             key = (layers, shape)
             if exact is None:
                 if key in self.told.refused:
@@ -203,7 +203,7 @@ class GraphRegistry:
                 exact = key
             if (graph := self._graphs.get(key)) is not None:
                 table = self._table(shape)
-                if table is None or not all(table.suits(wanted.cache) for wanted in several):
+                if table is None or not all(table.is_compatible(wanted.cache) for wanted in several):
                     return None
                 if not graph.is_proven and all(wanted.wanted is LogitsFor.NONE for wanted in several):
                     return None  # nothing would be compared
@@ -245,15 +245,17 @@ class GraphRegistry:
         table = self._table(shape)
         if table is None or self._frame is None:
             return None
-        with torch.inference_mode(), gqa_attention.used_by(self._model):
-            self._frame.fill(shape, [[]] * shape.rows, [table.tokens] * shape.rows)  # nobody's places are written
-            function = self._frame.run(table, shape)
+        with torch.inference_mode(), gqa_attention.installed_in(self._model):
+            self._frame.write_inputs(
+                shape, [[]] * shape.rows, [table.tokens] * shape.rows
+            )  # nobody's places are written
+            function = self._frame.build(table, shape)
             graph = _Graph(self._capture(function), function, used=self.told.replayed)
             took_ms = []
             for _ in range(REPLAYS):
                 started_s = time.perf_counter()
                 graph.recording.replay()
-                self._frame.read(shape)  # waits for the device
+                self._frame.read_outputs(shape)  # waits for the device
                 took_ms.append((time.perf_counter() - started_s) * 1000)
             self.told.replay_ms[key] = min(took_ms)
             return graph
@@ -264,7 +266,7 @@ class GraphRegistry:
             device, dtype = virtual_tokens.activations(self._model)
             states = virtual_tokens.key_value_shape(self._model.config)
             with torch.inference_mode():
-                self._tables = tables(states, device, dtype, self._context_tokens, self._free_bytes)
+                self._tables = allocate_static_kv(states, device, dtype, self._context_tokens, self._free_bytes)
                 if self._tables:
                     self._frame = StaticPass(self._model, self._tables[0].rows, device, dtype)
         fitting = (table for table in self._tables if table.rows >= shape.rows and table.tokens >= shape.tokens)

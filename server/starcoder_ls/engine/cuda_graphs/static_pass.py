@@ -13,7 +13,7 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
-from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, Pair, StaticKv
+from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, KeysAndValues, StaticKv
 from starcoder_ls.engine.runner import padded_batch
 from starcoder_ls.text_tokens.candidate import SampledToken
 
@@ -22,7 +22,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     """One layer of the seats. New states go to the places that the device knows; all places that are looked at come
     back, whatever is there."""
 
-    def __init__(self, storage: Pair, positions: torch.Tensor, tokens: int) -> None:
+    def __init__(self, storage: KeysAndValues, positions: torch.Tensor, tokens: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._storage, self._positions, self._tokens = storage, positions, tokens
 
@@ -53,7 +53,7 @@ class StaticPass:
     def bytes(self) -> int:
         return sum(int(tensor.nbytes) for tensor in (self._feed, self._logits, self._likeliest))
 
-    def fill(self, shape: Bucket, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> None:
+    def write_inputs(self, shape: Bucket, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> None:
         """Of each row the new tokens, at most ``shape.time``, and the place of the first."""
         flat: list[int] = []
         for own, start in zip(ids, starts, strict=True):
@@ -62,7 +62,7 @@ class StaticPass:
         self._sent[:count] = torch.tensor(flat)
         self._feed[:count].copy_(self._sent[:count], non_blocking=True)
 
-    def run(self, seats: StaticKv, shape: Bucket) -> Callable[[], None]:
+    def build(self, seats: StaticKv, shape: Bucket) -> Callable[[], None]:
         """The pass itself, to be recorded: from what ``fill`` sent to what ``read`` tells. Whoever keeps a recording
         keeps this too, since it holds memory that is read.
 
@@ -75,14 +75,14 @@ class StaticPass:
         ahead = torch.arange(shape.time, device=device)
         places = torch.arange(shape.tokens, device=device)
         last_place, window = int(model.config.max_position_embeddings) - 1, padded_batch.window(model.config)
-        storages = seats.layers(shape.rows)
+        storages = seats.layer_views(shape.rows)
 
         def pass_over() -> None:
             ids, positions = feed[:, :-1], feed[:, -1:] + ahead  # [rows, time]
             hidden = model.base_model(
                 input_ids=ids,
                 position_ids=positions.clamp_max(last_place),
-                attention_mask=mask(positions, places, window, self._logits.dtype),
+                attention_mask=causal_mask(positions, places, window, self._logits.dtype),
                 past_key_values=Cache(layers=[_Layer(storage, positions, shape.tokens) for storage in storages]),
                 use_cache=True,
             ).last_hidden_state
@@ -93,7 +93,7 @@ class StaticPass:
 
         return pass_over
 
-    def read(self, shape: Bucket) -> tuple[torch.Tensor, list[list[SampledToken]]]:
+    def read_outputs(self, shape: Bucket) -> tuple[torch.Tensor, list[list[SampledToken]]]:
         """Logits of all tokens, overwritten by the next pass, and the likeliest next one of each.
 
         [rows, time, vocabulary]; the one copy from the device that a pass waits for.
@@ -104,7 +104,7 @@ class StaticPass:
         return self._logits[:count].view(shape.rows, shape.time, -1), rows
 
 
-def mask(positions: torch.Tensor, places: torch.Tensor, window: int | None, dtype: torch.dtype) -> torch.Tensor:
+def causal_mask(positions: torch.Tensor, places: torch.Tensor, window: int | None, dtype: torch.dtype) -> torch.Tensor:
     """0 where a token may look, at its own place and before as far as the window goes; else the least number there is.
 
     Not minus infinity: a row that takes no part may have no place to look at.  # [rows, 1, time, places]

@@ -52,7 +52,7 @@ class Decoder:
 
     def fork(self, rows: int, capacity: int) -> None:
         """Go on with ``rows`` sequences, of ``capacity`` tokens at most."""
-        self._cache = self._slot.cache.forked(rows, capacity)
+        self._cache = self._slot.cache.fork(rows, capacity)
 
     def after(self, chosen: list[int], room: int) -> Reading:
         """Logits after one more token in each row, ``room`` tokens being wanted at most.  # [rows, vocabulary]"""
@@ -71,17 +71,17 @@ class Decoder:
 
     def keep(self, rows: list[int]) -> None:
         """Drop every row but these."""
-        self._cache.keep(rows)
+        self._cache.select_rows(rows)
 
     def end(self) -> None:
         """Forget drafts that were read and not chosen."""
         self._known = []
         if self._cache is self._slot.cache:
-            self._cache.truncate(self._slot.held_tokens)
+            self._cache.truncate(self._slot.cached_tokens)
 
     def _passed(self, id_: int, draft: list[int]) -> Reading:
         self._known = []
-        self._cache.truncate(self._slot.held_tokens)  # what was read of a draft that was not chosen
+        self._cache.truncate(self._slot.cached_tokens)  # what was read of a draft that was not chosen
         wanted = ForwardPass([[id_, *draft]], self._cache, LogitsFor.ALL if draft else LogitsFor.LAST)
         logits = yield from self._run(wanted)  # [1 + draft, vocabulary]
         if logits is None:

@@ -160,10 +160,10 @@ def _reading(
     request: Request, resident: Resident, slots: PrefixCache, interrupted: Interrupted, held: ResidentAdapter | None
 ) -> Work:
     prompt = _prompt(request, resident, 0, held)
-    if slots.holds(prompt, None if held is None else held.key):
+    if slots.contains(prompt, None if held is None else held.key):
         return
     clock = _Clock(Timings())
-    with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_guess=True) as slot:
+    with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_prefetch=True) as slot:
         slot.client = request.client
         yield from _read(prompt, slot, resident, interrupted, clock)
 

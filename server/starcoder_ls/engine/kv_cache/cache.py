@@ -24,7 +24,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
         super().__init__()  # type: ignore[no-untyped-call]
         self.capacity, self.length = capacity, 0
-        self.is_lent = False  # the storage is somebody else's
+        self.is_view = False  # the storage is somebody else's
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
@@ -50,31 +50,31 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def truncate(self, length: int) -> None:
         self.length = min(self.length, length)
 
-    def forked(self, rows: int, capacity: int) -> _Layer:
+    def fork(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
             keys, values = self.show(self.length)
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
-    def keep(self, rows: torch.Tensor) -> None:
+    def select_rows(self, rows: torch.Tensor) -> None:
         if self.storage is not None:
             length = self.length
             self.storage = (self.storage[0][rows], self.storage[1][rows])
-            self.is_lent = False
+            self.is_view = False
             self.show(length)
 
-    def move(self, storage: tuple[torch.Tensor, torch.Tensor], is_there: bool) -> None:
+    def attach_backing(self, storage: tuple[torch.Tensor, torch.Tensor], is_copied: bool) -> None:
         """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
-        if self.length and not is_there:
+        if self.length and not is_copied:
             for new, old in zip(storage, self.show(self.length), strict=True):
                 new[:, :, : self.length].copy_(old)
-        self.storage, self.is_lent = storage, True
+        self.storage, self.is_view = storage, True
         self.dtype, self.device, self.is_initialized = storage[0].dtype, storage[0].device, True
 
-    def leave(self) -> None:
+    def detach_backing(self) -> None:
         """Back to memory of its own."""
-        if self.is_lent:
+        if self.is_view:
             self._allocate(*self.show(self.length), max(self.length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
@@ -87,7 +87,7 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         )
         for new, old in zip(fresh, self.storage or (), strict=False):
             new[:, :, :length].copy_(old[:, :, :length])
-        self.storage, self.is_lent = fresh, False
+        self.storage, self.is_view = fresh, False
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
         self.show(length)
 
@@ -119,78 +119,80 @@ class KvCache(Cache):
 
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[_Layer(capacity) for _ in range(layers)])
-        self.home: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None  # what ``move`` named last
+        self.backing: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None  # what ``move`` named last
 
     @property
-    def _own(self) -> list[_Layer]:
+    def _kv_layers(self) -> list[_Layer]:
         return cast("list[_Layer]", self.layers)
 
     @property
     def length(self) -> int:
         """Tokens held."""
-        return self._own[0].length
+        return self._kv_layers[0].length
 
     @property
     def bytes(self) -> int:
         """Memory allocated, used or not; none while all of it is lent."""
-        return sum(x.nbytes for layer in self._own if not layer.is_lent for x in layer.storage or ())
+        return sum(x.nbytes for layer in self._kv_layers if not layer.is_view for x in layer.storage or ())
 
     @property
-    def is_lent(self) -> bool:
+    def is_view(self) -> bool:
         """All of it lives in memory that ``move`` named. Layers outgrow that in order, so that two tell of all."""
-        return self._own[0].is_lent and self._own[-1].is_lent
+        return self._kv_layers[0].is_view and self._kv_layers[-1].is_view
 
     @property
-    def sample(self) -> torch.Tensor | None:
+    def first_layer_keys(self) -> torch.Tensor | None:
         """The first layer's keys, for their shape and type; None where nothing was ever held."""
-        storage = self._own[0].storage
+        storage = self._kv_layers[0].storage
         return None if storage is None else storage[0]
 
-    def storages(self, rows: int, end: int, like: torch.Tensor, dim: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def writable_storage(
+        self, rows: int, end: int, like: torch.Tensor, dim: int
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Keys and values of each layer with room for ``end`` tokens, to be written behind ``length``; one head each.
 
         ``advance`` says that it was done.  # [rows, 1, capacity, dim]
         """
-        return [layer.room(rows, end, like, dim) for layer in self._own]
+        return [layer.room(rows, end, like, dim) for layer in self._kv_layers]
 
-    def advance(self, end: int) -> None:
+    def set_length(self, end: int) -> None:
         """The first ``end`` tokens are there now."""
-        for layer in self._own:
+        for layer in self._kv_layers:
             layer.length = end
 
     def reserve(self, tokens: int) -> None:
         """Make the next allocation hold ``tokens``; none happens now."""
-        for layer in self._own:
+        for layer in self._kv_layers:
             layer.capacity = max(layer.capacity, tokens)
 
-    def move(self, storages: Sequence[tuple[torch.Tensor, torch.Tensor]], is_there: bool = False) -> None:
+    def attach_backing(self, storages: Sequence[tuple[torch.Tensor, torch.Tensor]], is_copied: bool = False) -> None:
         """Live in ``storages``, a pair per layer, until one is outgrown or ``leave`` is called; this has a single row.
 
         ``is_there`` says that what is held has been copied already.  # [1, heads, capacity, head_dim]
         """
-        self.home = storages
-        for layer, storage in zip(self._own, storages, strict=True):
-            layer.move(storage, is_there)
+        self.backing = storages
+        for layer, storage in zip(self._kv_layers, storages, strict=True):
+            layer.attach_backing(storage, is_copied)
 
-    def leave(self) -> None:
+    def detach_backing(self) -> None:
         """Back to memory of its own, in whichever layers are not there."""
-        for layer in self._own:
-            layer.leave()
-        self.home = None
+        for layer in self._kv_layers:
+            layer.detach_backing()
+        self.backing = None
 
     def truncate(self, length: int) -> None:
         """Forget all after the first ``length`` tokens."""
-        for layer in self._own:
+        for layer in self._kv_layers:
             layer.truncate(length)
 
-    def forked(self, rows: int, capacity: int) -> KvCache:
+    def fork(self, rows: int, capacity: int) -> KvCache:
         """A copy with ``rows`` equal rows and room for ``capacity`` tokens; this one has a single row."""
         fork = KvCache(0, capacity)
-        fork.layers = [layer.forked(rows, capacity) for layer in self._own]
+        fork.layers = [layer.fork(rows, capacity) for layer in self._kv_layers]
         return fork
 
-    def keep(self, rows: list[int]) -> None:
+    def select_rows(self, rows: list[int]) -> None:
         """Drop every row but these."""
-        for layer in self._own:
+        for layer in self._kv_layers:
             device = None if layer.storage is None else layer.storage[0].device
-            layer.keep(torch.tensor(rows, device=device))
+            layer.select_rows(torch.tensor(rows, device=device))

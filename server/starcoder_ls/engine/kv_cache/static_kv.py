@@ -19,11 +19,11 @@ SPARE_TOKENS = 8
 """Behind the last place of each row, never read: rows that take no part in a pass write there, and the tokens that pad
 a row up to its end. As many as a pass reads in one row."""
 
-FREE_SHARE = 0.25
+MAX_FREE_FRACTION = 0.25
 """Of the free memory of the device, for each table of seats."""
 
-Pair = tuple[torch.Tensor, torch.Tensor]
-States = tuple[int, int, int]
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
+KvShape = tuple[int, int, int]
 """Layers, heads of keys, width of a head."""
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class StaticKv:
     Used inside ``torch.inference_mode`` and by the engine's thread alone.
     """
 
-    def __init__(self, rows: int, tokens: int, states: States, device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, rows: int, tokens: int, states: KvShape, device: torch.device, dtype: torch.dtype) -> None:
         layers, heads, dim = states
         self.rows, self.tokens = rows, tokens
         # Zeros: what was never written is masked, but a NaN times nothing would be a NaN.
@@ -54,20 +54,20 @@ class StaticKv:
     def bytes(self) -> int:
         return int(self._pool.nbytes)
 
-    def layers(self, rows: int) -> list[Pair]:
+    def layer_views(self, rows: int) -> list[KeysAndValues]:
         """All of the first ``rows`` places, the spare tokens included.  # a pair of [rows, heads, tokens, dim] each"""
         return [(layer[0, :rows], layer[1, :rows]) for layer in self._pool]
 
-    def suits(self, cache: KvCache) -> bool:
+    def is_compatible(self, cache: KvCache) -> bool:
         """Whether ``cache`` is one sequence of the shape and type that is kept here."""
-        states = cache.sample
+        states = cache.first_layer_keys
         if states is None:
             return len(cache.layers) == len(self._pool)
         is_alike = (states.dtype, states.device) == (self._pool.dtype, self._pool.device)
         of_row = (1, self._pool.shape[3], self._pool.shape[5])
         return is_alike and len(cache.layers) == len(self._pool) and (*states.shape[:2], states.shape[3]) == of_row
 
-    def placed(self, caches: Sequence[KvCache], rows: int) -> list[int]:
+    def assign(self, caches: Sequence[KvCache], rows: int) -> list[int]:
         """The row of each of ``caches``, which sit among the first ``rows`` afterwards. Others move, or leave.
 
         Raises what the device says where there is no room for one that leaves.
@@ -90,21 +90,21 @@ class StaticKv:
         """Everybody leaves. Raises what the device says where there is no room."""
         for row in range(self.rows):
             if (holder := self._holder(row)) is not None:
-                holder.leave()
+                holder.detach_backing()
 
     def _holder(self, row: int) -> KvCache | None:
         """Who sits there. One that has outgrown the row in some layers leaves it in all."""
         holder = self._holders[row]
         cache = None if holder is None else holder()
-        if cache is not None and cache.home is self._views[row]:
-            if cache.is_lent:
+        if cache is not None and cache.backing is self._views[row]:
+            if cache.is_view:
                 return cache
-            cache.leave()
+            cache.detach_backing()
         self._holders[row] = None
         return None
 
     def _row_of(self, cache: KvCache) -> int | None:
-        row = self._row_by_home.get(id(cache.home))
+        row = self._row_by_home.get(id(cache.backing))
         return row if row is not None and self._holder(row) is cache else None
 
     def _least_used(self, rows: range, but: Sequence[KvCache]) -> int:
@@ -118,12 +118,12 @@ class StaticKv:
             return
         other = self._least_used(range(self.rows), staying)
         if (leaving := self._holder(other)) is not None:
-            leaving.leave()
+            leaving.detach_backing()
         if other != row:
             self._exchange(row, other)
 
-    def _seat(self, cache: KvCache, row: int, is_there: bool = False) -> None:
-        cache.move(self._views[row], is_there)
+    def _seat(self, cache: KvCache, row: int, is_copied: bool = False) -> None:
+        cache.attach_backing(self._views[row], is_copied)
         self._holders[row] = weakref.ref(cache)
 
     def _exchange(self, left: int, right: int) -> None:
@@ -137,12 +137,12 @@ class StaticKv:
         self._holders[left] = self._holders[right] = None
         for cache, row in ((mine, right), (its, left)):
             if cache is not None:
-                self._seat(cache, row, is_there=True)
+                self._seat(cache, row, is_copied=True)
         self._used[left], self._used[right] = self._used[right], self._used[left]
 
 
-def tables(
-    states: States,
+def allocate_static_kv(
+    states: KvShape,
     device: torch.device,
     dtype: torch.dtype,
     context_tokens: int,
@@ -151,12 +151,12 @@ def tables(
     """Seats for many sequences, and one for a sequence of any length, as far as the device has room for them."""
     layers, heads, dim = states
     token_bytes = 2 * layers * heads * dim * dtype.itemsize
-    shared = min(buckets.SHARED_TOKENS, context_tokens)
+    shared = min(buckets.MAX_SHARED_KV_TOKENS, context_tokens)
     made: list[StaticKv] = []
-    for tokens, choices in ((shared, buckets.ROWS[::-1]), (context_tokens, (1,))):
+    for tokens, choices in ((shared, buckets.ROW_COUNTS[::-1]), (context_tokens, (1,))):
         if made and made[0].tokens == tokens:
             continue
-        room = FREE_SHARE * free_bytes() / token_bytes / (tokens + SPARE_TOKENS)
+        room = MAX_FREE_FRACTION * free_bytes() / token_bytes / (tokens + SPARE_TOKENS)
         rows = next((rows for rows in choices if rows <= room), 0)
         if rows:
             made.append(StaticKv(rows, tokens, states, device, dtype))

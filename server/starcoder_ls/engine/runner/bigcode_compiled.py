@@ -24,11 +24,11 @@ class CompiledBigCode:
 
     def __init__(self, model: Any) -> None:
         from starcoder_ls.engine.runner.kernels import jit
-        from starcoder_ls.engine.runner.kernels.forward import forward, scratch_numbers
+        from starcoder_ls.engine.runner.kernels.forward import forward, scratch_floats
 
-        self._in_turn = jit.in_turn
+        self._parallel_threads = jit.parallel_threads
         self._forward: Any = forward
-        self._scratch_numbers = scratch_numbers
+        self._scratch_floats = scratch_floats
         body, config = model.transformer, model.config
         self._width, self._heads, self._inner = config.n_embd, config.n_head, body.h[0].mlp.c_fc.out_features
         self._dim = config.n_embd // config.n_head
@@ -62,7 +62,7 @@ class CompiledBigCode:
         for own, cache in several:
             rows, time = own.shape
             start = cache.length
-            storages = cache.storages(rows, start + time, like, self._dim)
+            storages = cache.writable_storage(rows, start + time, like, self._dim)
             row_bytes = 4 * storages[0][0].stride(0)
             addresses = [(keys.data_ptr(), values.data_ptr()) for keys, values in storages]
             for row in range(rows):
@@ -70,12 +70,12 @@ class CompiledBigCode:
                 sequences.append((first, time, start))
                 columns.append([(keys + row_bytes * row, values + row_bytes * row) for keys, values in addresses])
                 first += time
-        with self._in_turn(torch.get_num_threads()) as threads:
+        with self._parallel_threads(torch.get_num_threads()) as threads:
             hidden = self._computed(ids, places, sequences, columns, threads)
         answers, first = [], 0
         for own, cache in several:
             rows, time = own.shape
-            cache.advance(cache.length + time)
+            cache.set_length(cache.length + time)
             answers.append(hidden[first : first + rows * time].view(rows, time, -1))
             first += rows * time
         return answers
@@ -91,7 +91,7 @@ class CompiledBigCode:
         """[tokens, width]; ``columns`` are addresses of keys and values, for each sequence and layer."""
         most = max(start + time for _, time, start in sequences)
         tokens, sizes = len(ids), (self._width, self._heads, self._dim, self._inner, most)
-        if (numbers := self._scratch_numbers(*sizes, tokens, threads)) > self._scratch.numel():
+        if (numbers := self._scratch_floats(*sizes, tokens, threads)) > self._scratch.numel():
             self._scratch = torch.empty(numbers)
         hidden = torch.empty(tokens, self._width)
         self._forward(
@@ -114,11 +114,11 @@ def _matrices(block: Any) -> tuple[Any, ...]:
     return block.attn.c_attn, block.attn.c_proj, block.mlp.c_fc, block.mlp.c_proj
 
 
-def is_first_time() -> bool:
+def needs_compilation() -> bool:
     """The kernels are still to be compiled on this machine."""
     from starcoder_ls.engine.runner.kernels import jit
 
-    return jit.is_first_time()
+    return jit.needs_compilation()
 
 
 def fits(model: Any) -> bool:

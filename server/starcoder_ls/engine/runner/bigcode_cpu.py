@@ -29,7 +29,7 @@ def use(model: Any) -> None:
 def is_to_be_compiled(model: Any) -> bool:
     """The first pass of ``model`` will compile the kernels that it goes through."""
     reader = model.__dict__.get("lean")
-    return reader is not None and reader._native is not None and bigcode_compiled.is_first_time()
+    return reader is not None and reader._native is not None and bigcode_compiled.needs_compilation()
 
 
 def _fits(model: Any) -> bool:
@@ -88,7 +88,7 @@ class BigCodeCpu:
         one = x.new_zeros(1, 1)
         masks = [self._mask_of(part, x) if part.time > 1 else one for part in parts]
         storages = [
-            cache.storages(part.rows, part.end, x, self._head_dim)
+            cache.writable_storage(part.rows, part.end, x, self._head_dim)
             for part, (_, cache) in zip(parts, several, strict=True)
         ]
         for block, layer in zip(body.h, zip(*storages, strict=True), strict=True):
@@ -96,7 +96,7 @@ class BigCodeCpu:
             mlp = block.mlp
             x = x + mlp.c_proj(mlp.act(mlp.c_fc(_normed(block.ln_2, x))))
         for part, (_, cache) in zip(parts, several, strict=True):
-            cache.advance(part.end)
+            cache.set_length(part.end)
         return [x[part.first : part.last].view(part.rows, part.time, -1) for part in parts]
 
     def norm(self, hidden: torch.Tensor) -> torch.Tensor:

@@ -30,14 +30,14 @@ class PackedLinear(nn.Linear):
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
         """float16 and bfloat16 are kept as they are, wider ones become float16."""
-        from starcoder_ls.engine.runner.kernels.products import Kind
+        from starcoder_ls.engine.runner.kernels.linear import WeightFormat
 
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
         tiles = _tiled(weight.detach())  # [blocks, 64, inputs]
         self.blocks = len(tiles)
-        self.kind = Kind.BFLOAT if weight.dtype == torch.bfloat16 else Kind.HALF
-        self.packed = (tiles if self.kind is Kind.BFLOAT else tiles.half()).transpose(1, 2).contiguous()
+        self.kind = WeightFormat.BFLOAT16 if weight.dtype == torch.bfloat16 else WeightFormat.FLOAT16
+        self.packed = (tiles if self.kind is WeightFormat.BFLOAT16 else tiles.half()).transpose(1, 2).contiguous()
         self.scales = torch.empty(0)
         self.packed_bias = torch.zeros(self.blocks * tiles.shape[1])
         if bias is not None:
@@ -47,15 +47,17 @@ class PackedLinear(nn.Linear):
 
     def round_to_8_bits(self) -> None:
         """From here on each group of 64 inputs of an output has one scale, and the weights are int8."""
-        from starcoder_ls.engine.runner.kernels.products import GROUP, Kind
+        from starcoder_ls.engine.runner.kernels.linear import GROUP_INPUTS, WeightFormat
 
         blocks, inputs, outputs = self.packed.shape
-        whole = nn.functional.pad(self.packed.float(), (0, 0, 0, -inputs % GROUP)).view(blocks, -1, GROUP, outputs)
+        whole = nn.functional.pad(self.packed.float(), (0, 0, 0, -inputs % GROUP_INPUTS)).view(
+            blocks, -1, GROUP_INPUTS, outputs
+        )
         scales = whole.abs().amax(2, keepdim=True) / 127  # [blocks, groups, 1, 64]
         numbers = (whole / scales.clamp_min(torch.finfo(torch.float32).tiny)).round_().to(torch.int8)
         self.packed = numbers.view(blocks, -1, outputs)[:, :inputs].contiguous()
         self.scales = scales[:, :, 0].contiguous()
-        self.kind = Kind.INT8
+        self.kind = WeightFormat.INT8
 
     @property
     def packed_bytes(self) -> int:
@@ -69,8 +71,8 @@ class PackedLinear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], both float32."""
-        from starcoder_ls.engine.runner.kernels.jit import in_turn
-        from starcoder_ls.engine.runner.kernels.products import linear, shared_linear
+        from starcoder_ls.engine.runner.kernels.jit import parallel_threads
+        from starcoder_ls.engine.runner.kernels.linear import linear, parallel_linear
 
         entry = input.contiguous()
         assert entry.dtype == torch.float32, entry.dtype
@@ -80,8 +82,8 @@ class PackedLinear(nn.Linear):
         rest = rows, answer.data_ptr(), 4 * outputs
         wanted = torch.get_num_threads()
         if wanted > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= SHARED_WEIGHTS:
-            with in_turn(wanted) as threads:
-                shared_linear(*where, *rest, threads)
+            with parallel_threads(wanted) as threads:
+                parallel_linear(*where, *rest, threads)
         else:
             linear(*where, *rest)
         return answer if outputs == self.out_features else answer[..., : self.out_features]
@@ -89,11 +91,11 @@ class PackedLinear(nn.Linear):
 
 def _tiled(weight: torch.Tensor) -> torch.Tensor:
     """[outputs, inputs] -> [blocks, 64, inputs]; what is missing to a whole block is 0."""
-    from starcoder_ls.engine.runner.kernels.tiles import WIDE
+    from starcoder_ls.engine.runner.kernels.tiles import TILE_OUTPUTS
 
-    if missing := -len(weight) % WIDE:
+    if missing := -len(weight) % TILE_OUTPUTS:
         weight = torch.cat((weight, weight.new_zeros(missing, weight.shape[1])))
-    return weight.view(-1, WIDE, weight.shape[1])
+    return weight.view(-1, TILE_OUTPUTS, weight.shape[1])
 
 
 class WideEmbedding(nn.Embedding):

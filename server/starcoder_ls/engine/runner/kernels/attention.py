@@ -8,15 +8,15 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from starcoder_ls.engine.runner.kernels.jit import compiled
-from starcoder_ls.engine.runner.kernels.products import plain
-from starcoder_ls.engine.runner.kernels.tiles import FLOAT, WIDE, as_float, likeness, pointer
+from starcoder_ls.engine.runner.kernels.jit import jit
+from starcoder_ls.engine.runner.kernels.linear import matmul_block
+from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, as_pointer, bits_to_float, dot_tile
 
-_nothing = np.zeros(WIDE, np.float32)
-_4x4, _2x4, _1x4, _1x1 = likeness(4, 4), likeness(2, 4), likeness(1, 4), likeness(1, 1)
+_nothing = np.zeros(TILE_OUTPUTS, np.float32)
+_4x4, _2x4, _1x4, _1x1 = dot_tile(4, 4), dot_tile(2, 4), dot_tile(1, 4), dot_tile(1, 1)
 
 
-@compiled
+@jit
 def exponential(x):
     """e to the power of a float32, within 2e-7 of itself; made of operations that become vectors."""
     x = min(max(x, np.float32(-87.0)), np.float32(88.0))
@@ -30,10 +30,10 @@ def exponential(x):
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
     p = p * r * r + r + np.float32(1.0)
-    return p * as_float((np.int32(n) + np.int32(127)) << np.int32(23))
+    return p * bits_to_float((np.int32(n) + np.int32(127)) << np.int32(23))
 
 
-@compiled
+@jit
 def _scores(q, keys, dim, heads, end, o, o_row):
     """[heads, end] products of queries with keys."""
     for j in range(0, end - end % 4, 4):
@@ -51,7 +51,7 @@ def _scores(q, keys, dim, heads, end, o, o_row):
             _1x1(q + 4 * dim * h, keys + 4 * dim * j, dim, o + 4 * j + o_row * h, o_row)
 
 
-@compiled
+@jit
 def attend(q, keys, values, dim, heads, end, scale, scores, o):
     """One token's queries [heads, dim] over ``end`` keys and values [end, dim] -> o [heads, dim], all at addresses.
 
@@ -59,7 +59,7 @@ def attend(q, keys, values, dim, heads, end, scale, scores, o):
     """
     row = 4 * end
     _scores(q, keys, dim, heads, end, scores, row)
-    found = numba.carray(pointer(scores), (heads, end), np.float32)
+    found = numba.carray(as_pointer(scores), (heads, end), np.float32)
     for h in range(heads):
         line = found[h]
         most = line[0]
@@ -73,5 +73,7 @@ def attend(q, keys, values, dim, heads, end, scale, scores, o):
         share = np.float32(1.0) / total
         for j in range(end):
             line[j] *= share
-    for block in range(0, dim, WIDE):  # the values, each as much as its weight says
-        plain(FLOAT, values + 4 * block, 4 * dim, _nothing.ctypes.data, scores, row, end, heads, o + 4 * block, 4 * dim)
+    for block in range(0, dim, TILE_OUTPUTS):  # the values, each as much as its weight says
+        matmul_block(
+            FLOAT32, values + 4 * block, 4 * dim, _nothing.ctypes.data, scores, row, end, heads, o + 4 * block, 4 * dim
+        )

@@ -38,7 +38,7 @@ def _folder() -> Path:
     return Path(root) / digest.hexdigest()[:16]
 
 
-def is_first_time() -> bool:
+def needs_compilation() -> bool:
     """The whole pass is still to be compiled: some ten seconds' work."""
     return not any(_KEPT_IN.glob("forward.forward*.nbi"))
 
@@ -68,13 +68,13 @@ _IS_KEPT = _is_kept()
 _begin_threads()
 
 
-def compiled(function: Function) -> Function:
+def jit(function: Function) -> Function:
     """``function`` as code of this processor, compiled when it is first called; it runs without the interpreter."""
     wrap = numba.njit(nogil=True, cache=_IS_KEPT, error_model="numpy", fastmath=_LIBERTIES)
     return cast("Function", wrap(function))
 
 
-def shared(function: Function) -> Function:
+def parallel_jit(function: Function) -> Function:
     """The same, its ``prange`` loops shared out among threads."""
     wrap = numba.njit(nogil=True, cache=_IS_KEPT, error_model="numpy", fastmath=_LIBERTIES, parallel=True)
     return cast("Function", wrap(function))
@@ -93,6 +93,6 @@ def _shared_out(wanted: int) -> Iterator[int]:
         yield threads
 
 
-def in_turn(threads: int) -> contextlib.AbstractContextManager[int]:
+def parallel_threads(threads: int) -> contextlib.AbstractContextManager[int]:
     """While ``shared`` functions run on so many threads; the answer is how many there are."""
     return _is_alone if threads == 1 else _shared_out(threads)

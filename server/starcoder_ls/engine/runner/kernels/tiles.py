@@ -14,16 +14,16 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-LANES = 16
-WIDE = 64
+VECTOR_LANES = 16
+TILE_OUTPUTS = 64
 """Outputs of one tile. Packed weights are [outputs / 64, inputs, 64]: one stream of memory, from front to back."""
 
-HALF, BFLOAT, INT8, FLOAT = (np.empty(0, kind) for kind in (np.uint16, np.int16, np.int8, np.float32))
+FLOAT16, BFLOAT16, INT8, FLOAT32 = (np.empty(0, kind) for kind in (np.uint16, np.int16, np.int8, np.float32))
 """Kinds of numbers, as arguments that a compiler can tell apart: numpy has no bfloat16, and numba no float16."""
 
 _FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, LANES)
-_INTS = ir.VectorType(_INT32, LANES)
+_VECTOR = ir.VectorType(_FLOAT, VECTOR_LANES)
+_INTS = ir.VectorType(_INT32, VECTOR_LANES)
 _MAY_FUSE = ("contract",)
 
 
@@ -39,20 +39,20 @@ def _loaded(builder: Any, address: Any, kind: Any) -> Any:
         return builder.fpext(_raw(builder, address, ir.HalfType(), 2), _VECTOR)
     if kind == types.int16:
         bits = builder.zext(_raw(builder, address, ir.IntType(16), 2), _INTS)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_INTS, [16] * LANES)), _VECTOR)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_INTS, [16] * VECTOR_LANES)), _VECTOR)
     assert kind == types.int8, kind
     return builder.sitofp(builder.sext(_raw(builder, address, ir.IntType(8), 1), _INTS), _VECTOR)
 
 
 def _raw(builder: Any, address: Any, element: Any, align: int) -> Any:
-    return builder.load(builder.inttoptr(address, ir.VectorType(element, LANES).as_pointer()), align=align)
+    return builder.load(builder.inttoptr(address, ir.VectorType(element, VECTOR_LANES).as_pointer()), align=align)
 
 
 def _repeated(builder: Any, address: Any) -> Any:
     """One float32 from memory in all lanes."""
     nothing = ir.Constant(_VECTOR, ir.Undefined)
     one = builder.insert_element(nothing, builder.load(builder.inttoptr(address, _FLOAT.as_pointer())), _lane(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(_INTS, [0] * LANES))
+    return builder.shuffle_vector(one, nothing, ir.Constant(_INTS, [0] * VECTOR_LANES))
 
 
 def _lane(number: int) -> Any:
@@ -64,20 +64,20 @@ def _added(builder: Any, total: Any, left: Any, right: Any) -> Any:
 
 
 def _accumulators(builder: Any, outer: int, inner: int, first: Any = None) -> list[list[Any]]:
-    zero = ir.Constant(_VECTOR, [0.0] * LANES)
+    zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
     return [
         [cgutils.alloca_once_value(builder, zero if first is None else first[one]) for _ in range(inner)]
         for one in range(outer)
     ]
 
 
-def product(rows: int) -> Any:
+def matmul_tile(rows: int) -> Any:
     """``out[t, :64] = bias + x[t] @ w`` for each of ``rows`` t; ``w`` [inputs, 64], an input's ``stride`` bytes apart.
 
     Arguments: an empty array of the weights' kind, then addresses and numbers: w, stride, bias, x, bytes between rows
     of x, inputs, out, bytes between rows of out. Bias, x and out are float32.
     """
-    blocks = WIDE // LANES
+    blocks = TILE_OUTPUTS // VECTOR_LANES
 
     @intrinsic
     def tile(
@@ -87,7 +87,7 @@ def product(rows: int) -> Any:
 
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             _, w, stride, bias, x, x_row, k, o, o_row = arguments
-            first = [_raw(builder, _at(builder, bias, 4 * LANES * block), _FLOAT, 4) for block in range(blocks)]
+            first = [_raw(builder, _at(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4) for block in range(blocks)]
             sums = _accumulators(builder, blocks, rows, first)
             _multiply(builder, sums, element, (w, stride, x, x_row), ir.Constant(_INT64, 0), k)
             _store(builder, sums, o, o_row)
@@ -98,12 +98,12 @@ def product(rows: int) -> Any:
     return tile
 
 
-def scaled_product(rows: int) -> Any:
-    """``product`` with weights of 8 bits: each ``group`` of inputs has a scale per output, [groups, 64] float32.
+def scaled_matmul_tile(rows: int) -> Any:
+    """``matmul_tile`` with weights of 8 bits: each ``group`` of inputs has a scale per output, [groups, 64] float32.
 
     Two arguments more, at the end: the address of the scales, and ``group``.
     """
-    blocks = WIDE // LANES
+    blocks = TILE_OUTPUTS // VECTOR_LANES
 
     @intrinsic
     def tile(_context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any,
@@ -112,19 +112,19 @@ def scaled_product(rows: int) -> Any:
 
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             _, w, stride, bias, x, x_row, k, o, o_row, scales, group = arguments
-            first = [_raw(builder, _at(builder, bias, 4 * LANES * block), _FLOAT, 4) for block in range(blocks)]
+            first = [_raw(builder, _at(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4) for block in range(blocks)]
             totals = _accumulators(builder, blocks, rows, first)
             sums = _accumulators(builder, blocks, rows)
-            zero = ir.Constant(_VECTOR, [0.0] * LANES)
+            zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
             with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), k, group, _INT64) as (start, number):
                 for row in (one for block in sums for one in block):
                     builder.store(zero, row)
                 end = builder.add(start, group)
                 end = builder.select(builder.icmp_signed("<", end, k), end, k)
                 _multiply(builder, sums, element, (w, stride, x, x_row), start, end)
-                at = builder.add(scales, builder.mul(number, ir.Constant(_INT64, 4 * WIDE)))
+                at = builder.add(scales, builder.mul(number, ir.Constant(_INT64, 4 * TILE_OUTPUTS)))
                 for block in range(blocks):
-                    scale = _raw(builder, _at(builder, at, 4 * LANES * block), _FLOAT, 4)
+                    scale = _raw(builder, _at(builder, at, 4 * VECTOR_LANES * block), _FLOAT, 4)
                     for total, part in zip(totals[block], sums[block], strict=True):
                         builder.store(_added(builder, builder.load(total), builder.load(part), scale), total)
             _store(builder, totals, o, o_row)
@@ -145,7 +145,9 @@ def _multiply(
         at = builder.add(loop.index, start)
         line = builder.add(w, builder.mul(at, stride))
         size = kind.bitwidth // 8
-        weights = [_loaded(builder, _at(builder, line, LANES * size * block), kind) for block in range(len(sums))]
+        weights = [
+            _loaded(builder, _at(builder, line, VECTOR_LANES * size * block), kind) for block in range(len(sums))
+        ]
         for number, row in enumerate(rows):
             value = _repeated(builder, builder.add(row, builder.mul(at, ir.Constant(_INT64, 4))))
             for block, weight in zip(sums, weights, strict=True):
@@ -156,11 +158,11 @@ def _store(builder: Any, sums: list[list[Any]], out: Any, out_row: Any) -> None:
     for number in range(len(sums[0])):
         row = builder.add(out, builder.mul(out_row, ir.Constant(_INT64, number)))
         for block, found in enumerate(sums):
-            place = builder.inttoptr(_at(builder, row, 4 * LANES * block), _VECTOR.as_pointer())
+            place = builder.inttoptr(_at(builder, row, 4 * VECTOR_LANES * block), _VECTOR.as_pointer())
             builder.store(builder.load(found[number]), place, align=4)
 
 
-def likeness(queries: int, keys: int) -> Any:
+def dot_tile(queries: int, keys: int) -> Any:
     """``out[q, k] = queries[q] . keys[k]`` over ``dim`` numbers, a multiple of 16; both float32, rows ``dim`` apart.
 
     Arguments: addresses and numbers: queries, keys, dim, out, bytes between rows of out.
@@ -176,7 +178,7 @@ def likeness(queries: int, keys: int) -> Any:
                 [builder.add(base, builder.mul(row, ir.Constant(_INT64, number))) for number in range(count)]
                 for base, count in ((q, queries), (k, keys))
             ]
-            zero, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, LANES)
+            zero, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, VECTOR_LANES)
             with cgutils.for_range_slice(builder, zero, dim, lanes, _INT64) as (at, _number):
                 skip = builder.mul(at, ir.Constant(_INT64, 4))
                 left, right = [
@@ -199,7 +201,7 @@ def likeness(queries: int, keys: int) -> Any:
 
 def _total(builder: Any, vector: Any) -> Any:
     """The sum of all lanes, by halves."""
-    lanes = LANES
+    lanes = VECTOR_LANES
     while lanes > 1:
         lanes //= 2
         low, high = (ir.Constant(ir.VectorType(_INT32, lanes), list(range(at, at + lanes))) for at in (0, lanes))
@@ -208,7 +210,7 @@ def _total(builder: Any, vector: Any) -> Any:
 
 
 @intrinsic
-def pointer(_context: Any, address: Any) -> Any:
+def as_pointer(_context: Any, address: Any) -> Any:
     """An address as what ``numba.carray`` takes."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -218,7 +220,7 @@ def pointer(_context: Any, address: Any) -> Any:
 
 
 @intrinsic
-def as_float(_context: Any, bits: Any) -> Any:
+def bits_to_float(_context: Any, bits: Any) -> Any:
     """The float32 of these 32 bits."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
@@ -228,7 +230,7 @@ def as_float(_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def widened(_context: Any, kind: Any, address: Any) -> Any:
+def load_as_float32(_context: Any, kind: Any, address: Any) -> Any:
     """One number of the kind of the empty array ``kind``, as float32."""
     element = kind.dtype
 
