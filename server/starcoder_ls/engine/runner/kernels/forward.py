@@ -162,11 +162,7 @@ def forward(layers, wte, wte_bits, wpe, wpe_bits, sizes, eps, scale, ids, places
     if most > positions:
         raise IndexError("more tokens than the model has positions")
     tokens, row = len(ids), 4 * width
-    mixed_blocks, width_blocks, inner_blocks = (
-        _blocks(width + 2 * dim),
-        _blocks(width),
-        _blocks(inner),
-    )
+    mixed_blocks, width_blocks, inner_blocks = _blocks(width + 2 * dim), _blocks(width), _blocks(inner)
     normed = scratch
     mixed = normed + row * tokens
     mixed_row, inner_row, out_row = (
