@@ -29,7 +29,7 @@ import transformers
 import gpu_parts
 import starcoder_ls
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
-from starcoder_ls.engine.loading.checkpoint import inspect
+from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.engine.loading.load_model import Loaded, load, ready
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.settings import Model
@@ -135,8 +135,8 @@ def resident(shape: str, run: Run) -> Loaded:
     model = made(shape, run.device, dtype)
     config = config_of(shape).to_dict()
     checkpoint = replace(
-        inspect(BUNDLED), config=config, context_tokens=config["n_positions"], vocabulary_size=config["vocab_size"],
-        end_ids=frozenset(),
+        read_checkpoint(BUNDLED), config=config, context_tokens=config["n_positions"],
+        vocabulary_size=config["vocab_size"], end_ids=frozenset(),
     )  # fmt: skip
     wanted = Model(name=shape, device=run.device.type, document_ngrams="off")  # type: ignore[arg-type]
     placement = Placement(run.device.type, dtype, None)

@@ -18,6 +18,7 @@ from peft import LoraConfig
 import gpu_attention
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
+from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKENS, ROW_COUNTS, Bucket
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
@@ -401,16 +402,16 @@ class Bench:
         """Random, and of the base's own type of device; as if it had been read from files."""
         adapters = self.loaded.adapters
         adapters.activate(None)
-        sites = tuple(peft_compat.inject(config, self.model))
-        peft_compat.take_out(list(sites))
+        sites = tuple(peft_compat.inject_layers(config, self.model))
+        peft_compat.remove_layers(list(sites))
         weights = [weight for site in sites for weight in site.weights().values()]
         for weight in weights:
             weight.data = torch.randn(weight.shape, device=self.device) * 0.02
         for site in sites:
-            site.adapted.eval().requires_grad_(False)
+            site.adapter_layer.eval().requires_grad_(False)
         number = 1 + len(list(adapters))
         held = ResidentAdapter(
-            name, number, config.peft_type, "", sites, None, sum(weight.nbytes for weight in weights)
+            name, number, METHODS[config.peft_type.value], "", sites, None, sum(weight.nbytes for weight in weights)
         )
         adapters._by_name[name] = held
         return held

@@ -16,12 +16,23 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 import checkpoints
-from starcoder_ls.engine.adapters.methods import bottleneck
+from starcoder_ls.engine.adapters.config import CONFIG_FILE
+from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 
 GOLDEN = Path(__file__).parent / "data" / "astraios-golden"
 GOLDEN_NAMES = ("lora", "ia3", "ptuning", "parallel", "adapterh", "adapterp")
 METHODS = (*GOLDEN_NAMES, "prompt", "prefix")
 VIRTUAL_TOKENS = 5
+
+# The smallest valid adapter_config.json of each method, without ``peft_type``.
+CONFIG_VALUES: dict[str, dict[str, Any]] = {
+    "LORA": {"r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]},
+    "IA3": {"target_modules": ["c_attn", "mlp.c_proj"], "feedforward_modules": ["mlp.c_proj"]},
+    "BOTTLENECK": {"bottleneck_size": 256, "target_modules": ["c_attn"], "use_parallel_adapter": True},
+    "P_TUNING": {"num_virtual_tokens": 30},
+    "PROMPT_TUNING": {"num_virtual_tokens": 30},
+    "PREFIX_TUNING": {"num_virtual_tokens": 30},
+}
 
 
 def golden() -> dict[str, torch.Tensor]:
@@ -62,7 +73,7 @@ def config_of(method: str) -> Any:
     if method == "ptuning":
         return PromptEncoderConfig(num_virtual_tokens=VIRTUAL_TOKENS, encoder_hidden_size=16, **shared)
     targets = {"parallel": ["c_attn"], "adapterh": ["c_fc", "mlp.c_proj"], "adapterp": ["mlp.c_proj"]}
-    return bottleneck.BottleneckConfig(
+    return BottleneckConfig(
         target_modules=targets[method], bottleneck_size=8, use_parallel_adapter=method == "parallel", **shared
     )
 
@@ -90,8 +101,15 @@ def of_every_method(base: Path, folder: Path) -> dict[str, Path]:
     }
 
 
+def write_config(folder: Path, peft_type: Any, **values: Any) -> Path:
+    """Write an adapter_config.json with ``CONFIG_VALUES``, changed and extended by ``values``."""
+    config = {"peft_type": peft_type, **CONFIG_VALUES.get(str(peft_type), {}), **values}
+    (folder / CONFIG_FILE).write_text(json.dumps(config), encoding="utf-8")
+    return folder
+
+
 def edited_config(folder: Path, **changes: Any) -> None:
     """Change keys of adapter_config.json; None removes one."""
-    file = folder / bottleneck.CONFIG
+    file = folder / CONFIG_FILE
     config = json.loads(file.read_text(encoding="utf-8")) | changes
     file.write_text(json.dumps({key: value for key, value in config.items() if value is not None}), encoding="utf-8")

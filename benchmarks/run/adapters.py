@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
-from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.local_engine import LocalEngine
@@ -176,14 +176,14 @@ def of_shape(name: str, folder: Path, console: Console) -> None:
     loaded = load(wanted, lambda *_: None)
     before = resident_bytes()
     for kind in THREE:
-        loaded.adapters.add(kind, prepare(Adapter(path=str(folders[kind])), True, lambda *_: None))
+        loaded.adapters.add(kind, prepare_adapter(Adapter(path=str(folders[kind])), True, lambda *_: None))
     grown = resident_bytes() - before
     three = (
         f"base {loaded.base_bytes / 1e6:.1f} MB, with {', '.join(THREE)} {loaded.bytes / 1e6:.1f} MB: "
         f"{loaded.bytes / loaded.base_bytes:.3f}; the process grew by {grown / 1e6:.1f} MB"
     )
     for kind in folders.keys() - set(THREE):
-        loaded.adapters.add(kind, prepare(Adapter(path=str(folders[kind])), True, lambda *_: None))
+        loaded.adapters.add(kind, prepare_adapter(Adapter(path=str(folders[kind])), True, lambda *_: None))
     console.rule(name)
     console.print(step_ratios(loaded))
     times = switches_ms(loaded)

@@ -29,7 +29,7 @@ def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path]
     loaded.model.double()
     for held in loaded.adapters:
         for site in held.sites:
-            site.adapted.double()
+            site.adapter_layer.double()
         if held.prompt is not None:
             held.prompt.states.data = held.prompt.states.double()
     loaded.chunk_tokens = chunk_tokens

@@ -14,7 +14,7 @@ from rich.table import Table
 from starcoder_ls import settings
 from starcoder_ls.commands.support import settings_file
 from starcoder_ls.commands.support.engines import stderr
-from starcoder_ls.engine.loading.progress import Report
+from starcoder_ls.engine.loading.progress import ProgressCallback, ignore_progress
 from starcoder_ls.errors import AdapterInvalid, ModelError, SettingsError
 from starcoder_ls.routing import COMPLETION, INSTRUCT
 
@@ -100,14 +100,14 @@ def merge(base: str, adapters: list[str], out: Path, file: Path | None) -> int:
 def _checked(model: settings.Model, adapter: settings.Adapter) -> tuple[str, int, str]:
     """Method, bytes and a doubt about the base. Raises ModelError."""
     from starcoder_ls.engine.adapters import fit
-    from starcoder_ls.engine.adapters.resident_adapters import prepare
+    from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
     from starcoder_ls.engine.loading import load_model
 
     with _shown() as report:
-        prepared = prepare(adapter, model.offline, report)
+        prepared = prepare_adapter(adapter, model.offline, report)
         loaded = load_model.load(model, report)
         held = loaded.adapters.add("checked", prepared)
-    return held.kind, held.bytes, fit.name_doubt(prepared.files, model.name)
+    return held.method.peft_type, held.bytes, fit.base_name_warning(prepared.files, model.name)
 
 
 def _tasks_doubt(tasks: list[str], chosen: settings.Settings) -> str:
@@ -126,16 +126,16 @@ def _described(name: str, adapter: settings.Adapter) -> dict[str, Any]:
     row |= {"source": adapter.source, "tasks": list(adapter.tasks)}
     row |= {"languages": list(adapter.languages), "files": list(adapter.files)}
     try:
-        found = files.find(adapter, True, lambda _fraction, _sentence: None)
+        found = files.resolve_adapter(adapter, True, ignore_progress)
     except AdapterInvalid as error:
         return row | {"problem": str(error)}
     except ModelError:
         return row | {"problem": "not here yet: downloaded when the server starts"}
-    return row | {"method": found.declared.kind, "bytes": found.weights.stat().st_size, "is_here": True}
+    return row | {"method": found.config.method.peft_type, "bytes": found.weights.stat().st_size, "is_here": True}
 
 
 @contextmanager
-def _shown() -> Iterator[Report]:
+def _shown() -> Iterator[ProgressCallback]:
     with stderr.status("loading") as line:
         yield lambda fraction, sentence: line.update(f"{sentence} ({fraction:.0%})")
 

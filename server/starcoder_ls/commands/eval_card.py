@@ -72,9 +72,10 @@ def _losses(model: settings.Model) -> str:
     from tokenizers import Tokenizer
 
     from starcoder_ls.engine.loading import load_model
+    from starcoder_ls.engine.loading.progress import ignore_progress
     from starcoder_ls.learning import corpus, loss
 
-    loaded_model = load_model.load(model.model_copy(update={"document_ngrams": "off"}), lambda *_: None)
+    loaded_model = load_model.load(model.model_copy(update={"document_ngrams": "off"}), ignore_progress)
     with tempfile.TemporaryDirectory() as place, stderr.status("losses"):
         folder = Path(place)
         shutil.copy(loaded_model.checkpoint.folder / "tokenizer.json", folder)

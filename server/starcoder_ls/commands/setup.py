@@ -149,7 +149,7 @@ def _fetch(model: settings.Model, adapter: str | None) -> None:
     """Both to this machine, with a bar. Raises ModelGated with the page of the licence, ModelNotFound without a Hub."""
     from starcoder_ls.engine.adapters import files
     from starcoder_ls.engine.loading import hub
-    from starcoder_ls.engine.loading.checkpoint import inspect
+    from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 
     columns = (
         TextColumn("{task.description}"),
@@ -163,9 +163,9 @@ def _fetch(model: settings.Model, adapter: str | None) -> None:
         def report(fraction: float, sentence: str) -> None:
             bars.update(bar, completed=fraction, description=sentence)
 
-        hub.folder_of(model.name, model.revision, hub.CHECKPOINT_FILES, model.offline, inspect, report)
+        hub.resolve(model.name, model.revision, hub.CHECKPOINT_FILES, model.offline, read_checkpoint, report)
         if adapter:
-            files.find(settings.Adapter(path=adapter), model.offline, report)
+            files.resolve_adapter(settings.Adapter(path=adapter), model.offline, report)
 
 
 def _snippet() -> str:

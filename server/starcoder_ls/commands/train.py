@@ -92,21 +92,21 @@ def _print_by_position(console: Console, run: Any) -> None:
 def explain(data: Path, folder: Path, model: str, most_pairs: int, plan: dict[str, Any]) -> int:
     """Train a Parallel adapter to say what functions do; it lies in ``folder`` in Astraios' format."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from starcoder_ls.engine.adapters import fingerprint
-    from starcoder_ls.engine.adapters.methods import bottleneck
+    from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
     from starcoder_ls.engine.loading import load_model
-    from starcoder_ls.learning import adapter_training, explanations
+    from starcoder_ls.engine.loading.progress import ignore_progress
+    from starcoder_ls.learning import adapter_training, explanations, trainable_adapter
     from starcoder_ls.learning.corpus import Corpus
     from starcoder_ls.settings import Model
 
     console = Console(highlight=False)
     wanted = adapter_training.Plan(**plan)
-    loaded = load_model.load(Model(name=model, dtype="float32", device="cpu"), lambda *_: None)
+    loaded = load_model.load(Model(name=model, dtype="float32", device="cpu"), ignore_progress)
     with console.status("reading functions"):
         taught = _examples(explanations.drawn(Corpus(data), most_pairs, wanted.seed), loaded)
         unseen = _examples(explanations.drawn(Corpus(data / "heldout"), _HELD_OUT_PAIRS, 0), loaded)
-    adapter = bottleneck.parallel(wanted.bottleneck_size, ["c_attn"])
-    weights = bottleneck.add_trainable(loaded.model, adapter)
+    adapter = trainable_adapter.parallel_config(wanted.bottleneck_size, ["c_attn"])
+    weights = trainable_adapter.add_adapter(loaded.model, adapter)
     console.print(f"{len(taught):,} functions, {sum(weight.numel() for weight in weights):,} weights")
     console.print(f"loss of held-out answers before: {adapter_training.answer_loss(loaded.model, unseen, wanted):.3f}")
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
@@ -117,7 +117,7 @@ def explain(data: Path, folder: Path, model: str, most_pairs: int, plan: dict[st
             recent = [*recent[-29:], report.loss]
             bar.update(task, completed=report.done, description=f"loss {statistics.fmean(recent):.3f}")
     console.print(f"loss of held-out answers after: {adapter_training.answer_loss(loaded.model, unseen, wanted):.3f}")
-    bottleneck.save(loaded.model, adapter, folder, model, fingerprint.of(loaded.checkpoint))
+    trainable_adapter.save_adapter(loaded.model, adapter, folder, model, compute_fingerprint(loaded.checkpoint))
     return 0
 
 

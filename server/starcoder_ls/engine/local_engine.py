@@ -77,10 +77,11 @@ class LocalEngine:
         if not re.fullmatch(ADAPTER_NAME, name):
             raise AdapterInvalid(f"{name!r:.80} is no name for an adapter. Use letters, digits, `-` and `_`.")
         attached = self._attached()
-        from starcoder_ls.engine.adapters.resident_adapters import prepare
+        from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+        from starcoder_ls.engine.loading.progress import ignore_progress
 
         # Reading files takes a disk, and perhaps a network: the engine's thread goes on meanwhile.
-        prepared = await asyncio.to_thread(prepare, adapter, self._wanted.offline, lambda _fraction, _sentence: None)
+        prepared = await asyncio.to_thread(prepare_adapter, adapter, self._wanted.offline, ignore_progress)
         added: list[AdapterStatus] = []
         await self._in_own_thread(lambda: added.append(attached.add(name, prepared).status()))
         return added[0]

@@ -1,56 +1,42 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import adapters as made
-from starcoder_ls.engine.adapters.config import read
-from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG
+from starcoder_ls.engine.adapters.adapter_method import LayerMethod
+from starcoder_ls.engine.adapters.config import CONFIG_FILE, read_config
+from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.errors import AdapterInvalid
-
-PLAIN: dict[str, dict[str, Any]] = {
-    "LORA": {"r": 8, "lora_alpha": 16, "target_modules": ["c_attn"]},
-    "IA3": {"target_modules": ["c_attn", "mlp.c_proj"], "feedforward_modules": ["mlp.c_proj"]},
-    "BOTTLENECK": {"bottleneck_size": 256, "target_modules": ["c_attn"], "use_parallel_adapter": True},
-    "P_TUNING": {"num_virtual_tokens": 30},
-    "PROMPT_TUNING": {"num_virtual_tokens": 30},
-    "PREFIX_TUNING": {"num_virtual_tokens": 30},
-}
-
-
-def said(folder: Path, kind: Any, **keys: Any) -> Path:
-    folder.mkdir(exist_ok=True)
-    given = {"peft_type": kind, **PLAIN.get(str(kind), {}), **keys}
-    (folder / CONFIG).write_text(json.dumps(given), encoding="utf-8")
-    return folder
 
 
 @pytest.mark.parametrize("name", made.GOLDEN_NAMES)
-def test_published_configs_are_read(name: str) -> None:
-    declared = read(made.GOLDEN / name)
-    assert declared.is_prompt == (name == "ptuning")
-    if not declared.is_prompt:
-        assert declared.for_peft().inference_mode
+def test_published_config_is_accepted(name: str) -> None:
+    config = read_config(made.GOLDEN / name)
+    assert config.method.uses_virtual_tokens == (name == "ptuning")
+    if isinstance(config.method, LayerMethod):
+        assert config.method.create_config(config.values).inference_mode
 
 
-@pytest.mark.parametrize("kind", PLAIN)
-def test_keys_that_hold_nothing_are_passed_over(kind: str, tmp_path: Path) -> None:
-    declared = read(said(tmp_path, kind, of_a_later_peft=None, another=False, more=[], bias="none"))
-    assert declared.kind == kind
-    assert "of_a_later_peft" not in declared.keys
+@pytest.mark.parametrize("peft_type", METHODS)
+def test_unknown_keys_with_empty_values_are_ignored(peft_type: str, tmp_path: Path) -> None:
+    made.write_config(tmp_path, peft_type, of_a_later_peft=None, another=False, more=[], bias="none")
+    config = read_config(tmp_path)
+    assert config.method is METHODS[peft_type]
+    assert config.values.keys() == config.method.config_checks.keys()
 
 
-@pytest.mark.parametrize("kind", [None, 7, "XLORA", "lora", "ADAPTION_PROMPT", ["LORA"]])
-def test_other_methods_are_refused_naming_ours(kind: Any, tmp_path: Path) -> None:
-    with pytest.raises(AdapterInvalid, match=r"is a .* adapter, which this server does not run\. Use LORA, IA3, BOTT"):
-        read(said(tmp_path, kind))
+@pytest.mark.parametrize("peft_type", [None, 7, "XLORA", "lora", "ADAPTION_PROMPT", ["LORA"]])
+def test_unsupported_method_is_refused_with_the_supported_ones(peft_type: Any, tmp_path: Path) -> None:
+    message = r"is a .* adapter, which this server does not support\. Use LORA, IA3, BOTTLENECK"
+    with pytest.raises(AdapterInvalid, match=message):
+        read_config(made.write_config(tmp_path, peft_type))
 
 
 @pytest.mark.parametrize(
-    ("kind", "key", "value"),
+    ("peft_type", "key", "value"),
     [
         ("LORA", "use_dora", True),
         ("LORA", "bias", "lora_only"),
@@ -67,19 +53,17 @@ def test_other_methods_are_refused_naming_ours(kind: Any, tmp_path: Path) -> Non
         ("P_TUNING", "modules_to_save", ["x"]),
     ],
 )
-def test_keys_that_would_change_the_outcome_are_refused_by_name(
-    kind: str, key: str, value: Any, tmp_path: Path
-) -> None:
-    with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, which this server does not run"):
-        read(said(tmp_path, kind, **{key: value}))
+def test_key_that_would_change_the_computation_is_refused(peft_type: str, key: str, value: Any, tmp_path: Path) -> None:
+    with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, which this server does not support"):
+        read_config(made.write_config(tmp_path, peft_type, **{key: value}))
 
 
 @pytest.mark.parametrize(
-    ("kind", "key", "value", "must_be"),
+    ("peft_type", "key", "value", "requirement"),
     [
-        ("LORA", "r", 0, "a whole number of 1 to 4,096"),
-        ("LORA", "r", True, "a whole number"),
-        ("LORA", "r", 10**9, "a whole number"),
+        ("LORA", "r", 0, "an integer from 1 to 4,096"),
+        ("LORA", "r", True, "an integer"),
+        ("LORA", "r", 10**9, "an integer"),
         ("LORA", "lora_alpha", float("inf"), "a number up to"),
         ("LORA", "lora_alpha", "16", "a number up to"),
         ("LORA", "use_rslora", 1, "true or false"),
@@ -91,39 +75,29 @@ def test_keys_that_would_change_the_outcome_are_refused_by_name(
         ("LORA", "target_modules", ["../x"], "a list of module names"),
         ("LORA", "target_modules", ["x"] * 65, "a list of module names"),
         ("LORA", "layers_to_transform", "0", "a list of layer numbers"),
-        ("BOTTLENECK", "bottleneck_size", 1 << 40, "a whole number of 1 to 16,384"),
+        ("BOTTLENECK", "bottleneck_size", 1 << 40, "an integer from 1 to 16,384"),
         ("BOTTLENECK", "scaling", float("nan"), "a number up to"),
         ("BOTTLENECK", "scaling", "twice", "a number up to"),
         ("BOTTLENECK", "non_linearity", "eval", "one of tanh"),
         ("BOTTLENECK", "target_modules", None, "a list of module names"),
-        ("P_TUNING", "num_virtual_tokens", 0, "a whole number of 1 to 4,096"),
-        ("PREFIX_TUNING", "num_virtual_tokens", 5000, "a whole number"),
-        ("PROMPT_TUNING", "num_transformer_submodules", 2, "a whole number of 1 to 1"),
+        ("P_TUNING", "num_virtual_tokens", 0, "an integer from 1 to 4,096"),
+        ("PREFIX_TUNING", "num_virtual_tokens", 5000, "an integer"),
+        ("PROMPT_TUNING", "num_transformer_submodules", 2, "an integer from 1 to 1"),
     ],
 )
-def test_values_out_of_range_are_refused_saying_the_range(
-    kind: str, key: str, value: Any, must_be: str, tmp_path: Path
+def test_invalid_value_is_refused_with_its_requirement(
+    peft_type: str, key: str, value: Any, requirement: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, but it must be {must_be}"):
-        read(said(tmp_path, kind, **{key: value}))
-
-
-def test_feedforward_modules_must_be_targets(tmp_path: Path) -> None:
-    with pytest.raises(AdapterInvalid, match="not among `target_modules`"):
-        read(said(tmp_path, "IA3", feedforward_modules=["c_fc"]))
-
-
-def test_whole_number_as_scaling_is_a_number(tmp_path: Path) -> None:
-    """The fork's isinstance(scaling, float) left such an adapter without any."""
-    assert read(said(tmp_path, "BOTTLENECK", scaling=1)).for_peft().scaling == 1.0
+    with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, but it must be {requirement}"):
+        read_config(made.write_config(tmp_path, peft_type, **{key: value}))
 
 
 def test_adapter_for_another_task_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AdapterInvalid, match="was trained for SEQ_CLS"):
-        read(said(tmp_path, "LORA", task_type="SEQ_CLS"))
+    with pytest.raises(AdapterInvalid, match="was trained for the task SEQ_CLS"):
+        read_config(made.write_config(tmp_path, "LORA", task_type="SEQ_CLS"))
 
 
-def test_config_that_is_no_json_object_is_refused(tmp_path: Path) -> None:
-    (tmp_path / CONFIG).write_text("[]", encoding="utf-8")
-    with pytest.raises(AdapterInvalid, match="holds no JSON object"):
-        read(tmp_path)
+def test_config_that_is_not_a_json_object_is_refused(tmp_path: Path) -> None:
+    (tmp_path / CONFIG_FILE).write_text("[]", encoding="utf-8")
+    with pytest.raises(AdapterInvalid, match="does not contain a JSON object"):
+        read_config(tmp_path)

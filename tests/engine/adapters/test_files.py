@@ -8,6 +8,7 @@ import torch
 
 import adapters as made
 from starcoder_ls.engine.adapters import files
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter
 
 
@@ -19,44 +20,43 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = files.inspect(made.GOLDEN / "lora")
-    first = files.tensors(found)
+    adapter = files.check_adapter_folder(made.GOLDEN / "lora")
+    first = files.read_tensors(adapter)
     (copy,) = cache.iterdir()
     assert copy.suffix == ".safetensors"
-    monkeypatch.setattr(files, "_unpickled", lambda _: pytest.fail("read again"))
-    again = files.tensors(found)
-    assert first.keys() == again.keys()
-    assert all(torch.equal(first[name], again[name]) for name in first)
+    monkeypatch.setattr(files, "_read_pickle", lambda _: pytest.fail("the pickle was read again"))
+    second = files.read_tensors(adapter)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_damaged_copy_is_made_again(cache: Path) -> None:
-    found = files.inspect(made.GOLDEN / "ia3")
-    first = files.tensors(found)
+def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
+    adapter = files.check_adapter_folder(made.GOLDEN / "ia3")
+    first = files.read_tensors(adapter)
     (copy,) = cache.iterdir()
     copy.write_bytes(b"damaged")
-    assert files.tensors(found).keys() == first.keys()
+    assert files.read_tensors(adapter).keys() == first.keys()
     assert copy.stat().st_size > 1000
 
 
-def test_changed_pickle_is_another(cache: Path, tmp_path: Path) -> None:
-    shutil.copytree(made.GOLDEN / "lora", tmp_path / "copy")
-    weights = torch.load(tmp_path / "copy" / files.PICKLED, weights_only=True)
-    files.tensors(files.inspect(tmp_path / "copy"))
+def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(made.GOLDEN / "lora", folder)
+    weights = torch.load(folder / files.PICKLED_WEIGHTS_FILE, weights_only=True)
+    files.read_tensors(files.check_adapter_folder(folder))
     name = min(weights)
     weights[name] = weights[name] + 1
-    torch.save(weights, tmp_path / "copy" / files.PICKLED)
-    assert torch.equal(files.tensors(files.inspect(tmp_path / "copy"))[name], weights[name])
+    torch.save(weights, folder / files.PICKLED_WEIGHTS_FILE)
+    assert torch.equal(files.read_tensors(files.check_adapter_folder(folder))[name], weights[name])
     assert len(list(cache.iterdir())) == 2
 
 
-def test_cache_that_cannot_be_written_costs_only_time(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pickle_is_read_if_the_cache_is_not_writable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "file" / "below")
-    assert files.tensors(files.inspect(made.GOLDEN / "parallel"))
+    assert files.read_tensors(files.check_adapter_folder(made.GOLDEN / "parallel"))
 
 
-def test_bundled_is_the_folder_beside_the_bundled_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Path] = []
-    monkeypatch.setattr(files, "inspect", seen.append)
-    files.find(Adapter(path="bundled"), True, lambda _fraction, _sentence: None)
-    assert seen[0].parts[-3:] == ("starcoder_ls", "bundled", "explain")
+def test_bundled_adapter_is_found_beside_the_bundled_model() -> None:
+    adapter = files.resolve_adapter(Adapter(path="bundled"), True, ignore_progress)
+    assert adapter.folder.parts[-3:] == ("starcoder_ls", "bundled", "explain")

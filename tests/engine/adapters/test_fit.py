@@ -1,4 +1,4 @@
-"""Every adapter that is refused, as a made file."""
+"""Each reason to refuse an adapter, with files that are changed accordingly."""
 
 from __future__ import annotations
 
@@ -11,80 +11,77 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine.adapters import fingerprint, fit
-from starcoder_ls.engine.adapters.files import PICKLED, inspect
-from starcoder_ls.engine.adapters.methods import bottleneck
-from starcoder_ls.engine.adapters.methods.bottleneck import CONFIG, WEIGHTS
-from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare
-from starcoder_ls.engine.loading.checkpoint import inspect as inspect_base
+from starcoder_ls.engine.adapters import fit
+from starcoder_ls.engine.adapters.config import CONFIG_FILE
+from starcoder_ls.engine.adapters.files import PICKLED_WEIGHTS_FILE, WEIGHTS_FILE, check_adapter_folder
+from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
+from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import AdapterInvalid
+from starcoder_ls.learning import trainable_adapter
 from starcoder_ls.settings import Adapter, Model
-
-
-def nothing(_fraction: float, _sentence: str) -> None:
-    """A report that nobody reads."""
 
 
 @pytest.fixture(scope="module")
 def loaded(starcoder: Path) -> Loaded:
-    return load(Model(name=str(starcoder), device="cpu", dtype="float32"), nothing)
+    return load(Model(name=str(starcoder), device="cpu", dtype="float32"), ignore_progress)
 
 
 @pytest.fixture(scope="module")
-def sound(starcoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def adapters(starcoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made.of_every_method(starcoder, tmp_path_factory.mktemp("adapters"))
 
 
 @pytest.fixture
-def copy(sound: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
-    def copied(method: str) -> Path:
-        shutil.copytree(sound[method], tmp_path / method)
+def copy_adapter(adapters: dict[str, Path], tmp_path: Path) -> Callable[[str], Path]:
+    def copy_adapter(method: str) -> Path:
+        shutil.copytree(adapters[method], tmp_path / method)
         return tmp_path / method
 
-    return copied
+    return copy_adapter
 
 
-def refusal(loaded: Loaded, folder: Path) -> str:
+def refuse(loaded: Loaded, folder: Path) -> str:
     before = {name: weight.clone() for name, weight in loaded.model.named_parameters()}
-    kinds = [type(module) for module in loaded.model.modules()]
+    types = [type(module) for module in loaded.model.modules()]
     with pytest.raises(AdapterInvalid) as caught:
-        loaded.adapters.add("own", prepare(Adapter(path=str(folder)), True, nothing))
+        loaded.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
     assert all(torch.equal(before[name], weight) for name, weight in loaded.model.named_parameters())
-    assert kinds == [type(module) for module in loaded.model.modules()], "nothing is left in the model"
+    assert types == [type(module) for module in loaded.model.modules()], "PEFT left a layer in the model"
     assert not list(loaded.adapters)
     return str(caught.value)
 
 
-def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
-    weights = load_file(folder / WEIGHTS)
+def rewrite_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    weights = load_file(folder / WEIGHTS_FILE)
     change(weights)
-    save_file(weights, folder / WEIGHTS, {"format": "pt"})
+    save_file(weights, folder / WEIGHTS_FILE, {"format": "pt"})
     return folder
 
 
-def first(weights: dict[str, torch.Tensor]) -> str:
+def first_name(weights: dict[str, torch.Tensor]) -> str:
     return min(weights)
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_sound_adapter_of_every_method_fits(method: str, sound: dict[str, Path], loaded: Loaded) -> None:
-    loaded.adapters.add("own", prepare(Adapter(path=str(sound[method])), True, nothing))
+def test_valid_adapter_of_each_method_is_accepted(method: str, adapters: dict[str, Path], loaded: Loaded) -> None:
+    loaded.adapters.add("own", prepare_adapter(Adapter(path=str(adapters[method])), True, ignore_progress))
     loaded.adapters.remove("own")
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_missing_tensor_is_refused(method: str, copy: Any, loaded: Loaded) -> None:
-    def lose(weights: dict[str, torch.Tensor]) -> None:
-        del weights[first(weights)]
+def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: Loaded) -> None:
+    def remove_first(weights: dict[str, torch.Tensor]) -> None:
+        del weights[first_name(weights)]
 
-    folder = rewritten(copy(method), lose)
-    assert "1 tensors are missing and 0 are too many" in refusal(loaded, folder)
+    folder = rewrite_weights(copy_adapter(method), remove_first)
+    assert "1 tensors are missing and 0 are unexpected" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize(
@@ -99,122 +96,122 @@ def test_missing_tensor_is_refused(method: str, copy: Any, loaded: Loaded) -> No
     ],
 )
 @pytest.mark.parametrize("method", made.METHODS)
-def test_tensor_that_could_overwrite_the_base_is_refused(method: str, key: str, copy: Any, loaded: Loaded) -> None:
-    folder = rewritten(copy(method), lambda weights: weights.update({key: torch.zeros(3)}))
-    assert f"holds {key}, which is no weight of a" in refusal(loaded, folder)
+def test_tensor_of_the_base_is_refused(method: str, key: str, copy_adapter: Any, loaded: Loaded) -> None:
+    folder = rewrite_weights(copy_adapter(method), lambda weights: weights.update({key: torch.zeros(3)}))
+    assert f"contains {key}, which is not a tensor of a" in refuse(loaded, folder)
 
 
-def test_tensor_of_a_layer_too_many_is_refused(copy: Any, loaded: Loaded) -> None:
+def test_tensor_of_a_layer_that_the_base_lacks_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
     key = "base_model.model.transformer.h.2.attn.c_attn.lora_A.weight"
-    folder = rewritten(copy("lora"), lambda weights: weights.update({key: torch.zeros(4, 48)}))
-    assert f"0 tensors are missing and 1 are too many, such as {key}" in refusal(loaded, folder)
+    folder = rewrite_weights(copy_adapter("lora"), lambda weights: weights.update({key: torch.zeros(4, 48)}))
+    assert f"0 tensors are missing and 1 are unexpected, such as {key}" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_wrong_shape_is_refused(method: str, copy: Any, loaded: Loaded) -> None:
-    folder = rewritten(copy(method), lambda weights: weights.update({first(weights): torch.zeros(3, 3)}))
-    assert "is (3, 3) and must be" in refusal(loaded, folder)
+def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: Loaded) -> None:
+    folder = rewrite_weights(
+        copy_adapter(method), lambda weights: weights.update({first_name(weights): torch.zeros(3, 3)})
+    )
+    assert "has the shape (3, 3) and must have" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("method", made.METHODS)
-def test_value_that_is_not_finite_is_refused(method: str, value: float, copy: Any, loaded: Loaded) -> None:
-    def spoil(weights: dict[str, torch.Tensor]) -> None:
-        weights[first(weights)].view(-1)[0] = value
+def test_non_finite_value_is_refused(method: str, value: float, copy_adapter: Any, loaded: Loaded) -> None:
+    def set_first_value(weights: dict[str, torch.Tensor]) -> None:
+        weights[first_name(weights)].view(-1)[0] = value
 
-    assert "which is not finite" in refusal(loaded, rewritten(copy(method), spoil))
+    assert "which is not finite" in refuse(loaded, rewrite_weights(copy_adapter(method), set_first_value))
 
 
-def test_truncated_file_is_refused(copy: Any, loaded: Loaded) -> None:
-    folder = copy("lora")
-    (folder / WEIGHTS).write_bytes((folder / WEIGHTS).read_bytes()[:-10])
-    assert "is damaged" in refusal(loaded, folder)
+def test_truncated_file_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("lora")
+    (folder / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes()[:-10])
+    assert "is damaged" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "parallel", "adapterh", "ptuning", "prefix"])
-def test_adapter_of_another_width_is_refused_naming_both(method: str, loaded: Loaded, tmp_path: Path) -> None:
+def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded: Loaded, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=64, n_inner=128)
     folder = made.trained(other, tmp_path / "adapter", made.config_of(method))
-    said = refusal(loaded, folder)
-    assert f"trained for {other}, does not fit" in said
-    assert "(2 layers, width 48)" in said
+    message = refuse(loaded, folder)
+    assert f"trained for {other}, does not fit" in message
+    assert "(2 layers, width 48)" in message
 
 
 def test_adapter_of_a_deeper_base_is_refused(loaded: Loaded, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "deep", n_layer=3)
     folder = made.trained(other, tmp_path / "adapter", made.config_of("parallel"))
-    assert "0 tensors are missing and 2 are too many" in refusal(loaded, folder)
+    assert "0 tensors are missing and 2 are unexpected" in refuse(loaded, folder)
 
 
-def test_bottleneck_with_no_place_is_refused(copy: Any, loaded: Loaded) -> None:
-    folder = copy("adapterp")
+def test_bottleneck_on_an_unsupported_target_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("adapterp")
     made.edited_config(folder, target_modules=["c_attn"])
-    assert "has no place at c_attn" in refusal(loaded, folder)
+    assert "cannot adapt c_attn" in refuse(loaded, folder)
 
 
-def test_target_that_is_not_in_the_model_is_refused(copy: Any, loaded: Loaded) -> None:
-    folder = copy("lora")
+def test_target_that_is_not_in_the_model_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("lora")
     made.edited_config(folder, target_modules=["q_proj"])
-    assert "q_proj" in refusal(loaded, folder)
+    assert "q_proj" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("target", ["wte", "lm_head", "ln_1"])
-def test_target_outside_the_blocks_linear_layers_is_refused(target: str, copy: Any, loaded: Loaded) -> None:
-    folder = copy("lora")
+def test_target_outside_the_blocks_linear_layers_is_refused(target: str, copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("lora")
     made.edited_config(folder, target_modules=["c_attn", target])
-    assert "does not fit" in refusal(loaded, folder)
+    assert "does not fit" in refuse(loaded, folder)
 
 
-def own(starcoder: Path, folder: Path, base_fingerprint: str) -> Path:
+def train_own_adapter(starcoder: Path, folder: Path, base_fingerprint: str) -> Path:
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(starcoder)
-    config = bottleneck.parallel(8, ["c_attn"])
-    bottleneck.add_trainable(model, config)
-    bottleneck.save(model, config, folder, "starcoder", base_fingerprint)
+    config = trainable_adapter.parallel_config(8, ["c_attn"])
+    trainable_adapter.add_adapter(model, config)
+    trainable_adapter.save_adapter(model, config, folder, "starcoder", base_fingerprint)
     return folder
 
 
-def test_our_own_adapter_is_refused_on_another_base_of_the_same_shape(
+def test_own_adapter_is_refused_on_another_base_of_the_same_shape(
     starcoder: Path, loaded: Loaded, tmp_path: Path
 ) -> None:
-    """Nothing but contents tells the two bases apart."""
-    right = fingerprint.of(inspect_base(starcoder))
-    folder = own(starcoder, tmp_path / "own", right)
-    loaded.adapters.add("own", prepare(Adapter(path=str(folder)), True, nothing))
+    """Only the fingerprint differs."""
+    right = compute_fingerprint(read_checkpoint(starcoder))
+    folder = train_own_adapter(starcoder, tmp_path / "own", right)
+    loaded.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
     loaded.adapters.remove("own")
     other = checkpoints.gpt_bigcode(tmp_path / "other", seed=7)
-    wrong = fingerprint.of(inspect_base(other))
+    wrong = compute_fingerprint(read_checkpoint(other))
     assert wrong != right
-    said = refusal(loaded, own(starcoder, tmp_path / "wrong", wrong))
-    assert f"was trained on starcoder with the fingerprint {wrong}" in said
-    assert f"has {right}" in said
+    message = refuse(loaded, train_own_adapter(starcoder, tmp_path / "wrong", wrong))
+    assert f"was trained on starcoder with the fingerprint {wrong}" in message
+    assert f"has {right}" in message
 
 
-def test_foreign_adapter_that_names_another_base_is_doubted_aloud(
-    copy: Any, starcoder: Path, caplog: pytest.LogCaptureFixture
+def test_adapter_that_names_another_base_is_accepted_with_a_warning(
+    copy_adapter: Any, starcoder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    folder = copy("lora")
+    folder = copy_adapter("lora")
     made.edited_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
-    files = inspect(folder)
-    assert fit.name_doubt(files, "bigcode/starcoderbase-7b") == ""
-    assert fit.name_doubt(files, "/models/StarCoderBase-7b/") == ""
-    base = load(Model(name=str(starcoder), device="cpu", dtype="float32"), nothing)
+    files = check_adapter_folder(folder)
+    assert fit.base_name_warning(files, "bigcode/starcoderbase-7b") == ""
+    assert fit.base_name_warning(files, "/models/StarCoderBase-7b/") == ""
+    base = load(Model(name=str(starcoder), device="cpu", dtype="float32"), ignore_progress)
     with caplog.at_level("WARNING"):
-        base.adapters.add("own", prepare(Adapter(path=str(folder)), True, nothing))
+        base.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
     assert f"names bigcode/starcoderbase-7b as its base; the model here is {starcoder}" in caplog.text
 
 
-@pytest.mark.parametrize("quantization", ["int8", "nf4"])
-def test_ia3_over_bitsandbytes_needs_float32(quantization: str, copy: Any, loaded: Loaded) -> None:
-    files = inspect(copy("ia3"))
+def test_method_that_does_not_run_on_the_base_is_refused(copy_adapter: Any) -> None:
+    files = check_adapter_folder(copy_adapter("ia3"))
     with pytest.raises(AdapterInvalid, match=r"needs float32 activations, and `model\.dtype` is bfloat16"):
-        fit.require_combination(files, quantization, torch.bfloat16)
-    fit.require_combination(files, quantization, torch.float32)
-    assert isinstance(loaded.adapters, ResidentAdapters)
+        fit.require_base_supported(files, "int8", torch.bfloat16)
+    fit.require_base_supported(files, "int8", torch.float32)
 
 
-class _Evil:
+class _CreatesFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
@@ -222,35 +219,27 @@ class _Evil:
         return os.mkdir, (str(self.path),)
 
 
-def test_pickle_with_code_in_it_is_refused_and_not_run(copy: Any, loaded: Loaded, tmp_path: Path) -> None:
-    folder = copy("lora")
-    (folder / WEIGHTS).unlink()
-    torch.save({"x": _Evil(tmp_path / "ran")}, folder / PICKLED)
-    assert "would run code" in refusal(loaded, folder)
+def test_pickle_with_code_is_refused_and_not_run(copy_adapter: Any, loaded: Loaded, tmp_path: Path) -> None:
+    folder = copy_adapter("lora")
+    (folder / WEIGHTS_FILE).unlink()
+    torch.save({"x": _CreatesFolder(tmp_path / "ran")}, folder / PICKLED_WEIGHTS_FILE)
+    assert "would run code" in refuse(loaded, folder)
     assert not (tmp_path / "ran").exists()
 
 
-def test_pickle_that_is_no_flat_dictionary_is_refused(copy: Any, loaded: Loaded) -> None:
-    folder = copy("lora")
-    (folder / WEIGHTS).unlink()
-    torch.save({"nested": {"x": torch.zeros(1)}}, folder / PICKLED)
-    assert "holds more than named tensors" in refusal(loaded, folder)
+def test_pickle_other_than_a_flat_dictionary_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("lora")
+    (folder / WEIGHTS_FILE).unlink()
+    torch.save({"nested": {"x": torch.zeros(1)}}, folder / PICKLED_WEIGHTS_FILE)
+    assert "contains more than named tensors" in refuse(loaded, folder)
     for content in (b"no pickle", pickle.dumps({"x": [1]}, protocol=4)):
-        (folder / PICKLED).write_bytes(content)
-        assert "is damaged" in refusal(loaded, folder)
+        (folder / PICKLED_WEIGHTS_FILE).write_bytes(content)
+        assert "is damaged" in refuse(loaded, folder)
 
 
-def test_adapter_without_files_is_refused(copy: Any, loaded: Loaded) -> None:
-    folder = copy("lora")
-    (folder / WEIGHTS).unlink()
-    assert f"has no {WEIGHTS} and no {PICKLED}" in refusal(loaded, folder)
-    (folder / CONFIG).unlink()
-    assert f"has no {CONFIG}" in refusal(loaded, folder)
-
-
-def test_rank_stabilized_lora_is_scaled_by_the_root(starcoder: Path, tmp_path: Path, loaded: Loaded) -> None:
-    config = LoraConfig(r=4, lora_alpha=8, use_rslora=True, target_modules=["c_attn"], task_type="CAUSAL_LM")
-    folder = made.trained(starcoder, tmp_path / "rs", config)
-    held = loaded.adapters.add("own", prepare(Adapter(path=str(folder)), True, nothing))
-    assert held.sites[0].adapted.scaling == {"resident": 4.0}
-    loaded.adapters.remove("own")
+def test_adapter_without_files_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+    folder = copy_adapter("lora")
+    (folder / WEIGHTS_FILE).unlink()
+    assert f"has neither {WEIGHTS_FILE} nor {PICKLED_WEIGHTS_FILE}" in refuse(loaded, folder)
+    (folder / CONFIG_FILE).unlink()
+    assert f"has no {CONFIG_FILE}" in refuse(loaded, folder)

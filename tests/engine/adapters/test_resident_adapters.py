@@ -26,6 +26,7 @@ from starcoder_ls.engine.generation.request_generation import completion
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
 from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import Phase, Request
 from starcoder_ls.settings import Adapter, Model
@@ -40,10 +41,6 @@ FP32_TOLERANCE = 1e-5
 HALF_TOLERANCE = {"bfloat16": 0.12, "float16": 0.05}
 
 
-def nothing(_fraction: float, _sentence: str) -> None:
-    """A report that nobody reads."""
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.golden_base(tmp_path_factory.mktemp("golden") / "base")
@@ -51,7 +48,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def resident(base: Path, dtype: str = "float32") -> Loaded:
     wanted = {name: Adapter(path=str(made.GOLDEN / name)) for name in made.GOLDEN_NAMES}
-    loaded = load(Model(name=str(base), device="cpu", dtype=dtype), nothing, wanted)  # type: ignore[arg-type]
+    loaded = load(Model(name=str(base), device="cpu", dtype=dtype), ignore_progress, wanted)  # type: ignore[arg-type]
     assert loaded.message == ""
     return loaded
 
@@ -134,7 +131,7 @@ def test_any_order_of_switching_gives_the_very_same_logits(order: list[str | Non
 
 
 def test_base_without_an_adapter_is_the_model_as_it_was_loaded(loaded: Loaded, base: Path) -> None:
-    alone = load(Model(name=str(base), device="cpu", dtype="float32"), nothing)
+    alone = load(Model(name=str(base), device="cpu", dtype="float32"), ignore_progress)
     ids = made.golden()["input_ids"]
     assert torch.equal(logits(loaded, None, ids), logits(alone, None, ids))
     loaded.adapters.activate(None)
@@ -217,7 +214,7 @@ def _layer_left_in(self: ResidentAdapters, held: ResidentAdapter | None) -> None
     last = self._active.sites[-1] if self._active is not None and self._active.sites else None
     _ACTIVATE(self, held)
     if held is None and last is not None:
-        last.parent._modules[last.child] = last.adapted
+        last.use_adapter_layer()
 
 
 _ACTIVATE, _WRITE = ResidentAdapters.activate, virtual_tokens.VirtualTokens.write
@@ -241,7 +238,7 @@ def test_mutation_is_caught_by_the_hammer(mutation: str, crowd: Crowd, monkeypat
     crowd.loaded.adapters.activate(None)
     for held in crowd.loaded.adapters:
         for site in held.sites:
-            site.parent._modules[site.child] = site.original
+            site.use_base_layer()
     hammer(crowd, 0)
 
 
@@ -258,9 +255,11 @@ def test_an_adapter_attached_again_reads_its_prompt_anew(starcoder: Path, tmp_pa
     loaded = doubled(starcoder, 16, {"own": folders[0]})
     slots = PrefixCache(loaded.layers)
     assert run_alone(loaded, "own", slots) == fresh[0]
-    held = loaded.adapters.add("own", resident_adapters.prepare(Adapter(path=str(folders[1])), True, nothing))
+    held = loaded.adapters.add(
+        "own", resident_adapters.prepare_adapter(Adapter(path=str(folders[1])), True, ignore_progress)
+    )
     for site in held.sites:
-        site.adapted.double()
+        site.adapter_layer.double()
     assert run_alone(loaded, "own", slots) == fresh[1]
     slots.retain_adapters(loaded.adapters.keys)
     assert {slot.adapter_key for slot in slots._idle} == {held.key}
@@ -272,7 +271,9 @@ def test_a_switch_takes_less_than_5_ms(layers: int, tmp_path: Path) -> None:
     base = checkpoints.gpt_bigcode(tmp_path / "base", n_layer=layers)
     folders = {name: made.trained(base, tmp_path / name, made.config_of(name)) for name in ("lora", "adapterh")}
     loaded = load(
-        Model(name=str(base), device="cpu"), nothing, {name: Adapter(path=str(f)) for name, f in folders.items()}
+        Model(name=str(base), device="cpu"),
+        ignore_progress,
+        {name: Adapter(path=str(f)) for name, f in folders.items()},
     )
     times = []
     for turn in range(200):

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import adapters as made
-from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.cuda_graphs import buckets, static_pass
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry, use
@@ -256,9 +256,9 @@ def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
 def attached_again(loaded: Loaded, folder: Path, factor: float) -> None:
     """Another adapter under the same name."""
     loaded.adapters.remove("lora")
-    held = loaded.adapters.add("lora", prepare(Adapter(path=str(folder)), True, lambda *_: None))
+    held = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
     for site in held.sites:
-        site.adapted.double()
+        site.adapter_layer.double()
         for weight in site.weights().values():
             weight.data.mul_(factor)
 

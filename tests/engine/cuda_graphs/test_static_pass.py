@@ -15,13 +15,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import adapters as made
-from starcoder_ls.engine.adapters import virtual_tokens
+from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 from starcoder_ls.engine.cuda_graphs import gqa_attention, static_pass
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
 from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.model_shape import activation_type, key_value_shape
 from starcoder_ls.engine.runner import model_forward
 from tape import Tape, Waits
 
@@ -52,9 +53,9 @@ def plain(loaded: Loaded) -> Loaded:
 
 def stale(loaded: Loaded, tokens: int = TOKENS) -> StaticKv:
     """Seats in which others sat before."""
-    device, dtype = virtual_tokens.activations(loaded.model)
+    device, dtype = activation_type(loaded.model)
     with torch.inference_mode():
-        seats = StaticKv(16, tokens, virtual_tokens.key_value_shape(loaded.model.config), device, dtype)
+        seats = StaticKv(16, tokens, key_value_shape(loaded.model.config), device, dtype)
         seats._pool.normal_(generator=torch.Generator().manual_seed(3))
     return seats
 
@@ -63,7 +64,7 @@ def logits_of(
     loaded: Loaded,
     shape: Bucket,
     sequences: Sequences,
-    virtual: virtual_tokens.VirtualTokens | None = None,
+    virtual: VirtualTokens | None = None,
     tokens: int = TOKENS,
 ) -> list[torch.Tensor]:
     """What the pass says after each new token: [new, vocabulary] of each sequence."""
@@ -76,7 +77,7 @@ def logits_of(
         model_forward.read(model, [ids[: read + 1]], cache)
         cache.truncate(cache.length - 1)
         caches.append(cache)
-    device, dtype = virtual_tokens.activations(model)
+    device, dtype = activation_type(model)
     io = StaticPass(model, 16, device, dtype)
     with torch.inference_mode(), gqa_attention.installed_in(model):
         rows = seats.assign(caches, shape.rows)
@@ -217,7 +218,7 @@ def test_a_pass_that_is_wrong_by_one_is_found_out(
 
 def test_a_recording_does_the_same_for_other_sequences(loaded: Loaded) -> None:
     """The operations alone, without Python, at fixed addresses; nothing is left in memory that others use."""
-    device, dtype = virtual_tokens.activations(loaded.model)
+    device, dtype = activation_type(loaded.model)
     seats, io, shape = stale(loaded), StaticPass(loaded.model, 16, device, dtype), Bucket(2, 4, 64)
     with torch.inference_mode(), gqa_attention.installed_in(loaded.model):
         io.write_inputs(shape, [[], []], [TOKENS, TOKENS])
@@ -306,7 +307,7 @@ def test_a_pass_stays_on_its_device_and_asks_it_nothing(family: str, device: str
     with torch.inference_mode(), FakeTensorMode() if device == "cuda" else contextlib.nullcontext():
         moved(model, device)
         where = model.get_input_embeddings().weight.device
-        seats = StaticKv(16, 2048, virtual_tokens.key_value_shape(model.config), where, torch.bfloat16)
+        seats = StaticKv(16, 2048, key_value_shape(model.config), where, torch.bfloat16)
         io = StaticPass(model, 16, where, torch.bfloat16)
         for shape in (Bucket(1, 1, 2048), Bucket(1, 8, 512), Bucket(16, 4, 1024)):
             function = io.build(seats, shape)

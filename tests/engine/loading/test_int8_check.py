@@ -7,7 +7,7 @@ from safetensors.torch import load_file, save_file
 
 import checkpoints
 from starcoder_ls.engine.loading.load_model import Loaded, load
-from starcoder_ls.engine.loading.safetensors_files import WHOLE
+from starcoder_ls.engine.loading.safetensors_files import SINGLE_FILE
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.settings import BUNDLED, Model
@@ -36,14 +36,14 @@ def test_the_bundled_model_goes_through_and_takes_two_thirds() -> None:
 def test_weights_that_8_bits_hold_badly_are_refused(base: Path, tmp_path: Path) -> None:
     """A few weights so large that their neighbours, which share their scales, are rounded to nothing."""
     folder = checkpoints.copied(base, tmp_path / "copy")
-    tensors = load_file(folder / WHOLE)
+    tensors = load_file(folder / SINGLE_FILE)
     for name, weight in tensors.items():
         if name.endswith(("c_fc.weight", "c_attn.weight")):
             weight[:, ::64] *= 30
             norm = name.replace("mlp.c_fc", "ln_2").replace("attn.c_attn", "ln_1").removesuffix("weight")
             tensors[f"{norm}weight"][::64] /= 30
             tensors[f"{norm}bias"][::64] /= 30
-    save_file(tensors, folder / WHOLE, {"format": "pt"})
+    save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
     with pytest.raises(ModelInvalid, match=r"loses [\d.]+ nats a token in 8 bits.*`model.quantization` to none"):
         loaded_as(folder, "int8")
     assert loaded_as(folder, "none").described("mine").dtype == "float16"

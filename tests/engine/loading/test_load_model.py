@@ -15,7 +15,7 @@ import checkpoints
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import load_model
 from starcoder_ls.engine.loading.load_model import Loaded, find, load
-from starcoder_ls.engine.loading.safetensors_files import INDEX, WHOLE
+from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FILE
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.engine.runner.model_forward import forward
 from starcoder_ls.errors import ModelInvalid, OutOfMemory
@@ -50,7 +50,7 @@ def test_logits_are_those_of_transformers_own_loading(family: str, request: pyte
 def test_on_a_cpu_weights_are_packed_halves_and_their_memory_is_counted(tmp_path: Path) -> None:
     folder = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=128, n_head=2, n_inner=512)
     loaded = loaded_from(folder)
-    values = sum(tensor.numel() for tensor in load_file(folder / WHOLE).values())
+    values = sum(tensor.numel() for tensor in load_file(folder / SINGLE_FILE).values())
     tied = loaded.checkpoint.vocabulary_size * loaded.model.config.n_embd  # read by row, and multiplied by
     assert 2 * (values + tied) <= loaded.bytes < 3 * (values + tied)
     assert loaded.described("mine").dtype == "float16"
@@ -76,27 +76,27 @@ def test_status_says_what_was_loaded(starcoder: Path) -> None:
 def test_memory_is_weights_once_and_no_mask(starcoder: Path) -> None:
     """The embedding is the output layer too, and GPTBigCode's mask of context² bytes is gone."""
     loaded = loaded_from(starcoder, dtype="float32")
-    assert loaded.bytes == sum(tensor.nbytes for tensor in load_file(starcoder / WHOLE).values())
+    assert loaded.bytes == sum(tensor.nbytes for tensor in load_file(starcoder / SINGLE_FILE).values())
 
 
 def test_shards_load_as_one(folder: Path) -> None:
     whole = logits_of(loaded_from(folder))
-    tensors = load_file(folder / WHOLE)
+    tensors = load_file(folder / SINGLE_FILE)
     names = sorted(tensors)
     weight_map = {}
     for shard, part in (("model-a.safetensors", names[::2]), ("model-b.safetensors", names[1::2])):
         save_file({name: tensors[name] for name in part}, folder / shard, {"format": "pt"})
         weight_map |= dict.fromkeys(part, shard)
-    (folder / WHOLE).unlink()
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    (folder / SINGLE_FILE).unlink()
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     # Tensors lie at other addresses of the files then, and kernels sum in another order.
     torch.testing.assert_close(logits_of(loaded_from(folder)), whole, rtol=1e-5, atol=1e-4)
 
 
 def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
-    tensors = load_file(folder / WHOLE)
+    tensors = load_file(folder / SINGLE_FILE)
     change(tensors)
-    save_file(tensors, folder / WHOLE, {"format": "pt"})
+    save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
     return folder
 
 

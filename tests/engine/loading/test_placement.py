@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from starcoder_ls.engine.loading import placement
-from starcoder_ls.engine.loading.checkpoint import Checkpoint, inspect
+from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.placement import SMALL_MODEL_VALUES, Placement, place
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import OutOfMemory, SettingsError
@@ -17,7 +17,7 @@ from starcoder_ls.settings import Model
 
 @pytest.fixture
 def checkpoint(starcoder: Path) -> Checkpoint:
-    return inspect(starcoder)
+    return read_checkpoint(starcoder)
 
 
 def of_size(checkpoint: Checkpoint, values: int) -> Checkpoint:

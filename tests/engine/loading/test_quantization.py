@@ -14,11 +14,11 @@ from safetensors.torch import load_file, save_file
 import adapters as made
 import by_hand
 import checkpoints
-from starcoder_ls.engine.adapters.resident_adapters import prepare
+from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
 from starcoder_ls.engine.loading import quantization
-from starcoder_ls.engine.loading.checkpoint import inspect
+from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.engine.loading.load_model import Loaded, load
-from starcoder_ls.engine.loading.safetensors_files import WHOLE
+from starcoder_ls.engine.loading.safetensors_files import SINGLE_FILE
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 
@@ -79,7 +79,7 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base: Path, loaded: Loaded) -> None:
     bits = {"int8": 8, "nf4": 4, "torchao-int8": 8, "torchao-int4": 4}[kind]
-    weights = load_file(base / WHOLE)
+    weights = load_file(base / SINGLE_FILE)
     few = sum(weight.numel() for name, weight in weights.items() if ".h." in name and weight.dim() == 2)
     rest = sum(weight.nbytes for weight in weights.values()) - 4 * few
     if kind == "int8":  # the vocabulary also to multiply by, and a scale for 64 weights
@@ -91,7 +91,7 @@ def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base:
 
 
 def test_estimate_is_what_it_takes(kind: str, base: Path, loaded: Loaded) -> None:
-    estimate = quantization.estimated_bytes(kind, inspect(base), loaded.placement.dtype, "cpu")
+    estimate = quantization.estimated_bytes(kind, read_checkpoint(base), loaded.placement.dtype, "cpu")
     assert estimate == pytest.approx(loaded.base_bytes, rel=0.04)
 
 
@@ -145,7 +145,7 @@ def test_ia3_in_half_precision_runs_on_torchao_and_is_refused_on_bitsandbytes(
     if kind == "int8":
         pytest.skip("our own kernels compute in float32")
     half = loaded_as(base, kind, "bfloat16")
-    ia3 = prepare(Adapter(path=str(folders["ia3"])), True, nothing)
+    ia3 = prepare_adapter(Adapter(path=str(folders["ia3"])), True, nothing)
     if kind == "nf4":
         with pytest.raises(AdapterInvalid, match=r"needs float32 activations.*torchao-int8"):
             half.adapters.add("ia3", ia3)
@@ -156,9 +156,9 @@ def test_ia3_in_half_precision_runs_on_torchao_and_is_refused_on_bitsandbytes(
 
 def test_weights_that_are_not_finite_are_refused(kind: str, base: Path, tmp_path: Path) -> None:
     folder = checkpoints.copied(base, tmp_path / "copy")
-    tensors = load_file(folder / WHOLE)
+    tensors = load_file(folder / SINGLE_FILE)
     tensors["transformer.h.1.mlp.c_fc.weight"][3] = float("nan")
-    save_file(tensors, folder / WHOLE, {"format": "pt"})
+    save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
     with pytest.raises(ModelInvalid, match=r"no finite numbers|cannot be quantized|which is not finite"):
         loaded_as(folder, kind)
 

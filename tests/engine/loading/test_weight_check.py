@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from starcoder_ls.engine.loading.checkpoint import Checkpoint, inspect
+from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.weight_check import require_all, require_finite
 from starcoder_ls.errors import ModelInvalid
 
@@ -17,7 +17,7 @@ FINE: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set(), "mismat
 
 @pytest.fixture
 def checkpoint(starcoder: Path) -> Checkpoint:
-    return inspect(starcoder)
+    return read_checkpoint(starcoder)
 
 
 @pytest.mark.parametrize(

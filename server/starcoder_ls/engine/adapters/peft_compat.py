@@ -1,7 +1,6 @@
-"""Everything we lean on in PEFT that is not its public API; pyproject.toml pins PEFT for this file.
+"""All uses of PEFT beyond its public API; pyproject.toml pins PEFT's version for this module.
 
-Decides how a method of ours gets a name in PEFT, and how layers that PEFT made are taken out of a model again. Refuses
-to know any method's formula.
+Gives a method of ours a name in PEFT, and removes the layers that PEFT put into a model without leaving a trace.
 """
 
 from __future__ import annotations
@@ -18,113 +17,123 @@ from peft import PeftType, inject_adapter_in_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import register_peft_method
 
-SLOT = "resident"
-"""PEFT's name for the only adapter that each of our layers holds."""
+ADAPTER_NAME = "resident"
+"""PEFT's name for the adapter in a layer: each of our adapter layers contains one adapter only."""
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """One place of the model that an adapter changes: its path, whose child it is, and both modules for it."""
+class TargetModule:
+    """A module of the base that an adapter changes: its path, its parent and name there, and both versions of it."""
 
     path: str
     parent: torch.nn.Module
-    child: str
-    original: torch.nn.Module
-    adapted: torch.nn.Module
+    name: str
+    base_layer: torch.nn.Module
+    adapter_layer: torch.nn.Module
 
     def weights(self) -> dict[str, torch.nn.Parameter]:
-        """The adapter's own, by the names under which files hold them."""
+        """The adapter's weights by the names that they have in files."""
         return {
-            _in_files(f"{self.path}.{name}"): weight
-            for name, weight in self.adapted.named_parameters()
+            _name_in_file(f"{self.path}.{name}"): weight
+            for name, weight in self.adapter_layer.named_parameters()
             if not name.startswith("base_layer.")
         }
 
-    def replace(self, name: str, value: torch.nn.Parameter) -> None:
-        """Put ``value`` where the weight of that name is, which may be on no device yet."""
-        for path, _ in self.adapted.named_parameters():
-            if not path.startswith("base_layer.") and _in_files(f"{self.path}.{path}") == name:
-                owner, _, last = path.rpartition(".")
-                self.adapted.get_submodule(owner).register_parameter(last, value)
+    def set_weight(self, name: str, value: torch.nn.Parameter) -> None:
+        """Replace the weight whose name in files is ``name``, which may still be on the meta device.
+
+        Raises KeyError if the layer has no such weight.
+        """
+        for path, _ in self.adapter_layer.named_parameters():
+            if not path.startswith("base_layer.") and _name_in_file(f"{self.path}.{path}") == name:
+                owner, _, attribute = path.rpartition(".")
+                self.adapter_layer.get_submodule(owner).register_parameter(attribute, value)
                 return
         raise KeyError(name)
 
+    def use_adapter_layer(self) -> None:
+        self.parent._modules[self.name] = self.adapter_layer
 
-def register(name: str, config_class: type, tuner_class: type, prefix: str) -> None:
-    """Make ``name`` a method of PEFT. Idempotent.
+    def use_base_layer(self) -> None:
+        self.parent._modules[self.name] = self.base_layer
 
-    ``register_peft_method`` demands a member of the enum ``PeftType``; transformers and PEFT read ``.value`` of it, so
-    that a plain string in their tables would not do. Python 3.11 looks members up in ``_member_map_``, 3.12 and later
-    on the class.
+
+def register_method(name: str, config_class: type, tuner_class: type, prefix: str) -> None:
+    """Make ``name`` a method of PEFT; a second call with the same name changes nothing.
+
+    ``register_peft_method`` requires a member of the enum ``PeftType``, and transformers and PEFT read its ``.value``,
+    so a plain string does not suffice. Python 3.11 looks members up in ``_member_map_``, 3.12 and later on the class.
     """
-    kind = name.upper()
-    if kind in PeftType._member_map_:
+    peft_type = name.upper()
+    if peft_type in PeftType._member_map_:
         return
-    member = str.__new__(PeftType, kind)
-    member._name_, member._value_ = kind, kind
-    PeftType._member_map_[kind] = member
-    PeftType._member_names_.append(kind)
-    PeftType._value2member_map_[kind] = member
-    type.__setattr__(PeftType, kind, member)
+    member = str.__new__(PeftType, peft_type)
+    member._name_, member._value_ = peft_type, peft_type
+    PeftType._member_map_[peft_type] = member
+    PeftType._member_names_.append(peft_type)
+    PeftType._value2member_map_[peft_type] = member
+    type.__setattr__(PeftType, peft_type, member)
     register_peft_method(name=name, config_cls=config_class, model_cls=tuner_class, prefix=prefix)
 
 
-def inject(config: Any, model: torch.nn.Module, is_empty: bool = False) -> list[Site]:
-    """Let PEFT put its layers into ``model``, and say where; ``is_empty`` makes them without memory.
+def inject_layers(config: Any, model: torch.nn.Module, is_empty: bool = False) -> list[TargetModule]:
+    """Let PEFT put the layers of ``config`` into ``model``; with ``is_empty`` on the meta device, without memory.
 
-    Raises what PEFT raises; the model is as before then.
+    Raises what PEFT raises, ValueError in most cases; ``model`` is then unchanged.
     """
     before = dict(model.named_modules())
-    # Beside bitsandbytes' 8-bit layers, which have a `state`, PEFT moves its own to their device: without memory they
-    # cannot follow.
+    # PEFT moves its layers to the device of bitsandbytes' 8-bit layers, which have a `state`. Layers on the meta device
+    # cannot be moved.
     is_empty = is_empty and not any(getattr(module, "state", None) is not None for module in before.values())
     try:
-        with quiet(), torch.inference_mode(False):
-            inject_adapter_in_model(config, model, SLOT, low_cpu_mem_usage=is_empty)
+        with suppress_warnings(), torch.inference_mode(False):
+            inject_adapter_in_model(config, model, ADAPTER_NAME, low_cpu_mem_usage=is_empty)
     except BaseException:
-        take_out(_sites(model, before))
+        remove_layers(_find_targets(model, before))
         raise
     finally:
-        for trace in ("peft_config", "_hf_peft_config_loaded"):
-            model.__dict__.pop(trace, None)
-    return _sites(model, before)
+        for attribute in ("peft_config", "_hf_peft_config_loaded"):
+            model.__dict__.pop(attribute, None)
+    return _find_targets(model, before)
 
 
-def take_out(sites: list[Site]) -> None:
-    """The model as it was before ``inject``."""
-    for site in sites:
-        site.parent._modules[site.child] = site.original
+def remove_layers(targets: list[TargetModule]) -> None:
+    """Restore the model as it was before ``inject_layers``."""
+    for target in targets:
+        target.use_base_layer()
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
-    """PEFT 0.21 asks transformers 5.23 by a name that transformers has since changed, and warns of tied weights where
-    none is merged."""
+def suppress_warnings() -> Iterator[None]:
+    """PEFT 0.21 uses a name that transformers 5.23 has deprecated, and warns of tied weights even if nothing is
+    merged."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
 
 
-def _sites(model: torch.nn.Module, before: dict[str, torch.nn.Module]) -> list[Site]:
-    sites = []
-    for path, module in model.named_modules():
-        original = before.get(path)
-        if original is not None and module is not original and isinstance(module, BaseTunerLayer):
-            parent, _, child = path.rpartition(".")
-            sites.append(Site(path, model.get_submodule(parent), child, original, module))
-    return sites
-
-
-def _in_files(path: str) -> str:
-    """PEFT's files name weights as if its own two wrappers were around the model, and without the adapter's name."""
-    return "base_model.model." + path.replace(f".{SLOT}.", ".").removesuffix(f".{SLOT}")
-
-
-def device_of(module: torch.nn.Module) -> torch.device:
-    """Where ``module`` computes; accelerate keeps what it offloads on "meta" and says in a hook where it goes."""
+def execution_device(module: torch.nn.Module) -> torch.device:
+    """The device on which ``module`` computes. accelerate keeps offloaded weights on "meta" and stores their device in
+    a hook."""
     hook = getattr(module, "_hf_hook", None)
     if hook is not None and getattr(hook, "execution_device", None) is not None:
         return torch.device(hook.execution_device)
     tensors = itertools.chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def _find_targets(model: torch.nn.Module, before: dict[str, torch.nn.Module]) -> list[TargetModule]:
+    """The modules of ``before`` in whose place an adapter layer is now."""
+    targets = []
+    for path, module in model.named_modules():
+        base_layer = before.get(path)
+        if base_layer is not None and module is not base_layer and isinstance(module, BaseTunerLayer):
+            parent, _, name = path.rpartition(".")
+            targets.append(TargetModule(path, model.get_submodule(parent), name, base_layer, module))
+    return targets
+
+
+def _name_in_file(path: str) -> str:
+    """PEFT's files name weights as if its two wrappers were around the model, and without the adapter's name."""
+    return "base_model.model." + path.replace(f".{ADAPTER_NAME}.", ".").removesuffix(f".{ADAPTER_NAME}")

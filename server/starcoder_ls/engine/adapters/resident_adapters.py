@@ -1,7 +1,7 @@
-"""The adapters that are resident beside one base, and which of them its layers go through now.
+"""The adapters that are resident beside one base model, and which of them its layers apply now.
 
-Decides what fits the base and what a switch costs: a few dictionary entries per layer, the weights stay where they
-are. Used by the engine's thread alone, but for ``prepare`` and ``named``. Refuses to know requests.
+A switch changes a few dictionary entries per layer; no weight moves. Only the engine's thread may use this module,
+except for ``prepare_adapter`` and ``ResidentAdapters.named``.
 """
 
 from __future__ import annotations
@@ -10,16 +10,18 @@ import itertools
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from starcoder_ls.engine.adapters import config, files, fit, peft_compat, virtual_tokens
-from starcoder_ls.engine.adapters.files import Files
+from starcoder_ls.engine.adapters import files, fit, peft_compat
+from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
+from starcoder_ls.engine.adapters.files import AdapterFiles
+from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.progress import Report
+from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.model_shape import activation_type
 from starcoder_ls.errors import AdapterInvalid, OutOfMemory
 from starcoder_ls.generation import AdapterStatus
 from starcoder_ls.settings import Adapter
@@ -28,20 +30,20 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """An adapter read from its files and checked as far as that goes without a model."""
+class PreparedAdapter:
+    """An adapter read from its files and checked as far as is possible without a model."""
 
     source: str
-    files: Files
+    files: AdapterFiles
     tensors: Mapping[str, torch.Tensor]
 
 
-def prepare(wanted: Adapter, offline: bool, report: Report) -> Prepared:
-    """From any thread: what takes a disk or a network. Raises ModelError."""
-    found = files.find(wanted, offline, report)
-    tensors = files.tensors(found)
-    fit.require_own_weights(found, tensors)
-    return Prepared(wanted.source, found, tensors)
+def prepare_adapter(adapter: Adapter, is_offline: bool, on_progress: ProgressCallback) -> PreparedAdapter:
+    """Do all that takes disk or network; may be called from any thread. Raises ModelError."""
+    adapter_files = files.resolve_adapter(adapter, is_offline, on_progress)
+    tensors = files.read_tensors(adapter_files)
+    fit.require_method_tensors(adapter_files, tensors)
+    return PreparedAdapter(adapter.source, adapter_files, tensors)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,10 +52,10 @@ class ResidentAdapter:
 
     name: str
     generation: int
-    kind: str
+    method: AdapterMethod
     source: str
-    sites: tuple[peft_compat.Site, ...]
-    prompt: virtual_tokens.VirtualTokens | None
+    sites: tuple[peft_compat.TargetModule, ...]
+    prompt: VirtualTokens | None
     bytes: int
 
     @property
@@ -66,7 +68,7 @@ class ResidentAdapter:
         return 0 if self.prompt is None else self.prompt.count
 
     def status(self) -> AdapterStatus:
-        return AdapterStatus(self.name, self.kind, self.source, self.bytes, self.virtual_tokens)
+        return AdapterStatus(self.name, self.method.peft_type, self.source, self.bytes, self.virtual_tokens)
 
 
 class ResidentAdapters:
@@ -117,74 +119,62 @@ class ResidentAdapters:
         if held is self._active:
             return
         if self._active is not None:
-            for site in self._active.sites:
-                site.parent._modules[site.child] = site.original
+            for target in self._active.sites:
+                target.use_base_layer()
         if held is not None:
-            for site in held.sites:
-                site.parent._modules[site.child] = site.adapted
+            for target in held.sites:
+                target.use_adapter_layer()
         self._active = held
         if (reader := self._model.__dict__.get("lean")) is not None:
             reader.is_adapted = held is not None and bool(held.sites)
 
-    def add(self, name: str, prepared: Prepared, is_base_changed: bool = False) -> ResidentAdapter:
-        """Make it resident, in place of one of the same name.
+    def add(self, name: str, prepared: PreparedAdapter, is_base_changed: bool = False) -> ResidentAdapter:
+        """Make the adapter resident, in place of one of the same name.
 
-        ``is_base_changed`` where others were merged into it on purpose. Raises AdapterInvalid, OutOfMemory; then all
-        is as before.
+        ``is_base_changed`` skips the check of the base's fingerprint, after other adapters were merged into the base.
+        Raises AdapterInvalid if it does not fit, OutOfMemory if there is no room; nothing is changed then.
         """
         self.activate(None)
         if not is_base_changed:
             fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
-        fit.require_combination(prepared.files, self._quantization, virtual_tokens.activations(self._model)[1])
+        fit.require_base_supported(prepared.files, self._quantization, activation_type(self._model)[1])
         try:
-            sites, prompt = self._built(prepared)
+            sites, prompt = self._build(prepared)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise OutOfMemory(f"There was no room for the adapter {name}. Remove another one first.") from error
-        weights = [weight for site in sites for weight in site.weights().values()]
+            raise OutOfMemory(f"There is no room for the adapter {name}. Remove another one first.") from error
+        weights = [weight for target in sites for weight in target.weights().values()]
         used_bytes = sum(weight.nbytes for weight in weights) + (0 if prompt is None else prompt.states.nbytes)
-        kind = prepared.files.declared.kind
-        held = ResidentAdapter(name, next(self._generations), kind, prepared.source, tuple(sites), prompt, used_bytes)
-        self._by_name[name] = held
-        return held
+        method = prepared.files.config.method
+        adapter = ResidentAdapter(
+            name, next(self._generations), method, prepared.source, tuple(sites), prompt, used_bytes
+        )
+        self._by_name[name] = adapter
+        return adapter
 
     def remove(self, name: str) -> None:
-        """Forget the name; memory is free when the last request that holds it ends. Raises AdapterInvalid."""
-        held = self.named(name)
-        if held is self._active:
+        """Remove the name. The memory is released when the last request with the adapter ends.
+
+        Raises AdapterInvalid if no adapter has the name.
+        """
+        adapter = self.named(name)
+        if adapter is self._active:
             self.activate(None)
         del self._by_name[name]
 
-    def _built(self, prepared: Prepared) -> tuple[list[peft_compat.Site], virtual_tokens.VirtualTokens | None]:
-        declared, misfit = prepared.files.declared, fit.misfit(prepared.files, self._checkpoint, self._model_name)
-        if declared.kind in config.PROMPTS:
-            fit.require_exact(virtual_tokens.expected_shape(declared, self._model), prepared.tensors, misfit)
-            device, dtype = virtual_tokens.activations(self._model)
-            return [], virtual_tokens.VirtualTokens(
-                declared.kind, prepared.tensors[virtual_tokens.KEY].to(device, dtype)
-            )
+    def _build(self, prepared: PreparedAdapter) -> tuple[list[peft_compat.TargetModule], VirtualTokens | None]:
+        """The adapter's layers, not active, and its virtual tokens. Raises AdapterInvalid if it does not fit."""
+        config, tensors = prepared.files.config, prepared.tensors
+        mismatch = fit.describe_mismatch(prepared.files, self._checkpoint, self._model_name)
         try:
-            sites = peft_compat.inject(declared.for_peft(), self._model, is_empty=True)
+            targets = config.method.create_layers(config.values, self._model)
         except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
             if is_out_of_memory(error):
                 raise
-            _log.debug("no layers for %s", prepared.files.folder, exc_info=True)
+            _log.debug("PEFT has no layers for %s", prepared.files.folder, exc_info=True)
             reason = str(error).strip().partition("\n")[0].rstrip(".")
-            raise AdapterInvalid(f"{misfit}: {reason}. Use the adapter with its own base.") from error
-        peft_compat.take_out(sites)
-        fit.require_linear(sites, misfit)
-        shapes = {name: tuple(weight.shape) for site in sites for name, weight in site.weights().items()}
-        fit.require_exact(shapes, prepared.tensors, misfit)
-        for site in sites:
-            device = peft_compat.device_of(site.original)
-            for name in site.weights():
-                value = prepared.tensors[name].to(device=device, dtype=torch.float32)
-                site.replace(name, torch.nn.Parameter(value, requires_grad=False))
-            site.adapted.eval()  # PEFT makes them with dropout on
-        return sites, None
-
-
-def folder_of(wanted: Adapter, offline: bool = False) -> Path:
-    """The folder of an adapter on this machine. Raises ModelError."""
-    return files.find(wanted, offline, lambda _fraction, _sentence: None).folder
+            raise AdapterInvalid(f"{mismatch}: {reason}. Use the adapter with its own base.") from error
+        fit.require_linear_targets(targets, mismatch)
+        fit.require_exact_tensors(config.method.tensor_shapes(config.values, self._model, targets), tensors, mismatch)
+        return targets, config.method.load_tensors(tensors, self._model, targets)

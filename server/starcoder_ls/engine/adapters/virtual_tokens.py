@@ -1,29 +1,33 @@
 """Adapters that put virtual tokens before a text: P-Tuning, prompt tuning, prefix tuning.
 
-Decides how they get into a cache: once per cache, before any text, so that every position after them is right by
-itself. Refuses to know requests.
+The tokens are written to a KV cache once, while it is empty; the text that follows then gets the right positions
+without further changes to the model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 
-from starcoder_ls.engine.adapters.config import Declared
+from starcoder_ls.engine.adapters import config_checks as checks
+from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
+from starcoder_ls.engine.adapters.peft_compat import TargetModule
 from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.model_shape import activation_type
 
-KEY = "prompt_embeddings"
-"""The only tensor of such an adapter; what an encoder made of it in training is already in it."""
+TENSOR = "prompt_embeddings"
+"""The only tensor of such an adapter. If an encoder was trained, this is its output."""
 
 
 @dataclass(frozen=True, slots=True)
-class VirtualTokens:
-    """``states``: [tokens, width] embeddings; for prefix tuning [tokens, 2 · layers · heads · head]."""
+class VirtualTokens(ABC):
+    """``states``: [tokens, width of the method's representation], on the device and in the type of activations."""
 
-    kind: str
     states: torch.Tensor
 
     @property
@@ -31,38 +35,56 @@ class VirtualTokens:
         return int(self.states.shape[0])
 
     def write(self, model: Any, cache: KvCache) -> None:
-        """Put them into ``cache``, which is empty."""
+        """Append the tokens to ``cache``, which must be empty."""
         with torch.inference_mode():
-            if self.kind == "PREFIX_TUNING":
-                self._write_states(model, cache)
-            else:
-                model.base_model(inputs_embeds=self.states[None], past_key_values=cache, use_cache=True)
+            self._append_to(cache, model)
 
-    def _write_states(self, model: Any, cache: KvCache) -> None:
-        """PEFT's order: [tokens, 2 · layers, heads, head], a layer's keys before its values."""
-        layers, heads, head = key_value_shape(model.config)
-        ordered = self.states.view(self.count, 2 * layers, heads, head).permute(1, 2, 0, 3)[:, None]
-        for layer in range(layers):
-            cache.update(ordered[2 * layer].contiguous(), ordered[2 * layer + 1].contiguous(), layer)
+    @abstractmethod
+    def _append_to(self, cache: KvCache, model: Any) -> None: ...
 
 
-def expected_shape(declared: Declared, model: Any) -> Mapping[str, tuple[int, ...]]:
-    """What the file must hold for this base."""
-    layers, heads, head = key_value_shape(model.config)
-    width = 2 * layers * heads * head if declared.kind == "PREFIX_TUNING" else int(model.config.hidden_size)
-    return {KEY: (declared.keys["num_virtual_tokens"], width)}
+class EmbeddingTokens(VirtualTokens):
+    """``states``: [tokens, hidden size], embeddings that the model reads like those of text."""
+
+    def _append_to(self, cache: KvCache, model: Any) -> None:
+        model.base_model(inputs_embeds=self.states[None], past_key_values=cache, use_cache=True)
 
 
-def key_value_shape(config: Any) -> tuple[int, int, int]:
-    """Layers, heads of keys and values, width of a head."""
-    queries = int(config.num_attention_heads)
-    heads = 1 if getattr(config, "multi_query", False) else int(getattr(config, "num_key_value_heads", None) or queries)
-    head = getattr(config, "head_dim", None) or int(config.hidden_size) // queries
-    return int(config.num_hidden_layers), heads, int(head)
+class VirtualTokenMethod(AdapterMethod):
+    """A method of which a saved adapter is one tensor."""
+
+    config_checks: ClassVar = {
+        "num_virtual_tokens": checks.integer(1, 4096),
+        "num_transformer_submodules": checks.integer(1, 1, is_optional=True),
+        "token_dim": checks.integer(1, 1 << 20, is_optional=True),
+        "num_layers": checks.integer(1, 1 << 20, is_optional=True),
+        "num_attention_heads": checks.integer(1, 1 << 20, is_optional=True),
+    }
+    tensor_names = re.compile(TENSOR)
+    merge_obstacle = "it puts virtual tokens before the text"
+    uses_virtual_tokens = True
+
+    virtual_tokens: ClassVar[type[VirtualTokens]]
+
+    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[TargetModule]:
+        del values, model
+        return []
+
+    def load_tensors(
+        self, tensors: Mapping[str, torch.Tensor], model: torch.nn.Module, targets: Sequence[TargetModule]
+    ) -> VirtualTokens:
+        del targets
+        device, dtype = activation_type(model)
+        return self.virtual_tokens(tensors[TENSOR].to(device, dtype))
 
 
-def activations(model: Any) -> tuple[torch.device, torch.dtype]:
-    """Where and in which type the model computes: that of its norms, whatever its matrices are packed or rounded to."""
-    device = model.get_input_embeddings().weight.device
-    types = [weight.dtype for weight in model.parameters() if weight.dim() == 1 and weight.is_floating_point()]
-    return torch.device("cpu") if device.type == "meta" else device, types[0] if types else torch.float32
+class EmbeddingMethod(VirtualTokenMethod):
+    """A method whose tensor contains one embedding per virtual token."""
+
+    virtual_tokens = EmbeddingTokens
+
+    def tensor_shapes(
+        self, values: Mapping[str, Any], model: Any, targets: Sequence[TargetModule]
+    ) -> Mapping[str, tuple[int, ...]]:
+        del targets
+        return {TENSOR: (values["num_virtual_tokens"], int(model.config.hidden_size))}

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from starcoder_ls.engine.adapters import virtual_tokens
 from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
 from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
 from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.model_shape import activation_type, key_value_shape
 from starcoder_ls.engine.runner import padded_batch
 from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.runner.logits import Logits
@@ -71,7 +71,7 @@ class Told:
 
 def use(model: Any, adapters: ResidentAdapters, context_tokens: int) -> None:
     """Let the passes of ``model``, which is on one CUDA device, be replayed where they fit."""
-    device = virtual_tokens.activations(model)[0]
+    device = activation_type(model)[0]
     if padded_batch.fits(model) and device.type == "cuda":
         model.graphs = GraphRegistry(
             model, adapters, context_tokens, CudaCapture(device), lambda: torch.cuda.mem_get_info(device)[0]
@@ -263,8 +263,8 @@ class GraphRegistry:
     def _table(self, shape: Bucket) -> StaticKv | None:
         """The seats that hold ``shape``, the smallest there are; None where they would take too much memory."""
         if self._tables is None:
-            device, dtype = virtual_tokens.activations(self._model)
-            states = virtual_tokens.key_value_shape(self._model.config)
+            device, dtype = activation_type(self._model)
+            states = key_value_shape(self._model.config)
             with torch.inference_mode():
                 self._tables = allocate_static_kv(states, device, dtype, self._context_tokens, self._free_bytes)
                 if self._tables:
@@ -274,7 +274,7 @@ class GraphRegistry:
 
     def _proven(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """``expected``; and the graph is used from here on if it had found the same."""
-        bound = TOLERANCES.get(virtual_tokens.activations(self._model)[1], TOLERANCE)
+        bound = TOLERANCES.get(activation_type(self._model)[1], TOLERANCE)
         for ours, theirs in zip(found, expected, strict=True):
             if not len(ours):
                 continue

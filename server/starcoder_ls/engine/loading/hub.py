@@ -1,6 +1,6 @@
-"""A Hub id to a folder on this machine.
+"""Resolves a folder or Hub id to files on this machine.
 
-Decides when the network is asked: only for what is not here yet. Refuses to know what the files mean.
+The network is used only for files that are not on this machine yet, and never if the user works offline.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from starcoder_ls.engine.loading.progress import Report, download_bar
+from starcoder_ls.engine.loading.progress import ProgressCallback, create_download_bar
 from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
 
-# Never code; of pickles only the adapters of 2023, which are read as tensors alone.
+# Never code. The only pickles are adapters of 2023, which are read in a way that runs no code.
 CHECKPOINT_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -28,75 +28,79 @@ Checked = TypeVar("Checked")
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
 
-def folder_of(
+def resolve(
     name: str,
     revision: str | None,
-    files: tuple[str, ...],
-    offline: bool,
-    check: Callable[[Path], Checked],
-    report: Report,
+    patterns: tuple[str, ...],
+    is_offline: bool,
+    check_folder: Callable[[Path], Checked],
+    on_progress: ProgressCallback,
 ) -> Checked:
-    """What ``check`` says of the folder named so, or of the local copy of the Hub repository named so.
+    """The result of ``check_folder`` for the folder ``name``, or for the local copy of the Hub repository ``name``.
 
-    What is here and passes ``check`` is used without asking the network, so that a restart is fast and the model
-    does not change under the user; a missing or half-downloaded copy is fetched.
+    A local copy that passes ``check_folder`` is used without a request to the Hub, so that a restart is fast and the
+    model does not change unnoticed. A missing or incomplete copy is downloaded; only files that match one of
+    ``patterns`` are. Raises ModelError if the Hub does not provide the files, and what ``check_folder`` raises.
     """
     path = Path(name).expanduser()
     if path.is_dir() or name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(name):
-        return check(path)
-    report(0.0, f"Looking for {name} on this machine.")
+        return check_folder(path)
+    on_progress(0.0, f"Looking for {name} on this machine.")
     try:
-        return check(_snapshot(name, revision, files, None))
-    except ModelError as error:
-        if offline:
+        return check_folder(_local_snapshot(name, revision, patterns, None))
+    except (ModelNotFound, ModelInvalid):
+        if is_offline:
             raise
-        if not isinstance(error, (ModelNotFound, ModelInvalid)):
-            raise
-    sentence = f"Downloading {name}, once."
-    report(0.0, sentence)
-    return check(_snapshot(name, revision, files, download_bar(report, sentence)))
+    message = f"Downloading {name}, once."
+    on_progress(0.0, message)
+    return check_folder(_local_snapshot(name, revision, patterns, create_download_bar(on_progress, message)))
 
 
-def _snapshot(name: str, revision: str | None, files: tuple[str, ...], bar: type[Any] | None) -> Path:
-    """The repository's folder on this machine; without ``bar`` nothing is downloaded."""
+def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], progress_bar: type[Any] | None) -> Path:
+    """The repository's folder on this machine; without ``progress_bar`` nothing is downloaded. Raises ModelError."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
+    is_local_only = progress_bar is None
     try:
-        wanted = list(files)
-        return Path(
-            snapshot_download(
-                name, revision=revision, allow_patterns=wanted, local_files_only=bar is None, tqdm_class=bar
-            )
+        folder = snapshot_download(
+            name,
+            revision=revision,
+            allow_patterns=list(patterns),
+            local_files_only=is_local_only,
+            tqdm_class=progress_bar,
         )
     except LocalEntryNotFoundError as error:
-        raise ModelNotFound(_not_here(name, bar is None)) from error
+        raise ModelNotFound(_not_found_message(name, is_local_only)) from error
     except (HfHubHTTPError, HFValidationError) as error:
-        raise _translated(error, name, revision) from error
-    except Exception as error:  # the Hub library's HTTP library, and so its exceptions, change between versions
+        raise _convert_hub_error(error, name, revision) from error
+    except Exception as error:  # the exceptions of huggingface_hub's HTTP library change between versions
         raise ModelNotFound(f"{name} could not be downloaded: {error}. Check the network and the free disk.") from error
+    return Path(folder)
 
 
-def _not_here(name: str, is_local: bool) -> str:
-    if is_local:
-        return f"{name} is not on this machine, and `model.offline` forbids asking the Hub. Download it once."
+def _not_found_message(name: str, is_local_only: bool) -> str:
+    if is_local_only:
+        return f"{name} is not on this machine, and `model.offline` forbids to download it. Download it once."
     return f"{name} is not on this machine and the Hub cannot be reached. Check the network, or name a local folder."
 
 
-def _translated(error: Exception, name: str, revision: str | None) -> ModelError:
+def _convert_hub_error(error: Exception, name: str, revision: str | None) -> ModelError:
     from huggingface_hub import errors
 
-    at = f" at revision {revision}" if revision else ""
-    if isinstance(error, errors.GatedRepoError):  # before RepositoryNotFoundError, which it is a kind of
+    at_revision = f" at revision {revision}" if revision else ""
+    if isinstance(error, errors.GatedRepoError):  # a subclass of RepositoryNotFoundError, so it is tested first
         return ModelGated(
-            f"{name} asks you to accept its licence. Accept it at https://huggingface.co/{name}, then run "
+            f"{name} requires that you accept its licence. Accept it at https://huggingface.co/{name}, then run "
             "`hf auth login`."
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return ModelNotFound(f"{name} has no revision {revision}. Correct `model.revision` or leave it out.")
     if isinstance(error, errors.RepositoryNotFoundError):
         return ModelNotFound(
-            f"There is no folder and no Hub model {name}{at}, or it is private. Correct `model.name`, or run "
+            f"There is no folder and no Hub model {name}{at_revision}, or it is private. Correct `model.name`, or run "
             "`hf auth login`."
         )
-    return ModelNotFound(f"The Hub did not give {name}{at}: {error}. Try again later, or name a local folder.")
+    return ModelNotFound(
+        f"The Hub did not provide {name}{at_revision}: {error}. Try again later, or name a local folder."
+    )

@@ -20,14 +20,17 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
+from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter as prepare
 from starcoder_ls.engine.cuda_graphs import registry
 from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import hub, int8_check, quantization, weight_check
-from starcoder_ls.engine.loading.checkpoint import Checkpoint, inspect
+from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.placement import Placement, place
-from starcoder_ls.engine.loading.progress import Report, share, weights_reported
+from starcoder_ls.engine.loading.progress import ProgressCallback as Report
+from starcoder_ls.engine.loading.progress import report_weight_loading as weights_reported
+from starcoder_ls.engine.loading.progress import scale_progress as share
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.runner import bigcode_cpu, packed_linear, threads
 from starcoder_ls.engine.runner.model_forward import forward, pass_costs, warm_up
@@ -180,8 +183,8 @@ def _pack(model: torch.nn.Module, placement: Placement, checkpoint: Checkpoint, 
 def find(wanted: Model, report: Report) -> Checkpoint:
     """The checkpoint that ``wanted`` names, on this machine and checked."""
     if wanted.name == BUNDLED:
-        return inspect(Path(__file__).parents[2] / BUNDLED)
-    return hub.folder_of(wanted.name, wanted.revision, hub.CHECKPOINT_FILES, wanted.offline, inspect, report)
+        return read_checkpoint(Path(__file__).parents[2] / BUNDLED)
+    return hub.resolve(wanted.name, wanted.revision, hub.CHECKPOINT_FILES, wanted.offline, read_checkpoint, report)
 
 
 def _attach_all(attached: ResidentAdapters, adapters: Mapping[str, Adapter], offline: bool, report: Report) -> str:

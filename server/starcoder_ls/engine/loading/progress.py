@@ -1,6 +1,7 @@
-"""How far loading is, as one number and one sentence.
+"""Progress of loading, as a fraction and a message.
 
-Decides how the stages share the way from 0 to 1. Refuses to know what they do.
+Stages share the range from 0 to 1 through ``scale_progress``; the progress bars of transformers and of the Hub library
+are turned into calls of the callback.
 """
 
 from __future__ import annotations
@@ -10,39 +11,43 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-Report = Callable[[float, str], None]
-"""Fraction 0..1 and a sentence; may raise to end the load."""
+ProgressCallback = Callable[[float, str], None]
+"""Receives the fraction from 0 to 1 and a message for the user. It may raise to abort the operation."""
+
+MIN_INTERVAL_S = 0.1
+"""Between two calls. Editors show no more, and an engine that is closed stops loading within it."""
 
 
-EVERY_S = 0.1  # a bar in an editor shows no more, and a closing engine stops loading within it
+def ignore_progress(fraction: float, message: str) -> None:
+    """A ``ProgressCallback`` that does nothing."""
 
 
-def share(report: Report, start: float, end: float) -> Report:
-    """A report whose 0..1 lies between ``start`` and ``end`` of another's."""
-    return lambda fraction, sentence: report(start + (end - start) * fraction, sentence)
+def scale_progress(on_progress: ProgressCallback, start: float, end: float) -> ProgressCallback:
+    """A callback whose range 0 to 1 is the range ``start`` to ``end`` of ``on_progress``."""
+    return lambda fraction, message: on_progress(start + (end - start) * fraction, message)
 
 
-class Counter:
-    """Stands in for a tqdm bar: counts, reports, draws nothing."""
+class ProgressIterator:
+    """Has the interface of a tqdm bar; instead of drawing a bar it calls ``on_progress``."""
 
-    def __init__(self, report: Report, sentence: str, items: Iterable[Any], total: int) -> None:
-        self._report, self._sentence, self._items, self._total = report, sentence, items, max(total, 1)
+    def __init__(self, on_progress: ProgressCallback, message: str, items: Iterable[Any], total: int) -> None:
+        self._on_progress, self._message, self._items, self._total = on_progress, message, items, max(total, 1)
 
     def __iter__(self) -> Iterator[Any]:
         reported_s = 0.0
         for position, item in enumerate(self._items):
-            if time.monotonic() - reported_s >= EVERY_S:
+            if time.monotonic() - reported_s >= MIN_INTERVAL_S:
                 reported_s = time.monotonic()
-                self._report(position / self._total, self._sentence)
+                self._on_progress(position / self._total, self._message)
             yield item
 
     def update(self, _items: int = 1) -> None:
-        """Part of tqdm's interface."""
+        """Part of tqdm's interface; does nothing."""
 
     def close(self) -> None:
-        """Part of tqdm's interface."""
+        """Part of tqdm's interface; does nothing."""
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> ProgressIterator:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -50,43 +55,43 @@ class Counter:
 
 
 @contextmanager
-def weights_reported(report: Report, sentence: str) -> Iterator[None]:
-    """transformers' progress bar over the weights becomes calls of ``report``."""
+def report_weight_loading(on_progress: ProgressCallback, message: str) -> Iterator[None]:
+    """While the context is open, transformers' progress bar over the weights calls ``on_progress``."""
     from transformers.utils import logging as transformers_logging
 
-    def counted(_factory: Any, args: tuple[Any, ...], _options: dict[str, Any]) -> Counter:
+    def create_iterator(_factory: Any, args: tuple[Any, ...], _options: dict[str, Any]) -> ProgressIterator:
         items = args[0] if args else ()
-        return Counter(report, sentence, items, len(items) if hasattr(items, "__len__") else 0)
+        return ProgressIterator(on_progress, message, items, len(items) if hasattr(items, "__len__") else 0)
 
-    previous = transformers_logging.set_tqdm_hook(counted)
+    previous = transformers_logging.set_tqdm_hook(create_iterator)
     try:
         yield
     finally:
         transformers_logging.set_tqdm_hook(previous)
 
 
-def download_bar(report: Report, sentence: str) -> type[Any]:
-    """A class to hand to huggingface_hub as its tqdm: draws nothing, reports the bytes that have come.
+def create_download_bar(on_progress: ProgressCallback, message: str) -> type[Any]:
+    """A tqdm class for huggingface_hub that draws nothing and reports the downloaded bytes.
 
-    The hub adds each file to the total when it begins with it, and counts received and written bytes apart; the
-    report never falls back.
+    huggingface_hub adds the size of each file to the total when the file's download starts, and counts received and
+    written bytes separately; the reported fraction nevertheless never decreases.
     """
     from tqdm.std import tqdm  # type: ignore[import-untyped]
 
-    furthest = reported_s = 0.0
+    max_fraction = reported_s = 0.0
 
-    class Bar(tqdm):  # type: ignore[misc]
+    class DownloadBar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **(options | {"disable": True}))
             self.is_bytes = options.get("unit") == "B"
 
         def update(self, n: float | None = 1) -> bool | None:
-            nonlocal furthest, reported_s
+            nonlocal max_fraction, reported_s
             self.n += n or 0
-            if self.is_bytes and self.total and time.monotonic() - reported_s >= EVERY_S:
+            if self.is_bytes and self.total and time.monotonic() - reported_s >= MIN_INTERVAL_S:
                 reported_s = time.monotonic()
-                furthest = max(furthest, min(self.n / self.total, 1.0))
-                report(furthest, f"{sentence} {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB.")
+                max_fraction = max(max_fraction, min(self.n / self.total, 1.0))
+                on_progress(max_fraction, f"{message} {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB.")
             return None
 
-    return Bar
+    return DownloadBar

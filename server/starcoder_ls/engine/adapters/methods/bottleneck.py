@@ -1,41 +1,38 @@
-"""Astraios' bottleneck adapters (Parallel, AdapterH, AdapterP) as a method of PEFT, for running and for training.
+"""Bottleneck adapters as in Astraios (Zhuo et al. 2024): Parallel, AdapterH and AdapterP, registered with PEFT.
 
-Decides the formula, where in a block it applies, and the file format, which is Astraios'. Refuses to know engines.
+Each adapts a linear layer by a small network of two matrices with a non-linearity between them. The configuration keys
+and tensor names are those of Astraios' fork of PEFT.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import torch
 from peft import PeftConfig, PeftType
 from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
-from safetensors.torch import save_file
 from transformers.activations import ACT2FN
 
+from starcoder_ls.engine.adapters import config_checks as checks
 from starcoder_ls.engine.adapters import peft_compat
+from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
 
-KIND = "BOTTLENECK"
+PEFT_TYPE = "BOTTLENECK"
 NON_LINEARITIES = ("tanh", "relu", "gelu", "silu", "sigmoid", "leaky_relu", "linear")
 
-CONFIG = "adapter_config.json"
-WEIGHTS = "adapter_model.safetensors"
-FINGERPRINT = "starcoder_ls_base"
-"""Key of the base's fingerprint in the metadata of adapter_model.safetensors."""
+# Where an adapter that is not parallel applies (Houlsby's two positions inside an MLP; Astraios' fork decides by the
+# last part of the module's path): on the input of the first layer, on the output of the second.
+_INPUT_TARGETS = frozenset({"c_fc", "up_proj", "gate_proj"})
+_OUTPUT_TARGETS = frozenset({"c_proj", "down_proj"})
 
-# Where the side branch sits when it is not parallel (Houlsby's two places inside an MLP; Astraios' fork names them by
-# the last part of the module's path): on the way into the first layer, on the way out of the second.
-_BEFORE = frozenset({"c_fc", "up_proj", "gate_proj"})
-_AFTER = frozenset({"c_proj", "down_proj"})
+Position = Literal["parallel", "input", "output"]
 
 
 @dataclass
 class BottleneckConfig(PeftConfig):  # type: ignore[misc]
-    """The keys of Astraios' adapter_config.json. ``use_adapterp`` is informational there and here."""
+    """The keys of Astraios' adapter_config.json. ``use_adapterp`` has no effect there or here."""
 
     target_modules: list[str] | None = None
     exclude_modules: list[str] | None = None
@@ -51,24 +48,25 @@ class BottleneckConfig(PeftConfig):  # type: ignore[misc]
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.peft_type = PeftType(KIND)
+        self.peft_type = PeftType(PEFT_TYPE)
 
 
 class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
-    """A linear layer ``W`` and its side branch ``delta(h) = up(f(down(h))) · scaling``.
+    """A linear layer ``W`` and the adapter ``delta(h) = up(f(down(h))) · scaling``.
 
-    Parallel: ``W x + delta(x)``; before: ``W (x + delta(x))``; after: ``z + delta(z)`` of ``z = W x``. The branch is
-    computed in its own weights' type, cast, then scaled, as in Astraios' fork (tests/data/astraios-golden).
+    By position, the layer computes ``W x + delta(x)`` (parallel), ``W (x + delta(x))`` (input), or ``z + delta(z)``
+    with ``z = W x`` (output). The adapter computes in the type of its own weights; the result is cast and then scaled,
+    as in Astraios' fork (tests/data/astraios-golden).
     """
 
     adapter_layer_names = ("adapter_down", "adapter_up", "adapter_scaling")
 
-    def __init__(self, original: torch.nn.Module, place: str, name: str, config: BottleneckConfig) -> None:
+    def __init__(self, base_layer: torch.nn.Module, position: Position, name: str, config: BottleneckConfig) -> None:
         super().__init__()
-        self.base_layer = original
-        self.place = place
-        self.in_features = int(original.in_features)  # type: ignore[arg-type]
-        self.out_features = int(original.out_features)  # type: ignore[arg-type]
+        self.base_layer = base_layer
+        self.position = position
+        self.in_features = int(base_layer.in_features)  # type: ignore[arg-type]
+        self.out_features = int(base_layer.out_features)  # type: ignore[arg-type]
         self.adapter_down = torch.nn.ModuleDict()
         self.adapter_up = torch.nn.ModuleDict()
         self.adapter_scaling = torch.nn.ParameterDict()
@@ -81,10 +79,10 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.add_adapter(name, config)
 
     def add_adapter(self, name: str, config: BottleneckConfig) -> None:
-        entry = self.out_features if self.place == "after" else self.in_features
-        leave = self.in_features if self.place == "before" else self.out_features
-        down = torch.nn.Linear(entry, config.bottleneck_size, bias=False, dtype=torch.float32)
-        up = torch.nn.Linear(config.bottleneck_size, leave, bias=False, dtype=torch.float32)
+        in_features = self.out_features if self.position == "output" else self.in_features
+        out_features = self.in_features if self.position == "input" else self.out_features
+        down = torch.nn.Linear(in_features, config.bottleneck_size, bias=False, dtype=torch.float32)
+        up = torch.nn.Linear(config.bottleneck_size, out_features, bias=False, dtype=torch.float32)
         if down.weight.device.type != "meta":
             _initialize(down, up, config.init_weights)
         self.adapter_down[name], self.adapter_up[name] = down, up
@@ -99,41 +97,44 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         active: Any = self.active_adapters
         BaseTunerLayer.set_adapter(self, active, inference_mode=config.inference_mode)
 
-    def delta(self, name: str, entry: torch.Tensor) -> torch.Tensor:
-        """[..., in] -> [..., out], in the type of ``entry``."""
+    def delta(self, name: str, hidden_states: torch.Tensor) -> torch.Tensor:
+        """[..., in] -> [..., out], in the type of ``hidden_states``."""
         down: Any = self.adapter_down[name]
-        hidden = torch.nn.functional.dropout(entry.to(down.weight.dtype), self._dropout[name], self.training)
-        branch: torch.Tensor = self.adapter_up[name](self.non_linearity(down(hidden))).to(entry.dtype)
+        x = torch.nn.functional.dropout(hidden_states.to(down.weight.dtype), self._dropout[name], self.training)
+        result: torch.Tensor = self.adapter_up[name](self.non_linearity(down(x))).to(hidden_states.dtype)
         scaling = self._scaling.get(name)
         if scaling is None:
             learned: torch.Tensor = self.adapter_scaling[name]
-            return branch * learned.to(entry.dtype)
-        return branch if scaling == 1.0 else branch * scaling
+            return result * learned.to(hidden_states.dtype)
+        return result if scaling == 1.0 else result * scaling
 
     def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """[..., in] -> [..., out]."""
         active: Any = () if self.disable_adapters else self.active_adapters
         names = [name for name in active if name in self.adapter_down]
-        entry = x
-        if self.place == "before":
+        layer_input = x
+        if self.position == "input":
             for name in names:
                 x = self.delta(name, x) + x
         result: torch.Tensor = self.base_layer(x, *args, **kwargs)
         for name in names:
-            if self.place == "parallel":
-                result = result + self.delta(name, entry).to(result.dtype)
-            elif self.place == "after":
+            if self.position == "parallel":
+                result = result + self.delta(name, layer_input).to(result.dtype)
+            elif self.position == "output":
                 result = self.delta(name, result) + result
         return result
 
     def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        raise NotImplementedError("a bottleneck adapter is not linear, so it cannot become part of a weight")
+        """Raises NotImplementedError: no weight equals a layer with a non-linearity beside it."""
+        raise NotImplementedError("a bottleneck adapter is not linear, so it cannot be merged into a weight")
 
     def unmerge(self) -> None:
+        """Raises NotImplementedError, as ``merge`` does."""
         raise NotImplementedError("a bottleneck adapter is never merged")
 
 
 class BottleneckTuner(BaseTuner):  # type: ignore[misc]
-    """What PEFT asks to put the layers in. Lists of ``target_modules`` only; there is no default for them."""
+    """The class through which PEFT creates the layers. ``target_modules`` must be a list; it has no default."""
 
     prefix = "adapter_"
     tuner_layer_cls = BottleneckLayer
@@ -154,76 +155,48 @@ class BottleneckTuner(BaseTuner):  # type: ignore[misc]
             target.add_adapter(adapter_name, peft_config)
             return
         if not hasattr(target, "in_features"):
-            raise ValueError(f"{current_key} is no linear layer")
-        place = "parallel" if peft_config.use_parallel_adapter else _place(target_name)
-        self._replace_module(parent, target_name, BottleneckLayer(target, place, adapter_name, peft_config), target)
+            raise ValueError(f"{current_key} is not a linear layer")
+        position = "parallel" if peft_config.use_parallel_adapter else _position_at(target_name)
+        self._replace_module(parent, target_name, BottleneckLayer(target, position, adapter_name, peft_config), target)
 
 
-peft_compat.register("bottleneck", BottleneckConfig, BottleneckTuner, "adapter_")
+peft_compat.register_method("bottleneck", BottleneckConfig, BottleneckTuner, "adapter_")
 
 
-def parallel(bottleneck_size: int, target_modules: list[str], non_linearity: str = "tanh") -> BottleneckConfig:
-    """A fresh Parallel adapter that changes nothing until it is trained: its second matrix is zero."""
-    return BottleneckConfig(
-        target_modules=target_modules,
-        bottleneck_size=bottleneck_size,
-        non_linearity=non_linearity,
-        use_parallel_adapter=True,
-        init_weights="mam_adapter",
-        task_type="CAUSAL_LM",
-    )
+class Bottleneck(LayerMethod):
+    peft_type = PEFT_TYPE
+    peft_config = BottleneckConfig
+    config_checks: ClassVar = {
+        "bottleneck_size": checks.integer(1, 1 << 14),
+        "non_linearity": checks.one_of(NON_LINEARITIES),
+        "scaling": checks.Check(lambda value: value == "learned" or checks.is_number(value), checks.NUMBER.requirement),
+        "use_parallel_adapter": checks.BOOLEAN,
+        "target_modules": checks.MODULE_NAMES,
+    }
+    training_keys = frozenset({"adapter_dropout", "init_weights", "use_adapterp"})
+    tensor_names = layer_tensor_names(r"(adapter_(down|up)\.weight|adapter_scaling)")
+    merge_obstacle = "it is not linear"
+
+    def normalize(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        scaling = values["scaling"]
+        return {**values, "scaling": float(scaling) if isinstance(scaling, int) else scaling}
 
 
-def add_trainable(model: torch.nn.Module, config: BottleneckConfig) -> list[torch.nn.Parameter]:
-    """Put a fresh adapter into ``model``, active; the answer is its weights, the only ones left with a gradient.
-
-    Raises ValueError where ``target_modules`` name nothing in the model.
-    """
-    config.inference_mode = False
-    sites = peft_compat.inject(config, model)
-    weights = [weight for site in sites for weight in site.weights().values()]
-    model.requires_grad_(False)
-    for weight in weights:
-        weight.requires_grad_(True)
-    return weights
-
-
-def save(model: torch.nn.Module, config: BottleneckConfig, folder: Path, base_name: str, base_fingerprint: str) -> None:
-    """Write the adapter that ``add_trainable`` put into ``model`` in Astraios' format, as safetensors.
-
-    ``base_fingerprint`` is ``fingerprint.of`` the base's checkpoint: another base is refused by it later.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    said = {key: value for key, value in config.to_dict().items() if key in _PUBLISHED}
-    said |= {"peft_type": KIND, "inference_mode": True, "base_model_name_or_path": base_name}
-    weights: dict[str, torch.Tensor] = {}
-    for path, module in model.named_modules():
-        if isinstance(module, BottleneckLayer):
-            site = peft_compat.Site(path, model, "", module.base_layer, module)
-            weights |= {name: weight.detach().cpu().contiguous() for name, weight in site.weights().items()}
-    save_file(weights, folder / WEIGHTS, {"format": "pt", FINGERPRINT: base_fingerprint})
-    (folder / CONFIG).write_text(json.dumps(said, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-_PUBLISHED = frozenset(
-    {"adapter_dropout", "bias", "bottleneck_size", "init_weights", "modules_to_save", "non_linearity", "scaling"}
-    | {"revision", "target_modules", "task_type", "use_adapterp", "use_parallel_adapter"}
-)  # fmt: skip
-
-
-def _place(target_name: str) -> str:
-    if target_name in _BEFORE:
-        return "before"
-    if target_name in _AFTER:
-        return "after"
+def _position_at(target_name: str) -> Position:
+    """Raises ValueError if an adapter that is not parallel cannot be at the module ``target_name``."""
+    if target_name in _INPUT_TARGETS:
+        return "input"
+    if target_name in _OUTPUT_TARGETS:
+        return "output"
     raise ValueError(
-        f"a bottleneck adapter that is not parallel has no place at {target_name}, only at "
-        f"{', '.join(sorted(_BEFORE | _AFTER))}"
+        f"a bottleneck adapter that is not parallel cannot adapt {target_name}, only "
+        f"{', '.join(sorted(_INPUT_TARGETS | _OUTPUT_TARGETS))}"
     )
 
 
-def _initialize(down: torch.nn.Linear, up: torch.nn.Linear, way: str) -> None:
-    if way == "mam_adapter":
+def _initialize(down: torch.nn.Linear, up: torch.nn.Linear, scheme: str) -> None:
+    """ "mam_adapter": the adapter changes nothing before it is trained; "bert": both matrices N(0, 0.02)."""
+    if scheme == "mam_adapter":
         torch.nn.init.kaiming_uniform_(down.weight, a=5**0.5)
         torch.nn.init.zeros_(up.weight)
         return

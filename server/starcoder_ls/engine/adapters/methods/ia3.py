@@ -1,0 +1,35 @@
+"""(IA)³: one learned factor per input or output of each target layer (Liu et al. 2022), computed by PEFT."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from peft import IA3Config
+
+from starcoder_ls.engine.adapters import config_checks as checks
+from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+
+
+class IA3(LayerMethod):
+    peft_type = "IA3"
+    peft_config = IA3Config
+    config_checks: ClassVar = {"target_modules": checks.MODULE_NAMES, "feedforward_modules": checks.MODULE_NAMES}
+    training_keys = frozenset({"init_ia3_weights"})
+    tensor_names = layer_tensor_names("ia3_l")
+    merge_obstacle = None
+
+    def find_conflict(self, values: Mapping[str, Any]) -> str | None:
+        if set(values["feedforward_modules"]) <= set(values["target_modules"]):
+            return None
+        return "has `feedforward_modules` that are not among `target_modules`"
+
+    def find_base_conflict(self, quantization: str, dtype: torch.dtype) -> str | None:
+        """PEFT's layer passes float32 to bitsandbytes' layers, which fail if they expect half precision."""
+        if quantization not in ("int8", "nf4") or dtype == torch.float32:
+            return None
+        return (
+            f"(IA)³ on a base quantized by bitsandbytes needs float32 activations, and `model.dtype` is "
+            f"{str(dtype).removeprefix('torch.')} here. Set `model.dtype` to float32, or use torchao-int8."
+        )
