@@ -12,9 +12,11 @@ import transformers
 from safetensors.torch import load_file, save_file
 
 import checkpoints
+import starcoder_ls
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import load_model
 from starcoder_ls.engine.loading.load_model import Loaded, find, load
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FILE
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.engine.runner.model_forward import forward
@@ -159,11 +161,9 @@ def test_host_without_room_is_one_sentence(folder: Path, monkeypatch: pytest.Mon
         loaded_from(folder)
 
 
-def test_bundled_is_a_folder_of_the_package(starcoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = tmp_path / "starcoder_ls"
-    checkpoints.copied(starcoder, package / "bundled")
-    monkeypatch.setattr(load_model, "__file__", str(package / "engine" / "loading.py"))
-    assert find(Model(), lambda *_: None).folder == package / "bundled"
+def test_bundled_model_is_a_folder_of_the_package() -> None:
+    package = Path(starcoder_ls.__file__).parent
+    assert find(Model(), ignore_progress).folder == package / "bundled"
 
 
 def test_progress_rises_and_names_its_stages(starcoder: Path) -> None:
