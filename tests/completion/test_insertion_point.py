@@ -20,7 +20,7 @@ def test_depth_counts_a_tab_as_a_step() -> None:
 
 
 def test_comment_that_began_above_what_the_model_saw_is_known() -> None:
-    assert InsertionPoint.at("more of it ", "\n", "c", above="/* It says\n").spot.where == "comment"
+    assert InsertionPoint.at("more of it ", "\n", "c", above="/* It says\n").spot.region == "comment"
 
 
 def test_bracket_of_the_cursor_s_line_is_owed_unless_something_below_closes_it() -> None:

@@ -1,87 +1,62 @@
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.languages.table import by_id
-from starcoder_ls.syntax.brackets import State, read, read_again
+from starcoder_ls.syntax.brackets import ScanState, scan, scan_incrementally
 
 
 @pytest.mark.parametrize(
     ("language", "text", "state"),
     [
-        ("python", 'x = f("a(", [1,', State("([")),
-        ("python", "x = ')')", State("", ")")),
-        ("python", 's = "ab', State("", "", '"')),
-        ("python", 's = "ab\nf(', State("(")),
-        ("python", '"\\"("', State()),
-        ("python", '"""doc\n((', State("", "", '"""')),
-        ("python", "# (it's\nf(", State("(")),
-        ("javascript", "const x = `a ${b}", State("", "", "`")),
-        ("javascript", "/* ((", State("", "", "*/", True)),
-        ("javascript", "// (", State("", "", "\n", True)),
-        ("javascript", "const re = /[\"'(]/; f(", State("(")),
-        ("javascript", "a = b / (c / 2", State("(")),
-        ("rust", "fn f<'a>(x: &'a str) { let y = '('; ", State("{")),
-        ("go", "r := '('; f(", State("(")),
-        ("cpp", "1'000 + f(", State("(")),
-        ("shellscript", 'if [ $# -gt 1 ]; then echo "a(b', State("", "", '"')),
-        ("nobody knows it", "f( // (", State("(", "", "\n", True)),
+        ("python", 'x = f("a(", [1,', ScanState("([")),
+        ("python", "x = ')')", ScanState("", ")")),
+        ("python", 's = "ab', ScanState("", "", '"')),
+        ("python", 's = "ab\nf(', ScanState("(")),
+        ("python", '"\\"("', ScanState()),
+        ("python", '"""doc\n((', ScanState("", "", '"""')),
+        ("python", "# (it's\nf(", ScanState("(")),
+        ("javascript", "const x = `a ${b}", ScanState("", "", "`")),
+        ("javascript", "/* ((", ScanState("", "", "*/", True)),
+        ("javascript", "// (", ScanState("", "", "\n", True)),
+        ("javascript", "const re = /[\"'(]/; f(", ScanState("(")),
+        ("javascript", "a = b / (c / 2", ScanState("(")),
+        ("rust", "fn f<'a>(x: &'a str) { let y = '('; ", ScanState("{")),
+        ("go", "r := '('; f(", ScanState("(")),
+        ("cpp", "1'000 + f(", ScanState("(")),
+        ("shellscript", 'if [ $# -gt 1 ]; then echo "a(b', ScanState("", "", '"')),
+        ("befunge", "f( // (", ScanState("(", "", "\n", True)),
     ],
 )
-def test_brackets_strings_and_comments_that_stay_open(language: str, text: str, state: State) -> None:
-    assert read(text, by_id(language)) == state
+def test_scan_reports_open_brackets_strings_and_comments(language: str, text: str, state: ScanState) -> None:
+    assert scan(text, by_id(language)) == state
 
 
-def test_reading_goes_on_where_it_ended() -> None:
+def test_scan_continues_from_a_given_state() -> None:
     python = by_id("python")
-    assert read('(" + f(', python, read('x = [g("(', python)) == State("[((")
-    assert read("nothing ends it", python, State("", "", '"""')) == State("", "", '"""')
+    assert scan('(" + f(', python, scan('x = [g("(', python)) == ScanState("[((")
+    assert scan("nothing ends it", python, ScanState("", "", '"""')) == ScanState("", "", '"""')
 
 
 _LANGUAGES = st.sampled_from(["python", "javascript", "rust", "go", "cpp", "shellscript", "html", "lua", "sql"])
-_PIECES = st.sampled_from(
-    [
-        "(",
-        ")",
-        "[",
-        "}",
-        "{",
-        "'",
-        '"',
-        "\\",
-        "\n",
-        "\n",
-        "a",
-        " ",
-        "/",
-        "/*",
-        "*/",
-        "//",
-        "#",
-        '"""',
-        "'''",
-        "`",
-        "= ",
-        "<!--",
-        "-->",
-        "$",
-    ]
-)
+_TOKENS = st.sampled_from([*"()[}{'\"\\\n\na /`#$", "/*", "*/", "//", '"""', "'''", "= ", "<!--", "-->"])
 
 
-@given(st.lists(_PIECES, max_size=60).map("".join), st.lists(st.integers(0, 60), max_size=4), _LANGUAGES)
-def test_what_was_read_before_changes_nothing(text: str, cuts: list[int], language: str) -> None:
+@settings(deadline=None)
+@given(st.lists(_TOKENS, max_size=60).map("".join), st.lists(st.integers(0, 60), max_size=4), _LANGUAGES)
+def test_incremental_scan_equals_a_full_scan(text: str, cuts: list[int], language: str) -> None:
     for cut in (*cuts, len(text)):
-        assert read_again(text[:cut], by_id(language)) == read(text[:cut], by_id(language)), text[:cut]
+        assert scan_incrementally(text[:cut], by_id(language)) == scan(text[:cut], by_id(language)), text[:cut]
 
 
-def test_file_of_five_thousand_lines_is_read_in_milliseconds() -> None:
-    import time
-
+@pytest.mark.perf
+def test_scan_of_five_thousand_lines_takes_milliseconds() -> None:
     text = 'def f(a, b=[1, 2]):\n    return g("x(", a)  # (\n' * 2500
     took_ms = []
     for _ in range(5):
-        began_s = time.perf_counter()
-        read(text, by_id("python"))
-        took_ms.append((time.perf_counter() - began_s) * 1000)
+        started_s = time.perf_counter()
+        scan(text, by_id("python"))
+        took_ms.append((time.perf_counter() - started_s) * 1000)
     assert min(took_ms) < 200  # 20 to 30 on a quiet core

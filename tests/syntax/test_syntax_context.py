@@ -5,7 +5,7 @@ from starcoder_ls.syntax import grammars, syntax_context
 
 
 @pytest.mark.parametrize(
-    ("language", "before", "after", "where"),
+    ("language", "before", "after", "region"),
     [
         ("python", 'print("Hel', "\n", "string"),
         ("python", 'print("Hel', '")\n', "string"),
@@ -23,15 +23,15 @@ from starcoder_ls.syntax import grammars, syntax_context
         ("shellscript", "cat <<EOF\nit's\nEOF\necho ", "\n", "code"),
         ("html", "<p>it's ", "</p>", "code"),
         ("sql", "SELECT 'a", "\n", "string"),
-        ("nobody knows it", 'f("a', "\n", "string"),
+        ("befunge", 'f("a', "\n", "string"),
     ],
 )
-def test_string_comment_and_code_are_told_apart(language: str, before: str, after: str, where: str) -> None:
-    assert syntax_context.at(before, after, language).where == where
+def test_context_distinguishes_code_strings_and_comments(language: str, before: str, after: str, region: str) -> None:
+    assert syntax_context.context_at(before, after, language).region == region
 
 
 @pytest.mark.parametrize(
-    ("language", "before", "is_block"),
+    ("language", "before", "is_expected"),
     [
         ("python", "if a:\n    ", True),
         ("python", "if a:  # why\n    ", True),
@@ -47,14 +47,14 @@ def test_string_comment_and_code_are_told_apart(language: str, before: str, afte
         ("markdown", "As follows:\n", False),
     ],
 )
-def test_block_is_opened_by_the_line_above_only(language: str, before: str, is_block: bool) -> None:
-    assert syntax_context.at(before, "", language).is_block is is_block
+def test_context_follows_a_block_opener_only_on_the_next_line(language: str, before: str, is_expected: bool) -> None:
+    assert syntax_context.context_at(before, "", language).follows_block_opener is is_expected
 
 
-def test_call_and_its_bracket_are_known() -> None:
-    assert syntax_context.at("foo(a, [1", ")", "python").brackets == "(["
-    assert syntax_context.at("foo(a, ", ")", "python").is_argument
-    assert not syntax_context.at("x = (a, ", ")", "python").is_argument
+def test_context_reports_open_brackets_and_call_arguments() -> None:
+    assert syntax_context.context_at("foo(a, [1", ")", "python").open_brackets == "(["
+    assert syntax_context.context_at("foo(a, ", ")", "python").is_in_call_arguments
+    assert not syntax_context.context_at("x = (a, ", ")", "python").is_in_call_arguments
 
 
 @pytest.mark.parametrize(
@@ -81,18 +81,18 @@ def test_call_and_its_bracket_are_known() -> None:
         ("sql", "SELECT ", "a,", None),
     ],
 )
-def test_tree_says_whether_a_statement_is_whole(
+def test_statement_completeness_follows_the_syntax_tree(
     language: str, before: str, text: str, is_complete: bool | None
 ) -> None:
     assert syntax_context.is_complete(before, text, language) is is_complete
 
 
-def test_block_opens_by_each_language_s_own_words() -> None:
+def test_opens_block_uses_the_pattern_of_the_language() -> None:
     assert syntax_context.opens_block("for x in y; do", by_id("shellscript"))
     assert not syntax_context.opens_block("case x:", by_id("javascript"))
 
 
-def test_parse_that_takes_too_long_is_given_up() -> None:
+def test_parse_is_abandoned_when_it_exceeds_its_budget() -> None:
     source = b"def f(a):\n    return a\n" * 20_000
-    assert grammars.parsed(source, "python", budget_ms=1) is None
-    assert grammars.parsed(b"x = 1\n", "python") is not None
+    assert grammars.parse(source, "python", budget_ms=1) is None
+    assert grammars.parse(b"x = 1\n", "python") is not None

@@ -12,7 +12,7 @@ from functools import cached_property
 from starcoder_ls.languages.language import Language
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax import syntax_context
-from starcoder_ls.syntax.brackets import CLOSERS, State, read
+from starcoder_ls.syntax.brackets import CLOSERS, ScanState, scan
 from starcoder_ls.syntax.syntax_context import SyntaxContext
 
 _BLANKS_PER_TAB = 4
@@ -37,7 +37,10 @@ class InsertionPoint:
     ) -> InsertionPoint:
         """``above`` is what of the document stands before ``before``: a comment may have begun there."""
         whole = above + before
-        here, head = syntax_context.at(whole, after, language_id), syntax_context.begun_in_code(whole, language_id)
+        here, head = (
+            syntax_context.context_at(whole, after, language_id),
+            syntax_context.trim_to_code(whole, language_id),
+        )
         return cls(before, after, language_id, here, frozenset(is_off), head)
 
     @cached_property
@@ -72,11 +75,11 @@ class InsertionPoint:
     @cached_property
     def opener(self) -> str:
         """The line that opens the block whose first line is to be written; empty in the middle of one."""
-        if self.spot.is_block:
+        if self.spot.follows_block_opener:
             return self.above[-1] if self.above else ""
         return (
             self.own
-            if self.spot.where == "code" and not self.rest and syntax_context.opens_block(self.own, self.language)
+            if self.spot.region == "code" and not self.rest and syntax_context.opens_block(self.own, self.language)
             else ""
         )
 
@@ -91,21 +94,21 @@ class InsertionPoint:
         widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]
         return " " * min((width for width in widths if width > 1), default=4)
 
-    def read(self, text: str) -> State:
+    def read(self, text: str) -> ScanState:
         """What ``text`` leaves open of its own if it is put into the gap."""
         where = self.spot
         begun = (
-            State(ends=where.ends, is_comment=where.where == "comment")
-            if where.where != "code"
-            else State(self.remaining_prefix)
+            ScanState(closing_delimiter=where.closing_delimiter, is_comment=where.region == "comment")
+            if where.region != "code"
+            else ScanState(self.remaining_prefix)
         )
         near = self.own[-2:]
-        return read(near + text, self.language, begun, len(near))
+        return scan(near + text, self.language, begun, len(near))
 
     def surplus(self, text: str) -> str:
         """The brackets that ``text``, put into the gap, closes without anybody having opened them."""
         near = self.own[-2:]
-        return read(near + text, self.language, State(self.spot.brackets), len(near)).surplus
+        return scan(near + text, self.language, ScanState(self.spot.open_brackets), len(near)).unmatched_closers
 
     def depth(self, line: str) -> int:
         """How far ``line`` is indented, in blanks."""
@@ -119,7 +122,7 @@ class InsertionPoint:
     @cached_property
     def remaining_prefix(self) -> str:
         """The brackets that the cursor's line opens and nothing below seems to close."""
-        opened = read(self.own, self.language).brackets if self.spot.where == "code" else ""
+        opened = scan(self.own, self.language).open_brackets if self.spot.region == "code" else ""
         is_below = bool(self.below) and (
             self.depth(self.below[0]) > self.depth(self.own) or self.below[0].lstrip()[0] in CLOSERS
         )

@@ -1,1 +1,1 @@
-"""What the text around a cursor is, in plain values: by tree-sitter where there is a grammar, else by plain rules."""
+"""The syntax around a cursor: by tree-sitter where a grammar is installed, else by the bracket scanner."""

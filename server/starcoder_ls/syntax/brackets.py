@@ -1,7 +1,7 @@
-"""Which brackets, string or comment a text leaves open, by reading it once from its beginning.
+"""Scans a text once and says which brackets, string or comment it leaves open.
 
-Knows each language's quotes and comments and nothing more: a heredoc with
-one quote misleads it. Refuses to know trees.
+The scanner knows each language's quotes and comment marks and nothing else. A heredoc that contains a single quote
+misleads it.
 """
 
 from __future__ import annotations
@@ -15,124 +15,133 @@ from dataclasses import dataclass
 from starcoder_ls.languages.language import Language
 
 OPENERS, CLOSERS = "([{", ")]}"
-_NEVER = "(?!)"
-_CHARACTER = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
+_MATCHES_NOTHING = "(?!)"
+_CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
 
-_PATTERN = r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/"
-"""A slash after any of these cannot divide."""
+_REGEX_LITERAL = r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/"
+"""A slash after one of these characters cannot be a division."""
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """Where a text leaves its reader."""
+class ScanState:
+    """What is open at the end of a scanned text."""
 
-    brackets: str = ""
-    """The open ones, outermost first."""
-    surplus: str = ""
-    """Closing ones that nothing before them had opened."""
-    ends: str = ""
-    """What ends the string or comment that is open at the end; a line end for those of one line. Empty in code."""
+    open_brackets: str = ""
+    """Outermost first."""
+    unmatched_closers: str = ""
+    """Closing brackets that no earlier bracket had opened."""
+    closing_delimiter: str = ""
+    """What closes the string or comment open at the end: a line feed if it ends with its line. Empty in code."""
     is_comment: bool = False
 
     @property
     def is_code(self) -> bool:
-        return not self.ends
+        return not self.closing_delimiter
 
     @property
     def is_string(self) -> bool:
-        return bool(self.ends) and not self.is_comment
+        return bool(self.closing_delimiter) and not self.is_comment
 
 
-_NOTHING = State()
+_INITIAL_STATE = ScanState()
 
-_KNOWN_TEXTS = 8
-_known: deque[tuple[Language, str, State]] = deque(maxlen=_KNOWN_TEXTS)
-"""Texts of whole lines that were read, and where they left their reader: a key changes the last line alone. Threads may
-share it: what one drops the other reads again."""
+_MAX_CACHED_TEXTS = 8
+_cached_scans: deque[tuple[Language, str, ScanState]] = deque(maxlen=_MAX_CACHED_TEXTS)
+"""Scanned texts of whole lines with the state at their end: a keystroke changes only the last line. Threads may share
+the cache; an entry that one thread drops is scanned again by another."""
 
 
-def read_again(text: str, language: Language) -> State:
-    """``read`` of a text from a document's beginning, most of which has been read before."""
+def scan_incrementally(text: str, language: Language) -> ScanState:
+    """The same as ``scan``, for a text from the beginning of a document; reuses the scan of its unchanged lines."""
     end = text.rfind("\n") + 1
-    while end > 1 and text[end - 2] == "\\":  # a string may go on behind that line end
+    while end > 1 and text[end - 2] == "\\":  # a string may continue after that line end
         end = text.rfind("\n", 0, end - 1) + 1
-    begun, start = _NOTHING, 0
-    for its_language, known, state in reversed(list(_known)):
-        if start < len(known) <= end and its_language is language and text.startswith(known):
-            begun, start = state, len(known)
+    state, start = _INITIAL_STATE, 0
+    for cached_language, cached_text, cached_state in reversed(list(_cached_scans)):
+        if start < len(cached_text) <= end and cached_language is language and text.startswith(cached_text):
+            state, start = cached_state, len(cached_text)
             if start == end:
                 break
     if start < end:
-        lines = text[:end]
-        begun, start = read(lines, language, begun, start), end
-        _known.append((language, lines, begun))
-    return read(text, language, begun, start)
+        whole_lines = text[:end]
+        state, start = scan(whole_lines, language, state, start), end
+        _cached_scans.append((language, whole_lines, state))
+    return scan(text, language, state, start)
 
 
-def read(text: str, language: Language, begun: State = _NOTHING, start: int = 0) -> State:
-    """The state after ``text`` if the one at ``start`` was ``begun``; what is before tells slashes from divisions."""
-    brackets, surplus, place = list(begun.brackets), begun.surplus, start
-    if begun.ends:
-        place = _end(text, start, begun.ends, begun.is_comment, language)
-        if place < 0:
-            return begun
-    pattern = _pattern(language)
-    while match := pattern.search(text, place):
-        place, kind = match.end(), match.lastgroup or ""
+def scan(text: str, language: Language, initial: ScanState = _INITIAL_STATE, start: int = 0) -> ScanState:
+    """The state after ``text`` if the state at offset ``start`` was ``initial``.
+
+    The text before ``start`` is only used to tell a regular expression from a division.
+    """
+    open_brackets, unmatched_closers, offset = list(initial.open_brackets), initial.unmatched_closers, start
+    if initial.closing_delimiter:
+        offset = _find_end(text, start, initial.closing_delimiter, initial.is_comment, language)
+        if offset < 0:
+            return initial
+    pattern = _token_pattern(language)
+    while match := pattern.search(text, offset):
+        offset, kind = match.end(), match.lastgroup or ""
         token = match[kind]
-        if kind == "open":
-            brackets.append(token)
-        elif kind == "close":
-            if brackets and OPENERS.index(brackets[-1]) == CLOSERS.index(token):
-                brackets.pop()
+        if kind == "opener":
+            open_brackets.append(token)
+        elif kind == "closer":
+            if open_brackets and OPENERS.index(open_brackets[-1]) == CLOSERS.index(token):
+                open_brackets.pop()
             else:
-                surplus += token
-        elif kind != "whole":
-            is_comment = kind in ("line", "block")
-            ends = "\n" if kind == "line" else dict(language.block_comments)[token] if kind == "block" else token
-            place = _end(text, place, ends, is_comment, language)
-            if place < 0:
-                return State("".join(brackets), surplus, ends, is_comment)
-    return State("".join(brackets), surplus)
+                unmatched_closers += token
+        elif kind != "literal":
+            is_comment = kind in ("line_comment", "block_comment")
+            if kind == "line_comment":
+                delimiter = "\n"
+            else:
+                delimiter = dict(language.block_comments)[token] if kind == "block_comment" else token
+            offset = _find_end(text, offset, delimiter, is_comment, language)
+            if offset < 0:
+                return ScanState("".join(open_brackets), unmatched_closers, delimiter, is_comment)
+    return ScanState("".join(open_brackets), unmatched_closers)
 
 
-def _end(text: str, place: int, ends: str, is_comment: bool, language: Language) -> int:
-    """Where the text goes on behind what ``ends`` closes; -1 if it does not."""
+def _find_end(text: str, start: int, delimiter: str, is_comment: bool, language: Language) -> int:
+    """The offset after the string or comment that ``delimiter`` closes; -1 if it does not end in ``text``."""
     if is_comment:
-        found = text.find(ends, place)
-        return found if ends == "\n" or found < 0 else found + len(ends)
-    is_short = ends in language.quotes and ends not in language.multiline_quotes
-    line_end = text.find("\n", place) if is_short else -1
-    while (found := text.find(ends, place)) >= 0 and (line_end < 0 or found < line_end):
-        slashes = found - len(text[place:found].rstrip("\\")) - place
-        if slashes % 2 == 0:  # the quote is not escaped
-            return found + len(ends)
-        place = found + 1
+        found = text.find(delimiter, start)
+        return found if delimiter == "\n" or found < 0 else found + len(delimiter)
+    is_single_line = delimiter in language.quotes and delimiter not in language.multiline_quotes
+    line_end = text.find("\n", start) if is_single_line else -1
+    offset = start
+    while (found := text.find(delimiter, offset)) >= 0 and (line_end < 0 or found < line_end):
+        backslashes = found - len(text[offset:found].rstrip("\\")) - offset
+        if backslashes % 2 == 0:  # the quote is not escaped
+            return found + len(delimiter)
+        offset = found + 1
     return line_end
 
 
 @functools.cache
-def _pattern(language: Language) -> re.Pattern[str]:
-    """What is worth stopping at; a complete one-line string is passed over in one go."""
-    short = [quote for quote in language.quotes if not (quote == "'" and language.has_character_literals)]
-    whole = [rf"{quote}(?:\\.|[^{quote}\\\n])*(?:{quote}|(?=\n))" for quote in short]
-    whole += [_CHARACTER] if language.has_character_literals else []
-    whole += [_PATTERN] if language.has_regex_literals else []
-    line = _one_of(language.line_comments)
-    starts = [begin for begin, _ in language.block_comments]
+def _token_pattern(language: Language) -> re.Pattern[str]:
+    """Matches the text up to and including the next token; a complete single-line string is one token."""
+    short_quotes = [quote for quote in language.quotes if not (quote == "'" and language.has_character_literals)]
+    literals = [rf"{quote}(?:\\.|[^{quote}\\\n])*(?:{quote}|(?=\n))" for quote in short_quotes]
+    literals += [_CHARACTER_LITERAL] if language.has_character_literals else []
+    literals += [_REGEX_LITERAL] if language.has_regex_literals else []
+    line_comment = _any_of(language.line_comments)
+    block_openers = [opening for opening, _ in language.block_comments]
     kinds = {
-        "block": _one_of(starts),
-        "line": rf"(?<![^\s;])(?:{line})" if language.comment_needs_blank else line,
-        "long": _one_of(language.multiline_quotes),
-        "whole": "|".join(whole) or _NEVER,
-        "short": _one_of(short),
-        "open": r"[(\[{]",
-        "close": r"[)\]}]",
+        "block_comment": _any_of(block_openers),
+        "line_comment": rf"(?<![^\s;])(?:{line_comment})" if language.comment_needs_blank else line_comment,
+        "multiline_quote": _any_of(language.multiline_quotes),
+        "literal": "|".join(literals) or _MATCHES_NOTHING,
+        "short_quote": _any_of(short_quotes),
+        "opener": r"[(\[{]",
+        "closer": r"[)\]}]",
     }
-    first = {begin[0] for begin in (*starts, *language.line_comments, *language.quotes, *language.multiline_quotes)}
-    dull = f"[^{re.escape(''.join(sorted(first)))}(){{}}\\[\\]']*+"  # skipped in one step: six times as fast
-    return re.compile(dull + "(?:" + "|".join(f"(?P<{kind}>{one})" for kind, one in kinds.items()) + ")", re.DOTALL)
+    marks = (*block_openers, *language.line_comments, *language.quotes, *language.multiline_quotes)
+    first_characters = re.escape("".join(sorted({mark[0] for mark in marks})))
+    skipped = f"[^{first_characters}(){{}}\\[\\]']*+"  # skipping it in one step makes the scan six times as fast
+    tokens = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in kinds.items())
+    return re.compile(f"{skipped}(?:{tokens})", re.DOTALL)
 
 
-def _one_of(words: Sequence[str]) -> str:
-    return "|".join(map(re.escape, words)) or _NEVER
+def _any_of(words: Sequence[str]) -> str:
+    return "|".join(map(re.escape, words)) or _MATCHES_NOTHING

@@ -18,10 +18,10 @@ def with_own_indentation(text: str, gap: InsertionPoint) -> str:
 
     Below the line that opens a block, with the cursor no deeper than that, it moves in.
     """
-    if not gap.is_fresh or gap.spot.where != "code" or not text.strip() or text.startswith("\n"):
+    if not gap.is_fresh or gap.spot.region != "code" or not text.strip() or text.startswith("\n"):
         return text
     extra = text[: len(text) - len(text.lstrip())]
-    is_too_shallow = gap.spot.is_block and gap.depth(gap.own) <= gap.depth(gap.opener)
+    is_too_shallow = gap.spot.follows_block_opener and gap.depth(gap.own) <= gap.depth(gap.opener)
     if not is_too_shallow:
         return _moved_back(text, extra) if extra and gap.own else text
     is_closing = re.match(gap.language.block_closer, text.lstrip()) is not None

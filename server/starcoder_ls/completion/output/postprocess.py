@@ -45,7 +45,7 @@ def whole_at_limit(text: str) -> str:
 def without_echo(text: str, gap: InsertionPoint) -> str:
     """What stands before the cursor on its line is not said again (models that lose the place begin the line anew)."""
     own = gap.own.strip()
-    if len(own) < _MIN_ECHO_CHARS or not has_words(own) or gap.spot.where != "code":
+    if len(own) < _MIN_ECHO_CHARS or not has_words(own) or gap.spot.region != "code":
         return text
     said = text.lstrip()
     if not said.startswith(own) or (own[-1].isalnum() and said[len(own) : len(own) + 1].isalnum()):
@@ -63,13 +63,17 @@ def without_lines_above(text: str, gap: InsertionPoint) -> str:
     for count in range(min(len(said), len(above)), 0, -1):
         if said[:count] == above[-count:] and has_words("".join(said[:count])):
             return "" if count == len(said) or not gap.is_fresh else _behind(lines, count)
-    return "" if gap.is_fresh and not gap.spot.is_block and _is_begun_again(said, above) else text
+    return "" if gap.is_fresh and not gap.spot.follows_block_opener and _is_begun_again(said, above) else text
 
 
 def without_lines_below(text: str, gap: InsertionPoint) -> str:
     """Lines at the end that the file already has below the cursor's line are not suggested again."""
     lines = text.split("\n")
-    if gap.spot.ends.strip() and gap.below[:1] and text.strip() == gap.below[0].strip() == gap.spot.ends:
+    if (
+        gap.spot.closing_delimiter.strip()
+        and gap.below[:1]
+        and text.strip() == gap.below[0].strip() == gap.spot.closing_delimiter
+    ):
         return ""  # what ends the string or the comment stands there already
     at_least = 0 if gap.is_fresh and not gap.rest else 1
     for count in range(min(len(gap.below), len(lines) - at_least), 0, -1):
@@ -86,7 +90,7 @@ def without_closing_line(text: str, gap: InsertionPoint) -> str:
     if not newline or not gap.below or not gap.below[0].startswith(last.rstrip()) or not _CLOSING_LINE.fullmatch(last):
         return text
     if last.strip()[0] in brackets.CLOSERS:
-        is_own = not gap.read(text).surplus
+        is_own = not gap.read(text).unmatched_closers
     else:
         is_own = any(line.strip() and gap.depth(line) <= gap.depth(last) for line in head.split("\n")[1:])
     return text if is_own else head
@@ -123,7 +127,7 @@ def without_closers(text: str, gap: InsertionPoint) -> str:
     for length in range(min(len(first), len(rest)), 0, -1):
         if first.endswith(rest[:length]):
             kept = first[:-length]
-            if not gap.read(kept).brackets and not _leaves_quote_open(kept, rest[:length], gap):
+            if not gap.read(kept).open_brackets and not _leaves_quote_open(kept, rest[:length], gap):
                 return kept
     return text
 
@@ -133,7 +137,7 @@ def without_unclosed(text: str, gap: InsertionPoint) -> str:
 
     At least one line is left, whose end is to come; but a mark that opens a string and says nothing yet is no line.
     """
-    if "\n" not in text or gap.spot.where != "code" or gap.language.is_prose:
+    if "\n" not in text or gap.spot.region != "code" or gap.language.is_prose:
         return text
     lines = text.split("\n")
     while len(lines) > 1 and (not lines[-1].strip() or _is_unfinished(lines, gap)):
@@ -146,7 +150,7 @@ def without_noise(text: str, gap: InsertionPoint) -> str:
     """Only a comment where nobody was commenting, a comment mark without words, or opening brackets help nobody."""
     marks = gap.language.line_comments
     said = [line.strip() for line in text.split("\n") if line.strip()]
-    if gap.spot.where != "code" or not said:
+    if gap.spot.region != "code" or not said:
         return text
     if gap.is_fresh and all(char in brackets.OPENERS or char.isspace() for char in text):
         return ""
@@ -190,7 +194,7 @@ def _is_begun_again(said: list[str], above: list[str]) -> bool:
 
 
 def _without_surplus(text: str, gap: InsertionPoint) -> str:
-    if gap.spot.where != "code" or gap.language.is_prose or gap.language.block_end_words:
+    if gap.spot.region != "code" or gap.language.is_prose or gap.language.block_end_words:
         return text
     if not gap.surplus(text):
         return text
@@ -208,7 +212,7 @@ def _closes(line: str, rest: str, gap: InsertionPoint) -> int | None:
         return place if place >= 0 and len(match.group()) >= _LEAST_RUN_CHARS else None
     depth = 0
     for place, char in enumerate(line):
-        if char in brackets.CLOSERS and gap.read(line[:place]).is_code == (gap.spot.where == "code"):
+        if char in brackets.CLOSERS and gap.read(line[:place]).is_code == (gap.spot.region == "code"):
             depth -= 1
             if depth < 0:
                 return place if char == rest[0] else None
@@ -222,10 +226,10 @@ def _is_unfinished(lines: list[str], gap: InsertionPoint) -> bool:
     state = gap.read("\n".join(lines))
     is_opener = gap.language.has_indented_blocks and syntax_context.opens_block(lines[-1], gap.language)
     is_empty = is_opener and not gap.is_deeper_below(lines[-1]) and not lines[-2].lstrip().startswith("@")
-    return bool(state.brackets) or state.is_string or is_empty
+    return bool(state.open_brackets) or state.is_string or is_empty
 
 
 def _leaves_quote_open(kept: str, closers: str, gap: InsertionPoint) -> bool:
     """True if a quote among the closers ends a string that ``kept`` itself began."""
     state = gap.read(kept)
-    return bool(state.ends) and state.ends in closers and gap.spot.where == "code"
+    return bool(state.closing_delimiter) and state.closing_delimiter in closers and gap.spot.region == "code"

@@ -85,7 +85,7 @@ def statement(text: str, gap: InsertionPoint) -> int | None:
 
     Unfinished (``if (x)``, ``a +``) is what the tree says; if it goes on saying so, brackets decide.
     """
-    if gap.spot.where != "code" or _is_block(text, gap):
+    if gap.spot.region != "code" or _is_block(text, gap):
         return None
     if gap.rest and not auto_closers.ONLY.fullmatch(gap.rest.strip()):
         return end if (end := text.find("\n")) >= 0 else None  # a second line would take the line's rest with it
@@ -93,7 +93,7 @@ def statement(text: str, gap: InsertionPoint) -> int | None:
     for end in _line_ends(text, len(text) - len(text.lstrip("\n"))):
         state = gap.read(text[: end + 1])
         lines += first is not None
-        is_open = not state.is_code or (state.brackets and not gap.language.is_prose)
+        is_open = not state.is_code or (state.open_brackets and not gap.language.is_prose)
         if is_open or gap.is_commented(text[:end]):  # what a comment is about comes behind it
             continue
         following = text[end + 1 :].lstrip(" \t")
@@ -112,7 +112,7 @@ def block(text: str, gap: InsertionPoint) -> int | None:
     if not _is_block(text, gap):
         return None
     opener = gap.depth(gap.opener)
-    floor = max(gap.depth(gap.own) if gap.spot.is_block else 0, opener + 1)
+    floor = max(gap.depth(gap.own) if gap.spot.follows_block_opener else 0, opener + 1)
     for end in _line_ends(text):
         if text.startswith("\n\n\n", end):
             return end
@@ -133,10 +133,10 @@ def block(text: str, gap: InsertionPoint) -> int | None:
 
 def prose(text: str, gap: InsertionPoint) -> int | None:
     """In a string or a comment the line is the end, whatever brackets it has; so is the string's end if it is there."""
-    if gap.spot.where == "code":
+    if gap.spot.region == "code":
         return None
     begin = len(text) - len(text.lstrip("\n"))
-    ends = gap.spot.ends
+    ends = gap.spot.closing_delimiter
     if ends.strip() and ends in gap.rest and ends in text:
         closed = next((place for place in range(len(text)) if gap.read(text[: place + 1]).is_code), None)
         if closed is not None:
@@ -167,12 +167,12 @@ RULES: tuple[tuple[str, Rule], ...] = (
 
 def _is_block(text: str, gap: InsertionPoint) -> bool:
     """A fresh line below an opener, or the opener itself where the text goes on in the next line."""
-    return gap.spot.is_block or bool(gap.opener and text.lstrip(" \t").startswith("\n"))
+    return gap.spot.follows_block_opener or bool(gap.opener and text.lstrip(" \t").startswith("\n"))
 
 
 def _may_close(line: str, gap: InsertionPoint) -> bool:
     """``line`` begins with what closes blocks; where indentation does that, a bracket must have been opened."""
-    is_open = not gap.language.has_indented_blocks or bool(brackets.read(gap.opener, gap.language).brackets)
+    is_open = not gap.language.has_indented_blocks or bool(brackets.scan(gap.opener, gap.language).open_brackets)
     return is_open and re.match(gap.language.block_closer, line.lstrip()) is not None
 
 
@@ -180,8 +180,8 @@ def _has_closed(text: str, line: str, gap: InsertionPoint) -> bool:
     """``line`` closes the block and opens no other (``} else {``)."""
     if gap.language.block_end_words:
         return re.match(rf"\s*(?:{'|'.join(gap.language.block_end_words)}|\}})\b", line) is not None
-    state = brackets.read(text, gap.language)
-    return bool(state.surplus) and not state.brackets
+    state = brackets.scan(text, gap.language)
+    return bool(state.unmatched_closers) and not state.open_brackets
 
 
 def _line_ends(text: str, begin: int = 0) -> Iterator[int]:
