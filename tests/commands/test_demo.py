@@ -11,4 +11,4 @@ def test_hole_is_in_a_file_that_is_here_and_was_held_out(hole: demo.Hole) -> Non
     cursor, stood = found
     assert stood.strip()
     assert cursor.text[: cursor.offset].endswith(hole.before)
-    assert hole.module.split(".")[0] in (*HELD_OUT, "tests/completion/test_window")
+    assert hole.module.split(".")[0] in (*HELD_OUT, "tests/completion/prompt/test_window")

@@ -101,7 +101,7 @@ def test_it_is_an_engine() -> None:
 def test_importing_it_is_cheap() -> None:
     script = (
         "import sys, starcoder_ls.engine.local_engine as r; from starcoder_ls.settings import Adapter, Model;"
-        "r.ResidentEngine(Model()); heavy = {'torch', 'transformers', 'peft', 'accelerate', 'tokenizers', 'pygls'};"
+        "r.LocalEngine(Model()); heavy = {'torch', 'transformers', 'peft', 'accelerate', 'tokenizers', 'pygls'};"
         "sys.exit(', '.join(heavy & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
@@ -112,17 +112,17 @@ def test_waiting_threads_sleep(starcoder: Path) -> None:
     """OMP_WAIT_POLICY must be in place before torch is imported, and the thread count is the settings'."""
     script = f"""
 import os, sys, time
-from starcoder_ls.engine import resident
+from starcoder_ls.engine import local_engine
 from starcoder_ls.settings import Adapter, Model
 seen = []
-prepare = resident._prepare_threads
+prepare = local_engine._prepare_threads
 def watched():
     prepare(); seen.append((os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
-resident._prepare_threads = watched
-count = resident._use_threads
+local_engine._prepare_threads = watched
+count = local_engine._use_threads
 def counted(wanted):
     count(wanted); seen.append(sys.modules["torch"].get_num_threads())
-resident._use_threads = counted
+local_engine._use_threads = counted
 engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", threads=2))
 engine.start()
 while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
