@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import neovim  # noqa: E402
 import vscode  # noqa: E402
-from alone import alone  # noqa: E402
+from isolation import isolated_environment  # noqa: E402
 
 FILE = "shapes.py"
 TEXT = '''"""Shapes, and what can be said of them."""
@@ -146,7 +146,7 @@ def photograph(page_html: str, target: Path) -> None:
 
 
 def main() -> int:
-    with alone(), tempfile.TemporaryDirectory() as place:
+    with isolated_environment(), tempfile.TemporaryDirectory() as place:
         of_neovim(ROOT / "docs" / "neovim.png", Path(place))
         of_vscode(ROOT / "docs" / "vscode.png", Path(place))
     return 0

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from alone import alone
+from isolation import isolated_environment
 
 settings.register_profile("untimed")
 settings.load_profile("untimed")
@@ -16,7 +16,7 @@ settings.load_profile("untimed")
 
 @pytest.fixture(autouse=True, scope="session")
 def by_itself() -> Iterator[None]:
-    with alone():
+    with isolated_environment():
         yield
 
 

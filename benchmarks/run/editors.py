@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import neovim  # noqa: E402
 import vscode  # noqa: E402
-from alone import alone  # noqa: E402
+from isolation import isolated_environment  # noqa: E402
 
 WRITTEN = ROOT / "server" / "starcoder_ls" / "daemon" / "runtime_dir.py"
 """Any real code will do. Its first third is there before the first key."""
@@ -121,7 +121,7 @@ def in_vscode(place: Path) -> list[float]:
 def main() -> int:
     table = Table("editor", "looks with a suggestion", "p50 ms", "p95 ms", title="after the editor's own delay")
     for name, measure in (("Neovim", in_neovim), ("VS Code", in_vscode)):
-        with alone(), tempfile.TemporaryDirectory() as place:
+        with isolated_environment(), tempfile.TemporaryDirectory() as place:
             measured = measure(Path(place))
         at = percentiles(measured)
         table.add_row(name, str(len(measured)), f"{at['p50']:.0f}", f"{at['p95']:.0f}")

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from alone import alone
+from isolation import isolated_environment
 from neovim import BUNDLED_SERVER, Editor, lua, running
 
 CODE = "import argparse\n\n\ndef main():\n    parser = argparse.ArgumentParser()\n"
@@ -27,7 +27,7 @@ def editors(tmp_path: Path) -> Iterator[list[Editor]]:
     file = tmp_path / "shapes.py"
     file.write_text(CODE)
     setup = f"require('starcoder').setup({{ cmd = {lua(BUNDLED_SERVER)}, maps = true }})\n"
-    with alone(), contextlib.ExitStack() as stack:
+    with isolated_environment(), contextlib.ExitStack() as stack:
         started = [stack.enter_context(running(tmp_path, file, setup)) for _ in range(2)]
         for editor in started:
             editor.until_ready()

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 import adapters as made
-import by_hand
 import checkpoints
+import manual_decoding
 from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.settings import Adapter, Model
 
@@ -62,7 +62,7 @@ def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> Loaded:
 
 
 def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
-    return by_hand.logits(loaded, IDS, name, at_once)
+    return manual_decoding.compute_logits(loaded, IDS, name, at_once)
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -104,7 +104,7 @@ def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
 def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loaded, "pass_costs", ())  # token by token, as by hand
-    said, expected = by_hand.answers(loaded, "def wrap(text, width=70):\n    return ", method)
+    said, expected = manual_decoding.request_and_greedy_tokens(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
     assert said == expected
 

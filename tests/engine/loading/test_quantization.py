@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import adapters as made
-import by_hand
 import checkpoints
+import manual_decoding
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
@@ -70,7 +70,7 @@ def loaded(kind: str, base: Path, folders: dict[str, Path]) -> Loaded:
 
 
 def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
-    return by_hand.logits(loaded, IDS, name, at_once)
+    return manual_decoding.compute_logits(loaded, IDS, name, at_once)
 
 
 def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -123,7 +123,7 @@ def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
 def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) -> None:
-    said, expected = by_hand.answers(loaded, "def wrap(text, width=70):\n    return ", method)
+    said, expected = manual_decoding.request_and_greedy_tokens(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
     assert said == expected
 

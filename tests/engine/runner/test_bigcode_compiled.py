@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import adapters as made
-import by_hand
 import checkpoints
+import manual_decoding
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, model_forward, packed_linear
@@ -80,7 +80,7 @@ def test_any_cut_into_chunks_gives_transformers_own_logits(
 ) -> None:
     expected = plain(exact, IDS)
     cache = KvCache(loaded.layers, 8)
-    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
+    for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
         logits = model_forward.forward_all(loaded.model, IDS[start:end], cache)
         assert distance(logits, expected[start:end]) < CLOSE
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import by_hand
+import manual_decoding
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.runner import bigcode_cpu, model_forward
@@ -45,7 +45,7 @@ def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
 def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: Loaded, cuts: list[int], rewind: int) -> None:
     cache = KvCache(loaded.layers, 8)
-    for start, end in by_hand.chunks(IDS, cuts, rewind, cache):
+    for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
         logits = model_forward.forward(loaded.model, [IDS[start:end]], cache)
         torch.testing.assert_close(logits, plain(loaded, [IDS[:end]]), **DOUBLE)
 
