@@ -7,7 +7,7 @@ from transformers import AutoModelForCausalLM
 from starcoder_ls.learning import base_training, corpus, tokenizer_training
 from starcoder_ls.learning.sources import Source
 
-PLAN = base_training.Plan(
+CONFIG = base_training.TrainingConfig(
     layers=2, width=64, heads=1, positions=128, total_tokens=16_384, batch_tokens=512, row_tokens=64,
     warmup_tokens=1024, full_length_share=0.25,
 )  # fmt: skip
@@ -15,23 +15,23 @@ PLAN = base_training.Plan(
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> corpus.Corpus:
-    place = tmp_path_factory.mktemp("corpus")
+    folder = tmp_path_factory.mktemp("corpus")
     files = sorted(Path(corpus.__file__).parent.glob("*.py"))
     texts = [Source("pkg", f"pkg/{p.name}", p.read_text(encoding="utf-8")) for p in files]
-    tokenizer = tokenizer_training.trained([t.text for t in texts], 512)
-    tokenizer_training.save(tokenizer, place)
-    corpus.write(place, tokenizer, texts, [])
-    return corpus.Corpus(place)
+    tokenizer = tokenizer_training.train_tokenizer([t.text for t in texts], 512)
+    tokenizer_training.save_tokenizer(tokenizer, folder)
+    corpus.write_corpus(folder, tokenizer, texts, [])
+    return corpus.Corpus(folder)
 
 
-def run(folder: Path, data: corpus.Corpus) -> base_training.Run:
-    return base_training.Run(folder, PLAN, data, data, "cpu", is_compiled=False, workers=0)
+def create_run(folder: Path, data: corpus.Corpus) -> base_training.TrainingRun:
+    return base_training.TrainingRun(folder, CONFIG, data, data, "cpu", is_compiled=False, workers=0)
 
 
-def test_loss_falls_and_the_model_loads_like_any_other(tmp_path: Path, data: corpus.Corpus) -> None:
-    training = run(tmp_path, data)
-    reports = list(training.steps(report_every=4))
-    assert reports[-1].tokens == PLAN.total_tokens
+def test_training_lowers_the_loss_and_exports_a_transformers_model(tmp_path: Path, data: corpus.Corpus) -> None:
+    training = create_run(tmp_path, data)
+    reports = list(training.train(report_every=4))
+    assert reports[-1].tokens == CONFIG.total_tokens
     assert reports[-1].loss < reports[0].loss - 1.0
     training.export(tmp_path / "model")
     loaded = AutoModelForCausalLM.from_pretrained(str(tmp_path / "model"), dtype=torch.float32)
@@ -40,21 +40,21 @@ def test_loss_falls_and_the_model_loads_like_any_other(tmp_path: Path, data: cor
         assert torch.allclose(loaded(ids).logits, training.model(ids).logits, atol=2e-2)
 
 
-def test_run_that_was_cut_ends_with_the_same_weights(tmp_path: Path, data: corpus.Corpus) -> None:
-    whole = run(tmp_path / "whole", data)
-    list(whole.steps())
-    cut = run(tmp_path / "cut", data)
-    for _ in cut.steps(report_every=1):
-        if cut.tokens >= PLAN.total_tokens // 2:
-            cut.save()
+def test_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(tmp_path: Path, data: corpus.Corpus) -> None:
+    uninterrupted = create_run(tmp_path / "uninterrupted", data)
+    list(uninterrupted.train())
+    interrupted = create_run(tmp_path / "interrupted", data)
+    for _ in interrupted.train(report_every=1):
+        if interrupted.tokens >= CONFIG.total_tokens // 2:
+            interrupted.save_checkpoint()
             break
-    resumed = run(tmp_path / "cut", data)
-    resumed.restore(tmp_path / "cut" / "checkpoint.pt")
-    list(resumed.steps())
-    for one, two in zip(whole.model.parameters(), resumed.model.parameters(), strict=True):
-        assert torch.equal(one, two)
+    resumed = create_run(tmp_path / "interrupted", data)
+    resumed.load_checkpoint(tmp_path / "interrupted" / "checkpoint.pt")
+    list(resumed.train())
+    for expected, actual in zip(uninterrupted.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(expected, actual)
 
 
-def test_last_phase_reads_rows_of_all_positions() -> None:
-    assert PLAN.row_length(0) == 64
-    assert PLAN.row_length(int(PLAN.total_tokens * 0.8)) == 128
+def test_rows_have_all_positions_in_the_last_phase() -> None:
+    assert CONFIG.row_length(0) == 64
+    assert CONFIG.row_length(int(CONFIG.total_tokens * 0.8)) == 128

@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import ScriptedEngine
@@ -46,15 +46,15 @@ class Store:
 '''
 
 
-def test_functions_come_without_their_docstrings_and_dedented() -> None:
-    found = {pair.name: pair for pair in explanations.pairs(FILE)}
-    assert set(found) == {"size", "load", "inner"}
-    assert found["size"].code == "def size(self):\n    return len(self._rows)"
-    assert found["size"].sentence == "Number of rows that are kept."
-    assert found["load"].sentence == "Read path into memory, e.g. at start."
-    assert found["load"].code.startswith("async def load(self, path: str,\n")
-    assert "Read" not in found["load"].code
-    for pair in found.values():
+def test_pair_has_the_dedented_function_without_its_docstring() -> None:
+    pairs = {pair.name: pair for pair in explanations.extract_pairs(FILE)}
+    assert set(pairs) == {"size", "load", "inner"}
+    assert pairs["size"].code == "def size(self):\n    return len(self._rows)"
+    assert pairs["size"].sentence == "Number of rows that are kept."
+    assert pairs["load"].sentence == "Read path into memory, e.g. at start."
+    assert pairs["load"].code.startswith("async def load(self, path: str,\n")
+    assert "Read" not in pairs["load"].code
+    for pair in pairs.values():
         ast.parse(pair.code)
 
 
@@ -72,31 +72,32 @@ def test_functions_come_without_their_docstrings_and_dedented() -> None:
         (" ".join(["word"] * 40), None),
     ],
 )
-def test_the_first_sentence_is_plain_words_or_nothing(docstring: str, sentence: str | None) -> None:
+def test_first_sentence_is_plain_english_or_none(docstring: str, sentence: str | None) -> None:
     assert explanations.first_sentence(docstring) == sentence
 
 
 @pytest.mark.parametrize("text", ["def f(:\n", "x = '\x00'", "", "def f():\n    'only a docstring of a few words'\n"])
-def test_what_cannot_be_read_gives_nothing(text: str) -> None:
-    assert list(explanations.pairs(text)) == []
+def test_file_without_usable_functions_has_no_pairs(text: str) -> None:
+    assert list(explanations.extract_pairs(text)) == []
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
     [("read_all", "read all"), ("readAll", "read all"), ("__init__", "init"), ("HTTPServer", "httpserver")],
 )
-def test_a_name_is_split_into_words(name: str, words: str) -> None:
-    assert explanations.words_of(name) == words
+def test_identifier_is_split_into_words(name: str, words: str) -> None:
+    assert explanations.split_identifier(name) == words
 
 
+@settings(deadline=None)
 @given(st.text(alphabet=st.sampled_from("aB .`:~!?\n(),é"), max_size=80))
-def test_any_docstring_gives_a_sentence_or_none(docstring: str) -> None:
+def test_first_sentence_of_any_docstring_is_one_line_or_none(docstring: str) -> None:
     sentence = explanations.first_sentence(docstring) if docstring.strip() else None
     assert sentence is None or (sentence[-1] in ".!?" and sentence.isascii() and "\n" not in sentence)
 
 
-def test_a_question_is_what_the_server_asks() -> None:
-    """An adapter trained on other words would not know what is wanted."""
+def test_prompt_equals_the_servers_prompt_for_the_action() -> None:
+    """An adapter trained on other prompts would not follow the server's."""
     engine = ScriptedEngine(adapters=["explain"])
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
@@ -109,20 +110,24 @@ def test_a_question_is_what_the_server_asks() -> None:
             target = Target(code, 0, len(code), "python", "f.py", is_function=True)
             who = perform_action.require_doer(chosen, ["explain"], action, target)
             prepared = perform_action.prepared(chosen, engine, action, target, who)
-            assert prepared.asked.request.parts == (explanations.question(code, action),)
+            assert prepared.asked.request.parts == (explanations.build_prompt(code, action),)
     finally:
         engine.close()
 
 
-def test_no_sentence_is_drawn_twice_and_the_seed_decides(tmp_path: Path) -> None:
+def test_sampled_pairs_have_distinct_sentences_and_depend_on_the_seed(tmp_path: Path) -> None:
     files = [
         Source("p", f"p/{n}.py", FILE + f'\n\ndef own_{n}(a):\n    """Do thing {n} well."""\n    return a\n')
         for n in range(9)
     ]
-    tokenizer = tokenizer_training.trained([source.text for source in files], 400)
-    tokenizer_training.save(tokenizer, tmp_path)
-    corpus.write(tmp_path, tokenizer, files, [])
+    tokenizer = tokenizer_training.train_tokenizer([source.text for source in files], 400)
+    tokenizer_training.save_tokenizer(tokenizer, tmp_path)
+    corpus.write_corpus(tmp_path, tokenizer, files, [])
     data = corpus.Corpus(tmp_path)
-    every = explanations.drawn(data, 100, 0)
-    assert len({pair.sentence for pair in every}) == len(every) == 3 + 9
-    assert explanations.drawn(data, 5, 1) == explanations.drawn(data, 5, 1) != explanations.drawn(data, 5, 2)
+    all_pairs = explanations.sample_pairs(data, 100, 0)
+    assert len({pair.sentence for pair in all_pairs}) == len(all_pairs) == 3 + 9
+    assert (
+        explanations.sample_pairs(data, 5, 1)
+        == explanations.sample_pairs(data, 5, 1)
+        != explanations.sample_pairs(data, 5, 2)
+    )

@@ -1,6 +1,6 @@
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.completion.prompt import token_healing
@@ -23,19 +23,20 @@ def main():
 """
 
 
-def cuts(recipe: fim.Recipe, count: int = 2000) -> list[tuple[int, int]]:
+def sample_middles(mixture: fim.Mixture, count: int = 2000) -> list[tuple[int, int]]:
     rng = random.Random(0)
-    return [fim.cut(CODE, rng, recipe) for _ in range(count)]
+    return [fim.sample_middle(CODE, rng, mixture) for _ in range(count)]
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200), st.integers(0, 10_000))
-def test_cut_lies_in_the_text(text: str, seed: int) -> None:
-    start, end = fim.cut(text, random.Random(seed), fim.Recipe(cursor_share=0.8))
+def test_middle_lies_within_the_text(text: str, seed: int) -> None:
+    start, end = fim.sample_middle(text, random.Random(seed), fim.Mixture(cursor_share=0.8))
     assert 0 <= start <= end <= len(text)
 
 
-def test_cursors_stand_where_people_pause() -> None:
-    starts = [start for start, _ in cuts(fim.Recipe(cursor_share=1.0, is_healed=False))]
+def test_cursors_are_at_all_kinds_of_positions() -> None:
+    starts = [start for start, _ in sample_middles(fim.Mixture(cursor_share=1.0, uses_token_healing=False))]
     at_line_start = sum(CODE[s - 1] == "\n" for s in starts if s)
     after_indentation = sum(CODE[:s].endswith("    ") and CODE[s : s + 1].strip() != "" for s in starts)
     after_opener = sum(CODE[s - 1] in "(.=, " and CODE[:s].rpartition("\n")[2].strip() != "" for s in starts if s)
@@ -43,20 +44,20 @@ def test_cursors_stand_where_people_pause() -> None:
     assert min(at_line_start, after_indentation, after_opener, inside_word) > len(starts) * 0.08
 
 
-def test_most_middles_end_with_a_line() -> None:
-    ends = [end for _, end in cuts(fim.Recipe(cursor_share=1.0))]
+def test_most_middles_end_at_a_line_end() -> None:
+    ends = [end for _, end in sample_middles(fim.Mixture(cursor_share=1.0))]
     at_line_end = sum(end == len(CODE) or CODE[end] == "\n" for end in ends)
-    assert len(ends) * 0.75 < at_line_end < len(ends)  # the rest goes on behind the cursor
+    assert len(ends) * 0.75 < at_line_end < len(ends)
 
 
-def test_cuts_at_cursors_are_where_the_servers_prompts_end() -> None:
+def test_middles_at_cursors_start_where_healed_prompts_end() -> None:
     ends = {len(token_healing.split(CODE[:cursor])[0]) for cursor in range(len(CODE) + 1)}
-    starts = {start for start, _ in cuts(fim.Recipe(cursor_share=1.0))}
+    starts = {start for start, _ in sample_middles(fim.Mixture(cursor_share=1.0))}
     assert starts <= ends
-    assert not {start for start, _ in cuts(fim.Recipe(cursor_share=1.0, is_healed=False))} <= ends
+    assert not {start for start, _ in sample_middles(fim.Mixture(cursor_share=1.0, uses_token_healing=False))} <= ends
 
 
-def test_uniform_cuts_are_uniform() -> None:
-    places = [place for cut in cuts(fim.Recipe(cursor_share=0.0)) for place in cut]
-    mean = sum(places) / len(places)
+def test_uniform_middles_are_spread_evenly() -> None:
+    offsets = [offset for middle in sample_middles(fim.Mixture(cursor_share=0.0)) for offset in middle]
+    mean = sum(offsets) / len(offsets)
     assert abs(mean - len(CODE) / 2) < len(CODE) * 0.03

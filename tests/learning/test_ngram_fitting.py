@@ -9,8 +9,8 @@ from torch import nn
 from starcoder_ls.learning import corpus, ngram_fitting
 
 
-class Uniform(nn.Module):
-    """A model that knows nothing."""
+class UniformModel(nn.Module):
+    """Predicts every token with the same probability."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -20,8 +20,8 @@ class Uniform(nn.Module):
         return SimpleNamespace(logits=torch.zeros(*input_ids.shape, 128))
 
 
-class Repeating(corpus.Corpus):
-    """Rows whose middles repeat what stands before them; ids are characters."""
+class RepeatingCorpus(corpus.Corpus):
+    """Each row's middle repeats text of its prefix; token ids are code points."""
 
     def __init__(self) -> None:
         pass
@@ -29,10 +29,22 @@ class Repeating(corpus.Corpus):
     def row(self, _seed: int, index: int, _length: int) -> tuple[corpus.Ids, npt.NDArray[np.bool_]]:
         prompt, middle = f"abcd{index % 5}abc", "d"
         is_spm = index % 2
-        ids = [corpus.PREFIX, corpus.SUFFIX, *self.encode("xx"), corpus.MIDDLE, *self.encode(prompt)]
+        ids = [
+            corpus.FIM_PREFIX_ID,
+            corpus.FIM_SUFFIX_ID,
+            *self.encode("xx"),
+            corpus.FIM_MIDDLE_ID,
+            *self.encode(prompt),
+        ]
         if not is_spm:
-            ids = [corpus.PREFIX, *self.encode(prompt), corpus.SUFFIX, *self.encode("xx"), corpus.MIDDLE]
-        ids += [*self.encode(middle), corpus.END]
+            ids = [
+                corpus.FIM_PREFIX_ID,
+                *self.encode(prompt),
+                corpus.FIM_SUFFIX_ID,
+                *self.encode("xx"),
+                corpus.FIM_MIDDLE_ID,
+            ]
+        ids += [*self.encode(middle), corpus.END_ID]
         is_middle = np.zeros(len(ids), dtype=np.bool_)
         is_middle[-2] = True
         return np.array(ids, dtype=np.uint16), is_middle
@@ -44,12 +56,12 @@ class Repeating(corpus.Corpus):
         return "".join(map(chr, ids))
 
 
-def test_repeated_text_earns_strength_in_both_orders() -> None:
-    strengths = ngram_fitting.fit(Uniform(), Repeating(), rows=50, length=10)
+def test_repeated_text_gets_a_high_strength_in_both_orders() -> None:
+    strengths = ngram_fitting.fit_strengths(UniformModel(), RepeatingCorpus(), rows=50, length=10)
     assert strengths.by_evidence["3/1/one"] > 0.5
 
 
 def test_only_middles_are_observed() -> None:
-    seen = list(ngram_fitting.observations(Uniform(), Repeating(), rows=4, length=10))
-    assert len(seen) == 4
-    assert seen[0].model == pytest.approx(1 / 128)
+    observations = list(ngram_fitting.collect_observations(UniformModel(), RepeatingCorpus(), rows=4, length=10))
+    assert len(observations) == 4
+    assert observations[0].model == pytest.approx(1 / 128)

@@ -5,7 +5,7 @@ from torch import nn
 from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 
-def test_rate_rises_stays_and_falls_to_nothing() -> None:
+def test_learning_rate_warms_up_stays_and_decays_to_zero() -> None:
     schedule = Schedule(total_tokens=1000, warmup_tokens=100, decay_share=0.4)
     assert schedule.factor(0) == pytest.approx(0.01)
     assert schedule.factor(100) == schedule.factor(600) == 1.0
@@ -24,20 +24,20 @@ class Net(nn.Module):
         return block(self.transformer["wte"](ids))  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("matrix_rate", [0.02, 0.0], ids=["muon", "adamw"])
-def test_restored_optimizer_goes_on_as_if_it_had_never_stopped(matrix_rate: float) -> None:
-    def trained(is_interrupted: bool) -> torch.Tensor:
+@pytest.mark.parametrize("matrix_learning_rate", [0.02, 0.0], ids=["muon", "adamw"])
+def test_restored_optimizer_continues_as_without_interruption(matrix_learning_rate: float) -> None:
+    def train(is_interrupted: bool) -> torch.Tensor:
         net = Net()
-        optimizer = Optimizer(net, matrix_rate, 1e-2, 0.01)
+        optimizer = Optimizer(net, matrix_learning_rate, 1e-2, 0.01)
         for step in range(6):
             if is_interrupted and step == 3:
-                state, weights = optimizer.state(), {k: v.clone() for k, v in net.state_dict().items()}
+                state, weights = optimizer.state_dicts(), {k: v.clone() for k, v in net.state_dict().items()}
                 net = Net()
                 net.load_state_dict(weights)
-                optimizer = Optimizer(net, matrix_rate, 1e-2, 0.01)
-                optimizer.restore(state)  # type: ignore[arg-type]
+                optimizer = Optimizer(net, matrix_learning_rate, 1e-2, 0.01)
+                optimizer.load_state_dicts(state)
             net(torch.arange(8)).square().sum().backward()
             optimizer.step(0.7)
         return net(torch.arange(8)).detach()  # type: ignore[no-any-return]
 
-    assert torch.equal(trained(False), trained(True))
+    assert torch.equal(train(False), train(True))

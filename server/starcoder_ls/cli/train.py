@@ -75,5 +75,5 @@ def train_explain(
     """Train an adapter that says what functions do, from their docstrings' first sentences."""
     from starcoder_ls.commands.train import explain
 
-    plan = {"epochs": epochs, "rate": rate, "bottleneck_size": bottleneck, "most_tokens": most_tokens}
+    plan = {"epochs": epochs, "learning_rate": rate, "bottleneck_size": bottleneck, "max_example_tokens": most_tokens}
     raise typer.Exit(explain(corpus, folder, model, pairs, plan))

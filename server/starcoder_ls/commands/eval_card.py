@@ -59,9 +59,9 @@ def held_out() -> list[sources.Source]:
             distribution = importlib.metadata.distribution(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-        package = sources.described(distribution)
+        package = sources.read_package(distribution)
         if package is not None:
-            found += list(sources.readable(package, 10_000_000))
+            found += list(sources.usable_sources(package, 10_000_000))
     if not found:
         raise SettingsError(f"None of the held-out packages is installed here: {', '.join(sources.HELD_OUT)}.")
     return found
@@ -79,11 +79,13 @@ def _losses(model: settings.Model) -> str:
     with tempfile.TemporaryDirectory() as place, stderr.status("losses"):
         folder = Path(place)
         shutil.copy(loaded_model.checkpoint.folder / "tokenizer.json", folder)
-        corpus.write(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), held_out(), [])
+        corpus.write_corpus(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), held_out(), [])
         data = corpus.Corpus(folder)
         full_tokens = min(loaded_model.context_tokens, 2048)
         tokens = min(512, full_tokens)
-        short, full = (loss.held_out(loaded_model.model, data, length, 64) for length in (tokens, full_tokens))
+        short, full = (
+            loss.measure_held_out_loss(loaded_model.model, data, length, 64) for length in (tokens, full_tokens)
+        )
     parts = [statistics.fmean(full.by_position[i : i + 256]) for i in range(0, len(full.by_position), 256)]
     return (
         f"Loss on the same packages, nats a token: {short.loss:.2f} in rows of {tokens}, {short.middle_loss:.2f} on "

@@ -18,7 +18,7 @@ from starcoder_ls.commands.support import adapter_option
 from starcoder_ls.commands.support.engines import loaded, stderr
 from starcoder_ls.evaluation import explanation_scores
 from starcoder_ls.generation import Engine
-from starcoder_ls.learning.explanations import Pair, first_sentence, pairs, words_of
+from starcoder_ls.learning.explanations import Pair, extract_pairs, first_sentence, split_identifier
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target
 
@@ -27,7 +27,7 @@ def run(overlay: dict[str, Any], file: Path | None, adapter: str | None, count: 
     """Print the scores as Markdown, and ``shown`` of the explanations."""
     chosen = settings.load(overlay, file=file)
     adapter = adapter_option.in_use(adapter, chosen)
-    found = {pair.sentence: pair for source in held_out() for pair in pairs(source.text)}
+    found = {pair.sentence: pair for source in held_out() for pair in extract_pairs(source.text)}
     asked = random.Random(seed).sample(list(found.values()), min(count, len(found)))
     with loaded(chosen, is_shown=False) as engine:
         who = confirmed(engine, expected(chosen, "explain", _target(asked[0]), adapter))
@@ -38,7 +38,7 @@ def run(overlay: dict[str, Any], file: Path | None, adapter: str | None, count: 
     truth = [pair.sentence for pair in asked]
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("| said by | BLEU-4, % | word F1, % (95 %) |\n|---|---|---|")
-    for way, texts in (("the adapter", said), ("the function's name", [words_of(pair.name) for pair in asked])):
+    for way, texts in (("the adapter", said), ("the function's name", [split_identifier(pair.name) for pair in asked])):
         scores = explanation_scores.scores(texts, truth)
         console.print(f"| {way} | {100 * scores.bleu:.1f} | {scores.f1} |")
     if shown:

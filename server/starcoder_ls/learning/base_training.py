@@ -1,6 +1,6 @@
-"""Training a base model from nothing: a GPTBigCode with StarCoder's format, on one device, resumable at any step.
+"""Trains a base model from scratch: a GPTBigCode in StarCoder's format, on one device, resumable at any step.
 
-Decides shape, phases, checkpoints and what is written down on the way. Refuses to know where the text comes from.
+Contains the model's shape, the phases of a run, its checkpoints and its log.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """One training run. Everything that changes the result is here; device and speed are not."""
+class TrainingConfig:
+    """Everything that changes the result of a run; device and speed do not."""
 
     layers: int = 6
     width: int = 256
@@ -35,23 +35,24 @@ class Plan:
     batch_tokens: int = 4096
     row_tokens: int = 512
     full_length_share: float = 0.12
-    """The last phase reads rows of all ``positions``, so that each of them is trained."""
+    """In the last phase rows have the length ``positions``, so that every position is trained."""
     warmup_tokens: int = 400_000
     decay_share: float = 0.4
-    matrix_rate: float = 0.02
-    other_rate: float = 3e-3
+    matrix_learning_rate: float = 0.02
+    learning_rate: float = 3e-3
     weight_decay: float = 0.01
     middle_weight: float = 4.0
-    """Of a middle's tokens in the loss, against 1 for all others: a middle is a few percent of a row."""
+    """Weight of a middle's tokens in the loss; other tokens have 1. Middles are a few percent of a row."""
     seed: int = 1
 
     def row_length(self, tokens: int) -> int:
+        """Length of the rows after ``tokens`` tokens."""
         return self.row_tokens if tokens < self.total_tokens * (1 - self.full_length_share) else self.positions
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run stands after a step; losses are means over tokens, in nats."""
+class TrainingReport:
+    """The state of a run and the mean losses over tokens since the last report, in nats."""
 
     tokens: int
     total_tokens: int
@@ -60,33 +61,33 @@ class Progress:
     tokens_per_s: float
 
 
-def config(plan: Plan, vocabulary_size: int) -> GPTBigCodeConfig:
+def create_model_config(config: TrainingConfig, vocabulary_size: int) -> GPTBigCodeConfig:
     return GPTBigCodeConfig(
         vocab_size=vocabulary_size,
-        n_positions=plan.positions,
-        n_embd=plan.width,
-        n_layer=plan.layers,
-        n_head=plan.heads,
-        n_inner=4 * plan.width,
+        n_positions=config.positions,
+        n_embd=config.width,
+        n_layer=config.layers,
+        n_head=config.heads,
+        n_inner=4 * config.width,
         activation_function="gelu_pytorch_tanh",
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
-        bos_token_id=corpus.END,
-        eos_token_id=corpus.END,
+        bos_token_id=corpus.END_ID,
+        eos_token_id=corpus.END_ID,
         pad_token_id=None,
         multi_query=True,
         use_cache=True,
     )
 
 
-class Run:
-    """A training run in a folder: checkpoint.pt (resumable), log.jsonl (every report), plan.json."""
+class TrainingRun:
+    """A run in a folder: checkpoint.pt (to resume from), log.jsonl (every report), training_config.json."""
 
     def __init__(
         self,
         folder: Path,
-        plan: Plan,
+        config: TrainingConfig,
         data: corpus.Corpus,
         held_out: corpus.Corpus,
         device: str,
@@ -94,72 +95,75 @@ class Run:
         workers: int,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        torch.manual_seed(plan.seed)
-        self.folder, self.plan, self.device, self.workers = folder, plan, device, workers
-        self.model = GPTBigCodeForCausalLM(config(plan, data.vocabulary_size))
+        torch.manual_seed(config.seed)
+        self.folder, self.config, self.device, self.workers = folder, config, device, workers
+        self.model = GPTBigCodeForCausalLM(create_model_config(config, data.vocabulary_size))
         self.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to without its types
-        self.optimizer = Optimizer(self.model, plan.matrix_rate, plan.other_rate, plan.weight_decay)
-        self.schedule = Schedule(plan.total_tokens, plan.warmup_tokens, plan.decay_share)
+        self.optimizer = Optimizer(self.model, config.matrix_learning_rate, config.learning_rate, config.weight_decay)
+        self.schedule = Schedule(config.total_tokens, config.warmup_tokens, config.decay_share)
         self.tokens = 0
         self.data, self._held_out = data, held_out
-        self._loss: Callable[[nn.Module, torch.Tensor], torch.Tensor] = (
-            torch.compile(loss.by_token, dynamic=False) if is_compiled else loss.by_token
+        self._token_losses: Callable[[nn.Module, torch.Tensor], torch.Tensor] = (
+            torch.compile(loss.token_losses, dynamic=False) if is_compiled else loss.token_losses
         )
-        (folder / "plan.json").write_text(json.dumps(asdict(plan), indent=1), encoding="utf-8")
+        (folder / "training_config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
 
-    def restore(self, path: Path) -> None:
-        """Weights, optimizer and position from a checkpoint of this run or of one that it continues."""
-        saved = torch.load(path, map_location=self.device, weights_only=True)
-        self.model.load_state_dict(saved["model"])
-        self.optimizer.restore(saved["optimizer"])
-        self.tokens = int(saved["tokens"])
+    def load_checkpoint(self, path: Path) -> None:
+        """Load weights, optimizer state and position from a checkpoint of this run or of one that it continues."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dicts(state["optimizer"])
+        self.tokens = int(state["tokens"])
 
-    def save(self) -> None:
-        """Written beside and renamed, so that a cut leaves the old one."""
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state(), "tokens": self.tokens}
+    def save_checkpoint(self) -> None:
+        """Write a temporary file and rename it, so that an interruption leaves the previous checkpoint intact."""
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dicts(), "tokens": self.tokens}
         partial = self.folder / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self.folder / "checkpoint.pt")
 
-    def steps(self, report_every: int = 20, save_every_s: float = 120.0) -> Iterator[Progress]:
-        """Train to the end of the plan, saving on the way; yields a report every ``report_every`` steps."""
-        saved_at = time.monotonic()
-        while self.tokens < self.plan.total_tokens:
-            length = self.plan.row_length(self.tokens)
-            began, count = time.monotonic(), 0
-            losses: list[torch.Tensor] = []
-            for ids, middles in self._batches(length):
-                losses.append(self._step(ids.to(self.device), middles.to(self.device)))
-                self.tokens += ids.numel()
-                count += ids.numel()
-                if len(losses) == report_every or self.tokens >= self.plan.total_tokens:
-                    yield self._report(torch.stack(losses), count / (time.monotonic() - began))
-                    began, losses, count = time.monotonic(), [], 0
-                if time.monotonic() - saved_at > save_every_s:
-                    self.save()
-                    saved_at = time.monotonic()
-                if self.tokens >= self.plan.total_tokens or self.plan.row_length(self.tokens) != length:
-                    break
-        self.save()
+    def train(self, report_every: int = 20, save_every_s: float = 120.0) -> Iterator[TrainingReport]:
+        """Train to the end of the run and save checkpoints; yields a report every ``report_every`` steps.
 
-    def held_out_loss(self, length: int, rows: int = 16) -> loss.HeldOut:
-        """On fixed held-out rows."""
+        Raises FloatingPointError if the loss is not finite.
+        """
+        saved_s = time.monotonic()
+        while self.tokens < self.config.total_tokens:
+            length = self.config.row_length(self.tokens)
+            start_s, tokens = time.monotonic(), 0  # since the last report
+            losses: list[torch.Tensor] = []
+            for ids, is_middle in self._batches(length):
+                losses.append(self._step(ids.to(self.device), is_middle.to(self.device)))
+                self.tokens += ids.numel()
+                tokens += ids.numel()
+                if len(losses) == report_every or self.tokens >= self.config.total_tokens:
+                    yield self._report(torch.stack(losses), tokens / (time.monotonic() - start_s))
+                    start_s, losses, tokens = time.monotonic(), [], 0
+                if time.monotonic() - saved_s > save_every_s:
+                    self.save_checkpoint()
+                    saved_s = time.monotonic()
+                if self.tokens >= self.config.total_tokens or self.config.row_length(self.tokens) != length:
+                    break
+        self.save_checkpoint()
+
+    def measure_held_out_loss(self, length: int, rows: int = 16) -> loss.HeldOutLoss:
+        """On the same held-out rows in every call."""
         with self._autocast():
-            return loss.held_out(self.model, self._held_out, length, rows)
+            return loss.measure_held_out_loss(self.model, self._held_out, length, rows)
 
     def export(self, folder: Path) -> None:
-        """The model in Hub layout, float16: config.json, generation_config.json, model.safetensors."""
+        """Write the model in Hub layout, as float16: config.json, generation_config.json, model.safetensors."""
         folder.mkdir(parents=True, exist_ok=True)
         copy = GPTBigCodeForCausalLM(self.model.config)
         copy.load_state_dict(self.model.state_dict())
         copy.half().save_pretrained(str(folder))  # type: ignore[no-untyped-call]
 
     def _step(self, ids: torch.Tensor, is_middle: torch.Tensor) -> torch.Tensor:
-        """One update.  # ids, is_middle [batch, time] -> [2]: mean loss, mean loss of middles"""
+        """One step.  # ids, is_middle [batch, time] -> [2]: mean loss, mean loss of middles"""
         with self._autocast():
-            losses = self._loss(self.model, ids)
-        is_target, is_middle = ids[:, 1:] != corpus.PAD, is_middle[:, 1:]
-        weights = is_target + (self.plan.middle_weight - 1) * is_middle
+            losses = self._token_losses(self.model, ids)
+        is_target, is_middle = ids[:, 1:] != corpus.PAD_ID, is_middle[:, 1:]
+        weights = is_target + (self.config.middle_weight - 1) * is_middle
         ((losses * weights).sum() / weights.sum()).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step(self.schedule.factor(self.tokens))
@@ -170,10 +174,10 @@ class Run:
         return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16)
 
     def _batches(self, length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        rows = max(1, self.plan.batch_tokens // length)
-        stream = corpus.Rows(self.data, self.plan.seed, self.tokens // length, length)
+        rows = max(1, self.config.batch_tokens // length)
+        dataset = corpus.RowDataset(self.data, self.config.seed, self.tokens // length, length)
         loader = DataLoader(
-            stream,
+            dataset,
             batch_size=rows,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
@@ -181,12 +185,15 @@ class Run:
         )
         yield from loader
 
-    def _report(self, losses: torch.Tensor, tokens_per_s: float) -> Progress:
-        """Write down the means.  # losses [steps, 2]; a step without a middle has nan as its second"""
+    def _report(self, losses: torch.Tensor, tokens_per_s: float) -> TrainingReport:
+        """Log the mean losses.  # losses [steps, 2]: of all tokens and of middles, nan if a step has no middle
+
+        Raises FloatingPointError if the loss is not finite.
+        """
         loss, middle_loss = float(losses[:, 0].mean()), float(losses[:, 1].nanmean())
-        progress = Progress(self.tokens, self.plan.total_tokens, loss, middle_loss, tokens_per_s)
-        if not math.isfinite(progress.loss):
-            raise FloatingPointError(f"the loss is not finite after {self.tokens} tokens; lower the rates")
+        report = TrainingReport(self.tokens, self.config.total_tokens, loss, middle_loss, tokens_per_s)
+        if not math.isfinite(report.loss):
+            raise FloatingPointError(f"the loss is not finite after {self.tokens} tokens; lower the learning rates")
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(asdict(progress)) + "\n")
-        return progress
+            log.write(json.dumps(asdict(report)) + "\n")
+        return report

@@ -1,7 +1,7 @@
-"""What functions do, in their authors' words: pairs of a function without its docstring and that docstring's first
-sentence, to teach an adapter to explain.
+"""Training pairs for an adapter that explains code: a function without its docstring, and the docstring's first
+sentence.
 
-Decides how they are asked for: as the built-in actions ask. Refuses to know tokens and models.
+The prompts are those of the built-in actions.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from starcoder_ls.actions import BUILT_IN
 from starcoder_ls.learning.corpus import Corpus
 from starcoder_ls.settings import TEMPLATE
 
-_MOST_LINES = 60
-_MOST_CHARS = 1_800
-_WORDS = range(3, 26)
-_MOST_SENTENCE_CHARS = 160
+_MAX_LINES = 60
+_MAX_CHARS = 1_800
+_SENTENCE_WORDS = range(3, 26)
+_MAX_SENTENCE_CHARS = 160
 
 _ROLE = re.compile(r":[\w:+.-]+:`(?:[^`<]*<)?[~!.]?(?:[\w]+\.)*([^`>]+)>?`")  # :class:`~a.b.C` -> C
 _QUOTES = re.compile(r"`{1,2}([^`]*)`{1,2}_{0,2}")
 _SENTENCE = re.compile(r"(.+?[.!?])(?:\s|$)")
-_ABBREVIATED = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|resp|approx|no|fig|eq)\.$", re.IGNORECASE)
-_WORTHLESS = re.compile(r"^(?:see|todo|fixme|deprecated|test|same as|alias|internal|private|overrid|helper)\b", re.I)
-_PARAMETER = re.compile(r"[:@]\w+\b.*:|>>>|\.\. |https?:|\{|\}|%s|\\")
+_ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|resp|approx|no|fig|eq)\.$", re.IGNORECASE)
+_UNINFORMATIVE = re.compile(
+    r"^(?:see|todo|fixme|deprecated|test|same as|alias|internal|private|overrid|helper)\b", re.I
+)
+_NOT_PROSE = re.compile(r"[:@]\w+\b.*:|>>>|\.\. |https?:|\{|\}|%s|\\")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +42,18 @@ class Pair:
     sentence: str
 
 
-def question(code: str, action: str = "explain") -> str:
-    """The prompt of a built-in action about ``code``, as the server would put it for Python."""
+def build_prompt(code: str, action: str = "explain") -> str:
+    """The prompt that the server builds for a built-in action on the Python code ``code``."""
     instruction = BUILT_IN[action]["instruction"].format(language="Python")
     return TEMPLATE.replace("{question}", f"{instruction}\n{code}")
 
 
-def pairs(text: str) -> Iterator[Pair]:
-    """Of every function and method with a usable docstring in the Python file ``text``; none if it cannot be read."""
+def extract_pairs(text: str) -> Iterator[Pair]:
+    """A pair for every function and method with a usable docstring in the Python file ``text``; none if the file
+    cannot be parsed."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of old escapes in strings
+            warnings.simplefilter("ignore")  # invalid escapes in strings
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
@@ -58,56 +61,56 @@ def pairs(text: str) -> Iterator[Pair]:
     for node in ast.walk(tree):
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) or len(node.body) < 2:
             continue
-        said = ast.get_docstring(node)
-        sentence = first_sentence(said) if said else None
-        code = _without_docstring(node, lines)
+        docstring = ast.get_docstring(node)
+        sentence = first_sentence(docstring) if docstring else None
+        code = _remove_docstring(node, lines)
         if sentence and code and not _repeats_name(sentence, node.name):
             yield Pair(node.name, code, sentence)
 
 
 def first_sentence(docstring: str) -> str | None:
-    """The first sentence as plain words, or None where it says nothing of use."""
+    """The first sentence in plain words; None if it is not English prose of a usable length."""
     paragraph = docstring.strip().split("\n\n")[0]
     flat = _QUOTES.sub(r"\1", _ROLE.sub(r"\1", " ".join(paragraph.split())))
     sentence = ""
-    for piece in _SENTENCE.finditer(flat):
-        sentence += (" " if sentence else "") + piece.group(1).strip()
-        if not _ABBREVIATED.search(sentence):
+    for match in _SENTENCE.finditer(flat):
+        sentence += (" " if sentence else "") + match.group(1).strip()
+        if not _ABBREVIATION.search(sentence):
             break
     sentence = sentence or flat
     if sentence[-1:] not in ".!?":
         sentence += "."
-    is_plain = sentence.isascii() and sentence[:1].isalpha() and not _PARAMETER.search(sentence)
-    is_sized = len(sentence.split()) in _WORDS and len(sentence) <= _MOST_SENTENCE_CHARS
-    return sentence[0].upper() + sentence[1:] if is_plain and is_sized and not _WORTHLESS.match(sentence) else None
+    is_plain = sentence.isascii() and sentence[:1].isalpha() and not _NOT_PROSE.search(sentence)
+    has_usable_length = len(sentence.split()) in _SENTENCE_WORDS and len(sentence) <= _MAX_SENTENCE_CHARS
+    if not is_plain or not has_usable_length or _UNINFORMATIVE.match(sentence):
+        return None
+    return sentence[0].upper() + sentence[1:]
 
 
-def drawn(data: Corpus, most: int, seed: int) -> list[Pair]:
-    """Up to ``most`` pairs of a corpus, evenly from its documents; no two with the same sentence."""
-    found = {pair.sentence: pair for source in data.sources() for pair in pairs(source.text)}
-    return random.Random(seed).sample(list(found.values()), min(most, len(found)))
+def sample_pairs(data: Corpus, max_pairs: int, seed: int) -> list[Pair]:
+    """A random sample of up to ``max_pairs`` pairs of a corpus, no two with the same sentence."""
+    by_sentence = {pair.sentence: pair for source in data.sources() for pair in extract_pairs(source.text)}
+    return random.Random(seed).sample(list(by_sentence.values()), min(max_pairs, len(by_sentence)))
 
 
-def words_of(name: str) -> str:
-    """An identifier as words: the explanation that needs no model."""
+def split_identifier(name: str) -> str:
+    """The words of an identifier, in lower case: a baseline explanation that needs no model."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name.replace("_", " "))
     return " ".join(spaced.lower().split())
 
 
-def _without_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str | None:
+def _remove_docstring(node: ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]) -> str | None:
+    """The function's dedented source; None if it is too long or the docstring shares a line with code."""
     docstring, last = node.body[0], node.end_lineno or node.lineno
     if docstring.lineno == node.body[1].lineno or (docstring.end_lineno or 0) >= node.body[1].lineno:
         return None
-    kept = [*lines[node.lineno - 1 : docstring.lineno - 1], *lines[docstring.end_lineno : last]]
-    code = textwrap.dedent("".join(kept)).strip("\n")
-    return (
-        code
-        if code.count("\n") < _MOST_LINES and len(code) <= _MOST_CHARS and code.startswith(("def", "async"))
-        else None
-    )
+    remaining = [*lines[node.lineno - 1 : docstring.lineno - 1], *lines[docstring.end_lineno : last]]
+    code = textwrap.dedent("".join(remaining)).strip("\n")
+    is_usable = code.count("\n") < _MAX_LINES and len(code) <= _MAX_CHARS and code.startswith(("def", "async"))
+    return code if is_usable else None
 
 
 def _repeats_name(sentence: str, name: str) -> bool:
-    """It says no more than the name does."""
-    said = set(re.findall(r"[a-z]+", sentence.lower())) - {"the", "a", "an", "of", "to", "for", "in", "this", "s"}
-    return said <= set(words_of(name).split())
+    """Whether the sentence has no words beyond those of the name."""
+    words = set(re.findall(r"[a-z]+", sentence.lower())) - {"the", "a", "an", "of", "to", "for", "in", "this", "s"}
+    return words <= set(split_identifier(name).split())

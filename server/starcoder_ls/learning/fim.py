@@ -1,7 +1,6 @@
-"""Fill-in-the-middle examples in StarCoder's training format: where a text is cut, and in which order it is read.
+"""Chooses the middles of fill-in-the-middle training examples: at random, or where a user's cursor would be.
 
 Format: bigcode's Megatron-LM ``gpt_dataset.permute`` (PSM, and SPM variant 2), FIM paper arXiv 2207.14255.
-Refuses to know token ids or models.
 """
 
 from __future__ import annotations
@@ -12,43 +11,45 @@ from dataclasses import dataclass
 
 from starcoder_ls.completion.prompt import token_healing
 
-_AFTER_OPENER = re.compile(r"[(\[{=.,:] ?|\breturn |\bimport |\bin ")
+_OPENER = re.compile(r"[(\[{=.,:] ?|\breturn |\bimport |\bin ")
 _WORD = re.compile(r"\w{3,}")
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How often what happens; shares are of all pieces, 0..1."""
+class Mixture:
+    """The shares of each kind of example, from 0 to 1."""
 
     fim_share: float = 0.8
-    """Pieces cut for infilling; the rest is read left to right."""
+    """Of all examples, those with a middle; the others are read left to right."""
 
     spm_share: float = 0.5
-    """Of the cut pieces, those in SPM variant 2; the rest is PSM."""
+    """Of the examples with a middle, those in SPM variant 2; the others are PSM."""
 
     cursor_share: float = 0.75
-    """Of the cut pieces, those cut where users' cursors stand; the rest at two uniform characters, as StarCoder's."""
+    """Of the examples with a middle, those whose middle starts where a user's cursor would be; the other middles are
+    between two uniform characters, as StarCoder's."""
 
-    is_healed: bool = True
-    """Prompts end where the server's do (``completion.healing``): before the word that a cursor stands in. The
-    uniform cuts stay as StarCoder's."""
+    uses_token_healing: bool = True
+    """Whether middles at cursors start where the server's prompts end (``completion.prompt.token_healing``): before
+    the word that the cursor is in. Uniform middles are not changed."""
 
     metadata_share: float = 0.2
-    """Chance of each of ``<reponame>``, ``<filename>``, ``<gh_stars>``."""
+    """Probability of each of ``<reponame>``, ``<filename>``, ``<gh_stars>``."""
 
 
-def cut(text: str, rng: random.Random, recipe: Recipe) -> tuple[int, int]:
-    """Start and end of the middle."""
-    if rng.random() < recipe.cursor_share:
-        start = _cursor(text, rng)
-        end = _middle_end(text, start, rng)
-        return len(token_healing.split(text[:start])[0]) if recipe.is_healed else start, end
+def sample_middle(text: str, rng: random.Random, mixture: Mixture) -> tuple[int, int]:
+    """Start and end offset of the middle."""
+    if rng.random() < mixture.cursor_share:
+        start = _sample_cursor(text, rng)
+        end = _sample_middle_end(text, start, rng)
+        return len(token_healing.split(text[:start])[0]) if mixture.uses_token_healing else start, end
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return first, second
 
 
-def _cursor(text: str, rng: random.Random) -> int:
-    """A place where people pause: a line's start, after its indentation, after an opener, inside a word, anywhere."""
+def _sample_cursor(text: str, rng: random.Random) -> int:
+    """An offset where users pause: a line's start, after its indentation, after an opener, inside a word, its end, or
+    anywhere in the line."""
     anchor = rng.randint(0, max(len(text) - 1, 0))
     line_start = text.rfind("\n", 0, anchor) + 1
     line_end = text.find("\n", anchor)
@@ -59,7 +60,7 @@ def _cursor(text: str, rng: random.Random) -> int:
         return line_start
     if kind < 0.35:
         return line_start + indentation
-    if kind < 0.60 and (openers := [m.end() for m in _AFTER_OPENER.finditer(line)]):
+    if kind < 0.60 and (openers := [m.end() for m in _OPENER.finditer(line)]):
         return line_start + rng.choice(openers)
     if kind < 0.80 and (words := [(m.start(), m.end()) for m in _WORD.finditer(line)]):
         first, last = rng.choice(words)
@@ -69,13 +70,14 @@ def _cursor(text: str, rng: random.Random) -> int:
     return line_start + rng.randint(0, len(line))
 
 
-def _middle_end(text: str, start: int, rng: random.Random) -> int:
-    """Where a suggestion made at ``start`` would end: mostly with its line, at times lines below or with the block."""
+def _sample_middle_end(text: str, start: int, rng: random.Random) -> int:
+    """Where a suggestion at ``start`` would end: mostly with its line, otherwise inside it, some lines below, or with
+    the block."""
     line_end = _line_end(text, start)
-    if start == line_end and start < len(text):  # at a line's end the rest is on the next lines
+    if start == line_end and start < len(text):  # at a line's end the suggestion is the next line
         line_end = _line_end(text, start + 1)
     kind = rng.random()
-    if kind < 0.08:  # inside the line, up to a closer or a word's end: the text after the cursor goes on
+    if kind < 0.08:  # inside the line, up to a closer or a word's end
         stops = [m.end() for m in re.finditer(r"\w+|[)\]}\"']", text[start:line_end])]
         return start + rng.choice(stops) if stops else line_end
     if kind < 0.70:
@@ -104,6 +106,6 @@ def _block_end(text: str, start: int) -> int:
         if line.strip() and len(line) - len(line.lstrip()) < max(depth, 1):
             break
         end = next_end
-    while end > start and text[end - 1] == "\n":  # blank lines after a block belong to nobody
+    while end > start and text[end - 1] == "\n":  # blank lines after a block are not part of it
         end -= 1
     return max(end, start)

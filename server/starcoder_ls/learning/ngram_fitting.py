@@ -1,7 +1,4 @@
-"""How much a trained model gains from its document's own n-grams: fits the strengths of ``engine.ngrams``.
-
-Refuses to know how the model was trained.
-"""
+"""Fits the strengths of n-gram mixing (``engine.generation.ngram_mixing``) to a trained model."""
 
 from __future__ import annotations
 
@@ -14,37 +11,37 @@ from torch import nn
 from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramStrengths, Observation, fitted, observed
 from starcoder_ls.learning import corpus
 
-_SEED = 99  # rows that no training run reads in the same cut
-_FIRST_TOKENS = 16  # of each middle: suggestions are short
+_SEED = 99  # no training run draws its rows with this seed
+_OBSERVED_TOKENS = 16  # at the start of each middle: suggestions are short
 
 
-def fit(model: nn.Module, data: corpus.Corpus, rows: int = 240, length: int = 768) -> NgramStrengths:
-    """Strengths for middles, from rows of the training corpus: a model this small has not learned it by heart."""
-    return fitted(list(observations(model, data, rows, length)))
+def fit_strengths(model: nn.Module, data: corpus.Corpus, rows: int = 240, length: int = 768) -> NgramStrengths:
+    """Strengths for middles, from rows of the training corpus, which a model this small has not memorized."""
+    return fitted(list(collect_observations(model, data, rows, length)))
 
 
-def observations(model: nn.Module, data: corpus.Corpus, rows: int, length: int) -> Iterator[Observation]:
-    """The first tokens of every middle, with what the model and the document around it made of them."""
+def collect_observations(model: nn.Module, data: corpus.Corpus, rows: int, length: int) -> Iterator[Observation]:
+    """What the model and the n-grams of the document predicted for the first tokens of every middle."""
     device = next(model.parameters()).device
-    for number in range(rows):
-        row, is_middle = data.row(_SEED, number, length)
+    for index in range(rows):
+        row, is_middle = data.row(_SEED, index, length)
         with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(row.astype(np.int64))[None].to(device)).logits[0].float().cpu()
-        begin = 0
-        for end in np.flatnonzero(row == corpus.END):
-            middle = [place for place in range(begin + 1, int(end) + 1) if is_middle[place]]
+        start = 0
+        for end in np.flatnonzero(row == corpus.END_ID):
+            middle = [position for position in range(start + 1, int(end) + 1) if is_middle[position]]
             if middle:
-                before, after = around([int(id_) for id_ in row[begin : middle[0]]])
-                document = DocumentNgrams(data.decode(before), [data.decode(after)], data.encode)
-                for place in middle[:_FIRST_TOKENS]:
-                    generated = data.decode([int(id_) for id_ in row[middle[0] : place]])
-                    yield observed(logits[place - 1], document.levels(generated), int(row[place]))
-            begin = int(end) + 1
+                prefix, suffix = split_prompt([int(id_) for id_ in row[start : middle[0]]])
+                document = DocumentNgrams(data.decode(prefix), [data.decode(suffix)], data.encode)
+                for position in middle[:_OBSERVED_TOKENS]:
+                    generated = data.decode([int(id_) for id_ in row[middle[0] : position]])
+                    yield observed(logits[position - 1], document.levels(generated), int(row[position]))
+            start = int(end) + 1
 
 
-def around(prompt: list[int]) -> tuple[list[int], list[int]]:
-    """Prefix and suffix of an infilling prompt in either order."""
-    suffix, middle = prompt.index(corpus.SUFFIX), prompt.index(corpus.MIDDLE)
+def split_prompt(prompt: list[int]) -> tuple[list[int], list[int]]:
+    """Prefix and suffix of an infilling prompt in PSM or SPM order."""
+    suffix, middle = prompt.index(corpus.FIM_SUFFIX_ID), prompt.index(corpus.FIM_MIDDLE_ID)
     if suffix == 1:
         return prompt[middle + 1 :], prompt[2:middle]
     return prompt[1:suffix], prompt[suffix + 1 : middle]

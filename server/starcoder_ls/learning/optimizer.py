@@ -1,6 +1,6 @@
-"""Which parameters are updated how, and how fast at which step.
+"""The optimizer and the learning rate schedule of a base model.
 
-Muon for the matrices of the blocks (Jordan 2024; torch.optim.Muon), AdamW for embeddings, norms and biases.
+Muon updates the matrices of the blocks (Jordan 2024; torch.optim.Muon), AdamW embeddings, norms and biases.
 """
 
 from __future__ import annotations
@@ -13,45 +13,52 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Warm-up, a plateau, then linear decay to zero over the last ``decay_share`` of all tokens."""
+    """Linear warm-up, a plateau, then linear decay to zero over the last ``decay_share`` of all tokens."""
 
     total_tokens: int
     warmup_tokens: int
     decay_share: float
 
     def factor(self, tokens: int) -> float:
-        """Learning rate at ``tokens`` seen, relative to its peak."""
+        """Learning rate after ``tokens`` tokens, as a fraction of its peak."""
         decay_tokens = max(self.total_tokens * self.decay_share, 1.0)
-        rise = min(1.0, (tokens + 1) / max(self.warmup_tokens, 1))
-        fall = min(1.0, max(0.0, (self.total_tokens - tokens) / decay_tokens))
-        return min(rise, fall)
+        warmup = min(1.0, (tokens + 1) / max(self.warmup_tokens, 1))
+        decay = min(1.0, max(0.0, (self.total_tokens - tokens) / decay_tokens))
+        return min(warmup, decay)
 
 
 class Optimizer:
-    """Two optimizers that step as one."""
+    """Muon and AdamW as one optimizer; with a ``matrix_learning_rate`` of 0 AdamW updates the matrices as well."""
 
-    def __init__(self, model: nn.Module, matrix_rate: float, other_rate: float, weight_decay: float) -> None:
+    def __init__(
+        self, model: nn.Module, matrix_learning_rate: float, learning_rate: float, weight_decay: float
+    ) -> None:
         matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
         others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and ".h." in n)]
-        self._parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=other_rate, betas=(0.9, 0.95), weight_decay=0.0)
+        self._optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
         ]
-        if matrix_rate:
-            self._parts.append(torch.optim.Muon(matrices, lr=matrix_rate, momentum=0.95, weight_decay=weight_decay))
+        if matrix_learning_rate:
+            self._optimizers.append(
+                torch.optim.Muon(matrices, lr=matrix_learning_rate, momentum=0.95, weight_decay=weight_decay)
+            )
         else:
-            self._parts.append(torch.optim.AdamW(matrices, lr=other_rate, betas=(0.9, 0.95), weight_decay=weight_decay))
-        self._peaks = [[group["lr"] for group in part.param_groups] for part in self._parts]
+            self._optimizers.append(
+                torch.optim.AdamW(matrices, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
+            )
+        self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._optimizers]
 
     def step(self, factor: float) -> None:
-        for part, peaks in zip(self._parts, self._peaks, strict=True):
-            for group, peak in zip(part.param_groups, peaks, strict=True):
+        """Update the weights with ``factor`` times the peak learning rates, and clear the gradients."""
+        for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
-            part.step()
-            part.zero_grad(set_to_none=True)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
 
-    def state(self) -> list[object]:
-        return [part.state_dict() for part in self._parts]
+    def state_dicts(self) -> list[dict[str, object]]:
+        return [optimizer.state_dict() for optimizer in self._optimizers]
 
-    def restore(self, state: list[dict[str, object]]) -> None:
-        for part, saved in zip(self._parts, state, strict=True):
-            part.load_state_dict(saved)
+    def load_state_dicts(self, states: list[dict[str, object]]) -> None:
+        for optimizer, state in zip(self._optimizers, states, strict=True):
+            optimizer.load_state_dict(state)

@@ -1,7 +1,4 @@
-"""Which Python files may be learned from: free licences, hand-written, not repeated, not held out.
-
-Refuses to know tokens or models.
-"""
+"""Selects the Python files of a training corpus: free licence, written by hand, not a copy, not held out."""
 
 from __future__ import annotations
 
@@ -27,13 +24,14 @@ HELD_OUT = (
     "requests",
     "httpx",
 )
-"""Packages never learned from: small, varied, and most of them installed beside us, so scores are reproducible."""
+"""Packages that are never trained on: small, varied, and mostly dependencies of this program, so that everyone can
+reproduce scores on them."""
 
-_FREE = re.compile(r"\b(psf|python software foundation|mit|bsd|0bsd|apache)\b", re.IGNORECASE)
-_UNFREE = re.compile(
+_FREE_LICENCE = re.compile(r"\b(psf|python software foundation|mit|bsd|0bsd|apache)\b", re.IGNORECASE)
+_OTHER_LICENCE = re.compile(
     r"\b([al]?gpl|lesser|general public|mpl|mozilla|proprietary|commercial|non.?commercial)", re.IGNORECASE
 )
-_VENDORED = frozenset(
+_VENDORED_FOLDERS = frozenset(
     {
         "_vendor",
         "vendor",
@@ -54,14 +52,14 @@ _HEADER = re.compile(r"\A(?:\#[^\n]*\n|\s*\n)+")
 
 _MIN_BYTES, _MAX_BYTES = 300, 120_000
 _MAX_LINE_CHARS = 300
-_DISTINCT_LINE_CHARS = 16  # shorter lines ("return self") say nothing about where a file comes from
-_REPEATED_SHARE = 0.7  # of a file's distinctive lines seen before: a copy
-_LEAKED_SHARE = 0.3  # of a file's distinctive lines held out: a vendored copy
+_MIN_DISTINCTIVE_CHARS = 16  # shorter lines, such as "return self", occur in unrelated files
+_COPY_SHARE = 0.7  # a file is a copy if this share of its distinctive lines occurred before
+_HELD_OUT_COPY_SHARE = 0.3  # a file is a vendored copy if this share of its distinctive lines is held out
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """One distribution as its own metadata describes it."""
+    """An installed distribution, as described by its own metadata."""
 
     name: str
     version: str
@@ -71,59 +69,59 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file worth learning from; ``path`` is relative to the package's root."""
+    """A file to train on. ``path`` is the last three parts of its path."""
 
     package: str
     path: str
     text: str
 
 
-def installed(site_packages: Path) -> Iterator[Package]:
+def installed_packages(site_packages: Path) -> Iterator[Package]:
     """Every distribution under a site-packages folder whose metadata names a free licence."""
-    found = importlib.metadata.distributions(path=[str(site_packages)])
-    for distribution in sorted(found, key=lambda d: (d.metadata["Name"] or "").lower()):
-        package = described(distribution)
+    distributions = importlib.metadata.distributions(path=[str(site_packages)])
+    for distribution in sorted(distributions, key=lambda d: (d.metadata["Name"] or "").lower()):
+        package = read_package(distribution)
         if package is not None:
             yield package
 
 
-def described(distribution: importlib.metadata.Distribution) -> Package | None:
-    """The distribution's Python files, if its licence is free."""
-    licence = licence_of(distribution)
+def read_package(distribution: importlib.metadata.Distribution) -> Package | None:
+    """The distribution with its Python files; None if its licence is not free."""
+    licence = free_licence(distribution)
     if licence is None or distribution.files is None:
         return None
     files = (Path(str(distribution.locate_file(f))) for f in distribution.files if f.suffix == ".py")
-    found = tuple(sorted(f for f in files if f.is_file()))
-    return Package(distribution.metadata["Name"].lower(), distribution.version, licence, found)
+    existing = tuple(sorted(f for f in files if f.is_file()))
+    return Package(distribution.metadata["Name"].lower(), distribution.version, licence, existing)
 
 
-def licence_of(distribution: importlib.metadata.Distribution) -> str | None:
-    """The licence if it is PSF, MIT, BSD or Apache and nothing else is named; None otherwise."""
+def free_licence(distribution: importlib.metadata.Distribution) -> str | None:
+    """The licence if the metadata names PSF, MIT, BSD or Apache and no other; None otherwise."""
     metadata = distribution.metadata
     classifiers = [c.split(" :: ")[-1] for c in metadata.get_all("Classifier") or () if c.startswith("License")]
     declared = metadata["License-Expression"] or metadata["License"] or ""
-    named = " / ".join(dict.fromkeys(part for part in (declared.split("\n")[0][:60], *classifiers) if part))
-    return named if _FREE.search(named) and not _UNFREE.search(named) else None
+    licence = " / ".join(dict.fromkeys(part for part in (declared.split("\n")[0][:60], *classifiers) if part))
+    return licence if _FREE_LICENCE.search(licence) and not _OTHER_LICENCE.search(licence) else None
 
 
 def standard_library() -> Package:
-    """The running interpreter's own library, without what is installed into it."""
+    """The running interpreter's standard library, without installed packages and tests."""
     root = Path(sysconfig.get_paths()["stdlib"])
     files = (f for f in root.rglob("*.py") if not {"site-packages", "test", "idlelib"} & set(f.relative_to(root).parts))
     return Package("python", sys.version.split()[0], "PSF-2.0", tuple(sorted(files)))
 
 
-def readable(package: Package, max_bytes: int) -> Iterator[Source]:
-    """The package's hand-written files, in an order drawn by its name, up to ``max_bytes`` of text."""
+def usable_sources(package: Package, max_bytes: int) -> Iterator[Source]:
+    """The package's handwritten files, in an order that its name determines, up to ``max_bytes`` of text."""
     files = list(package.files)
     random.Random(package.name).shuffle(files)
     room = max_bytes
     for file in files:
         parts = set(file.parts)
-        if parts & _VENDORED or parts & _DATA_FOLDERS or not _MIN_BYTES <= file.stat().st_size <= _MAX_BYTES:
+        if parts & _VENDORED_FOLDERS or parts & _DATA_FOLDERS or not _MIN_BYTES <= file.stat().st_size <= _MAX_BYTES:
             continue
         try:
-            text = without_legal_header(file.read_text(encoding="utf-8").replace("\r\n", "\n"))
+            text = strip_legal_header(file.read_text(encoding="utf-8").replace("\r\n", "\n"))
         except (UnicodeDecodeError, OSError):
             continue
         if is_handwritten(text):
@@ -133,14 +131,14 @@ def readable(package: Package, max_bytes: int) -> Iterator[Source]:
             yield Source(package.name, "/".join(file.parts[-3:]), text)
 
 
-def without_legal_header(text: str) -> str:
-    """The text without a leading comment block that speaks of copyright or licence."""
+def strip_legal_header(text: str) -> str:
+    """The text without a leading comment block about copyright or licence."""
     header = _HEADER.match(text)
     return text[header.end() :] if header and _LEGAL.search(header.group()) else text
 
 
 def is_handwritten(text: str) -> bool:
-    """False for generated files, data in Python's clothes, and text with very long lines."""
+    """False for generated files, for data in Python syntax, and for files with very long lines."""
     lines = text.split("\n")
     if len(text) < _MIN_BYTES or max(map(len, lines)) > _MAX_LINE_CHARS or _GENERATED.search("\n".join(lines[:12])):
         return False
@@ -149,46 +147,49 @@ def is_handwritten(text: str) -> bool:
     return statements * 20 >= len(lines) and letters * 5 >= len(text) * 2 and "\x00" not in text
 
 
-def fingerprint(text: str) -> set[int]:
-    """Hashes of the distinctive lines, for finding copies."""
+def hash_lines(text: str) -> set[int]:
+    """Hashes of the distinctive lines, to find copies by."""
     lines = {line.strip() for line in text.split("\n")}
     return {
         int.from_bytes(hashlib.blake2b(line.encode(), digest_size=8).digest(), "little")
         for line in lines
-        if len(line) >= _DISTINCT_LINE_CHARS
+        if len(line) >= _MIN_DISTINCTIVE_CHARS
     }
 
 
-def split(packages: Iterable[Package], max_bytes_per_package: int) -> tuple[list[Source], list[Source], list[Package]]:
-    """(training files, held-out files, the packages learned from), copies removed within and across.
+def split_sources(
+    packages: Iterable[Package], max_bytes_per_package: int
+) -> tuple[list[Source], list[Source], list[Package]]:
+    """(training files, held-out files, packages that have training files), without copies.
 
-    The held-out packages are matched by name; files elsewhere that repeat their lines are dropped as vendored copies.
+    Held-out packages are matched by name; files of other packages that repeat their lines are left out as vendored
+    copies.
     """
-    ordered = list(packages)
+    packages = list(packages)
     held_out: list[Source] = []
-    leaked: set[int] = set()
-    for package in ordered:
+    held_out_lines: set[int] = set()
+    for package in packages:
         if package.name in HELD_OUT:
-            for source in readable(package, max_bytes_per_package):
+            for source in usable_sources(package, max_bytes_per_package):
                 held_out.append(source)
-                leaked |= fingerprint(source.text)
+                held_out_lines |= hash_lines(source.text)
     training: list[Source] = []
-    used: list[Package] = []
-    seen: set[int] = set()
-    for package in ordered:
+    training_packages: list[Package] = []
+    training_lines: set[int] = set()
+    for package in packages:
         if package.name in HELD_OUT:
             continue
-        before = len(training)
-        for source in readable(package, max_bytes_per_package):
-            lines = fingerprint(source.text)
+        count_before = len(training)
+        for source in usable_sources(package, max_bytes_per_package):
+            lines = hash_lines(source.text)
             if (
                 not lines
-                or len(lines & leaked) > _LEAKED_SHARE * len(lines)
-                or len(lines & seen) > _REPEATED_SHARE * len(lines)
+                or len(lines & held_out_lines) > _HELD_OUT_COPY_SHARE * len(lines)
+                or len(lines & training_lines) > _COPY_SHARE * len(lines)
             ):
                 continue
-            seen |= lines
+            training_lines |= lines
             training.append(source)
-        if len(training) > before:
-            used.append(package)
-    return training, held_out, used
+        if len(training) > count_before:
+            training_packages.append(package)
+    return training, held_out, training_packages

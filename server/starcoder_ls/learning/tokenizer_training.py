@@ -1,7 +1,4 @@
-"""The tokenizer of a model trained from nothing: StarCoder's pre-tokenizer and special tokens, its own merges.
-
-Refuses to know what is done with the ids.
-"""
+"""Trains the tokenizer of a new base model: StarCoder's pre-tokenizer and special tokens, with merges of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +19,7 @@ SPECIAL_TOKENS = (
 """In StarCoder's order, so that each has StarCoder's id (0–18)."""
 
 
-def trained(texts: Iterable[str], size: int) -> Tokenizer:
+def train_tokenizer(texts: Iterable[str], size: int) -> Tokenizer:
     """A byte-level BPE of ``size`` entries: digits one by one, then GPT-2's pattern, no prefix space."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -42,8 +39,8 @@ def trained(texts: Iterable[str], size: int) -> Tokenizer:
     return tokenizer
 
 
-def save(tokenizer: Tokenizer, folder: Path) -> None:
-    """tokenizer.json and tokenizer_config.json as a Hub checkpoint has them."""
+def save_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
+    """Write tokenizer.json and tokenizer_config.json, as in a checkpoint on the Hub."""
     wrapped = GPT2Tokenizer(
         tokenizer_object=tokenizer,
         bos_token="<|endoftext|>",
@@ -55,14 +52,14 @@ def save(tokenizer: Tokenizer, folder: Path) -> None:
     wrapped.save_pretrained(str(folder))
 
 
-def plain(tokenizer: Tokenizer) -> Tokenizer:
-    """A copy that reads special tokens in a text as text."""
+def without_special_tokens(tokenizer: Tokenizer) -> Tokenizer:
+    """A copy that encodes the characters of a special token in a text as plain text."""
     copy = Tokenizer.from_str(tokenizer.to_str())
     copy.encode_special_tokens = True
     return copy
 
 
-def sample(sources: Sequence[Source], files: int = 6000) -> list[str]:
-    """Texts enough to learn merges from, drawn by a fixed seed."""
-    chosen = random.Random(0).sample(list(sources), min(files, len(sources)))
-    return [source.text for source in chosen]
+def sample_texts(sources: Sequence[Source], files: int = 6000) -> list[str]:
+    """The texts of up to ``files`` files, drawn with a fixed seed: enough to learn merges from."""
+    sample = random.Random(0).sample(list(sources), min(files, len(sources)))
+    return [source.text for source in sample]
