@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.output import auto_closers
 from starcoder_ls.completion.prompt import window
-from starcoder_ls.completion.prompt.fim import family_of
-from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.completion.prompt.build_prompt import build_prompt
+from starcoder_ls.completion.prompt.families import find_family
 from starcoder_ls.generation import Engine, PromptPart, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -26,17 +28,18 @@ Ask = Callable[[str, int], Sequence[int]]
 
 def as_we_ask(engine: Engine, tokenizer: Tokenizer) -> Ask:
     def ids(text: str, offset: int) -> list[int]:
-        return tokenizer.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).prompt.parts)
+        return tokenizer.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).layout.parts)
 
     return ids
 
 
 def as_llama_vim_asks(engine: Engine, tokenizer: Tokenizer) -> Ask:
-    settings, family = InlineCompletion(), family_of(tokenizer.special_tokens)
+    settings, family = InlineCompletion(), find_family(tokenizer.special_tokens)
 
     def ids(text: str, offset: int) -> list[int]:
         share = settings.suffix_percent / 100
-        seen = window.around(text, offset, settings.prompt_tokens - 64, share, engine.count_tokens)
+        closers = auto_closers.closers_at(text, offset)
+        seen = window.fit_window(text, offset, closers, settings.prompt_tokens - 64, share, engine.count_tokens)
         lines, newline, current = seen.prefix.rpartition("\n")
         parts: tuple[PromptPart, ...] = (
             SpecialToken(family.prefix), lines + newline, SpecialToken(family.suffix), seen.closers + seen.suffix,

@@ -24,7 +24,8 @@ from rich.progress import track
 
 from starcoder_ls.commands.eval_card import held_out
 from starcoder_ls.commands.support.engines import loaded
-from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.context.context_collector import ContextCollector, ContextSite
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.evaluation import holes, score
@@ -109,7 +110,7 @@ async def filled(engine: Engine, spaces: Workspaces, hole: Hole, way: Way, seed:
     gathered_s = time.perf_counter()
     document = f"{way.name}/{hole.source.path}/{hole.start}"
     found = await suggest(
-        engine, Cursor(hole.text, hole.start, "python", hole.source.path, document, around=around), options
+        engine, Cursor(hole.text, hole.start, "python", hole.source.path, document, context=around), options
     )
     text = found[0].text if found else ""
     elapsed_ms = (time.perf_counter() - gathered_s) * 1000

@@ -34,8 +34,9 @@ import starcoder_ls
 from lib.distribution import Series, drawn
 from lib.typist import Change, Typist
 from peers.llama_vim import as_llama_vim_asks, as_we_ask, replayed
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.metrics import percentiles
-from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.lsp import client
 from starcoder_ls.settings import InlineCompletion

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field, replace
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out
 from starcoder_ls.commands.support.engines import loaded, stderr
-from starcoder_ls.completion.suggest import Cursor, build_prompt, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.prompt.build_prompt import build_prompt
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.evaluation import score, score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
@@ -61,7 +63,7 @@ def has_first_line(text: str) -> int | None:
 
 async def plain(engine: Engine, cursor: Cursor, options: settings.InlineCompletion) -> str:
     text = ""
-    asked = replace(build_prompt(engine, cursor, options).request(options), stop=has_first_line)
+    asked = replace(build_prompt(engine, cursor, options).completion_request(options), stop=has_first_line)
     async with aclosing(engine.stream(asked)) as stream:
         async for chunk in stream:
             text += chunk.text

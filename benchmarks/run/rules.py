@@ -20,9 +20,10 @@ from typing import get_args
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out
 from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output import postprocess, stop_rules
-from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.evaluation import score, score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine, FinishReason
@@ -43,18 +44,18 @@ class Answer:
 async def answered(engine: Engine, hole: Hole, options: settings.InlineCompletion) -> Answer:
     asked = build_prompt(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
     pieces, logprobs, finish_reason = [], [], FinishReason.END_OF_TEXT
-    async with aclosing(engine.stream(replace(asked.request(options), stop=None))) as stream:
+    async with aclosing(engine.stream(replace(asked.completion_request(options), stop=None))) as stream:
         async for chunk in stream:
             pieces.append(chunk.text)
             logprobs.append(chunk.logprob)
             finish_reason = chunk.finish_reason or finish_reason
-    return Answer(hole, asked.gap, pieces, logprobs, finish_reason)
+    return Answer(hole, asked.insertion_point, pieces, logprobs, finish_reason)
 
 
 def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float] | None = None) -> tuple[str, float]:
     """The suggestion with some rules off, and the geometric mean of its tokens' probabilities."""
-    gap = replace(answer.gap, is_off=frozenset(off))
-    rule, text, finish_reason, used = stop_rules.rule(gap), "", answer.finish_reason, len(answer.pieces)
+    gap = replace(answer.gap, disabled_rules=frozenset(off))
+    rule, text, finish_reason, used = stop_rules.build_stop_rule(gap), "", answer.finish_reason, len(answer.pieces)
     for number, piece in enumerate(answer.pieces, 1):
         text += piece
         began_s = time.perf_counter()
@@ -65,7 +66,7 @@ def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float]
             text, finish_reason, used = text[:kept], FinishReason.STOP_RULE, number
             break
     confidence = math.exp(sum(answer.logprobs[:used]) / max(used, 1))
-    return postprocess.shown(text, gap, finish_reason), confidence
+    return postprocess.apply_filters(text, gap, finish_reason), confidence
 
 
 def first_line_only(answer: Answer) -> str:

@@ -31,7 +31,8 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
 from lib.typist import Typist
-from starcoder_ls.completion.suggest import Cursor, build_prompt
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import CancelFlag, Phase, Request
@@ -107,7 +108,7 @@ def keys_of(engine: LocalEngine, person: int, keys: int, seed: int, spots: int) 
             cursor = Cursor(
                 key.text, key.offset, "python", f"{MODULES[person]}.py", f"file-{person}", f"person-{person}"
             )
-            asked.append(build_prompt(engine, cursor, SETTINGS).request(SETTINGS))
+            asked.append(build_prompt(engine, cursor, SETTINGS).completion_request(SETTINGS))
         if len(asked) == keys:
             break
     return asked

@@ -80,7 +80,7 @@ REQUESTS = {
     t.INITIALIZE: Route(initialize.initialize),
     t.SHUTDOWN: Route(shutdown.shutdown),
     t.TEXT_DOCUMENT_INLINE_COMPLETION: Route(
-        inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_asked
+        inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_invoked
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
     t.TEXT_DOCUMENT_CODE_ACTION: Route(code_action.code_action, t.CodeActionParams, _never),

@@ -7,7 +7,7 @@ import pytest
 
 from starcoder_ls.commands import stats
 from starcoder_ls.completion.metrics import Metrics
-from starcoder_ls.completion.suggest import Source
+from starcoder_ls.completion.suggestion import Source
 from starcoder_ls.errors import FeedbackStoreUnreadable
 from starcoder_ls.feedback_store import FeedbackStore, Row
 from starcoder_ls.generation import Timings
@@ -21,14 +21,14 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def answered(source: Source) -> Metrics:
     metrics = Metrics()
-    metrics.answered(source, 12.0, Timings(prompt_tokens=9), is_empty=False)
+    metrics.record_answer(source, 12.0, Timings(prompt_tokens=9), is_empty=False)
     return metrics
 
 
 def test_numbers_of_all_servers_are_summed(capsys: pytest.CaptureFixture[str], state: Path) -> None:
     for number, source in enumerate((Source.MODEL, Source.MEMORY)):
         metrics = answered(source)
-        metrics.since_s = number
+        metrics.started_s = number
         with stats.kept(metrics):
             pass
     (state / "9-9.json").write_text("not ours")
@@ -84,7 +84,7 @@ def test_no_numbers_yet_says_so(capsys: pytest.CaptureFixture[str]) -> None:
 def test_only_this_user_may_read_and_old_ones_go(state: Path) -> None:
     for number in range(33):
         metrics = answered(Source.MODEL)
-        metrics.since_s = 100 + number
+        metrics.started_s = 100 + number
         with stats.kept(metrics):
             pass
     files = sorted(state.glob("*"))

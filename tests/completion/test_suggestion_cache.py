@@ -12,117 +12,113 @@ WORDS = st.text("ab(\n", max_size=6)
 
 
 def entry(
-    before: str, text: str, after: str = "", asked: str = "m", finish_reason: FinishReason = FinishReason.STOP_RULE
+    before: str, text: str, after: str = "", key: str = "m", reason: FinishReason = FinishReason.STOP_RULE
 ) -> CachedSuggestion:
-    return CachedSuggestion(asked, Anchor(before, after, is_first=True, is_last=True), text, finish_reason)
+    return CachedSuggestion(key, Anchor(before, after, has_document_start=True, has_document_end=True), text, reason)
 
 
-def left(memory: SuggestionCache, head: str, rest: str = "", asked: str = "m") -> list[str]:
-    return [hit.left for hit in memory.hits(asked, CursorText(head, rest))]
+def find(cache: SuggestionCache, before: str, after: str = "", key: str = "m") -> list[str]:
+    return [hit.remaining for hit in cache.find_hits(key, CursorText(before, after))]
 
 
 @given(st.text("ab\n ", max_size=60), st.text("ab()\n", min_size=1, max_size=40))
-def test_every_prefix_of_an_answer_is_an_entry(before: str, text: str) -> None:
-    memory = SuggestionCache()
-    memory.add(entry(before, text))
+def test_answer_is_found_at_each_of_its_prefixes(before: str, text: str) -> None:
+    cache = SuggestionCache()
+    cache.add(entry(before, text))
     for chars in range(len(text) + 1):
-        assert text[chars:] in left(memory, before + text[:chars])
+        assert text[chars:] in find(cache, before + text[:chars])
 
 
-def test_backspace_and_typing_again_hit_too() -> None:
-    memory = SuggestionCache()
-    memory.add(entry("x = ", "value"))
-    heads = ("x = v", "x = va", "x = v", "x = ")
-    assert [left(memory, head) for head in heads] == [["alue"], ["lue"], ["alue"], ["value"]]
+def test_answer_is_found_after_backspace() -> None:
+    cache = SuggestionCache()
+    cache.add(entry("x = ", "value"))
+    texts = ("x = v", "x = va", "x = v", "x = ")
+    assert [find(cache, before) for before in texts] == [["alue"], ["lue"], ["alue"], ["value"]]
 
 
-def test_what_contradicts_or_was_asked_otherwise_is_unknown() -> None:
-    memory = SuggestionCache()
-    memory.add(entry("x = ", "value"))
-    assert left(memory, "x = w") == []
-    assert left(memory, "y = v") == []
-    assert left(memory, "x = v", "\nz") == []
-    assert left(memory, "x = v", asked="another model") == []
+def test_answer_for_other_text_or_key_is_not_found() -> None:
+    cache = SuggestionCache()
+    cache.add(entry("x = ", "value"))
+    assert find(cache, "x = w") == []
+    assert find(cache, "y = v") == []
+    assert find(cache, "x = v", "\nz") == []
+    assert find(cache, "x = v", key="another model") == []
 
 
-def test_the_nearest_question_comes_first_then_the_latest_used() -> None:
-    memory = SuggestionCache()
-    memory.add(entry("x", "yz far"))
-    memory.add(entry("xy", "z near"))
-    assert left(memory, "xy") == ["z near", "z far"]
+def test_hits_come_by_typed_characters_then_by_use() -> None:
+    cache = SuggestionCache()
+    cache.add(entry("x", "yz far"))
+    cache.add(entry("xy", "z near"))
+    assert find(cache, "xy") == ["z near", "z far"]
 
 
-def test_a_new_answer_to_a_question_replaces_the_old() -> None:
-    memory = SuggestionCache()
-    memory.add(entry("x", "old", finish_reason=FinishReason.CANCELLED))
-    memory.add(entry("x", "new"))
-    assert left(memory, "x") == ["new"]
-    assert len(memory) == 1
+def test_new_answer_for_the_same_text_replaces_the_old() -> None:
+    cache = SuggestionCache()
+    cache.add(entry("x", "old", reason=FinishReason.CANCELLED))
+    cache.add(entry("x", "new"))
+    assert find(cache, "x") == ["new"]
+    assert len(cache) == 1
 
 
-def test_the_longest_unused_is_forgotten_first() -> None:
-    memory = SuggestionCache(max_entries=2)
+def test_least_recently_used_answer_is_evicted_first() -> None:
+    cache = SuggestionCache(max_entries=2)
     first, second, third = (entry(before, "!") for before in "abc")
-    memory.add(first)
-    memory.add(second)
-    memory.touch(first)
-    memory.add(third)
-    assert [left(memory, before) for before in "abc"] == [["!"], [], ["!"]]
-    memory.touch(second)  # forgotten: nothing happens
-    assert len(memory) == 2
+    cache.add(first)
+    cache.add(second)
+    cache.touch(first)
+    cache.add(third)
+    assert [find(cache, before) for before in "abc"] == [["!"], [], ["!"]]
+    cache.touch(second)  # evicted: nothing happens
+    assert len(cache) == 2
 
 
-def test_an_answer_that_was_cut_off_is_open() -> None:
-    ends = {finish_reason: entry("", "x", finish_reason=finish_reason).is_open for finish_reason in FinishReason}
-    assert [finish_reason for finish_reason, is_open in ends.items() if is_open] == [
-        FinishReason.LENGTH,
-        FinishReason.DEADLINE,
-        FinishReason.CANCELLED,
-    ]
+def test_answer_that_was_cut_off_is_truncated() -> None:
+    truncated = [reason for reason in FinishReason if entry("", "x", reason=reason).is_truncated]
+    assert truncated == [FinishReason.LENGTH, FinishReason.DEADLINE, FinishReason.CANCELLED]
 
 
-class AgainstAList(RuleBasedStateMachine):
-    """The memory is a list of answers that is searched from its end, bounded by use."""
+class CacheAgainstList(RuleBasedStateMachine):
+    """The model of the cache is a list, least recently used first, that is searched from its end."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = SuggestionCache(max_entries=4)
+        self.cache = SuggestionCache(max_entries=4)
         self.model: list[CachedSuggestion] = []
 
-    @rule(before=WORDS, text=WORDS, after=st.sampled_from(["", "\nb"]), asked=st.sampled_from("mn"))
-    def add(self, before: str, text: str, after: str, asked: str) -> None:
-        made = entry(before, text, after, asked)
-        self.memory.add(made)
-        self.model = [old for old in self.model if (old.asked, old.place) != (asked, made.place)]
-        self.model = [*self.model, made][-4:]
+    @rule(before=WORDS, text=WORDS, after=st.sampled_from(["", "\nb"]), key=st.sampled_from("mn"))
+    def add(self, before: str, text: str, after: str, key: str) -> None:
+        added = entry(before, text, after, key)
+        self.cache.add(added)
+        self.model = [old for old in self.model if (old.generation_key, old.anchor) != (key, added.anchor)]
+        self.model = [*self.model, added][-4:]
 
-    @rule(head=WORDS, rest=st.sampled_from(["", "\nb"]), asked=st.sampled_from("mn"), is_used=st.booleans())
-    def look(self, head: str, rest: str, asked: str, is_used: bool) -> None:
+    @rule(before=WORDS, after=st.sampled_from(["", "\nb"]), key=st.sampled_from("mn"), is_used=st.booleans())
+    def find(self, before: str, after: str, key: str, is_used: bool) -> None:
         expected = [
-            (chars, made)
-            for chars in range(len(head) + 1)
-            for made in reversed(self.model)
-            if made.asked == asked
-            and made.place.after == rest
-            and chars <= len(made.text)
-            and head == made.place.before + made.text[:chars]
+            (chars, known)
+            for chars in range(len(before) + 1)
+            for known in reversed(self.model)
+            if known.generation_key == key
+            and known.anchor.after == after
+            and chars <= len(known.text)
+            and before == known.anchor.before + known.text[:chars]
         ]
-        hits = list(self.memory.hits(asked, CursorText(head, rest)))
-        assert [(hit.typed, id(hit.entry)) for hit in hits] == [(chars, id(made)) for chars, made in expected]
+        hits = list(self.cache.find_hits(key, CursorText(before, after)))
+        assert [(hit.typed_chars, id(hit.entry)) for hit in hits] == [(chars, id(known)) for chars, known in expected]
         if hits and is_used:
             used = hits[0].entry
-            self.memory.touch(used)
+            self.cache.touch(used)
             self.model.remove(used)
             self.model.append(used)
 
     @rule()
     def clear(self) -> None:
-        self.memory.clear()
+        self.cache.clear()
         self.model = []
 
     @invariant()
-    def holds_as_many(self) -> None:
-        assert len(self.memory) == len(self.model)
+    def has_as_many_entries(self) -> None:
+        assert len(self.cache) == len(self.model)
 
 
-TestAgainstAList = AgainstAList.TestCase
+TestCacheAgainstList = CacheAgainstList.TestCase

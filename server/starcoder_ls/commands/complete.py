@@ -15,7 +15,10 @@ from rich.text import Text
 from starcoder_ls import settings
 from starcoder_ls.commands.support.engines import completes, loaded, routed, stderr
 from starcoder_ls.commands.support.source_position import as_ghost, cursor_at, line_and_column
-from starcoder_ls.completion.suggest import Cursor, FimPrompt, Suggestion, build_prompt, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
+from starcoder_ls.completion.suggest import suggest
+from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.generation import Engine, SpecialToken
 
 
@@ -65,8 +68,8 @@ def _summary(suggestion: Suggestion) -> str:
 
 
 def _trace(engine: Engine, asked: FimPrompt) -> None:
-    stderr.print(f"family {asked.prompt.family}, order {asked.prompt.order}", style="bold")
-    for part in asked.prompt.parts:
+    stderr.print(f"family {asked.layout.family}, order {asked.layout.order}", style="bold")
+    for part in asked.layout.parts:
         if isinstance(part, SpecialToken):
             stderr.print(Text(part.literal, style="bold magenta"))
         else:

@@ -16,7 +16,8 @@ from starcoder_ls import settings
 from starcoder_ls.commands.support import demo_explain
 from starcoder_ls.commands.support.engines import loaded, routed
 from starcoder_ls.commands.support.source_position import as_ghost
-from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine
 
 

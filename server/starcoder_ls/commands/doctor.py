@@ -16,7 +16,7 @@ from rich.table import Table
 from starcoder_ls import __version__, settings
 from starcoder_ls.commands import processes
 from starcoder_ls.commands.support.engines import loaded
-from starcoder_ls.completion.prompt import fim
+from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import Engine, Request, Timings
 
@@ -76,7 +76,7 @@ def _completes(table: Table, chosen: settings.Settings) -> bool:
         load_s = time.monotonic() - began
         status = engine.status()
         table.add_row("model", f"{status.model} ({status.architecture}, context {status.context_tokens} tokens)")
-        table.add_row("family", fim.family_of(status.special_tokens).name)
+        table.add_row("family", families.find_family(status.special_tokens).name)
         table.add_row("adapters", ", ".join(f"{held.name} ({held.method})" for held in status.adapters) or "none")
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
         table.add_row("loaded in", f"{load_s:.1f} s")
@@ -88,7 +88,7 @@ def _completes(table: Table, chosen: settings.Settings) -> bool:
 
 async def _generated(engine: Engine, inventory: frozenset[str]) -> tuple[str, Timings]:
     """What the model writes at the cursor of ``_CODE``, as it comes: a model may be healthy and have little to say."""
-    asked = fim.fim_parts(fim.family_of(inventory), inventory, _CODE, _BELOW, "greet.py", None)
+    asked = fim.build_parts(families.find_family(inventory), inventory, _CODE, _BELOW, "greet.py", None)
     text, timings = "", Timings()
     async for chunk in engine.stream(Request(asked.parts, max_new_tokens=16)):
         text += chunk.text

@@ -110,7 +110,7 @@ def _keep(metrics: Metrics, is_over: threading.Event) -> None:
 
 def _write(where: Path, metrics: Metrics) -> None:
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = where / f"{int(metrics.since_s)}-{os.getpid()}.json"
+    path = where / f"{int(metrics.started_s)}-{os.getpid()}.json"
     fresh = path.with_suffix(".new")
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         json.dump(metrics.summary(), file)

@@ -1,6 +1,6 @@
-"""Where in a text something was asked, and whether the cursor is still there, give or take what was typed.
+"""Where in a text an answer belongs, and how far the user has typed into that answer since.
 
-Decides when an old answer is about the text as it is now. Refuses to know answers, models and time.
+Decides whether an earlier answer still applies: only if everything else that the model saw is unchanged.
 """
 
 from __future__ import annotations
@@ -13,59 +13,61 @@ from starcoder_ls.completion.output import auto_closers
 _CARRIAGE_RETURN = re.compile(r"\r\n?")
 
 
-def with_line_feeds(text: str) -> str:
-    """Line ends as models know them; editors put their own into what they insert."""
+def normalize_line_ends(text: str) -> str:
+    """``text`` with line feeds only, as models are trained; editors convert line ends in text that they insert."""
     return _CARRIAGE_RETURN.sub("\n", text) if "\r" in text else text
 
 
 @dataclass(frozen=True, slots=True)
 class CursorText:
-    """A text as the cursor divides it, in line feeds; ``closers`` right of the cursor are no part of ``rest``."""
+    """A document divided at the cursor, with line feeds; ``closers`` right of the cursor are not part of ``after``."""
 
-    head: str
-    rest: str
+    before: str
+    after: str
     closers: str = ""
 
     @classmethod
     def at(cls, text: str, offset: int) -> CursorText:
-        own = auto_closers.right_of(text, offset)
-        return cls(with_line_feeds(text[:offset]), with_line_feeds(text[offset + len(own) :]), own)
+        closers = auto_closers.closers_at(text, offset)
+        after = normalize_line_ends(text[offset + len(closers) :])
+        return cls(normalize_line_ends(text[:offset]), after, closers)
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """What a model saw on both sides of a cursor, in line feeds, without the closers right of it.
+    """What a model saw on both sides of a cursor, with line feeds, without the closers right of it.
 
-    ``is_first``, ``is_last``: the text began with ``before``, ended with ``after``. Closers are left out because they
-    come and go while one types into a suggestion: the editor closes what was opened, and is typed over.
+    ``has_document_start``: the document began with ``before``; ``has_document_end``: it ended with ``after``. Closers
+    are left out because they come and go while the user types into a suggestion: the editor inserts the closer of a
+    bracket that was opened, and later replaces it when the user types it.
     """
 
     before: str
     after: str
-    is_first: bool = False
-    is_last: bool = False
+    has_document_start: bool = False
+    has_document_end: bool = False
 
-    def typed(self, here: CursorText, said: str, least: int = 0) -> int | None:
-        """How many characters of ``said`` have been typed since; None if anything else changed in what was seen.
+    def count_typed(self, cursor_text: CursorText, answer: str) -> int | None:
+        """How many characters of ``answer`` were typed since; None if anything else in the seen text changed.
 
-        Where several numbers fit (``said`` repeats itself), the smallest from ``least`` on.
+        The smallest number that fits, where several do because ``answer`` repeats itself.
         """
-        if not self._is_above(here.rest):
+        if not self._matches_after(cursor_text.after):
             return None
-        for chars in range(least, len(said) + 1):
-            if self.is_behind(here.head, said, chars):
+        for chars in range(len(answer) + 1):
+            if self._matches_before(cursor_text.before, answer, chars):
                 return chars
         return None
 
-    def is_behind(self, head: str, said: str, chars: int) -> bool:
-        """``head`` is what was before the cursor, and ``chars`` of ``said`` after it."""
-        start = len(head) - chars - len(self.before)
-        if start < 0 or (self.is_first and start > 0) or not head.endswith(said[:chars]):
+    def matches(self, cursor_text: CursorText, answer: str, chars: int) -> bool:
+        """Whether exactly the first ``chars`` characters of ``answer`` were typed since."""
+        return self._matches_after(cursor_text.after) and self._matches_before(cursor_text.before, answer, chars)
+
+    def _matches_before(self, before: str, answer: str, chars: int) -> bool:
+        start = len(before) - chars - len(self.before)
+        if start < 0 or (self.has_document_start and start > 0) or not before.endswith(answer[:chars]):
             return False
-        return head.startswith(self.before, start)
+        return before.startswith(self.before, start)
 
-    def is_at(self, here: CursorText, said: str, chars: int) -> bool:
-        return self._is_above(here.rest) and self.is_behind(here.head, said, chars)
-
-    def _is_above(self, rest: str) -> bool:
-        return rest == self.after if self.is_last else rest.startswith(self.after)
+    def _matches_after(self, after: str) -> bool:
+        return after == self.after if self.has_document_end else after.startswith(self.after)

@@ -1,7 +1,7 @@
-"""All that goes on for one document: what it remembers, the thought it is having, what it does before being asked.
+"""The completion of one document: its cache of suggestions, and what the engine does for it now.
 
-Decides which of these answers a request, and what a change of the text ends. A request that is there comes first:
-everything done ahead ends before it begins. Refuses to know editors, and how text becomes a prompt.
+Decides what answers a request (the cache, a generation that already runs, or a new one) and what is done before the
+next request. A request has precedence: whatever runs without one is cancelled before its generation starts.
 """
 
 from __future__ import annotations
@@ -11,294 +11,286 @@ import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
-from starcoder_ls.completion import suggest
 from starcoder_ls.completion.anchor import Anchor, CursorText
+from starcoder_ls.completion.answer import Answer, answer_from_generation, answer_from_hit
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.document_state import (
+    IDLE,
+    Generating,
+    Idle,
+    Prefetching,
+    PrefetchPlan,
+    Prefilling,
+    State,
+)
 from starcoder_ls.completion.ghost_stability import GhostStability
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer
 from starcoder_ls.completion.pending_generation import PendingGeneration
-from starcoder_ls.completion.suggest import Cursor, FimPrompt, Source, Suggestion
+from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
+from starcoder_ls.completion.suggestion import Source, Suggestion
 from starcoder_ls.completion.suggestion_cache import CachedSuggestion, SuggestionCache
+from starcoder_ls.completion.timer import Schedule, Timer, on_running_loop
 from starcoder_ls.errors import StarcoderError
-from starcoder_ls.generation import CancelFlag, Engine, FinishReason, PromptPart, Request, Timings
+from starcoder_ls.generation import Engine, FinishReason, PromptPart, Request, Timings
 from starcoder_ls.settings import InlineCompletion
 
-_GRACE_S = 0.002  # an editor cancels a request and sends the next one together: see the next before pausing
-_READ_PAUSE_S = 0.004  # editors that ask at every key do it by then
-_AHEAD_PAUSE_S = 0.1  # who types on does not look at the suggestion
+_GRACE_S = 0.002  # an editor cancels a request and sends the next at once: wait for that before cancelling
+_PREFILL_DELAY_S = 0.004  # editors that send a request at every key have done so by then
+_PREFETCH_DELAY_S = 0.1  # a user who types on does not look at the suggestion
 
 
 class DocumentCompleter:
-    """One document of one client, on one event loop."""
+    """Completes one document of one client, on one event loop. ``clock`` is monotonic, in seconds."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._tally = metrics
-        self._memory = SuggestionCache()
-        self._steady = GhostStability()
-        self._thought: PendingGeneration | None = None
-        self._ahead: PendingGeneration | None = None
-        self._ahead_of: tuple[Anchor, str] | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._reading: CancelFlag | None = None
-        self._reading_tasks: set[asyncio.Task[None]] = set()
-        self._read: tuple[PromptPart, ...] = ()
-        self._settings: tuple[InlineCompletion, str] | None = None
+    def __init__(
+        self,
+        metrics: Metrics,
+        schedule: Schedule = on_running_loop,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._schedule = schedule
+        self._clock = clock
+        self._cache = SuggestionCache()
+        self._stability = GhostStability()
+        self._state: State = IDLE
+        self._prefill_timer = Timer(schedule)
+        self._prefetch_timer = Timer(schedule)
+        self._prefetch_plan: PrefetchPlan | None = None
+        self._prefill_tasks: set[asyncio.Task[None]] = set()
+        self._prefilled: tuple[PromptPart, ...] = ()
+        self._settings_json: tuple[InlineCompletion, str] | None = None
 
-    async def ask(
+    async def suggest(
         self, engine: Engine, cursor: Cursor, settings: InlineCompletion, candidates: int = 1
     ) -> list[Suggestion]:
-        """Up to ``candidates`` suggestions. Raises what ``suggest.question`` and ``Engine.stream`` raise.
+        """Up to ``candidates`` suggestions. Raises what ``build_prompt`` and ``Engine.stream`` raise.
 
-        Cancelling the task pauses the generation behind it, unless somebody else waits for it or it is being typed.
+        Cancelling the task cancels the generation behind it, unless another request waits for it or the user types it.
         """
-        began_s = time.monotonic()
-        here, asked = CursorText.at(cursor.text, cursor.offset), self._asked(engine, cursor, settings)
-        found = self._remembered(asked, here, cursor, settings) if candidates == 1 and settings.remember else None
-        while found is None:
-            thought = self._taken_over(engine, asked, here, settings, candidates)
-            is_fresh = thought is None
-            if thought is None:
-                thought = self._begun(
-                    engine, suggest.build_prompt(engine, cursor, settings), asked, settings, candidates
-                )
-            answers, timings = await self._waited_for(thought)
+        started_s, key = self._clock(), self._generation_key(engine, cursor, settings)
+        may_reuse = candidates == 1 and settings.remember
+        answer = self._answer_from_cache(key, cursor, settings) if may_reuse else None
+        while answer is None:
+            source = Source.RESUMED
+            generation = self._generation_to_resume(engine, key, cursor, settings, candidates)
+            if generation is None:
+                source, prompt = Source.MODEL, build_prompt(engine, cursor, settings)
+                generation = self._start_generation(engine, prompt, key, settings, candidates)
+            answers, timings = await self._wait_for(generation)
             if any(answer.finish_reason is FinishReason.CANCELLED for answer in answers):
                 return []
-            found = self._fitting(thought, answers, timings, here, cursor, settings, is_fresh)
-        suggestions, source, timings = found
-        is_alone = candidates == 1 and settings.remember
-        suggestions = self._steady.settled(asked, here, cursor, suggestions, is_alone)
-        self._tally.answered(source, (time.monotonic() - began_s) * 1000, timings, not suggestions)
+            answer = answer_from_generation(generation, answers, timings, cursor, settings, source)
+        suggestions = self._stability.stabilize(key, cursor, answer.suggestions, is_single=may_reuse)
+        elapsed_ms = (self._clock() - started_s) * 1000
+        self._metrics.record_answer(answer.source, elapsed_ms, answer.timings, not suggestions)
         if suggestions and candidates == 1 and settings.ahead:
-            self._look_ahead(engine, cursor, here, suggestions[0], settings)
+            self._plan_prefetch(engine, cursor, suggestions[0], settings)
         return suggestions
 
-    def changed(
-        self, engine: Engine | None, here: CursorText, settings: InlineCompletion, typed_at: Callable[[], Cursor] | None
+    def handle_change(
+        self,
+        engine: Engine | None,
+        cursor_text: CursorText,
+        settings: InlineCompletion,
+        make_cursor: Callable[[], Cursor] | None,
     ) -> None:
-        """The text is another now, and the cursor probably there; if it changed as by a key, ``typed_at`` says where.
+        """The text has changed, and ``cursor_text`` is the new text divided where the cursor probably is.
 
-        That is asked when there is time: most keys bring a request along.
+        ``make_cursor`` is given if the change looks like a key that was typed. It is called later, if at all, since
+        most keys cause a request.
         """
-        self._stop_reading()
-        if (thought := self._thought) is not None:
-            thought.is_kept = bool(thought.typed(here))
-            if not thought.is_kept:
-                thought.cancel()
-        if self._ahead_of is not None:
-            place, shown = self._ahead_of
-            if place.typed(here, shown + (self._ahead.said if self._ahead else "")) is None:
-                self._stop_ahead()
-        if typed_at is not None and engine is not None and settings.enabled:
-            self._later("read", _READ_PAUSE_S, lambda: self._read_on(engine, typed_at, here, settings))
+        self._prefill_timer.cancel()
+        if not self._state.survives(cursor_text):
+            self._enter(IDLE)
+        if self._prefetch_plan is not None and not self._prefetch_plan.survives(cursor_text):
+            self._cancel_planned_prefetch()
+        if make_cursor is not None and engine is not None and settings.enabled:
+            prefill = partial(self._start_prefill, engine, make_cursor, cursor_text, settings)
+            self._prefill_timer.start(_PREFILL_DELAY_S, prefill)
 
     def close(self) -> None:
-        """The document is gone, or its text unknown."""
-        self._stop_reading()
-        self._stop_ahead()
-        if self._thought is not None:
-            self._thought.cancel()
-        self._memory.clear()
-        self._steady.clear()
+        """The document was closed, or its text is unknown."""
+        self._prefill_timer.cancel()
+        self._cancel_planned_prefetch()
+        self._enter(IDLE)
+        self._cache.clear()
+        self._stability.clear()
+
+    # States
+
+    def _enter(self, state: State) -> None:
+        """The only place where the state changes: what has run until now is cancelled."""
+        self._state.cancel()
+        self._state = state
+
+    def _start_generation(
+        self,
+        engine: Engine,
+        prompt: FimPrompt,
+        key: Hashable,
+        settings: InlineCompletion,
+        candidates: int = 1,
+        generated: str = "",
+    ) -> PendingGeneration:
+        self._prefill_timer.cancel()
+        self._cancel_planned_prefetch()
+        self._enter(IDLE)  # before the new request reaches the engine
+        generation = PendingGeneration(engine, prompt, key, settings, self._end_generation, candidates, generated)
+        self._enter(Generating(generation))
+        return generation
+
+    async def _wait_for(self, generation: PendingGeneration) -> tuple[list[GeneratedAnswer], Timings]:
+        try:
+            return await generation.answers()
+        finally:
+            if not generation.is_over:
+                self._schedule(_GRACE_S, partial(self._cancel_if_abandoned, generation))
+
+    def _cancel_if_abandoned(self, generation: PendingGeneration) -> None:
+        if not generation.waiters and not generation.is_typed:
+            generation.cancel()
+            self._leave(generation)
+
+    def _end_generation(self, generation: PendingGeneration) -> None:
+        """Cache the text of ``generation``, also if nobody waits for it any more."""
+        self._metrics.record_generation(generation.tokens, generation.is_prefetch)
+        self._leave(generation)
+        text, finish_reason = generation.text, generation.finish_reason
+        if finish_reason is FinishReason.CANCELLED and not text:
+            return
+        entry = CachedSuggestion(
+            generation.generation_key,
+            generation.prompt.anchor,
+            text,
+            finish_reason,
+            generation.tokens,
+            generation.is_prefetch,
+            generation.prompt,
+        )
+        self._cache.add(entry)
+        if generation.waiters and finish_reason is not FinishReason.CANCELLED:
+            self._mark_served(entry)
+
+    def _leave(self, generation: PendingGeneration) -> None:
+        """``generation`` is over: nothing runs any more, unless something else was started since."""
+        if isinstance(self._state, Generating | Prefetching) and self._state.generation is generation:
+            self._enter(IDLE)
 
     # Answers
 
-    def _remembered(
-        self, asked: Hashable, here: CursorText, cursor: Cursor, settings: InlineCompletion
-    ) -> tuple[list[Suggestion], Source, Timings] | None:
-        hit = next((hit for hit in self._memory.hits(asked, here) if hit.is_enough), None)
+    def _answer_from_cache(self, key: Hashable, cursor: Cursor, settings: InlineCompletion) -> Answer | None:
+        hit = next((hit for hit in self._cache.find_hits(key, cursor.divided) if hit.is_sufficient), None)
         if hit is None:
             return None
-        entry = hit.entry
-        source = Source.AHEAD if entry.is_ahead and not entry.is_used and not hit.typed else Source.MEMORY
-        self._use(entry)
-        answer = GeneratedAnswer(hit.left, entry.tokens, entry.finish_reason)
-        typed = entry.text[: hit.typed]
-        return self._shown([answer], Timings(), entry.place, typed, here, cursor, settings, source)
+        answer = answer_from_hit(hit, cursor, settings)
+        self._mark_served(hit.entry)
+        return answer
 
-    def _fitting(
-        self,
-        thought: PendingGeneration,
-        answers: list[GeneratedAnswer],
-        timings: Timings,
-        here: CursorText,
-        cursor: Cursor,
-        settings: InlineCompletion,
-        is_fresh: bool,
-    ) -> tuple[list[Suggestion], Source, Timings] | None:
-        """What of a thought's answers is for ``here``; None if one taken over turned out to have nothing left."""
-        place, text = thought.question.place, answers[0].text
-        typed = 0 if is_fresh else place.typed(here, text)
-        if typed is None or (not is_fresh and not text[typed:].strip()):
-            return None
-        if thought.candidates == 1:
-            answers = [replace(answers[0], text=text[typed:])]
-        source = Source.MODEL if is_fresh else Source.RESUMED
-        if is_fresh:  # nothing has changed since: the gap is the one that was asked about
-            return suggest.shown(answers, timings, cursor, thought.question.gap, source), source, timings
-        return self._shown(answers, timings, place, text[:typed], here, cursor, settings, source)
-
-    def _shown(
-        self,
-        answers: list[GeneratedAnswer],
-        timings: Timings,
-        place: Anchor,
-        typed: str,
-        here: CursorText,
-        cursor: Cursor,
-        settings: InlineCompletion,
-        source: Source,
-    ) -> tuple[list[Suggestion], Source, Timings]:
-        gap = suggest.gap_at(cursor, place.before + typed, here.closers + place.after, settings)
-        return suggest.shown(answers, timings, cursor, gap, source), source, timings
-
-    def _use(self, entry: CachedSuggestion) -> None:
-        self._memory.touch(entry)
-        if not entry.is_used:
-            entry.is_used = True
-            self._tally.used(entry.tokens)
-
-    # Thoughts
-
-    def _taken_over(
-        self, engine: Engine, asked: Hashable, here: CursorText, settings: InlineCompletion, candidates: int
+    def _generation_to_resume(
+        self, engine: Engine, key: Hashable, cursor: Cursor, settings: InlineCompletion, candidates: int
     ) -> PendingGeneration | None:
-        """A thought that is about this place already: the running one, or one that is woken."""
-        thought = self._thought
-        if thought is not None and not thought.is_over:
-            is_same = thought.asked == asked and thought.candidates == candidates
-            if is_same and thought.typed(here) is not None:
-                thought.is_kept = False
-                return thought
+        """A generation whose text is for this cursor: the running one, or one that continues an unfinished text."""
+        divided, state = cursor.divided, self._state
+        running = _running(state)
+        is_fit = running is not None and running.generation_key == key and running.count_typed(divided) is not None
+        if running is not None and is_fit and isinstance(state, Generating) and running.candidates == candidates:
+            running.is_typed = False
+            return running
         if candidates > 1 or not settings.remember:
             return None
-        ahead = self._ahead
-        if ahead is not None and not ahead.is_over and ahead.asked == asked and ahead.typed(here) is not None:
-            return self._begun(engine, ahead.question, asked, settings, said=ahead.said)
-        for hit in self._memory.hits(asked, here):
-            question = hit.entry.origin
-            if hit.entry.is_open and isinstance(question, FimPrompt) and hit.left:
-                self._use(hit.entry)
-                return self._begun(engine, question, asked, settings, said=hit.entry.text)
+        if running is not None and is_fit and isinstance(state, Prefetching):
+            return self._start_generation(engine, running.prompt, key, settings, generated=running.text)
+        for hit in self._cache.find_hits(key, divided):
+            prompt = hit.entry.prompt
+            if hit.entry.is_truncated and isinstance(prompt, FimPrompt) and hit.remaining:
+                self._mark_served(hit.entry)
+                return self._start_generation(engine, prompt, key, settings, generated=hit.entry.text)
         return None
 
-    def _begun(
-        self,
-        engine: Engine,
-        question: FimPrompt,
-        asked: Hashable,
-        settings: InlineCompletion,
-        candidates: int = 1,
-        said: str = "",
-    ) -> PendingGeneration:
-        self._stop_reading()
-        self._stop_ahead()
-        if self._thought is not None:
-            self._thought.cancel()
-        self._thought = PendingGeneration(engine, question, asked, settings, self._ended, candidates, said)
-        return self._thought
+    def _mark_served(self, entry: CachedSuggestion) -> None:
+        self._cache.touch(entry)
+        if not entry.is_served:
+            entry.is_served = True
+            self._metrics.record_served_tokens(entry.tokens)
 
-    async def _waited_for(self, thought: PendingGeneration) -> tuple[list[GeneratedAnswer], Timings]:
-        try:
-            return await thought.answers()
-        finally:
-            if not thought.is_over:
-                asyncio.get_running_loop().call_later(_GRACE_S, _pause_if_unwanted, thought)
+    # Before the next request
 
-    def _ended(self, thought: PendingGeneration) -> None:
-        """Whatever it said is remembered, also if nobody waits any more."""
-        self._tally.made(thought.tokens, thought.is_ahead)
-        if self._thought is thought:
-            self._thought = None
-        if thought.finish_reason is FinishReason.CANCELLED and not thought.said:
-            return
-        place, said, finish_reason = thought.question.place, thought.said, thought.finish_reason
-        entry = CachedSuggestion(
-            thought.asked, place, said, finish_reason, thought.tokens, thought.is_ahead, thought.question
-        )
-        self._memory.add(entry)
-        if thought.waiting and thought.finish_reason is not FinishReason.CANCELLED:
-            self._use(entry)
-
-    # Before being asked
-
-    def _look_ahead(
-        self, engine: Engine, cursor: Cursor, here: CursorText, shown: Suggestion, settings: InlineCompletion
+    def _plan_prefetch(
+        self, engine: Engine, cursor: Cursor, suggestion: Suggestion, settings: InlineCompletion
     ) -> None:
-        """Ask what comes after ``shown`` as if it were accepted, once the user has had time to look at it."""
-        text = cursor.text[: shown.start] + shown.text + cursor.text[shown.end :]
-        accepted = replace(cursor, text=text, offset=shown.start + len(shown.text))
-        there = CursorText.at(accepted.text, accepted.offset)
-        ahead = self._ahead
-        if ahead is not None and not ahead.is_over and ahead.typed(there) is not None:
-            return
-        self._stop_ahead()
-        self._ahead_of = Anchor(here.head, here.rest, is_first=True, is_last=True), shown.text
-        self._later("ahead", _AHEAD_PAUSE_S, lambda: self._think_ahead(engine, accepted, there, settings))
+        """Prefetch what follows ``suggestion`` as if it were accepted, once the user has had time to look at it."""
+        text = cursor.text[: suggestion.start] + suggestion.text + cursor.text[suggestion.end :]
+        accepted = replace(cursor, text=text, offset=suggestion.start + len(suggestion.text))
+        if isinstance(self._state, Prefetching):
+            generation = self._state.generation
+            if not generation.is_over and generation.count_typed(accepted.divided) is not None:
+                return
+            self._enter(IDLE)
+        divided = cursor.divided
+        anchor = Anchor(divided.before, divided.after, has_document_start=True, has_document_end=True)
+        self._prefetch_plan = PrefetchPlan(anchor, suggestion.text, accepted)
+        prefetch = partial(self._start_prefetch, engine, self._prefetch_plan, settings)
+        self._prefetch_timer.start(_PREFETCH_DELAY_S, prefetch)
 
-    def _think_ahead(self, engine: Engine, accepted: Cursor, there: CursorText, settings: InlineCompletion) -> None:
-        asked = self._asked(engine, accepted, settings)
-        is_busy = self._thought is not None and not self._thought.is_over
-        if is_busy or any(hit.is_enough for hit in self._memory.hits(asked, there)):
-            return
-        with suppress(StarcoderError):  # nobody asked
-            question = suggest.build_prompt(engine, accepted, settings)
-            self._stop_reading()
-            self._ahead = PendingGeneration(engine, question, asked, settings, self._ended, is_ahead=True)
+    def _cancel_planned_prefetch(self) -> None:
+        self._prefetch_timer.cancel()
+        self._prefetch_plan = None
 
-    def _read_on(
-        self, engine: Engine, typed_at: Callable[[], Cursor], here: CursorText, settings: InlineCompletion
+    def _start_prefetch(self, engine: Engine, plan: PrefetchPlan, settings: InlineCompletion) -> None:
+        self._prefetch_plan = None
+        key = self._generation_key(engine, plan.cursor, settings)
+        if _running(self._state) is not None or self._has_sufficient_hit(key, plan.cursor.divided):
+            return
+        with suppress(StarcoderError):  # nobody has requested it
+            prompt = build_prompt(engine, plan.cursor, settings)
+            self._prefill_timer.cancel()
+            self._enter(IDLE)
+            generation = PendingGeneration(engine, prompt, key, settings, self._end_generation, is_prefetch=True)
+            self._enter(Prefetching(generation, plan))
+
+    def _start_prefill(
+        self, engine: Engine, make_cursor: Callable[[], Cursor], cursor_text: CursorText, settings: InlineCompletion
     ) -> None:
-        """Read the new tail, so that a request at the cursor finds only its last word unread."""
-        if any(one is not None and not one.is_over for one in (self._thought, self._ahead)):
+        """Let the engine read the new text, so that a request at the cursor finds only the last word unread."""
+        if _running(self._state) is not None:
             return
-        with suppress(StarcoderError):
-            cursor = typed_at()
-            asked = self._asked(engine, cursor, settings)
-            if settings.remember and any(hit.is_enough for hit in self._memory.hits(asked, here)):
+        with suppress(StarcoderError):  # nobody has requested it
+            cursor = make_cursor()
+            key = self._generation_key(engine, cursor, settings)
+            if settings.remember and self._has_sufficient_hit(key, cursor_text):
                 return
-            request = suggest.build_prompt(engine, cursor, settings).reading()
-            if request.parts == self._read:
+            request = build_prompt(engine, cursor, settings).prefill_request()
+            if request.parts == self._prefilled:
                 return
-            self._read, self._reading = request.parts, request.cancel
-            task = asyncio.get_running_loop().create_task(_quietly_read(engine, request))
-            self._reading_tasks.add(task)
-            task.add_done_callback(self._reading_tasks.discard)
+            self._prefilled = request.parts
+            state = Prefilling(request.cancel)
+            self._enter(state)
+            task = asyncio.get_running_loop().create_task(self._prefill(engine, request, state))
+            self._prefill_tasks.add(task)
+            task.add_done_callback(self._prefill_tasks.discard)
 
-    def _stop_reading(self) -> None:
-        self._cancel_timer("read")
-        if self._reading is not None:
-            self._reading.set()
-            self._reading = None
+    async def _prefill(self, engine: Engine, request: Request, state: Prefilling) -> None:
+        with suppress(StarcoderError):  # nobody has requested it
+            await engine.prefill(request)
+        if self._state is state:
+            self._enter(IDLE)
 
-    def _stop_ahead(self) -> None:
-        self._cancel_timer("ahead")
-        self._ahead_of = None
-        if self._ahead is not None:
-            self._ahead.cancel()
-            self._ahead = None
+    def _has_sufficient_hit(self, key: Hashable, cursor_text: CursorText) -> bool:
+        return any(hit.is_sufficient for hit in self._cache.find_hits(key, cursor_text))
 
-    def _asked(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
-        """All that an answer depends on, but for the place."""
-        if self._settings is None or self._settings[0] is not settings:
-            self._settings = settings, settings.model_dump_json()
-        return engine.status().model, cursor.adapter, self._settings[1]
-
-    def _later(self, name: str, pause_s: float, run: Callable[[], None]) -> None:
-        self._cancel_timer(name)
-        self._timers[name] = asyncio.get_running_loop().call_later(pause_s, run)
-
-    def _cancel_timer(self, name: str) -> None:
-        if (timer := self._timers.pop(name, None)) is not None:
-            timer.cancel()
+    def _generation_key(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
+        """All that an answer depends on besides the text: the model, the adapter and the settings."""
+        if self._settings_json is None or self._settings_json[0] is not settings:
+            self._settings_json = settings, settings.model_dump_json()
+        return engine.status().model, cursor.adapter, self._settings_json[1]
 
 
-def _pause_if_unwanted(thought: PendingGeneration) -> None:
-    if not thought.waiting and not thought.is_kept:
-        thought.cancel()
-
-
-async def _quietly_read(engine: Engine, request: Request) -> None:
-    with suppress(StarcoderError):  # nobody asked
-        await engine.prefill(request)
+def _running(state: State) -> PendingGeneration | None:
+    """The generation that runs in ``state``; None if it is over or there is none."""
+    if isinstance(state, Idle | Prefilling) or state.generation.is_over:
+        return None
+    return state.generation

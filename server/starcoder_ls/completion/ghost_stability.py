@@ -1,51 +1,64 @@
-"""Ghost text that stays: while somebody types into a suggestion, nothing else takes its place.
+"""Keeps ghost text stable: while the user types into a suggestion, no other suggestion replaces it.
 
-Decides whether a newer suggestion may replace the one on the screen: only where it goes on as that one did. Refuses
-to know where either came from.
+Decides whether a newer suggestion may replace the one on the screen: only if it continues that one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from starcoder_ls.completion.anchor import Anchor, CursorText
-from starcoder_ls.completion.suggest import Cursor, Suggestion
+from starcoder_ls.completion.anchor import Anchor
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggestion import Suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class _Ghost:
+    """A suggestion that was sent to the editor, and the document around it at that time."""
+
+    generation_key: Hashable
+    anchor: Anchor
+    closers: str
+    suggestion: Suggestion
 
 
 class GhostStability:
-    """What is on the screen of one document, as far as a server can know: what was answered last."""
+    """What is on the screen of one document, as far as a server can know: the last answer."""
 
     def __init__(self) -> None:
-        self._shown: tuple[Hashable, Anchor, str, Suggestion] | None = None
+        self._ghost: _Ghost | None = None
 
-    def settled(
-        self, asked: Hashable, here: CursorText, cursor: Cursor, found: list[Suggestion], is_alone: bool = True
+    def stabilize(
+        self, generation_key: Hashable, cursor: Cursor, found: list[Suggestion], is_single: bool = True
     ) -> list[Suggestion]:
-        """``found``, or what is left of the one on the screen where ``found`` would say something else.
+        """``found``, or the rest of the suggestion on the screen if ``found`` would contradict that.
 
-        Where it is not ``is_alone``, several were asked for, and all are shown.
+        If not ``is_single``, the user asked for several suggestions: ``found`` is returned as it is.
         """
-        left = self._left(asked, here, cursor) if is_alone else None
-        if left is not None and not (found and found[0].text.startswith(left.text)):
-            found = [left]
-        place = Anchor(here.head, here.rest, is_first=True, is_last=True)
-        self._shown = (asked, place, here.closers, found[0]) if found and is_alone else None
+        remaining = self._remaining(generation_key, cursor) if is_single else None
+        if remaining is not None and not (found and found[0].text.startswith(remaining.text)):
+            found = [remaining]
+        divided = cursor.divided
+        anchor = Anchor(divided.before, divided.after, has_document_start=True, has_document_end=True)
+        self._ghost = _Ghost(generation_key, anchor, divided.closers, found[0]) if found and is_single else None
         return found
 
     def clear(self) -> None:
-        """Nobody sees anything any more."""
-        self._shown = None
+        """No suggestion is on the screen any more."""
+        self._ghost = None
 
-    def _left(self, asked: Hashable, here: CursorText, cursor: Cursor) -> Suggestion | None:
-        """What is still to be typed of the one on the screen; None if the cursor left it, or all is there.
+    def _remaining(self, generation_key: Hashable, cursor: Cursor) -> Suggestion | None:
+        """The rest of the suggestion on the screen; None if the cursor left it or all of it was typed.
 
-        None too where the editor has opened or closed a bracket meanwhile: then the same text ends elsewhere.
+        Also None if the editor has inserted or removed a closer since: the same text would then end elsewhere.
         """
-        if self._shown is None or (asked, here.closers) != (self._shown[0], self._shown[2]):
+        ghost = self._ghost
+        if ghost is None or (generation_key, cursor.divided.closers) != (ghost.generation_key, ghost.closers):
             return None
-        _, place, _, shown = self._shown
-        typed = place.typed(here, shown.text)
-        if typed is None or not shown.text[typed:].strip():
+        suggestion = ghost.suggestion
+        typed_chars = ghost.anchor.count_typed(cursor.divided, suggestion.text)
+        if typed_chars is None or not suggestion.text[typed_chars:].strip():
             return None
-        return replace(shown, text=shown.text[typed:], start=cursor.offset, end=cursor.offset + shown.end - shown.start)
+        end = cursor.offset + suggestion.end - suggestion.start
+        return replace(suggestion, text=suggestion.text[typed_chars:], start=cursor.offset, end=end)

@@ -1,6 +1,6 @@
-"""The place that a suggestion fills, as the rules see it: both sides in line feeds, the language, what stands there.
+"""Where a suggestion is inserted, as stop rules and filters see it: both sides with line feeds, language and syntax.
 
-Computes what several rules ask. Refuses to know what is suggested.
+Computes, once, what several rules need.
 """
 
 from __future__ import annotations
@@ -16,140 +16,143 @@ from starcoder_ls.syntax.brackets import CLOSERS, ScanState, scan
 from starcoder_ls.syntax.syntax_context import SyntaxContext
 
 _BLANKS_PER_TAB = 4
-_MOST_LINES = 400  # enough to tell tabs from blanks
+_DEFAULT_INDENT_UNIT = " " * 4
+_MAX_LINES = 400  # enough to tell tabs from blanks
 
 
 @dataclass(frozen=True)
 class InsertionPoint:
-    """``is_off`` holds the names of rules that are switched off."""
+    """``disabled_rules`` are the names of stop rules and filters that the settings switch off."""
 
     before: str
     after: str
     language_id: str = ""
-    spot: SyntaxContext = field(default=SyntaxContext())
-    is_off: Collection[str] = frozenset()
-    head: str | None = None
-    """The end of what stands before the cursor, from a place on that is code."""
+    syntax: SyntaxContext = field(default=SyntaxContext())
+    disabled_rules: Collection[str] = frozenset()
+    parsable_before: str | None = None
+    """The end of the text before the cursor, starting at a position that is code."""
 
     @classmethod
     def at(
-        cls, before: str, after: str, language_id: str, is_off: Collection[str] = (), above: str = ""
+        cls, before: str, after: str, language_id: str, disabled_rules: Collection[str] = (), above: str = ""
     ) -> InsertionPoint:
-        """``above`` is what of the document stands before ``before``: a comment may have begun there."""
+        """``above`` is the document's text before ``before``: a comment may have begun there."""
         whole = above + before
-        here, head = (
-            syntax_context.context_at(whole, after, language_id),
-            syntax_context.trim_to_code(whole, language_id),
-        )
-        return cls(before, after, language_id, here, frozenset(is_off), head)
+        syntax = syntax_context.context_at(whole, after, language_id)
+        parsable_before = syntax_context.trim_to_code(whole, language_id)
+        return cls(before, after, language_id, syntax, frozenset(disabled_rules), parsable_before)
 
     @cached_property
     def language(self) -> Language:
         return by_id(self.language_id)
 
     @cached_property
-    def own(self) -> str:
+    def line_before(self) -> str:
         """The cursor's line up to the cursor."""
         return self.before.rpartition("\n")[2]
 
     @cached_property
-    def rest(self) -> str:
-        """The cursor's line behind the cursor, without blanks at its end."""
+    def line_after(self) -> str:
+        """The cursor's line from the cursor on, without blanks at its end."""
         return self.after.partition("\n")[0].rstrip()
 
     @property
-    def is_fresh(self) -> bool:
-        """Nothing but blanks stands before the cursor on its line."""
-        return not self.own.strip()
+    def is_at_line_start(self) -> bool:
+        """Only blanks stand before the cursor on its line."""
+        return not self.line_before.strip()
 
     @cached_property
-    def above(self) -> list[str]:
-        """The lines above that say something, the nearest last."""
-        return [line.rstrip() for line in self.before.split("\n")[-_MOST_LINES:-1] if line.strip()]
+    def lines_above(self) -> list[str]:
+        """The lines above that are not blank, the nearest last."""
+        return [line.rstrip() for line in self.before.split("\n")[-_MAX_LINES:-1] if line.strip()]
 
     @cached_property
-    def below(self) -> list[str]:
-        """The lines below that say something."""
+    def lines_below(self) -> list[str]:
+        """The lines below that are not blank, the nearest first."""
         return [line.rstrip() for line in self.after.split("\n")[1:] if line.strip()]
 
     @cached_property
-    def opener(self) -> str:
-        """The line that opens the block whose first line is to be written; empty in the middle of one."""
-        if self.spot.follows_block_opener:
-            return self.above[-1] if self.above else ""
-        return (
-            self.own
-            if self.spot.region == "code" and not self.rest and syntax_context.opens_block(self.own, self.language)
-            else ""
+    def block_opener(self) -> str:
+        """The line that opens the block whose first line is to be written; empty in the middle of a block."""
+        if self.syntax.follows_block_opener:
+            return self.lines_above[-1] if self.lines_above else ""
+        is_opener = (
+            self.syntax.region == "code"
+            and not self.line_after
+            and syntax_context.opens_block(self.line_before, self.language)
         )
+        return self.line_before if is_opener else ""
 
     @cached_property
-    def unit(self) -> str:
-        """One step of indentation as in the document: a tab, or so many blanks."""
+    def indent_unit(self) -> str:
+        """One level of indentation as the document has it: a tab, or a number of blanks."""
         if self.language.requires_tabs:
             return "\t"
-        lines = [line for line in (*self.above, self.own, *self.below[:_MOST_LINES]) if line[:1] in (" ", "\t")]
+        candidates = (*self.lines_above, self.line_before, *self.lines_below[:_MAX_LINES])
+        lines = [line for line in candidates if line[:1] in (" ", "\t")]
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"
         widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]
-        return " " * min((width for width in widths if width > 1), default=4)
+        return " " * min((width for width in widths if width > 1), default=len(_DEFAULT_INDENT_UNIT))
 
-    def read(self, text: str) -> ScanState:
-        """What ``text`` leaves open of its own if it is put into the gap."""
-        where = self.spot
-        begun = (
-            ScanState(closing_delimiter=where.closing_delimiter, is_comment=where.region == "comment")
-            if where.region != "code"
-            else ScanState(self.remaining_prefix)
-        )
-        near = self.own[-2:]
-        return scan(near + text, self.language, begun, len(near))
+    def scan(self, text: str) -> ScanState:
+        """The brackets and the string or comment that ``text``, inserted here, opens and leaves open."""
+        syntax = self.syntax
+        if syntax.region == "code":
+            initial = ScanState(self.unclosed_brackets)
+        else:
+            initial = ScanState(closing_delimiter=syntax.closing_delimiter, is_comment=syntax.region == "comment")
+        preceding = self.line_before[-2:]
+        return scan(preceding + text, self.language, initial, len(preceding))
 
-    def surplus(self, text: str) -> str:
-        """The brackets that ``text``, put into the gap, closes without anybody having opened them."""
-        near = self.own[-2:]
-        return scan(near + text, self.language, ScanState(self.spot.open_brackets), len(near)).unmatched_closers
+    def unmatched_closers(self, text: str) -> str:
+        """The closing brackets of ``text``, inserted here, that match no open bracket."""
+        preceding = self.line_before[-2:]
+        return scan(
+            preceding + text, self.language, ScanState(self.syntax.open_brackets), len(preceding)
+        ).unmatched_closers
 
-    def depth(self, line: str) -> int:
-        """How far ``line`` is indented, in blanks."""
-        blank = line[: len(line) - len(line.lstrip())]
-        return len(blank) + blank.count("\t") * ((_BLANKS_PER_TAB if self.unit == "\t" else len(self.unit)) - 1)
+    def indent_width(self, line: str) -> int:
+        """The indentation of ``line`` in columns."""
+        indent = line[: len(line) - len(line.lstrip())]
+        tab_width = _BLANKS_PER_TAB if self.indent_unit == "\t" else len(self.indent_unit)
+        return len(indent) + indent.count("\t") * (tab_width - 1)
 
-    def is_deeper_below(self, line: str) -> bool:
-        """Whether the next line of the file is inside ``line``, by indentation."""
-        return bool(self.below) and self.depth(self.below[0]) > self.depth(line)
+    def is_parent_of_line_below(self, line: str) -> bool:
+        """Whether the next line of the document is indented deeper than ``line``."""
+        return bool(self.lines_below) and self.indent_width(self.lines_below[0]) > self.indent_width(line)
 
     @cached_property
-    def remaining_prefix(self) -> str:
-        """The brackets that the cursor's line opens and nothing below seems to close."""
-        opened = scan(self.own, self.language).open_brackets if self.spot.region == "code" else ""
-        is_below = bool(self.below) and (
-            self.depth(self.below[0]) > self.depth(self.own) or self.below[0].lstrip()[0] in CLOSERS
-        )
-        return "" if self.rest or is_below or self.language.is_prose else opened
+    def unclosed_brackets(self) -> str:
+        """The brackets that the cursor's line opens and that nothing below seems to close."""
+        if self.syntax.region != "code" or self.line_after or self.language.is_prose:
+            return ""
+        if self.is_parent_of_line_below(self.line_before):
+            return ""
+        if self.lines_below and self.lines_below[0].lstrip()[0] in CLOSERS:
+            return ""
+        return scan(self.line_before, self.language).open_brackets
 
-    def is_commented(self, text: str) -> bool:
-        """``text`` is whole lines of comment and nothing else."""
+    def is_comment_only(self, text: str) -> bool:
+        """Whether ``text``, inserted here, is whole comment lines and nothing else."""
         marks = self.language.line_comments
-        said = [line.strip() for line in text.split("\n") if line.strip()]
-        return self.is_fresh and bool(said and marks) and all(line.startswith(marks) for line in said)
+        lines = [line.strip() for line in text.split("\n") if line.strip()]
+        return self.is_at_line_start and bool(lines and marks) and all(line.startswith(marks) for line in lines)
 
-    def is_complete(self, text: str) -> bool:
-        """Whether a tree sees no unfinished statement at the end of ``text``."""
-        known_answer = self._complete.get(text)
-        if known_answer is None:
-            known_answer = (
-                syntax_context.is_complete(self.before if self.head is None else self.head, text, self.language_id)
-                is not False
-            )
-            self._complete[text] = known_answer
-        return known_answer
+    def is_complete_statement(self, text: str) -> bool:
+        """False if the parser sees an unfinished statement at the end of ``text``, inserted here."""
+        is_complete = self._completeness.get(text)
+        if is_complete is None:
+            before = self.before if self.parsable_before is None else self.parsable_before
+            is_complete = syntax_context.is_complete(before, text, self.language_id) is not False
+            self._completeness[text] = is_complete
+        return is_complete
 
     @cached_property
-    def _complete(self) -> dict[str, bool]:
+    def _completeness(self) -> dict[str, bool]:
         return {}
 
 
 def has_words(text: str) -> bool:
-    """Brackets and rulers say nothing."""
+    """Whether ``text`` has letters or digits; brackets and rulers have none."""
     return any(char.isalnum() for char in text)

@@ -1,7 +1,6 @@
-"""One generation that outlives the request it was begun for: later requests may take it over.
+"""One generation that outlives the request it was started for: later requests may wait for it too.
 
-Decides what of an answer is known while it is being made, and that a failure reaches whoever waits. Refuses to know
-when it is worth keeping.
+Knows the text so far before the engine's last chunk brings it. Whoever owns a generation decides when to cancel it.
 """
 
 from __future__ import annotations
@@ -11,54 +10,57 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 from starcoder_ls.completion.anchor import CursorText
-from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collected
-from starcoder_ls.completion.suggest import FimPrompt
-from starcoder_ls.generation import Engine, FinishReason, Priority, StopRule, Timings
+from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collect_answers
+from starcoder_ls.completion.prompt.build_prompt import FimPrompt
+from starcoder_ls.generation import Engine, FinishReason, Priority, Timings
 from starcoder_ls.settings import InlineCompletion
 
 
 class PendingGeneration:
-    """A running generation; it begins when it is made, on an event loop.
+    """A running generation. It starts when it is constructed, on the running event loop.
 
-    ``said`` is the beginning of the answer if there is one already. ``told`` hears of the end, also without a waiter.
-    ``is_kept``: what was typed since it began is what it said, so that it goes on without anybody waiting.
+    ``generated`` is the beginning of the answer, if there is one already. ``on_end`` is called when the generation has
+    ended, also if nobody waits for it. ``is_typed``: the user has typed the beginning of its text since it started, so
+    it continues even if nobody waits for it.
     """
 
     def __init__(
         self,
         engine: Engine,
-        question: FimPrompt,
-        asked: Hashable,
+        prompt: FimPrompt,
+        generation_key: Hashable,
         settings: InlineCompletion,
-        told: Callable[[PendingGeneration], None],
+        on_end: Callable[[PendingGeneration], None],
         candidates: int = 1,
-        said: str = "",
-        is_ahead: bool = False,
+        generated: str = "",
+        is_prefetch: bool = False,
     ) -> None:
-        self.question = question
-        self.asked = asked
+        self.prompt = prompt
+        self.generation_key = generation_key
         self.candidates = candidates
-        self.is_ahead = is_ahead
-        self.is_kept = False
-        self.waiting = 0
-        self._begun_with = said
-        self._heard = ""
-        self._told = told
-        priority = Priority.PREFILL if is_ahead else Priority.COMPLETION
-        request = question.resumed(said).request(settings, candidates, priority)
-        if candidates == 1 and request.stop is not None:
-            request = replace(request, stop=self._listening(request.stop))
-        self._cancel = request.cancel
-        self._task = asyncio.get_running_loop().create_task(
-            collected(engine, request, 0.0 if said else settings.least_confidence(question.gap.language_id))
+        self.is_prefetch = is_prefetch
+        self.is_typed = False
+        self.waiters = 0
+        self._generated_before = generated
+        self._text_so_far = ""
+        self._on_end = on_end
+        request = prompt.completion_request(
+            settings,
+            candidates,
+            Priority.PREFILL if is_prefetch else Priority.COMPLETION,
+            generated,
+            self._set_text if candidates == 1 else None,
         )
+        self._cancel = request.cancel
+        min_confidence = 0.0 if generated else settings.least_confidence(prompt.insertion_point.language_id)
+        self._task = asyncio.get_running_loop().create_task(collect_answers(engine, request, min_confidence))
         self._task.add_done_callback(self._end)
 
     @property
-    def said(self) -> str:
-        """What is said so far by the first candidate."""
+    def text(self) -> str:
+        """The text of the first candidate so far."""
         result = self._result()
-        return self._begun_with + (result[0][0].text if result else self._heard)
+        return self._generated_before + (result[0][0].text if result else self._text_so_far)
 
     @property
     def finish_reason(self) -> FinishReason:
@@ -67,49 +69,45 @@ class PendingGeneration:
 
     @property
     def tokens(self) -> int:
+        """The number of tokens of all candidates; 0 until the generation has ended."""
         result = self._result()
         return sum(answer.tokens for answer in result[0]) if result else 0
 
     @property
-    def is_resumed(self) -> bool:
-        return bool(self._begun_with)
-
-    @property
     def is_over(self) -> bool:
+        """It has ended or was cancelled."""
         return self._task.done() or self._cancel.is_set()
 
-    def typed(self, here: CursorText) -> int | None:
-        """How much of what is said so far stands before the cursor; None if anything else changed."""
-        return self.question.place.typed(here, self.said if self.candidates == 1 else "")
+    def count_typed(self, cursor_text: CursorText) -> int | None:
+        """How many characters of the text so far stand before the cursor; None if anything else changed."""
+        return self.prompt.anchor.count_typed(cursor_text, self.text if self.candidates == 1 else "")
 
     async def answers(self) -> tuple[list[GeneratedAnswer], Timings]:
-        """Whole answers. Raises what the engine raised; a waiter that is cancelled leaves it running."""
-        self.waiting += 1
+        """Wait for the complete answers. Cancelling the waiting task leaves the generation running.
+
+        Raises what ``Engine.stream`` raised.
+        """
+        self.waiters += 1
         try:
             answers, timings = await asyncio.shield(self._task)
         finally:
-            self.waiting -= 1
-        return [replace(answer, text=self._begun_with + answer.text) for answer in answers], timings
+            self.waiters -= 1
+        return [replace(answer, text=self._generated_before + answer.text) for answer in answers], timings
 
     def cancel(self) -> None:
-        """The device stops before its next step; who waits gets what there is."""
-        self._cancel.set()
+        """The engine stops before its next step; waiters get the text so far. Does nothing after the end."""
+        if not self._task.done():
+            self._cancel.set()
+
+    def _set_text(self, text: str) -> None:
+        """Called by the stop rule after each token, in the engine's thread, before a chunk brings the text."""
+        self._text_so_far = text
 
     def _result(self) -> tuple[list[GeneratedAnswer], Timings] | None:
-        has_one = self._task.done() and not self._task.cancelled() and self._task.exception() is None
-        return self._task.result() if has_one else None
+        has_result = self._task.done() and not self._task.cancelled() and self._task.exception() is None
+        return self._task.result() if has_result else None
 
     def _end(self, task: asyncio.Task[tuple[list[GeneratedAnswer], Timings]]) -> None:
         if not task.cancelled():
-            task.exception()  # retrieved: there may be no waiter
-        self._told(self)
-
-    def _listening(self, rule: StopRule) -> StopRule:
-        """The rule is shown the whole text after each token, long before a chunk brings it."""
-
-        def listening(text: str) -> int | None:
-            kept = rule(text)
-            self._heard = text if kept is None else text[: max(kept, 0)]
-            return kept
-
-        return listening
+            task.exception()  # marks it as retrieved: there may be no waiter
+        self._on_end(self)

@@ -1,7 +1,7 @@
-"""Suggestions made before: typing into one is answered without the model.
+"""The answers generated for one document: typing into one of them needs no model.
 
-Every prefix of an answer is an entry. Decides which old answers are about the cursor's place, and which is forgotten
-first. Refuses to know documents and models.
+An answer matches at each of its prefixes. Decides which answers match a cursor and which are evicted first (least
+recently used).
 """
 
 from __future__ import annotations
@@ -15,111 +15,117 @@ from starcoder_ls.completion.output import postprocess
 from starcoder_ls.generation import FinishReason
 
 MAX_ENTRIES = 64
-"""Of one document: some 4 kB each. Whoever goes back further than that asks anew."""
+"""Per document, about 4 kB each. A user who goes back further causes a new generation."""
 
-_TAIL_CHARS = 24
-_LEAST_TRUSTED_CHARS = 8
+_KEY_CHARS = 24
+_MIN_TRUSTED_CHARS = 8
 
-Key = tuple[Hashable, str]
+_Key = tuple[Hashable, str]
 
 
 @dataclass(eq=False, slots=True)
 class CachedSuggestion:
-    """One answer as the model made it. ``asked`` is everything but the place that it depends on (model, settings).
+    """One answer as the model generated it, valid at ``anchor``.
 
-    ``origin`` is whatever its maker needs to go on with it.
+    ``generation_key`` is everything else that the answer depends on (model, adapter, settings). ``prompt`` is whatever
+    the caller needs to resume the generation.
     """
 
-    asked: Hashable
-    place: Anchor
+    generation_key: Hashable
+    anchor: Anchor
     text: str
     finish_reason: FinishReason
     tokens: int = 0
-    is_ahead: bool = False
-    """Made before anybody asked."""
-    origin: object = None
-    is_used: bool = False
+    is_prefetched: bool = False
+    """It was generated before it was requested."""
+    prompt: object = None
+    is_served: bool = False
+    """It was part of an answer to a request."""
 
     @property
-    def is_open(self) -> bool:
-        """It was cut off: what it ends with is not to be trusted, and the model would have gone on."""
+    def is_truncated(self) -> bool:
+        """The generation was cut off: the end of the text is unreliable, and the model would have continued."""
         return self.finish_reason in (FinishReason.LENGTH, FinishReason.DEADLINE, FinishReason.CANCELLED)
 
     @property
-    def key(self) -> Key:
-        return self.asked, self.place.before[-_TAIL_CHARS:]
+    def index_key(self) -> _Key:
+        return self.generation_key, self.anchor.before[-_KEY_CHARS:]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheHit:
-    """An entry of whose text the first ``typed`` characters stand before the cursor."""
+    """A cached answer of which the first ``typed_chars`` characters stand before the cursor."""
 
     entry: CachedSuggestion
-    typed: int
+    typed_chars: int
 
     @property
-    def left(self) -> str:
-        return self.entry.text[self.typed :]
+    def typed(self) -> str:
+        return self.entry.text[: self.typed_chars]
 
     @property
-    def is_enough(self) -> bool:
-        """What is left can be shown: it is whole, or so much is left that its end may be cut off."""
-        if not self.entry.is_open:
-            return bool(self.left.strip()) or not self.typed
+    def remaining(self) -> str:
+        return self.entry.text[self.typed_chars :]
+
+    @property
+    def is_sufficient(self) -> bool:
+        """The remaining text can be shown: it is complete, or long enough without its unreliable end."""
+        if not self.entry.is_truncated:
+            return bool(self.remaining.strip()) or not self.typed_chars
         if self.entry.finish_reason is FinishReason.CANCELLED:
             return False
-        return len(postprocess.whole_at_limit(self.left).strip()) >= _LEAST_TRUSTED_CHARS
+        return len(postprocess.drop_unfinished_end(self.remaining).strip()) >= _MIN_TRUSTED_CHARS
 
 
 class SuggestionCache:
-    """The answers about one document, the latest used last."""
+    """The answers for one document, the most recently used last."""
 
     def __init__(self, max_entries: int = MAX_ENTRIES) -> None:
         self._max_entries = max_entries
-        self._by_key: dict[Key, list[CachedSuggestion]] = {}
-        self._in_order: OrderedDict[int, CachedSuggestion] = OrderedDict()
-        self._longest = 0
+        self._by_key: dict[_Key, list[CachedSuggestion]] = {}
+        self._by_use: OrderedDict[int, CachedSuggestion] = OrderedDict()
+        self._max_chars = 0
 
     def __len__(self) -> int:
-        return len(self._in_order)
+        return len(self._by_use)
 
     def add(self, entry: CachedSuggestion) -> None:
-        """It takes the place of an earlier answer to the same question."""
-        for older in list(self._by_key.get(entry.key, ())):
-            if older.place == entry.place:
-                self._forget(older)
-        self._by_key.setdefault(entry.key, []).append(entry)
-        self._in_order[id(entry)] = entry
-        self._longest = max(self._longest, len(entry.text))
-        while len(self._in_order) > self._max_entries:
-            self._forget(next(iter(self._in_order.values())))
+        """Add ``entry``; it replaces an earlier answer with the same key and anchor."""
+        for older in list(self._by_key.get(entry.index_key, ())):
+            if older.anchor == entry.anchor:
+                self._evict(older)
+        self._by_key.setdefault(entry.index_key, []).append(entry)
+        self._by_use[id(entry)] = entry
+        self._max_chars = max(self._max_chars, len(entry.text))
+        while len(self._by_use) > self._max_entries:
+            self._evict(next(iter(self._by_use.values())))
 
-    def hits(self, asked: Hashable, here: CursorText) -> Iterator[CacheHit]:
-        """What is known here, the nearest question first, then the latest used."""
-        head = here.head
-        for typed in range(min(self._longest, len(head)) + 1):
-            end = len(head) - typed
-            key = asked, head[max(0, end - _TAIL_CHARS) : end]
+    def find_hits(self, generation_key: Hashable, cursor_text: CursorText) -> Iterator[CacheHit]:
+        """The answers that match at the cursor: the fewest typed characters first, then the most recently used."""
+        before = cursor_text.before
+        for typed_chars in range(min(self._max_chars, len(before)) + 1):
+            end = len(before) - typed_chars
+            key = generation_key, before[max(0, end - _KEY_CHARS) : end]
             for entry in reversed(self._by_key.get(key, ())):
-                if typed <= len(entry.text) and entry.place.is_at(here, entry.text, typed):
-                    yield CacheHit(entry, typed)
+                if typed_chars <= len(entry.text) and entry.anchor.matches(cursor_text, entry.text, typed_chars):
+                    yield CacheHit(entry, typed_chars)
 
     def touch(self, entry: CachedSuggestion) -> None:
-        """It was of use: it is forgotten last."""
-        if id(entry) in self._in_order:
-            self._in_order.move_to_end(id(entry))
-            own = self._by_key[entry.key]
-            own.remove(entry)
-            own.append(entry)
+        """Mark ``entry`` as the most recently used; does nothing if it was evicted."""
+        if id(entry) in self._by_use:
+            self._by_use.move_to_end(id(entry))
+            same_key = self._by_key[entry.index_key]
+            same_key.remove(entry)
+            same_key.append(entry)
 
     def clear(self) -> None:
         self._by_key.clear()
-        self._in_order.clear()
-        self._longest = 0
+        self._by_use.clear()
+        self._max_chars = 0
 
-    def _forget(self, entry: CachedSuggestion) -> None:
-        del self._in_order[id(entry)]
-        own = self._by_key[entry.key]
-        own.remove(entry)
-        if not own:
-            del self._by_key[entry.key]
+    def _evict(self, entry: CachedSuggestion) -> None:
+        del self._by_use[id(entry)]
+        same_key = self._by_key[entry.index_key]
+        same_key.remove(entry)
+        if not same_key:
+            del self._by_key[entry.index_key]

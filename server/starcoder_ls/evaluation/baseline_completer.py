@@ -12,7 +12,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import cast
 
-from starcoder_ls.completion.prompt import fim, window
+from starcoder_ls.completion.output import auto_closers
+from starcoder_ls.completion.prompt import families, fim, window
 from starcoder_ls.evaluation.holes import Hole
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
@@ -32,12 +33,14 @@ async def suggestion(engine: Engine, hole: Hole, options: InlineCompletion) -> t
     began_s = time.perf_counter()
     status = engine.status()
     tokens = min(options.prompt_tokens, status.context_tokens - options.max_new_tokens - _MARKS_TOKENS)
-    seen = window.around(hole.text, hole.start, tokens, options.suffix_percent / 100, engine.count_tokens)
+    closers = auto_closers.closers_at(hole.text, hole.start)
+    share = options.suffix_percent / 100
+    seen = window.fit_window(hole.text, hole.start, closers, tokens, share, engine.count_tokens)
     prefix, suffix = hole.text[seen.start : hole.start], hole.text[hole.start : seen.end]
-    family = fim.family_of(status.special_tokens)
-    asked = fim.fim_parts(family, status.special_tokens, prefix, suffix, "", None)
+    family = families.find_family(status.special_tokens)
+    asked = fim.build_parts(family, status.special_tokens, prefix, suffix, "", None)
     request = Request(
-        asked.parts, options.max_new_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.ends, stop=stop
+        asked.parts, options.max_new_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.end_tokens, stop=stop
     )
     text = ""
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from starcoder_ls.completion.prompt import fim
-from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.prompt import families, fim
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
 from starcoder_ls.evaluation.completion_client import without_repeated
@@ -87,11 +88,11 @@ async def by_model(
 ) -> AsyncIterator[str]:
     """All the model says until it ends its answer: the published convention, but greedy."""
     status = engine.status()
-    family = fim.family_of(status.special_tokens)
+    family = families.find_family(status.special_tokens)
     for gap in gaps:
-        asked = fim.fim_parts(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
+        asked = fim.build_parts(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
         request = Request(
-            asked.parts, most_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.ends, document=gap.name
+            asked.parts, most_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.end_tokens, document=gap.name
         )
         text = ""
         async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:

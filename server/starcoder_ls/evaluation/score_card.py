@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
-from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine

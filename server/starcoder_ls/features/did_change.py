@@ -38,7 +38,9 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
         text, offset = document.text, _cursor(document, edits)
         typed_at = None if offset is None else partial(session.cursor, document, text, offset)
         wanted = session.settings.inline_completion
-        session.desk(uri).changed(session.supervisor.ready_engine(), CursorText.at(text, offset or 0), wanted, typed_at)
+        session.desk(uri).handle_change(
+            session.supervisor.ready_engine(), CursorText.at(text, offset or 0), wanted, typed_at
+        )
 
 
 def lose_unreadable(session: Session, raw: object) -> None:

@@ -1,4 +1,7 @@
-"""``textDocument/didPartiallyAcceptCompletion``: a word or a line of an item was inserted; Copilot's server has it."""
+"""``textDocument/didPartiallyAcceptCompletion``: the user accepted a part of an item.
+
+Copilot's server has this notification too.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ METHOD = "textDocument/didPartiallyAcceptCompletion"
 
 
 def did_partially_accept_completion(session: Session, params: object) -> None:
-    """``acceptedLength`` counts UTF-16 units from the beginning of the item's text."""
+    """``acceptedLength`` is the length of the accepted part, from the start of the item's text, in UTF-16 units."""
     length = params.get("acceptedLength") if isinstance(params, Mapping) else None
     if (key := key_of(params)) and isinstance(length, int):
         session.feedback.partly(key, length)

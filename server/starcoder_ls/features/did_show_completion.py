@@ -1,4 +1,4 @@
-"""``textDocument/didShowCompletion``: an item of ours is on the screen, as Copilot's server hears of it."""
+"""``textDocument/didShowCompletion``: an item is on the screen. Copilot's server has this notification too."""
 
 from __future__ import annotations
 

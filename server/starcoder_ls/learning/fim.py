@@ -42,7 +42,8 @@ def sample_middle(text: str, rng: random.Random, mixture: Mixture) -> tuple[int,
     if rng.random() < mixture.cursor_share:
         start = _sample_cursor(text, rng)
         end = _sample_middle_end(text, start, rng)
-        return len(token_healing.split(text[:start])[0]) if mixture.uses_token_healing else start, end
+        kept = token_healing.split_unfinished_word(text[:start])[0] if mixture.uses_token_healing else text[:start]
+        return len(kept), end
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return first, second
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types as t
 
-from starcoder_ls.completion.suggest import Cursor, Suggestion
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import DocumentError, DocumentExcluded
 from starcoder_ls.feedback_store import FeedbackStore, Row

@@ -17,9 +17,9 @@ from lsprotocol import types as t
 from pygls.lsp.server import LanguageServer
 
 from starcoder_ls import __version__, routing, settings
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
-from starcoder_ls.completion.suggest import Cursor
 from starcoder_ls.context.snippets import NO_CONTEXT
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp.converter import converter
@@ -118,7 +118,7 @@ class Session(LanguageServer):
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """``offset`` of ``text``, a text of ``document``: who completes there, and what is shown of other files."""
         engine = self.supervisor.ready_engine()
-        around = self.context.around(document, text, offset, engine) if engine else NO_CONTEXT
+        context = self.context.around(document, text, offset, engine) if engine else NO_CONTEXT
         resident = {adapter.name for adapter in self.supervisor.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(
@@ -129,7 +129,7 @@ class Session(LanguageServer):
             document=document.uri,
             client=self.key,
             adapter=None if route is None else route.adapter,
-            around=around,
+            context=context,
         )
 
     def show_once(self, warning: str) -> None:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from fakes import ScriptedEngine
 from starcoder_ls.commands.support import demo_explain
-from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.settings import check
 
 SETTINGS = check({"adapters": {"one": {"path": "x"}}}, "a test")

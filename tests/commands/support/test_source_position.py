@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.commands.support import source_position
-from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 

@@ -9,12 +9,12 @@ from starcoder_ls.completion.output import auto_closers
     ("text", "found"),
     [(")", ")"), ("):\nnext", "):"), ("') \nnext", "')"), (", x)", ""), (") + 1", ""), ("\n)", ""), ("", "")],
 )
-def test_only_closers_to_the_end_of_the_line_count(text: str, found: str) -> None:
-    assert auto_closers.right_of(text) == found
+def test_closers_count_only_up_to_the_line_end(text: str, found: str) -> None:
+    assert auto_closers.closers_at(text) == found
 
 
 @pytest.mark.parametrize(
-    ("said", "right", "taken"),
+    ("suggestion", "closers", "replaced"),
     [
         ("a, b", ")", 0),
         ("a) + 1", ")", 1),
@@ -31,10 +31,10 @@ def test_only_closers_to_the_end_of_the_line_count(text: str, found: str) -> Non
         ("a: int, b", "):", 0),
     ],
 )
-def test_suggestion_takes_the_closers_that_it_has_itself(said: str, right: str, taken: int) -> None:
-    assert auto_closers.taken(said, right) == taken
+def test_suggestion_replaces_the_closers_that_it_contains(suggestion: str, closers: str, replaced: int) -> None:
+    assert auto_closers.count_replaced(suggestion, closers) == replaced
 
 
 @given(st.text("ab()[]'\"\\\n,: ", max_size=30), st.text(")]'\":", max_size=4))
-def test_never_more_closers_are_taken_than_there_are(said: str, right: str) -> None:
-    assert 0 <= auto_closers.taken(said, right) <= len(right)
+def test_at_most_all_closers_are_replaced(suggestion: str, closers: str) -> None:
+    assert 0 <= auto_closers.count_replaced(suggestion, closers) <= len(closers)

@@ -2,22 +2,22 @@ from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output import indentation
 
 
-def test_blanks_become_tabs_and_tabs_blanks_as_the_document_has_it() -> None:
+def test_indent_characters_become_those_of_the_document() -> None:
     tabs, blanks = InsertionPoint("f {\n\ta\n\t", ""), InsertionPoint("f:\n  a\n  ", "")
-    assert indentation.with_own_tabs("x(\n        y\n    )", tabs) == "x(\n\t\ty\n\t)"
-    assert indentation.with_own_tabs("x(\n\t\ty\n\t)", blanks) == "x(\n    y\n  )"
-    assert indentation.with_own_tabs("x(\n\ty\n)", tabs) == "x(\n\ty\n)"
+    assert indentation.convert_indent_characters("x(\n        y\n    )", tabs) == "x(\n\t\ty\n\t)"
+    assert indentation.convert_indent_characters("x(\n\t\ty\n\t)", blanks) == "x(\n    y\n  )"
+    assert indentation.convert_indent_characters("x(\n\ty\n)", tabs) == "x(\n\ty\n)"
 
 
-def test_first_line_does_not_add_to_the_indentation_that_is_there() -> None:
-    gap = InsertionPoint.at("def f():\n    a = 1\n    ", "", "python")
-    assert indentation.with_own_indentation("    b = 2\n        c = 3", gap) == "b = 2\n    c = 3"
+def test_indentation_before_the_cursor_is_not_repeated() -> None:
+    point = InsertionPoint.at("def f():\n    a = 1\n    ", "", "python")
+    assert indentation.match_indentation("    b = 2\n        c = 3", point) == "b = 2\n    c = 3"
 
 
-def test_body_moves_in_where_the_cursor_has_not() -> None:
-    assert indentation.with_own_indentation("return 1", InsertionPoint.at("def f():\n", "", "python")) == "    return 1"
+def test_body_is_indented_if_the_cursor_is_not() -> None:
+    assert indentation.match_indentation("return 1", InsertionPoint.at("def f():\n", "", "python")) == "    return 1"
 
 
-def test_blank_before_the_rest_of_the_line_is_meant() -> None:
-    assert indentation.without_trailing_blanks("a + ", InsertionPoint("total = ", "b")) == "a + "
-    assert indentation.without_trailing_blanks("a  \nb \n\n", InsertionPoint("", "")) == "a\nb"
+def test_blank_before_the_rest_of_the_line_stays() -> None:
+    assert indentation.strip_trailing_blanks("a + ", InsertionPoint("total = ", "b")) == "a + "
+    assert indentation.strip_trailing_blanks("a  \nb \n\n", InsertionPoint("", "")) == "a\nb"

@@ -5,8 +5,8 @@ from starcoder_ls.completion.output import postprocess
 from starcoder_ls.generation import FinishReason
 
 
-def shown(text: str, prefix: str = "", suffix: str = "", finish_reason: FinishReason = FinishReason.END_OF_TEXT) -> str:
-    return postprocess.shown(text, InsertionPoint.at(prefix, suffix, "python"), finish_reason)
+def apply(text: str, prefix: str = "", suffix: str = "", finish_reason: FinishReason = FinishReason.END_OF_TEXT) -> str:
+    return postprocess.apply_filters(text, InsertionPoint.at(prefix, suffix, "python"), finish_reason)
 
 
 @pytest.mark.parametrize(
@@ -22,41 +22,41 @@ def shown(text: str, prefix: str = "", suffix: str = "", finish_reason: FinishRe
         ("value", " + other.size", "value"),
     ],
 )
-def test_suffix_already_on_screen_is_cut(text: str, suffix: str, expected: str) -> None:
-    assert shown(text, "x", suffix) == expected
+def test_text_after_the_cursor_is_not_repeated(text: str, suffix: str, expected: str) -> None:
+    assert apply(text, "x", suffix) == expected
 
 
-def test_quote_that_ends_a_string_of_the_suggestion_is_kept() -> None:
-    assert shown('"a"', "f(", '")') == '"a"'
+def test_quote_that_ends_a_string_of_the_suggestion_stays() -> None:
+    assert apply('"a"', "f(", '")') == '"a"'
 
 
-def test_lines_that_the_file_has_next_are_cut() -> None:
+def test_next_lines_of_the_document_are_not_repeated() -> None:
     suffix = "\n    b = 2\n    return b\n"
-    assert shown("a = 1\n    b = 2\n    return b", "def f():\n    ", suffix) == "a = 1"
+    assert apply("a = 1\n    b = 2\n    return b", "def f():\n    ", suffix) == "a = 1"
 
 
-def test_line_above_said_again_is_nothing() -> None:
-    assert shown("x = compute(1)", "x = compute(1)\n", "") == ""
+def test_repeated_line_above_gives_no_suggestion() -> None:
+    assert apply("x = compute(1)", "x = compute(1)\n", "") == ""
 
 
-def test_generation_cut_by_length_loses_its_unfinished_end() -> None:
-    assert shown("a = 1\n    b = comp", "def f():\n    ", "", FinishReason.LENGTH) == "a = 1"
-    assert shown("alpha + be", "x = ", "", FinishReason.DEADLINE) == "alpha +"
-    assert shown("alpha + be", "x = ", "", FinishReason.END_OF_TEXT) == "alpha + be"
+def test_truncated_text_loses_its_unfinished_end() -> None:
+    assert apply("a = 1\n    b = comp", "def f():\n    ", "", FinishReason.LENGTH) == "a = 1"
+    assert apply("alpha + be", "x = ", "", FinishReason.DEADLINE) == "alpha +"
+    assert apply("alpha + be", "x = ", "", FinishReason.END_OF_TEXT) == "alpha + be"
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n\n", "\t"])
-def test_blank_is_nothing(text: str) -> None:
-    assert shown(text) == ""
+def test_blank_text_gives_no_suggestion(text: str) -> None:
+    assert apply(text) == ""
 
 
-def test_trailing_blanks_go() -> None:
-    assert shown("a = 1  \n\n", "", "") == "a = 1"
+def test_trailing_blanks_are_removed() -> None:
+    assert apply("a = 1  \n\n", "", "") == "a = 1"
 
 
-def test_short_rest_of_a_line_is_not_found_inside_a_word() -> None:
-    assert shown("items = list(a)\nb", "", "s\n") == "items = list(a)\nb"
+def test_short_rest_of_line_is_not_found_inside_a_word() -> None:
+    assert apply("items = list(a)\nb", "", "s\n") == "items = list(a)\nb"
 
 
-def test_blank_before_the_rest_of_the_line_is_meant() -> None:
-    assert shown("a + ", "total = ", "b") == "a + "
+def test_blank_before_the_rest_of_the_line_stays() -> None:
+    assert apply("a + ", "total = ", "b") == "a + "

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from starcoder_ls.completion.prompt.commented_files import commented
+from starcoder_ls.completion.prompt.commented_files import format_as_comments
 from starcoder_ls.context.snippets import Snippet
 
 SNIPPET = Snippet("src/a.py", "def f():\n\n    return 1")
@@ -18,10 +18,10 @@ SNIPPET = Snippet("src/a.py", "def f():\n\n    return 1")
         ("", "// src/a.py:\n// def f():\n\n//     return 1\n"),
     ],
 )
-def test_every_line_that_says_something_is_a_comment(language: str, expected: str) -> None:
-    assert commented([SNIPPET], language) == expected
+def test_every_line_that_is_not_blank_becomes_a_comment(language: str, expected: str) -> None:
+    assert format_as_comments([SNIPPET], language) == expected
 
 
-def test_several_follow_each_other_and_none_is_nothing() -> None:
-    assert commented([SNIPPET, Snippet("b.py", "x")], "python").endswith("1\n# b.py:\n# x\n")
-    assert commented([], "python") == ""
+def test_snippets_follow_each_other_and_none_gives_no_text() -> None:
+    assert format_as_comments([SNIPPET, Snippet("b.py", "x")], "python").endswith("1\n# b.py:\n# x\n")
+    assert format_as_comments([], "python") == ""

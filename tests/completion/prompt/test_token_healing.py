@@ -26,22 +26,22 @@ from starcoder_ls.completion.prompt import token_healing
         ("", "", ""),
     ],
 )
-def test_the_unfinished_word_and_its_blank_are_asked_for_anew(before: str, kept: str, forced_prefix: str) -> None:
-    assert token_healing.split(before) == (kept, forced_prefix)
+def test_unfinished_word_and_its_blank_become_the_forced_prefix(before: str, kept: str, forced_prefix: str) -> None:
+    assert token_healing.split_unfinished_word(before) == (kept, forced_prefix)
 
 
 @pytest.mark.parametrize("before", ["word", " ", " word"])
-def test_a_prompt_is_never_emptied(before: str) -> None:
-    assert token_healing.split(before) == (before, "")
+def test_prompt_is_never_emptied(before: str) -> None:
+    assert token_healing.split_unfinished_word(before) == (before, "")
 
 
-def test_a_run_of_letters_too_long_for_a_word_is_left() -> None:
-    assert token_healing.split("x = " + "a" * 41) == ("x = " + "a" * 41, "")
-    assert token_healing.split("x = " + "a" * 39) == ("x =", " " + "a" * 39)
+def test_run_of_letters_too_long_for_a_word_stays_in_the_prompt() -> None:
+    assert token_healing.split_unfinished_word("x = " + "a" * 41) == ("x = " + "a" * 41, "")
+    assert token_healing.split_unfinished_word("x = " + "a" * 39) == ("x =", " " + "a" * 39)
 
 
 @given(st.text(alphabet=st.sampled_from("ab_ .(\n\t1ß漢"), max_size=60))
-def test_nothing_is_lost_and_only_letters_are_taken(before: str) -> None:
-    kept, forced_prefix = token_healing.split(before)
+def test_parts_together_are_the_text_and_only_letters_are_forced(before: str) -> None:
+    kept, forced_prefix = token_healing.split_unfinished_word(before)
     assert kept + forced_prefix == before
     assert re.fullmatch(r" ?[^\W\d_]*", forced_prefix)

@@ -16,7 +16,8 @@ from rich.text import Text
 
 import starcoder_ls
 from starcoder_ls.commands.support.engines import routed
-from starcoder_ls.completion.suggest import Cursor, suggest
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.hidden_characters import cleaned

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from starcoder_ls import routing
-from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Engine, Phase, Status

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from starcoder_ls.completion.suggest import Cursor
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.context.ignore_rules import IgnoreRules, repository_of
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 

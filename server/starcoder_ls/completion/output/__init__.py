@@ -1,1 +1,1 @@
-"""From generated text to a suggestion: where it stops and what is shown."""
+"""From generated text to a suggestion: where it ends and what of it is shown."""

@@ -1,64 +1,64 @@
-"""The closing brackets and quotes right of the cursor, which editors insert by themselves.
+"""The closing brackets and quotes right of the cursor, which editors insert automatically.
 
-Decides what counts as such, and which of them a suggestion says again. Refuses to know models.
+Decides which characters count as such, and which of them a suggestion repeats and therefore replaces.
 """
 
 from __future__ import annotations
 
 import re
 
-ONLY = re.compile(r"[)\]}\"'`;,:>]+")
-_ONLY_CLOSERS = re.compile(r"[)\]}\"'`;,:>]+(?=[ \t]*(?:[\r\n]|\Z))")
+ONLY_CLOSERS = re.compile(r"[)\]}\"'`;,:>]+")
+_CLOSERS_AT_LINE_END = re.compile(ONLY_CLOSERS.pattern + r"(?=[ \t]*(?:[\r\n]|\Z))")
 _QUOTES = "\"'`"
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
-def right_of(text: str, offset: int = 0) -> str:
-    """The closers between ``offset`` and the end of its line, if there is nothing else but blanks; else nothing."""
-    match = _ONLY_CLOSERS.match(text, offset)
+def closers_at(text: str, offset: int = 0) -> str:
+    """The closers from ``offset`` to the end of its line; empty if the line has anything else there but blanks."""
+    match = _CLOSERS_AT_LINE_END.match(text, offset)
     return match.group() if match else ""
 
 
-def taken(said: str, closers: str) -> int:
-    """How many of ``closers``, from the first, ``said`` closes itself: those it has to replace.
+def count_replaced(suggestion: str, closers: str) -> int:
+    """How many of ``closers``, from the first, ``suggestion`` contains itself and therefore has to replace.
 
-    ``foo(|)`` and ``a) + 1``: the bracket that the editor closed is in the suggestion already.
+    ``foo(|)`` and the suggestion ``a) + 1``: it contains the bracket that the editor inserted.
     """
-    count, at = 0, 0
+    count, start = 0, 0
     while count < len(closers):
-        place = _closed(said, at, closers[count])
-        if place is None:
+        index = _find_closer(suggestion, start, closers[count])
+        if index is None:
             break
-        count, at = count + 1, place + 1
+        count, start = count + 1, index + 1
     tail = closers[count:]
-    return len(closers) if count and tail and said.rstrip().endswith(tail) else count
+    return len(closers) if count and tail and suggestion.rstrip().endswith(tail) else count
 
 
-def _closed(said: str, at: int, closer: str) -> int | None:
-    """Where ``said`` has ``closer`` for something that was open before it, from ``at`` on."""
+def _find_closer(text: str, start: int, closer: str) -> int | None:
+    """Where ``text``, from ``start`` on, has ``closer`` for something that was opened before ``start``."""
     depth, quote = 0, closer if closer in _QUOTES else ""
-    is_ours = bool(quote)
-    place = at
-    while place < len(said):
-        char = said[place]
+    is_outer_quote = bool(quote)
+    index = start
+    while index < len(text):
+        char = text[index]
         if quote:
             if char == "\\":
-                place += 1
+                index += 1
             elif char == quote:
-                if is_ours:
-                    return place
+                if is_outer_quote:
+                    return index
                 quote = ""
             elif char == "\n":
-                quote, is_ours = "", False
+                quote, is_outer_quote = "", False
         elif char in _QUOTES:
             quote = char
         elif char in _PAIRS:
             depth += 1
         elif char in _PAIRS.values():
             if depth == 0:
-                return place if char == closer else None
+                return index if char == closer else None
             depth -= 1
         elif char == closer and depth == 0:
-            return None  # a comma or a colon says nothing about what was open
-        place += 1
+            return None  # a comma or a colon does not show what was open
+        index += 1
     return None

@@ -1,6 +1,6 @@
-"""What the model said, gathered from its chunks: text, why it ended, how sure it was.
+"""The model's answers, collected from the chunks of a request: text, finish reason, confidence.
 
-Decides what a suggestion that the model itself finds unlikely is worth. Refuses to know where it goes.
+Decides when an answer that the model itself finds unlikely is dropped.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import cast
 
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Request, Timings
 
-_JUDGED_TOKENS = 4  # the first is often a coin's toss, and what follows is sure
+_MIN_JUDGED_TOKENS = 4  # the first token is often nearly random, and the ones after it are certain
 
 
 @dataclass(slots=True)
 class GeneratedAnswer:
-    """One candidate as the model made it, before it is tidied."""
+    """One candidate as the model generated it, before any filter. ``logprob`` is the sum over its tokens."""
 
     text: str = ""
     tokens: int = 0
@@ -27,14 +27,17 @@ class GeneratedAnswer:
 
     @property
     def confidence(self) -> float:
-        """The geometric mean of its tokens' probabilities; 1 where none are known."""
+        """The geometric mean of the tokens' probabilities, 0..1; 1 if there are no tokens."""
         return math.exp(self.logprob / self.tokens) if self.tokens else 1.0
 
 
-async def collected(
+async def collect_answers(
     engine: Engine, request: Request, min_confidence: float = 0.0
 ) -> tuple[list[GeneratedAnswer], Timings]:
-    """All answers. One that the model itself finds unlikely is ended there and empty, unless several were asked for."""
+    """All candidates of ``request``. A single candidate below ``min_confidence`` is stopped early and becomes empty.
+
+    Raises what ``Engine.stream`` raises.
+    """
     answers = [GeneratedAnswer() for _ in range(request.candidates)]
     timings = Timings()
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
@@ -45,7 +48,7 @@ async def collected(
             answer.logprob += chunk.logprob
             answer.finish_reason = chunk.finish_reason or answer.finish_reason
             timings = chunk.timings or timings
-            if request.candidates == 1 and answer.tokens >= _JUDGED_TOKENS and answer.confidence < min_confidence:
+            if request.candidates == 1 and answer.tokens >= _MIN_JUDGED_TOKENS and answer.confidence < min_confidence:
                 break
     if request.candidates == 1 and answers[0].confidence < min_confidence:
         answers[0].text, answers[0].finish_reason = "", FinishReason.STOP_RULE

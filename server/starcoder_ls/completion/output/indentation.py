@@ -1,7 +1,4 @@
-"""Blanks of a suggestion: indentation as the document has it, none at line ends.
-
-Refuses to know what the words mean.
-"""
+"""Filters for the blanks of a suggestion: indentation as the document has it, no blanks at line ends."""
 
 from __future__ import annotations
 
@@ -9,60 +6,61 @@ import re
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
 
-_LEADING = re.compile(r"\A[ \t]+")
+_LEADING_BLANKS = re.compile(r"\A[ \t]+")
 _BLANKS_PER_TAB = 4
 
 
-def with_own_indentation(text: str, gap: InsertionPoint) -> str:
-    """On a fresh line the cursor stands where the code goes: a first line indented once more moves back.
+def match_indentation(text: str, point: InsertionPoint) -> str:
+    """Adapt the indentation of ``text`` to the cursor's, where only blanks stand before the cursor.
 
-    Below the line that opens a block, with the cursor no deeper than that, it moves in.
+    A first line that repeats the indentation before the cursor loses it. Below the line that opens a block, with the
+    cursor no deeper than that line, ``text`` is indented by one level.
     """
-    if not gap.is_fresh or gap.spot.region != "code" or not text.strip() or text.startswith("\n"):
+    if not point.is_at_line_start or point.syntax.region != "code" or not text.strip() or text.startswith("\n"):
         return text
     extra = text[: len(text) - len(text.lstrip())]
-    is_too_shallow = gap.spot.follows_block_opener and gap.depth(gap.own) <= gap.depth(gap.opener)
+    cursor_width, opener_width = point.indent_width(point.line_before), point.indent_width(point.block_opener)
+    is_too_shallow = point.syntax.follows_block_opener and cursor_width <= opener_width
     if not is_too_shallow:
-        return _moved_back(text, extra) if extra and gap.own else text
-    is_closing = re.match(gap.language.block_closer, text.lstrip()) is not None
-    if extra or is_closing or not gap.language.has_indented_blocks:
+        return _dedent(text, extra) if extra and point.line_before else text
+    is_closing = re.match(point.language.block_closer, text.lstrip()) is not None
+    if extra or is_closing or not point.language.has_indented_blocks:
         return text
-    return "\n".join(gap.unit + line if line.strip() else line for line in text.split("\n"))
+    return "\n".join(point.indent_unit + line if line.strip() else line for line in text.split("\n"))
 
 
-def _moved_back(text: str, extra: str) -> str:
-    """Every line by what the first has too much, if all can."""
+def _dedent(text: str, extra: str) -> str:
+    """Remove ``extra`` from the first line, and from all others if each begins with it."""
     first, *others = text.split("\n")
     has_all = all(line.startswith(extra) for line in others if line.strip())
     return "\n".join([first[len(extra) :], *(line[len(extra) :] if has_all else line for line in others)])
 
 
-def with_own_tabs(text: str, gap: InsertionPoint) -> str:
-    """Later lines are indented with what the document is indented with: tabs or blanks."""
+def convert_indent_characters(text: str, point: InsertionPoint) -> str:
+    """Indent the later lines with what the document uses: tabs or blanks."""
     lines = text.split("\n")
-    start = 1 if gap.own else 0
-    wrong = " " if gap.unit == "\t" else "\t"
+    start = 1 if point.line_before else 0
+    wrong = " " if point.indent_unit == "\t" else "\t"
     if not any(line.startswith(wrong) for line in lines[start:]):
         return text
-    return "\n".join(
-        [
-            *lines[:start],
-            *(_LEADING.sub(lambda run: _as_in(run.group(), gap.unit), line, count=1) for line in lines[start:]),
-        ]
-    )
+    converted = [
+        _LEADING_BLANKS.sub(lambda match: _convert_blanks(match.group(), point.indent_unit), line, count=1)
+        for line in lines[start:]
+    ]
+    return "\n".join([*lines[:start], *converted])
 
 
-def _as_in(run: str, unit: str) -> str:
+def _convert_blanks(blanks: str, unit: str) -> str:
     if unit != "\t":
-        return run.replace("\t", unit)
-    tabs = run.count("\t")
-    blanks = len(run) - tabs
-    return "\t" * (tabs + blanks // _BLANKS_PER_TAB) + " " * (blanks % _BLANKS_PER_TAB)
+        return blanks.replace("\t", unit)
+    tabs = blanks.count("\t")
+    spaces = len(blanks) - tabs
+    return "\t" * (tabs + spaces // _BLANKS_PER_TAB) + " " * (spaces % _BLANKS_PER_TAB)
 
 
-def without_trailing_blanks(text: str, gap: InsertionPoint) -> str:
-    """None at line ends, and none at the end; only before the line's rest is one meant."""
+def strip_trailing_blanks(text: str, point: InsertionPoint) -> str:
+    """Remove blanks at line ends and at the end; a blank before more text on the cursor's line stays."""
     lines = [line.rstrip() for line in text.split("\n")[:-1]] + text.split("\n")[-1:]
     text = "\n".join(lines)
-    has_rest = bool(gap.rest.strip()) and not gap.rest[0].isspace() and len(lines) == 1
-    return text if has_rest else text.rstrip()
+    precedes_text = bool(point.line_after.strip()) and not point.line_after[0].isspace() and len(lines) == 1
+    return text if precedes_text else text.rstrip()

@@ -1,7 +1,7 @@
-"""Where a suggestion ends: one statement, or the block that the cursor has just opened.
+"""Where a suggestion ends: after one statement, or with the block that the cursor has just opened.
 
-Each rule is asked after every token with the whole text so far, and answers how much of it to keep, or None to go on.
-Refuses to know tokens and models.
+The engine calls the stop rule after every token with the whole text so far; the rule returns how many characters of it
+to keep, or None to continue.
 """
 
 from __future__ import annotations
@@ -15,137 +15,151 @@ from starcoder_ls.generation import StopRule
 from starcoder_ls.syntax import brackets
 
 MAX_LINES = 12
-"""A longer suggestion is read by nobody while typing."""
+"""Users do not read longer suggestions while they type."""
 
-_UNFINISHED_LINES = 3  # a statement may go on so far behind the line where its brackets are closed
+_MAX_UNFINISHED_LINES = 3  # lines that a statement may continue after the line that closes its brackets
 _LOOP = re.compile(r"(.{4,48}?)\1{3}\Z", re.DOTALL)
 _LONG_LOOP = re.compile(r"(.{3,16}?)\1{7}\Z", re.DOTALL)
-_DULL = re.compile(r"[\s\d,.#=*_~+-]*")  # numbers and rulers
+_NUMBERS_OR_RULERS = re.compile(r"[\s\d,.#=*_~+-]*")
 _LOOP_CHARS = 200
-_TIMES, _LEAST_CHARS = 3, 6
+_MAX_EQUAL_LINES, _MIN_REPEATED_CHARS = 3, 6
 _CONTINUES = re.compile(r"\??\.|\?\Z")
 
 Rule = Callable[[str, InsertionPoint], int | None]
 
 
-def rule(gap: InsertionPoint) -> StopRule:
-    """All rules that are on; the one that keeps least wins."""
-    active = [one for name, one in RULES if name not in gap.is_off]
+def build_stop_rule(
+    point: InsertionPoint, generated: str = "", on_text: Callable[[str], None] | None = None
+) -> StopRule:
+    """All enabled rules as one; the rule that keeps the least wins.
 
-    def ask(text: str) -> int | None:
-        return min((kept for one in active if (kept := one(text, gap)) is not None), default=None)
-
-    return ask
-
-
-def loop(text: str, _gap: InsertionPoint) -> int | None:
-    """Ends once the text says the same four times in a row, and keeps the whole lines before.
-
-    ``0, 0, 0, 0`` and rulers are no loops: what is repeated must have four characters, a letter among them; without
-    one it must be said eight times.
+    ``generated`` is the beginning of the answer that is part of the prompt: the rules see it, the engine does not.
+    ``on_text`` is called after each token with the text so far, without ``generated`` and without what is cut off.
     """
-    tail = max(0, len(text) - _LOOP_CHARS)
-    match = _LOOP.search(text, tail)
+    enabled = [rule for name, rule in RULES if name not in point.disabled_rules]
+
+    def stop(text: str) -> int | None:
+        answer = generated + text
+        kept = min((chars for rule in enabled if (chars := rule(answer, point)) is not None), default=None)
+        if kept is not None:
+            kept -= len(generated)
+        if on_text is not None:
+            on_text(text if kept is None else text[: max(kept, 0)])
+        return kept
+
+    return stop
+
+
+def stop_at_loop(text: str, _point: InsertionPoint) -> int | None:
+    """Stop once ``text`` ends with the same characters four times in a row; keep the whole lines before.
+
+    ``0, 0, 0, 0`` and rulers are not loops: the repeated text must have at least four characters, one of them a
+    letter; without a letter it must occur eight times.
+    """
+    tail_start = max(0, len(text) - _LOOP_CHARS)
+    match = _LOOP.search(text, tail_start)
     if match is None or not any(char.isalpha() for char in match.group(1)):
-        match = _LONG_LOOP.search(text, tail)
-        if match is None or _DULL.fullmatch(match.group(1)):
+        match = _LONG_LOOP.search(text, tail_start)
+        if match is None or _NUMBERS_OR_RULERS.fullmatch(match.group(1)):
             return None
     return len(text[: match.start()].rpartition("\n")[0].rstrip())
 
 
-def said_again(text: str, _gap: InsertionPoint) -> int | None:
-    """Ends when a line is said a third time in a row, or two to four lines a second time; keeps the first."""
+def stop_at_repeated_lines(text: str, _point: InsertionPoint) -> int | None:
+    """Stop when a line occurs a third time in a row, or two to four lines a second time; keep the first."""
     ends = list(_line_ends(text))
-    lines = [text[begin:end].strip() for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
+    lines = [text[start:end].strip() for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
     for size in range(1, 5):
-        times = _TIMES if size == 1 else 2
-        said = lines[-size:]
-        chars = sum(map(len, said))
-        is_worth_saying = chars >= _LEAST_CHARS * size and sum(map(has_words, said)) >= min(size, 2)
-        if is_worth_saying and len(lines) >= size * times and lines[-size * times :] == said * times:
+        times = _MAX_EQUAL_LINES if size == 1 else 2
+        group = lines[-size:]
+        chars = sum(map(len, group))
+        has_content = chars >= _MIN_REPEATED_CHARS * size and sum(map(has_words, group)) >= min(size, 2)
+        if has_content and len(lines) >= size * times and lines[-size * times :] == group * times:
             return ends[len(lines) - size * (times - 1) - 1]
     return None
 
 
-def next_line(text: str, gap: InsertionPoint) -> int | None:
-    """Ends before a whole line that is the file's next one."""
-    following = gap.below[0] if gap.below else ""
-    if not has_words(following):
+def stop_before_next_line(text: str, point: InsertionPoint) -> int | None:
+    """Stop before a whole line that is the document's next line."""
+    next_line = point.lines_below[0] if point.lines_below else ""
+    if not has_words(next_line):
         return None
-    begin = 0
+    start = 0
     for end in _line_ends(text):
-        if begin and text[begin:end].rstrip() == following:
-            return len(text[:begin].rstrip())
-        begin = end + 1
+        if start and text[start:end].rstrip() == next_line:
+            return len(text[:start].rstrip())
+        start = end + 1
     return None
 
 
-def statement(text: str, gap: InsertionPoint) -> int | None:
-    """Ends with the first line that has content and leaves neither a bracket nor a statement unfinished.
+def stop_after_statement(text: str, point: InsertionPoint) -> int | None:
+    """Stop after the first line that has content and leaves neither a bracket nor a statement unfinished.
 
-    Unfinished (``if (x)``, ``a +``) is what the tree says; if it goes on saying so, brackets decide.
+    The parser decides what is unfinished (``if (x)``, ``a +``); if it says so for several lines, brackets decide.
     """
-    if gap.spot.region != "code" or _is_block(text, gap):
+    if point.syntax.region != "code" or _is_block(text, point):
         return None
-    if gap.rest and not auto_closers.ONLY.fullmatch(gap.rest.strip()):
-        return end if (end := text.find("\n")) >= 0 else None  # a second line would take the line's rest with it
+    if point.line_after and not auto_closers.ONLY_CLOSERS.fullmatch(point.line_after.strip()):
+        return end if (end := text.find("\n")) >= 0 else None  # a second line would move the rest of the cursor's line
     first, lines = None, 0
     for end in _line_ends(text, len(text) - len(text.lstrip("\n"))):
-        state = gap.read(text[: end + 1])
+        state = point.scan(text[: end + 1])
         lines += first is not None
-        is_open = not state.is_code or (state.open_brackets and not gap.language.is_prose)
-        if is_open or gap.is_commented(text[:end]):  # what a comment is about comes behind it
+        is_open = not state.is_code or (state.open_brackets and not point.language.is_prose)
+        if is_open or point.is_comment_only(text[:end]):  # the code that a comment is about follows it
             continue
         following = text[end + 1 :].lstrip(" \t")
-        if gap.language.has_method_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
+        if point.language.has_method_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
             return None  # the next line may begin with a dot
-        if gap.is_complete(text[:end]) and not (gap.language.has_method_chains and _CONTINUES.match(following)):
+        if point.is_complete_statement(text[:end]) and not (
+            point.language.has_method_chains and _CONTINUES.match(following)
+        ):
             return end
         first = end if first is None else first
-        if lines >= _UNFINISHED_LINES:
+        if lines >= _MAX_UNFINISHED_LINES:
             return first
     return None
 
 
-def block(text: str, gap: InsertionPoint) -> int | None:
-    """A block ends before a line less indented than it, behind the line that closes it, before a second blank line."""
-    if not _is_block(text, gap):
+def stop_after_block(text: str, point: InsertionPoint) -> int | None:
+    """Stop a block before a less indented line, after the line that closes it, or before a second blank line."""
+    if not _is_block(text, point):
         return None
-    opener = gap.depth(gap.opener)
-    floor = max(gap.depth(gap.own) if gap.spot.follows_block_opener else 0, opener + 1)
+    opener_width = point.indent_width(point.block_opener)
+    min_width = max(point.indent_width(point.line_before) if point.syntax.follows_block_opener else 0, opener_width + 1)
     for end in _line_ends(text):
         if text.startswith("\n\n\n", end):
             return end
-        if (found := text.find("\n", end + 1)) < 0:
-            found = len(text)
-        line = text[end + 1 : found]
+        if (next_end := text.find("\n", end + 1)) < 0:
+            next_end = len(text)
+        line = text[end + 1 : next_end]
         if not line.strip():
             continue
-        depth = gap.depth(line)
-        if depth >= floor:
+        width = point.indent_width(line)
+        if width >= min_width:
             continue
-        if depth != opener or not _may_close(line, gap):
+        if width != opener_width or not _may_close_block(line, point):
             return len(text[:end].rstrip())
-        if found < len(text) and _has_closed(text[:found], line, gap):
-            return found
+        if next_end < len(text) and _closes_block(text[:next_end], line, point):
+            return next_end
     return None
 
 
-def prose(text: str, gap: InsertionPoint) -> int | None:
-    """In a string or a comment the line is the end, whatever brackets it has; so is the string's end if it is there."""
-    if gap.spot.region == "code":
+def stop_in_prose(text: str, point: InsertionPoint) -> int | None:
+    """In a string or comment, stop at the line's end, or behind what ends the string if that follows the cursor too."""
+    if point.syntax.region == "code":
         return None
-    begin = len(text) - len(text.lstrip("\n"))
-    ends = gap.spot.closing_delimiter
-    if ends.strip() and ends in gap.rest and ends in text:
-        closed = next((place for place in range(len(text)) if gap.read(text[: place + 1]).is_code), None)
+    start = len(text) - len(text.lstrip("\n"))
+    terminator = point.syntax.closing_delimiter
+    if terminator.strip() and terminator in point.line_after and terminator in text:
+        closed = next((index for index in range(len(text)) if point.scan(text[: index + 1]).is_code), None)
         if closed is not None:
-            return closed + 1 - len(ends)
-    return next(_line_ends(text, begin), None)
+            return closed + 1 - len(terminator)
+    return next(_line_ends(text, start), None)
 
 
-def lines(text: str, _gap: InsertionPoint) -> int | None:
-    """Nobody reads more while typing."""
+def stop_at_max_lines(text: str, _point: InsertionPoint) -> int | None:
+    """Stop after ``MAX_LINES`` lines."""
     for number, end in enumerate(_line_ends(text), 1):
         if number >= MAX_LINES:
             return end
@@ -153,39 +167,42 @@ def lines(text: str, _gap: InsertionPoint) -> int | None:
 
 
 RULES: tuple[tuple[str, Rule], ...] = (
-    ("special_tokens", unsafe_text.special_token),
-    ("hidden_characters", unsafe_text.hidden_character),
-    ("loop", loop),
-    ("said_again", said_again),
-    ("next_line", next_line),
-    ("statement", statement),
-    ("block", block),
-    ("prose", prose),
-    ("lines", lines),
+    ("special_tokens", unsafe_text.find_special_token),
+    ("hidden_characters", unsafe_text.find_hidden_character),
+    ("loop", stop_at_loop),
+    ("said_again", stop_at_repeated_lines),
+    ("next_line", stop_before_next_line),
+    ("statement", stop_after_statement),
+    ("block", stop_after_block),
+    ("prose", stop_in_prose),
+    ("lines", stop_at_max_lines),
 )
+"""By the names that `inline_completion.rules_off` has for them."""
 
 
-def _is_block(text: str, gap: InsertionPoint) -> bool:
-    """A fresh line below an opener, or the opener itself where the text goes on in the next line."""
-    return gap.spot.follows_block_opener or bool(gap.opener and text.lstrip(" \t").startswith("\n"))
+def _is_block(text: str, point: InsertionPoint) -> bool:
+    """The cursor is on the line below a block opener, or on the opener and the text continues on the next line."""
+    return point.syntax.follows_block_opener or bool(point.block_opener and text.lstrip(" \t").startswith("\n"))
 
 
-def _may_close(line: str, gap: InsertionPoint) -> bool:
-    """``line`` begins with what closes blocks; where indentation does that, a bracket must have been opened."""
-    is_open = not gap.language.has_indented_blocks or bool(brackets.scan(gap.opener, gap.language).open_brackets)
-    return is_open and re.match(gap.language.block_closer, line.lstrip()) is not None
+def _may_close_block(line: str, point: InsertionPoint) -> bool:
+    """``line`` begins with what closes blocks; in languages with indented blocks only if a bracket was opened."""
+    is_open = not point.language.has_indented_blocks or bool(
+        brackets.scan(point.block_opener, point.language).open_brackets
+    )
+    return is_open and re.match(point.language.block_closer, line.lstrip()) is not None
 
 
-def _has_closed(text: str, line: str, gap: InsertionPoint) -> bool:
-    """``line`` closes the block and opens no other (``} else {``)."""
-    if gap.language.block_end_words:
-        return re.match(rf"\s*(?:{'|'.join(gap.language.block_end_words)}|\}})\b", line) is not None
-    state = brackets.scan(text, gap.language)
+def _closes_block(text: str, line: str, point: InsertionPoint) -> bool:
+    """``line``, the last of ``text``, closes the block and opens no other (``} else {``)."""
+    if point.language.block_end_words:
+        return re.match(rf"\s*(?:{'|'.join(point.language.block_end_words)}|\}})\b", line) is not None
+    state = brackets.scan(text, point.language)
     return bool(state.unmatched_closers) and not state.open_brackets
 
 
-def _line_ends(text: str, begin: int = 0) -> Iterator[int]:
-    end = text.find("\n", begin)
+def _line_ends(text: str, start: int = 0) -> Iterator[int]:
+    end = text.find("\n", start)
     while end >= 0:
         yield end
         end = text.find("\n", end + 1)

@@ -1,1 +1,1 @@
-"""From a cursor to the parts of a fill-in-the-middle prompt."""
+"""From a cursor to the prompt: which text the model reads, in which order."""

@@ -1,7 +1,4 @@
-"""Text of other files as comments of a language: how models without a mark between files are shown them.
-
-Refuses to know where the text comes from and where in a prompt it stands.
-"""
+"""Snippets of other files as comments, for models that have no mark between files."""
 
 from __future__ import annotations
 
@@ -11,8 +8,8 @@ from starcoder_ls.context.snippets import Snippet
 from starcoder_ls.languages.table import by_id
 
 
-def commented(snippets: Iterable[Snippet], language: str) -> str:
-    """Each under its path; unknown languages get ``//``. Empty lines stay empty, so that no mark is for nothing."""
+def format_as_comments(snippets: Iterable[Snippet], language: str) -> str:
+    """Each snippet as comment lines below its path; unknown languages get ``//``. Empty lines stay empty."""
     begin, end = by_id(language).comment_marks
     lines = []
     for snippet in snippets:

@@ -1,7 +1,6 @@
-"""Tokens of a text, line by line, so that what was counted before costs a look-up.
+"""Counts the tokens of a text line by line, so that only new lines are tokenized.
 
-Decides that a sum over lines is good enough for a budget: tokens that cross a line end make the true count smaller.
-Refuses to know vocabularies.
+A sum over lines is good enough for a budget: tokens that cross a line end make the true count smaller.
 """
 
 from __future__ import annotations
@@ -11,34 +10,34 @@ from collections.abc import Callable
 
 _MAX_LINES = 20_000
 _MAX_BLOCKS = 64
-_MAX_LINE_CHARS = 400  # a longer one is no line of code; counting it anew costs less than keeping it
+_MAX_LINE_CHARS = 400  # a longer line is rarely code; counting it again costs less than caching it
 
 
 class TokenCounter:
-    """``count`` with a memory: windows of a document are asked about at each key, and one line of them is new.
+    """``count`` with a cache: at each key the window around the cursor is counted, and one line of it is new.
 
-    1,024 tokens around a cursor: 3.3 ms a window without, 0.2 ms with lines remembered, 0.05 with all lines above the
-    cursor's as one (2 cores, bundled vocabulary).
+    For 1,024 tokens around a cursor: 3.3 ms a window without a cache, 0.2 ms with a cache of lines, 0.05 ms with all
+    lines above the cursor's cached as one block (2 cores, the bundled model's tokenizer).
     """
 
     def __init__(self, count: Callable[[str], int]) -> None:
         self._count = count
-        self._known: dict[str, int] = {}
-        self._block = functools.lru_cache(_MAX_BLOCKS)(self._lines)
+        self._line_tokens: dict[str, int] = {}
+        self._count_block = functools.lru_cache(_MAX_BLOCKS)(self._count_lines)
 
     def __call__(self, text: str) -> int:
-        cut = text.rfind("\n") + 1
-        return self._block(text[:cut]) + self._lines(text[cut:])
+        last_line_start = text.rfind("\n") + 1
+        return self._count_block(text[:last_line_start]) + self._count_lines(text[last_line_start:])
 
-    def _lines(self, text: str) -> int:
-        return sum(map(self._line, text.splitlines(keepends=True)))
+    def _count_lines(self, text: str) -> int:
+        return sum(map(self._count_line, text.splitlines(keepends=True)))
 
-    def _line(self, line: str) -> int:
-        tokens = self._known.get(line)
+    def _count_line(self, line: str) -> int:
+        tokens = self._line_tokens.get(line)
         if tokens is None:
             tokens = self._count(line)
             if len(line) <= _MAX_LINE_CHARS:
-                if len(self._known) >= _MAX_LINES:
-                    self._known.clear()
-                self._known[line] = tokens
+                if len(self._line_tokens) >= _MAX_LINES:
+                    self._line_tokens.clear()
+                self._line_tokens[line] = tokens
         return tokens

@@ -1,7 +1,7 @@
-"""Which part of a document the model sees around a cursor.
+"""Which part of a document the model reads around a cursor.
 
-The window's start moves rarely and in large steps, so that what the engine has read of it stays valid while the
-user types. Refuses to know prompts and models; it is given a token counter.
+The start of the window moves rarely and in large steps, so that the engine's cached prefix stays valid while the user
+types.
 """
 
 from __future__ import annotations
@@ -10,69 +10,70 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from starcoder_ls.completion.output import auto_closers
-
-_CHARS_PER_TOKEN = 3.3  # StarCoder's vocabulary on Python (HumanEval); the first guess, then counted
-_STEPS = 3  # possible starts lie a third of the whole budget apart: a move costs all, and must be rare
-_QUARTERS = 4  # a side that is short gives its room to the other by quarters of the whole
-_FINEST_STEP_CHARS = 16
+_CHARS_PER_TOKEN = 3.3  # StarCoder's tokenizer on Python (HumanEval): the first estimate, which counting corrects
+_STEPS = 3  # possible starts lie a third of the whole budget apart: a move invalidates the whole cache, so it is rare
+_QUARTERS = 4  # a side that is short leaves its budget to the other side in quarters of the whole
+_MIN_STEP_CHARS = 16
 _SHRINK = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Offsets into the document: the model sees ``start`` .. cursor, and the suffix up to ``end``.
+    """The model reads ``prefix``, from ``start`` to the cursor, and ``suffix``, from behind the closers to ``end``.
 
-    ``closers`` stand between cursor and ``suffix``. Where the suffix comes first in the prompt they are kept from the
-    model: each one that the editor inserts would move every later token.
+    ``start`` and ``end`` are offsets into the document. Closers right of the cursor are not part of the suffix: in
+    prompts that have the suffix first, each closer that the editor inserts would move every later token.
     """
 
     start: int
     end: int
     prefix: str
     suffix: str
-    closers: str = ""
 
 
-def around(text: str, offset: int, max_tokens: int, suffix_share: float, count: Callable[[str], int]) -> Window:
-    """The largest anchored window of at most ``max_tokens`` tokens; unused room of one side goes to the other.
+def fit_window(
+    text: str, offset: int, closers: str, max_tokens: int, suffix_share: float, count: Callable[[str], int]
+) -> Window:
+    """The largest window of at most ``max_tokens`` tokens, as ``count`` counts them; each side may use spare budget.
 
-    The suffix depends on the prefix by quarters of the budget only, and the start on the suffix likewise: else each
-    key would move an end, and all tokens behind it.
+    ``closers`` are the automatically inserted closers right of the cursor. The suffix depends on the length of the
+    prefix in quarters of the budget only, and the start on that of the suffix likewise: else each key would move one
+    end, and all tokens after it.
     """
-    count = functools.cache(count)  # the same pieces are asked about more than once, and counting is tokenizing
-    own = auto_closers.right_of(text, offset)
-    below = offset + len(own)
+    count = functools.cache(count)  # some texts are counted more than once, and counting means tokenizing
+    below = offset + len(closers)
     quarter = max(max_tokens // _QUARTERS, 1)
     suffix_tokens = int(max_tokens * suffix_share)
-    end = _end(text, below, suffix_tokens, count)
+    end = _find_end(text, below, suffix_tokens, count)
     used = count(text[below:end])
-    reserved = suffix_tokens if end < len(text) else min(_rounded_up(used, max(suffix_tokens // 4, 1)), max_tokens)
+    reserved = suffix_tokens if end < len(text) else min(_round_up(used, max(suffix_tokens // 4, 1)), max_tokens)
     step_chars = max(int(max_tokens * _CHARS_PER_TOKEN / _STEPS), 1)
-    start = _start(text, offset, max_tokens - reserved, step_chars, count)
-    left = max_tokens - _rounded_up(count(text[start:offset]), quarter)
-    if end < len(text) and start == 0 and left > suffix_tokens:
-        end = _end(text, below, left, count)
-    return Window(start, end, text[start:offset], text[below:end], own)
+    start = _find_start(text, offset, max_tokens - reserved, step_chars, count)
+    spare = max_tokens - _round_up(count(text[start:offset]), quarter)
+    if end < len(text) and start == 0 and spare > suffix_tokens:
+        end = _find_end(text, below, spare, count)
+    return Window(start, end, text[start:offset], text[below:end])
 
 
-def _rounded_up(tokens: int, step: int) -> int:
+def _round_up(tokens: int, step: int) -> int:
     return -(-tokens // step) * step
 
 
-def _start(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
+def _find_start(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
     """A line start on a fixed grid from which the text up to the cursor fits the budget and uses at least half of it.
 
-    The grid lies on the document, not on the cursor: typing moves the answer only when it crosses a whole step. Where
-    a step of text is more than the budget (Chinese, emoji), the grid is halved until it is not; where a line is, the
-    start is inside the line.
+    The grid is fixed to the document, not to the cursor: typing changes the result only when it crosses a whole step.
+    Where one step of text exceeds the budget (Chinese, emoji), the grid is halved until it fits; where one line
+    exceeds it, the start is inside the line.
     """
-    while step_chars >= _FINEST_STEP_CHARS:
-        start = _first_fitting(text, offset, budget_tokens, step_chars, count, _line_start_at)
+    while step_chars >= _MIN_STEP_CHARS:
+        start = _first_fitting(text, offset, budget_tokens, step_chars, count, _next_line_start)
         if start == 0 or count(text[start:offset]) * 2 >= budget_tokens:
             return start
         step_chars //= 2
-    return _first_fitting(text, offset, budget_tokens, _FINEST_STEP_CHARS, count, lambda _text, place, _offset: place)
+    return _first_fitting(
+        text, offset, budget_tokens, _MIN_STEP_CHARS, count, lambda _text, position, _offset: position
+    )
 
 
 def _first_fitting(
@@ -81,29 +82,32 @@ def _first_fitting(
     budget_tokens: int,
     step_chars: int,
     count: Callable[[str], int],
-    place: Callable[[str, int, int], int],
+    snap: Callable[[str, int, int], int],
 ) -> int:
-    """The first grid place whose text up to the cursor fits, by bisection: less text is never more tokens (nearly)."""
-    at_least = offset - int(budget_tokens * _CHARS_PER_TOKEN * 2)  # no text is that sparse: skip the counting
-    low, high = max(0, at_least // step_chars), -(-offset // step_chars)  # at ``high`` nothing is left, which fits
+    """The first grid position, moved by ``snap``, from which the text up to the cursor fits the budget.
+
+    Found by bisection: less text has (nearly) never more tokens.
+    """
+    minimum = offset - int(budget_tokens * _CHARS_PER_TOKEN * 2)  # no text has fewer tokens: skip counting before it
+    low, high = max(0, minimum // step_chars), -(-offset // step_chars)  # at ``high`` no text is left, which fits
     while low < high:
         middle = (low + high) // 2
-        if count(text[place(text, middle * step_chars, offset) : offset]) <= budget_tokens:
+        if count(text[snap(text, middle * step_chars, offset) : offset]) <= budget_tokens:
             high = middle
         else:
             low = middle + 1
-    return place(text, low * step_chars, offset) if low * step_chars < offset else offset
+    return snap(text, low * step_chars, offset) if low * step_chars < offset else offset
 
 
-def _line_start_at(text: str, position: int, offset: int) -> int:
+def _next_line_start(text: str, position: int, offset: int) -> int:
     if position == 0:
         return 0
     line_start = text.find("\n", position - 1, offset) + 1
     return line_start or position
 
 
-def _end(text: str, offset: int, budget_tokens: int, count: Callable[[str], int]) -> int:
-    """A line end such that the text from the cursor to it fits the budget."""
+def _find_end(text: str, offset: int, budget_tokens: int, count: Callable[[str], int]) -> int:
+    """A line end such that the text from ``offset`` to it fits the budget."""
     chars = int(budget_tokens * _CHARS_PER_TOKEN)
     while chars > 0:
         end = len(text) if offset + chars >= len(text) else max(text.rfind("\n", offset, offset + chars), offset)

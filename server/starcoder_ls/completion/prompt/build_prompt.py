@@ -1,0 +1,175 @@
+"""The prompt for a cursor, and the requests to the engine that are made of it.
+
+Decides the prompt's budget, masks secrets, and removes the unfinished word for token healing.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePath
+from weakref import WeakKeyDictionary
+
+from starcoder_ls.completion.anchor import Anchor, normalize_line_ends
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.insertion_point import InsertionPoint
+from starcoder_ls.completion.output.stop_rules import build_stop_rule
+from starcoder_ls.completion.prompt import fim, token_healing, window
+from starcoder_ls.completion.prompt.families import find_family
+from starcoder_ls.completion.prompt.token_counter import TokenCounter
+from starcoder_ls.context import secrets
+from starcoder_ls.errors import PromptTooLong
+from starcoder_ls.generation import CancelFlag, Engine, Priority, Request, Sampling
+from starcoder_ls.settings import InlineCompletion
+
+_FORMAT_TOKENS = 64  # for the special tokens and the file's name
+_MIN_PROMPT_TOKENS = 32
+_MAX_PATH_PARTS, _MAX_PATH_CHARS = 3, 80
+
+_LAST_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)\Z|\s+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class FimPrompt:
+    """What the model reads for a cursor. It does not hold the whole document, since caches keep prompts.
+
+    ``insertion_point`` is the cursor as stop rules and filters need it, closers included. The answer must begin with
+    ``forced_prefix``, which token healing sets. ``lookup_text`` is text of other files for n-gram lookup.
+    """
+
+    layout: fim.PromptParts
+    insertion_point: InsertionPoint
+    anchor: Anchor
+    adapter: str | None = None
+    document: str = ""
+    client: str = ""
+    forced_prefix: str = ""
+    has_token_healing: bool = False
+    lookup_text: tuple[str, ...] = ()
+
+    def completion_request(
+        self,
+        settings: InlineCompletion,
+        candidates: int = 1,
+        priority: Priority = Priority.COMPLETION,
+        generated: str = "",
+        on_text: Callable[[str], None] | None = None,
+        cancel: CancelFlag | None = None,
+    ) -> Request:
+        """The request for an answer that begins with ``generated`` (may be empty), which the model continues.
+
+        ``generated`` becomes part of the prompt; the engine has most of it in its prefix cache. ``on_text`` is called
+        after each token with the text that follows ``generated``, without what the stop rule cuts off.
+        """
+        parts, prefix_parts, forced_prefix = self.layout.parts, self.layout.prefix_parts, self.forced_prefix
+        if generated:
+            last = parts[-1]
+            if isinstance(last, str):
+                parts, text = parts[:-1], last + forced_prefix + generated
+            else:
+                prefix_parts, text = (*prefix_parts, len(parts)), forced_prefix + generated
+            text, forced_prefix = token_healing.split_unfinished_word(text) if self.has_token_healing else (text, "")
+            parts = (*parts, text)
+        return Request(
+            parts=parts,
+            max_new_tokens=settings.max_new_tokens,
+            prefix_parts=prefix_parts,
+            end_tokens=self.layout.end_tokens,
+            candidates=candidates,
+            sampling=Sampling(settings.temperature, settings.top_p) if candidates > 1 else Sampling(),
+            stop=build_stop_rule(self.insertion_point, generated, on_text),
+            adapter=self.adapter,
+            priority=priority,
+            deadline_s=time.monotonic() + settings.budget_ms / 1000,
+            forced_prefix=forced_prefix,
+            lookup_text=self.lookup_text,
+            document=self.document,
+            client=self.client,
+            cancel=cancel or CancelFlag(),
+        )
+
+    def prefill_request(self) -> Request:
+        """The request to read all of the prompt but its last word, which the user may still be typing."""
+        parts, prefix_parts = self.layout.parts, self.layout.prefix_parts
+        if prefix_parts and (prefix_parts[-1] == len(parts) - 1 or self.layout.order == "psm"):
+            index = prefix_parts[-1]
+            text = _LAST_WORD.sub("", str(parts[index]))
+            parts = (*parts[:index], text) if text else parts[:index]
+        return Request(
+            parts=parts,
+            max_new_tokens=0,
+            adapter=self.adapter,
+            priority=Priority.PREFILL,
+            document=self.document,
+            client=self.client,
+        )
+
+
+def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> FimPrompt:
+    """The window around the cursor in the order of the model's family.
+
+    Raises EngineNotReady, ModelUnsupported, and PromptTooLong if the settings leave no room for a prompt.
+    """
+    status, divided = engine.status(), cursor.divided
+    family = find_family(status.special_tokens)
+    virtual_tokens = sum(adapter.virtual_tokens for adapter in status.adapters if adapter.name == cursor.adapter)
+    budget = _prompt_budget(status.context_tokens - virtual_tokens, cursor, settings)
+    view = window.fit_window(
+        cursor.text, cursor.offset, divided.closers, budget, settings.suffix_percent / 100, _token_counter(engine)
+    )
+    requested = None if settings.fim_order == "auto" else settings.fim_order
+    order = fim.resolve_order(family, requested)
+    before, below = normalize_line_ends(view.prefix), normalize_line_ends(view.suffix)
+    prefix = normalize_line_ends(secrets.masked_part(cursor.text, view.start, cursor.offset))
+    suffix = normalize_line_ends(secrets.masked_part(cursor.text, view.end - len(view.suffix), view.end))
+    prefix, forced_prefix = token_healing.split_unfinished_word(prefix) if settings.heal_words else (prefix, "")
+    layout = fim.build_parts(
+        family,
+        status.special_tokens,
+        prefix,
+        suffix if order == "spm" else divided.closers + suffix,
+        _shorten_path(cursor.path),
+        order,
+        cursor.context,
+        cursor.language,
+    )
+    return FimPrompt(
+        layout,
+        cursor.insertion_point(before, divided.closers + below, settings.rules_off),
+        Anchor(before, below, has_document_start=view.start == 0, has_document_end=view.end == len(cursor.text)),
+        cursor.adapter,
+        cursor.document,
+        cursor.client,
+        forced_prefix,
+        has_token_healing=settings.heal_words,
+        lookup_text=cursor.context.lookup_text,
+    )
+
+
+def _prompt_budget(context_tokens: int, cursor: Cursor, settings: InlineCompletion) -> int:
+    """Tokens for the text around the cursor. Raises PromptTooLong if there are too few."""
+    reserved = settings.max_new_tokens + cursor.context.tokens + _FORMAT_TOKENS
+    budget = min(settings.prompt_tokens, context_tokens - reserved)
+    if budget < _MIN_PROMPT_TOKENS:
+        raise PromptTooLong(
+            f"The model reads {context_tokens} tokens, which leaves no room for a prompt beside suggestions of "
+            f"{settings.max_new_tokens}. Lower `inline_completion.max_new_tokens`."
+        )
+    return budget
+
+
+_TOKEN_COUNTERS: WeakKeyDictionary[Engine, TokenCounter] = WeakKeyDictionary()
+
+
+def _token_counter(engine: Engine) -> TokenCounter:
+    if (counter := _TOKEN_COUNTERS.get(engine)) is None:
+        counter = _TOKEN_COUNTERS[engine] = TokenCounter(engine.count_tokens)
+    return counter
+
+
+@functools.lru_cache(maxsize=64)
+def _shorten_path(path: str) -> str:
+    return "/".join(PurePath(path).parts[-_MAX_PATH_PARTS:]).lstrip("/")[-_MAX_PATH_CHARS:]
