@@ -20,7 +20,7 @@ from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
-from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKENS, ROW_COUNTS, Bucket
+from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS, ROW_COUNTS, Bucket
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
@@ -142,7 +142,7 @@ class Bench:
         """Time and memory of each, of the first to be recorded and those for several rows."""
         before, free = list(self.kept.told.recorded_ms), self.free_gb()
         for rows in self.rows[1:]:
-            for new in NEW_TOKENS:
+            for new in NEW_TOKEN_COUNTS:
                 self.kept.want(Bucket(rows, new, self.most))
         self.kept.record_while(lambda _seconds: True)
         took = [ms for key, ms in self.kept.told.recorded_ms.items() if key not in before]
@@ -235,9 +235,11 @@ class Bench:
         one = self.replay_ms(Bucket(1, 1, self.most))
         rows = []
         for count in self.rows:
-            costs = [self.replay_ms(Bucket(count, new, self.most)) for new in NEW_TOKENS]
+            costs = [self.replay_ms(Bucket(count, new, self.most)) for new in NEW_TOKEN_COUNTS]
             rows.append([count, *costs, *(cost / one for cost in costs)])
-        return Table(["rows", *(f"{n} new, ms" for n in NEW_TOKENS), *(f"{n} / one" for n in NEW_TOKENS)], rows)
+        return Table(
+            ["rows", *(f"{n} new, ms" for n in NEW_TOKEN_COUNTS), *(f"{n} / one" for n in NEW_TOKEN_COUNTS)], rows
+        )
 
     def replay_ms(self, shape: Bucket, layers: Any = None) -> float:
         """Of the graph alone, and what is read of it."""
@@ -515,7 +517,7 @@ class Bench:
                 behind = self.most - 100
                 share = self.bytes_per_token(behind) / ms / 1e6 / (self.copy_gb_per_s or 1)
                 self.model.graphs = others
-                self.pass_ms(behind, shape.time, count=4)  # compared with the plain pass
+                self.pass_ms(behind, shape.new_tokens, count=4)  # compared with the plain pass
                 said = others.told.refused.get((None, shape)) or f"{others.told.replayed} replayed"
                 rows.append([str(shape), took[-1] if took else "", ms, share, said])
         finally:

@@ -106,7 +106,7 @@ def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> 
     graphs = graphs_of(loaded)
     bound = TOLERANCES.get(loaded.placement.dtype, TOLERANCE)
     replayed = 0
-    for rows, time_, end in [(1, n, end) for n in buckets.NEW_TOKENS for end in (500, 1000, 2000, 3000)] + [
+    for rows, time_, end in [(1, n, end) for n in buckets.NEW_TOKEN_COUNTS for end in (500, 1000, 2000, 3000)] + [
         (rows, n, 480) for rows in (2, 3, 8, 16) for n in (1, 3, 8)
     ]:
         caches = [read(loaded, number, end - 5 * number - 30) for number in range(rows)]

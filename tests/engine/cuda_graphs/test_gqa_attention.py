@@ -12,11 +12,11 @@ from starcoder_ls.engine.cuda_graphs import gqa_attention
 from starcoder_ls.engine.loading.load_model import Loaded
 
 
-def states(rows: int, heads: int, key_heads: int, time: int, tokens: int) -> list[torch.Tensor]:
-    """Query, keys, values and an additive mask. Keys and values lie among others, as in a seat."""
+def states(rows: int, heads: int, kv_heads: int, time: int, tokens: int) -> list[torch.Tensor]:
+    """Return query, keys, values and an additive mask. Keys and values are views of larger rows, as in a StaticKv."""
     random = torch.Generator().manual_seed(rows + heads + time)
     query = torch.randn(rows, time, heads, 16, generator=random, dtype=torch.float64).transpose(1, 2)
-    pool = torch.randn(2, rows, key_heads, tokens + 8, 16, generator=random, dtype=torch.float64)
+    pool = torch.randn(2, rows, kv_heads, tokens + 8, 16, generator=random, dtype=torch.float64)
     is_hidden = torch.rand(rows, 1, time, tokens, generator=random) < 0.4
     is_hidden[..., 0] = False
     mask = torch.zeros(is_hidden.shape, dtype=torch.float64).masked_fill_(is_hidden, torch.finfo(torch.float64).min)
@@ -30,23 +30,23 @@ def expected(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: 
 
 
 @pytest.mark.parametrize("split", [0, 16, 64])
-@pytest.mark.parametrize(("rows", "heads", "key_heads", "time", "tokens"), [
+@pytest.mark.parametrize(("rows", "heads", "kv_heads", "time", "tokens"), [
     (1, 4, 1, 1, 64), (1, 4, 1, 5, 64), (1, 6, 2, 3, 64), (3, 4, 1, 2, 64), (2, 6, 3, 4, 48), (1, 2, 2, 1, 17),
     (1, 4, 1, 8, 16),
 ])  # fmt: skip
-def test_it_is_attention(
-    rows: int, heads: int, key_heads: int, time: int, tokens: int, split: int, monkeypatch: pytest.MonkeyPatch
+def test_attend_agrees_with_scaled_dot_product_attention(
+    rows: int, heads: int, kv_heads: int, time: int, tokens: int, split: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
-    given = states(rows, heads, key_heads, time, tokens)
-    found, weights = gqa_attention.attend(None, given[0], given[1], given[2], given[3], scaling=0.3)
+    inputs = states(rows, heads, kv_heads, time, tokens)
+    found, weights = gqa_attention.attend(None, *inputs, scaling=0.3)
     assert weights is None
-    torch.testing.assert_close(found, expected(*given), rtol=0, atol=1e-12)
+    torch.testing.assert_close(found, expected(*inputs), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("split", [0, 256])
-def test_sixteen_bits_are_multiplied_and_summed_in_float32(split: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The only roundings are those of the shares and of the answer."""
+def test_bfloat16_is_multiplied_and_summed_in_float32(split: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the attention weights and the result are rounded."""
     monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
     query, key, value, mask = states(1, 8, 1, 4, 1024)
     rounded = [x.bfloat16() for x in (query, key, value)]
@@ -56,7 +56,7 @@ def test_sixteen_bits_are_multiplied_and_summed_in_float32(split: int, monkeypat
     assert float((found.double() - exact).abs().max()) < 0.01 * float(exact.abs().max())
 
 
-def test_a_model_attends_so_only_within(starcoder: Path, doubled: Callable[[Path], Loaded]) -> None:
+def test_attention_is_installed_within_the_context_only(starcoder: Path, doubled: Callable[[Path], Loaded]) -> None:
     model = doubled(starcoder).model
     with gqa_attention.installed_in(model):
         assert model.base_model.h[0].attn.config._attn_implementation == gqa_attention.IMPLEMENTATION

@@ -160,7 +160,7 @@ def test_sequences_that_grow_past_every_step_are_read_right(
             assert difference(loaded, cache, 0, new) < 1e-9
     assert graphs.told.replayed > 40
     assert cache.is_view
-    assert {key[1].tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
+    assert {key[1].kv_tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
 
 
 def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: Loaded) -> None:

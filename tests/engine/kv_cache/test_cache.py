@@ -7,75 +7,75 @@ import torch
 
 from starcoder_ls.engine.kv_cache.cache import GROWTH_TOKENS, KvCache
 
-LAYERS, HEADS, WIDTH = 2, 3, 4
+LAYERS, HEADS, HEAD_DIM = 2, 3, 4
 
 
 @pytest.fixture(autouse=True)
-def inference() -> Iterator[None]:
+def in_inference_mode() -> Iterator[None]:
     with torch.inference_mode():
         yield
 
 
 def states(tokens: int, start: int = 0, rows: int = 1) -> torch.Tensor:
-    """Different in every element: [rows, heads, tokens, width]."""
-    count = torch.arange(start, start + rows * HEADS * tokens * WIDTH, dtype=torch.float32)
-    return count.view(rows, HEADS, tokens, WIDTH)
+    """Return states that differ in every element: [rows, heads, tokens, head_dim]."""
+    numbers = torch.arange(start, start + rows * HEADS * tokens * HEAD_DIM, dtype=torch.float32)
+    return numbers.view(rows, HEADS, tokens, HEAD_DIM)
 
 
-def filled(cache: KvCache, tokens: int, start: int = 0, rows: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def append(cache: KvCache, tokens: int, start: int = 0, rows: int = 1) -> list[tuple[torch.Tensor, torch.Tensor]]:
     keys = states(tokens, start, rows)
     return [cache.update(keys + layer, -keys - layer, layer) for layer in range(LAYERS)]
 
 
-def test_states_come_back_in_order() -> None:
+def test_update_returns_all_states_in_order() -> None:
     cache = KvCache(LAYERS, 10)
-    filled(cache, 3)
-    keys, values = filled(cache, 2, start=1000)[1]
+    append(cache, 3)
+    keys, values = append(cache, 2, start=1000)[1]
     expected = torch.cat([states(3), states(2, 1000)], dim=2) + 1
     assert torch.equal(keys, expected)
     assert torch.equal(values, -expected)
     assert cache.length == cache.get_seq_length() == 5
 
 
-def test_growth_keeps_what_is_there() -> None:
+def test_reallocation_preserves_states() -> None:
     cache = KvCache(LAYERS, 1)
-    filled(cache, GROWTH_TOKENS)
-    keys, _ = filled(cache, 1, start=-500)[0]
+    append(cache, GROWTH_TOKENS)
+    keys, _ = append(cache, 1, start=-500)[0]
     assert torch.equal(keys[:, :, :GROWTH_TOKENS], states(GROWTH_TOKENS))
     assert keys.shape[2] == GROWTH_TOKENS + 1
 
 
-def test_within_its_capacity_storage_stays_in_place() -> None:
+def test_storage_stays_in_place_within_capacity() -> None:
     cache = KvCache(LAYERS, 300)
-    address = filled(cache, 1)[0][0].data_ptr()
+    address = append(cache, 1)[0][0].data_ptr()
     size = cache.bytes
     for _ in range(299):
-        keys = filled(cache, 1)[0][0]
+        keys = append(cache, 1)[0][0]
     assert (keys.data_ptr(), cache.bytes) == (address, size)
-    assert size == LAYERS * 2 * HEADS * 2 * GROWTH_TOKENS * WIDTH * 4
+    assert size == LAYERS * 2 * HEADS * 2 * GROWTH_TOKENS * HEAD_DIM * 4
 
 
-def test_truncated_tokens_are_overwritten() -> None:
+def test_tokens_after_truncation_are_overwritten() -> None:
     cache = KvCache(LAYERS, 8)
-    filled(cache, 5)
+    append(cache, 5)
     cache.truncate(2)
     assert cache.length == 2
-    keys, _ = filled(cache, 1, start=777)[0]
+    keys, _ = append(cache, 1, start=777)[0]
     assert torch.equal(keys, torch.cat([states(5)[:, :, :2], states(1, 777)], dim=2))
 
 
-def test_truncating_to_more_than_there_is_changes_nothing() -> None:
+def test_truncating_beyond_length_changes_nothing() -> None:
     cache = KvCache(LAYERS, 8)
-    filled(cache, 2)
+    append(cache, 2)
     cache.truncate(9)
     assert cache.length == 2
 
 
-def test_fork_is_equal_and_apart() -> None:
+def test_fork_has_equal_rows_and_own_storage() -> None:
     cache = KvCache(LAYERS, 8)
-    filled(cache, 3)
+    append(cache, 3)
     fork = cache.fork(4, 16)
-    keys, _ = filled(fork, 1, start=50, rows=4)[0]
+    keys, _ = append(fork, 1, start=50, rows=4)[0]
     for row in range(4):
         assert torch.equal(keys[row, :, :3], states(3)[0])
     assert cache.length == 3
@@ -83,10 +83,10 @@ def test_fork_is_equal_and_apart() -> None:
     assert torch.equal(cache.layers[0].keys, states(3))
 
 
-def test_kept_rows_keep_their_states() -> None:
+def test_selected_rows_preserve_their_states() -> None:
     cache = KvCache(LAYERS, 8)
-    filled(cache, 2, rows=3)
+    append(cache, 2, rows=3)
     cache.select_rows([0, 2])
     assert torch.equal(cache.layers[1].keys, states(2, rows=3)[[0, 2]] + 1)
-    keys, _ = filled(cache, 1, start=9, rows=2)[0]
-    assert keys.shape == (2, HEADS, 3, WIDTH)
+    keys, _ = append(cache, 1, start=9, rows=2)[0]
+    assert keys.shape == (2, HEADS, 3, HEAD_DIM)

@@ -1,1 +1,1 @@
-"""CUDA graphs for short forward passes."""
+"""CUDA graphs of short forward passes: which are captured, and how they are replayed."""

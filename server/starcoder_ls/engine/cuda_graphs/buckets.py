@@ -1,6 +1,6 @@
-"""The shapes of passes that graphs are made for: few, so that each is met again, and each a little larger than needed.
+"""The shapes of passes for which CUDA graphs are captured.
 
-Decides the steps in which rows, new tokens and places grow. Refuses to know what is recorded.
+Shapes are few, so that each recurs; a pass runs in the smallest one that holds it.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from itertools import product
 
 ROW_COUNTS = (1, 2, 4, 8, 16)
-NEW_TOKENS = (1, 2, 4, 8)
+NEW_TOKEN_COUNTS = (1, 2, 4, 8)
 MIN_KV_TOKENS = 512
 MAX_SHARED_KV_TOKENS = 2048
-"""Longer sequences have shapes of one row alone."""
+"""Longer sequences run in buckets of one row only."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Bucket:
-    """A pass over ``rows`` sequences, ``time`` new tokens each; they look at the first ``tokens`` places."""
+    """A pass over ``rows`` sequences with ``new_tokens`` each, which attend to the first ``kv_tokens`` positions."""
 
     rows: int
-    time: int
-    tokens: int
+    new_tokens: int
+    kv_tokens: int
 
 
 def kv_sizes(context_tokens: int) -> Iterator[int]:
-    """How many may be looked at: powers of two up to the context."""
+    """Yield the values of ``Bucket.kv_tokens``: powers of two from ``MIN_KV_TOKENS``, then ``context_tokens``."""
     size = MIN_KV_TOKENS
     while size < context_tokens:
         yield size
@@ -34,16 +34,25 @@ def kv_sizes(context_tokens: int) -> Iterator[int]:
     yield context_tokens
 
 
-def buckets_holding(rows: int, new: int, end: int, context_tokens: int) -> Iterator[Bucket]:
-    """All shapes for so many sequences, that read ``new`` tokens each up to place ``end``; the smallest first."""
-    tokens = [size for size in kv_sizes(context_tokens) if size >= end]
-    for size, count, time in product(tokens, ROW_COUNTS, NEW_TOKENS):
-        if count >= rows and time >= new and (count == 1 or size <= MAX_SHARED_KV_TOKENS):
-            yield Bucket(count, time, size)
+def static_kv_sizes(context_tokens: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Return what ``allocate_static_kv`` allocates: many rows for short sequences, and one row of the whole context."""
+    shared_tokens = min(MAX_SHARED_KV_TOKENS, context_tokens)
+    sizes: list[tuple[int, tuple[int, ...]]] = [(shared_tokens, ROW_COUNTS[::-1])]
+    if context_tokens > shared_tokens:
+        sizes.append((context_tokens, (1,)))
+    return sizes
+
+
+def buckets_holding(rows: int, new_tokens: int, end: int, context_tokens: int) -> Iterator[Bucket]:
+    """Yield all buckets for ``rows`` sequences of ``new_tokens`` each up to position ``end``, the smallest first."""
+    sizes = [size for size in kv_sizes(context_tokens) if size >= end]
+    for size, row_count, count in product(sizes, ROW_COUNTS, NEW_TOKEN_COUNTS):
+        if row_count >= rows and count >= new_tokens and (row_count == 1 or size <= MAX_SHARED_KV_TOKENS):
+            yield Bucket(row_count, count, size)
 
 
 def single_request_buckets(context_tokens: int) -> Iterator[Bucket]:
-    """What a lone request will want; first those that serve for the others until these are there."""
-    tokens = [size for size in kv_sizes(context_tokens) if size <= MAX_SHARED_KV_TOKENS]
-    for size, time in product(reversed(tokens), (8, 1, 4, 2)):
-        yield Bucket(1, time, size)
+    """Yield the buckets of a single request; first those that can stand in for the others until these are captured."""
+    sizes = [size for size in kv_sizes(context_tokens) if size <= MAX_SHARED_KV_TOKENS]
+    for size, count in product(reversed(sizes), (8, 1, 4, 2)):
+        yield Bucket(1, count, size)

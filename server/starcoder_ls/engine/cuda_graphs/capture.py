@@ -1,6 +1,6 @@
-"""What turns a function over tensors at fixed addresses into something that does the same again, without Python.
+"""Captures a function over tensors at fixed addresses as a CUDA graph, which does the same again without Python.
 
-Decides how often it runs before that, and what must not be in it. Refuses to know what it computes.
+Decides how often the function runs before the capture, and which operations it must not contain.
 """
 
 from __future__ import annotations
@@ -16,52 +16,54 @@ import torch
 from starcoder_ls.errors import DeviceFailed
 
 WARMUP_RUNS = 3
-"""PyTorch's own number: libraries begin lazily, pick kernels and take their workspaces, none of which a graph holds."""
+"""As in PyTorch's documentation of CUDA graphs: libraries initialize themselves lazily, choose kernels and allocate
+workspaces, none of which a graph can contain."""
 
 
 class CapturedGraph(Protocol):
-    """What was recorded."""
+    """The operations of a captured function."""
 
     def replay(self) -> None: ...
 
 
 class Capture(Protocol):
-    """Runs a function, records it, and answers the recording. Raises whatever keeps it from being recorded."""
+    """Runs a function, captures it and returns the graph. Raises any exception that prevents the capture."""
 
     def __call__(self, function: Callable[[], None]) -> CapturedGraph: ...
 
 
 class CudaCapture:
-    """CUDA graphs, all in one memory pool: they run one after the other, and what they leave is copied at once."""
+    """Captures CUDA graphs into one memory pool: they run one after the other, and their results are copied at once."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool: Any = None
-        self._alive: weakref.WeakSet[_Graph] = weakref.WeakSet()
+        self._live_graphs: weakref.WeakSet[_Graph] = weakref.WeakSet()
 
     def __call__(self, function: Callable[[], None]) -> CapturedGraph:
-        if not self._alive:
-            self._pool = torch.cuda.graph_pool_handle()  # one whose last graph is gone cannot be used again
-        ours = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(ours)
+        """Raises DeviceFailed if the device no longer works afterwards, and the error of the capture otherwise."""
+        if not self._live_graphs:
+            self._pool = torch.cuda.graph_pool_handle()  # a pool whose last graph was deleted cannot be used again
+        current_stream = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current_stream)
         try:
             with torch.cuda.stream(self._stream), torch.inference_mode():
                 self._warm_up(function)
-                recording = self._recorded(function)
+                graph = self._capture(function)
         except Exception as error:
             self._require_device(error)
             raise
-        ours.wait_stream(self._stream)
-        self._alive.add(recording)
-        return recording
+        current_stream.wait_stream(self._stream)
+        self._live_graphs.add(graph)
+        return graph
 
     def _warm_up(self, function: Callable[[], None]) -> None:
-        """What would wait for the device is refused here, by a plain error: inside a capture it spoils more."""
+        """Run ``function``, and raise a RuntimeError if it waits for the device; within a capture that does harm."""
         function()
         before = torch.cuda.get_sync_debug_mode()
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)  # a prototype, it says
+            warnings.filterwarnings("ignore", "Synchronization debug mode", UserWarning)  # "is a prototype feature"
             torch.cuda.set_sync_debug_mode("error")
         try:
             for _ in range(WARMUP_RUNS - 1):
@@ -70,29 +72,29 @@ class CudaCapture:
             torch.cuda.set_sync_debug_mode(before)
         self._stream.synchronize()
 
-    def _recorded(self, function: Callable[[], None]) -> _Graph:
+    def _capture(self, function: Callable[[], None]) -> _Graph:
         graph = torch.cuda.CUDAGraph()
         is_collecting = gc.isenabled()
-        gc.disable()  # what it would find may be another graph, and to destroy one spoils the capture
+        gc.disable()  # it could destroy another graph, which invalidates the capture
         try:
-            # Other threads may ask the device how much memory it has: their calls do not spoil ours.
+            # "thread_local": other threads may ask the device for its free memory without invalidating the capture.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
             try:
                 function()
             finally:
-                graph.capture_end()  # raises by itself where the capture was spoilt
+                graph.capture_end()  # raises if the capture has become invalid
         finally:
             if is_collecting:
                 gc.enable()
         return _Graph(graph)
 
     def _require_device(self, error: Exception) -> None:
-        """Raise DeviceFailed where it was not the capture alone that failed."""
+        """Raise DeviceFailed if the device itself has failed and not the capture only."""
         try:
             torch.cuda.synchronize(self._device)
         except RuntimeError as failure:
             raise DeviceFailed(
-                f"The device has failed ({type(error).__name__}). The model is loaded again; ask once more."
+                f"The device has failed ({type(error).__name__}). The model is being reloaded; repeat the request."
             ) from failure
 
 

@@ -1,6 +1,6 @@
-"""Attention for passes over few tokens: the heads that share keys are rows of one product, so that no key is copied.
+"""Attention for passes over few tokens: the query heads that share a key head are rows of one matrix product.
 
-Decides in which order the products are taken and in which precision. Refuses to know caches, and who may look where.
+So no key is copied for each query head. Decides the order and the precision of the products.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from typing import Any
 import torch
 from transformers.modeling_utils import AttentionInterface
 
-IMPLEMENTATION = "starcoder_ls_grouped"
+IMPLEMENTATION = "starcoder_ls_gqa"
+"""Name under which transformers knows ``attend``."""
 
 SPLIT_KV_TOKENS = 256
-"""Values of one head are summed in pieces of so many tokens, side by side: one product over 2,048 of them has work for
-one of a GPU's hundred processors. 0 is never."""
+"""For a single key head, values are summed in parallel over splits of this many positions: one product over 2,048
+positions occupies one of a GPU's hundred processors. 0 disables it."""
 
 
 def attend(
@@ -29,37 +30,37 @@ def attend(
     dropout: float = 0.0,
     **_unused: Any,
 ) -> tuple[torch.Tensor, None]:
-    """As transformers calls it.
+    """Attention with the signature of transformers' ``AttentionInterface``.
 
-    ``query`` [rows, heads, time, dim]; ``key``, ``value`` [rows, heads of keys, tokens, dim]; ``attention_mask``, added
-    to the scores in their own type, [rows, 1, time, tokens]  ->  [rows, time, heads, dim]
+    ``query`` [rows, heads, time, head_dim]; ``key`` and ``value`` [rows, kv_heads, tokens, head_dim];
+    ``attention_mask`` [rows, 1, time, tokens], added to the scores in its own type -> [rows, time, heads, head_dim]
     """
-    del dropout  # nobody trains here
-    rows, heads, time, dim = query.shape
-    key_heads, tokens = key.shape[1], key.shape[2]
-    group = heads // key_heads
-    grouped = query.reshape(rows * key_heads, group * time, dim)
-    scores = _product(grouped, key.flatten(0, 1).transpose(1, 2))  # [rows * key heads, group * time, tokens]
-    scores = scores.view(rows, key_heads, group, time, tokens)
+    del dropout  # for training only
+    rows, heads, time, head_dim = query.shape
+    kv_heads, tokens = key.shape[1], key.shape[2]
+    group = heads // kv_heads
+    grouped_query = query.reshape(rows * kv_heads, group * time, head_dim)
+    scores = _multiply_float32(grouped_query, key.flatten(0, 1).transpose(1, 2))  # [rows*kv_heads, group*time, tokens]
+    scores = scores.view(rows, kv_heads, group, time, tokens)
     # One kernel scales and masks.
-    shares = torch.add(attention_mask[:, :, None], scores, alpha=scaling).softmax(-1).to(value.dtype)
-    mixed = _weighted(shares.view(rows * key_heads, group * time, tokens), value.flatten(0, 1))
-    return mixed.view(rows, heads, time, dim).transpose(1, 2), None
+    weights = torch.add(attention_mask[:, :, None], scores, alpha=scaling).softmax(-1).to(value.dtype)
+    output = _weighted_values(weights.view(rows * kv_heads, group * time, tokens), value.flatten(0, 1))
+    return output.view(rows, heads, time, head_dim).transpose(1, 2), None
 
 
-def _weighted(shares: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """[heads of keys, n, tokens] and [heads of keys, tokens, dim] -> [heads of keys, n, dim]"""
-    count, n, tokens = shares.shape
-    if count > 1 or not SPLIT_KV_TOKENS or tokens % SPLIT_KV_TOKENS or tokens == SPLIT_KV_TOKENS:
-        return torch.bmm(shares, values)
-    pieces = tokens // SPLIT_KV_TOKENS
-    apart = shares.view(n, pieces, SPLIT_KV_TOKENS).transpose(0, 1)
-    # Each sum is rounded as the answer is, which costs no more than that does, and a kernel less than in float32.
-    sums = torch.bmm(apart, values.view(pieces, SPLIT_KV_TOKENS, values.shape[2]))  # [pieces, n, dim]
+def _weighted_values(weights: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """[kv_heads, n, tokens] and [kv_heads, tokens, head_dim] -> [kv_heads, n, head_dim]"""
+    kv_heads, n, tokens = weights.shape
+    if kv_heads > 1 or not SPLIT_KV_TOKENS or tokens % SPLIT_KV_TOKENS or tokens == SPLIT_KV_TOKENS:
+        return torch.bmm(weights, values)
+    splits = tokens // SPLIT_KV_TOKENS
+    split_weights = weights.view(n, splits, SPLIT_KV_TOKENS).transpose(0, 1)
+    # Each partial sum is rounded to the type of the values, as the result is; float32 would take one kernel more.
+    sums = torch.bmm(split_weights, values.view(splits, SPLIT_KV_TOKENS, values.shape[2]))  # [splits, n, head_dim]
     return sums.sum(0, keepdim=True)
 
 
-def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+def _multiply_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     """[n, a, b] and [n, b, c] -> [n, a, c], in float32 or wider."""
     if left.dtype.itemsize > 2:
         return torch.bmm(left, right)
@@ -70,7 +71,7 @@ def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def installed_in(model: Any) -> Iterator[None]:
-    """The layers of ``model`` attend as above. A mask of four dimensions must be given."""
+    """Make the layers of ``model`` use ``attend``. Passes must be given an attention mask of four dimensions."""
     AttentionInterface.register(IMPLEMENTATION, attend)
     configs = {id(config): config for config in (model.config, model.base_model.config)}.values()
     before = [config._attn_implementation_internal for config in configs]

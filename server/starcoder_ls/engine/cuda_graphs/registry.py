@@ -158,7 +158,7 @@ class GraphRegistry:
     def pass_costs(self) -> tuple[float, ...]:
         """Of a lone request's replays, as ``decode.pass_costs``; none until all of one size have been measured."""
         for size in buckets.kv_sizes(self._context_tokens):
-            keys = {time: (None, Bucket(1, time, size)) for time in buckets.NEW_TOKENS}
+            keys = {time: (None, Bucket(1, time, size)) for time in buckets.NEW_TOKEN_COUNTS}
             if all(key in self.told.replay_ms for key in keys.values()):
                 return filled_in({time: self.told.replay_ms[key] for time, key in keys.items()})
         return ()
@@ -266,10 +266,12 @@ class GraphRegistry:
             device, dtype = activation_type(self._model)
             states = key_value_shape(self._model.config)
             with torch.inference_mode():
-                self._tables = allocate_static_kv(states, device, dtype, self._context_tokens, self._free_bytes)
+                self._tables = allocate_static_kv(
+                    states, device, dtype, buckets.static_kv_sizes(self._context_tokens), self._free_bytes
+                )
                 if self._tables:
                     self._frame = StaticPass(self._model, self._tables[0].rows, device, dtype)
-        fitting = (table for table in self._tables if table.rows >= shape.rows and table.tokens >= shape.tokens)
+        fitting = (table for table in self._tables if table.rows >= shape.rows and table.tokens >= shape.kv_tokens)
         return next(fitting, None)
 
     def _proven(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:

@@ -1,7 +1,7 @@
-"""One pass over seats as a CUDA graph can hold it: nothing asked of the device, everything at a fixed address.
+"""One forward pass over rows of a StaticKv in a form that a CUDA graph can contain.
 
-Decides what goes in and what comes out, and where each token is written and may look. Refuses to know when a pass is
-wanted, and how it is recorded.
+All tensors have fixed addresses and nothing waits for the device. Decides the layout of inputs and outputs, the
+position at which each token is written, and the mask.
 """
 
 from __future__ import annotations
@@ -13,104 +13,114 @@ import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
-from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, KeysAndValues, StaticKv
+from starcoder_ls.engine.kv_cache.cache import KeysAndValues
+from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
 from starcoder_ls.engine.runner import padded_batch
 from starcoder_ls.text_tokens.candidate import SampledToken
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer of the seats. New states go to the places that the device knows; all places that are looked at come
-    back, whatever is there."""
+    """One layer of a StaticKv. Writes new states at positions that are on the device, and returns the first
+    ``kv_tokens`` positions, whatever they contain."""
 
-    def __init__(self, storage: KeysAndValues, positions: torch.Tensor, tokens: int) -> None:
+    def __init__(self, storage: KeysAndValues, positions: torch.Tensor, kv_tokens: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._storage, self._positions, self._tokens = storage, positions, tokens
+        self._storage, self._positions, self._kv_tokens = storage, positions, kv_tokens
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        places = self._positions[:, None, :, None].expand_as(key_states)  # [rows, heads, time, dim]
-        for stored, states in zip(self._storage, (key_states, value_states), strict=True):
-            stored.scatter_(2, places, states)
-        keys, values = (stored[:, :, : self._tokens] for stored in self._storage)
+    ) -> KeysAndValues:
+        """States of the new tokens, [rows, heads, time, head_dim] -> [rows, heads, kv_tokens, head_dim]."""
+        positions = self._positions[:, None, :, None].expand_as(key_states)  # [rows, heads, time, head_dim]
+        for storage, states in zip(self._storage, (key_states, value_states), strict=True):
+            storage.scatter_(2, positions, states)
+        keys, values = (storage[:, :, : self._kv_tokens] for storage in self._storage)
         return keys, values
 
 
 class StaticPass:
-    """What goes into a pass and comes out of it, for up to ``rows`` rows of as many tokens as seats have to spare."""
+    """Inputs and outputs of a pass over up to ``rows`` rows with up to ``SPARE_TOKENS`` tokens each."""
 
     def __init__(self, model: Any, rows: int, device: torch.device, dtype: torch.dtype) -> None:
-        most, vocabulary = rows * SPARE_TOKENS, int(model.config.vocab_size)
-        exact = dtype if dtype == torch.float64 else torch.float32
+        max_tokens, vocabulary_size = rows * SPARE_TOKENS, int(model.config.vocab_size)
+        logits_dtype = dtype if dtype == torch.float64 else torch.float32
         self._model = model
-        self._sent = torch.zeros(most + rows, dtype=torch.long, pin_memory=device.type == "cuda")
-        self._feed = torch.zeros(most + rows, dtype=torch.long, device=device)
-        self._logits = torch.zeros(most, vocabulary, dtype=exact, device=device)
-        # Ids and their log probabilities: ids are exact in float64.
-        self._likeliest = torch.zeros(most, 2, dtype=torch.float64, device=device)
+        self._host_inputs = torch.zeros(max_tokens + rows, dtype=torch.long, pin_memory=device.type == "cuda")
+        self._inputs = torch.zeros(max_tokens + rows, dtype=torch.long, device=device)
+        self._logits = torch.zeros(max_tokens, vocabulary_size, dtype=logits_dtype, device=device)
+        # Ids and their log probabilities in one tensor, for one copy: float64 holds ids exactly.
+        self._likeliest = torch.zeros(max_tokens, 2, dtype=torch.float64, device=device)
 
     @property
     def bytes(self) -> int:
-        return sum(int(tensor.nbytes) for tensor in (self._feed, self._logits, self._likeliest))
+        """Memory on the device."""
+        return sum(int(tensor.nbytes) for tensor in (self._inputs, self._logits, self._likeliest))
 
-    def write_inputs(self, shape: Bucket, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> None:
-        """Of each row the new tokens, at most ``shape.time``, and the place of the first."""
-        flat: list[int] = []
-        for own, start in zip(ids, starts, strict=True):
-            flat += [*own, *[0] * (shape.time - len(own)), start]
-        count = len(flat)
-        self._sent[:count] = torch.tensor(flat)
-        self._feed[:count].copy_(self._sent[:count], non_blocking=True)
+    def write_inputs(self, bucket: Bucket, ids: Sequence[Sequence[int]], starts: Sequence[int]) -> None:
+        """Copy the new tokens of each row to the device, and the position of the first.
 
-    def build(self, seats: StaticKv, shape: Bucket) -> Callable[[], None]:
-        """The pass itself, to be recorded: from what ``fill`` sent to what ``read`` tells. Whoever keeps a recording
-        keeps this too, since it holds memory that is read.
-
-        A token that pads its row is one of the places behind it, which nobody looks at before it is written anew.
+        ``ids`` has ``bucket.rows`` rows of at most ``bucket.new_tokens``; they are padded with 0.
         """
-        model, device = self._model, self._feed.device
-        count = shape.rows * shape.time
-        feed = self._feed[: count + shape.rows].view(shape.rows, shape.time + 1)
-        logits, likeliest = self._logits[:count], self._likeliest[:count]
-        ahead = torch.arange(shape.time, device=device)
-        places = torch.arange(shape.tokens, device=device)
-        last_place, window = int(model.config.max_position_embeddings) - 1, padded_batch.window(model.config)
-        storages = seats.layer_views(shape.rows)
+        flat: list[int] = []
+        for row, start in zip(ids, starts, strict=True):
+            flat += [*row, *[0] * (bucket.new_tokens - len(row)), start]
+        count = len(flat)
+        self._host_inputs[:count] = torch.tensor(flat)
+        self._inputs[:count].copy_(self._host_inputs[:count], non_blocking=True)
 
-        def pass_over() -> None:
-            ids, positions = feed[:, :-1], feed[:, -1:] + ahead  # [rows, time]
+    def build(self, static_kv: StaticKv, bucket: Bucket) -> Callable[[], None]:
+        """Return the pass as a function to capture: from the inputs to the outputs of this object.
+
+        Keep the function as long as its graph, since it holds memory that the graph reads. Tokens that pad a row are
+        written at the positions after its end, which no token attends to before they are overwritten.
+        """
+        model, device = self._model, self._inputs.device
+        count = bucket.rows * bucket.new_tokens
+        inputs = self._inputs[: count + bucket.rows].view(bucket.rows, bucket.new_tokens + 1)  # ids, then the start
+        logits, likeliest = self._logits[:count], self._likeliest[:count]
+        offsets = torch.arange(bucket.new_tokens, device=device)
+        kv_positions = torch.arange(bucket.kv_tokens, device=device)
+        last_position = int(model.config.max_position_embeddings) - 1
+        window = padded_batch.window(model.config)
+        storages = static_kv.layer_views(bucket.rows)
+
+        def run_pass() -> None:
+            ids, positions = inputs[:, :-1], inputs[:, -1:] + offsets  # [rows, time]
             hidden = model.base_model(
                 input_ids=ids,
-                position_ids=positions.clamp_max(last_place),
-                attention_mask=causal_mask(positions, places, window, self._logits.dtype),
-                past_key_values=Cache(layers=[_Layer(storage, positions, shape.tokens) for storage in storages]),
+                position_ids=positions.clamp_max(last_position),
+                attention_mask=causal_mask(positions, kv_positions, window, self._logits.dtype),
+                past_key_values=Cache(layers=[_Layer(storage, positions, bucket.kv_tokens) for storage in storages]),
                 use_cache=True,
-            ).last_hidden_state
-            logits.copy_(model.get_output_embeddings()(hidden.flatten(0, 1)))
+            ).last_hidden_state  # [rows, time, width]
+            logits.copy_(model.get_output_embeddings()(hidden.flatten(0, 1)))  # [rows * time, vocabulary]
             best = logits.argmax(-1, keepdim=True)
             likeliest[:, :1].copy_(best)
-            likeliest[:, 1:].copy_(logits.log_softmax(-1).gather(-1, best))  # one kernel; logsumexp is six
+            likeliest[:, 1:].copy_(logits.log_softmax(-1).gather(-1, best))  # one kernel; logsumexp takes six
 
-        return pass_over
+        return run_pass
 
-    def read_outputs(self, shape: Bucket) -> tuple[torch.Tensor, list[list[SampledToken]]]:
-        """Logits of all tokens, overwritten by the next pass, and the likeliest next one of each.
+    def read_outputs(self, bucket: Bucket) -> tuple[torch.Tensor, list[list[SampledToken]]]:
+        """Return the logits after each token, [rows, time, vocabulary], and the likeliest next token after each.
 
-        [rows, time, vocabulary]; the one copy from the device that a pass waits for.
+        The logits stay on the device and are overwritten by the next pass. Waits for the device once.
         """
-        count = shape.rows * shape.time
-        drawn = [SampledToken(int(id_), logprob) for id_, logprob in self._likeliest[:count].tolist()]
-        rows = [drawn[first : first + shape.time] for first in range(0, count, shape.time)]
-        return self._logits[:count].view(shape.rows, shape.time, -1), rows
+        count = bucket.rows * bucket.new_tokens
+        tokens = [SampledToken(int(id_), logprob) for id_, logprob in self._likeliest[:count].tolist()]
+        rows = [tokens[first : first + bucket.new_tokens] for first in range(0, count, bucket.new_tokens)]
+        return self._logits[:count].view(bucket.rows, bucket.new_tokens, -1), rows
 
 
-def causal_mask(positions: torch.Tensor, places: torch.Tensor, window: int | None, dtype: torch.dtype) -> torch.Tensor:
-    """0 where a token may look, at its own place and before as far as the window goes; else the least number there is.
+def causal_mask(
+    positions: torch.Tensor, kv_positions: torch.Tensor, window: int | None, dtype: torch.dtype
+) -> torch.Tensor:
+    """Return the additive mask of tokens at ``positions`` [rows, time] over ``kv_positions`` [kv_tokens].
 
-    Not minus infinity: a row that takes no part may have no place to look at.  # [rows, 1, time, places]
+    0 at a token's own position and the ``window`` - 1 before it (all, if None), elsewhere the least number of
+    ``dtype``: with minus infinity, the softmax of a row that takes no part could be NaN.  # [rows, 1, time, kv_tokens]
     """
-    may_look = places <= positions[:, :, None]
+    is_visible = kv_positions <= positions[:, :, None]
     if window is not None:
-        may_look &= places > positions[:, :, None] - window
-    hidden = torch.zeros(may_look.shape, dtype=dtype, device=places.device)
-    return hidden.masked_fill_(~may_look, torch.finfo(dtype).min)[:, None]
+        is_visible &= kv_positions > positions[:, :, None] - window
+    mask = torch.zeros(is_visible.shape, dtype=dtype, device=kv_positions.device)
+    return mask.masked_fill_(~is_visible, torch.finfo(dtype).min)[:, None]

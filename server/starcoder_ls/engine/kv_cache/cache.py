@@ -1,6 +1,6 @@
-"""Keys and values of one sequence, or of several that began alike, in storage that is written in place.
+"""Keys and values of one sequence, or of several with a common beginning, in storage that is written in place.
 
-Decides how storage grows, is cut back and forked. Refuses to know tokens, and whether what it holds is still right.
+Storage grows by reallocation in steps of ``GROWTH_TOKENS``, unless it is a view of rows that ``static_kv`` provides.
 """
 
 from __future__ import annotations
@@ -11,25 +11,28 @@ from typing import Any, cast
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-GROWTH_TOKENS = 256  # capacities are multiples of this, so that a typing user reallocates rarely
+GROWTH_TOKENS = 256
+"""Capacities are multiples of this, so that storage is rarely reallocated while a user types."""
+
+KeysAndValues = tuple[torch.Tensor, torch.Tensor]
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer of ``length`` tokens. ``keys`` and ``values`` are views of them: [rows, heads, time, head_dim].
+    """One layer of ``length`` tokens. ``keys`` and ``values`` are views of its storage: [rows, heads, time, head_dim].
 
-    Also for sliding windows: everything is kept, and the model's mask leaves out what lies behind the window.
+    Also used for sliding windows: all tokens stay in the cache, and the attention mask hides those before the window.
     """
 
     def __init__(self, capacity: int) -> None:
-        self.storage: tuple[torch.Tensor, torch.Tensor] | None = None
+        self.storage: KeysAndValues | None = None
         super().__init__()  # type: ignore[no-untyped-call]
         self.capacity, self.length = capacity, 0
-        self.is_view = False  # the storage is somebody else's
+        self.is_view = False  # whether the storage belongs to the backing of ``KvCache.attach_backing``
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append [rows, heads, new, head_dim]; the answer is all of it."""
+    ) -> KeysAndValues:
+        """Append states [rows, heads, new, head_dim] and return those of all tokens: [rows, heads, time, head_dim]."""
         start = self.length
         end = start + key_states.shape[-2]
         if self.storage is None or end > self.storage[0].shape[-2]:
@@ -37,13 +40,13 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             assert self.storage is not None
         self.storage[0][:, :, start:end].copy_(key_states)
         self.storage[1][:, :, start:end].copy_(value_states)
-        return self.show(end)
+        return self._resize(end)
 
-    def room(self, rows: int, end: int, like: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The storage, allocated for ``end`` tokens of one head if it holds fewer."""
+    def writable_storage(self, rows: int, end: int, like: torch.Tensor, head_dim: int) -> KeysAndValues:
+        """Return the storage, reallocated if its capacity is under ``end`` tokens. One key head."""
         if self.storage is None or end > self.storage[0].shape[-2]:
-            shape = like.new_empty((rows, 1, 0, dim))
-            self._allocate(shape, shape, max(end, self.capacity))
+            empty = like.new_empty((rows, 1, 0, head_dim))
+            self._allocate(empty, empty, max(end, self.capacity))
             assert self.storage is not None
         return self.storage
 
@@ -53,58 +56,56 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
     def fork(self, rows: int, capacity: int) -> _Layer:
         fork = _Layer(capacity)
         if self.storage is not None:
-            keys, values = self.show(self.length)
+            keys, values = self._resize(self.length)
             fork.update(keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1))
         return fork
 
     def select_rows(self, rows: torch.Tensor) -> None:
         if self.storage is not None:
-            length = self.length
             self.storage = (self.storage[0][rows], self.storage[1][rows])
             self.is_view = False
-            self.show(length)
 
-    def attach_backing(self, storage: tuple[torch.Tensor, torch.Tensor], is_copied: bool) -> None:
-        """Live in ``storage`` from here on; ``is_there`` says that what is held has been copied already."""
+    def attach_backing(self, storage: KeysAndValues, is_copied: bool) -> None:
+        """Use ``storage`` from here on; ``is_copied`` says that it already holds the tokens of this layer."""
         if self.length and not is_copied:
-            for new, old in zip(storage, self.show(self.length), strict=True):
+            for new, old in zip(storage, self._resize(self.length), strict=True):
                 new[:, :, : self.length].copy_(old)
         self.storage, self.is_view = storage, True
         self.dtype, self.device, self.is_initialized = storage[0].dtype, storage[0].device, True
 
     def detach_backing(self) -> None:
-        """Back to memory of its own."""
+        """Copy the tokens to storage of this layer's own."""
         if self.is_view:
-            self._allocate(*self.show(self.length), max(self.length, self.capacity))
+            self._allocate(*self._resize(self.length), max(self.length, self.capacity))
 
     def _allocate(self, keys: torch.Tensor, values: torch.Tensor, capacity: int) -> None:
-        """New storage shaped like the given states, holding what was there before."""
+        """Allocate storage with the rows, heads and head_dim of the given states, and copy the tokens into it."""
         tokens = -(-capacity // GROWTH_TOKENS) * GROWTH_TOKENS
         length = self.length
-        fresh = (
+        storage = (
             keys.new_empty((*keys.shape[:2], tokens, keys.shape[3])),
             values.new_empty((*values.shape[:2], tokens, values.shape[3])),
         )
-        for new, old in zip(fresh, self.storage or (), strict=False):
+        for new, old in zip(storage, self.storage or (), strict=False):
             new[:, :, :length].copy_(old[:, :, :length])
-        self.storage, self.is_view = fresh, False
+        self.storage, self.is_view = storage, False
         self.dtype, self.device, self.is_initialized = keys.dtype, keys.device, True
-        self.show(length)
 
-    def show(self, length: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _resize(self, length: int) -> KeysAndValues:
+        """Set the number of tokens and return views of them."""
         assert self.storage is not None
         self.length = length
-        keys, values = (stored[:, :, :length] for stored in self.storage)
+        keys, values = (states[:, :, :length] for states in self.storage)
         return keys, values
 
-    # Views made when somebody looks: for each of a small model's layers in each pass they took a tenth of it.
+    # Views made on access: made for each layer in each pass, they took a tenth of the time of a small model's pass.
     @property
     def keys(self) -> torch.Tensor | None:
         return None if self.storage is None else self.storage[0][:, :, : self.length]
 
     @keys.setter
     def keys(self, _states: torch.Tensor | None) -> None:
-        """What a new layer of transformers says of itself: nothing yet."""
+        """Ignore what the constructor of transformers assigns: None."""
 
     @property
     def values(self) -> torch.Tensor | None:
@@ -119,7 +120,7 @@ class KvCache(Cache):
 
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[_Layer(capacity) for _ in range(layers)])
-        self.backing: Sequence[tuple[torch.Tensor, torch.Tensor]] | None = None  # what ``move`` named last
+        self.backing: Sequence[KeysAndValues] | None = None  # the argument of the last ``attach_backing``
 
     @property
     def _kv_layers(self) -> list[_Layer]:
@@ -127,72 +128,71 @@ class KvCache(Cache):
 
     @property
     def length(self) -> int:
-        """Tokens held."""
+        """Number of tokens in the cache."""
         return self._kv_layers[0].length
 
     @property
     def bytes(self) -> int:
-        """Memory allocated, used or not; none while all of it is lent."""
+        """Memory that this cache has allocated, used or not; a backing does not count."""
         return sum(x.nbytes for layer in self._kv_layers if not layer.is_view for x in layer.storage or ())
 
     @property
     def is_view(self) -> bool:
-        """All of it lives in memory that ``move`` named. Layers outgrow that in order, so that two tell of all."""
+        """Whether all layers use the backing. They outgrow it in order, so that the first and the last are enough."""
         return self._kv_layers[0].is_view and self._kv_layers[-1].is_view
 
     @property
     def first_layer_keys(self) -> torch.Tensor | None:
-        """The first layer's keys, for their shape and type; None where nothing was ever held."""
+        """Storage of the first layer's keys: [rows, heads, capacity, head_dim]. None before anything was cached."""
         storage = self._kv_layers[0].storage
         return None if storage is None else storage[0]
 
-    def writable_storage(
-        self, rows: int, end: int, like: torch.Tensor, dim: int
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """Keys and values of each layer with room for ``end`` tokens, to be written behind ``length``; one head each.
+    def writable_storage(self, rows: int, end: int, like: torch.Tensor, head_dim: int) -> list[KeysAndValues]:
+        """Return the storage of each layer with a capacity of ``end`` tokens or more, for models with one key head.
 
-        ``advance`` says that it was done.  # [rows, 1, capacity, dim]
+        The caller writes new states after the first ``length`` tokens and then calls ``set_length``. New storage has
+        the type and device of ``like``.  # each [rows, 1, capacity, head_dim]
         """
-        return [layer.room(rows, end, like, dim) for layer in self._kv_layers]
+        return [layer.writable_storage(rows, end, like, head_dim) for layer in self._kv_layers]
 
-    def set_length(self, end: int) -> None:
-        """The first ``end`` tokens are there now."""
+    def set_length(self, length: int) -> None:
+        """Declare the first ``length`` tokens of ``writable_storage`` written."""
         for layer in self._kv_layers:
-            layer.length = end
+            layer.length = length
 
     def reserve(self, tokens: int) -> None:
-        """Make the next allocation hold ``tokens``; none happens now."""
+        """Make the next allocation hold at least ``tokens``. Nothing is allocated now."""
         for layer in self._kv_layers:
             layer.capacity = max(layer.capacity, tokens)
 
-    def attach_backing(self, storages: Sequence[tuple[torch.Tensor, torch.Tensor]], is_copied: bool = False) -> None:
-        """Live in ``storages``, a pair per layer, until one is outgrown or ``leave`` is called; this has a single row.
+    def attach_backing(self, backing: Sequence[KeysAndValues], is_copied: bool = False) -> None:
+        """Store a single row in ``backing``, a pair per layer, until it is outgrown or ``detach_backing`` is called.
 
-        ``is_there`` says that what is held has been copied already.  # [1, heads, capacity, head_dim]
+        ``is_copied`` says that the backing already holds the tokens.  # each [1, heads, capacity, head_dim]
         """
-        self.backing = storages
-        for layer, storage in zip(self._kv_layers, storages, strict=True):
+        self.backing = backing
+        for layer, storage in zip(self._kv_layers, backing, strict=True):
             layer.attach_backing(storage, is_copied)
 
     def detach_backing(self) -> None:
-        """Back to memory of its own, in whichever layers are not there."""
+        """Copy the tokens to storage of this cache's own, in those layers that use the backing."""
         for layer in self._kv_layers:
             layer.detach_backing()
         self.backing = None
 
     def truncate(self, length: int) -> None:
-        """Forget all after the first ``length`` tokens."""
+        """Drop all tokens after the first ``length``."""
         for layer in self._kv_layers:
             layer.truncate(length)
 
     def fork(self, rows: int, capacity: int) -> KvCache:
-        """A copy with ``rows`` equal rows and room for ``capacity`` tokens; this one has a single row."""
+        """Return a copy with ``rows`` equal rows and room for ``capacity`` tokens; this cache has a single row."""
         fork = KvCache(0, capacity)
         fork.layers = [layer.fork(rows, capacity) for layer in self._kv_layers]
         return fork
 
     def select_rows(self, rows: list[int]) -> None:
-        """Drop every row but these."""
+        """Keep these rows, in this order, and drop the others."""
         for layer in self._kv_layers:
             device = None if layer.storage is None else layer.storage[0].device
             layer.select_rows(torch.tensor(rows, device=device))

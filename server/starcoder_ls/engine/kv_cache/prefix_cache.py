@@ -1,13 +1,12 @@
-"""Which cache a request continues: the idle one that already holds most of its prompt.
+"""The KV caches that stay between requests, so that a prompt is prefilled only after what a cache already holds.
 
-Decides what is kept between requests. Refuses to know the model; a slot trusts whoever holds it to keep ``ids`` and
-cache in step.
+A request continues the idle slot with the longest common prefix. Whoever acquired a slot keeps ``ids`` and cache equal.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -15,20 +14,21 @@ from starcoder_ls.engine.generation.prompt_lookup import DraftHistory, Record
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
 SLOTS_PER_CLIENT = 4
-"""For each client: the document being typed in, the place before a jump, another one or an explanation, a guess."""
+"""The document being edited, the position before a jump, another document or an explanation, and a prefetch."""
 
-CLIENT_TIMEOUT_S = 600.0  # after its last request; then its slots are the first to go
+CLIENT_TIMEOUT_S = 600.0
+"""A client that sent no request for this long has no share of the slots."""
 
 MAX_IDLE_BYTES = 1 << 30
-"""Of all idle slots, where there are more than KEPT."""
+"""Memory of all idle slots; a single client's ``SLOTS_PER_CLIENT`` may exceed it."""
 
 AdapterKey = tuple[str, int] | None
-"""Whose keys and values they are: an adapter's name and generation, or None for the base; they differ."""
+"""Name and generation of an adapter, None for the base. Keys and values of different adapters differ."""
 
 
 @dataclass(slots=True)
 class PrefixSlot:
-    """A cache and the ids whose keys and values it holds, in order, behind the virtual tokens of its owner."""
+    """A cache and the ids whose keys and values it holds, in order, after the virtual tokens of its adapter."""
 
     cache: KvCache
     ids: list[int] = field(default_factory=list)
@@ -39,99 +39,107 @@ class PrefixSlot:
 
     @property
     def cached_tokens(self) -> int:
-        """Tokens of the cache that are confirmed, virtual ones included."""
+        """Confirmed tokens of the cache, virtual ones included."""
         return self.virtual_tokens + len(self.ids)
 
     def truncate(self, length: int) -> None:
-        """Keep the first ``length`` ids. They are shortened first: a slot may claim less than it holds, never more."""
+        """Keep the first ``length`` ids.
+
+        The ids are truncated first, so that after an interruption the slot declares fewer tokens than it holds and
+        never more.
+        """
         del self.ids[length:]
         self.cache.truncate(self.virtual_tokens + length)
 
     def extend(self, ids: Sequence[int]) -> None:
-        """The cache now holds these too."""
+        """Declare that the cache now holds these ids too."""
         self.ids.extend(ids)
 
 
 class PrefixCache:
-    """The idle slots of one model; used by the engine's thread alone."""
+    """The idle slots of one model. Used by the engine's thread only."""
 
-    def __init__(self, layers: int) -> None:
-        self._layers = layers
+    def __init__(self, layers: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._layers, self._clock = layers, clock
         self._idle: list[PrefixSlot] = []
-        self._least, self._most_bytes = SLOTS_PER_CLIENT, MAX_IDLE_BYTES
-        self.answers, self.record = DraftHistory(), Record()  # what drafts are made of, and what became of them
+        self._min_slots, self._max_bytes = SLOTS_PER_CLIENT, MAX_IDLE_BYTES
+        self.answers, self.record = DraftHistory(), Record()  # sources of drafts, and how many were accepted
 
     @property
     def bytes(self) -> int:
+        """Memory of all idle slots."""
         return sum(slot.cache.bytes for slot in self._idle)
 
     def shrink(self) -> None:
-        """There was no room: all idle slots go, and from here on half of what they took is kept, if need be one."""
+        """Drop all idle slots after an out-of-memory error, and halve the memory that idle slots may take from now on.
+
+        A single slot may exceed the new limit.
+        """
         if self._idle:
-            self._least, self._most_bytes = 1, min(self._most_bytes, self.bytes) // 2
+            self._min_slots, self._max_bytes = 1, min(self._max_bytes, self.bytes) // 2
         self._idle.clear()
 
     def contains(self, prompt: Sequence[int], adapter_key: AdapterKey = None) -> bool:
-        """All of ``prompt`` is in an idle slot: reading it would only forget what that slot holds beyond."""
+        """Whether an idle slot holds all of ``prompt``; prefilling it would only truncate that slot."""
         return any(
             slot.adapter_key == adapter_key and common_prefix_length(slot.ids, prompt) == len(prompt)
             for slot in self._idle
         )
 
-    def retain_adapters(self, owners: Container[AdapterKey]) -> None:
-        """Drop the idle slots of adapters that are gone."""
-        self._idle = [slot for slot in self._idle if slot.adapter_key in owners]
+    def retain_adapters(self, adapter_keys: Container[AdapterKey]) -> None:
+        """Drop the idle slots of all other adapters."""
+        self._idle = [slot for slot in self._idle if slot.adapter_key in adapter_keys]
 
     @contextmanager
     def acquire(
         self,
         prompt: Sequence[int],
-        room: int,
+        capacity: int,
         adapter_key: AdapterKey = None,
         virtual_tokens: int = 0,
         is_prefetch: bool = False,
     ) -> Iterator[PrefixSlot]:
-        """The slot of ``owner`` with the longest start of ``prompt``, less one token, and space for ``room`` ids.
+        """Provide a slot of ``adapter_key`` that holds the longest beginning of ``prompt`` but its last token.
 
-        One token less, because its logits are not kept. After an exception the slot is dropped: what its cache
-        holds is not known then. A guess leaves the slot as old as it was, so that wrong guesses drive out each other
-        and not what is in use.
+        The last token is prefilled again because its logits are not cached. The cache will hold ``capacity`` ids
+        without reallocation. After an exception the slot is dropped, since its cache may hold anything then. A prefetch
+        leaves the time of last use as it was, so that useless prefetches evict each other and no slot in use.
         """
-        slot = self._best(prompt, adapter_key)
+        slot = self._take_best(prompt, adapter_key)
         slot.virtual_tokens = virtual_tokens
         slot.truncate(min(common_prefix_length(slot.ids, prompt), len(prompt) - 1))
-        slot.cache.reserve(virtual_tokens + room)
+        slot.cache.reserve(virtual_tokens + capacity)
         yield slot
-        slot.last_used_s = slot.last_used_s if is_prefetch else time.monotonic()
+        slot.last_used_s = slot.last_used_s if is_prefetch else self._clock()
         self._idle.append(slot)
-        while len(self._idle) > self._kept or (self.bytes > self._most_bytes and len(self._idle) > self._least):
+        while len(self._idle) > self._max_slots or (self.bytes > self._max_bytes and len(self._idle) > self._min_slots):
             self._idle.remove(min(self._idle, key=lambda idle: idle.last_used_s))
 
     @property
-    def _kept(self) -> int:
-        """How many are kept for all who are here."""
-        since_s = time.monotonic() - CLIENT_TIMEOUT_S
+    def _max_slots(self) -> int:
+        """Number of idle slots for all clients with a recent request."""
+        since_s = self._clock() - CLIENT_TIMEOUT_S
         return SLOTS_PER_CLIENT * max(1, len({slot.client for slot in self._idle if slot.last_used_s > since_s}))
 
-    def _best(self, prompt: Sequence[int], adapter_key: AdapterKey) -> PrefixSlot:
-        """The slot most of which is of use, else a new one, else the one that waited longest.
+    def _take_best(self, prompt: Sequence[int], adapter_key: AdapterKey) -> PrefixSlot:
+        """Return the slot with the longest common prefix if that is half of it, else a new slot, else the oldest.
 
-        Most of it: every prompt of a family begins with the same special token, which makes no slot the right one.
+        At least half, because all prompts of a model family begin with the same special token.
         """
-        own = [slot for slot in self._idle if slot.adapter_key == adapter_key]
-        best = max(own, key=lambda slot: common_prefix_length(slot.ids, prompt), default=None)
+        candidates = [slot for slot in self._idle if slot.adapter_key == adapter_key]
+        best = max(candidates, key=lambda slot: common_prefix_length(slot.ids, prompt), default=None)
         if best is None or 2 * common_prefix_length(best.ids, prompt) < min(len(best.ids), len(prompt)):
-            if len(self._idle) < self._kept or not own:
+            if len(self._idle) < self._max_slots or not candidates:
                 return PrefixSlot(KvCache(self._layers, 0), adapter_key=adapter_key)
-            best = min(own, key=lambda slot: slot.last_used_s)
+            best = min(candidates, key=lambda slot: slot.last_used_s)
         self._idle.remove(best)
         return best
 
 
 def common_prefix_length(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many ids the two begin alike with."""
+    """Return the number of equal ids at the beginning of both."""
     low, high = 0, min(len(left), len(right))
-    while low < high:  # by halves, since lists are compared faster than their ids one by one
+    while low < high:  # bisection: comparing slices of lists is faster than comparing their ids in a loop
         middle = (low + high + 1) // 2
         low, high = (middle, high) if left[low:middle] == right[low:middle] else (low, middle - 1)
     return low
