@@ -36,7 +36,7 @@ def engine(*reply: str) -> Iterator[ScriptedEngine]:
 
 def told(capsys: pytest.CaptureFixture[str], *reply: str, is_json: bool = False) -> tuple[str, str]:
     with engine(*reply) as made:
-        prepared = rewriting.prepared(SETTINGS, made, "explain", TARGET)
+        prepared = rewriting.prepare_action(SETTINGS, made, "explain", TARGET)
         assert asyncio.run(act.tell(made, prepared, is_json)) == 0
     out, err = capsys.readouterr()
     return out, err
@@ -84,7 +84,7 @@ def test_who_will_do_it_is_told_before_anything_is_loaded() -> None:
 
 def test_an_adapter_that_did_not_load_is_named() -> None:
     with engine() as made, pytest.raises(ActionUnavailable, match="'two' could not be loaded"):
-        act.confirmed(made, rewriting.Doer("two", "{question}"))
+        act.confirmed(made, rewriting.ActionRoute("two", "{question}"))
 
 
 def test_the_file_is_shown_as_a_diff_or_written(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -112,7 +112,7 @@ CASES = [
         ADD.replace(":\n", ':\n    """Add them. And so on."""\n'),
     ),
     Case("same", "Simplify", ADD, ADD, "unchanged", True),
-    Case("empty", "Simplify", ADD, " \n", "answered nothing", True),
+    Case("empty", "Simplify", ADD, " \n", "answer is empty", True),
     Case(
         "several",
         "Simplify",

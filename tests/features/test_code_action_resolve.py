@@ -86,7 +86,7 @@ async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_co
         client.open(URI, CODE.replace("😀é", "<fim_pad>"))
         await resolved(client, "Simplify", span(3, 6))
         pad, question, end, after = used.requests[0].parts
-        assert (str(pad), after) == ("Special(literal='<fim_pad>')", "\n")
+        assert (str(pad), after) == ("SpecialToken(literal='<fim_pad>')", "\n")
         assert end == pad
         assert isinstance(question, str)
         assert "t = '<fim_pad>'" in question

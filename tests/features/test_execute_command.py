@@ -287,6 +287,6 @@ async def test_an_empty_answer_is_a_sentence() -> None:
     async with initialized_client(engine(" \n"), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         begin = time.monotonic()
-        with pytest.raises(ResponseFailed, match="answered nothing"):
+        with pytest.raises(ResponseFailed, match="answer is empty"):
             await run(client, "starcoder.explain", WHERE)
         assert time.monotonic() - begin < 2

@@ -108,9 +108,9 @@ def test_prompt_equals_the_servers_prompt_for_the_action() -> None:
     try:
         for action in ("explain", "document"):
             target = Target(code, 0, len(code), "python", "f.py", is_function=True)
-            who = perform_action.require_doer(chosen, ["explain"], action, target)
-            prepared = perform_action.prepared(chosen, engine, action, target, who)
-            assert prepared.asked.request.parts == (explanations.build_prompt(code, action),)
+            who = perform_action.require_route(chosen, ["explain"], action, target)
+            prepared = perform_action.prepare_action(chosen, engine, action, target, who)
+            assert prepared.prompt.request.parts == (explanations.build_prompt(code, action),)
     finally:
         engine.close()
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import answer_parsing
 
-HEAD, TAIL = "Question:", "Answer:"
-GIVEN = "def f(a):\n    return a"
+PREFIX, SUFFIX = "Question:", "Answer:"
+ORIGINAL = "def f(a):\n    return a"
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "is_over"),
+    ("text", "answer", "has_ended"),
     [
         (" It adds.", "It adds.", False),
         ("\n \n    x = 1\n    y = 2", "    x = 1\n    y = 2", False),
@@ -23,29 +23,29 @@ GIVEN = "def f(a):\n    return a"
         ("Question: x\ncode\n\nAnswer: It adds.\nQuestion: y", "It adds.", True),
         ("Question: x\ncode", "", False),
         ("Ques", "", False),
-        (f"{GIVEN}\nIt returns.", "It returns.", False),
-        (GIVEN, GIVEN, False),
+        (f"{ORIGINAL}\nIt returns.", "It returns.", False),
+        (ORIGINAL, ORIGINAL, False),
         ("", "", False),
     ],
 )
-def test_repeated_questions_and_next_ones_are_no_part_of_the_answer(text: str, said: str, is_over: bool) -> None:
-    assert answer_parsing.body(text, HEAD, TAIL, GIVEN) == (said, is_over)
+def test_extract_answer_drops_repeated_and_following_questions(text: str, answer: str, has_ended: bool) -> None:
+    assert answer_parsing.extract_answer(text, PREFIX, SUFFIX, ORIGINAL) == (answer, has_ended)
 
 
-def test_a_template_without_words_before_the_question_ends_nothing() -> None:
-    assert answer_parsing.body("Question: x", "", "") == ("Question: x", False)
+def test_extract_answer_without_a_question_prefix_never_ends() -> None:
+    assert answer_parsing.extract_answer("Question: x", "", "") == ("Question: x", False)
 
 
 @given(st.text(alphabet="Q ues\nt", max_size=12), st.text(alphabet="Question: \n", max_size=12))
-def test_a_running_answer_never_shows_the_beginning_of_the_next_question(before: str, after: str) -> None:
-    said, _ = answer_parsing.body(f"It.{before}\nQuest", HEAD, TAIL)
-    shown = answer_parsing.safely_shown(said, HEAD)
+def test_partial_answer_hides_the_beginning_of_the_next_question(before: str, after: str) -> None:
+    answer, _ = answer_parsing.extract_answer(f"It.{before}\nQuest", PREFIX, SUFFIX)
+    shown = answer_parsing.hold_back_question(answer, PREFIX)
     assert not shown.rpartition("\n")[2].startswith("Q") or "\nQuest" not in f"\n{shown}"
-    assert answer_parsing.body(f"It.\nQuestion:{after}", HEAD, TAIL) == ("It.", True)
+    assert answer_parsing.extract_answer(f"It.\nQuestion:{after}", PREFIX, SUFFIX) == ("It.", True)
 
 
 @pytest.mark.parametrize(
-    ("said", "closed"),
+    ("answer", "closed"),
     [
         ("```\na\n```", [True]),
         ("```\na", [False]),
@@ -54,12 +54,12 @@ def test_a_running_answer_never_shows_the_beginning_of_the_next_question(before:
         ("- x\n\n  ```\n  a\n  ```", [True]),
     ],
 )
-def test_a_block_without_an_end_is_told(said: str, closed: list[bool]) -> None:
-    assert [fence.is_closed for fence in answer_parsing.fences(said)] == closed
+def test_find_fences_marks_a_fence_without_an_end(answer: str, closed: list[bool]) -> None:
+    assert [fence.is_closed for fence in answer_parsing.find_fences(answer)] == closed
 
 
 @pytest.mark.parametrize(
-    ("said", "code"),
+    ("answer", "code"),
     [
         ("Foo bar = new Foo();", "Foo bar = new Foo();"),
         ("Here is a thing:\n\nx = 1\n\nI hope this helps!", "x = 1"),
@@ -68,35 +68,37 @@ def test_a_block_without_an_end_is_told(said: str, closed: list[bool]) -> None:
         ("from a import b\nreturn x and y", "from a import b\nreturn x and y"),
     ],
 )
-def test_sentences_around_code_are_dropped_and_code_that_reads_like_one_is_kept(said: str, code: str) -> None:
-    assert answer_parsing.code_in(said, GIVEN, is_cut=False) == code
+def test_extract_code_drops_sentences_around_code_only(answer: str, code: str) -> None:
+    assert answer_parsing.extract_code(answer, ORIGINAL, is_cut=False) == code
 
 
-def test_languages_of_words_are_code_where_words_were_given() -> None:
+def test_extract_code_accepts_words_if_the_original_is_words() -> None:
     assert (
-        answer_parsing.code_in("SELECT name FROM users", "SELECT all FROM users", is_cut=False)
+        answer_parsing.extract_code("SELECT name FROM users", "SELECT all FROM users", is_cut=False)
         == "SELECT name FROM users"
     )
 
 
-def test_a_line_that_stood_in_the_code_is_code() -> None:
-    given = "Dear reader, this is text.\nIt goes on."
-    assert answer_parsing.code_in("Dear reader, this is text.\nIt ends.", given, is_cut=False).startswith("Dear reader")
+def test_extract_code_keeps_sentences_of_the_original() -> None:
+    original = "Dear reader, this is text.\nIt goes on."
+    assert answer_parsing.extract_code("Dear reader, this is text.\nIt ends.", original, is_cut=False).startswith(
+        "Dear reader"
+    )
 
 
-@pytest.mark.parametrize("said", ["I cannot do that.", "the function should check its argument first", "\n \n"])
-def test_words_alone_are_refused(said: str) -> None:
+@pytest.mark.parametrize("answer", ["I cannot do that.", "the function should check its argument first", "\n \n"])
+def test_extract_code_rejects_an_answer_in_words(answer: str) -> None:
     with pytest.raises(AnswerUnusable):
-        answer_parsing.code_in(said, GIVEN, is_cut=False)
+        answer_parsing.extract_code(answer, ORIGINAL, is_cut=False)
 
 
-def test_where_nothing_is_replaced_the_longest_block_is_meant() -> None:
-    said = "```\na = 1\n```\n```\nb = 1\nc = 2\n```\n```\nd\n```"
-    assert answer_parsing.code_in(said, "", is_cut=False) == "b = 1\nc = 2"
+def test_extract_code_takes_the_longest_block_without_an_original() -> None:
+    answer = "```\na = 1\n```\n```\nb = 1\nc = 2\n```\n```\nd\n```"
+    assert answer_parsing.extract_code(answer, "", is_cut=False) == "b = 1\nc = 2"
 
 
 @pytest.mark.parametrize(
-    ("said", "circle"),
+    ("answer", "length"),
     [
         ("It is. " + "And so on. " * 40, len("It is. And so on. ")),
         ("Base" * 40, 4),
@@ -105,5 +107,5 @@ def test_where_nothing_is_replaced_the_longest_block_is_meant() -> None:
         ("", None),
     ],
 )
-def test_an_answer_that_goes_in_circles_is_told(said: str, circle: int | None) -> None:
-    assert answer_parsing.find_repetition(said) == circle
+def test_find_repetition_returns_the_length_before_the_loop(answer: str, length: int | None) -> None:
+    assert answer_parsing.find_repetition(answer) == length

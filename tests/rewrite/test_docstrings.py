@@ -8,25 +8,25 @@ from hypothesis import strategies as st
 
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.rewrite import docstrings, edits
-from starcoder_ls.rewrite.target import Target, selected
+from starcoder_ls.rewrite.target import Target, find_target
 
 
 def target(text: str, language: str = "python") -> Target:
-    at = text.index("¦")
+    cursor = text.index("¦")
     text = text.replace("¦", "")
-    found = selected(text, at, at, language)
+    found = find_target(text, cursor, cursor, language)
     assert found is not None
     return found
 
 
-def described(text: str, words: str, language: str = "python") -> str:
+def add_description(text: str, description: str, language: str = "python") -> str:
     code = target(text, language)
-    changes = docstrings.written(code, docstrings.place(code), words)
-    edits.require_syntax(code, changes)
-    return edits.applied(code.text, changes)
+    changes = docstrings.build_changes(code, docstrings.find_position(code), description)
+    edits.require_valid_syntax(code, changes)
+    return edits.apply_changes(code.text, changes)
 
 
-HEADS = [
+DEFINITIONS = [
     "def ¦f():\n    return 1\n",
     "def ¦f(): return 1\n",
     "def ¦f(): ...\nx = 1\n",
@@ -43,11 +43,11 @@ HEADS = [
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("definition", DEFINITIONS)
 @pytest.mark.parametrize("words", ["One.", "One.\n\nTwo:\n    three", 'Say "hi"', 'C:\\new """x"""', "tail \\", '"""'])
-def test_the_docstring_reads_as_the_words_and_the_code_is_the_same(head: str, words: str, end: str) -> None:
-    text = described(head.replace("\n", end), words)
-    before, after = ast.parse(head.replace("¦", "")), ast.parse(text)
+def test_docstring_has_the_description_and_leaves_the_code_unchanged(definition: str, words: str, end: str) -> None:
+    text = add_description(definition.replace("\n", end), words)
+    before, after = ast.parse(definition.replace("¦", "")), ast.parse(text)
     found = [docstring(node) for node in ast.walk(after) if docstring(node) is not None]
     assert words in found
     assert without_docstrings(before) == without_docstrings(after)
@@ -69,9 +69,9 @@ def without_docstrings(tree: ast.Module) -> str:
 
 @settings(max_examples=200)
 @given(st.text(alphabet="\\\"'ab \n{}", min_size=1, max_size=20))
-def test_no_words_break_out_of_their_quotes(words: str) -> None:
+def test_no_description_ends_its_docstring(words: str) -> None:
     words = words.strip() or "x"
-    node = ast.parse(described("def ¦f():\n    return 1\n", words)).body[0]
+    node = ast.parse(add_description("def ¦f():\n    return 1\n", words)).body[0]
     assert isinstance(node, ast.FunctionDef)
     assert len(node.body) == 2
     found = ast.get_docstring(node, clean=False)
@@ -94,25 +94,25 @@ def test_no_words_break_out_of_their_quotes(words: str) -> None:
         ("go", "package a\n\nfunc ¦F() {\n}\n", "package a\n\n// One.\n// Two.\nfunc F() {\n}\n"),
     ],
 )
-def test_other_languages_get_their_doc_comment_above(language: str, text: str, after: str) -> None:
-    assert described(text, "One.\nTwo.", language) == after
+def test_doc_comment_is_written_above_in_the_style_of_the_language(language: str, text: str, after: str) -> None:
+    assert add_description(text, "One.\nTwo.", language) == after
 
 
-def test_a_comment_cannot_be_ended_by_its_words() -> None:
-    assert "*/ int" not in described("int ¦f() {\n}\n", "One */ int x;", "c")
+def test_no_description_ends_its_block_comment() -> None:
+    assert "*/ int" not in add_description("int ¦f() {\n}\n", "One */ int x;", "c")
 
 
-def test_where_there_is_no_place_the_user_is_told_before_the_model_is_asked() -> None:
+def test_find_position_raises_for_broken_code_and_unknown_languages() -> None:
     with pytest.raises(ActionUnavailable, match="Python"):
-        docstrings.place(target("def ¦f(:\n    pass\n"))
+        docstrings.find_position(target("def ¦f(:\n    pass\n"))
     with pytest.raises(ActionUnavailable, match="brainfuck"):
-        docstrings.place(Target("+", 0, 1, "brainfuck"))
+        docstrings.find_position(Target("+", 0, 1, "brainfuck"))
     with pytest.raises(ActionUnavailable, match="--language"):
-        docstrings.place(Target("+", 0, 1, ""))
+        docstrings.find_position(Target("+", 0, 1, ""))
 
 
 @pytest.mark.parametrize(
-    ("said", "words"),
+    ("answer", "description"),
     [
         (" Add two.", "Add two."),
         ("Here is the docstring:\n\nAdd two.", "Add two."),
@@ -127,22 +127,22 @@ def test_where_there_is_no_place_the_user_is_told_before_the_model_is_asked() ->
         ("Add. " + "It goes on and on. " * 8, None),
     ],
 )
-def test_the_description_is_found_in_code_in_quotes_and_in_words(said: str, words: str | None) -> None:
-    found = docstrings.description_in(said, target("def ¦f(a):\n    return a\n"), is_cut=False)
-    if words is not None:
-        assert found == words
+def test_description_is_extracted_from_code_quotes_comments_and_words(answer: str, description: str | None) -> None:
+    found = docstrings.extract_description(answer, target("def ¦f(a):\n    return a\n"), is_cut=False)
+    if description is not None:
+        assert found == description
     assert all(len(row) <= 96 for row in found.split("\n"))
 
 
-def test_a_comment_in_a_block_is_the_description_elsewhere() -> None:
-    said = "```c\n/**\n * Add two.\n */\nint f();\n```"
-    assert docstrings.description_in(said, Target("int f() {}", 0, 10, "c"), is_cut=False) == "Add two."
+def test_description_is_extracted_from_a_comment_in_a_code_block() -> None:
+    answer = "```c\n/**\n * Add two.\n */\nint f();\n```"
+    assert docstrings.extract_description(answer, Target("int f() {}", 0, 10, "c"), is_cut=False) == "Add two."
 
 
-def test_a_description_that_was_cut_ends_with_its_last_whole_sentence() -> None:
+def test_cut_description_ends_with_its_last_whole_sentence() -> None:
     code = target("def ¦f(a):\n    return a\n")
-    assert docstrings.description_in("Add e.g. 1.5 apples. Then the", code, is_cut=True) == "Add e.g. 1.5 apples."
+    assert docstrings.extract_description("Add e.g. 1.5 apples. Then the", code, is_cut=True) == "Add e.g. 1.5 apples."
     with pytest.raises(AnswerUnusable, match="cut"):
-        docstrings.description_in("Add two and", code, is_cut=True)
-    with pytest.raises(AnswerUnusable, match="described nothing"):
-        docstrings.description_in("```\nf(1)\n```", code, is_cut=False)
+        docstrings.extract_description("Add two and", code, is_cut=True)
+    with pytest.raises(AnswerUnusable, match="has no description"):
+        docstrings.extract_description("```\nf(1)\n```", code, is_cut=False)

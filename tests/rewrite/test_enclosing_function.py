@@ -2,14 +2,14 @@ from __future__ import annotations
 
 import pytest
 
-from starcoder_ls.rewrite.enclosing_function import enclosing
+from starcoder_ls.rewrite.enclosing_function import find_enclosing_function
 
 
-def found(text: str, language: str) -> str | None:
+def function_at_cursor(text: str, language: str) -> str | None:
     """The function around ``¦``."""
     offset = text.index("¦")
     text = text.replace("¦", "")
-    span = enclosing(text, offset, language)
+    span = find_enclosing_function(text, offset, language)
     return text[span.start : span.end] if span else None
 
 
@@ -49,7 +49,7 @@ print(1)
 
 
 @pytest.mark.parametrize(
-    ("at", "starts", "ends"),
+    ("marked", "start", "end"),
     [
         ("@b(1)", "@a\n@b", "    ]"),
         ("y=(1", "@a\n@b", "    ]"),
@@ -62,22 +62,22 @@ print(1)
         ("return 2", "    def area", "return 2"),
     ],
 )
-def test_python_functions_end_where_the_indentation_does(at: str, starts: str, ends: str) -> None:
-    code = found(PYTHON.replace(at, f"¦{at}"), "python")
+def test_python_function_ends_with_its_indentation(marked: str, start: str, end: str) -> None:
+    code = function_at_cursor(PYTHON.replace(marked, f"¦{marked}"), "python")
     assert code is not None
-    assert code.startswith(starts)
-    assert code.endswith(ends)
+    assert code.startswith(start)
+    assert code.endswith(end)
 
 
-@pytest.mark.parametrize("at", ["import os", "print(1)"])
-def test_outside_of_functions_there_is_none(at: str) -> None:
-    assert found(PYTHON.replace(at, f"¦{at}"), "python") is None
+@pytest.mark.parametrize("marked", ["import os", "print(1)"])
+def test_no_function_is_found_at_module_level(marked: str) -> None:
+    assert function_at_cursor(PYTHON.replace(marked, f"¦{marked}"), "python") is None
 
 
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
-def test_every_line_end_ends_a_line(line_end: str) -> None:
+def test_function_is_found_with_every_kind_of_line_end(line_end: str) -> None:
     text = "def f():\n    x = 1¦\n\n\ny = 2\n".replace("\n", line_end)
-    assert found(text, "python") == f"def f():{line_end}    x = 1"
+    assert function_at_cursor(text, "python") == f"def f():{line_end}    x = 1"
 
 
 C = """int a;
@@ -116,10 +116,10 @@ JAVA = """class A {
         ("kotlin", "val x = 1\nfun f(x: Int): Int {\n    return¦ x\n}\n", "fun f", "x\n}"),
     ],
 )
-def test_functions_in_braces_are_found_past_strings_and_comments(
+def test_function_in_braces_is_found_despite_strings_and_comments(
     language: str, text: str, first: str, last: str
 ) -> None:
-    code = found(text, language)
+    code = function_at_cursor(text, language)
     assert code is not None
     assert code.startswith(first)
     assert code.endswith(last)
@@ -137,5 +137,5 @@ def test_functions_in_braces_are_found_past_strings_and_comments(
         ("go", ""),
     ],
 )
-def test_where_there_is_no_function_nothing_is_found(language: str, text: str) -> None:
-    assert enclosing(text.replace("¦", ""), max(text.find("¦"), 0), language) is None
+def test_no_function_is_found_where_there_is_none(language: str, text: str) -> None:
+    assert find_enclosing_function(text.replace("¦", ""), max(text.find("¦"), 0), language) is None

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.rewrite.hidden_characters import cleaned
+from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 
 
 @given(st.text())
-def test_nothing_that_hides_or_steers_is_left(text: str) -> None:
-    kept = cleaned(text)
+def test_no_hidden_or_control_character_is_left(text: str) -> None:
+    kept = strip_hidden_characters(text)
     for character in kept.replace("\n", "").replace("\t", "").replace("\u200d", ""):
         assert unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Cn")
-    assert cleaned(kept) == kept
+    assert strip_hidden_characters(kept) == kept
 
 
 @given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs"))))
-def test_plain_text_stays_as_it_is(text: str) -> None:
-    assert cleaned(text) == text
+def test_plain_text_is_unchanged(text: str) -> None:
+    assert strip_hidden_characters(text) == text
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
         ("naïve 漢字 привет é e\u0301", "naïve 漢字 привет é e\u0301"),
     ],
 )
-def test_characters_are_kept_or_dropped(text: str, kept: str) -> None:
-    assert cleaned(text) == kept
+def test_visible_characters_are_kept_and_hidden_ones_removed(text: str, kept: str) -> None:
+    assert strip_hidden_characters(text) == kept
 
 
-def test_what_the_file_holds_already_may_stay() -> None:
-    assert cleaned("a\u200bb\u202ec", familiar="x\u200by") == "a\u200bbc"
+def test_allowed_characters_are_kept() -> None:
+    assert strip_hidden_characters("a\u200bb\u202ec", allowed="x\u200by") == "a\u200bbc"

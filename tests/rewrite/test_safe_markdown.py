@@ -12,7 +12,7 @@ from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 
 # As editors parse it: with HTML, tables, strikethrough and bare addresses.
 EDITOR = MarkdownIt("gfm-like", {"html": True, "linkify": False})
-PIECES = st.sampled_from(
+FRAGMENTS = st.sampled_from(
     [
         "<b>",
         "</b>",
@@ -77,10 +77,10 @@ PIECES = st.sampled_from(
         "\x0c",
     ]
 )
-TEXTS = st.one_of(st.lists(PIECES, max_size=14).map("".join), st.text(max_size=60))
+TEXTS = st.one_of(st.lists(FRAGMENTS, max_size=14).map("".join), st.text(max_size=60))
 
 
-def kinds(text: str) -> set[str]:
+def token_types(text: str) -> set[str]:
     found = set()
     for token in EDITOR.parse(text):
         found.add(token.type)
@@ -90,20 +90,20 @@ def kinds(text: str) -> set[str]:
 
 @settings(max_examples=600)
 @given(TEXTS)
-def test_no_text_becomes_html_an_image_or_a_link(text: str) -> None:
+def test_sanitized_text_has_no_html_image_or_link(text: str) -> None:
     shown = sanitize_markdown(text)
-    assert not kinds(shown) & {"html_block", "html_inline", "image", "link_open"}, shown
+    assert not token_types(shown) & {"html_block", "html_inline", "image", "link_open"}, shown
     assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", shown))
 
 
 @settings(max_examples=200)
 @given(st.text(alphabet=st.characters(codec="ascii", categories=("L", "N", "P", "S", "Zs")), max_size=40))
-def test_code_is_kept_to_the_character(code: str) -> None:
+def test_code_blocks_are_unchanged(code: str) -> None:
     assert f"{code}\n" in sanitize_markdown(f"~~~~python\n{code}\n~~~~") or "~~~~" in code or not code.strip()
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "sanitized"),
     [
         ("It `returns` **x**.", "It `returns` x."),
         ("The snake_case_name and __init__ of a*b", "The snake_case_name and \\_\\_init\\_\\_ of a\\*b"),
@@ -120,5 +120,5 @@ def test_code_is_kept_to_the_character(code: str) -> None:
         ("", ""),
     ],
 )
-def test_markdown_is_written_anew(text: str, shown: str) -> None:
-    assert sanitize_markdown(text) == shown
+def test_markdown_is_rewritten_without_active_content(text: str, sanitized: str) -> None:
+    assert sanitize_markdown(text) == sanitized

@@ -8,23 +8,23 @@ from starcoder_ls.rewrite import text_lines
 
 
 @given(st.text(alphabet="a \t\r\n\x0c\u2028"))
-def test_lines_join_to_the_text_and_none_is_empty(text: str) -> None:
-    rows = text_lines.split(text)
-    assert "".join(rows) == text
-    assert all(rows)
+def test_lines_join_to_the_text_and_are_not_empty(text: str) -> None:
+    lines = text_lines.split_lines(text)
+    assert "".join(lines) == text
+    assert all(lines)
 
 
-def test_only_the_ends_of_lsp_end_a_line() -> None:
-    assert text_lines.split("a\x0cb\u2028c\x85d\r\ne\rf\n") == ["a\x0cb\u2028c\x85d\r\n", "e\r", "f\n"]
+def test_only_line_ends_of_lsp_separate_lines() -> None:
+    assert text_lines.split_lines("a\x0cb\u2028c\x85d\r\ne\rf\n") == ["a\x0cb\u2028c\x85d\r\n", "e\r", "f\n"]
 
 
 @pytest.mark.parametrize(("text", "end"), [("", "\n"), ("a\r\nb\r\nc\n", "\r\n"), ("a\rb", "\r")])
-def test_the_line_end_used_most_is_the_files(text: str, end: str) -> None:
-    assert text_lines.line_end(text) == end
+def test_dominant_line_end_is_the_most_frequent(text: str, end: str) -> None:
+    assert text_lines.dominant_line_end(text) == end
 
 
 @pytest.mark.parametrize(
-    ("rows", "margin"),
+    ("lines", "indentation"),
     [
         (["  a", "", "    b"], "  "),
         (["\ta", "  b"], ""),
@@ -33,13 +33,13 @@ def test_the_line_end_used_most_is_the_files(text: str, end: str) -> None:
         (["a", "  b"], ""),
     ],
 )
-def test_the_margin_is_what_all_lines_share(rows: list[str], margin: str) -> None:
-    assert text_lines.margin(rows) == margin
-    assert all(row.startswith(margin) for row in rows if row.strip())
+def test_common_indentation_is_shared_by_all_lines(lines: list[str], indentation: str) -> None:
+    assert text_lines.common_indentation(lines) == indentation
+    assert all(line.startswith(indentation) for line in lines if line.strip())
 
 
 @pytest.mark.parametrize(
-    ("rows", "wanted", "expected"),
+    ("lines", "unit", "expected"),
     [
         (["a", "    b", "        c"], "  ", ["a", "  b", "    c"]),
         (["a", "  b", "    c"], "\t", ["a", "\tb", "\t\tc"]),
@@ -49,7 +49,5 @@ def test_the_margin_is_what_all_lines_share(rows: list[str], margin: str) -> Non
         (["f(a,", "            b)"], "    ", ["f(a,", "            b)"]),
     ],
 )
-def test_steps_of_indentation_are_replaced_and_what_is_beyond_them_is_kept(
-    rows: list[str], wanted: str, expected: list[str]
-) -> None:
-    assert text_lines.in_steps(rows, wanted) == expected
+def test_reindent_replaces_whole_levels_and_keeps_alignment(lines: list[str], unit: str, expected: list[str]) -> None:
+    assert text_lines.reindent(lines, unit) == expected

@@ -21,7 +21,7 @@ from starcoder_ls.commands.support.engines import loaded, stderr
 from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
 from starcoder_ls.rewrite import edits, perform_action
-from starcoder_ls.rewrite.hidden_characters import cleaned
+from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import Settings
 
@@ -46,11 +46,11 @@ def run(
     target = replace(target, instruction=said[0], diagnostics=said[1])
     who = expected(chosen, action, target, adapter)
     with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
-        prepared = perform_action.prepared(chosen, engine, action, target, confirmed(engine, who))
+        prepared = perform_action.prepare_action(chosen, engine, action, target, confirmed(engine, who))
         if prepared.action.becomes == "text":
             return asyncio.run(tell(engine, prepared, is_json))
-        changes = asyncio.run(perform_action.changes(engine, prepared))
-    write_or_print_diff(read, edits.applied(read.text, changes), is_written)
+        changes = asyncio.run(perform_action.compute_changes(engine, prepared))
+    write_or_print_diff(read, edits.apply_changes(read.text, changes), is_written)
     return 0
 
 
@@ -63,55 +63,55 @@ def ask(
     target = replace(line_range.whole(name, chosen.context.ignore), instruction=question)
     who = expected(chosen, "ask", target, adapter)
     with loaded(chosen, not is_json, lambda name, _: name == who.adapter, may_borrow=True) as engine:
-        prepared = perform_action.prepared(chosen, engine, "ask", target, confirmed(engine, who))
+        prepared = perform_action.prepare_action(chosen, engine, "ask", target, confirmed(engine, who))
         return asyncio.run(tell(engine, prepared, is_json))
 
 
-def expected(chosen: Settings, action: str, target: Target, adapter: str | None) -> perform_action.Doer:
+def expected(chosen: Settings, action: str, target: Target, adapter: str | None) -> perform_action.ActionRoute:
     """Who will do it, told from the settings alone: nobody waits for a model to load to hear that it cannot."""
     perform_action.require_action(chosen, action)
     adapters = chosen.resident_adapters()
     if adapter is None:
-        return perform_action.require_doer(chosen, adapters, action, target)
+        return perform_action.require_route(chosen, adapters, action, target)
     if adapter not in adapters:
         known = f"There are: {', '.join(adapters)}." if adapters else "There are none."
         raise ActionUnavailable(f"No adapter {adapter!r} is in the settings. {known} Add `[adapters.{adapter}]`.")
-    return perform_action.Doer(adapter, adapters[adapter].template)
+    return perform_action.ActionRoute(adapter, adapters[adapter].template)
 
 
-def confirmed(engine: Engine, who: perform_action.Doer) -> perform_action.Doer:
+def confirmed(engine: Engine, who: perform_action.ActionRoute) -> perform_action.ActionRoute:
     """``who``, if it is loaded. Raises ActionUnavailable."""
-    if who.adapter is not None and who.adapter not in perform_action.resident(engine):
+    if who.adapter is not None and who.adapter not in perform_action.loaded_adapters(engine):
         raise ActionUnavailable(f"The adapter {who.adapter!r} could not be loaded. `starcoder-ls doctor` says why.")
     return who
 
 
-async def tell(engine: Engine, prepared: perform_action.Prepared, is_json: bool) -> int:
+async def tell(engine: Engine, prepared: perform_action.PreparedAction, is_json: bool) -> int:
     """Plain text as it is made, without whatever could steer a terminal; our own remarks go to standard error."""
     shown, answer = "", perform_action.Answer("")
-    async with aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
+    async with aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
-            text = cleaned(answer.said)
+            text = strip_hidden_characters(answer.text)
             if not is_json and text.startswith(shown):
                 print(text[len(shown) :], end="", flush=True)
                 shown = text
     if is_json:
         print(json.dumps(_described(answer, prepared), ensure_ascii=False))
         return 0
-    text = cleaned(answer.said)
+    text = strip_hidden_characters(answer.text)
     print("" if shown == text else f"\n{text}")  # it turned out to begin elsewhere: say it whole
     if answer.note:
         stderr.print(answer.note, style="dim")
     return 0
 
 
-def _described(answer: perform_action.Answer, prepared: perform_action.Prepared) -> dict[str, Any]:
-    first, last = prepared.asked.target.line_numbers
+def _described(answer: perform_action.Answer, prepared: perform_action.PreparedAction) -> dict[str, Any]:
+    first, last = prepared.prompt.target.line_numbers
     return {
-        "text": cleaned(answer.said),
+        "text": strip_hidden_characters(answer.text),
         "note": answer.note,
-        "adapter": prepared.asked.request.adapter,
-        "lines": [first, last] if prepared.asked.code else None,
+        "adapter": prepared.prompt.request.adapter,
+        "lines": [first, last] if prepared.prompt.code else None,
         "stop_reason": str(answer.finish_reason),
         "timings": dataclasses.asdict(answer.timings) if answer.timings else None,
     }

@@ -32,7 +32,9 @@ def run(overlay: dict[str, Any], file: Path | None, adapter: str | None, count: 
     with loaded(chosen, is_shown=False) as engine:
         who = confirmed(engine, expected(chosen, "explain", _target(asked[0]), adapter))
         said = [
-            asyncio.run(_explained(engine, perform_action.prepared(chosen, engine, "explain", _target(pair), who)))
+            asyncio.run(
+                _explained(engine, perform_action.prepare_action(chosen, engine, "explain", _target(pair), who))
+            )
             for pair in track(asked, "explaining", console=stderr)
         ]
     truth = [pair.sentence for pair in asked]
@@ -53,11 +55,11 @@ def _target(pair: Pair) -> Target:
     return Target(pair.code, 0, len(pair.code), "python", "function.py", pair.name)
 
 
-async def _explained(engine: Engine, prepared: perform_action.Prepared) -> str:
+async def _explained(engine: Engine, prepared: perform_action.PreparedAction) -> str:
     """The first sentence of what an editor would show."""
     said = ""
-    async with aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
+    async with aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
-            said = answer.said
+            said = answer.text
     text = " ".join(said.split())
     return first_sentence(text) or text

@@ -16,7 +16,7 @@ from starcoder_ls.errors import DocumentOutOfSync
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.rewrite import perform_action
-from starcoder_ls.rewrite.target import Target, instructed_by_comment, selected
+from starcoder_ls.rewrite.target import Target, extract_comment_instruction, find_target
 from starcoder_ls.session.action_request import ACT, EXPLAIN, INSTRUCT, kind_of, range_of
 from starcoder_ls.session.session import Session
 
@@ -39,7 +39,7 @@ async def code_action(
     target, problems = _target(document, params.range, context.diagnostics)
     if target is None:
         return None
-    loaded = perform_action.resident(engine)
+    loaded = perform_action.loaded_adapters(engine)
     offered: list[t.CodeAction | t.Command] = []
     for name, action in session.settings.actions.items():
         if not action.enabled or not _is_wanted(kind_of(name, action), context.only):
@@ -48,7 +48,7 @@ async def code_action(
             continue
         if not (is_by_hand or is_selection or action.needs_diagnostics):
             continue
-        if perform_action.doer(session.settings, loaded, name, document.language, document.path) is not None:
+        if perform_action.find_route(session.settings, loaded, name, document.language, document.path) is not None:
             offered += _items(session, document, name, action, target, problems)
     return offered or None
 
@@ -59,11 +59,11 @@ def _target(
     """What is meant, with what editors report of it; a problem outside of functions means its own lines."""
     start, end = (document.offset_at(Position(place.line, place.character)) for place in (asked.start, asked.end))
     text, language, path, uri = document.text, document.language, document.path, document.uri
-    target = selected(text, start, end, language, path, uri)
+    target = find_target(text, start, end, language, path, uri)
     spans = list(_spans(document, diagnostics))
     if target is None and start == end and spans:
         _, first, last = spans[0]
-        target = selected(text, first, max(last, first + 1), language, path, uri)
+        target = find_target(text, first, max(last, first + 1), language, path, uri)
     if target is None:
         return None, []
     inside = [one for one in spans if one[1] <= target.end and one[2] >= target.start]
@@ -99,7 +99,7 @@ def _items(
     title = action.title
     command = EXPLAIN if action.becomes == "text" else ACT
     if action.needs_instruction:
-        instructed = instructed_by_comment(target) if action.becomes != "text" else None
+        instructed = extract_comment_instruction(target) if action.becomes != "text" else None
         if instructed is not None:
             target = instructed
             title = f"{title}: {target.instruction[:_TITLE_CHARS]}"

@@ -30,9 +30,9 @@ async def code_action_resolve(session: Session, raw: object, call: RequestHandle
         raise moved_on()
     engine = require_engine(session)
     document, target = asked_target(session, asked)
-    prepared = perform_action.prepared(session.settings, engine, asked.action, target)
+    prepared = perform_action.prepare_action(session.settings, engine, asked.action, target)
     async with working(session, prepared.action.title, call):
-        changes = await perform_action.changes(engine, prepared)
+        changes = await perform_action.compute_changes(engine, prepared)
     if not session.documents.is_still(document, target.text):
         raise moved_on()
     edit = workspace_edit(session, document, changes, prepared.action, is_in_action=True)

@@ -51,13 +51,13 @@ async def _explain(session: Session, given: object, call: RequestHandle) -> dict
     asked = read(ActionArguments, given, action_request.EXPLAIN)
     engine = require_engine(session)
     _, target = asked_target(session, asked)
-    prepared = perform_action.prepared(session.settings, engine, asked.action, target)
+    prepared = perform_action.prepare_action(session.settings, engine, asked.action, target)
     if prepared.action.becomes != "text":
         raise ActionUnavailable(f"{asked.action!r} changes code and shows none; run {action_request.ACT} instead.")
     session.supersede(action_request.EXPLAIN, "", call)
     running, text, is_complete = RunningText(session, asked.token), "", False
     sign = working(session, prepared.action.title, call) if asked.token is None else nullcontext()
-    async with sign, aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
+    async with sign, aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
             if answer.finish_reason is not None or running.is_due:
                 text = _markdown(answer)
@@ -70,7 +70,7 @@ async def _explain(session: Session, given: object, call: RequestHandle) -> dict
 
 
 def _markdown(answer: perform_action.Answer) -> str:
-    text = sanitize_markdown(answer.said)
+    text = sanitize_markdown(answer.text)
     return f"> {sanitize_markdown(answer.note)}\n\n{text}" if answer.note else text
 
 
@@ -84,11 +84,11 @@ async def _act(session: Session, given: object, call: RequestHandle) -> dict[str
         raise moved_on()
     engine = require_engine(session)
     document, target = asked_target(session, asked)
-    prepared = perform_action.prepared(session.settings, engine, asked.action, target)
+    prepared = perform_action.prepare_action(session.settings, engine, asked.action, target)
     if prepared.action.becomes == "text":
         raise ActionUnavailable(f"{asked.action!r} changes nothing; run {action_request.EXPLAIN} instead.")
     async with working(session, prepared.action.title, call):
-        changes = await perform_action.changes(engine, prepared)
+        changes = await perform_action.compute_changes(engine, prepared)
     if not session.documents.is_still(document, target.text):
         raise moved_on()
     edit = workspace_edit(session, document, changes, prepared.action, is_in_action=False)

@@ -1,1 +1,1 @@
-"""Actions on code: an instruction and a piece of a file in, text to read or the smallest edit out."""
+"""Code actions: an instruction and some lines of a file become an answer in words or the smallest edit of the file."""

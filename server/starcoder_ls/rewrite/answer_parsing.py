@@ -1,6 +1,7 @@
-"""What a model really said: its answer without what it repeats, and the code in it without what it says around it.
+"""Extracts the answer from what a model generates, and the code from an answer.
 
-Decides where an answer ends and which of its lines are code. Refuses to know documents, edits and engines.
+A model may repeat the prompt, ask itself the next question, repeat itself, or put sentences around its code. All of
+that is removed here.
 """
 
 from __future__ import annotations
@@ -15,119 +16,126 @@ from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import edits, text_lines
 
 _PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
-_CIRCLES, _CIRCLE_CHARS = 8, 120  # so often, and so many characters of it
-_SENTENCE = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
-_CODE_SIGNS = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
-_BEFORE = re.compile(r"\A(?:[ \t]*\n)*(?: (?=[^ \n]))?")  # blank lines, and the one blank after "Answer:"
-_SAID = re.compile(r"(?:[^\W\d_][\w'’-]*[,;:]? +){3,}[\w'’-]+[.!?]?")
+_MIN_REPETITIONS, _MIN_REPEATED_CHARS = 8, 120  # both must be reached
+_SENTENCE_START = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
+_CODE_SYMBOL = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
+_LEADING_BLANKS = re.compile(r"\A(?:[ \t]*\n)*(?: (?=[^ \n]))?")  # blank lines, and the single blank after "Answer:"
+_WORDS_ONLY = re.compile(r"(?:[^\W\d_][\w'’-]*[,;:]? +){3,}[\w'’-]+[.!?]?")
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """A fenced block of code; ``is_closed`` is False where the answer ended inside it."""
+    """A fenced block of code; ``is_closed`` is False if the answer ended inside it."""
 
     code: str
     is_closed: bool
 
 
-def body(text: str, head: str, tail: str, code: str = "") -> tuple[str, bool]:
-    """The answer proper in ``text``, and whether it is over because the model went on to ask itself something.
+def extract_answer(text: str, question_prefix: str, question_suffix: str, code: str = "") -> tuple[str, bool]:
+    """The answer in the generated ``text``, and whether it has ended because the model asks itself another question.
 
-    ``head`` and ``tail`` are what stands around a question in the template: a model that begins by repeating the
-    question answers after the second ``tail``; one that goes on with another ``head`` has ended before it.
+    ``question_prefix`` and ``question_suffix`` are the template's text around a question. If the model begins by
+    repeating the question, its answer follows the second suffix; a repetition of ``code`` is removed as well.
     """
-    said, begun = text, text.lstrip()
-    if head and (begun.startswith(head) or (begun and head.startswith(begun))):
-        _, mark, said = begun.partition(f"\n{tail}")
-        if not mark:
+    answer, stripped = text, text.lstrip()
+    repeats_question = stripped.startswith(question_prefix) or (stripped and question_prefix.startswith(stripped))
+    if question_prefix and repeats_question:
+        _, suffix, answer = stripped.partition(f"\n{question_suffix}")
+        if not suffix:
             return "", False
-    said = _BEFORE.sub("", said)
-    if head and (end := re.search(rf"(?m)^[ \t]*{re.escape(head)}", said)):
-        return said[: end.start()].strip("\r\n"), True
-    if code.strip() and said.lstrip().startswith(code.strip()) and said.lstrip() != code.strip():
-        rest = said.lstrip()[len(code.strip()) :]
+    answer = _LEADING_BLANKS.sub("", answer)
+    if question_prefix and (end := re.search(rf"(?m)^[ \t]*{re.escape(question_prefix)}", answer)):
+        return answer[: end.start()].strip("\r\n"), True
+    code = code.strip()
+    if code and answer.lstrip().startswith(code):
+        rest = answer.lstrip()[len(code) :]
         if rest.startswith("\n") and rest.strip():
-            said = rest
-    return said.strip("\r\n"), False
+            answer = rest
+    return answer.strip("\r\n"), False
 
 
-def find_repetition(said: str) -> int | None:
-    """Where an answer that ends by saying the same again and again has said it once; None for any other."""
-    for length in range(1, _CIRCLE_CHARS):
-        times = max(_CIRCLES, -(-_CIRCLE_CHARS // length))
-        unit = said[-length:]
-        if len(said) >= length * times and said.endswith(unit * times):
-            start = len(said) - length * times
-            while said[max(0, start - length) : start] == unit:
+def find_repetition(answer: str) -> int | None:
+    """The length up to which ``answer`` is worth showing if it ends in a loop; None if it does not.
+
+    A loop is a text of at most 119 characters that is repeated at least 8 times and over at least 120 characters.
+    """
+    for length in range(1, _MIN_REPEATED_CHARS):
+        times = max(_MIN_REPETITIONS, -(-_MIN_REPEATED_CHARS // length))
+        unit = answer[-length:]
+        if len(answer) >= length * times and answer.endswith(unit * times):
+            start = len(answer) - length * times
+            while answer[max(0, start - length) : start] == unit:
                 start -= length
             return start + length
     return None
 
 
-def safely_shown(said: str, head: str) -> str:
-    """A running answer without an end that may yet turn out to be the next question."""
-    last = said.rpartition("\n")[2].lstrip()
-    return said[: len(said) - len(last)].rstrip() if last and head.startswith(last) else said
+def hold_back_question(answer: str, question_prefix: str) -> str:
+    """A partial ``answer`` without a last line that may turn out to be the beginning of another question."""
+    last_line = answer.rpartition("\n")[2].lstrip()
+    may_be_question = last_line and question_prefix.startswith(last_line)
+    return answer[: len(answer) - len(last_line)].rstrip() if may_be_question else answer
 
 
-def fences(said: str) -> list[Fence]:
-    """Every fenced block, an unclosed one included."""
-    rows = said.split("\n")
-    found = []
-    for token in _PARSER.parse(said):
+def find_fences(answer: str) -> list[Fence]:
+    """All fenced blocks, including one without an end."""
+    lines = answer.split("\n")
+    fences = []
+    for token in _PARSER.parse(answer):
         if token.type == "fence" and token.map is not None:
             first, after = token.map
-            closing = rows[min(after, len(rows)) - 1].strip()
-            is_closed = after - first > 1 and set(closing) == {token.markup[0]} and len(closing) >= len(token.markup)
-            found.append(Fence(token.content.removesuffix("\n"), is_closed))
-    return found
+            last_line = lines[min(after, len(lines)) - 1].strip()
+            is_mark = set(last_line) == {token.markup[0]} and len(last_line) >= len(token.markup)
+            fences.append(Fence(token.content.removesuffix("\n"), after - first > 1 and is_mark))
+    return fences
 
 
-def code_in(said: str, given: str, is_cut: bool) -> str:
-    """The code that is meant to stand in place of ``given``. Raises AnswerUnusable with a sentence.
+def extract_code(answer: str, original: str, is_cut: bool) -> str:
+    """The code in ``answer`` that is to replace ``original``; ``is_cut`` if the answer did not end by itself.
 
-    Of several blocks it is the one most like ``given`` that is not ``given`` itself: the others quote it or use it.
+    Of several fenced blocks it is the one most similar to ``original`` that is not identical to it: the others quote
+    the original or show how it is used. Raises AnswerUnusable if the answer has no code, or no complete code.
     """
-    if not said.strip():
-        raise AnswerUnusable("The model answered nothing. Select a little more or less, or ask in other words.")
-    blocks = [fence for fence in fences(said) if fence.code.strip()]
+    if not answer.strip():
+        raise AnswerUnusable("The model's answer is empty. Select other lines, or reword the instruction.")
+    fences = [fence for fence in find_fences(answer) if fence.code.strip()]
     if is_cut:
-        blocks = [block for block in blocks if block.is_closed]
-        if not blocks:
+        fences = [fence for fence in fences if fence.is_closed]
+        if not fences:
             raise AnswerUnusable(
                 "The answer was cut before its code ended. Select less, or raise `max_new_tokens` of the action."
             )
-    if not blocks:
-        return _without_words(said, given)
-    changed = [block for block in blocks if block.code.strip() != given.strip()] or blocks
-    best = max(changed, key=lambda block: _likeness(block.code, given))
-    return best.code if best.is_closed else _without_words(best.code, given)
+    if not fences:
+        return _strip_prose(answer, original)
+    changed = [fence for fence in fences if fence.code.strip() != original.strip()] or fences
+    best = max(changed, key=lambda fence: _similarity(fence.code, original))
+    return best.code if best.is_closed else _strip_prose(best.code, original)
 
 
-def _likeness(code: str, given: str) -> tuple[float, float]:
-    """By lines, then by characters regardless of order; among blocks in place of nothing the longest is meant."""
-    if not given:
+def _similarity(code: str, original: str) -> tuple[float, float]:
+    """By lines, then by characters regardless of their order; without an original the longest block is best."""
+    if not original:
         return len(code), 0.0
-    by_lines = difflib.SequenceMatcher(None, given.split("\n"), code.split("\n"), autojunk=False)
-    return by_lines.ratio(), difflib.SequenceMatcher(None, given, code, autojunk=False).quick_ratio()
+    by_lines = difflib.SequenceMatcher(None, original.split("\n"), code.split("\n"), autojunk=False)
+    return by_lines.ratio(), difflib.SequenceMatcher(None, original, code, autojunk=False).quick_ratio()
 
 
-def _without_words(said: str, given: str) -> str:
-    """The lines from the first to the last that are no sentence; what stood in ``given`` is none."""
-    rows, known = said.split("\n"), {row.strip() for row in given.split("\n")}
-    while rows and (text_lines.is_blank(rows[0]) or _is_said(rows[0], known)):
-        rows.pop(0)
-    while rows and (text_lines.is_blank(rows[-1]) or _is_said(rows[-1], known)):
-        rows.pop()
-    code = "\n".join(rows)
-    is_said = all(_SAID.fullmatch(row.strip()) for row in rows) and _CODE_SIGNS.search(given)
-    if not rows or (is_said and edits.syntax_error(code) is not None):
+def _strip_prose(answer: str, original: str) -> str:
+    """``answer`` without sentences before and after its code. A line of ``original`` is never taken for a sentence."""
+    lines, original_lines = answer.split("\n"), {line.strip() for line in original.split("\n")}
+    while lines and (text_lines.is_blank(lines[0]) or _is_prose(lines[0], original_lines)):
+        lines.pop(0)
+    while lines and (text_lines.is_blank(lines[-1]) or _is_prose(lines[-1], original_lines)):
+        lines.pop()
+    code = "\n".join(lines)
+    has_only_words = all(_WORDS_ONLY.fullmatch(line.strip()) for line in lines) and _CODE_SYMBOL.search(original)
+    if not lines or (has_only_words and edits.find_syntax_error(code) is not None):
         raise AnswerUnusable("The model answered in words, not in code. Ask for an explanation instead, or try again.")
     return code
 
 
-def _is_said(row: str, known: set[str]) -> bool:
-    """A line of prose: it begins like a sentence at the margin, and either ends like one or holds no signs of code."""
-    if row.strip() in known or row[:1] in " \t" or not _SENTENCE.match(row):
-        return row.strip() in ("Answer:", "```")
-    return row.rstrip()[-1] in ".:!?" or not _CODE_SIGNS.search(row)
+def _is_prose(line: str, original_lines: set[str]) -> bool:
+    """Whether ``line`` begins like a sentence at the margin, and ends like one or contains no symbols of code."""
+    if line.strip() in original_lines or line[:1] in " \t" or not _SENTENCE_START.match(line):
+        return line.strip() in ("Answer:", "```")
+    return line.rstrip()[-1] in ".:!?" or not _CODE_SYMBOL.search(line)

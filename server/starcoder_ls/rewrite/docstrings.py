@@ -1,7 +1,6 @@
-"""A description as the docstring of a Python function or the doc comment of any other.
+"""Writes a description as the docstring of a Python function, or as the doc comment of a function elsewhere.
 
-Decides which words of an answer are the description, where it goes and how the language writes it. Refuses to know
-models and protocols.
+Decides which words of an answer are the description, where it goes and how the language writes it.
 """
 
 from __future__ import annotations
@@ -20,149 +19,158 @@ from starcoder_ls.rewrite import answer_parsing, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
 
-_WIDTH = 96
-_LITERAL = re.compile(r"[rRuU]?(\"\"\"|''')(.*?)(\1|\Z)", re.DOTALL)
-_SENTENCES = re.compile(r".*[.!?](?=\s|\Z)", re.DOTALL)
+_MAX_COLUMNS = 96
+_TRIPLE_QUOTED = re.compile(r"[rRuU]?(\"\"\"|''')(.*?)(\1|\Z)", re.DOTALL)
+_WHOLE_SENTENCES = re.compile(r".*[.!?](?=\s|\Z)", re.DOTALL)
 _INTRODUCTION = re.compile(
     r"(?:Here|Sure|Certainly|Of course|The docstring|Docstring)\b[^\n]*:[ \t]*(?:\n|\Z)", re.IGNORECASE
 )
-_MARKS = re.compile(r"[ \t]*(?:/\*\*?|\*/|\*|///?!?|#|--[-|]?|;;+)?[ \t]?")
-_BLOCK_ABOVE = re.compile(r"/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*(?:\r\n?|\n)")
+_COMMENT_MARKS = re.compile(r"[ \t]*(?:/\*\*?|\*/|\*|///?!?|#|--[-|]?|;;+)?[ \t]?")
+_COMMENT_STARTS = ("/*", "*", "//", "#", "--", ";;")
+_DOC_BLOCK = re.compile(r"/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*(?:\r\n?|\n)")
+_DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a description goes: ``start`` .. ``end`` is replaced by it, between ``before`` and ``after``."""
+class DocstringPosition:
+    """The description replaces the text between ``start`` and ``end``, with ``before`` and ``after`` around it."""
 
     start: int
     end: int
-    indent: str
+    indentation: str
     before: str = ""
     after: str = ""
 
 
-def place(target: Target) -> Place:
-    """Raises ActionUnavailable where the language or the code has no place for one; ask before asking a model."""
+def find_position(target: Target) -> DocstringPosition:
+    """Where a description of ``target`` goes.
+
+    Raises ActionUnavailable if the language has no known doc comment, or if the Python code cannot be parsed; so call
+    it before the model is asked.
+    """
     if _is_python(target):
-        return _in_python(target)
+        return _find_python_position(target)
     style = by_id(target.language).doc_comment
     if style is None:
-        what = f"No style of doc comment is known here for {target.language}."
-        unknown = "It is not known which language this code is in. Say it (in a terminal: `--language python`)."
-        raise ActionUnavailable(what if target.language else unknown)
-    end = text_lines.line_end(target.text)
-    indent = text_lines.indent(target.code)
-    return Place(_comment_above(target, style), target.start, indent, after=end)
+        unsupported = f"Doc comments of the language {target.language} are not supported."
+        unknown = "The language of this code is not known. Name it (in a terminal: `--language python`)."
+        raise ActionUnavailable(unsupported if target.language else unknown)
+    line_end = text_lines.dominant_line_end(target.text)
+    indentation = text_lines.indentation_of(target.code)
+    return DocstringPosition(_doc_comment_start(target, style), target.start, indentation, after=line_end)
 
 
-def written(target: Target, where: Place, words: str) -> list[Change]:
-    """``words`` (lines, as they should read) as the change that puts them there; none if they are there already."""
-    end = text_lines.line_end(target.text)
+def build_changes(target: Target, position: DocstringPosition, description: str) -> list[Change]:
+    """The change that writes ``description``, in lines as they should read; none if it is there already."""
+    line_end = text_lines.dominant_line_end(target.text)
     style = by_id(target.language).doc_comment
-    rows = _comment(words, style) if style else _python_literal(words)
-    indented = [f"{where.indent}{row}".rstrip() for row in rows]
-    text = f"{where.before}{end.join(indented)}{where.after}"
-    is_same = target.text[where.start : where.end] == text
-    return [] if is_same else [Change(where.start, where.end, text)]
+    lines = _comment_lines(description, style) if style else _docstring_lines(description)
+    indented = [f"{position.indentation}{line}".rstrip() for line in lines]
+    text = f"{position.before}{line_end.join(indented)}{position.after}"
+    is_unchanged = target.text[position.start : position.end] == text
+    return [] if is_unchanged else [Change(position.start, position.end, text)]
 
 
-def description_in(said: str, target: Target, is_cut: bool) -> str:
-    """What an answer describes: by a docstring in code, a literal, a comment, or plain words. Raises AnswerUnusable."""
-    blocks = [fence.code for fence in answer_parsing.fences(said)]
-    found = next((text for code in (*blocks, said) if (text := _quoted(code))), "")
-    if not found and blocks and not _is_python(target):
-        found = _commented(blocks[0])
-    if not found:
-        found = _commented(said) if _is_comment(said) else _words(said)
+def extract_description(answer: str, target: Target, is_cut: bool) -> str:
+    """The description in ``answer``: a docstring in code, a string, a comment, or plain words.
+
+    Of an answer that was cut, only the whole sentences. Raises AnswerUnusable if nothing is left.
+    """
+    blocks = [fence.code for fence in answer_parsing.find_fences(answer)]
+    description = next((text for code in (*blocks, answer) if (text := _docstring_in(code))), "")
+    if not description and blocks and not _is_python(target):
+        description = _comment_text(blocks[0])
+    if not description:
+        description = _comment_text(answer) if _is_comment(answer) else _plain_words(answer)
     if is_cut:
-        sentences = _SENTENCES.match(found)
-        found = sentences[0] if sentences else ""
-        if not found:
+        sentences = _WHOLE_SENTENCES.match(description)
+        description = sentences[0] if sentences else ""
+        if not description:
             raise AnswerUnusable(
                 "The answer was cut before its first sentence ended. Raise `max_new_tokens` of the action."
             )
-    if not found.strip():
-        raise AnswerUnusable("The model described nothing. Select the whole function, or try again.")
-    return "\n".join(_wrapped(found.strip(), _WIDTH - len(text_lines.indent(target.code))))
+    if not description.strip():
+        raise AnswerUnusable("The model's answer has no description. Select the whole function, or try again.")
+    width = _MAX_COLUMNS - len(text_lines.indentation_of(target.code))
+    return "\n".join(_wrap(description.strip(), width))
 
 
-def _quoted(code: str) -> str:
-    """What the docstring of the first function or class in ``code`` says, else its first literal in three quotes."""
-    tree = _tree(inspect.cleandoc(code))
+def _docstring_in(code: str) -> str:
+    """The docstring of the first function or class in ``code``, else its first triple-quoted string, else nothing."""
+    tree = _parse(inspect.cleandoc(code))
     for node in ast.walk(tree) if tree else ():
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and (
-            text := ast.get_docstring(node)
-        ):
+        if isinstance(node, _DEFINITION) and (text := ast.get_docstring(node)):
             return text
-    literal = _LITERAL.search(code)
+    literal = _TRIPLE_QUOTED.search(code)
     if literal is None:
         return ""
-    tree = _tree(literal[0]) if literal[3] else None
+    tree = _parse(literal[0]) if literal[3] else None
     value = tree.body[0].value if tree and tree.body and isinstance(tree.body[0], ast.Expr) else None
     text = value.value if isinstance(value, ast.Constant) and isinstance(value.value, str) else literal[2]
     return inspect.cleandoc(text)
 
 
-def _is_comment(said: str) -> bool:
-    rows = [row.strip() for row in said.strip().split("\n")]
-    return all(row.startswith(("/*", "*", "//", "#", "--", ";;")) for row in rows if row)
+def _is_comment(text: str) -> bool:
+    lines = [line.strip() for line in text.strip().split("\n")]
+    return all(line.startswith(_COMMENT_STARTS) for line in lines if line)
 
 
-def _commented(said: str) -> str:
-    """The words of the comment that a text begins with."""
-    kept = []
-    for row in said.strip().split("\n"):
-        if not row.strip().startswith(("/*", "*", "//", "#", "--", ";;")):
+def _comment_text(text: str) -> str:
+    """The words of the comment that ``text`` begins with."""
+    lines = []
+    for line in text.strip().split("\n"):
+        if not line.strip().startswith(_COMMENT_STARTS):
             break
-        marks = _MARKS.match(row)
-        kept.append(row[marks.end() if marks else 0 :].removesuffix("*/").rstrip())
-    return "\n".join(kept).strip()
+        marks = _COMMENT_MARKS.match(line)
+        lines.append(line[marks.end() if marks else 0 :].removesuffix("*/").rstrip())
+    return "\n".join(lines).strip()
 
 
-def _words(said: str) -> str:
-    """Plain words up to the first code; quotes around them and an introduction before them go."""
-    said = _INTRODUCTION.sub("", said.strip(), count=1)
-    said = re.split(r"(?m)^[ \t]*(?:```|~~~|@|def |async def |class )", said, maxsplit=1)[0].strip()
-    if len(said) > 1 and said[0] == said[-1] and said[0] in "\"'":
-        said = said[1:-1]
-    return said.strip()
+def _plain_words(answer: str) -> str:
+    """The words before the first code, without an introduction and without quotes around them."""
+    words = _INTRODUCTION.sub("", answer.strip(), count=1)
+    words = re.split(r"(?m)^[ \t]*(?:```|~~~|@|def |async def |class )", words, maxsplit=1)[0].strip()
+    if len(words) > 1 and words[0] == words[-1] and words[0] in "\"'":
+        words = words[1:-1]
+    return words.strip()
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    rows: list[str] = []
-    for row in text.split("\n"):
-        is_long = len(row) > width and not row.startswith((" ", "\t"))
-        rows += textwrap.wrap(row, width, break_long_words=False, break_on_hyphens=False) if is_long else [row.rstrip()]
-    return rows
+def _wrap(text: str, width: int) -> list[str]:
+    lines: list[str] = []
+    for line in text.split("\n"):
+        is_wrapped = len(line) > width and not line.startswith((" ", "\t"))
+        wrapped = textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False) if is_wrapped else []
+        lines += wrapped or [line.rstrip()]
+    return lines
 
 
-def _python_literal(words: str) -> list[str]:
-    text = words.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
-    rows = text.split("\n")
-    if len(rows) == 1:
-        is_quote_bare = words.endswith('"') and not words.endswith('"""')
-        return [f'"""{text[:-1]}\\""""' if is_quote_bare else f'"""{text}"""']
-    return [f'"""{rows[0]}', *rows[1:], '"""']
+def _docstring_lines(description: str) -> list[str]:
+    text = description.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    lines = text.split("\n")
+    if len(lines) > 1:
+        return [f'"""{lines[0]}', *lines[1:], '"""']
+    ends_with_quote = description.endswith('"') and not description.endswith('"""')
+    return [f'"""{text[:-1]}\\""""' if ends_with_quote else f'"""{text}"""']
 
 
-def _comment(words: str, style: DocComment) -> list[str]:
-    rows = [f"{style.line}{row}".rstrip() for row in words.replace("*/", "* /").split("\n")]
-    return [*([style.opening] if style.opening else []), *rows, *([style.closing] if style.closing else [])]
+def _comment_lines(description: str, style: DocComment) -> list[str]:
+    lines = [f"{style.line}{line}".rstrip() for line in description.replace("*/", "* /").split("\n")]
+    return [*([style.opening] if style.opening else []), *lines, *([style.closing] if style.closing else [])]
 
 
-def _comment_above(target: Target, style: DocComment) -> int:
-    """Where the doc comment that is there already begins, else where the target does."""
+def _doc_comment_start(target: Target, style: DocComment) -> int:
+    """The offset of the doc comment right above the target; the target's own start if there is none."""
     above = target.text[: target.start]
     if style.opening:
-        begin = max(above.rfind("/**"), 0)
-        first = max(above.rfind("\n", 0, begin), above.rfind("\r", 0, begin)) + 1
-        is_alone = text_lines.is_blank(above[first:begin]) and _BLOCK_ABOVE.fullmatch(above, begin)
-        return first if is_alone else target.start
+        comment = max(above.rfind("/**"), 0)
+        line_start = max(above.rfind("\n", 0, comment), above.rfind("\r", 0, comment)) + 1
+        is_doc_block = text_lines.is_blank(above[line_start:comment]) and _DOC_BLOCK.fullmatch(above, comment)
+        return line_start if is_doc_block else target.start
     start = target.start
-    for row in reversed(text_lines.split(above)):
-        if not row.lstrip().startswith(style.line.strip()) or row.startswith("#!"):
+    for line in reversed(text_lines.split_lines(above)):
+        if not line.lstrip().startswith(style.line.strip()) or line.startswith("#!"):
             break
-        start -= len(row)
+        start -= len(line)
     return start
 
 
@@ -170,56 +178,73 @@ def _is_python(target: Target) -> bool:
     return by_id(target.language) is PYTHON
 
 
-def _in_python(target: Target) -> Place:
-    rows = [row.rstrip("\r\n") for row in text_lines.split(target.code)]
-    starts = _row_starts(target)
-    tree = _tree("\n".join(["if 1:", *rows])) if text_lines.indent(rows[0]) else _tree("\n".join(["", *rows]))
-    inner = tree.body[0] if tree and tree.body else None
-    node = inner.body[0] if isinstance(inner, ast.If) and text_lines.indent(rows[0]) else inner
-    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        raise ActionUnavailable("This is no function or class that can be read as Python. Correct it, or select one.")
-    first = node.body[0]
-    last_end = text_lines.line_end(target.text)
-    decorators = (
-        first.decorator_list if isinstance(first, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) else []
-    )
-    row = min([first.lineno, *(decorator.lineno for decorator in decorators)]) - 2
-    column = _chars(rows[row], first.col_offset) if not decorators else len(text_lines.indent(rows[row]))
-    signature = rows[row][:column].rstrip()
-    is_described = (
-        isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)
-    )
-    last = (first.end_lineno or first.lineno) - 2
-    described_end = starts[last] + _chars(rows[last], first.end_col_offset or 0)
-    if signature:
-        indent = text_lines.indent(rows[0]) + (
-            text_lines.step(text_lines.without_margin([r.rstrip("\r\n") for r in text_lines.split(target.text)]))
-            or " " * 4
+def _find_python_position(target: Target) -> DocstringPosition:
+    """The position before the first statement of the body, or that of the docstring that is there already."""
+    lines = [line.rstrip("\r\n") for line in text_lines.split_lines(target.code)]
+    definition = _parse_definition(lines)
+    if definition is None:
+        raise ActionUnavailable(
+            "The selected code cannot be parsed as a Python function or class. Correct it, or select one."
         )
-        begin = starts[row] + len(signature)
-        if is_described:
-            return Place(begin, described_end, indent, before=last_end)
-        return Place(begin, starts[row] + column, indent, before=last_end, after=f"{last_end}{indent}")
-    if is_described:
-        return Place(starts[row], described_end, rows[row][:column])
-    while row > 0 and (text_lines.is_blank(rows[row - 1]) or rows[row - 1].lstrip().startswith("#")):
-        row -= 1  # a docstring comes right after the signature
-    return Place(starts[row], starts[row], text_lines.indent(rows[first.lineno - 2]), after=last_end)
+    starts = _line_starts(target)
+    line_end = text_lines.dominant_line_end(target.text)
+    first = definition.body[0]
+    decorators = first.decorator_list if isinstance(first, _DEFINITION) else []
+    # One line stands above the code when it is parsed, and `ast` counts from 1.
+    line = min([first.lineno, *(decorator.lineno for decorator in decorators)]) - 2
+    indentation = text_lines.indentation_of(lines[line])
+    column = len(indentation) if decorators else _column_in_characters(lines[line], first.col_offset)
+    signature = lines[line][:column].rstrip()  # of a function that is written in one line
+    has_docstring = _is_string_statement(first)
+    last = (first.end_lineno or first.lineno) - 2
+    docstring_end = starts[last] + _column_in_characters(lines[last], first.end_col_offset or 0)
+    if signature:
+        body_indentation = text_lines.indentation_of(lines[0]) + _indent_unit(target)
+        start = starts[line] + len(signature)
+        if has_docstring:
+            return DocstringPosition(start, docstring_end, body_indentation, before=line_end)
+        after = f"{line_end}{body_indentation}"
+        return DocstringPosition(start, starts[line] + column, body_indentation, before=line_end, after=after)
+    if has_docstring:
+        return DocstringPosition(starts[line], docstring_end, lines[line][:column])
+    while line > 0 and (text_lines.is_blank(lines[line - 1]) or lines[line - 1].lstrip().startswith("#")):
+        line -= 1  # a docstring stands right below the signature
+    indentation = text_lines.indentation_of(lines[first.lineno - 2])
+    return DocstringPosition(starts[line], starts[line], indentation, after=line_end)
 
 
-def _row_starts(target: Target) -> list[int]:
+def _parse_definition(lines: list[str]) -> ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | None:
+    """The function or class in ``lines``, parsed with one line above it: a block to be in, if it is indented."""
+    is_indented = bool(text_lines.indentation_of(lines[0]))
+    tree = _parse("\n".join(["if 1:" if is_indented else "", *lines]))
+    node = tree.body[0] if tree and tree.body else None
+    if isinstance(node, ast.If) and is_indented:
+        node = node.body[0]
+    return node if isinstance(node, _DEFINITION) else None
+
+
+def _is_string_statement(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _indent_unit(target: Target) -> str:
+    lines = [line.rstrip("\r\n") for line in text_lines.split_lines(target.text)]
+    return text_lines.indent_unit(text_lines.dedent(lines)) or " " * 4
+
+
+def _line_starts(target: Target) -> list[int]:
     starts = [target.start]
-    for row in text_lines.split(target.code):
-        starts.append(starts[-1] + len(row))
+    for line in text_lines.split_lines(target.code):
+        starts.append(starts[-1] + len(line))
     return starts
 
 
-def _chars(row: str, column: int) -> int:
+def _column_in_characters(line: str, column: int) -> int:
     """``ast`` counts columns in bytes of UTF-8."""
-    return len(row.encode()[:column].decode())
+    return len(line.encode()[:column].decode())
 
 
-def _tree(code: str) -> ast.Module | None:
+def _parse(code: str) -> ast.Module | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
-"""New code for a target as the smallest changes of its document.
+"""Turns new code for a target into the smallest changes of its document.
 
-Decides indentation, line ends, and that Python which could be parsed stays so. Refuses to know models and protocols.
+The changes keep the document's indentation and line ends. Python that could be parsed before can be parsed after.
 """
 
 from __future__ import annotations
@@ -17,56 +17,64 @@ from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target
 
-_PARSED_CHARS = 1_000_000  # some 2 s; beyond that nobody's function is worth the wait
+_MAX_PARSED_CHARS = 1_000_000  # takes about 2 s; longer documents are not checked
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """``text`` in place of ``start`` .. ``end`` of the document."""
+    """Replace the document's text between the offsets ``start`` and ``end`` by ``text``."""
 
     start: int
     end: int
     text: str
 
 
-def replaced(target: Target, code: str) -> list[Change]:
-    """``code`` in place of the target: only lines that differ, in order. None if nothing but blanks at ends differs."""
-    old = [row.rstrip("\r\n") for row in text_lines.split(target.code)]
-    return _minimal(target, old, _fitted(target, code))
+def replace_target(target: Target, code: str) -> list[Change]:
+    """The changes that replace the target by ``code``: only the lines that differ, in order.
+
+    Empty if the lines differ only in blanks at their ends.
+    """
+    old = [line.rstrip("\r\n") for line in text_lines.split_lines(target.code)]
+    return _line_changes(target, old, _fit_to_target(target, code))
 
 
-def inserted(target: Target, code: str) -> list[Change]:
-    """``code`` below the target, a blank line (at the margin as many as the language has between functions) between."""
-    end = text_lines.line_end(target.text)
-    gap = end * (1 + (1 if _margin(target) else by_id(target.language).blank_lines_between_functions))
-    return [Change(target.end, target.end, gap + end.join(_fitted(target, code)))]
+def insert_below(target: Target, code: str) -> list[Change]:
+    """The change that inserts ``code`` below the target, after a blank line.
+
+    At the left margin there are as many blank lines as the language has between functions.
+    """
+    line_end = text_lines.dominant_line_end(target.text)
+    blank_lines = 1 if _indentation(target) else by_id(target.language).blank_lines_between_functions
+    text = line_end * (1 + blank_lines) + line_end.join(_fit_to_target(target, code))
+    return [Change(target.end, target.end, text)]
 
 
-def applied(text: str, changes: Sequence[Change]) -> str:
-    pieces, place = [], 0
+def apply_changes(text: str, changes: Sequence[Change]) -> str:
+    """``text`` after ``changes``, which are in order and do not overlap."""
+    parts, offset = [], 0
     for change in changes:
-        pieces += [text[place : change.start], change.text]
-        place = change.end
-    return "".join([*pieces, text[place:]])
+        parts += [text[offset : change.start], change.text]
+        offset = change.end
+    return "".join([*parts, text[offset:]])
 
 
-def require_syntax(target: Target, changes: Sequence[Change]) -> None:
-    """Raises AnswerUnusable if the document was Python before and would not be any more."""
-    if (
-        by_id(target.language) is not PYTHON
-        or len(target.text) > _PARSED_CHARS
-        or syntax_error(target.text) is not None
-    ):
+def require_valid_syntax(target: Target, changes: Sequence[Change]) -> None:
+    """Raises AnswerUnusable if the document is valid Python and would no longer be after ``changes``."""
+    if by_id(target.language) is not PYTHON or len(target.text) > _MAX_PARSED_CHARS:
         return
-    if (line := syntax_error(applied(target.text, changes))) is not None:
-        raise AnswerUnusable(f"The answer would break the syntax at line {line}, so nothing was changed. Try again.")
+    if find_syntax_error(target.text) is not None:
+        return
+    if (line := find_syntax_error(apply_changes(target.text, changes))) is not None:
+        raise AnswerUnusable(
+            f"The model's answer would cause a syntax error in line {line}, so nothing was changed. Try again."
+        )
 
 
-def syntax_error(text: str) -> int | None:
-    """The line where Python stops to understand ``text``; None if it does not."""
+def find_syntax_error(text: str) -> int | None:
+    """The line of the first syntax error in Python source, from 1; None if there is none."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of escapes in the user's strings
+            warnings.simplefilter("ignore")  # about escape sequences in the user's strings
             ast.parse(text.removeprefix("\ufeff"))
     except SyntaxError as error:
         return error.lineno or 1
@@ -75,52 +83,54 @@ def syntax_error(text: str) -> int | None:
     return None
 
 
-def _fitted(target: Target, code: str) -> list[str]:
-    """``code`` as lines in the target's place: its margin, its step of indentation."""
-    rows = [row.rstrip() for row in code.split("\n")]
-    while rows and not rows[0]:
-        rows.pop(0)
-    while rows and not rows[-1]:
-        rows.pop()
-    given = text_lines.without_margin([row.rstrip("\r\n") for row in text_lines.split(target.code)])
-    margin = _margin(target)
-    rows = text_lines.without_margin(_with_first_line_level(rows, given, margin))
-    wanted = text_lines.step(given) or ("\t" if text_lines.step(text_lines.split(target.text)) == "\t" else "")
-    return [margin + row if row else "" for row in text_lines.in_steps(rows, wanted)]
+def _fit_to_target(target: Target, code: str) -> list[str]:
+    """The lines of ``code`` with the target's indentation and indent unit."""
+    lines = [line.rstrip() for line in code.split("\n")]
+    while lines and not lines[0]:
+        lines.pop(0)
+    while lines and not lines[-1]:
+        lines.pop()
+    old = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.code)])
+    indentation = _indentation(target)
+    lines = text_lines.dedent(_with_first_line_indented(lines, old, indentation))
+    uses_tabs = text_lines.indent_unit(text_lines.split_lines(target.text)) == "\t"
+    unit = text_lines.indent_unit(old) or ("\t" if uses_tabs else "")
+    return [indentation + line if line else "" for line in text_lines.reindent(lines, unit)]
 
 
-def _margin(target: Target) -> str:
-    return text_lines.margin([row.rstrip("\r\n") for row in text_lines.split(target.code)])
+def _indentation(target: Target) -> str:
+    return text_lines.common_indentation([line.rstrip("\r\n") for line in text_lines.split_lines(target.code)])
 
 
-def _with_first_line_level(rows: list[str], given: list[str], margin: str) -> list[str]:
-    """Models continue at the cursor: the first line without the margin that the others keep."""
-    if len(rows) < 2 or not margin or text_lines.indent(rows[0]):
-        return rows
-    kept, before = text_lines.margin(rows[1:]), text_lines.margin(given[1:])
-    if kept.startswith(margin) and len(kept) == len(margin) + len(before):
-        return [margin + rows[0], *rows[1:]]
-    return rows
+def _with_first_line_indented(lines: list[str], old: list[str], indentation: str) -> list[str]:
+    """Restores the first line's indentation if it alone lacks it, as in answers that continue at the cursor."""
+    if len(lines) < 2 or not indentation or text_lines.indentation_of(lines[0]):
+        return lines
+    others, old_others = text_lines.common_indentation(lines[1:]), text_lines.common_indentation(old[1:])
+    if others.startswith(indentation) and len(others) == len(indentation) + len(old_others):
+        return [indentation + lines[0], *lines[1:]]
+    return lines
 
 
-def _minimal(target: Target, old: list[str], new: list[str]) -> list[Change]:
-    starts = list(itertools.accumulate((len(row) for row in text_lines.split(target.code)), initial=target.start))
-    end = text_lines.line_end(target.text)
-    matcher = difflib.SequenceMatcher(None, [row.rstrip() for row in old], new, autojunk=False)
+def _line_changes(target: Target, old: list[str], new: list[str]) -> list[Change]:
+    lengths = (len(line) for line in text_lines.split_lines(target.code))
+    starts = list(itertools.accumulate(lengths, initial=target.start))
+    line_end = text_lines.dominant_line_end(target.text)
+    matcher = difflib.SequenceMatcher(None, [line.rstrip() for line in old], new, autojunk=False)
     changes = []
-    for kind, first, after, new_first, new_after in matcher.get_opcodes():
+    for kind, old_start, old_end, new_start, new_end in matcher.get_opcodes():
         if kind == "equal":
             continue
-        text = end.join(new[new_first:new_after])
+        text = line_end.join(new[new_start:new_end])
         if kind == "replace":
-            changes.append(Change(starts[first], starts[after - 1] + len(old[after - 1]), text))
-        elif kind == "insert" and first < len(old):
-            changes.append(Change(starts[first], starts[first], text + end))
+            changes.append(Change(starts[old_start], starts[old_end - 1] + len(old[old_end - 1]), text))
+        elif kind == "insert" and old_start < len(old):
+            changes.append(Change(starts[old_start], starts[old_start], text + line_end))
         elif kind == "insert":
-            changes.append(Change(target.end, target.end, end + text))
-        elif after < len(old):
-            changes.append(Change(starts[first], starts[after], ""))
+            changes.append(Change(target.end, target.end, line_end + text))
+        elif old_end < len(old):
+            changes.append(Change(starts[old_start], starts[old_end], ""))
         else:
-            begin = starts[first - 1] + len(old[first - 1]) if first else starts[0]
-            changes.append(Change(begin, target.end, ""))
+            start = starts[old_start - 1] + len(old[old_start - 1]) if old_start else starts[0]
+            changes.append(Change(start, target.end, ""))
     return changes

@@ -1,7 +1,6 @@
-"""An action and its target as the prompt a model was tuned to answer.
+"""Builds the prompt for an action on a target, in the template that the model was tuned with.
 
-Decides how a question is worded and what is cut or refused where the model's context is too small. Refuses to know
-what becomes of the answer.
+Decides how the instruction is worded, and what is cut or rejected if the model's context is too small.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.context import secrets
@@ -17,111 +16,128 @@ from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken
 from starcoder_ls.languages.table import prompt_name
 from starcoder_ls.rewrite import text_lines
-from starcoder_ls.rewrite.hidden_characters import cleaned
+from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.target import Target
 
 _QUESTION = "{question}"
-_NOTHING, _CODE = "\0", "\1"  # stand for what is empty, and for the code, until all else is filled in
-_MOST_CHARS_PER_TOKEN, _CHARS_PER_TOKEN = 8, 3  # no code is sparser than the first; the second is a guess
-_MARKS_TOKENS = 16  # what joins the counted pieces, and the special tokens
+_EMPTY, _CODE = "\0", "\1"  # placeholders for empty values, and for the code until everything else is filled in
+_MAX_CHARS_PER_TOKEN, _MEAN_CHARS_PER_TOKEN = 8, 3  # no code has more characters per token; the second is an estimate
+_RESERVED_TOKENS = 16  # for special tokens, and for what the separately counted texts need when they are joined
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A question on its way. ``code`` is what the model was given; ``note`` is for the user to read first.
+class InstructionPrompt:
+    """``code`` is what the model sees of the target; ``note`` tells the user what it does not see.
 
-    ``is_read`` tells an answer in words from one in code. ``familiar`` is text whose characters may stand in the
-    answer even if they hide.
+    ``question_prefix`` and ``question_suffix`` are the template's text around the question. ``is_text_answer``: the
+    answer is words, not code. ``allowed_characters``: hidden characters of this text may occur in the answer.
     """
 
     request: Request
     target: Target
     code: str
-    head: str
-    tail: str
+    question_prefix: str
+    question_suffix: str
     note: str = ""
-    familiar: str = ""
-    is_read: bool = True
+    allowed_characters: str = ""
+    is_text_answer: bool = True
 
 
-def ask(engine: Engine, action: Action, target: Target, adapter: str | None, template: str) -> Asked:
-    """Raises PromptTooLong, EngineNotReady. Long code is cut where the answer is only read, and the note says so."""
+def build_instruction_prompt(
+    engine: Engine, action: Action, target: Target, adapter: str | None, template: str
+) -> InstructionPrompt:
+    """The prompt of ``action``. Long code is cut if the answer is an explanation, and the note says so.
+
+    Raises PromptTooLong if the code does not fit, or if a replacement of it would be longer than `max_new_tokens`;
+    EngineNotReady if the engine cannot count tokens yet.
+    """
     status = engine.status()
-    head, _, tail = template.partition(_QUESTION)
-    room = status.context_tokens - action.max_new_tokens - _MARKS_TOKENS
-    rows = text_lines.without_margin([row.rstrip("\r\n") for row in text_lines.split(target.shown)])
-    words = _worded(action, target)
-    room -= engine.count_tokens(head + words + tail)
+    prefix, _, suffix = template.partition(_QUESTION)
+    lines = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.masked_code)])
+    instruction = _fill_in(action, target)
+    overhead = _RESERVED_TOKENS + engine.count_tokens(prefix + instruction + suffix)
+    free_tokens = status.context_tokens - action.max_new_tokens - overhead
     if action.becomes == "text":
-        kept = _fitting(rows, room, engine.count_tokens)
+        shown_lines = _count_fitting_lines(lines, free_tokens, engine.count_tokens)
     else:
-        kept = len(rows)
-        _require_room(action, target, _tokens("\n".join(rows), room, engine.count_tokens), room)
-    if kept == 0 and rows:
+        shown_lines = len(lines)
+        tokens = _count_or_estimate("\n".join(lines), free_tokens, engine.count_tokens)
+        _require_fitting(action, target, tokens, free_tokens)
+    if shown_lines == 0 and lines:
         raise PromptTooLong(
-            f"The model reads {status.context_tokens} tokens, which leaves no room for this code beside an answer of "
-            f"{action.max_new_tokens}. Lower `max_new_tokens` of the action."
+            f"The model reads {status.context_tokens} tokens, which leaves no room for this code and an answer of "
+            f"{action.max_new_tokens} tokens. Lower `max_new_tokens` of the action."
         )
-    code = "\n".join(rows[:kept])
-    question = _with_code(words, code)
+    code = "\n".join(lines[:shown_lines])
     request = Request(
-        parts=(*_parts(head, status.special_tokens, question), *_parts(tail, status.special_tokens)),
+        parts=_build_parts(prefix, _insert_code(instruction, code), suffix, status.special_tokens),
         max_new_tokens=action.max_new_tokens,
-        end_tokens=tuple(SpecialToken(literal) for literal in _specials(head + tail, status.special_tokens)),
+        end_tokens=_special_tokens_in(prefix + suffix, status.special_tokens),
         sampling=Sampling(action.temperature, action.top_p),
         adapter=adapter,
         priority=Priority.EXPLANATION,
         document=target.document,
     )
-    note = "" if kept == len(rows) else f"Only the first {kept} of {len(rows)} lines were read: the rest does not fit."
-    familiar = "" if action.becomes == "text" else target.text
-    is_read = action.becomes in ("text", "docstring")
-    return Asked(_merged(request), target, code, head.strip(), tail.strip(), note, familiar, is_read)
+    note = f"Only the first {shown_lines} of {len(lines)} lines were read: the rest does not fit."
+    return InstructionPrompt(
+        request,
+        target,
+        code,
+        prefix.strip(),
+        suffix.strip(),
+        note if shown_lines < len(lines) else "",
+        "" if action.becomes == "text" else target.text,
+        action.becomes in ("text", "docstring"),
+    )
 
 
-def _worded(action: Action, target: Target) -> str:
-    """The instruction, everything but the code filled in. One pass: what is filled in is never looked at again."""
-    filled = {
-        "instruction": cleaned(target.instruction).strip(),
+def _fill_in(action: Action, target: Target) -> str:
+    """The instruction with every placeholder but the code filled in.
+
+    A single pass fills them in, so that placeholders in the user's text stay as they are. An empty value takes the
+    line, or the blank, that it would leave with it.
+    """
+    values = {
+        "instruction": strip_hidden_characters(target.instruction).strip(),
         "language": prompt_name(target.language),
-        "diagnostics": cleaned(secrets.masked("\n".join(target.diagnostics))),
-        "file": cleaned(target.file),
+        "diagnostics": strip_hidden_characters(secrets.masked("\n".join(target.diagnostics))),
+        "file": strip_hidden_characters(target.file_name),
         "code": _CODE,
     }
-    words = PLACEHOLDER.sub(lambda match: filled[match[1]] or _NOTHING, action.instruction)
-    words = re.sub(r"\n?\0(?=\n|\Z)|\0 ?", "", words)  # an empty one takes its line, or its blank, along
-    return words.strip()
+    instruction = PLACEHOLDER.sub(lambda match: values[match[1]] or _EMPTY, action.instruction)
+    return re.sub(r"\n?\0(?=\n|\Z)|\0 ?", "", instruction).strip()
 
 
-def _with_code(words: str, code: str) -> str:
-    if _CODE in words:
-        before, _, after = words.partition(_CODE)
+def _insert_code(instruction: str, code: str) -> str:
+    """The code in place of its placeholder, or below the instruction."""
+    if _CODE in instruction:
+        before, _, after = instruction.partition(_CODE)
         return f"{before}{code}{after}"
-    return f"{words}\n{code}" if code else words
+    return f"{instruction}\n{code}" if code else instruction
 
 
-def _tokens(code: str, room: int, count: Callable[[str], int]) -> int:
-    """Counted where it may fit; estimated where it cannot, since counting megabytes takes seconds."""
-    return count(code) if len(code) <= room * _MOST_CHARS_PER_TOKEN else len(code) // _CHARS_PER_TOKEN
+def _count_or_estimate(code: str, free_tokens: int, count: Callable[[str], int]) -> int:
+    """The tokens of ``code``; an estimate if it cannot fit anyway, since counting megabytes takes seconds."""
+    return count(code) if len(code) <= free_tokens * _MAX_CHARS_PER_TOKEN else len(code) // _MEAN_CHARS_PER_TOKEN
 
 
-def _fitting(rows: list[str], room: int, count: Callable[[str], int]) -> int:
-    """How many lines fit, by bisection."""
-    if _tokens("\n".join(rows), room, count) <= room:
-        return len(rows)
-    ends = itertools.accumulate(len(row) + 1 for row in rows)
-    low, high = 0, sum(1 for end in ends if end <= room * _MOST_CHARS_PER_TOKEN)
+def _count_fitting_lines(lines: list[str], free_tokens: int, count: Callable[[str], int]) -> int:
+    """How many of the first lines fit, by bisection."""
+    if _count_or_estimate("\n".join(lines), free_tokens, count) <= free_tokens:
+        return len(lines)
+    ends = itertools.accumulate(len(line) + 1 for line in lines)
+    low, high = 0, sum(1 for end in ends if end <= free_tokens * _MAX_CHARS_PER_TOKEN)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if count("\n".join(rows[:middle])) <= room else (low, middle - 1)
+        low, high = (middle, high) if count("\n".join(lines[:middle])) <= free_tokens else (low, middle - 1)
     return low
 
 
-def _require_room(action: Action, target: Target, tokens: int, room: int) -> None:
+def _require_fitting(action: Action, target: Target, tokens: int, free_tokens: int) -> None:
     first, last = target.line_numbers
-    if tokens > room:
+    if tokens > free_tokens:
         raise PromptTooLong(
-            f"Lines {first} to {last} are {tokens} tokens; {max(room, 0)} fit beside an answer of "
+            f"Lines {first} to {last} are {tokens} tokens; {max(free_tokens, 0)} fit beside an answer of "
             f"{action.max_new_tokens}. Select less."
         )
     if action.becomes == "replacement" and tokens > action.max_new_tokens:
@@ -131,31 +147,25 @@ def _require_room(action: Action, target: Target, tokens: int, room: int) -> Non
         )
 
 
-def _specials(template: str, inventory: frozenset[str]) -> list[str]:
-    return [piece for piece in _cut(template, inventory) if piece in inventory]
+def _build_parts(prefix: str, question: str, suffix: str, special_tokens: frozenset[str]) -> tuple[PromptPart, ...]:
+    """The prompt's parts. Adjacent texts are one part, as in training: a token may reach across their border."""
+    merged: list[PromptPart] = []
+    for part in (*_split_template(prefix, special_tokens), question, *_split_template(suffix, special_tokens)):
+        if merged and isinstance(part, str) and isinstance(merged[-1], str):
+            merged[-1] += part
+        elif part:
+            merged.append(part)
+    return tuple(merged)
 
 
-def _parts(template: str, inventory: frozenset[str], text: str = "") -> list[PromptPart]:
-    pieces: list[PromptPart] = [
-        SpecialToken(piece) if piece in inventory else piece for piece in _cut(template, inventory)
-    ]
-    return [*pieces, text] if text else pieces
+def _special_tokens_in(template: str, special_tokens: frozenset[str]) -> tuple[SpecialToken, ...]:
+    return tuple(part for part in _split_template(template, special_tokens) if isinstance(part, SpecialToken))
 
 
-def _cut(template: str, inventory: frozenset[str]) -> list[str]:
-    """Special tokens of the template apart from its plain text; those typed in code stay text."""
-    if not inventory:
+def _split_template(template: str, special_tokens: frozenset[str]) -> list[PromptPart]:
+    """The template's texts and special tokens. Code is never split: the same characters in code stay text."""
+    if not special_tokens:
         return [template] if template else []
-    literals = "|".join(re.escape(literal) for literal in sorted(inventory, key=len, reverse=True))
-    return [piece for piece in re.split(f"({literals})", template) if piece]
-
-
-def _merged(request: Request) -> Request:
-    """Neighbouring plain parts as one, as the model saw them in training: tokenizers do not cut where we do."""
-    parts: list[PromptPart] = []
-    for part in request.parts:
-        if parts and isinstance(part, str) and isinstance(parts[-1], str):
-            parts[-1] += part
-        else:
-            parts.append(part)
-    return replace(request, parts=tuple(parts))
+    literals = "|".join(re.escape(literal) for literal in sorted(special_tokens, key=len, reverse=True))
+    texts = [text for text in re.split(f"({literals})", template) if text]
+    return [SpecialToken(text) if text in special_tokens else text for text in texts]

@@ -1,6 +1,6 @@
-"""One action from its question to what becomes of it: text as it is made, or the changes of the document.
+"""Performs one action: finds the adapter, prompts the model, and returns its answer in words or as changes.
 
-The whole walk in one place. Refuses to know editors, positions and what runs the model.
+All steps of an action are called from here.
 """
 
 from __future__ import annotations
@@ -17,23 +17,24 @@ from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
-from starcoder_ls.rewrite.hidden_characters import cleaned
-from starcoder_ls.rewrite.instruction_prompt import Asked, ask
-from starcoder_ls.rewrite.target import Target, function_of
+from starcoder_ls.rewrite.docstrings import DocstringPosition
+from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
+from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
+from starcoder_ls.rewrite.target import Target, expand_to_function
 from starcoder_ls.settings import Settings
 
-_CUT = (FinishReason.LENGTH, FinishReason.DEADLINE)
+_CUT_REASONS = (FinishReason.LENGTH, FinishReason.DEADLINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model has said so far, without what is not to be shown; the last one has ``finish_reason`` set.
+    """The model's answer so far; ``finish_reason`` is set in the last one.
 
-    ``said`` is plain text: whoever renders it as markdown makes it ``harmless`` first. ``note`` is ours, to be shown
-    before it. ``is_cut``: it did not come to its own end.
+    ``text`` is plain text: pass it through ``sanitize_markdown`` to show it as markdown. ``note`` is a remark of this
+    package on the answer. ``is_cut``: the model did not end the answer by itself.
     """
 
-    said: str
+    text: str
     note: str = ""
     finish_reason: FinishReason | None = None
     timings: Timings | None = None
@@ -41,133 +42,150 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Doer:
-    """Who does an action: an adapter by name, or None for the base model, and how it wants to be asked."""
+class ActionRoute:
+    """What performs an action: an adapter by name, or None for the base model, and its prompt template."""
 
     adapter: str | None
     template: str
 
 
-def resident(engine: Engine) -> list[str]:
-    """The adapters that are loaded, by name."""
+@dataclass(frozen=True, slots=True)
+class PreparedAction:
+    """An action ready to be sent to the model. ``docstring_position`` is set if the answer becomes a docstring."""
+
+    action: Action
+    prompt: InstructionPrompt
+    docstring_position: DocstringPosition | None = None
+
+
+def loaded_adapters(engine: Engine) -> list[str]:
+    """The names of the adapters that the engine has loaded."""
     return [adapter.name for adapter in engine.status().adapters]
 
 
-def doer(settings: Settings, loaded: Collection[str], name: str, language: str = "", path: str = "") -> Doer | None:
-    """None where no adapter of ``loaded`` does it and the base model is not tuned to."""
-    found = routing.route(settings, loaded, settings.actions[name].task or name, language, path)
-    if found is None:
+def find_route(
+    settings: Settings, loaded: Collection[str], name: str, language: str = "", path: str = ""
+) -> ActionRoute | None:
+    """What performs the action ``name``; None if no adapter of ``loaded`` does and the base model is not tuned to."""
+    route = routing.route(settings, loaded, settings.actions[name].task or name, language, path)
+    if route is None:
         return None
     adapters = settings.resident_adapters()
-    template = adapters[found.adapter].template if found.adapter is not None else settings.model.template
-    return Doer(found.adapter, template)
+    template = adapters[route.adapter].template if route.adapter is not None else settings.model.template
+    return ActionRoute(route.adapter, template)
 
 
-def require_doer(settings: Settings, loaded: Collection[str], name: str, target: Target) -> Doer:
-    """Raises ActionUnavailable, which says what to add to the settings."""
-    found = doer(settings, loaded, name, target.language, target.path)
-    if found is None:
+def require_route(settings: Settings, loaded: Collection[str], name: str, target: Target) -> ActionRoute:
+    """What performs the action ``name``. Raises ActionUnavailable if nothing does, naming the setting to add."""
+    route = find_route(settings, loaded, name, target.language, target.path)
+    if route is None:
         raise ActionUnavailable(
             f"No adapter for {name!r} is loaded, and the model itself is not tuned for it. Add one to the settings: "
             "`[adapters.NAME]` with its `path`. "
             'For an instruction-tuned model set `model.tasks = ["completion", "instruct"]`.'
         )
-    return found
+    return route
 
 
 def require_action(settings: Settings, name: str) -> Action:
-    """Raises ActionUnavailable naming those there are."""
+    """The action ``name``. Raises ActionUnavailable if it does not exist or is disabled, naming those that exist."""
     action = settings.actions.get(name)
     if action is None or not action.enabled:
-        known = ", ".join(sorted(name for name, action in settings.actions.items() if action.enabled))
-        raise ActionUnavailable(f"There is no action {name!r}. There are: {known}.")
+        enabled = ", ".join(sorted(name for name, action in settings.actions.items() if action.enabled))
+        raise ActionUnavailable(f"There is no action {name!r}. There are: {enabled}.")
     return action
 
 
-async def spoken(engine: Engine, asked: Asked) -> AsyncGenerator[Answer]:
-    """The answer as it grows, at every token that adds to it. Closing the iterator stops the device.
+def prepare_action(
+    settings: Settings, engine: Engine, name: str, target: Target, route: ActionRoute | None = None
+) -> PreparedAction:
+    """Checks everything that can be checked without the model.
 
-    Raises AnswerUnusable for an empty one, and what ``Engine.stream`` raises.
+    Raises ActionUnavailable if the action cannot be performed here, PromptTooLong if the code does not fit.
     """
-    text, said, shown = "", "", ""
-    finish_reason: FinishReason | None = None
-    timings: Timings | None = None
-    circle: int | None = None
-    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(asked.request))) as stream:
-        async for chunk in stream:
-            text += chunk.text
-            finish_reason, timings = chunk.finish_reason or finish_reason, chunk.timings or timings
-            echo = asked.code if asked.is_read else ""
-            said, is_over = answer_parsing.body(cleaned(text, asked.familiar), asked.head, asked.tail, echo)
-            circle = answer_parsing.find_repetition(said) if asked.is_read else None
-            if is_over or circle is not None:
-                said, finish_reason = said[:circle], FinishReason.STOP_RULE
-            if finish_reason is not None:
-                break
-            said = answer_parsing.safely_shown(said, asked.head)
-            if said != shown:
-                shown = said
-                yield Answer(said, asked.note)
-    if not said.strip():
-        raise AnswerUnusable("The model answered nothing. Select a little more or less, or ask in other words.")
-    note, is_cut = asked.note, finish_reason in _CUT or circle is not None
-    if is_cut:
-        why = "after it began to repeat itself" if circle else f"after {asked.request.max_new_tokens} tokens"
-        note = f"{note} The answer is cut {why}.".strip()
-    yield Answer(said, note, finish_reason, timings, is_cut)
-
-
-def prepared(settings: Settings, engine: Engine, name: str, target: Target, who: Doer | None = None) -> Prepared:
-    """Everything that can be said without the model is said here: raises ActionUnavailable, PromptTooLong."""
     action = require_action(settings, name)
     if action.needs_instruction and not target.instruction.strip():
-        raise ActionUnavailable(f"{action.title} needs an instruction: say what to do.")
-    place = None
+        raise ActionUnavailable(f"{action.title} needs an instruction. Say what the model should do.")
+    position = None
     if action.becomes == "docstring":
-        function = function_of(target) or (None if by_id(target.language).function_rule == "indentation" else target)
+        is_python = by_id(target.language).function_rule == "indentation"
+        function = expand_to_function(target) or (None if is_python else target)
         if function is None:
             raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
-        target, place = function, docstrings.place(function)
-    who = who or require_doer(settings, resident(engine), name, target)
-    return Prepared(action, ask(engine, action, target, who.adapter, who.template), place)
+        target, position = function, docstrings.find_position(function)
+    route = route or require_route(settings, loaded_adapters(engine), name, target)
+    prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
+    return PreparedAction(action, prompt, position)
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A question ready to be put. ``place`` is where a docstring goes."""
+async def stream_answer(engine: Engine, prompt: InstructionPrompt) -> AsyncGenerator[Answer]:
+    """Yields the answer each time it has grown, and once more at its end. Closing the iterator ends the generation.
 
-    action: Action
-    asked: Asked
-    place: docstrings.Place | None = None
-
-
-async def changes(engine: Engine, prepared: Prepared) -> list[edits.Change]:
-    """The changes that the answer means; the document itself is never touched.
-
-    Raises AnswerUnusable with a sentence wherever no right change can be told from the answer.
+    Raises AnswerUnusable if the answer is empty, and what ``Engine.stream`` raises.
     """
-    async with aclosing(spoken(engine, prepared.asked)) as stream:
+    generated, text, sent = "", "", ""
+    finish_reason: FinishReason | None = None
+    timings: Timings | None = None
+    repetition: int | None = None
+    repeated_code = prompt.code if prompt.is_text_answer else ""
+    async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(prompt.request))) as stream:
+        async for chunk in stream:
+            generated += chunk.text
+            finish_reason, timings = chunk.finish_reason or finish_reason, chunk.timings or timings
+            visible = strip_hidden_characters(generated, prompt.allowed_characters)
+            text, has_ended = answer_parsing.extract_answer(
+                visible, prompt.question_prefix, prompt.question_suffix, repeated_code
+            )
+            repetition = answer_parsing.find_repetition(text) if prompt.is_text_answer else None
+            if has_ended or repetition is not None:
+                text, finish_reason = text[:repetition], FinishReason.STOP_RULE
+            if finish_reason is not None:
+                break
+            text = answer_parsing.hold_back_question(text, prompt.question_prefix)
+            if text != sent:
+                sent = text
+                yield Answer(text, prompt.note)
+    if not text.strip():
+        raise AnswerUnusable("The model's answer is empty. Select other lines, or reword the instruction.")
+    note, is_cut = prompt.note, finish_reason in _CUT_REASONS or repetition is not None
+    if is_cut:
+        where = "where it began to repeat itself" if repetition else f"after {prompt.request.max_new_tokens} tokens"
+        note = f"{note} The answer is cut {where}.".strip()
+    yield Answer(text, note, finish_reason, timings, is_cut)
+
+
+async def compute_changes(engine: Engine, prepared: PreparedAction) -> list[edits.Change]:
+    """Asks the model and returns the changes that its answer means; the document itself is not modified.
+
+    Raises AnswerUnusable if the answer has no usable code or description, changes nothing, or breaks the syntax.
+    """
+    prompt = prepared.prompt
+    async with aclosing(stream_answer(engine, prompt)) as stream:
         answer = [answer async for answer in stream][-1]
-    target, is_cut = prepared.asked.target, answer.is_cut
-    if prepared.place is not None:
-        words = _with_secrets(docstrings.description_in(answer.said, target, is_cut), target)
-        found = docstrings.written(target, prepared.place, words)
+    target = prompt.target
+    if prepared.docstring_position is not None:
+        description = docstrings.extract_description(answer.text, target, answer.is_cut)
+        description = _restore_secrets(description, target)
+        changes = docstrings.build_changes(target, prepared.docstring_position, description)
     else:
-        is_addition = prepared.action.becomes == "insertion"
-        code = answer_parsing.code_in(answer.said, "" if is_addition else prepared.asked.code, is_cut)
-        code = _with_secrets(code, target)
-        found = edits.inserted(target, code) if is_addition else edits.replaced(target, code)
-    if not found:
-        raise AnswerUnusable("The model gave the code back unchanged, so there is nothing to change.")
-    edits.require_syntax(target, found)
-    return found
+        is_insertion = prepared.action.becomes == "insertion"
+        code = answer_parsing.extract_code(answer.text, "" if is_insertion else prompt.code, answer.is_cut)
+        code = _restore_secrets(code, target)
+        changes = edits.insert_below(target, code) if is_insertion else edits.replace_target(target, code)
+    if not changes:
+        raise AnswerUnusable("The model returned the code unchanged, so there is nothing to change.")
+    edits.require_valid_syntax(target, changes)
+    return changes
 
 
-def _with_secrets(said: str, target: Target) -> str:
-    """The target's own secrets, which the model was not shown, are put back where it left their lines alone."""
-    found = secrets.restored(said, target.shown, target.code)
-    if found is None:
+def _restore_secrets(text: str, target: Target) -> str:
+    """``text`` with the target's own secrets, which the model did not see, in the lines that it left as they are.
+
+    Raises AnswerUnusable if another line contains a secret or a masked one.
+    """
+    restored = secrets.restored(text, target.masked_code, target.code)
+    if restored is None:
         raise AnswerUnusable(
             "The answer rewrites a line that holds a secret, which no model sees. Leave that line out."
         )
-    return found
+    return restored

@@ -1,7 +1,4 @@
-"""What an action is done to: whole lines of a document, chosen by a selection or by the function around the cursor.
-
-Refuses to know editors' positions, prompts and answers.
-"""
+"""The lines of a document that an action works on: the selected ones, or the function around the cursor."""
 
 from __future__ import annotations
 
@@ -11,15 +8,15 @@ from pathlib import PurePath
 
 from starcoder_ls.context import secrets
 from starcoder_ls.rewrite import text_lines
-from starcoder_ls.rewrite.enclosing_function import Span, enclosing
+from starcoder_ls.rewrite.enclosing_function import Span, find_enclosing_function
 
-_COMMENT = re.compile(r"[ \t]*(?:#|//|--|/\*)[ \t]+(?P<words>[^\r\n]*?)[ \t]*(?:\*/)?[ \t]*(?:\r\n?|\n)")
-_MIN_WORDS = 2
+_COMMENT_LINE = re.compile(r"[ \t]*(?:#|//|--|/\*)[ \t]+(?P<words>[^\r\n]*?)[ \t]*(?:\*/)?[ \t]*(?:\r\n?|\n)")
+_MIN_INSTRUCTION_WORDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """``start`` .. ``end`` of ``text``: from a line's first character to a line's last, its end not included."""
+    """Whole lines of ``text``, from the offset ``start`` to ``end``; the line end of the last line is not included."""
 
     text: str
     start: int
@@ -36,57 +33,59 @@ class Target:
         return self.text[self.start : self.end]
 
     @property
-    def shown(self) -> str:
-        """``code`` as a model may see it: secrets masked."""
+    def masked_code(self) -> str:
+        """``code`` with secrets masked, as a model may see it."""
         return secrets.masked_part(self.text, self.start, self.end)
 
     @property
-    def file(self) -> str:
+    def file_name(self) -> str:
         return PurePath(self.path).name
 
     @property
     def line_numbers(self) -> tuple[int, int]:
-        """First and last line, from 1."""
-        first = len(text_lines.split(self.text[: self.start])) + 1
-        return first, first + max(0, len(text_lines.split(self.code)) - 1)
+        """The first and the last line, from 1."""
+        first = len(text_lines.split_lines(self.text[: self.start])) + 1
+        return first, first + max(0, len(text_lines.split_lines(self.code)) - 1)
 
 
-def selected(text: str, start: int, end: int, language: str = "", path: str = "", document: str = "") -> Target | None:
-    """The lines that ``start`` .. ``end`` touches, or the function around it where nothing is selected.
+def find_target(
+    text: str, start: int, end: int, language: str = "", path: str = "", document: str = ""
+) -> Target | None:
+    """The lines that ``start`` .. ``end`` touches, or the function around ``start`` if that range is empty.
 
-    None where there is nothing but blanks, or no function.
+    None if the range holds only blanks, or if there is no function.
     """
     if start >= end:
-        around = enclosing(text, start, language)
-        return Target(text, around.start, around.end, language, path, document, is_function=True) if around else None
-    words = text[start:end].strip()
-    if not words:
+        span = find_enclosing_function(text, start, language)
+        return Target(text, span.start, span.end, language, path, document, is_function=True) if span else None
+    selected = text[start:end].strip()
+    if not selected:
         return None
-    begin = text.index(words, start)
-    span = Span(_line_start(text, begin), _line_end(text, begin + len(words)))
-    is_function = enclosing(text, _first_word(text, span.start), language) == span
+    first = text.index(selected, start)
+    span = Span(_line_start(text, first), _line_end(text, first + len(selected)))
+    is_function = find_enclosing_function(text, _first_nonblank(text, span.start), language) == span
     return Target(text, span.start, span.end, language, path, document, is_function)
 
 
-def function_of(target: Target) -> Target | None:
-    """The function that the target's first line belongs to."""
+def expand_to_function(target: Target) -> Target | None:
+    """The function that the target's first line belongs to; None if there is none."""
     if target.is_function:
         return target
-    around = enclosing(target.text, _first_word(target.text, target.start), target.language)
-    return replace(target, start=around.start, end=around.end, is_function=True) if around else None
+    span = find_enclosing_function(target.text, _first_nonblank(target.text, target.start), target.language)
+    return replace(target, start=span.start, end=span.end, is_function=True) if span else None
 
 
-def instructed_by_comment(target: Target) -> Target | None:
-    """The code below a comment on the first line of a selection, with the comment as its instruction."""
-    found = None if target.is_function else _COMMENT.match(target.text, target.start, target.end)
-    if found is None or len(found["words"].split()) < _MIN_WORDS:
+def extract_comment_instruction(target: Target) -> Target | None:
+    """The code below a comment on the target's first line, with the comment as its instruction; None without one."""
+    comment = None if target.is_function else _COMMENT_LINE.match(target.text, target.start, target.end)
+    if comment is None or len(comment["words"].split()) < _MIN_INSTRUCTION_WORDS:
         return None
-    below = selected(target.text, found.end(), target.end, target.language, target.path, target.document)
-    return replace(below, instruction=found["words"], diagnostics=target.diagnostics) if below else None
+    below = find_target(target.text, comment.end(), target.end, target.language, target.path, target.document)
+    return replace(below, instruction=comment["words"], diagnostics=target.diagnostics) if below else None
 
 
-def _first_word(text: str, start: int) -> int:
-    return start + len(text_lines.indent(text[start:]))
+def _first_nonblank(text: str, start: int) -> int:
+    return start + len(text_lines.indentation_of(text[start:]))
 
 
 def _line_start(text: str, offset: int) -> int:
@@ -94,5 +93,5 @@ def _line_start(text: str, offset: int) -> int:
 
 
 def _line_end(text: str, offset: int) -> int:
-    found = re.compile(r"[^\r\n]*").match(text, offset)
-    return found.end() if found else len(text)
+    rest_of_line = re.compile(r"[^\r\n]*").match(text, offset)
+    return rest_of_line.end() if rest_of_line else len(text)

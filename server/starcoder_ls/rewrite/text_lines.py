@@ -1,7 +1,4 @@
-"""A text cut into the lines that an editor shows, and how those lines are indented and ended.
-
-Decides what the file's own habits are. Refuses to know languages, models and edits.
-"""
+"""Splits a text into the lines that an editor shows, and handles their line ends and indentation."""
 
 from __future__ import annotations
 
@@ -10,12 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 _LINE_END = re.compile(r"\r\n?|\n")
-_INDENT = re.compile(r"[ \t]*")
-_WIDEST_STEP = 8
+_INDENTATION = re.compile(r"[ \t]*")
+_MAX_INDENT_UNIT = 8
 
 
-def split(text: str) -> list[str]:
-    """Lines with their ends; LSP's three kinds of end and no other. The last one may have none, and is never empty."""
+def split_lines(text: str) -> list[str]:
+    """The lines with their line ends, of which LSP has three. Only the last may have none; no line is empty."""
     lines, start = [], 0
     for match in _LINE_END.finditer(text):
         lines.append(text[start : match.end()])
@@ -23,15 +20,15 @@ def split(text: str) -> list[str]:
     return [*lines, text[start:]] if start < len(text) else lines
 
 
-def line_end(text: str) -> str:
-    """The line end used most; a line feed where there is none."""
-    counted = Counter(_LINE_END.findall(text))
-    return counted.most_common(1)[0][0] if counted else "\n"
+def dominant_line_end(text: str) -> str:
+    """The line end that is used most; a line feed if the text has none."""
+    counts = Counter(_LINE_END.findall(text))
+    return counts.most_common(1)[0][0] if counts else "\n"
 
 
-def indent(line: str) -> str:
-    """The blanks that a line begins with."""
-    found = _INDENT.match(line)
+def indentation_of(line: str) -> str:
+    """The blanks and tabs that ``line`` begins with."""
+    found = _INDENTATION.match(line)
     return found[0] if found else ""
 
 
@@ -39,44 +36,45 @@ def is_blank(line: str) -> bool:
     return not line.strip()
 
 
-def step(rows: Sequence[str]) -> str:
-    """One step of indentation: the least that a line of ``rows`` (without margin) is indented by; empty if none is."""
-    indents = [blanks for row in rows if not is_blank(row) and (blanks := indent(row))]
-    if any(blanks.startswith("\t") for blanks in indents):
+def indent_unit(lines: Sequence[str]) -> str:
+    """One level of indentation: the smallest that a line of ``lines`` (dedented) has; empty if none is indented."""
+    indentations = [blanks for line in lines if not is_blank(line) and (blanks := indentation_of(line))]
+    if any(blanks.startswith("\t") for blanks in indentations):
         return "\t"
-    return min(indents, key=len, default="")
+    return min(indentations, key=len, default="")
 
 
-def margin(lines: Sequence[str]) -> str:
-    """The blanks that all lines with something on them begin with."""
-    indents = [indent(line) for line in lines if not is_blank(line)]
-    shared = min(indents, key=len, default="")
-    while not all(blanks.startswith(shared) for blanks in indents):
-        shared = shared[:-1]
-    return shared
+def common_indentation(lines: Sequence[str]) -> str:
+    """The indentation that all lines share; blank lines do not count."""
+    indentations = [indentation_of(line) for line in lines if not is_blank(line)]
+    common = min(indentations, key=len, default="")
+    while not all(blanks.startswith(common) for blanks in indentations):
+        common = common[:-1]
+    return common
 
 
-def without_margin(lines: Sequence[str]) -> list[str]:
-    shared = len(margin(lines))
-    return ["" if is_blank(line) else line[shared:] for line in lines]
+def dedent(lines: Sequence[str]) -> list[str]:
+    """``lines`` without their common indentation."""
+    length = len(common_indentation(lines))
+    return ["" if is_blank(line) else line[length:] for line in lines]
 
 
-def in_steps(rows: Sequence[str], wanted: str) -> list[str]:
-    """``rows`` (without margin) with their own step of indentation replaced by ``wanted``, where both are plausible.
+def reindent(lines: Sequence[str], unit: str) -> list[str]:
+    """``lines`` (dedented) with their own indent unit replaced by ``unit``; unchanged if either unit is implausible.
 
-    What is aligned under a bracket keeps the blanks beyond its last whole step.
+    Lines that are aligned under a bracket keep the blanks beyond their last whole level.
     """
-    own = step(rows)
-    if own == wanted or not 0 < len(own) <= _WIDEST_STEP or not 0 < len(wanted) <= _WIDEST_STEP:
-        return list(rows)
-    return [_stepped(row, own, wanted) for row in rows]
+    own_unit = indent_unit(lines)
+    if own_unit == unit or not 0 < len(own_unit) <= _MAX_INDENT_UNIT or not 0 < len(unit) <= _MAX_INDENT_UNIT:
+        return list(lines)
+    return [_reindent_line(line, own_unit, unit) for line in lines]
 
 
-def _stepped(row: str, own: str, wanted: str) -> str:
-    blanks = indent(row)
-    if own == "\t":
+def _reindent_line(line: str, own_unit: str, unit: str) -> str:
+    blanks = indentation_of(line)
+    if own_unit == "\t":
         depth, rest = blanks.count("\t"), blanks.replace("\t", "")
     else:
-        depth, over = divmod(len(blanks.expandtabs(len(own))), len(own))
-        rest = " " * over
-    return wanted * depth + rest + row[len(blanks) :]
+        depth, surplus = divmod(len(blanks.expandtabs(len(own_unit))), len(own_unit))
+        rest = " " * surplus
+    return unit * depth + rest + line[len(blanks) :]

@@ -18,7 +18,7 @@ from starcoder_ls.generation import Engine
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import ResponseError
 from starcoder_ls.rewrite.edits import Change
-from starcoder_ls.rewrite.target import Target, selected
+from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.session.command_arguments import ActionArguments
 from starcoder_ls.session.feedback import ACCEPTED
 
@@ -61,7 +61,7 @@ def asked_target(session: Session, asked: ActionArguments) -> tuple[Document, Ta
     start, end = (
         document.offset_at(Position(place.line, place.character)) for place in (asked.range.start, asked.range.end)
     )
-    target = selected(document.text, start, end, document.language, document.path, document.uri)
+    target = find_target(document.text, start, end, document.language, document.path, document.uri)
     if target is None:
         raise ActionUnavailable(
             "There is nothing here to do it to. Select some lines, or put the cursor into a function."

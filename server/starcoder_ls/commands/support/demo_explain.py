@@ -20,8 +20,8 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine
 from starcoder_ls.rewrite import perform_action
-from starcoder_ls.rewrite.hidden_characters import cleaned
-from starcoder_ls.rewrite.target import Target, selected
+from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
+from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.settings import Settings
 
 
@@ -38,25 +38,25 @@ async def show(
         if target is None:
             console.print(f"{module} is not here or has changed\n", style="dim")
             continue
-        prepared = perform_action.prepared(chosen, engine, "explain", target)
+        prepared = perform_action.prepare_action(chosen, engine, "explain", target)
         title = f"explained by the adapter, a modest one: {module}, line {target.line_numbers[0]}"
         console.print(Panel(Text(target.code), title=title, title_align="left", border_style="dim"))
         with Live(console=console, auto_refresh=False) as live:  # of the answer alone: code may be taller than a screen
             async for said, meanwhile in _explained(engine, chosen, prepared, between):
-                shown = Text(cleaned(said).strip(), style="green")
+                shown = Text(strip_hidden_characters(said).strip(), style="green")
                 live.update(Group(shown, Text(f"{meanwhile}\n", style="dim")), refresh=True)
         console.print()
         between = None
 
 
 async def _explained(
-    engine: Engine, chosen: Settings, prepared: perform_action.Prepared, between: tuple[Cursor, str] | None
+    engine: Engine, chosen: Settings, prepared: perform_action.PreparedAction, between: tuple[Cursor, str] | None
 ) -> AsyncIterator[tuple[str, str]]:
     """The explanation as it grows, and how the completion fared that was asked for while it was spoken."""
     said, completing, pieces_after = "", None, 0
-    async with aclosing(perform_action.spoken(engine, prepared.asked)) as stream:
+    async with aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
-            said = answer.said
+            said = answer.text
             if between is not None and completing is None:
                 completing = asyncio.create_task(_completed(engine, chosen, between[0]))
             is_done = completing is not None and completing.done()
@@ -81,7 +81,7 @@ def _function(module: str, words: str) -> Target | None:
     place = source_of(module)
     text = place.read_text(encoding="utf-8") if place else ""
     begin = text.find(words)
-    return selected(text, begin, begin, "python", str(place), module) if begin >= 0 else None
+    return find_target(text, begin, begin, "python", str(place), module) if begin >= 0 else None
 
 
 def source_of(module: str) -> Path | None:

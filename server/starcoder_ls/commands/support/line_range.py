@@ -19,7 +19,7 @@ from starcoder_ls.commands.support.source_position import require_allowed
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.rewrite import text_lines
-from starcoder_ls.rewrite.target import Target, selected
+from starcoder_ls.rewrite.target import Target, find_target
 
 _REGION = re.compile(r"(?P<file>.+):(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?")
 
@@ -56,7 +56,7 @@ def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> 
             f"{place!r} is not FILE:FIRST-LAST. Write for example src/app.py:10-24, or src/app.py:10 for the function."
         )
     read = source(found["file"], ignored)
-    rows = text_lines.split(read.text)
+    rows = text_lines.split_lines(read.text)
     first, last = int(found["first"]), int(found["last"] or found["first"])
     if not read.text:
         raise DocumentOutOfSync(f"{read.name} is empty, so there is nothing to do it to.")
@@ -68,7 +68,7 @@ def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> 
     end = start if found["last"] is None else start + sum(map(len, rows[first - 1 : last]))
     spoken = language or by_path(found["file"]).id
     path = str(read.path.absolute()) if read.path else ""
-    target = selected(read.text, start, end, spoken, path, read.name)
+    target = find_target(read.text, start, end, spoken, path, read.name)
     if target is None:
         what = (
             "There are only blank lines there" if found["last"] else f"Line {first} is in no function that is seen here"
@@ -88,7 +88,9 @@ def whole(name: str | None, ignored: Sequence[str] = ()) -> Target:
 def diff(read: Source, new_text: str) -> str:
     """A unified diff that ``patch -p1`` takes."""
     name = read.path.as_posix().lstrip("/") if read.path else "stdin"
-    made = difflib.unified_diff(text_lines.split(read.text), text_lines.split(new_text), f"a/{name}", f"b/{name}")
+    made = difflib.unified_diff(
+        text_lines.split_lines(read.text), text_lines.split_lines(new_text), f"a/{name}", f"b/{name}"
+    )
     return "".join(row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n" for row in made)
 
 
