@@ -1,7 +1,9 @@
-"""Short training runs that choose the bundled model's shape, vocabulary, schedule and optimizer.
+"""Compares shapes, vocabularies, schedules and optimizers of the bundled model by short training runs.
 
-Every run reads as many tokens of the same files with the same seed; compared are held-out bits per character, which do
-not depend on the vocabulary, and the seconds it took. `python benchmarks/run/training_choices.py CORPUS [TOKENS]`.
+All runs train on the same number of tokens of the same files with the same seed. The table has held-out bits per
+character, which do not depend on the vocabulary, and the duration in seconds.
+
+Usage: `python benchmarks/run/training_choices.py CORPUS [TOKENS]`.
 """
 
 from __future__ import annotations
@@ -37,15 +39,15 @@ CHOICES: tuple[tuple[str, int, dict[str, Any]], ...] = (
 )
 
 
-def tokenized(place: Path, training: list[Source], held_out: list[Source], size: int) -> Path:
-    """A corpus folder with a vocabulary of ``size``, made on first use."""
-    folder = place / str(size)
+def tokenize(root: Path, training: list[Source], held_out: list[Source], size: int) -> Path:
+    """A corpus folder with a vocabulary of ``size``, written on first use."""
+    folder = root / str(size)
     if not folder.exists():
         tokenizer = tokenizer_training.train_tokenizer((source.text for source in training[:1500]), size)
-        for part, texts in ((folder, training), (folder / "heldout", held_out)):
-            part.mkdir()
-            tokenizer_training.save_tokenizer(tokenizer, part)
-            corpus.write_corpus(part, tokenizer, texts, [])
+        for target, texts in ((folder, training), (folder / "heldout", held_out)):
+            target.mkdir()
+            tokenizer_training.save_tokenizer(tokenizer, target)
+            corpus.write_corpus(target, tokenizer, texts, [])
     return folder
 
 
@@ -61,22 +63,22 @@ def main(data: Path, tokens: int) -> None:
     held_out = list(islice(corpus.Corpus(data / "heldout").sources(), HELD_OUT_FILES))
     held_out_chars = sum(len(source.text) for source in held_out)
     console.print(f"{tokens:,} tokens each\n")
-    console.print("| choice | bits/character | of it, middles (nats/token) | seconds |\n|---|---|---|---|")
-    with tempfile.TemporaryDirectory() as place:
+    console.print("| choice | bits/character | middles, nats/token | seconds |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as root:
         for number, (name, size, changes) in enumerate(CHOICES):
-            folder = tokenized(Path(place), training, held_out, size)
+            folder = tokenize(Path(root), training, held_out, size)
             unseen = corpus.Corpus(folder / "heldout")
             config = TrainingConfig(
                 **{"total_tokens": tokens, "warmup_tokens": tokens // 10, "full_length_share": 0.0, **changes}
             )
-            run = TrainingRun(Path(place) / f"run{number}", config, corpus.Corpus(folder), unseen, "cpu", True, 1)
-            began = time.monotonic()
+            run = TrainingRun(Path(root) / f"run{number}", config, corpus.Corpus(folder), unseen, "cpu", True, 1)
+            start_s = time.monotonic()
             for _ in run.train():
                 pass
-            seconds = time.monotonic() - began
-            held = run.measure_held_out_loss(config.row_tokens, rows=64)
+            duration_s = time.monotonic() - start_s
+            losses = run.measure_held_out_loss(config.row_tokens, rows=64)
             bits = bits_per_character(run, unseen, held_out_chars)
-            console.print(f"| {name} | {bits:.3f} | {held.middle_loss:.2f} | {seconds:.0f} |")
+            console.print(f"| {name} | {bits:.3f} | {losses.middle_loss:.2f} | {duration_s:.0f} |")
 
 
 if __name__ == "__main__":
