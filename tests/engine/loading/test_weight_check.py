@@ -1,5 +1,3 @@
-"""tests/engine/loading/test_load_model.py damages whole checkpoints; here is what each of the checks says."""
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -9,10 +7,10 @@ import pytest
 import torch
 
 from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
-from starcoder_ls.engine.loading.weight_check import require_all, require_finite
+from starcoder_ls.engine.loading.weight_check import require_finite, require_matching_keys
 from starcoder_ls.errors import ModelInvalid
 
-FINE: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
+NO_PROBLEMS: dict[str, Any] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
 
 
 @pytest.fixture
@@ -21,33 +19,33 @@ def checkpoint(starcoder: Path) -> Checkpoint:
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"),
+    ("key", "problem"),
     [
         ("missing_keys", "lacks weights: 2 tensors, such as a.weight"),
-        ("unexpected_keys", "has no place for: 2 tensors, such as a.weight"),
-        ("mismatched_keys", "of another shape than its config says: 2 tensors, such as a.weight"),
+        ("unexpected_keys", "contains weights that its config does not use: 2 tensors, such as a.weight"),
+        ("mismatched_keys", "whose shape differs from its config: 2 tensors, such as a.weight"),
     ],
 )
-def test_keys_that_do_not_fit_are_named(kind: str, said: str, checkpoint: Checkpoint) -> None:
-    with pytest.raises(ModelInvalid, match=said):
-        require_all(FINE | {kind: {"b.weight", "a.weight"}}, checkpoint)
+def test_key_that_does_not_match_is_named(key: str, problem: str, checkpoint: Checkpoint) -> None:
+    with pytest.raises(ModelInvalid, match=problem):
+        require_matching_keys(NO_PROBLEMS | {key: {"b.weight", "a.weight"}}, checkpoint)
 
 
-def test_masks_of_old_conversions_are_no_weights(checkpoint: Checkpoint) -> None:
-    require_all(FINE | {"unexpected_keys": {"h.0.attn.bias", "h.0.attn.masked_bias"}}, checkpoint)
+def test_buffers_of_old_conversions_are_ignored(checkpoint: Checkpoint) -> None:
+    require_matching_keys(NO_PROBLEMS | {"unexpected_keys": {"h.0.attn.bias", "h.0.attn.masked_bias"}}, checkpoint)
     with pytest.raises(ModelInvalid):
-        require_all(FINE | {"missing_keys": {"h.0.attn.bias"}}, checkpoint)
+        require_matching_keys(NO_PROBLEMS | {"missing_keys": {"h.0.attn.bias"}}, checkpoint)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
-def test_one_number_that_is_not_finite_is_found(value: float, checkpoint: Checkpoint) -> None:
+def test_single_non_finite_value_is_found(value: float, checkpoint: Checkpoint) -> None:
     model = torch.nn.Linear(3, 4)
     require_finite(model, checkpoint)
     model.weight.data[3, 1] = value
-    with pytest.raises(ModelInvalid, match="holds weight, which is not finite"):
+    with pytest.raises(ModelInvalid, match="contains weight, which is not finite"):
         require_finite(model, checkpoint)
 
 
-def test_what_is_on_no_device_or_empty_is_passed_over(checkpoint: Checkpoint) -> None:
+def test_weights_on_the_meta_device_and_empty_ones_are_skipped(checkpoint: Checkpoint) -> None:
     require_finite(torch.nn.Linear(3, 4, device="meta"), checkpoint)
     require_finite(torch.nn.ParameterList([torch.empty(0)]), checkpoint)

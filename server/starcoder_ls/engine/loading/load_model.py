@@ -220,7 +220,7 @@ def _weights(checkpoint: Checkpoint, placement: Placement, report: Report) -> An
     offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
     try:
         model, outcome = _read(checkpoint, placement, offload, report)
-        weight_check.require_all(outcome, checkpoint)
+        weight_check.require_matching_keys(outcome, checkpoint)
     except BaseException:
         shutil.rmtree(offload or "", ignore_errors=True)
         raise
