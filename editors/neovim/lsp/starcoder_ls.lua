@@ -1,8 +1,8 @@
--- A client is a table: what it does is Neovim's own, but for showing text and asking for a line, which only an editor can do.
+-- The configuration of the language client. Neovim implements LSP; the commands here show text and ask the user for a line.
 return {
   cmd = { "starcoder-ls", "serve" },
   root_markers = { ".git" },
-  -- No filetypes: the model has seen most languages. Name some to have it there only.
+  -- Without `filetypes` the server is started for every file; set them to restrict it.
   capabilities = { experimental = { starcoderInstruct = true, starcoderStatus = true } },
   commands = {
     ["starcoder.explain"] = function(command, context)
@@ -14,13 +14,13 @@ return {
   },
   handlers = {
     ["starcoder/status"] = function(_, status, context)
-      require("starcoder.status").heard(context.client_id, status)
+      require("starcoder.status").on_status(context.client_id, status)
     end,
   },
   on_init = function(client)
-    require("starcoder.status").started(client)
+    require("starcoder.status").on_start(client)
   end,
   on_exit = function(code, signal, client_id)
-    require("starcoder.status").exited(code, signal, client_id)
+    require("starcoder.status").on_exit(code, signal, client_id)
   end,
 }

@@ -3,8 +3,8 @@ if vim.g.loaded_starcoder then
 end
 vim.g.loaded_starcoder = true
 
-vim.api.nvim_create_user_command("Starcoder", function(given)
-  require("starcoder.command").run(given)
+vim.api.nvim_create_user_command("Starcoder", function(ex)
+  require("starcoder.command").run(ex)
 end, {
   nargs = "+",
   range = true,

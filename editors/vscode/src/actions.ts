@@ -1,66 +1,66 @@
-// The commands on code: which lines they are about and by which request they are asked. What comes of them is the server's.
+// Code actions: finds the action for the selection, asks the user for an instruction, shows or applies the server's result.
 import * as vscode from 'vscode';
 import { CodeAction, CodeActionTriggerKind } from 'vscode-languageclient/node';
-import { Asked, Explanation } from './explanation';
+import { ActionArgument, Explanation } from './explanation';
 import { Server } from './server';
 
 export class Actions {
   constructor(private readonly server: Server, private readonly explanation: Explanation) {}
 
-  /** An action whose answer is text. */
+  /** Run an action that answers with text; `question` is the prompt for the user's instruction, if it needs one. */
   async explain(action: string, title: string, question?: string): Promise<void> {
-    const asked = await this.asked(action);
-    const instruction = question === undefined || !asked ? undefined : await askUser(question);
-    if (asked && (question === undefined || instruction)) {
-      await this.explanation.run({ ...asked, ...(instruction ? { instruction } : {}) }, title);
+    const argument = await this.findArgument(action);
+    const instruction = question === undefined || !argument ? undefined : await askUser(question);
+    if (argument && (question === undefined || instruction)) {
+      await this.explanation.run({ ...argument, ...(instruction ? { instruction } : {}) }, title);
     }
   }
 
-  /** An action that edits. */
+  /** Run an action that edits the document. */
   async edit(action: string): Promise<void> {
-    const asked = await this.asked(action);
-    if (asked) {
-      await this.act(asked);
+    const argument = await this.findArgument(action);
+    if (argument) {
+      await this.applyEdit(argument);
     }
   }
 
-  /** The server's own `starcoder.instruct`: a line from the user goes into the first argument, then the second is run. */
-  async instruct(argument: Asked, command: string): Promise<void> {
-    const instruction = await askUser(argument.action === 'ask' ? 'Your question' : 'What shall be done?');
+  /** The client command `starcoder.instruct`: asks the user for an instruction, adds it to `argument` and runs `command`. */
+  async instruct(argument: ActionArgument, command: string): Promise<void> {
+    const instruction = await askUser(argument.action === 'ask' ? 'Your question' : 'What should be changed?');
     if (!instruction) {
       return;
     }
-    const asked = { ...argument, instruction };
-    await (command === 'starcoder.explain' ? this.explanation.run(asked, titleOf(asked.action)) : this.act(asked));
+    const instructed = { ...argument, instruction };
+    await (command === 'starcoder.explain' ? this.explanation.run(instructed, titleOf(argument.action)) : this.applyEdit(instructed));
   }
 
-  /** The server's command for an action that is text, wherever VS Code runs it from. */
-  async explained(argument: Asked): Promise<void> {
+  /** Replaces the server's command `starcoder.explain`, so that every answer is shown in the panel. */
+  async showExplanation(argument: ActionArgument): Promise<void> {
     await this.explanation.run(argument, titleOf(argument.action));
   }
 
-  /** The edit as the server makes it (which shows its progress), then VS Code's own way of asking and applying. */
-  private async act(asked: Asked): Promise<void> {
+  /** Resolve the edit of an action, then let VS Code ask for confirmation and apply it. The server reports progress. */
+  private async applyEdit(argument: ActionArgument): Promise<void> {
     const client = this.server.running;
-    const resolved = await client.sendRequest<CodeAction>('codeAction/resolve', { title: asked.action, data: asked });
+    const resolved = await client.sendRequest<CodeAction>('codeAction/resolve', { title: argument.action, data: argument });
     const edit = await client.protocol2CodeConverter.asWorkspaceEdit(resolved.edit);
     if (edit) {
       await vscode.workspace.applyEdit(edit);
     }
   }
 
-  /** The action on the selection or the function around the cursor, as the server offers it: it knows the lines meant. */
-  private async asked(action: string): Promise<Asked | undefined> {
+  /** The argument of an action on the selection or the enclosing function, as the server offers it with the lines it covers. */
+  private async findArgument(action: string): Promise<ActionArgument | undefined> {
     const editor = vscode.window.activeTextEditor;
     if (!editor) {
-      void vscode.window.showInformationMessage('StarCoder: open a file and select some lines, or put the cursor into a function.');
+      void vscode.window.showInformationMessage('StarCoder: open a file and select lines, or place the cursor inside a function.');
       return undefined;
     }
     const client = this.server.running;
     const converter = client.code2ProtocolConverter;
     const [uri, range] = [converter.asUri(editor.document.uri), converter.asRange(editor.selection)];
     const problems = vscode.languages.getDiagnostics(editor.document.uri).filter((problem) => problem.range.intersection(editor.selection));
-    const offered = await client.sendRequest<CodeAction[] | null>('textDocument/codeAction', {
+    const codeActions = await client.sendRequest<CodeAction[] | null>('textDocument/codeAction', {
       textDocument: { uri }, range,
       context: {
         diagnostics: await converter.asDiagnostics(problems),
@@ -68,8 +68,9 @@ export class Actions {
         triggerKind: CodeActionTriggerKind.Invoked,
       },
     });
-    const meant = offered?.map((one) => (one.data ?? one.command?.arguments?.[0]) as Asked | undefined).find((one) => one?.action === action);
-    return meant ?? { action, uri, range, version: editor.document.version }; // not offered: asked for, it is refused with a reason
+    const candidates = codeActions?.map((offered) => (offered.data ?? offered.command?.arguments?.[0]) as ActionArgument | undefined);
+    // An action that is not offered is requested too: the server answers with the reason why it is unavailable.
+    return candidates?.find((candidate) => candidate?.action === action) ?? { action, uri, range, version: editor.document.version };
   }
 }
 

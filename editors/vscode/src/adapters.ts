@@ -1,18 +1,18 @@
-// Choosing adapters: the setting `starcoder.adapters` is what is wanted, and the server follows it.
+// Attaching and detaching adapters. The setting `starcoder.adapters` lists them; the server loads what the setting lists.
 import * as vscode from 'vscode';
 import { Server } from './server';
 
-interface Resident { name: string; method: string; source: string; memoryBytes: number; tasks: string[] }
+interface ResidentAdapter { name: string; method: string; source: string; memoryBytes: number; tasks: string[] }
 
-type Wanted = Record<string, { path: string; tasks?: string[] }>;
+type AdapterSettings = Record<string, { path: string; tasks?: string[] }>;
 
 const NAME = /^[A-Za-z0-9_-]{1,64}$/; // settings.ADAPTER_NAME
 
 export async function chooseAdapter(server: Server): Promise<void> {
-  const resident = await server.execute<Resident[]>('starcoder.listAdapters', undefined);
+  const resident = await server.execute<ResidentAdapter[]>('starcoder.listAdapters', undefined);
   const remove: vscode.QuickInputButton = { iconPath: new vscode.ThemeIcon('trash'), tooltip: 'Detach' };
   const pick = vscode.window.createQuickPick<vscode.QuickPickItem & { name?: string }>();
-  pick.title = 'StarCoder: resident adapters';
+  pick.title = 'StarCoder: loaded adapters';
   pick.items = [
     ...resident.map((adapter) => ({
       name: adapter.name,
@@ -39,22 +39,22 @@ export async function chooseAdapter(server: Server): Promise<void> {
 }
 
 async function attach(): Promise<void> {
-  const path = await vscode.window.showInputBox({ prompt: 'Folder or Hub id of the adapter', placeHolder: 'bigcode/astraios-7b-parallel', ignoreFocusOut: true });
+  const path = await vscode.window.showInputBox({ prompt: 'Folder or Hugging Face Hub id of the adapter', placeHolder: 'bigcode/astraios-7b-parallel', ignoreFocusOut: true });
   if (!path) {
     return;
   }
   const name = await vscode.window.showInputBox({
-    prompt: 'A name for it', value: (path.split(/[\\/]/).filter(Boolean).at(-1) ?? '').replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 64), ignoreFocusOut: true,
-    validateInput: (text) => (NAME.test(text) ? undefined : 'Letters, digits, - and _, at most 64.'),
+    prompt: 'Name of the adapter', value: (path.split(/[\\/]/).filter(Boolean).at(-1) ?? '').replace(/[^A-Za-z0-9_-]/g, '-').slice(0, 64), ignoreFocusOut: true,
+    validateInput: (text) => (NAME.test(text) ? undefined : 'Use letters, digits, - and _, at most 64 characters.'),
   });
   if (!name) {
     return;
   }
-  const completes = { label: 'Completion', task: 'completion' };
-  const acts = { label: 'Actions on code: explain, document, fix, …', task: 'instruct', picked: true };
-  const tasks = await vscode.window.showQuickPick([completes, acts], { title: 'What does it do?', canPickMany: true });
+  const completion = { label: 'Completion', task: 'completion' };
+  const codeActions = { label: 'Actions on code: explain, document, fix, …', task: 'instruct', picked: true };
+  const tasks = await vscode.window.showQuickPick([completion, codeActions], { title: 'What is the adapter used for?', canPickMany: true });
   if (tasks?.length) {
-    await update((wanted) => ({ ...wanted, [name]: { path, tasks: tasks.map((one) => one.task) } }));
+    await update((adapters) => ({ ...adapters, [name]: { path, tasks: tasks.map(({ task }) => task) } }));
   }
 }
 
@@ -63,7 +63,7 @@ async function detach(server: Server, name: string): Promise<void> {
   await update(({ [name]: _, ...others }) => others);
 }
 
-async function update(change: (wanted: Wanted) => Wanted): Promise<void> {
+async function update(change: (adapters: AdapterSettings) => AdapterSettings): Promise<void> {
   const configuration = vscode.workspace.getConfiguration('starcoder');
-  await configuration.update('adapters', change(configuration.get<Wanted>('adapters', {})), vscode.ConfigurationTarget.Global);
+  await configuration.update('adapters', change(configuration.get<AdapterSettings>('adapters', {})), vscode.ConfigurationTarget.Global);
 }

@@ -1,4 +1,4 @@
-// Where the server is. Decides in which order places are tried; refuses to know what the server does.
+// Finds the server program: the setting, the active Python environment, the PATH, then pipx.
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';
@@ -8,19 +8,19 @@ export interface Command { program: string; arguments: string[]; foundIn: string
 
 const NAME = process.platform === 'win32' ? 'starcoder-ls.exe' : 'starcoder-ls';
 
-/** The command that starts the server, or null if there is none. A server inside an untrusted folder is none. */
+/** The command that starts the server, or null if there is none. Programs inside an untrusted folder are ignored. */
 export async function findServer(): Promise<Command | null> {
   const [program, ...rest] = vscode.workspace.getConfiguration('starcoder').get<string[]>('server.command', []);
   if (program) {
     return { program, arguments: rest, foundIn: 'the setting starcoder.server.command' };
   }
   const python = await activePython();
-  const places: [string, string][] = [
+  const folders: [string, string][] = [
     ...(python ? [[path.dirname(python), 'the active Python environment'] as [string, string]] : []),
     ...(process.env.PATH ?? '').split(path.delimiter).filter(path.isAbsolute).map((folder) => [folder, 'the PATH'] as [string, string]),
     [process.env.PIPX_BIN_DIR ?? path.join(os.homedir(), '.local', 'bin'), 'pipx'],
   ];
-  for (const [folder, foundIn] of places) {
+  for (const [folder, foundIn] of folders) {
     const file = path.join(folder, NAME);
     if (isProgram(file) && (vscode.workspace.isTrusted || !isInWorkspace(file))) {
       return { program: file, arguments: ['serve'], foundIn };
@@ -29,7 +29,7 @@ export async function findServer(): Promise<Command | null> {
   return null;
 }
 
-/** The interpreter chosen in the Python extension, if that is installed. */
+/** The interpreter selected in the Python extension; null without the extension. */
 async function activePython(): Promise<string | null> {
   const extension = vscode.extensions.getExtension('ms-python.python');
   if (!extension) {
@@ -40,7 +40,7 @@ async function activePython(): Promise<string | null> {
     const found = await api.environments.resolveEnvironment(api.environments.getActiveEnvironmentPath());
     return found?.executable?.uri?.fsPath ?? null;
   } catch {
-    return null; // an older Python extension, without this interface
+    return null; // an older Python extension without this API
   }
 }
 

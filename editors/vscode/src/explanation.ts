@@ -1,14 +1,14 @@
-// The side panel in which the words of the model appear while they are written.
-// Decides how they are shown and what can be done with them; everything the model wrote is data, never markup or script.
+// The side panel that shows the model's text while it is generated.
+// The text is rendered without HTML, links and images: the model's output never becomes markup or script.
 import MarkdownIt from 'markdown-it';
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import { CancellationTokenSource, ProgressType, Range } from 'vscode-languageclient/node';
 import { Server } from './server';
 
-export interface Asked { action: string; uri: string; range: Range; version?: number; instruction?: string; diagnostics?: string[] }
+export interface ActionArgument { action: string; uri: string; range: Range; version?: number; instruction?: string; diagnostics?: string[] }
 
-interface Explained { text: string; isComplete: boolean }
+interface ExplainResult { text: string; isComplete: boolean }
 
 const PROGRESS = new ProgressType<{ text: string }>();
 const markdown = new MarkdownIt({ html: false, linkify: false }).disable(['image', 'link', 'autolink', 'html_inline', 'html_block', 'reference']);
@@ -22,38 +22,38 @@ export class Explanation {
 
   constructor(private readonly server: Server) {}
 
-  /** Ask, and show the answer as it comes. A newer question ends the one before. */
-  async run(asked: Asked, title: string): Promise<void> {
+  /** Request an explanation and show it while it arrives. A newer request cancels the previous one. */
+  async run(argument: ActionArgument, title: string): Promise<void> {
     this.running?.cancel();
-    const mine = new CancellationTokenSource();
-    this.running = mine;
+    const cancellation = new CancellationTokenSource();
+    this.running = cancellation;
     const client = this.server.running;
     const { protocol2CodeConverter: converter } = client;
-    this.source = { uri: converter.asUri(asked.uri), range: converter.asRange(asked.range) };
+    this.source = { uri: converter.asUri(argument.uri), range: converter.asRange(argument.range) };
     this.open(title);
     this.show('', 'running');
     this.count += 1;
     const token = `starcoder-explanation-${this.count}`;
-    const listening = client.onProgress(PROGRESS, token, ({ text }) => {
-      if (this.running === mine) {
+    const subscription = client.onProgress(PROGRESS, token, ({ text }) => {
+      if (this.running === cancellation) {
         this.show(text, 'running');
       }
     });
     try {
-      const result = await this.server.execute<Explained | null>('starcoder.explain', { ...asked, token }, mine.token);
-      if (this.running === mine) {
+      const result = await this.server.execute<ExplainResult | null>('starcoder.explain', { ...argument, token }, cancellation.token);
+      if (this.running === cancellation) {
         this.show(result?.text ?? this.text, result ? 'done' : 'stopped');
       }
     } catch (error) {
-      if (this.running === mine) {
-        this.show(mine.token.isCancellationRequested ? this.text : '', 'stopped', mine.token.isCancellationRequested ? '' : sentence(error));
+      if (this.running === cancellation) {
+        this.show(cancellation.token.isCancellationRequested ? this.text : '', 'stopped', cancellation.token.isCancellationRequested ? '' : errorMessage(error));
       }
     } finally {
-      listening.dispose();
-      if (this.running === mine) {
+      subscription.dispose();
+      if (this.running === cancellation) {
         this.running = undefined;
       }
-      mine.dispose();
+      cancellation.dispose();
     }
   }
 
@@ -62,7 +62,7 @@ export class Explanation {
       const options = { enableScripts: true, localResourceRoots: [] };
       this.panel = vscode.window.createWebviewPanel('starcoder.explanation', title, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, options);
       this.panel.webview.html = page();
-      this.panel.webview.onDidReceiveMessage((message: { command?: string }) => this.obey(message.command));
+      this.panel.webview.onDidReceiveMessage((message: { command?: string }) => this.runCommand(message.command));
       this.panel.onDidDispose(() => {
         this.panel = undefined;
         this.running?.cancel();
@@ -81,7 +81,7 @@ export class Explanation {
     void this.panel?.webview.postMessage(this.state);
   }
 
-  private async obey(command: string | undefined): Promise<void> {
+  private async runCommand(command: string | undefined): Promise<void> {
     switch (command) {
       case 'ready': await this.panel?.webview.postMessage(this.state); break;
       case 'stop': this.running?.cancel(); break;
@@ -90,30 +90,30 @@ export class Explanation {
     }
   }
 
-  /** The text above the code it is about; VS Code knows how the language writes comments. */
+  /** Insert the text above the explained code; VS Code's own command turns it into a comment of the language. */
   private async insertAsComment(): Promise<void> {
     if (!this.source || !this.text) {
       return;
     }
     const document = await vscode.workspace.openTextDocument(this.source.uri);
-    const shown = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
-    const editor = await vscode.window.showTextDocument(document, { viewColumn: shown?.viewColumn, preserveFocus: false });
+    const visible = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
+    const editor = await vscode.window.showTextDocument(document, { viewColumn: visible?.viewColumn, preserveFocus: false });
     const line = Math.min(this.source.range.start.line, document.lineCount - 1);
     const indentation = /^\s*/.exec(document.lineAt(line).text)?.[0] ?? '';
-    const lines = this.text.trim().split('\n').map((one) => `${indentation}${one}`.trimEnd());
-    const isDone = await editor.edit((edit) => edit.insert(new vscode.Position(line, 0), `${lines.join('\n')}\n`));
-    if (isDone) {
+    const lines = this.text.trim().split('\n').map((textLine) => `${indentation}${textLine}`.trimEnd());
+    const isInserted = await editor.edit((edit) => edit.insert(new vscode.Position(line, 0), `${lines.join('\n')}\n`));
+    if (isInserted) {
       editor.selection = new vscode.Selection(line, 0, line + lines.length - 1, (lines.at(-1) ?? '').length);
       await vscode.commands.executeCommand('editor.action.addCommentLine');
     }
   }
 }
 
-export function sentence(error: unknown): string {
+export function errorMessage(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Loads nothing from anywhere and runs only its own script. What it shows was rendered without HTML, links and images. */
+/** The page of the panel: it loads no resources and runs only the script with its nonce. */
 function page(): string {
   const nonce = randomBytes(16).toString('base64');
   return `<!DOCTYPE html>
@@ -134,14 +134,14 @@ function page(): string {
 <main id="text" aria-live="polite"></main><p id="problem" role="alert"></p>
 <script nonce="${nonce}">
   const vscode = acquireVsCodeApi();
-  const at = (id) => document.getElementById(id);
-  for (const id of ['stop', 'copy', 'insert']) at(id).addEventListener('click', () => vscode.postMessage({ command: id }));
+  const element = (id) => document.getElementById(id);
+  for (const id of ['stop', 'copy', 'insert']) element(id).addEventListener('click', () => vscode.postMessage({ command: id }));
   window.addEventListener('message', ({ data }) => {
-    at('text').innerHTML = data.html;
-    at('problem').textContent = data.problem;
-    at('state').textContent = data.state === 'running' ? 'writing …' : data.state === 'stopped' ? 'stopped' : '';
-    at('stop').disabled = data.state !== 'running';
-    at('copy').disabled = at('insert').disabled = !data.html;
+    element('text').innerHTML = data.html;
+    element('problem').textContent = data.problem;
+    element('state').textContent = data.state === 'running' ? 'writing …' : data.state === 'stopped' ? 'stopped' : '';
+    element('stop').disabled = data.state !== 'running';
+    element('copy').disabled = element('insert').disabled = !data.html;
   });
   vscode.postMessage({ command: 'ready' });
 </script></body></html>`;

@@ -1,9 +1,9 @@
-// What VS Code calls. Decides which command is done where. This client holds no completion logic: it starts the server,
-// passes settings, shows status and offers commands; ghost text is VS Code's own over textDocument/inlineCompletion.
+// The entry point of the extension: maps commands to their implementations. The extension starts the server, passes settings,
+// shows status and offers commands; VS Code itself requests and draws ghost text through textDocument/inlineCompletion.
 import * as vscode from 'vscode';
 import { Actions } from './actions';
 import { chooseAdapter } from './adapters';
-import { Asked, Explanation, sentence } from './explanation';
+import { ActionArgument, Explanation, errorMessage } from './explanation';
 import { PromptPreview } from './prompt';
 import { Server } from './server';
 import { showLatency, showMenu, StatusItem, togglePause, togglePauseLanguage } from './status';
@@ -13,16 +13,16 @@ let server: Server | undefined;
 export async function activate(context: vscode.ExtensionContext): Promise<void> {
   const declared: { properties: Record<string, unknown> }[] = context.extension.packageJSON.contributes.configuration;
   const keys = declared.flatMap((group) => Object.keys(group.properties));
-  const intercepted = new Map<string, (...given: any[]) => unknown>();
+  const intercepted = new Map<string, (...args: any[]) => unknown>();
   const running = new Server(keys, intercepted, vscode.Uri.joinPath(context.extensionUri, 'readme.md'));
   server = running;
   const explanation = new Explanation(running);
   const actions = new Actions(running, explanation);
   const preview = new PromptPreview(running);
-  intercepted.set('starcoder.explain', guarded((asked: Asked) => actions.explained(asked)));
+  intercepted.set('starcoder.explain', withErrorMessage((argument: ActionArgument) => actions.showExplanation(argument)));
 
-  const commands: Record<string, (...given: any[]) => unknown> = {
-    'starcoder.instruct': (asked: Asked, command: string) => actions.instruct(asked, command),
+  const commands: Record<string, (...args: any[]) => unknown> = {
+    'starcoder.instruct': (argument: ActionArgument, command: string) => actions.instruct(argument, command),
     'starcoder.explainCode': () => actions.explain('explain', 'Explain'),
     'starcoder.writeTests': () => actions.explain('test', 'Tests'),
     'starcoder.askQuestion': () => actions.explain('ask', 'Answer', 'Your question'),
@@ -38,12 +38,12 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.showLog': () => running.log.show(),
   };
   for (const [name, run] of Object.entries(commands)) {
-    context.subscriptions.push(vscode.commands.registerCommand(name, guarded(run)));
+    context.subscriptions.push(vscode.commands.registerCommand(name, withErrorMessage(run)));
   }
   context.subscriptions.push(
     preview.register(),
-    vscode.workspace.onDidChangeConfiguration((event) => void running.follow(event)),
-    vscode.workspace.onDidGrantWorkspaceTrust(() => void (running.now.kind === 'missing' && running.restart())),
+    vscode.workspace.onDidChangeConfiguration((event) => void running.onConfigurationChange(event)),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void (running.state.kind === 'missing' && running.restart())),
   );
   new StatusItem(running).register(context.subscriptions);
   await running.restart();
@@ -53,13 +53,13 @@ export async function deactivate(): Promise<void> {
   await server?.stop();
 }
 
-/** What fails is one sentence to the user, not a stack in the console. */
-function guarded<P extends unknown[]>(run: (...given: P) => unknown): (...given: P) => Promise<void> {
-  return async (...given) => {
+/** `run`, with errors shown to the user as one message. */
+function withErrorMessage<P extends unknown[]>(run: (...args: P) => unknown): (...args: P) => Promise<void> {
+  return async (...args) => {
     try {
-      await run(...given);
+      await run(...args);
     } catch (error) {
-      void vscode.window.showErrorMessage(`StarCoder: ${sentence(error)}`);
+      void vscode.window.showErrorMessage(`StarCoder: ${errorMessage(error)}`);
     }
   };
 }

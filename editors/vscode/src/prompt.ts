@@ -1,4 +1,4 @@
-// What the model sees at the cursor, as a read-only document. Decides the layout only.
+// Shows the prompt at the cursor as a read-only document.
 import * as vscode from 'vscode';
 import { Server } from './server';
 
@@ -29,28 +29,28 @@ export class PromptPreview implements vscode.TextDocumentContentProvider {
   async show(): Promise<void> {
     const editor = vscode.window.activeTextEditor;
     if (!editor || editor.document.uri.scheme === SCHEME) {
-      void vscode.window.showInformationMessage('StarCoder: put the cursor where a suggestion would be.');
+      void vscode.window.showInformationMessage('StarCoder: open a file and place the cursor where you want a suggestion.');
       return;
     }
     const converter = this.server.running.code2ProtocolConverter;
-    const asked = { textDocument: { uri: converter.asUri(editor.document.uri) }, position: converter.asPosition(editor.selection.active) };
-    this.text = described(await this.server.running.sendRequest<Prompt>('starcoder/prompt', asked));
+    const params = { textDocument: { uri: converter.asUri(editor.document.uri) }, position: converter.asPosition(editor.selection.active) };
+    this.text = formatPrompt(await this.server.running.sendRequest<Prompt>('starcoder/prompt', params));
     this.changed.fire(this.uri);
     const document = await vscode.workspace.openTextDocument(this.uri);
     await vscode.window.showTextDocument(document, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true, preview: true });
   }
 }
 
-function described(prompt: Prompt): string {
+function formatPrompt(prompt: Prompt): string {
   const { promptTokens, maxNewTokens, contextTokens } = prompt.budget;
-  const head = [
+  const header = [
     `model      ${prompt.model}${prompt.adapter ? ` with ${prompt.adapter}` : ''}`,
     `layout     ${prompt.family}, ${prompt.order.toUpperCase()}`,
     `budget     ${prompt.tokens} of ${promptTokens} tokens of this document (inline_completion.prompt_tokens)`,
     `           + at most ${maxNewTokens} new ones (inline_completion.max_new_tokens), in a context of ${contextTokens}`,
-    ...(prompt.isWanted ? [] : ['           Suggestions are switched off for this document.']),
+    ...(prompt.isWanted ? [] : ['           Suggestions are disabled for this document.']),
     ...(prompt.opening ? [`opening    ${JSON.stringify(prompt.opening)}: what the answer must begin with`] : []),
   ];
   const body = prompt.parts.map((part) => (part.isSpecial ? `\n──── ${part.text}` : `     ${part.tokens} tokens\n${part.text}`));
-  return `${head.join('\n')}\n${body.join('\n')}\n`;
+  return `${header.join('\n')}\n${body.join('\n')}\n`;
 }

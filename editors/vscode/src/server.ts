@@ -1,9 +1,9 @@
-// The server as this window knows it: found, started, restarted, told of settings, asked.
-// Decides when a new process is needed; refuses to know what its answers mean.
+// The server process of this window and its client: start, restart, settings, requests.
+// A change of `server`, `model` or `log` settings, or a removed setting, starts a new process; other changes are sent to the server.
 import * as vscode from 'vscode';
 import { Executable, LanguageClient, LanguageClientOptions, State, TransportKind } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
-import { isForgetful, settingsTree, Tree } from './settings';
+import { hasRemovedSetting, settingsTree, Tree } from './settings';
 
 export interface Status {
   phase: 'loading' | 'ready' | 'working' | 'failed' | 'closed';
@@ -14,29 +14,29 @@ export interface Status {
   adapters: { name: string; method: string; source: string; memoryBytes: number }[];
 }
 
-/** What the status item shows: the server's own word, or what this window knows without it. */
-export type Situation = { kind: 'starting' | 'stopped' | 'missing' } | { kind: 'running'; status: Status };
+/** What the status item shows: the status that the server sent, or the state of its process. */
+export type ServerState = { kind: 'starting' | 'stopped' | 'missing' } | { kind: 'running'; status: Status };
 
 export class Server {
   private client: LanguageClient | undefined;
-  private sent: Tree = {};
-  private situation: Situation = { kind: 'starting' };
-  private readonly changed = new vscode.EventEmitter<Situation>();
+  private sentSettings: Tree = {};
+  private currentState: ServerState = { kind: 'starting' };
+  private readonly changed = new vscode.EventEmitter<ServerState>();
   private restarting: Promise<void> = Promise.resolve();
   readonly onDidChange = this.changed.event;
   readonly log = vscode.window.createOutputChannel('StarCoder', { log: true });
 
   constructor(
     private readonly settingKeys: string[],
-    private readonly intercepted: Map<string, (...given: any[]) => unknown>,
+    private readonly intercepted: Map<string, (...args: any[]) => unknown>,
     private readonly help: vscode.Uri,
   ) {}
 
-  /** Find and start the server; one that runs is stopped first. */
+  /** Find and start the server, after stopping the running one. */
   restart(): Promise<void> {
     this.restarting = this.restarting.then(() => this.stop()).then(() => this.start()).catch((error) => {
       this.log.error(String(error));
-      this.become({ kind: 'stopped' });
+      this.setState({ kind: 'stopped' });
     });
     return this.restarting;
   }
@@ -50,47 +50,47 @@ export class Server {
     await client?.dispose().catch(() => undefined);
   }
 
-  get now(): Situation {
-    return this.situation;
+  get state(): ServerState {
+    return this.currentState;
   }
 
-  /** The running client. Throws a sentence for the user where there is none. */
+  /** The running client. Throws an error with a message for the user if no server is running. */
   get running(): LanguageClient {
     if (!this.client?.isRunning()) {
-      throw new Error('The StarCoder server is not running. Its log says why (StarCoder: Show Log).');
+      throw new Error('The StarCoder server is not running. The log contains the reason (StarCoder: Show Log).');
     }
     return this.client;
   }
 
-  /** `workspace/executeCommand`, without the command that VS Code made of it. */
+  /** Send `workspace/executeCommand` directly, not through the VS Code command of the same name. */
   execute<R>(command: string, argument: unknown, token?: vscode.CancellationToken): Promise<R> {
     return this.running.sendRequest<R>('workspace/executeCommand', { command, arguments: argument === undefined ? [] : [argument] }, token);
   }
 
-  /** Settings changed: tell the server, or start a new one where telling is not enough. */
-  async follow(event: vscode.ConfigurationChangeEvent): Promise<void> {
+  /** Send changed settings to the server, or start a new one if the change needs it. */
+  async onConfigurationChange(event: vscode.ConfigurationChangeEvent): Promise<void> {
     if (!event.affectsConfiguration('starcoder')) {
       return;
     }
-    const now = settingsTree(this.settingKeys);
-    const isNewProcess = ['server', 'model', 'log'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
-    if (isNewProcess || isForgetful(this.sent, now) || !this.client?.isRunning()) {
+    const settings = settingsTree(this.settingKeys);
+    const needsNewProcess = ['server', 'model', 'log'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
+    if (needsNewProcess || hasRemovedSetting(this.sentSettings, settings) || !this.client?.isRunning()) {
       await this.restart();
       return;
     }
-    this.sent = now;
-    await this.client.sendNotification('workspace/didChangeConfiguration', { settings: { starcoder: now } });
+    this.sentSettings = settings;
+    await this.client.sendNotification('workspace/didChangeConfiguration', { settings: { starcoder: settings } });
   }
 
   private async start(): Promise<void> {
     const command = await findServer();
     if (!command) {
-      this.become({ kind: 'missing' });
-      void this.tellHowToInstall();
+      this.setState({ kind: 'missing' });
+      void this.showInstallHelp();
       return;
     }
     this.log.info(`Starting ${command.program} ${command.arguments.join(' ')} (from ${command.foundIn})`);
-    this.become({ kind: 'starting' });
+    this.setState({ kind: 'starting' });
     const executable: Executable = { command: command.program, args: command.arguments, transport: TransportKind.stdio };
     const client = new LanguageClient('starcoder', 'StarCoder', executable, this.options());
     this.client = client;
@@ -104,12 +104,12 @@ export class Server {
     });
     client.onNotification('starcoder/status', (status: Status) => {
       if (client === this.client) {
-        this.become({ kind: 'running', status });
+        this.setState({ kind: 'running', status });
       }
     });
     client.onDidChangeState(({ newState }) => {
       if (client === this.client && newState !== State.Running) {
-        this.become({ kind: newState === State.Starting ? 'starting' : 'stopped' });
+        this.setState({ kind: newState === State.Starting ? 'starting' : 'stopped' });
       }
     });
     await client.start();
@@ -121,38 +121,38 @@ export class Server {
       documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
       outputChannel: this.log,
       initializationOptions: () => {
-        this.sent = settingsTree(this.settingKeys);
-        return this.sent;
+        this.sentSettings = settingsTree(this.settingKeys);
+        return this.sentSettings;
       },
       initializationFailedHandler: () => false,
       middleware: {
-        executeCommand: (command, given, next) => {
-          const own = this.intercepted.get(command);
-          return own ? own(...given) : next(command, given);
+        executeCommand: (command, args, next) => {
+          const replacement = this.intercepted.get(command);
+          return replacement ? replacement(...args) : next(command, args);
         },
       },
     };
   }
 
-  private become(situation: Situation): void {
-    this.situation = situation;
-    this.changed.fire(situation);
+  private setState(state: ServerState): void {
+    this.currentState = state;
+    this.changed.fire(state);
   }
 
-  private async tellHowToInstall(): Promise<void> {
-    const how = 'Show How to Install';
-    const set = 'Set Its Path';
+  private async showInstallHelp(): Promise<void> {
+    const showHelp = 'Show How to Install';
+    const setPath = 'Set Its Path';
     const chosen = await vscode.window.showWarningMessage(
-      'There is no starcoder-ls in the active Python environment, on the PATH or under pipx.', how, set);
-    if (chosen === how) {
+      'starcoder-ls was not found in the active Python environment, on the PATH or under pipx.', showHelp, setPath);
+    if (chosen === showHelp) {
       await vscode.commands.executeCommand('markdown.showPreview', this.help);
-    } else if (chosen === set) {
+    } else if (chosen === setPath) {
       await vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.server.command');
     }
   }
 }
 
 function traceLevel() {
-  const wanted = vscode.workspace.getConfiguration('starcoder').get<string>('server.trace', 'off');
-  return wanted === 'verbose' ? 2 : wanted === 'messages' ? 1 : 0;
+  const level = vscode.workspace.getConfiguration('starcoder').get<string>('server.trace', 'off');
+  return level === 'verbose' ? 2 : level === 'messages' ? 1 : 0;
 }

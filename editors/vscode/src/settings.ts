@@ -1,30 +1,30 @@
-// What the user set, as the tree the server reads. A default is not sent: it would hide the server's own settings file.
+// The user's settings as the tree that the server reads. Defaults are not sent: they would override the server's settings file.
 import * as vscode from 'vscode';
 
 export type Tree = { [key: string]: unknown };
 
 const CLIENT_ONLY = 'starcoder.server.';
 
-/** The settings that somebody set, nested by section. `keys` are all that the extension declares. */
+/** The settings that the user or the workspace has set, nested by section. `keys` are all settings of the extension. */
 export function settingsTree(keys: string[]): Tree {
   const configuration = vscode.workspace.getConfiguration();
   const tree: Tree = {};
   for (const key of keys.filter((name) => !name.startsWith(CLIENT_ONLY))) {
-    const said = configuration.inspect(key);
-    if (said && [said.globalValue, said.workspaceValue, said.workspaceFolderValue].some((value) => value !== undefined)) {
-      put(tree, key.split('.').slice(1), configuration.get(key));
+    const values = configuration.inspect(key);
+    if (values && [values.globalValue, values.workspaceValue, values.workspaceFolderValue].some((value) => value !== undefined)) {
+      setPath(tree, key.split('.').slice(1), configuration.get(key));
     }
   }
   return tree;
 }
 
-/** Whether `now` only adds to or alters what `before` said; what was said and is no more can only be forgotten by a new server. */
-export function isForgetful(before: Tree, now: Tree): boolean {
+/** Whether a setting of `before` is missing in `after`. Only a new server returns to the default of a removed setting. */
+export function hasRemovedSetting(before: Tree, after: Tree): boolean {
   return Object.entries(before).some(([key, value]) =>
-    !(key in now) || (isTree(value) && isTree(now[key]) && isForgetful(value, now[key])));
+    !(key in after) || (isTree(value) && isTree(after[key]) && hasRemovedSetting(value, after[key])));
 }
 
-function put(tree: Tree, path: string[], value: unknown): void {
+function setPath(tree: Tree, path: string[], value: unknown): void {
   const [key, ...rest] = path;
   if (key === undefined) {
     return;
@@ -34,7 +34,7 @@ function put(tree: Tree, path: string[], value: unknown): void {
     return;
   }
   tree[key] ??= {};
-  put(tree[key] as Tree, rest, value);
+  setPath(tree[key] as Tree, rest, value);
 }
 
 function isTree(value: unknown): value is Tree {

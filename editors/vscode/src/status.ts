@@ -1,6 +1,6 @@
-// The item in the status bar and its menu. Decides how the server's own words are shown, and adds none about the model.
+// The status bar item and its menu: how the status that the server sent is shown.
 import * as vscode from 'vscode';
-import { Server, Situation } from './server';
+import { Server, ServerState } from './server';
 
 const MEBIBYTE = 1024 * 1024;
 
@@ -14,15 +14,15 @@ export class StatusItem {
   }
 
   register(subscriptions: vscode.Disposable[]): void {
-    const update = () => this.update(this.server.now);
+    const update = () => this.update(this.server.state);
     subscriptions.push(
       this.item, this.server.onDidChange(update), vscode.window.onDidChangeActiveTextEditor(update),
       vscode.workspace.onDidChangeConfiguration(update));
     update();
   }
 
-  private update(situation: Situation): void {
-    const { text, detail, isProblem } = described(situation);
+  private update(state: ServerState): void {
+    const { text, detail, isProblem } = statusText(state);
     this.item.text = text;
     this.item.tooltip = detail;
     this.item.accessibilityInformation = { label: `StarCoder: ${text.replace(/\$\([^)]*\)\s*/g, '')}. ${detail}` };
@@ -30,35 +30,35 @@ export class StatusItem {
   }
 }
 
-interface Shown { text: string; detail: string; isProblem?: boolean }
+interface StatusText { text: string; detail: string; isProblem?: boolean }
 
-function described(situation: Situation): Shown {
-  switch (situation.kind) {
-    case 'starting': return { text: '$(loading~spin) StarCoder: starting', detail: 'The server starts.' };
-    case 'stopped': return { text: '$(warning) StarCoder: stopped', detail: 'The server is not running; the log says why.', isProblem: true };
-    case 'missing': return { text: '$(warning) StarCoder: not installed', detail: 'No starcoder-ls was found.', isProblem: true };
+function statusText(state: ServerState): StatusText {
+  switch (state.kind) {
+    case 'starting': return { text: '$(loading~spin) StarCoder: starting', detail: 'The server is starting.' };
+    case 'stopped': return { text: '$(warning) StarCoder: stopped', detail: 'The server is not running. The log contains the reason.', isProblem: true };
+    case 'missing': return { text: '$(warning) StarCoder: not installed', detail: 'starcoder-ls was not found.', isProblem: true };
   }
-  const { phase, message, model, device, progress, adapters } = situation.status;
+  const { phase, message, model, device, progress, adapters } = state.status;
   const where = [model, device, ...adapters.map((adapter) => `adapter ${adapter.name} (${adapter.method || 'unknown method'}, ${Math.round(adapter.memoryBytes / MEBIBYTE)} MiB)`)];
   const detail = [...(message ? [message] : []), where.filter(Boolean).join(' · ')].join('\n');
   switch (phase) {
     case 'loading': return { text: `$(loading~spin) StarCoder: loading ${Math.round(progress * 100)} %`, detail };
     case 'failed': case 'closed': return { text: `$(error) StarCoder: ${phase}`, detail, isProblem: true };
   }
-  const excluded = whyExcluded();
-  if (excluded) {
-    return { text: `$(circle-slash) StarCoder: ${excluded}`, detail };
+  const exclusion = exclusionReason();
+  if (exclusion) {
+    return { text: `$(circle-slash) StarCoder: ${exclusion}`, detail };
   }
-  const named = [shortName(model), device, ...adapters.map((adapter) => adapter.name)].join(' · ');
-  return { text: `$(${phase === 'working' ? 'sync~spin' : message ? 'warning' : 'sparkle'}) ${named}`, detail };
+  const names = [shortName(model), device, ...adapters.map((adapter) => adapter.name)].join(' · ');
+  return { text: `$(${phase === 'working' ? 'sync~spin' : message ? 'warning' : 'sparkle'}) ${names}`, detail };
 }
 
 function shortName(model: string): string {
   return model.split(/[\\/]/).filter(Boolean).at(-1) ?? model;
 }
 
-/** Why the active document gets no suggestions by the user's own settings, or nothing. */
-function whyExcluded(): string | undefined {
+/** The reason why the settings disable suggestions for the active document, or undefined. */
+function exclusionReason(): string | undefined {
   const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
   if (!configuration.get<boolean>('enabled', true)) {
     return 'paused';
@@ -67,7 +67,7 @@ function whyExcluded(): string | undefined {
   return language && configuration.get<string[]>('excluded_languages', []).includes(language) ? `not in ${language}` : undefined;
 }
 
-/** What can be done from the status item, with the command behind each. */
+/** Show the menu of the status item and run the chosen command. */
 export async function showMenu(server: Server): Promise<void> {
   const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
   const isEnabled = configuration.get<boolean>('enabled', true);
@@ -85,7 +85,7 @@ export async function showMenu(server: Server): Promise<void> {
     { label: '$(dashboard) Show latency', command: 'starcoder.showLatency' },
     { label: '$(eye) Show what the model sees here', command: 'starcoder.showPrompt' },
   ];
-  const title = described(server.now);
+  const title = statusText(server.state);
   const chosen = await vscode.window.showQuickPick(entries, { title: `StarCoder: ${title.detail.replace(/\n/g, ' ')}` });
   if (chosen) {
     await vscode.commands.executeCommand(chosen.command);
@@ -115,9 +115,9 @@ interface Stats {
 
 export async function showLatency(server: Server): Promise<void> {
   const stats = await server.running.sendRequest<Stats>('starcoder/stats', {});
-  const count = Object.values(stats.answers).reduce((sum, one) => sum + one, 0);
-  const times = (of: Record<string, number>) => `${of.p50} ms (median), ${of.p95} ms (95 %), ${of.p99} ms (99 %)`;
-  const said = count === 0 ? 'No suggestion was asked for yet.'
-    : `${count} answers since the server started, ${stats.without_model_percent} % without the model. All: ${times(stats.ms)}. By the model: ${times(stats.model_ms)}.`;
-  await vscode.window.showInformationMessage(`StarCoder: ${said}`);
+  const count = Object.values(stats.answers).reduce((sum, answers) => sum + answers, 0);
+  const formatTimes = (ms: Record<string, number>) => `${ms.p50} ms (median), ${ms.p95} ms (95 %), ${ms.p99} ms (99 %)`;
+  const text = count === 0 ? 'No suggestion has been requested yet.'
+    : `${count} answers since the server started, ${stats.without_model_percent} % without the model. All: ${formatTimes(stats.ms)}. By the model: ${formatTimes(stats.model_ms)}.`;
+  await vscode.window.showInformationMessage(`StarCoder: ${text}`);
 }

@@ -1,7 +1,7 @@
--- Actions on code: which lines they are about, and what the user adds. What comes of them is the server's.
+-- Code actions: finds the lines that an action applies to and asks the user for an instruction. The server does the rest.
 local M = {}
 
---- Show what is text, apply what is an edit.
+--- Run one action: show the answer if it is text, apply it if it is an edit.
 local function run(client, argument, title, is_text, context)
   if is_text then
     return require("starcoder.answer").run(argument, title, context)
@@ -15,7 +15,7 @@ local function run(client, argument, title, is_text, context)
   end, context.bufnr)
 end
 
---- Ask for a line, then run what it is for. The server's `starcoder.instruct`, which is the client's own command.
+--- Ask the user for a line, then run the action with it as its instruction. Implements the client command `starcoder.instruct`.
 function M.instruct(command, context)
   vim.ui.input({ prompt = command.title .. ": " }, function(line)
     if line and line ~= "" then
@@ -26,22 +26,23 @@ function M.instruct(command, context)
   end)
 end
 
---- Lines of a range, or an empty range at the cursor: the server knows the function around it.
-local function range_of(client, given)
-  if given.range == 0 then
+--- The LSP range of an Ex command: its lines, or without a range an empty range at the cursor, which the server extends to the
+--- enclosing function.
+local function lsp_range(client, ex)
+  if ex.range == 0 then
     return vim.lsp.util.make_range_params(0, client.offset_encoding).range
   end
-  local last = vim.api.nvim_buf_get_lines(0, given.line2 - 1, given.line2, false)[1] or ""
+  local last = vim.api.nvim_buf_get_lines(0, ex.line2 - 1, ex.line2, false)[1] or ""
   local column = vim.str_utfindex(last, client.offset_encoding)
-  return { start = { line = given.line1 - 1, character = 0 }, ["end"] = { line = given.line2 - 1, character = column } }
+  return { start = { line = ex.line1 - 1, character = 0 }, ["end"] = { line = ex.line2 - 1, character = column } }
 end
 
---- One action by name. `instruction` is what the user typed behind it, if anything.
-function M.run(client, name, given, instruction)
+--- Run the action called `name` for the Ex command `ex`. `instruction` is the text after the sub-command, or nil.
+function M.run(client, name, ex, instruction)
   local buffer = vim.api.nvim_get_current_buf()
   local document = vim.lsp.util.make_text_document_params(buffer)
   local context = { client_id = client.id, bufnr = buffer }
-  local fallback = { action = name, uri = document.uri, range = range_of(client, given) }
+  local fallback = { action = name, uri = document.uri, range = lsp_range(client, ex) }
   local params = {
     textDocument = document,
     range = fallback.range,
@@ -51,20 +52,20 @@ function M.run(client, name, given, instruction)
       triggerKind = vim.lsp.protocol.CodeActionTriggerKind.Invoked,
     },
   }
-  client:request("textDocument/codeAction", params, function(_, offered)
+  client:request("textDocument/codeAction", params, function(_, code_actions)
     local argument, title, is_text = fallback, name:gsub("^%l", string.upper), vim.list_contains({ "explain", "test", "ask" }, name)
-    for _, action in ipairs(offered or {}) do
-      local meant = action.data or (action.command and action.command.arguments[1]) or {}
-      if meant.action == name then
+    for _, action in ipairs(code_actions or {}) do
+      local candidate = action.data or (action.command and action.command.arguments[1]) or {}
+      if candidate.action == name then
         local command = action.command
-        argument, title = meant, action.title:gsub(" …$", "")
+        argument, title = candidate, action.title:gsub(" …$", "")
         is_text = command ~= nil and (command.command == "starcoder.explain" or command.arguments[2] == "starcoder.explain")
         if command and command.command == "starcoder.instruct" and not instruction then
           return M.instruct(command, context)
         end
       end
     end
-    -- What is not offered is asked for all the same, and refused with the reason.
+    -- An action that the server did not offer is requested too: the server answers with the reason why it is unavailable.
     run(client, vim.tbl_extend("force", argument, { instruction = instruction }), title, is_text, context)
   end, buffer)
 end

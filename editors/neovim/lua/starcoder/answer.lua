@@ -1,7 +1,7 @@
--- The floating window in which the words of the model appear while they are written. Closing it ends the work.
+-- The floating window that shows the model's text while it is generated. Closing the window cancels the request.
 local M = {}
 
-local asked = 0
+local request_count = 0
 local WIDTH, HEIGHT = 84, 16
 
 local function open(title)
@@ -24,7 +24,7 @@ local function open(title)
   return buffer, window
 end
 
---- Put the text above the code it is about, as the file type writes comments.
+--- Insert `lines` above line `line` of the buffer `source`, as a comment of its file type.
 local function insert_as_comment(lines, source, line)
   if not vim.api.nvim_buf_is_valid(source) then
     return
@@ -32,20 +32,20 @@ local function insert_as_comment(lines, source, line)
   local form = vim.bo[source].commentstring
   form = form:find("%%s") and form or "# %s"
   local indentation = (vim.api.nvim_buf_get_lines(source, line, line + 1, false)[1] or ""):match("^%s*")
-  local comment = vim.tbl_map(function(one)
+  local comment = vim.tbl_map(function(text)
     return indentation .. vim.trim((form:gsub("%%s", function()
-      return one
+      return text
     end)))
   end, lines)
   vim.api.nvim_buf_set_lines(source, line, line, false, comment)
 end
 
---- Ask, and show the answer as it comes. `argument` is that of the server's command starcoder.explain.
+--- Run the server's command starcoder.explain with `argument` and show the answer while it arrives.
 function M.run(argument, title, context)
   local client = assert(vim.lsp.get_client_by_id(context.client_id))
   local source = vim.uri_to_bufnr(argument.uri)
-  asked = asked + 1
-  local with_token = vim.tbl_extend("force", argument, { token = "starcoder-" .. asked })
+  request_count = request_count + 1
+  local with_token = vim.tbl_extend("force", argument, { token = "starcoder-" .. request_count })
   local buffer, window = open(title)
   local function show(text)
     if vim.api.nvim_buf_is_valid(buffer) then
@@ -63,7 +63,7 @@ function M.run(argument, title, context)
   vim.keymap.set("n", "q", close, { buffer = buffer, nowait = true, desc = "Close" })
   vim.keymap.set("n", "Y", function()
     vim.fn.setreg('"', lines(), "l")
-    pcall(vim.fn.setreg, "+", lines(), "l") -- there may be no clipboard
+    pcall(vim.fn.setreg, "+", lines(), "l") -- fails without a clipboard
   end, { buffer = buffer, desc = "Copy" })
   vim.keymap.set("n", "gi", function()
     local text = lines()

@@ -1,35 +1,36 @@
--- :Starcoder and its sub-commands. Decides what each takes; the work is elsewhere.
+-- The :Starcoder command: its sub-commands, their arguments and their completion.
 local M = {}
 
 local ACTIONS = { "ask", "document", "explain", "fix", "rewrite", "simplify", "test" }
 
-local function tell(text, level)
+local function notify(text, level)
   vim.notify("StarCoder: " .. text, level or vim.log.levels.INFO)
 end
 
---- The client of this buffer; without one the user is told where to look.
-local function running()
+--- The client of this buffer. Without one, notifies the user and returns nil.
+local function client_or_notify()
   local client = require("starcoder").client()
   if not client then
-    tell("no server is running for this buffer. See :checkhealth starcoder", vim.log.levels.ERROR)
+    notify("no server is running for this buffer. See :checkhealth starcoder", vim.log.levels.ERROR)
   end
   return client
 end
 
---- Ask the server, and go on with its answer.
-local function ask(method, params, go_on)
-  local client = running()
+--- Send a request; call `on_result` with the result and the client, or notify the user of the error.
+local function request(method, params, on_result)
+  local client = client_or_notify()
   if client then
     client:request(method, params, function(failure, result)
       if failure then
-        tell(failure.message, vim.log.levels.ERROR)
+        notify(failure.message, vim.log.levels.ERROR)
       else
-        go_on(result, client)
+        on_result(result, client)
       end
     end)
   end
 end
 
+--- Show `lines` in a new read-only buffer.
 local function show(name, lines)
   vim.cmd.new()
   vim.bo.buftype, vim.bo.bufhidden, vim.bo.swapfile = "nofile", "wipe", false
@@ -38,27 +39,27 @@ local function show(name, lines)
   vim.api.nvim_buf_set_name(0, "starcoder://" .. name)
 end
 
-local function latency(stats)
-  local count = vim.iter(vim.tbl_values(stats.answers)):fold(0, function(sum, one)
-    return sum + one
+local function show_latency(stats)
+  local count = vim.iter(vim.tbl_values(stats.answers)):fold(0, function(sum, answers)
+    return sum + answers
   end)
   if count == 0 then
-    return tell("no suggestion was asked for yet")
+    return notify("no suggestion has been requested yet")
   end
-  local function times(of)
-    return of.p50 and ("%.0f ms (median), %.0f ms (95 %%)"):format(of.p50, of.p95) or "none"
+  local function format_times(ms)
+    return ms.p50 and ("%.0f ms (median), %.0f ms (95 %%)"):format(ms.p50, ms.p95) or "none"
   end
-  tell(("%d answers, %g %% without the model. All: %s. By the model: %s."):format(count, stats.without_model_percent, times(stats.ms), times(stats.model_ms)))
+  notify(("%d answers, %g %% without the model. All: %s. By the model: %s."):format(count, stats.without_model_percent, format_times(stats.ms), format_times(stats.model_ms)))
 end
 
-local function prompt(told)
-  local budget = told.budget
+local function show_prompt(prompt)
+  local budget = prompt.budget
   local lines = {
-    ("model   %s%s"):format(told.model, type(told.adapter) == "string" and " with " .. told.adapter or ""),
-    ("layout  %s, %s"):format(told.family, told.order:upper()),
-    ("budget  %d of %d tokens of this document, at most %d new ones, in a context of %d"):format(told.tokens, budget.promptTokens, budget.maxNewTokens, budget.contextTokens),
+    ("model   %s%s"):format(prompt.model, type(prompt.adapter) == "string" and " with " .. prompt.adapter or ""),
+    ("layout  %s, %s"):format(prompt.family, prompt.order:upper()),
+    ("budget  %d of %d tokens of this document, at most %d new ones, in a context of %d"):format(prompt.tokens, budget.promptTokens, budget.maxNewTokens, budget.contextTokens),
   }
-  for _, part in ipairs(told.parts) do
+  for _, part in ipairs(prompt.parts) do
     table.insert(lines, "")
     table.insert(lines, part.isSpecial and "──── " .. part.text or ("     %d tokens"):format(part.tokens))
     if not part.isSpecial then
@@ -68,17 +69,17 @@ local function prompt(told)
   show("prompt", lines)
 end
 
-local function adapters(listed)
-  if #listed == 0 then
-    return tell("no adapter is resident")
+local function show_adapters(adapters)
+  if #adapters == 0 then
+    return notify("no adapter is loaded")
   end
-  tell(table.concat(vim.tbl_map(function(one)
-    return ("%s (%s, %.1f MiB): %s"):format(one.name, one.method, one.memoryBytes / 1024 / 1024, table.concat(one.tasks, ", "))
-  end, listed), "\n"))
+  notify(table.concat(vim.tbl_map(function(adapter)
+    return ("%s (%s, %.1f MiB): %s"):format(adapter.name, adapter.method, adapter.memoryBytes / 1024 / 1024, table.concat(adapter.tasks, ", "))
+  end, adapters), "\n"))
 end
 
-local function execute(command, argument, go_on)
-  ask("workspace/executeCommand", { command = command, arguments = { argument } }, go_on)
+local function execute(command, argument, on_result)
+  request("workspace/executeCommand", { command = command, arguments = { argument } }, on_result)
 end
 
 M.subcommands = {
@@ -93,33 +94,33 @@ M.subcommands = {
   end,
   status = function()
     local status = require("starcoder.status").of(0)
-    tell(require("starcoder").statusline() .. (status and status.message ~= "" and ": " .. status.message or ""))
+    notify(require("starcoder").statusline() .. (status and status.message ~= "" and ": " .. status.message or ""))
   end,
   latency = function()
-    ask("starcoder/stats", vim.empty_dict(), latency)
+    request("starcoder/stats", vim.empty_dict(), show_latency)
   end,
   prompt = function()
-    local client = running()
+    local client = client_or_notify()
     if client then
-      ask("starcoder/prompt", vim.lsp.util.make_position_params(0, client.offset_encoding), prompt)
+      request("starcoder/prompt", vim.lsp.util.make_position_params(0, client.offset_encoding), show_prompt)
     end
   end,
   adapters = function()
-    execute("starcoder.listAdapters", vim.empty_dict(), adapters)
+    execute("starcoder.listAdapters", vim.empty_dict(), show_adapters)
   end,
   attach = function(words)
     local name, path = words[1], words[2]
     if not path then
-      return tell("usage: :Starcoder attach NAME FOLDER-OR-HUB-ID [TASK ...]", vim.log.levels.ERROR)
+      return notify("usage: :Starcoder attach NAME FOLDER-OR-HUB-ID [TASK ...]", vim.log.levels.ERROR)
     end
     local tasks = #words > 2 and vim.list_slice(words, 3) or nil
     execute("starcoder.attachAdapter", { name = name, path = path, tasks = tasks }, function(attached)
-      tell(("%s is attached (%s)"):format(attached.name, attached.method))
+      notify(("%s is attached (%s)"):format(attached.name, attached.method))
     end)
   end,
   detach = function(words)
     execute("starcoder.detachAdapter", { name = words[1] or "" }, function(detached)
-      tell(detached.name .. " is detached")
+      notify(detached.name .. " is detached")
     end)
   end,
   log = function()
@@ -128,39 +129,41 @@ M.subcommands = {
 }
 
 for _, name in ipairs(ACTIONS) do
-  M.subcommands[name] = function(words, given)
-    local client = running()
+  M.subcommands[name] = function(words, ex)
+    local client = client_or_notify()
     if client then
-      require("starcoder.actions").run(client, name, given, #words > 0 and table.concat(words, " ") or nil)
+      require("starcoder.actions").run(client, name, ex, #words > 0 and table.concat(words, " ") or nil)
     end
   end
 end
 
-function M.run(given)
-  local words = vim.deepcopy(given.fargs)
+--- Run :Starcoder. `ex` is the argument that nvim_create_user_command passes.
+function M.run(ex)
+  local words = vim.deepcopy(ex.fargs)
   local name = table.remove(words, 1)
   local subcommand = M.subcommands[name]
   if not subcommand then
-    return tell(("there is no :Starcoder %s; there are %s"):format(name, table.concat(M.complete("", "Starcoder "), ", ")), vim.log.levels.ERROR)
+    return notify(("there is no :Starcoder %s; there are %s"):format(name, table.concat(M.complete("", "Starcoder "), ", ")), vim.log.levels.ERROR)
   end
-  subcommand(words, given)
+  subcommand(words, ex)
 end
 
+--- Completions of the word `lead` at the end of the command line `line`.
 function M.complete(lead, line)
   local words = vim.split(line:gsub("^.*Starcoder%s+", ""), "%s+")
-  local known = vim.tbl_keys(M.subcommands)
+  local candidates = vim.tbl_keys(M.subcommands)
   if #words > 1 then
-    known = vim.list_contains({ "pause", "resume" }, words[1]) and { vim.bo.filetype } or {}
+    candidates = vim.list_contains({ "pause", "resume" }, words[1]) and { vim.bo.filetype } or {}
     if words[1] == "detach" then
-      known = vim.tbl_map(function(adapter)
+      candidates = vim.tbl_map(function(adapter)
         return adapter.name
       end, (require("starcoder.status").of(0) or {}).adapters or {})
     end
   end
-  table.sort(known)
-  return vim.tbl_filter(function(one)
-    return vim.startswith(one, lead)
-  end, known)
+  table.sort(candidates)
+  return vim.tbl_filter(function(name)
+    return vim.startswith(name, lead)
+  end, candidates)
 end
 
 return M

@@ -1,4 +1,4 @@
--- :checkhealth starcoder. Each line says what is, and each problem what to do.
+-- :checkhealth starcoder. Each reported problem comes with a remedy.
 local M = {}
 
 local function check_neovim()
@@ -9,11 +9,11 @@ local function check_neovim()
   end
 end
 
---- True where the program can be started.
+--- Whether the server program can be started.
 local function check_program()
   local command = (vim.lsp.config[require("starcoder").NAME] or {}).cmd
   if type(command) ~= "table" then
-    vim.health.info("The server is reached by a function of your own.")
+    vim.health.info("The server is started by a function in your configuration.")
     return true
   end
   local program = vim.fn.exepath(command[1])
@@ -32,10 +32,10 @@ local function check_server(client)
   local answer = client:request_sync("starcoder/status", vim.empty_dict(), 2000)
   local status = answer and answer.result
   if not status then
-    return vim.health.error("The server does not answer", { ":Starcoder restart", "Look into the log: :Starcoder log" })
+    return vim.health.error("The server does not answer", { "Restart it: :Starcoder restart", "Read the log: :Starcoder log" })
   end
   if status.phase == "failed" then
-    vim.health.error("The model was not loaded: " .. status.message, "Run `starcoder-ls doctor` in a terminal.")
+    vim.health.error("The model could not be loaded: " .. status.message, "Run `starcoder-ls doctor` in a terminal.")
   elseif status.phase == "loading" then
     vim.health.warn(("The model is loading: %d %%"):format(status.progress * 100), "Wait until it is ready.")
   else
@@ -67,7 +67,7 @@ function M.check()
   if client then
     check_server(client)
   else
-    vim.health.warn("No server is running", "Open a file that is on disk. If that does not help: :Starcoder log")
+    vim.health.warn("No server is running", "Open a file from disk. If no server starts, read the log: :Starcoder log")
   end
 end
 

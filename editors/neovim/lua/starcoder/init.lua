@@ -1,4 +1,4 @@
--- What a user calls: set-up, the parts of a suggestion that keys accept, a word for the status line.
+-- The public functions of the plug-in: set-up, accepting a suggestion or a part of it, the status line.
 local M = {}
 
 M.NAME = "starcoder_ls"
@@ -10,33 +10,33 @@ function M.client(buffer)
   return vim.lsp.get_clients({ name = M.NAME, bufnr = buffer or 0 })[1]
 end
 
---- What of a suggestion is right of the cursor; nil where the user has gone elsewhere or typed something else meanwhile.
-local function rest_of(item)
+--- The part of a suggestion to the right of the cursor; nil if the cursor has moved away or the typed text differs from it.
+local function remaining_text(item)
   local text = item.insert_text
   local row, column = unpack(vim.api.nvim_win_get_cursor(0))
-  local first, from = item.range:to_extmark()
-  local typed = vim.api.nvim_get_current_line():sub(from + 1, column)
-  if first == row - 1 and from <= column and vim.startswith(text, typed) then
+  local start_row, start_column = item.range:to_extmark()
+  local typed = vim.api.nvim_get_current_line():sub(start_column + 1, column)
+  if start_row == row - 1 and start_column <= column and vim.startswith(text, typed) then
     return text:sub(#typed + 1)
   end
 end
 
---- Insert the part of the ghost text that `pick` takes of its rest. False where there is no ghost text; where it is out of date,
---- `key` is typed instead: Neovim keeps what it showed until the next answer comes.
-local function accept_part(pick, key)
+--- Insert the part of the ghost text that `select_part` returns for its remaining text. Returns false if there is no ghost text. If
+--- the ghost text is out of date, types `key` instead: Neovim keeps its last suggestion until the next answer arrives.
+local function accept_part(select_part, key)
   return vim.lsp.inline_completion.get({
     on_accept = function(item)
       if type(item.insert_text) ~= "string" or not item.range then
-        return item -- another server's
+        return item -- of another server
       end
-      local rest = rest_of(item)
-      if not rest then
+      local remaining = remaining_text(item)
+      if not remaining then
         vim.api.nvim_feedkeys(vim.keycode(key or ""), "n", false)
         return nil
       end
-      local part = pick(rest)
-      if part == rest then
-        return item -- the last part is the whole: it may replace brackets behind the cursor
+      local part = select_part(remaining)
+      if part == remaining then
+        return item -- accepts all that is left: the range of the item may cover brackets after the cursor
       end
       local row, column = unpack(vim.api.nvim_win_get_cursor(0))
       local lines = vim.split(part, "\n", { plain = true })
@@ -47,25 +47,26 @@ local function accept_part(pick, key)
   })
 end
 
+--- Accept the whole suggestion.
 M.accept = function(key)
-  return accept_part(function(rest)
-    return rest
+  return accept_part(function(remaining)
+    return remaining
   end, key)
 end
 
---- The next word, or the next run of punctuation, with the blanks before it.
+--- Accept the next word, or the next run of punctuation, with the whitespace before it.
 M.accept_word = function(key)
-  return accept_part(function(rest)
-    local word = vim.fn.matchstr(rest, [[^\_s*\%(\k\+\|\%(\k\@!\S\)\+\)]])
-    return word ~= "" and word or rest
+  return accept_part(function(remaining)
+    local word = vim.fn.matchstr(remaining, [[^\_s*\%(\k\+\|\%(\k\@!\S\)\+\)]])
+    return word ~= "" and word or remaining
   end, key)
 end
 
---- Up to the end of the line; where the ghost text begins with a line end, the whole next line.
+--- Accept up to the end of the line; if the ghost text starts with a line break, the whole next line.
 M.accept_line = function(key)
-  return accept_part(function(rest)
-    local stop = rest:find("\n", 2, true)
-    return stop and rest:sub(1, stop - 1) or rest
+  return accept_part(function(remaining)
+    local line_end = remaining:find("\n", 2, true)
+    return line_end and remaining:sub(1, line_end - 1) or remaining
   end, key)
 end
 
@@ -79,7 +80,7 @@ M.previous = function()
   return true
 end
 
---- Hide the ghost text; the next key asks again.
+--- Hide the ghost text; the next key requests a new suggestion.
 M.dismiss = function()
   return vim.lsp.inline_completion.get({
     on_accept = function() end,
@@ -103,8 +104,8 @@ local function map(name, key)
   end, { expr = true, desc = "StarCoder: " .. handler[2] })
 end
 
---- Optional. `cmd` and whatever else |vim.lsp.Config| has goes to the server's config; `maps` is true for the default keys, or a
---- table of those wanted, such as { accept = "<Tab>" }; without `maps` no key is touched.
+--- Configure and enable the server; optional. `maps` is true for the default keys, or a table such as { accept = "<Tab>" }; without
+--- `maps` no key is mapped. All other options, such as `cmd`, are passed to |vim.lsp.config()|.
 function M.setup(options)
   local config = vim.deepcopy(options or {})
   local maps = config.maps
@@ -119,7 +120,7 @@ function M.setup(options)
   end
 end
 
---- A few words for the status line: what the server is doing, or its model.
+--- Text for the status line: what the server is doing, or its model, device and adapters.
 function M.statusline()
   return require("starcoder.status").line()
 end

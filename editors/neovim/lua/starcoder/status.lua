@@ -1,70 +1,71 @@
--- What each server last said of itself, and what is done when one ends by itself.
+-- The last status of each server, restarts after a crash, and pausing suggestions.
 local M = {}
 
-local RESTARTS, WITHIN_S = 4, 180
+local MAX_CRASHES, CRASH_WINDOW_S = 4, 180
 
-local heard = {} -- client id -> the params of starcoder/status
-local crashes = {} -- when, in seconds
-local paused = {} -- what the user switched off, as the tree of `inline_completion`
-local note = nil -- what is true while no server runs
+local status_by_client = {} -- client id -> the params of its last starcoder/status
+local crash_times_s = {}
+local paused = {} -- what the user has paused, in the shape of the settings `inline_completion`
+local note = nil -- shown in the status line while no server has reported a status
 
-function M.heard(client_id, status)
-  heard[client_id], note = status, nil
+--- Handle a starcoder/status notification.
+function M.on_status(client_id, status)
+  status_by_client[client_id], note = status, nil
   vim.cmd.redrawstatus()
 end
 
---- A new server knows nothing of what was paused before.
-function M.started(client)
+--- Handle the start of a server: send it what the user paused before.
+function M.on_start(client)
   note = "starting"
   if next(paused) then
     client:notify("workspace/didChangeConfiguration", { settings = { starcoder = { inline_completion = paused } } })
   end
 end
 
---- Start it anew, unless Neovim is leaving, it was stopped on purpose, or it keeps ending.
-function M.exited(code, signal, client_id)
-  heard[client_id] = nil
-  local is_wanted = code == 0 and signal == 0
-  if is_wanted or vim.v.exiting ~= vim.NIL then
+--- Handle the exit of a server: start a new one, unless Neovim is exiting, the server was stopped or it has crashed too often.
+function M.on_exit(code, signal, client_id)
+  status_by_client[client_id] = nil
+  local is_stopped = code == 0 and signal == 0
+  if is_stopped or vim.v.exiting ~= vim.NIL then
     note = "stopped"
     return
   end
-  local now = vim.uv.now() / 1000
-  crashes = vim.tbl_filter(function(at)
-    return now - at < WITHIN_S
-  end, crashes)
-  table.insert(crashes, now)
+  local now_s = vim.uv.now() / 1000
+  crash_times_s = vim.tbl_filter(function(time_s)
+    return now_s - time_s < CRASH_WINDOW_S
+  end, crash_times_s)
+  table.insert(crash_times_s, now_s)
   vim.schedule(function()
-    if #crashes > RESTARTS then
+    if #crash_times_s > MAX_CRASHES then
       note = "stopped"
-      vim.notify("StarCoder: the server ended " .. #crashes .. " times; it is not started again. See :checkhealth starcoder", vim.log.levels.ERROR)
+      vim.notify("StarCoder: the server ended unexpectedly " .. #crash_times_s .. " times and is not started again. See :checkhealth starcoder", vim.log.levels.ERROR)
     else
       note = "restarting"
-      vim.notify(("StarCoder: the server ended (code %d, signal %d) and is started again"):format(code, signal), vim.log.levels.WARN)
+      vim.notify(("StarCoder: the server ended unexpectedly (code %d, signal %d) and is started again"):format(code, signal), vim.log.levels.WARN)
       M.enable()
     end
     vim.cmd.redrawstatus()
   end)
 end
 
---- Attach to every open buffer again.
+--- Enable the server for every open buffer.
 function M.enable()
   vim.lsp.enable(require("starcoder").NAME)
 end
 
---- Stop the servers, and start one when they have ended.
+--- Stop all servers; start a new one when they have exited.
 function M.restart()
   local name = require("starcoder").NAME
-  crashes = {}
+  crash_times_s = {}
   local old = vim.lsp.get_clients({ name = name })
   vim.lsp.enable(name, false)
   local tries = 0
-  local function again()
+  local function start_when_stopped()
     tries = tries + 1
-    local is_over = vim.iter(old):all(function(client)
+    local are_stopped = vim.iter(old):all(function(client)
       return client:is_stopped()
     end)
-    if is_over then
+    if are_stopped then
       note = "restarting"
       M.enable()
     elseif tries > 50 then
@@ -72,19 +73,19 @@ function M.restart()
         client:stop(true)
       end)
       tries = 0
-      vim.defer_fn(again, 100)
+      vim.defer_fn(start_when_stopped, 100)
     else
-      vim.defer_fn(again, 100)
+      vim.defer_fn(start_when_stopped, 100)
     end
   end
-  again()
+  start_when_stopped()
 end
 
---- Switch suggestions off or on: everywhere, or for one language.
+--- Pause or resume suggestions, everywhere or for one language.
 function M.pause(is_paused, language)
   if language then
-    local others = vim.tbl_filter(function(one)
-      return one ~= language
+    local others = vim.tbl_filter(function(other)
+      return other ~= language
     end, paused.excluded_languages or {})
     if is_paused then
       table.insert(others, language)
@@ -99,12 +100,13 @@ function M.pause(is_paused, language)
   vim.cmd.redrawstatus()
 end
 
---- The status of a buffer's server, or nil.
+--- The last status of the server of `buffer`, or nil.
 function M.of(buffer)
   local client = require("starcoder").client(buffer)
-  return client and heard[client.id]
+  return client and status_by_client[client.id]
 end
 
+--- The text of the status line.
 function M.line()
   local status = M.of(0)
   if not status then
@@ -119,11 +121,11 @@ function M.line()
   elseif vim.list_contains(paused.excluded_languages or {}, vim.bo.filetype) then
     return "StarCoder: not in " .. vim.bo.filetype
   end
-  local said = { vim.fs.basename(status.model), status.device }
+  local parts = { vim.fs.basename(status.model), status.device }
   for _, adapter in ipairs(status.adapters or {}) do
-    table.insert(said, adapter.name)
+    table.insert(parts, adapter.name)
   end
-  return table.concat(said, " · ") .. (status.phase == "working" and " …" or "")
+  return table.concat(parts, " · ") .. (status.phase == "working" and " …" or "")
 end
 
 return M
