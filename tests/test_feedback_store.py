@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.feedback_store import FeedbackStore, Row, file
+from starcoder_ls.feedback_store import FeedbackStore, ShownSuggestion, store_file
 
-ROW = Row("one", "python", "tiny", None, "model", 12, 1)
+SHOWN = ShownSuggestion("one", "python", "tiny", None, "model", 12, 1)
 
 
 def rows(path: Path, columns: str = "id, outcome, accepted_chars, kept_percent") -> list[tuple[object, ...]]:
@@ -17,62 +17,62 @@ def rows(path: Path, columns: str = "id, outcome, accepted_chars, kept_percent")
     return found
 
 
-def test_what_became_of_a_suggestion_is_one_row(tmp_path: Path) -> None:
+def test_suggestion_is_one_row_with_its_last_outcome(tmp_path: Path) -> None:
     path = tmp_path / "state" / "feedback.sqlite3"
-    journal = FeedbackStore(path)
-    journal.show(ROW)
-    journal.conclude("one", "partly", 4)
-    journal.show(ROW)  # a second time says nothing new
-    journal.conclude("one", "accepted", 12)
-    journal.keep("one", 75)
-    journal.close()
+    store = FeedbackStore(path)
+    store.record_shown(SHOWN)
+    store.record_outcome("one", "partly", 4)
+    store.record_shown(SHOWN)  # ignored: the id is known
+    store.record_outcome("one", "accepted", 12)
+    store.record_kept_percent("one", 75)
+    store.close()
     assert rows(path) == [("one", "accepted", 12, 75)]
     assert rows(path, "prefix, suffix, suggestion") == [(None, None, None)]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_text_is_there_only_where_it_was_given(tmp_path: Path) -> None:
+def test_texts_are_stored_only_if_given(tmp_path: Path) -> None:
     path = tmp_path / "feedback.sqlite3"
-    journal = FeedbackStore(path)
-    journal.show(Row("two", "python", "tiny", None, "model", 1, 1, ("before", "after", "x")))
-    journal.close()
+    store = FeedbackStore(path)
+    store.record_shown(ShownSuggestion("two", "python", "tiny", None, "model", 1, 1, ("before", "after", "x")))
+    store.close()
     assert rows(path, "prefix, suffix, suggestion") == [("before", "after", "x")]
 
 
-def test_old_rows_go_when_the_file_is_opened(tmp_path: Path) -> None:
+def test_old_rows_are_deleted_when_the_file_is_opened(tmp_path: Path) -> None:
     path = tmp_path / "feedback.sqlite3"
-    journal = FeedbackStore(path)
-    journal.show(ROW)
-    journal.close()
+    store = FeedbackStore(path)
+    store.record_shown(SHOWN)
+    store.close()
     with sqlite3.connect(path) as database:
         database.execute("update suggestions set shown_at = ?", (time.time() - 10 * 86_400,))
     database.close()
-    for keep_days, left in ((11, 2), (9, 1)):
-        journal = FeedbackStore(path, keep_days)
-        journal.show(Row("two", "python", "tiny", None, "model", 12, 1))
-        journal.close()
-        assert len(rows(path)) == left
+    for keep_days, remaining in ((11, 2), (9, 1)):
+        store = FeedbackStore(path, keep_days)
+        store.record_shown(ShownSuggestion("two", "python", "tiny", None, "model", 12, 1))
+        store.close()
+        assert len(rows(path)) == remaining
 
 
 @pytest.mark.parametrize("text", ["no database at all " * 100, None])
-def test_file_that_cannot_be_written_is_said_once(
+def test_file_that_cannot_be_written_is_logged_once(
     tmp_path: Path, text: str | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "feedback.sqlite3"
     path.write_text(text) if text else path.mkdir()
-    journal = FeedbackStore(path)
+    store = FeedbackStore(path)
     for _ in range(3):
-        journal.show(ROW)
-    journal.close()
+        store.record_shown(SHOWN)
+    store.close()
     assert len(caplog.records) == 1
     assert str(path) in caplog.text
 
 
-def test_nothing_is_made_before_there_is_something_to_write(tmp_path: Path) -> None:
+def test_file_is_created_by_the_first_row(tmp_path: Path) -> None:
     FeedbackStore(tmp_path / "feedback.sqlite3").close()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_is_set_by_an_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
-    assert file() == tmp_path / "feedback.sqlite3"
+    assert store_file() == tmp_path / "feedback.sqlite3"

@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 
 from starcoder_ls.commands.eval_card import held_out
-from starcoder_ls.commands.support.engines import loaded
+from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.context.context_collector import ContextCollector, ContextSite
@@ -32,7 +32,7 @@ from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
 from starcoder_ls.learning.sources import Source
-from starcoder_ls.settings import Context, InlineCompletion, Model
+from starcoder_ls.settings import Context, InlineCompletion, Model, Settings
 
 KINDS = (Kind.LINE, Kind.REST)
 NEIGHBOURS, PROMPT_TOKENS, DRAWS = 6, 512, 4000
@@ -151,7 +151,10 @@ def main() -> None:
     answers: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}
     print("| hole | other files | first line exact, % | against none, points (95 %) | edit similarity, % "
           "| against none (95 %) | time, of none |\n|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
-    with tempfile.TemporaryDirectory() as folder, loaded(Model(name=given.model), is_shown=False) as engine:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        loaded_engine(Settings(model=Model(name=given.model)), shows_progress=False) as engine,
+    ):
         spaces = Workspaces(sources, Path(folder))
         turns = [
             (kind, hole) for pair in zip(*cut.values(), strict=True) for kind, hole in zip(KINDS, pair, strict=True)

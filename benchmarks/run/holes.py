@@ -21,7 +21,7 @@ from rich.progress import track
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out
 from starcoder_ls.commands.eval_holes import Asked, Served, as_run, drawn, measured, overrides
-from starcoder_ls.commands.support.engines import loaded
+from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Kind
 from starcoder_ls.evaluation.results import Run
@@ -79,7 +79,7 @@ def run_plain(code: Path, given: argparse.Namespace) -> Run:
     chosen = settings.load({"model": {"name": given.model, "document_ngrams": "off"}}, file=_settings_file(code, ""))
     asked = Asked([code], given.holes, given.seed)
     repository, cut = drawn(asked, chosen)
-    with loaded(chosen) as engine:
+    with loaded_engine(chosen) as engine:
 
         async def fill() -> list[results.Filled]:
             filled = []

@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out
-from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.completion.suggest import suggest
@@ -112,7 +113,7 @@ def rows(name: str, tried: dict[str, list[Tried]]) -> list[str]:
 def main(count: int = 200, seed: int = 0) -> None:
     cut = score_card.drawn(held_out(), count, seed)
     tried = {way: {kind: Tried() for kind in cut} for way in WAYS}
-    with loaded(settings.load({}), is_shown=False) as engine, stderr.status("holes") as line:
+    with loaded_engine(settings.load({}), shows_progress=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():
             for number, hole in enumerate(holes):
                 for way in WAYS[:2] if number % 2 else WAYS[1::-1]:

@@ -19,7 +19,8 @@ from typing import get_args
 
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out
-from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output import postprocess, stop_rules
@@ -115,7 +116,7 @@ def main(count: int = 150, seed: int = 0) -> None:
     options = chosen.inline_completion.model_copy(update={"budget_ms": 60_000})
     cut = score_card.drawn(held_out(), count, seed)
     answers: list[Answer] = []
-    with loaded(chosen, is_shown=False) as engine, stderr.status("holes") as line:
+    with loaded_engine(chosen, shows_progress=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():
             for number, hole in enumerate(holes):
                 line.update(f"{kind} {number}")

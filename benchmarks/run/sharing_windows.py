@@ -28,9 +28,9 @@ SERVE = [sys.executable, "-m", "starcoder_ls", "serve"]
 
 
 async def straight(path: Path) -> Client:
-    connection = runtime_dir.connected(path)
+    connection = runtime_dir.connect(path)
     assert connection is not None
-    assert connect_or_spawn.greeted(connection, {"window": 0, "folder": os.getcwd(), "overlay": {}})
+    assert connect_or_spawn.exchange(connection, {"window": 0, "folder": os.getcwd(), "overlay": {}})
     return Client(*await asyncio.open_unix_connection(sock=connection))
 
 
@@ -80,10 +80,10 @@ async def report_recovery(client: Client, process: int) -> None:
     print(f"after kill -9: an answer in {answered_s:.2f} s, the model in {time.monotonic() - began:.2f} s")
 
 
-def _answer(path: Path, question: str = "status") -> dict[str, int]:
-    connection = runtime_dir.connected(path)
+def _answer(path: Path, query: str = "status") -> dict[str, int]:
+    connection = runtime_dir.connect(path)
     assert connection is not None
-    answer = connect_or_spawn.greeted(connection, {"ask": question})
+    answer = connect_or_spawn.exchange(connection, {"query": query})
     connection.close()
     assert answer is not None
     return answer

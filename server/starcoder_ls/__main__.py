@@ -8,9 +8,9 @@ from starcoder_ls.errors import StarcoderError
 
 
 def main() -> None:
-    """Run the command line; exits 1 with one sentence for what went wrong on purpose, 130 for Ctrl-C."""
+    """Run the command line. Exit codes: 1 with a message on standard error for a StarcoderError, 130 for Ctrl-C."""
     try:
-        if sys.argv[1:2] == ["serve"] and (exit_code := _as_a_window(sys.argv[2:])) is not None:
+        if sys.argv[1:2] == ["serve"] and (exit_code := _run_window(sys.argv[2:])) is not None:
             sys.exit(exit_code)
         from starcoder_ls.cli.application import application
 
@@ -22,19 +22,22 @@ def main() -> None:
         sys.exit(130)
 
 
-def _as_a_window(arguments: list[str]) -> int | None:
-    """``serve`` around a resident process, before anything is imported that each window would pay for."""
+def _run_window(arguments: list[str]) -> int | None:
+    """Run ``serve`` as a window process of the daemon. None if the options do not allow it.
+
+    It comes before the import of the command line interface, for which each window would pay.
+    """
     if sys.platform == "win32":
         return None
     from starcoder_ls.daemon.launch_options import launch_options
 
-    if (window := launch_options(arguments)) is None:
+    if (options := launch_options(arguments)) is None:
         return None
     from starcoder_ls.daemon.forwarder import run
-    from starcoder_ls.daemon.runtime_dir import RESIDENT
+    from starcoder_ls.daemon.runtime_dir import DAEMON_COMMAND
 
-    alone = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share", *arguments]
-    return run(window, RESIDENT, alone)
+    private_server = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share", *arguments]
+    return run(options, DAEMON_COMMAND, private_server)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from starcoder_ls.features import (
     text,
     work_done_progress_cancel,
 )
-from starcoder_ls.generation import Engine, Status
+from starcoder_ls.generation import Engine, EngineFactory, Status
 from starcoder_ls.lsp.protocol import Notification, Request, Routes
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
@@ -123,12 +123,12 @@ NOTIFICATIONS = {
 class Server:
     """What a process serves: sessions, one per connection, around one engine.
 
-    ``engine_for`` makes the engine that the first client's settings ask for; the server starts and closes it.
+    ``engine_factory`` creates the engine that the first client's settings ask for; the server starts and closes it.
     """
 
-    def __init__(self, engine_for: Callable[[Settings], Engine], settings: Settings) -> None:
+    def __init__(self, engine_factory: EngineFactory, settings: Settings) -> None:
         self._settings = settings
-        self._supervisor = EngineSupervisor(engine_for, idle_timeout_s=settings.sharing.release_minutes * 60)
+        self._supervisor = EngineSupervisor(engine_factory, idle_timeout_s=settings.sharing.release_minutes * 60)
         self.sharing = ProcessInfo()
         self.metrics = Metrics()
         self._routes = Routes(

@@ -1,6 +1,6 @@
-"""What became of suggestions, in one SQLite file on this machine: shown, accepted, partly, rejected, kept.
+"""Feedback on suggestions in a SQLite file on this machine: whether they were accepted, and how much of them was kept.
 
-Decides how rows are written without anybody waiting, and when old ones go. Refuses to know documents and editors.
+Rows are written on a thread, so that no request waits for the disk. Old rows are deleted when the file is opened.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ logger = logging.getLogger(__name__)
 Outcome = Literal["shown", "accepted", "partly", "rejected"]
 
 _OVERRIDE = "STARCODER_LS_STATE"
-_VERSION = 1
-_BUSY_S = 5.0
+_SCHEMA_VERSION = 1
+_BUSY_TIMEOUT_S = 5.0
 _DAY_S = 86_400
-_TABLE = """
+_SCHEMA = """
 create table if not exists suggestions (
     id text primary key,
     shown_at real not null,     -- seconds since 1970
@@ -46,8 +46,8 @@ create table if not exists suggestions (
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """A suggestion as it was shown. ``excerpt`` is the text before and after it, and its own, if that may be kept."""
+class ShownSuggestion:
+    """A suggestion as it was shown. ``texts`` are the text before it, after it, and its own, if the user allows it."""
 
     id: str
     language: str
@@ -56,18 +56,18 @@ class Row:
     source: str
     chars: int
     lines: int
-    excerpt: tuple[str, str, str] | None = None
+    texts: tuple[str, str, str] | None = None
 
 
 @dataclass(slots=True)
-class Counts:
-    """How many suggestions were shown, and what became of them; ``kept_percent`` holds one for each looked at again."""
+class OutcomeCounts:
+    """Numbers of suggestions by outcome. ``kept_percents`` has a value for each accepted one that was checked later."""
 
     shown: int = 0
     accepted: int = 0
     partly: int = 0
     rejected: int = 0
-    kept_percent: list[int] = field(default_factory=list)
+    kept_percents: list[int] = field(default_factory=list)
 
     def add(self, outcome: str, kept_percent: int | None) -> None:
         self.shown += 1
@@ -75,58 +75,58 @@ class Counts:
         self.partly += outcome == "partly"
         self.rejected += outcome == "rejected"
         if kept_percent is not None:
-            self.kept_percent.append(kept_percent)
+            self.kept_percents.append(kept_percent)
 
-    def __iadd__(self, other: Counts) -> Counts:
+    def __iadd__(self, other: OutcomeCounts) -> OutcomeCounts:
         self.shown += other.shown
         self.accepted += other.accepted
         self.partly += other.partly
         self.rejected += other.rejected
-        self.kept_percent += other.kept_percent
+        self.kept_percents += other.kept_percents
         return self
 
     def summary(self) -> dict[str, float | int | None]:
-        """``accepted_percent`` is of those whose end is known: the last one of a session may be open."""
-        settled = self.accepted + self.partly + self.rejected
-        kept = self.kept_percent
+        """``accepted_percent`` refers to suggestions with a known outcome; the last one of a session may have none."""
+        concluded = self.accepted + self.partly + self.rejected
+        kept = self.kept_percents
         return {
             "shown": self.shown,
             "accepted": self.accepted,
             "partly": self.partly,
             "rejected": self.rejected,
-            "accepted_percent": round(100 * self.accepted / settled, 1) if settled else None,
+            "accepted_percent": round(100 * self.accepted / concluded, 1) if concluded else None,
             "looked_at_again": len(kept),
             "kept_percent": round(sum(kept) / len(kept), 1) if kept else None,
         }
 
 
-def counted(path: Path | None = None) -> dict[str, Counts]:
-    """By language, from the file as it is; nothing where there is none yet. Raises JournalUnreadable."""
-    place = path or file()
-    if not place.exists():
+def count_outcomes(path: Path | None = None) -> dict[str, OutcomeCounts]:
+    """Counts by language; empty if the file does not exist yet. Raises FeedbackStoreUnreadable."""
+    database_file = path or store_file()
+    if not database_file.exists():
         return {}
-    found: dict[str, Counts] = {}
+    counts: dict[str, OutcomeCounts] = {}
     try:
-        with contextlib.closing(sqlite3.connect(f"{place.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        with contextlib.closing(sqlite3.connect(f"{database_file.absolute().as_uri()}?mode=ro", uri=True)) as database:
             for language, outcome, kept in database.execute("select language, outcome, kept_percent from suggestions"):
-                found.setdefault(language, Counts()).add(outcome, kept)
+                counts.setdefault(language, OutcomeCounts()).add(outcome, kept)
     except sqlite3.Error as error:
         raise FeedbackStoreUnreadable(
-            f"{place} cannot be read ({error}). Remove or rename it to begin anew."
+            f"{database_file} cannot be read ({error}). Remove or rename it to start a new one."
         ) from error
-    return found
+    return counts
 
 
-def file() -> Path:
-    """In `$STARCODER_LS_STATE`, or in the platform's folder for state."""
+def store_file() -> Path:
+    """`feedback.sqlite3` in `$STARCODER_LS_STATE`, or in the platform's state folder."""
     override = os.environ.get(_OVERRIDE)
     return Path(override or platformdirs.user_state_dir("starcoder-ls", appauthor=False)) / "feedback.sqlite3"
 
 
 class FeedbackStore:
-    """Writes in a thread of its own, in order; the file is made with the first row, readable by this user alone.
+    """Writes on a thread, in order. The first row creates the file, with mode 600.
 
-    A file that cannot be written costs one line in the log and nothing else.
+    If the file cannot be written, that is logged once and everything else is ignored.
     """
 
     def __init__(self, path: Path | None = None, keep_days: int = 90) -> None:
@@ -135,31 +135,36 @@ class FeedbackStore:
         self._database: sqlite3.Connection | None = None
         self._is_broken = False
 
-    def show(self, row: Row) -> None:
-        """Once for each ``id``; further times change nothing."""
-        excerpt = row.excerpt or (None, None, None)
-        values = (row.id, time.time(), row.language, row.model, row.adapter, row.source, row.chars, row.lines, *excerpt)
-        self._later(
+    def record_shown(self, shown: ShownSuggestion) -> None:
+        """Insert a row. A second call with the same id changes nothing."""
+        texts = shown.texts or (None, None, None)
+        values = (
+            shown.id, time.time(), shown.language, shown.model, shown.adapter, shown.source, shown.chars, shown.lines,
+            *texts,
+        )  # fmt: skip
+        self._submit(
             "insert or ignore into suggestions (id, shown_at, outcome, language, model, adapter, source, chars, lines,"
             " prefix, suffix, suggestion) values (?, ?, 'shown', ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             values,
         )
 
-    def conclude(self, key: str, outcome: Outcome, accepted_chars: int = 0) -> None:
-        """What the user did with it; the last word counts."""
-        self._later(
-            "update suggestions set outcome = ?, accepted_chars = ? where id = ?", (outcome, accepted_chars, key)
+    def record_outcome(self, suggestion_id: str, outcome: Outcome, accepted_chars: int = 0) -> None:
+        """What the user did with the suggestion. A later call overwrites an earlier one."""
+        self._submit(
+            "update suggestions set outcome = ?, accepted_chars = ? where id = ?",
+            (outcome, accepted_chars, suggestion_id),
         )
 
-    def keep(self, key: str, percent: int) -> None:
-        self._later("update suggestions set kept_percent = ? where id = ?", (percent, key))
+    def record_kept_percent(self, suggestion_id: str, percent: int) -> None:
+        """How much of the accepted text was still in the document later."""
+        self._submit("update suggestions set kept_percent = ? where id = ?", (percent, suggestion_id))
 
     def close(self) -> None:
-        """Waits for what is to be written. Idempotent."""
+        """Wait until everything is written, and close the file. Idempotent."""
         self._writer.submit(self._close)
         self._writer.shutdown()
 
-    def _later(self, statement: str, values: tuple[object, ...]) -> Future[None]:
+    def _submit(self, statement: str, values: tuple[object, ...]) -> Future[None]:
         return self._writer.submit(self._write, statement, values)
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
@@ -167,24 +172,24 @@ class FeedbackStore:
             return
         try:
             if self._database is None:
-                self._database = self._opened()
+                self._database = self._open()
             with self._database:
                 self._database.execute(statement, values)
         except (sqlite3.Error, OSError) as error:
             self._is_broken = True
-            logger.warning("Feedback is not kept: %s cannot be written (%s).", self._path or file(), error)
+            logger.warning("Feedback is not stored: %s cannot be written (%s).", self._path or store_file(), error)
 
-    def _opened(self) -> sqlite3.Connection:
-        path = self._path or file()
+    def _open(self) -> sqlite3.Connection:
+        path = self._path or store_file()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.touch(mode=0o600)
-        database = sqlite3.connect(path, timeout=_BUSY_S)
+        database = sqlite3.connect(path, timeout=_BUSY_TIMEOUT_S)
         with database:
             version = database.execute("pragma user_version").fetchone()[0]
-            if version > _VERSION:
+            if version > _SCHEMA_VERSION:
                 raise sqlite3.DatabaseError("it was written by a newer version; remove or rename it")
-            database.execute(_TABLE)
-            database.execute(f"pragma user_version = {_VERSION}")
+            database.execute(_SCHEMA)
+            database.execute(f"pragma user_version = {_SCHEMA_VERSION}")
             database.execute("delete from suggestions where shown_at < ?", (time.time() - self._keep_days * _DAY_S,))
         return database
 

@@ -5,22 +5,33 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from starcoder_ls.daemon.editor_watch import watch_editor
 
 
-def test_the_end_of_an_editor_is_noticed_even_where_nobody_has_waited_for_it() -> None:
+def test_exit_is_detected_at_the_first_check_after_it_even_for_a_zombie() -> None:
     editor = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    gone = threading.Event()
-    watch_editor(editor.pid, gone.set)
-    assert not gone.wait(0.7)
-    editor.kill()  # a zombie until `wait`
-    assert gone.wait(5)
+    checks, exited = 0, threading.Event()
+
+    def sleep(_: float) -> None:
+        nonlocal checks
+        checks += 1
+        assert not exited.is_set()
+        if checks == 3:
+            editor.kill()
+            os.waitid(os.P_PID, editor.pid, os.WEXITED | os.WNOWAIT)  # ended, but a zombie: it was not reaped
+
+    thread = watch_editor(editor.pid, exited.set, sleep)
+    assert thread is not None
+    thread.join()
+    assert exited.is_set()
+    assert checks == 3
     editor.wait()
     assert editor.stdin is not None
     editor.stdin.close()
 
 
-def test_who_is_not_visible_here_is_not_watched() -> None:
-    for nobody in (None, 0, -1, True, "7", 2**40):
-        watch_editor(nobody, lambda: os._exit(9))
-    assert not any(thread.name == "editor-watch" and thread.is_alive() and nobody for thread in threading.enumerate())
+@pytest.mark.parametrize("process_id", [None, 0, -1, True, "7", 2**40])
+def test_process_that_is_not_visible_is_not_watched(process_id: object) -> None:
+    assert watch_editor(process_id, lambda: os._exit(9)) is None

@@ -1,139 +1,177 @@
-"""The window's process in this one, with a resident process that is scripted; real ones are in tests/e2e."""
+"""A Forwarder in this process with scripted daemons. Real daemons are in tests/e2e."""
 
 from __future__ import annotations
 
 import json
 import os
-import select
 import socket
 import threading
 from typing import Any
 
-from starcoder_ls.daemon.forwarder import GOODBYE, Forwarder
+from starcoder_ls.daemon import forwarder
+from starcoder_ls.daemon.forwarder import DAEMON_EXIT, Forwarder
 from starcoder_ls.daemon.replay_log import ReplayLog
 from starcoder_ls.lsp.framing import FrameReader, frame
 
 
-def framed(**members: Any) -> bytes:
-    return frame(json.dumps({"jsonrpc": "2.0", **members}).encode())
+def frame_of(**fields: Any) -> bytes:
+    return frame(json.dumps({"jsonrpc": "2.0", **fields}).encode())
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 class Editor:
-    """Both pipes of a Forwarder that runs in a thread, and how often it has connected."""
+    """Both pipes of a Forwarder that runs on a thread, and its scripted daemons.
 
-    def __init__(self, *lives: bytes) -> None:
-        self._lives, self.connections = list(lives), 0
-        editor_in, self._to = os.pipe()
-        self._from, editor_out = os.pipe()
-        self._frames, self._waiting = FrameReader(), list[dict[str, Any]]()
+    Each daemon sends the next of ``scripts`` (the last one for those beyond) when it has received something, and ends.
+    """
+
+    def __init__(self, *scripts: bytes) -> None:
+        self._scripts, self.connections = list(scripts), 0
+        self.clock = FakeClock()
+        source, self._to_forwarder = os.pipe()
+        self._from_forwarder, sink = os.pipe()
+        self._frames, self._received = FrameReader(), list[dict[str, Any]]()
         self.exit_code = -1
-        self._thread = threading.Thread(target=self._run, args=(editor_in, editor_out), daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(source, sink), daemon=True)
         self._thread.start()
 
     def _run(self, source: int, sink: int) -> None:
-        self.exit_code = Forwarder(self._connect, source, sink).run()
+        self.exit_code = Forwarder(self._connect, source, sink, self.clock).run()
         os.close(source)
         os.close(sink)
 
     def _connect(self, _: ReplayLog) -> socket.socket:
-        """A process that says the next of its lines once it has been told something, and ends."""
         ours, theirs = socket.socketpair()
-        said = self._lives[min(self.connections, len(self._lives) - 1)]
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
         self.connections += 1
 
-        def live() -> None:
+        def run_daemon() -> None:
             theirs.recv(65536)
-            theirs.sendall(said)
+            theirs.sendall(script)
             theirs.close()
 
-        threading.Thread(target=live).start()
+        threading.Thread(target=run_daemon).start()
         return ours
 
-    def say(self, **members: Any) -> None:
-        os.write(self._to, framed(**members))
+    def send(self, **fields: Any) -> None:
+        os.write(self._to_forwarder, frame_of(**fields))
 
-    def hears(self) -> dict[str, Any]:
-        while not self._waiting:
-            assert select.select([self._from], [], [], 10)[0], "nothing was said"
-            self._waiting += map(json.loads, self._frames.feed(os.read(self._from, 65536)))
-        return self._waiting.pop(0)
+    def send_bytes(self, data: bytes) -> None:
+        os.write(self._to_forwarder, data)
 
-    def leave(self) -> int:
-        os.close(self._to)
-        self._thread.join(10)
-        os.close(self._from)
+    def receive(self) -> dict[str, Any]:
+        """Blocks until a message arrives."""
+        while not self._received:
+            data = os.read(self._from_forwarder, 65536)
+            assert data, "the forwarder has ended"
+            self._received += map(json.loads, self._frames.feed(data))
+        return self._received.pop(0)
+
+    def close(self) -> int:
+        """Close the pipe to the forwarder and wait for its exit code."""
+        os.close(self._to_forwarder)
+        self._thread.join()
+        os.close(self._from_forwarder)
         return self.exit_code
 
 
-def test_a_process_that_ends_again_and_again_is_given_up_with_one_message_and_tried_again_when_the_user_asks() -> None:
-    editor = Editor(framed(id=1, result={}), b"", b"", b"", b"", framed(id=5, result="it lives"))
-    editor.say(id=1, method="initialize", params={})
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 1, "result": {}}
-    message = editor.hears()
+def initialized_editor(*next_scripts: bytes, first_script: bytes = b"") -> Editor:
+    editor = Editor(frame_of(id=1, result={}) + first_script, *next_scripts)
+    editor.send(id=1, method="initialize", params={})
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    return editor
+
+
+def test_daemons_that_fail_repeatedly_are_reported_once_and_not_restarted() -> None:
+    editor = initialized_editor(b"")
+    message = editor.receive()
     assert message["method"] == "window/showMessage"
     assert "4 times in a row" in message["params"]["message"]
-    editor.say(id=2, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 2}})
-    editor.say(id=3, method="starcoder/status")
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": None}
-    assert editor.hears()["result"]["phase"] == "failed"
-    threading.Event().wait(0.3)
-    assert editor.connections == 4
-    editor.say(id=4, method="workspace/executeCommand")
-    refusal = editor.hears()
-    assert (refusal["id"], refusal["error"]["code"]) == (4, -32803)
-    editor.say(id=6, method="starcoder/status")
-    assert editor.hears()["result"]["phase"] == "failed"  # it was given up again, without another message
-    editor.say(id=5, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 1}})
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 5, "result": "it lives"}
-    assert editor.connections == 6
-    editor.leave()
+    editor.send(id=2, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 2}})
+    editor.send(id=3, method="starcoder/status")
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    assert editor.receive()["result"]["phase"] == "failed"
+    editor.close()
+    assert editor.connections == forwarder.MAX_FAILURES
 
 
-def test_an_editor_that_was_not_let_in_yet_hears_it_as_the_answer_to_initialize_and_may_ask_again() -> None:
-    editor = Editor(b"", b"", b"", b"", framed(id=2, result={}))
-    editor.say(id=1, method="initialize", params={})
-    refusal = editor.hears()
-    assert refusal["id"] == 1
-    assert "4 times in a row" in refusal["error"]["message"]
-    editor.say(id=2, method="initialize", params={})
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": {}}
-    editor.leave()
+def test_user_request_restarts_a_failed_daemon() -> None:
+    editor = initialized_editor(b"", b"", b"", b"", frame_of(id=5, result="restarted"))
+    assert editor.receive()["method"] == "window/showMessage"
+    editor.send(id=4, method="workspace/executeCommand")
+    error_reply = editor.receive()
+    assert (error_reply["id"], error_reply["error"]["code"]) == (4, -32803)
+    editor.send(id=6, method="starcoder/status")
+    assert editor.receive()["result"]["phase"] == "failed"  # stopped again, without a second message
+    editor.send(id=5, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 1}})
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 5, "result": "restarted"}
+    editor.close()
+    assert editor.connections == forwarder.MAX_FAILURES + 2
 
 
-def test_no_process_is_started_to_hear_of_the_end() -> None:
-    editor = Editor(framed(id=1, result={}) + framed(method=GOODBYE))
-    editor.say(id=1, method="initialize", params={})
-    assert editor.hears()["id"] == 1
-    editor.say(id=2, method="shutdown")
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 2, "result": None}
-    editor.say(method="exit")
-    assert editor.leave() == 0
+def test_automatic_request_restarts_a_failed_daemon_after_the_delay() -> None:
+    editor = initialized_editor(b"", b"", b"", frame_of(id=3, result="restarted"))
+    assert editor.receive()["method"] == "window/showMessage"
+    editor.clock.now_s += forwarder.RETRY_DELAY_S
+    editor.send(id=2, method="textDocument/completion")
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    editor.clock.now_s += 1.0
+    editor.send(id=3, method="textDocument/completion")
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 3, "result": "restarted"}
+    editor.close()
+
+
+def test_failure_before_initialize_is_its_error_response_and_can_be_retried() -> None:
+    editor = Editor(b"", b"", b"", b"", frame_of(id=2, result={}))
+    editor.send(id=1, method="initialize", params={})
+    error_reply = editor.receive()
+    assert error_reply["id"] == 1
+    assert "4 times in a row" in error_reply["error"]["message"]
+    editor.send(id=2, method="initialize", params={})
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": {}}
+    editor.close()
+
+
+def test_shutdown_after_the_daemon_has_exited_starts_no_daemon() -> None:
+    editor = initialized_editor(first_script=frame_of(method=DAEMON_EXIT))
+    editor.send(id=2, method="shutdown")
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    editor.send(method="exit")
+    assert editor.close() == 0
     assert editor.connections == 1
 
 
-def test_half_an_answer_of_a_process_that_ended_is_not_passed_on() -> None:
-    answer = framed(id=1, result={})
-    editor = Editor(answer[:-3], answer)
-    editor.say(id=1, method="initialize", params={})
-    assert editor.hears() == {"jsonrpc": "2.0", "id": 1, "result": {}}
-    editor.leave()
+def test_incomplete_message_of_an_ended_daemon_is_not_forwarded() -> None:
+    response = frame_of(id=1, result={})
+    editor = Editor(response[:-3], response)
+    editor.send(id=1, method="initialize", params={})
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 1, "result": {}}
+    editor.close()
 
 
-def test_after_a_goodbye_only_a_request_brings_a_new_process() -> None:
-    editor = Editor(framed(id=1, result={}) + framed(method=GOODBYE), framed(id=2, result=3))
-    editor.say(id=1, method="initialize", params={})
-    assert editor.hears()["id"] == 1
-    editor.say(method="initialized")
-    editor.say(method="textDocument/didSave")
-    threading.Event().wait(0.3)
+def test_after_an_orderly_exit_only_a_request_starts_a_daemon() -> None:
+    orderly_exit = frame_of(method=DAEMON_EXIT)
+    editor = initialized_editor(frame_of(id=3, result=3) + orderly_exit, first_script=orderly_exit)
+    editor.send(method="initialized")
+    editor.send(method="textDocument/didSave")
+    editor.send(id=2, method="shutdown")  # answered by the forwarder: both notifications were handled before
+    assert editor.receive()["id"] == 2
     assert editor.connections == 1
-    editor.say(id=2, method="starcoder/status")
-    assert editor.hears()["result"] == 3
-    editor.leave()
+    editor.send(id=3, method="starcoder/status")
+    assert editor.receive()["result"] == 3
+    editor.close()
+    assert editor.connections == 2
 
 
-def test_garbage_from_the_editor_ends_the_window() -> None:
+def test_invalid_framing_from_the_editor_ends_the_forwarder() -> None:
     editor = Editor(b"")
-    editor.say()
-    os.write(editor._to, b"GET / HTTP/1.1\r\n\r\n")
-    assert editor.leave() == 1
+    editor.send()
+    editor.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
+    assert editor.close() == 1

@@ -7,55 +7,59 @@ import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.daemon import offline_replies
+from starcoder_ls.daemon.message import Message, parse
+from starcoder_ls.daemon.offline_replies import STATUS_METHOD
 from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.status_notifier import described
 
-
-def body(method: str, **params: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).encode()
+INLINE_COMPLETION = "textDocument/inlineCompletion"
 
 
-GHOST = "textDocument/inlineCompletion"
+def request(method: str, **params: Any) -> Message:
+    return parse(json.dumps({"jsonrpc": "2.0", "id": 7, "method": method, "params": params}).encode())
+
+
+def reply_to(method: str) -> dict[str, Any]:
+    reply: dict[str, Any] = json.loads(offline_replies.reply_to(request(method), "It failed."))
+    assert reply["id"] == 7
+    return reply
 
 
 @pytest.mark.parametrize(
-    ("asked", "is_asked"),
+    ("message", "is_user_request"),
     [
-        (body(GHOST, context={"triggerKind": 1}), True),
-        (body(GHOST, context={"triggerKind": 2}), False),
-        (body(GHOST), False),
-        (body("textDocument/completion"), False),
-        (body("shutdown"), False),
-        (body("workspace/executeCommand"), True),
-        (b'{"method": "textDocument/didSave"}', False),
-        (b"{", False),
-        (b"[]", False),
+        (request(INLINE_COMPLETION, context={"triggerKind": 1}), True),
+        (request(INLINE_COMPLETION, context={"triggerKind": 2}), False),
+        (request(INLINE_COMPLETION), False),
+        (request("textDocument/completion"), False),
+        (request("shutdown"), False),
+        (request("workspace/executeCommand"), True),
+        (parse(b'{"method": "textDocument/didSave"}'), False),
+        (parse(b"{"), False),
+        (parse(b"[]"), False),
     ],
 )
-def test_what_a_user_waits_for_is_told_from_what_an_editor_asks_by_itself(asked: bytes, is_asked: bool) -> None:
-    assert offline_replies.is_asked(asked) is is_asked
+def test_requests_of_the_user_differ_from_automatic_ones(message: Message, is_user_request: bool) -> None:
+    assert offline_replies.is_user_request(message) is is_user_request
 
 
-def test_the_user_hears_a_sentence_the_status_line_a_failure_and_the_rest_nothing() -> None:
-    refused = json.loads(
-        offline_replies.answer("workspace/executeCommand", body("workspace/executeCommand"), "It is over.")
-    )
-    assert (refused["id"], refused["error"]["message"]) == (7, "It is over.")
-    assert (
-        json.loads(offline_replies.answer("textDocument/completion", body("textDocument/completion"), "x"))["result"]
-        is None
-    )
-    status = json.loads(offline_replies.answer(offline_replies.STATUS, body(offline_replies.STATUS), "It is over."))[
-        "result"
-    ]
-    assert (status["phase"], status["message"]) == ("failed", "It is over.")
+def test_request_of_the_user_is_answered_with_an_error() -> None:
+    assert reply_to("workspace/executeCommand")["error"] == {"code": -32803, "message": "It failed."}
+
+
+def test_automatic_request_is_answered_with_null() -> None:
+    assert reply_to("textDocument/completion")["result"] is None
+
+
+def test_status_request_is_answered_with_a_failed_status() -> None:
+    status = reply_to(STATUS_METHOD)["result"]
+    assert (status["phase"], status["message"]) == ("failed", "It failed.")
     assert status.keys() == described(ScriptedEngine().status(), ProcessInfo()).keys()
 
 
-def test_only_an_editor_with_a_status_line_is_sent_a_status() -> None:
-    assert [json.loads(said)["method"] for said in offline_replies.told("x", has_status=False)] == [
-        "window/showMessage"
-    ]
-    assert [json.loads(said)["method"] for said in offline_replies.told("x", has_status=True)][1:] == [
-        offline_replies.STATUS
-    ]
+@pytest.mark.parametrize(
+    ("has_status", "methods"), [(False, ["window/showMessage"]), (True, ["window/showMessage", STATUS_METHOD])]
+)
+def test_failure_notifies_the_status_only_if_subscribed(has_status: bool, methods: list[str]) -> None:
+    bodies = offline_replies.failure_notifications("It failed.", has_status)
+    assert [json.loads(body)["method"] for body in bodies] == methods

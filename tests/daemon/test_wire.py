@@ -21,11 +21,11 @@ from starcoder_ls.generation import (
 )
 
 
-def said(value: Any) -> Any:
+def through_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def test_a_request_comes_back_as_it_was_but_for_its_stop_rule_and_flag() -> None:
+def test_request_round_trip_keeps_all_but_stop_rule_and_cancel_flag() -> None:
     request = Request(
         parts=(SpecialToken("<fim_prefix>"), "<fim_prefix> in a file"),
         max_new_tokens=7,
@@ -41,24 +41,28 @@ def test_a_request_comes_back_as_it_was_but_for_its_stop_rule_and_flag() -> None
         document="d",
         client="c",
     )
-    back = wire.decode_request(said(wire.encode_request(request)))
-    assert abs((back.deadline_s or 0) - (request.deadline_s or 0)) < 1
+    before_s = time.monotonic()
+    decoded = wire.decode_request(through_json(wire.encode_request(request)))
+    elapsed_s = time.monotonic() - before_s
+    assert request.deadline_s is not None
+    assert decoded.deadline_s is not None
+    assert -1e-6 <= decoded.deadline_s - request.deadline_s <= elapsed_s + 1e-6
     for field in dataclasses.fields(Request):
         if field.name not in ("stop", "cancel", "deadline_s"):
-            assert getattr(back, field.name) == getattr(request, field.name), field.name
+            assert getattr(decoded, field.name) == getattr(request, field.name), field.name
 
 
-def test_chunks_and_the_status_come_back_as_they_were() -> None:
+def test_chunk_and_status_round_trip_unchanged() -> None:
     for chunk in (
         Chunk("x", (1, 2), -0.5, 1),
         Chunk("", finish_reason=FinishReason.STOP_RULE, timings=Timings(prompt_tokens=3)),
     ):
-        assert wire.decode_chunk(said(wire.encode_chunk(chunk))) == chunk
+        assert wire.decode_chunk(through_json(wire.encode_chunk(chunk))) == chunk
     status = Status(Phase.READY, "m", special_tokens=frozenset({"<a>", "<b>"}), adapters=(AdapterStatus("n", "LORA"),))
-    assert wire.decode_status(said(wire.encode_status(status))) == status
+    assert wire.decode_status(through_json(wire.encode_status(status))) == status
 
 
-def test_an_error_comes_back_as_the_same_kind_and_a_strange_one_as_the_engine_s() -> None:
-    back = wire.decode_error(said(wire.encode_error(errors.PromptTooLong("Too long."))))
-    assert (type(back), str(back)) == (errors.PromptTooLong, "Too long.")
+def test_error_round_trip_keeps_the_class_and_unknown_ones_become_engine_errors() -> None:
+    decoded = wire.decode_error(through_json(wire.encode_error(errors.PromptTooLong("Too long."))))
+    assert (type(decoded), str(decoded)) == (errors.PromptTooLong, "Too long.")
     assert type(wire.decode_error(["annotations", "?"])) is errors.EngineError

@@ -206,9 +206,9 @@ async def test_the_socket_of_a_killed_process_is_no_obstacle(home: Path) -> None
 @async_test
 async def test_a_process_that_was_stopped_comes_back_with_the_next_request_only(home: Path) -> None:
     async with window(QUICK) as client:
-        connection = runtime_dir.connected(found(home)[0])
+        connection = runtime_dir.connect(found(home)[0])
         assert connection is not None
-        assert await asyncio.to_thread(connect_or_spawn.greeted, connection, {"ask": "stop"})
+        assert await asyncio.to_thread(connect_or_spawn.exchange, connection, {"query": "stop"})
         connection.close()
         await wait_until(lambda: nothing_is_left(home), 10)
         client.change(URI, 2, {"text": "y = "})

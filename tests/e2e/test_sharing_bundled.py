@@ -62,6 +62,6 @@ def test_two_windows_share_the_bundled_model_and_outlive_its_process(
             assert await one.leave() == 0
         assert "has ended" in await asyncio.to_thread(command, "stop")
         assert os.listdir(tmp_path / "run") == []
-        assert "No resident process" in await asyncio.to_thread(command, "ps")
+        assert "No daemon is running" in await asyncio.to_thread(command, "ps")
 
     asyncio.run(asyncio.wait_for(scenario(), 90))

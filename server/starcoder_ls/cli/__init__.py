@@ -1,1 +1,1 @@
-"""Command-line arguments: one module per command group; the commands themselves are in ``commands``."""
+"""The command line interface: arguments and help texts. The work is in ``commands``."""

@@ -1,7 +1,4 @@
-"""Arguments of ``starcoder-ls adapters …`` in, one of its verbs out.
-
-Refuses to know what a verb does: ``commands/adapters.py`` is imported when it runs.
-"""
+"""The command line of ``starcoder-ls adapters``. The module ``commands/adapters_VERB.py`` is imported when it runs."""
 
 from __future__ import annotations
 
@@ -10,15 +7,9 @@ from typing import Annotated
 
 import typer
 
-adapters = typer.Typer(help="The adapters that run beside the model.", no_args_is_help=True)
+from starcoder_ls.cli.options import DeviceOption, DtypeOption, ModelOption, SettingsOption, overlay_of
 
-ModelOption = Annotated[str | None, typer.Option("--model", "-m", help="Instead of the model of the settings.")]
-DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
-DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
-SettingsOption = Annotated[
-    Path | None,
-    typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False),
-]
+adapters = typer.Typer(help="The adapters that are loaded with the model.", no_args_is_help=True)
 
 
 @adapters.command("list")
@@ -26,33 +17,35 @@ def adapters_list(
     settings: SettingsOption = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """The adapters of the settings; exit code 0 means that the files of all are here."""
-    from starcoder_ls.commands.adapters import show
+    """List the adapters of the settings. The exit code is 0 if the files of all of them are on this machine."""
+    from starcoder_ls.commands.adapters_list import run
 
-    raise typer.Exit(show(settings, is_json))
+    raise typer.Exit(run(settings, is_json))
 
 
 @adapters.command("add")
 def adapters_add(
     name: Annotated[str, typer.Argument(help="Letters, digits, `-` and `_`.")],
     path: Annotated[str, typer.Argument(help="Folder or Hub id, such as bigcode/astraios-7b-parallel.")],
-    task: Annotated[list[str] | None, typer.Option(help="completion, explain, ...; repeat for more.")] = None,
-    language: Annotated[list[str] | None, typer.Option(help="Only for this language; repeat for more.")] = None,
-    files: Annotated[list[str] | None, typer.Option(help="Only for such paths (gitignore patterns).")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option(help="A task of the adapter, such as completion or explain. Repeat for more.")
+    ] = None,
+    language: Annotated[list[str] | None, typer.Option(help="Use it for this language only. Repeat for more.")] = None,
+    files: Annotated[list[str] | None, typer.Option(help="Use it for these paths only (gitignore patterns).")] = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Check an adapter against the model and write it into the settings."""
-    from starcoder_ls.commands.adapters import add
+    """Check that an adapter fits the model, and write it to the settings file."""
+    from starcoder_ls.commands.adapters_add import run
 
-    raise typer.Exit(add(name, path, settings, task or [], language or [], files or []))
+    raise typer.Exit(run(name, path, settings, task or [], language or [], files or []))
 
 
 @adapters.command("remove")
 def adapters_remove(name: Annotated[str, typer.Argument()], settings: SettingsOption = None) -> None:
-    """Take an adapter out of the settings; its files stay."""
-    from starcoder_ls.commands.adapters import remove
+    """Remove an adapter from the settings file. The adapter's own files remain."""
+    from starcoder_ls.commands.adapters_remove import run
 
-    raise typer.Exit(remove(name, settings))
+    raise typer.Exit(run(name, settings))
 
 
 @adapters.command("check")
@@ -64,22 +57,20 @@ def adapters_check(
     settings: SettingsOption = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Load an adapter onto the model as the server would, and say what it is."""
-    from starcoder_ls.commands.adapters import check
+    """Load an adapter onto the model, as the server does, and describe it."""
+    from starcoder_ls.commands.adapters_check import run
 
-    given = {"name": model, "device": device, "dtype": dtype}
-    overlay = {"model": {key: value for key, value in given.items() if value is not None}}
-    raise typer.Exit(check(path, overlay, settings, is_json))
+    raise typer.Exit(run(path, overlay_of(model, None, device, dtype), settings, is_json))
 
 
 @adapters.command("merge")
 def adapters_merge(
-    base: Annotated[str, typer.Argument(help="The model: `bundled`, a folder or a Hub id.")],
-    adapter: Annotated[list[str], typer.Argument(help="LoRA or (IA)3 adapters, merged in this order.")],
+    base: Annotated[str, typer.Argument(help="The base model: `bundled`, a folder or a Hub id.")],
+    adapter: Annotated[list[str], typer.Argument(help="LoRA or (IA)3 adapters, which are merged in this order.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The new checkpoint folder.")],
     settings: SettingsOption = None,
 ) -> None:
-    """Write a checkpoint with adapters in its weights."""
-    from starcoder_ls.commands.adapters import merge
+    """Write a new checkpoint with adapters merged into its weights."""
+    from starcoder_ls.commands.adapters_merge import run
 
-    raise typer.Exit(merge(base, adapter, out, settings))
+    raise typer.Exit(run(base, adapter, out, settings))

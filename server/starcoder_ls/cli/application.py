@@ -1,6 +1,7 @@
-"""Arguments in, a command out.
+"""The command line interface: it parses arguments and runs ``commands/VERB.py``.
 
-Refuses to know what a command does: each lives in ``commands/`` and is imported when it runs.
+A command's module is imported when it runs. ``ps``, ``stop`` and ``logs`` are in ``processes.py``, ``explain`` is in
+``act.py``; the groups ``adapters``, ``eval`` and ``train`` have one module per verb, such as ``eval_holes.py``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from starcoder_ls.cli.options import (
     SettingsOption,
     overlay_of,
 )
-from starcoder_ls.cli.processes import add_resident_commands
+from starcoder_ls.cli.processes import add_daemon_commands
 from starcoder_ls.cli.train import train
 
 application = typer.Typer(
@@ -35,14 +36,14 @@ application = typer.Typer(
 application.add_typer(train, name="train")
 application.add_typer(evaluate, name="eval")
 application.add_typer(adapters, name="adapters")
-add_resident_commands(application)
+add_daemon_commands(application)
 
 _REGION = "FILE:FIRST-LAST"
-_REGION_HELP = "1-based lines, or one line of a function; `-` as FILE reads standard input."
+_REGION_HELP = "Lines from 1, or a single line of a function. FILE `-` is standard input."
 
 
-def _version(is_asked: bool) -> None:
-    if is_asked:
+def _print_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"starcoder-ls {__version__}")
         raise typer.Exit
 
@@ -50,7 +51,7 @@ def _version(is_asked: bool) -> None:
 @application.callback()
 def options(
     _: Annotated[
-        bool, typer.Option("--version", help="Print the version and leave.", callback=_version, is_eager=True)
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     """Code completion by a StarCoder model on your own machine, for every editor that speaks LSP."""
@@ -65,53 +66,57 @@ def serve(
     settings: SettingsOption = None,
     tcp: Annotated[
         str | None,
-        typer.Option(
-            metavar="[HOST:]PORT", help="Listen on loopback instead of speaking over standard input and output."
-        ),
+        typer.Option(metavar="[HOST:]PORT", help="Listen on a loopback port instead of standard input and output."),
     ] = None,
-    stdio: Annotated[bool, typer.Option("--stdio", help="Speak over standard input and output (the default).")] = False,
+    stdio: Annotated[bool, typer.Option("--stdio", help="Use standard input and output (the default).")] = False,
     log_level: Annotated[str | None, typer.Option(help="error, warning, info or debug.")] = None,
     is_shared: Annotated[
-        bool, typer.Option("--share/--no-share", help="One process with the model for all windows, or one for each.")
+        bool,
+        typer.Option(
+            "--share/--no-share",
+            help="Share one process with the model between all windows (the default), or run one per window.",
+        ),
     ] = True,
 ) -> None:
-    """Run the language server; editors start this. All windows share one process that holds the model."""
+    """Run the language server; editors start this. All windows share the daemon, a process that runs the model."""
     from starcoder_ls.commands.serve import run
 
-    del is_shared  # `__main__` has taken what can be shared
+    del is_shared  # `__main__` handles shared servers before this is imported
     if stdio and tcp:
-        raise typer.BadParameter("choose one of --stdio and --tcp")
+        raise typer.BadParameter("--stdio and --tcp exclude each other; choose one")
     overlay = overlay_of(model, adapter, device, dtype, settings)
     if log_level:
         overlay["log"] = {"level": log_level}
     raise typer.Exit(run(overlay, settings, tcp))
 
 
-@application.command(context_settings={"ignore_unknown_options": True})  # `-:3:1` is a place, not an option
+@application.command(context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option
 def complete(
-    place: Annotated[str, typer.Argument(metavar="FILE:LINE:COL", help="1-based; `-` as FILE reads standard input.")],
+    position: Annotated[
+        str, typer.Argument(metavar="FILE:LINE:COL", help="Line and column from 1. FILE `-` is standard input.")
+    ],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
-    candidates: Annotated[int, typer.Option("--candidates", "-n", min=1, max=8, help="Different suggestions.")] = 1,
+    candidates: Annotated[
+        int, typer.Option("--candidates", "-n", min=1, max=8, help="Number of different suggestions.")
+    ] = 1,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    is_traced: Annotated[
-        bool, typer.Option("--trace", help="Show the parts of the prompt, on standard error.")
-    ] = False,
+    shows_prompt: Annotated[bool, typer.Option("--trace", help="Print the prompt to standard error.")] = False,
 ) -> None:
-    """Complete at one place of one file."""
+    """Complete at a position of a file."""
     from starcoder_ls.commands.complete import run
 
     raise typer.Exit(
-        run(place, overlay_of(model, adapter, device, dtype, settings), settings, candidates, is_json, is_traced)
+        run(position, overlay_of(model, adapter, device, dtype, settings), settings, candidates, is_json, shows_prompt)
     )
 
 
 @application.command(context_settings={"ignore_unknown_options": True})
 def explain(
-    place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
+    region: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
@@ -120,53 +125,53 @@ def explain(
     language: LanguageOption = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
-    """Explain some lines, or the function around one."""
+    """Explain lines of a file, or the function at a line."""
     from starcoder_ls.commands.act import run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)
-    raise typer.Exit(run("explain", place, overlay, settings, adapter, language, is_json=is_json))
+    raise typer.Exit(run("explain", region, overlay, settings, adapter, language, is_json=is_json))
 
 
 @application.command(context_settings={"ignore_unknown_options": True})
 def act(
     action: Annotated[str, typer.Argument(help="document, fix, simplify, rewrite, test, or an action of your own.")],
-    place: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
+    region: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
     language: LanguageOption = None,
-    instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do, where the action asks.")] = "",
-    problem: Annotated[list[str] | None, typer.Option(help="What is wrong with the code; repeat for more.")] = None,
+    instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do, for actions that need it.")] = "",
+    problem: Annotated[list[str] | None, typer.Option(help="A problem in the code. Repeat for more.")] = None,
     is_written: Annotated[
         bool, typer.Option("--write/--diff", help="Change the file, or print a unified diff (the default).")
     ] = False,
 ) -> None:
-    """Change some lines, or the function around one, by an action."""
-    from starcoder_ls.commands.act import run
+    """Change lines of a file, or the function at a line, by an action."""
+    from starcoder_ls.commands.act import ActionInput, run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)
-    said = (instruction, tuple(problem or ()))
-    raise typer.Exit(run(action, place, overlay, settings, adapter, language, said, is_written))
+    action_input = ActionInput(instruction, tuple(problem or ()))
+    raise typer.Exit(run(action, region, overlay, settings, adapter, language, action_input, is_written))
 
 
 @application.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="Anything; about the file, where one is given.")],
+    question: Annotated[str, typer.Argument(help="The question, about the file if one is given.")],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
-    file: Annotated[str | None, typer.Option(help="A file to read first; `-` is standard input.")] = None,
+    file: Annotated[str | None, typer.Option(help="A file that the question is about. `-` is standard input.")] = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
     """Ask the model a question."""
-    from starcoder_ls.commands.act import ask
+    from starcoder_ls.commands.ask import run
 
     raise typer.Exit(
-        ask(question, file, overlay_of(model, adapter, device, dtype, settings), settings, adapter, is_json)
+        run(question, file, overlay_of(model, adapter, device, dtype, settings), settings, adapter, is_json)
     )
 
 
@@ -178,7 +183,7 @@ def doctor(
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Check device, model and adapter with one timed completion; exit code 0 means healthy."""
+    """Check device, model and adapter with a timed completion. The exit code is 0 if it succeeds."""
     from starcoder_ls.commands.doctor import run
 
     raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings), settings))
@@ -186,14 +191,18 @@ def doctor(
 
 @application.command()
 def setup(
-    model: Annotated[str | None, typer.Option("--model", "-m", help="Instead of a proposal: folder or Hub id.")] = None,
-    quantization: Annotated[str | None, typer.Option(help="none, int8, nf4, ...; instead of the proposed.")] = None,
-    adapter: Annotated[str | None, typer.Option(help="An adapter for actions; empty for none.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="A folder or Hub id instead of a proposed model.")
+    ] = None,
+    quantization: Annotated[str | None, typer.Option(help="none, int8, nf4, ... instead of the proposed one.")] = None,
+    adapter: Annotated[str | None, typer.Option(help="The adapter for actions; empty for none.")] = None,
     settings: SettingsOption = None,
-    is_yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing; take the first proposal.")] = False,
-    is_fetched: Annotated[bool, typer.Option("--fetch/--no-fetch", help="Download what is not here yet.")] = True,
+    is_yes: Annotated[bool, typer.Option("--yes", "-y", help="Take the first proposal without asking.")] = False,
+    is_fetched: Annotated[
+        bool, typer.Option("--fetch/--no-fetch", help="Download files that are not on this machine yet.")
+    ] = True,
 ) -> None:
-    """Choose a model that fits this machine, fetch it, and write the settings."""
+    """Choose a model that fits this machine, download it, and write the settings."""
     from starcoder_ls.commands.setup import Wishes, run
 
     raise typer.Exit(run(Wishes(model, quantization, adapter, is_yes, is_fetched), settings))
@@ -201,7 +210,7 @@ def setup(
 
 @application.command()
 def stats(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
-    """What your servers have answered: from where, how fast, at the cost of how many tokens."""
+    """Print statistics of your servers: sources of answers, latencies, tokens, outcomes of suggestions."""
     from starcoder_ls.commands.stats import run
 
     raise typer.Exit(run(is_json))

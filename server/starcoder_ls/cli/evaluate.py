@@ -1,4 +1,4 @@
-"""``starcoder-ls eval``: arguments in, a command out."""
+"""The command line of ``starcoder-ls eval``. The module ``commands/eval_VERB.py`` is imported when it runs."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import typer
 
 from starcoder_ls.cli.options import AdapterOption, DeviceOption, DtypeOption, ModelOption, SettingsOption, overlay_of
 
-evaluate = typer.Typer(help="Measure how good suggestions are.", no_args_is_help=True)
+evaluate = typer.Typer(help="Measure the quality of suggestions.", no_args_is_help=True)
 
 
 @evaluate.command("holes")
 def evaluate_holes(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files and folders to cut holes in.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Files and folders to take holes from.")],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
@@ -22,21 +22,29 @@ def evaluate_holes(
     settings: SettingsOption = None,
     changed: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A setting for this run, such as context.evidence=false."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting for this run, such as context.evidence=false. Repeat for more.",
+        ),
     ] = None,
-    holes: Annotated[int, typer.Option("--holes", "-n", help="Holes of each kind.", min=1)] = 50,
+    holes: Annotated[int, typer.Option("--holes", "-n", help="Number of holes of each kind.", min=1)] = 50,
     kind: Annotated[
-        list[str] | None, typer.Option(help="line, rest (of a line), block, span; repeat for more. Default: all.")
+        list[str] | None, typer.Option(help="line, rest (of a line), block or span. Repeat for more. Default: all.")
     ] = None,
-    language: Annotated[list[str] | None, typer.Option(help="Only these, such as python; repeat for more.")] = None,
-    seed: Annotated[int, typer.Option(help="Draws other holes.")] = 0,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write each hole with its scores here.")] = None,
-    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report to look at here.")] = None,
+    language: Annotated[
+        list[str] | None, typer.Option(help="Only this language, such as python. Repeat for more.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of holes.")] = 0,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write each hole with its scores to this file.")
+    ] = None,
+    html_file: Annotated[Path | None, typer.Option("--html", help="Write a report to this file.")] = None,
     has_texts: Annotated[
-        bool, typer.Option("--texts/--no-texts", help="Keep code in the JSON and the report, or scores alone.")
+        bool, typer.Option("--texts/--no-texts", help="Write code to the JSON and the report, or scores only.")
     ] = True,
 ) -> None:
-    """Cut holes in your own files, have the server fill them, and say how often it was right and how fast."""
+    """Remove text from your own files, let the server fill it in, and report accuracy and speed."""
     from starcoder_ls.commands.eval_holes import Asked, Served, kinds_of, overrides, run
 
     given = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
@@ -48,11 +56,11 @@ def evaluate_holes(
 
 @evaluate.command("compare")
 def evaluate_compare(
-    first: Annotated[Path, typer.Argument(metavar="A.json", help="A run that `eval holes --json` wrote.")],
-    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another, over the same holes.")],
+    first: Annotated[Path, typer.Argument(metavar="A.json", help="A file written by `eval holes --json`.")],
+    second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one, of the same holes.")],
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Say whether the second run is better than the first by more than chance, hole by hole."""
+    """Test whether the second run is significantly better than the first, paired by hole."""
     from starcoder_ls.commands.eval_compare import run
 
     raise typer.Exit(run(first, second, is_json))
@@ -65,11 +73,11 @@ def evaluate_card(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
-    holes: Annotated[int, typer.Option(help="Holes of each kind.", min=1)] = 200,
-    seed: Annotated[int, typer.Option(help="Draws other holes.")] = 0,
-    examples: Annotated[int, typer.Option(help="Answers to print, good and bad.", min=0)] = 0,
+    holes: Annotated[int, typer.Option(help="Number of holes of each kind.", min=1)] = 200,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of holes.")] = 0,
+    examples: Annotated[int, typer.Option(help="Number of answers to print, good and bad ones.", min=0)] = 0,
 ) -> None:
-    """The score card: holes in the held-out packages, filled by the model and by two dumb completers."""
+    """Print the score card: holes in the held-out packages, filled by the model and by two trivial baselines."""
     from starcoder_ls.commands.eval_card import run
 
     raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings), settings, holes, seed, examples))
@@ -87,18 +95,20 @@ def evaluate_infilling(
     way: Annotated[
         list[str],
         typer.Option(
-            help="spm, psm (all the model says, as published scores count), server (what an editor would show), gold, "
-            "empty; repeat for more."
+            help="spm or psm (the model's whole text, as for published scores), server (what an editor would show), "
+            "gold, empty. Repeat for more."
         ),
     ] = ["spm", "psm", "server"],  # noqa: B006 - typer reads it once
-    is_allowed: Annotated[bool, typer.Option("--run-untrusted-code", help="Run what the model writes.")] = False,
+    is_allowed: Annotated[
+        bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
+    ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Published benchmarks: HumanEval-Infilling by pass@1, SantaCoder-FIM by exact match under both conventions."""
+    """Run published benchmarks: HumanEval-Infilling (pass@1), SantaCoder-FIM (exact match in both conventions)."""
     from starcoder_ls.commands.eval_infilling import WAYS, run
 
     if unknown := set(way) - set(WAYS):
-        raise typer.BadParameter(f"{min(unknown)} is none of {', '.join(WAYS)}")
+        raise typer.BadParameter(f"{min(unknown)} is not one of {', '.join(WAYS)}")
     raise typer.Exit(run(overlay_of(model, None, device, dtype), settings, problems, way, is_allowed, is_json))
 
 
@@ -109,11 +119,11 @@ def evaluate_explain(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
-    functions: Annotated[int, typer.Option(help="Functions to explain.", min=1)] = 300,
-    seed: Annotated[int, typer.Option(help="Draws other functions.")] = 0,
-    examples: Annotated[int, typer.Option(help="Answers to print, good and bad.", min=0)] = 0,
+    functions: Annotated[int, typer.Option(help="Number of functions to explain.", min=1)] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of the random choice of functions.")] = 0,
+    examples: Annotated[int, typer.Option(help="Number of answers to print, good and bad ones.", min=0)] = 0,
 ) -> None:
-    """BLEU-4 and word F1 of Explain on functions of the held-out packages, beside the function's name in words."""
+    """Score explanations of held-out functions by BLEU-4 and word F1, beside the words of the function's name."""
     from starcoder_ls.commands.eval_explain import run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)

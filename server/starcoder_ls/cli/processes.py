@@ -1,4 +1,4 @@
-"""The commands about resident processes: ``ps``, ``stop``, ``logs``, and the process itself."""
+"""The command line of ``starcoder-ls ps``, ``stop``, ``logs`` and ``resident``, which concern the daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 
-def add_resident_commands(application: typer.Typer) -> None:
+def add_daemon_commands(application: typer.Typer) -> None:
     application.command()(ps)
     application.command()(stop)
     application.command()(logs)
@@ -16,28 +16,28 @@ def add_resident_commands(application: typer.Typer) -> None:
 
 
 def ps(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
-    """The processes that hold a model for your windows."""
+    """List the daemons, the processes that run a model for your windows."""
     from starcoder_ls.commands.processes import ps
 
     raise typer.Exit(ps(is_json))
 
 
 def stop() -> None:
-    """End the processes that hold a model; a window that asks again starts a new one."""
+    """Stop the daemons. A window starts a new one with its next request."""
     from starcoder_ls.commands.processes import stop
 
     raise typer.Exit(stop())
 
 
-def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="The last ones.")] = 50) -> None:
-    """The end of the servers' log."""
+def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50) -> None:
+    """Print the end of the servers' log."""
     from starcoder_ls.commands.processes import logs
 
     raise typer.Exit(logs(lines))
 
 
 def resident(descriptor: int, path: Path) -> None:
-    """What `serve` starts: the process behind a listening socket that it inherits."""
+    """Run the daemon on an inherited listening socket. `serve` starts it."""
     from starcoder_ls.commands.resident import run
 
     raise typer.Exit(run(descriptor, path))

@@ -1,4 +1,4 @@
-"""``starcoder-ls train``: arguments in, a command out."""
+"""The command line of ``starcoder-ls train``. The module ``commands/train_VERB.py`` is imported when it runs."""
 
 from __future__ import annotations
 
@@ -12,68 +12,75 @@ train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
 
 @train.command("corpus")
 def train_corpus(
-    folder: Annotated[Path, typer.Argument(help="Where corpus.bin, corpus.json and the tokenizer are written.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write corpus.bin, corpus.json and the tokenizer.")],
     site_packages: Annotated[
-        list[Path] | None, typer.Option(help="A folder of installed packages to read; repeat for more.", exists=True)
+        list[Path] | None, typer.Option(help="A folder of installed packages to read. Repeat for more.", exists=True)
     ] = None,
-    vocabulary: Annotated[int, typer.Option(help="Entries of the tokenizer.", min=300, max=65_000)] = 8192,
-    package_mb: Annotated[int, typer.Option(help="Most megabytes of text from one package.", min=1)] = 8,
+    vocabulary: Annotated[int, typer.Option(help="Size of the tokenizer's vocabulary.", min=300, max=65_000)] = 8192,
+    package_mb: Annotated[int, typer.Option(help="Maximum megabytes of text from a package.", min=1)] = 8,
 ) -> None:
-    """Collect freely licensed Python (standard library and installed packages) into one file of token ids."""
-    from starcoder_ls.commands.train import corpus
+    """Collect permissively licensed Python code (standard library, installed packages) into a file of token ids."""
+    from starcoder_ls.commands.train_corpus import run
 
-    raise typer.Exit(corpus(folder, site_packages or [], vocabulary, package_mb * 1_000_000))
+    raise typer.Exit(run(folder, site_packages or [], vocabulary, package_mb * 1_000_000))
 
 
 @train.command("base")
 def train_base(
-    corpus: Annotated[Path, typer.Argument(help="A folder made by `train corpus`.", exists=True, file_okay=False)],
-    folder: Annotated[Path, typer.Argument(help="Checkpoints, log and the finished model; resumes what it finds.")],
-    tokens: Annotated[int, typer.Option(help="Tokens to train on in all.")] = 100_000_000,
+    corpus: Annotated[Path, typer.Argument(help="A folder written by `train corpus`.", exists=True, file_okay=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Where to write checkpoints, log and model. Training resumes from a checkpoint in it."),
+    ],
+    tokens: Annotated[int, typer.Option(help="Number of tokens to train on.")] = 100_000_000,
     layers: Annotated[int, typer.Option(min=1)] = 6,
-    width: Annotated[int, typer.Option(min=64, help="A multiple of 64, the size of a head.")] = 256,
+    width: Annotated[int, typer.Option(min=64, help="Hidden size, a multiple of 64, the size of a head.")] = 256,
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = 4096,
-    row_tokens: Annotated[int, typer.Option(help="Length of a training row before the last phase.")] = 512,
+    row_tokens: Annotated[int, typer.Option(help="Length of a training row before the last phase, in tokens.")] = 512,
     decay_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Last share of the run, with falling rates.")
+        float, typer.Option(min=0.0, max=1.0, help="Final share of the run, in which the learning rate decays.")
     ] = 0.4,
     full_length_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Last share of the run, with rows of all positions.")
+        float, typer.Option(min=0.0, max=1.0, help="Final share of the run, with rows of full length.")
     ] = 0.12,
     start: Annotated[
         Path | None,
-        typer.Option(help="Continue from this checkpoint.pt of another folder, with this run's schedule.", exists=True),
+        typer.Option(help="Start from this checkpoint.pt of another run, with a schedule of its own.", exists=True),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    is_compiled: Annotated[bool, typer.Option("--compile/--no-compile", help="torch.compile the loss.")] = True,
-    workers: Annotated[int, typer.Option(help="Processes that prepare rows.", min=0)] = 1,
+    is_compiled: Annotated[
+        bool, typer.Option("--compile/--no-compile", help="Compile the loss with torch.compile.")
+    ] = True,
+    workers: Annotated[int, typer.Option(help="Number of processes that prepare rows.", min=0)] = 1,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
-    """Train a GPTBigCode from nothing in StarCoder's format; stop and start it at will."""
-    from starcoder_ls.commands.train import base
+    """Train a GPTBigCode model from scratch, in StarCoder's format. It can be interrupted and resumed."""
+    from starcoder_ls.commands.train_base import run
 
-    plan = {
+    config = {
         "layers": layers, "width": width, "heads": width // 64, "total_tokens": tokens, "batch_tokens": batch_tokens,
         "row_tokens": row_tokens, "decay_share": decay_share, "full_length_share": full_length_share, "seed": seed,
     }  # fmt: skip
-    raise typer.Exit(base(corpus, folder, plan, start, device, is_compiled, workers))
+    raise typer.Exit(run(corpus, folder, config, start, device, is_compiled, workers))
 
 
 @train.command("explain")
 def train_explain(
-    corpus: Annotated[Path, typer.Argument(help="A folder made by `train corpus`.", exists=True, file_okay=False)],
-    folder: Annotated[Path, typer.Argument(help="Where the adapter is written, in Astraios' format.")],
+    corpus: Annotated[Path, typer.Argument(help="A folder written by `train corpus`.", exists=True, file_okay=False)],
+    folder: Annotated[Path, typer.Argument(help="Where to write the adapter, in Astraios' format.")],
     model: Annotated[
-        str, typer.Option("--model", "-m", help="The base: `bundled`, or a checkpoint folder.")
+        str, typer.Option("--model", "-m", help="The base model: `bundled`, or a checkpoint folder.")
     ] = "bundled",
-    pairs: Annotated[int, typer.Option(help="Most functions to learn from.", min=1)] = 40_000,
+    pairs: Annotated[int, typer.Option(help="Maximum number of functions to train on.", min=1)] = 40_000,
     epochs: Annotated[int, typer.Option(min=1)] = 1,
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
-    bottleneck: Annotated[int, typer.Option(help="Width of the adapter's side branch.", min=1)] = 256,
-    most_tokens: Annotated[int, typer.Option(help="Longer functions are passed over.", min=16)] = 256,
+    bottleneck: Annotated[int, typer.Option(help="Size of the adapter's bottleneck.", min=1)] = 256,
+    most_tokens: Annotated[int, typer.Option(help="Longer functions are skipped.", min=16)] = 256,
 ) -> None:
-    """Train an adapter that says what functions do, from their docstrings' first sentences."""
-    from starcoder_ls.commands.train import explain
+    """Train an adapter that describes functions, on the first sentences of docstrings."""
+    from starcoder_ls.commands.train_explain import run
 
-    plan = {"epochs": epochs, "learning_rate": rate, "bottleneck_size": bottleneck, "max_example_tokens": most_tokens}
-    raise typer.Exit(explain(corpus, folder, model, pairs, plan))
+    config = {
+        "epochs": epochs, "learning_rate": rate, "bottleneck_size": bottleneck, "max_example_tokens": most_tokens,
+    }  # fmt: skip
+    raise typer.Exit(run(corpus, folder, model, pairs, config))

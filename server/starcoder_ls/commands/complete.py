@@ -1,4 +1,4 @@
-"""``starcoder-ls complete``: one place in one file, for scripts and for a look at what the model sees."""
+"""``starcoder-ls complete``: a suggestion at a position of a file, for scripts, and to inspect the prompt."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.text import Text
 
 from starcoder_ls import settings
-from starcoder_ls.commands.support.engines import completes, loaded, routed, stderr
-from starcoder_ls.commands.support.source_position import as_ghost, cursor_at, line_and_column
+from starcoder_ls.commands.support.adapter_routing import is_completion_adapter, with_routed_adapter
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import DaemonOrLocalEngineFactory, loaded_engine
+from starcoder_ls.commands.support.source_position import cursor_at, line_and_column, render_suggestion
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.completion.suggest import suggest
@@ -22,30 +24,38 @@ from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.generation import Engine, SpecialToken
 
 
-def run(place: str, overlay: dict[str, Any], file: Path | None, candidates: int, is_json: bool, is_traced: bool) -> int:
-    """0 with a suggestion on standard output, 1 with none."""
-    chosen = settings.load(overlay, file=file)
-    cursor = cursor_at(place, chosen.context.ignore)
-    with loaded(chosen, needed=completes, may_borrow=True) as engine:
-        cursor = routed(engine, chosen, cursor)
-        if is_traced:
-            _trace(engine, build_prompt(engine, cursor, chosen.inline_completion))
-        found = asyncio.run(suggest(engine, cursor, chosen.inline_completion, candidates))
+def run(
+    position: str,
+    overlay: dict[str, Any],
+    settings_file: Path | None,
+    candidates: int,
+    is_json: bool,
+    shows_prompt: bool,
+) -> int:
+    """Print the suggestions. The exit code is 1 if there is none. Raises DocumentError, ModelError, SettingsError."""
+    config = settings.load(overlay, file=settings_file)
+    cursor = cursor_at(position, config.context.ignore)
+    with loaded_engine(config, DaemonOrLocalEngineFactory(needs_adapter=is_completion_adapter)) as engine:
+        cursor = with_routed_adapter(engine, config, cursor)
+        if shows_prompt:
+            _print_prompt(engine, build_prompt(engine, cursor, config.inline_completion))
+        suggestions = asyncio.run(suggest(engine, cursor, config.inline_completion, candidates))
     if is_json:
-        print(json.dumps({"suggestions": [_described(s, cursor) for s in found]}, ensure_ascii=False))
+        described = [_describe(suggestion, cursor) for suggestion in suggestions]
+        print(json.dumps({"suggestions": described}, ensure_ascii=False))
     elif sys.stdout.isatty():
         console = Console(highlight=False)
-        for suggestion in found:
-            console.print(as_ghost(cursor, suggestion.text), soft_wrap=True)
+        for suggestion in suggestions:
+            console.print(render_suggestion(cursor, suggestion.text), soft_wrap=True)
             console.print(_summary(suggestion), style="dim")
     else:
-        print("\n".join(suggestion.text for suggestion in found))
-    if not found:
+        print("\n".join(suggestion.text for suggestion in suggestions))
+    if not suggestions:
         stderr.print("no suggestion here", style="dim")
-    return 0 if found else 1
+    return 0 if suggestions else 1
 
 
-def _described(suggestion: Suggestion, cursor: Cursor) -> dict[str, Any]:
+def _describe(suggestion: Suggestion, cursor: Cursor) -> dict[str, Any]:
     line, column = line_and_column(cursor.text, suggestion.start)
     end_line, end_column = line_and_column(cursor.text, suggestion.end)
     return {
@@ -63,13 +73,13 @@ def _summary(suggestion: Suggestion) -> str:
     total_ms = timings.queue_ms + timings.prefill_ms + timings.decode_ms
     return (
         f"{total_ms:.0f} ms: {suggestion.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
-        f"{suggestion.new_tokens} written in {timings.decode_ms:.0f} ms; ended by {suggestion.finish_reason}"
+        f"{suggestion.new_tokens} generated in {timings.decode_ms:.0f} ms; ended by {suggestion.finish_reason}"
     )
 
 
-def _trace(engine: Engine, asked: FimPrompt) -> None:
-    stderr.print(f"family {asked.layout.family}, order {asked.layout.order}", style="bold")
-    for part in asked.layout.parts:
+def _print_prompt(engine: Engine, fim_prompt: FimPrompt) -> None:
+    stderr.print(f"family {fim_prompt.layout.family}, order {fim_prompt.layout.order}", style="bold")
+    for part in fim_prompt.layout.parts:
         if isinstance(part, SpecialToken):
             stderr.print(Text(part.literal, style="bold magenta"))
         else:

@@ -1,4 +1,4 @@
-"""``starcoder-ls eval card``: the score card of a model on the held-out packages installed beside it."""
+"""``starcoder-ls eval card``: the score card of a model on the held-out packages that are installed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from starcoder_ls import settings
-from starcoder_ls.commands.support.engines import loaded, stderr
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
 from starcoder_ls.learning import sources
 
-_WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+_CONFIGURATIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("model, SPM", "auto", {"fim_order": "spm"}),
     ("model, PSM", "auto", {"fim_order": "psm"}),
     ("model, PSM, the cursor's line last", "auto", {"fim_order": "psm_line"}),
@@ -29,30 +30,32 @@ _WAYS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 )
 
 
-def run(overlay: dict[str, Any], file: Path | None, count: int, seed: int, shown: int) -> int:
-    """Print the card as Markdown."""
-    chosen = settings.load(overlay, file=file)
-    cut = score_card.drawn(held_out(), count, seed)
-    rows = score_card.by_copying(cut)
+def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int, seed: int, examples: int) -> int:
+    """Print the card as Markdown, with ``examples`` answers. The exit code is 0.
+
+    Raises ModelError, SettingsError.
+    """
+    config = settings.load(overlay, file=settings_file)
+    holes = score_card.drawn(held_out_sources(), holes_per_kind, seed)
+    rows = score_card.by_copying(holes)
     with Progress(console=stderr) as bar:
-        for way, ngrams, options in _WAYS:
-            task = bar.add_task(way, total=sum(map(len, cut.values())))
-            model = chosen.model.model_copy(update={"document_ngrams": ngrams})
-            tried = chosen.model_copy(update={"model": model})
-            patient = {"budget_ms": 600_000}  # a busy machine must not change the score
-            inline = chosen.inline_completion.model_copy(update=options | patient)
-            with loaded(tried, is_shown=False) as engine:
-                asyncio.run(_fill(engine, cut, way, inline, rows, bar, task))
+        for name, ngrams, options in _CONFIGURATIONS:
+            task = bar.add_task(name, total=sum(map(len, holes.values())))
+            model = config.model.model_copy(update={"document_ngrams": ngrams})
+            no_time_limit = {"budget_ms": 600_000}  # a busy machine must not change the score
+            inline = config.inline_completion.model_copy(update=options | no_time_limit)
+            with loaded_engine(config.model_copy(update={"model": model}), shows_progress=False) as engine:
+                asyncio.run(_fill_holes(engine, holes, name, inline, rows, bar, task))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(score_card.table(rows))
-    console.print("\n" + _losses(chosen.model))
-    if shown:
-        console.print("\n" + score_card.examples(rows, _WAYS[0][0], shown))
+    console.print("\n" + _describe_losses(config.model))
+    if examples:
+        console.print("\n" + score_card.examples(rows, _CONFIGURATIONS[0][0], examples))
     return 0
 
 
-def held_out() -> list[sources.Source]:
-    """Hand-written files of the held-out packages that are installed beside this program."""
+def held_out_sources() -> list[sources.Source]:
+    """Hand-written files of the held-out packages that are installed. Raises SettingsError if there are none."""
     found = []
     for name in sources.HELD_OUT:
         try:
@@ -67,8 +70,8 @@ def held_out() -> list[sources.Source]:
     return found
 
 
-def _losses(model: settings.Model) -> str:
-    """What the model makes of the held-out files as training would read them, alone and without n-grams."""
+def _describe_losses(model: settings.Model) -> str:
+    """The loss of the model, without n-grams, on the held-out files, prepared as for training."""
     from tokenizers import Tokenizer
 
     from starcoder_ls.engine.loading import load_model
@@ -76,10 +79,10 @@ def _losses(model: settings.Model) -> str:
     from starcoder_ls.learning import corpus, loss
 
     loaded_model = load_model.load(model.model_copy(update={"document_ngrams": "off"}), ignore_progress)
-    with tempfile.TemporaryDirectory() as place, stderr.status("losses"):
-        folder = Path(place)
+    with tempfile.TemporaryDirectory() as folder_name, stderr.status("losses"):
+        folder = Path(folder_name)
         shutil.copy(loaded_model.checkpoint.folder / "tokenizer.json", folder)
-        corpus.write_corpus(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), held_out(), [])
+        corpus.write_corpus(folder, Tokenizer.from_file(str(folder / "tokenizer.json")), held_out_sources(), [])
         data = corpus.Corpus(folder)
         full_tokens = min(loaded_model.context_tokens, 2048)
         tokens = min(512, full_tokens)
@@ -88,21 +91,21 @@ def _losses(model: settings.Model) -> str:
         )
     parts = [statistics.fmean(full.by_position[i : i + 256]) for i in range(0, len(full.by_position), 256)]
     return (
-        f"Loss on the same packages, nats a token: {short.loss:.2f} in rows of {tokens}, {short.middle_loss:.2f} on "
-        f"middles; by position in steps of 256: {' '.join(f'{part:.2f}' for part in parts)}."
+        f"Loss on the same packages, nats per token: {short.loss:.2f} in rows of {tokens}, {short.middle_loss:.2f} on "
+        f"middles; by position, in steps of 256: {' '.join(f'{part:.2f}' for part in parts)}."
     )
 
 
-async def _fill(
+async def _fill_holes(
     engine: Engine,
-    cut: dict[Kind, list[Hole]],
-    way: str,
+    holes: dict[Kind, list[Hole]],
+    name: str,
     options: settings.InlineCompletion,
     rows: list[score_card.Row],
     bar: Progress,
     task: Any,
 ) -> None:
-    async for row, is_complete in score_card.by_engine(engine, cut, way, options):
+    async for row, is_complete in score_card.by_engine(engine, holes, name, options):
         bar.advance(task)
         if is_complete:
             rows.append(row)

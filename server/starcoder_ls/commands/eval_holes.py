@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from starcoder_ls import __version__, settings
-from starcoder_ls.commands.support.engines import stderr
+from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import EngineError, SettingsError, StarcoderError
 from starcoder_ls.evaluation import completion_client, html_report, results
 from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole, Kind

@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from starcoder_ls import settings
-from starcoder_ls.commands.support.engines import completes, loaded, stderr
+from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
 from starcoder_ls.evaluation.infilling import Problem
@@ -64,7 +66,7 @@ def _answers(ways: Sequence[str], gaps: Gaps, chosen: settings.Settings, most_to
     """By way, one answer per gap, in order; the model is loaded once, and only if somebody asks it."""
     made = {"gold": [gap.middle for gap in gaps], "empty": [""] * len(gaps)}
     if needs_model := [way for way in ways if way not in made]:
-        with loaded(chosen, needed=completes) as engine:
+        with loaded_engine(chosen, LocalEngineFactory(is_completion_adapter)) as engine:
             for way in needs_model:
                 answers = _by(way, engine, gaps, chosen, most_tokens)
                 made[way] = asyncio.run(_counted(answers, len(gaps), way))

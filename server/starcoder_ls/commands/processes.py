@@ -1,4 +1,4 @@
-"""``starcoder-ls ps``, ``stop`` and ``logs``: the resident processes of this user."""
+"""``starcoder-ls ps``, ``stop`` and ``logs``: the daemons of this user."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import collections
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +14,29 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls.commands.serve import log_file
+from starcoder_ls.commands.support.log_file import log_file
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.errors import DaemonError
 
-_ANSWER_S, _END_S = 5.0, 5.0
+_ANSWER_TIMEOUT_S = 5.0
+_EXIT_TIMEOUT_S, _POLL_INTERVAL_S = 5.0, 0.02
 
 
-def asked(question: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
-    """Each process's answer, None where it does not answer. A socket without a process is removed."""
+def query_daemons(query: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+    """The socket of each daemon and its answer, None if it does not answer. Sockets without a process are removed.
+
+    Raises DaemonError on Windows, which has no daemon.
+    """
     if sys.platform == "win32":
-        raise DaemonError("Windows has no resident process: each window has a server of its own.")
+        raise DaemonError("There is no daemon on Windows: each window has a server of its own.")
     for path in sorted(runtime_dir.runtime_dir().glob("*.sock")):
-        if (connection := runtime_dir.connected(path)) is None:
-            with runtime_dir.locked(path):
-                if (connection := runtime_dir.connected(path)) is None:
+        if (connection := runtime_dir.connect(path)) is None:
+            with runtime_dir.lock(path):
+                if (connection := runtime_dir.connect(path)) is None:
                     path.unlink(missing_ok=True)
                     continue
         try:
-            answer = connect_or_spawn.greeted(connection, {"ask": question}, _ANSWER_S)
+            answer = connect_or_spawn.exchange(connection, {"query": query}, _ANSWER_TIMEOUT_S)
         except DaemonError:
             answer = None
         connection.close()
@@ -40,29 +44,30 @@ def asked(question: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
 
 
 def ps(is_json: bool) -> int:
-    """0, also when there are none."""
-    found = list(asked("status"))
+    """List the daemons. The exit code is 0, also if there is none."""
+    daemons = list(query_daemons("status"))
     if is_json:
-        print(json.dumps([{**(answer or {"phase": "does not answer"}), "socket": str(path)} for path, answer in found]))
+        rows = [{**(answer or {"phase": "does not answer"}), "socket": str(path)} for path, answer in daemons]
+        print(json.dumps(rows))
         return 0
-    if not found:
-        print("No resident process. The first window starts one.")
+    if not daemons:
+        print("No daemon is running. The first window starts one.")
         return 0
     table = Table("process", "model", "phase", "windows", "adapters", "device", "model memory", "up", box=None)
-    for path, answer in found:
-        table.add_row(*(_row(answer) if answer else ("?", path.name, "does not answer", *["?"] * 5)))
+    for path, answer in daemons:
+        table.add_row(*(_cells(answer) if answer else ("?", path.name, "does not answer", *["?"] * 5)))
     Console(highlight=False).print(table)
     return 0
 
 
-def _row(answer: dict[str, Any]) -> list[str]:
+def _cells(answer: dict[str, Any]) -> list[str]:
     up_s = time.time() - answer["sharing"]["startedAt"]
     return [
         str(answer["process"]),
         answer["model"] or "none yet",
         answer["phase"],
         str(answer["sharing"]["windows"]),
-        ", ".join(held["name"] for held in answer["adapters"]) or "none",
+        ", ".join(adapter["name"] for adapter in answer["adapters"]) or "none",
         answer["device"] or "-",
         f"{answer['memoryBytes'] / 1e6:.0f} MB",
         f"{up_s / 60:.0f} min",
@@ -70,30 +75,34 @@ def _row(answer: dict[str, Any]) -> list[str]:
 
 
 def stop() -> int:
-    """0 if none is left; one that does not answer is killed if it can be told which it is."""
-    left = 0
-    for path, answer in asked("stop"):
-        process = answer["process"] if answer else _process_behind(path)
-        if process is None or not _has_ended(process, is_asked=answer is not None):
-            print(f"The process behind {path} does not end. Find it with `ps` and kill it.", file=sys.stderr)
-            left += 1
+    """Stop all daemons, and kill those that do not answer. The exit code is 0 if none is left."""
+    remaining = 0
+    for path, answer in query_daemons("stop"):
+        process_id = answer["process"] if answer else _process_of_socket(path)
+        if process_id is None or not wait_for_exit(process_id, is_killed=answer is None):
+            print(f"The daemon at {path} does not exit. Find its process with `ps` and kill it.", file=sys.stderr)
+            remaining += 1
         else:
             if answer is None:
                 path.unlink(missing_ok=True)
-            print(f"process {process} has ended")
-    return 1 if left else 0
+            print(f"process {process_id} has ended")
+    return 1 if remaining else 0
 
 
-def _has_ended(process_id: int, is_asked: bool) -> bool:
+def wait_for_exit(process_id: int, is_killed: bool, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Whether the process ends within 5 s; it is killed first if ``is_killed``.
+
+    A zombie has ended: in a container often no process reaps orphans.
+    """
     try:
         process = psutil.Process(process_id)
-        if not is_asked:
+        if is_killed:
             process.kill()
-        limit_s = time.monotonic() + _END_S
-        while process.status() != psutil.STATUS_ZOMBIE:  # in a container often nobody waits for orphans
-            if time.monotonic() > limit_s:
+        deadline_s = time.monotonic() + _EXIT_TIMEOUT_S
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline_s:
                 return False
-            time.sleep(0.02)
+            sleep(_POLL_INTERVAL_S)
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
@@ -101,22 +110,23 @@ def _has_ended(process_id: int, is_asked: bool) -> bool:
     return True
 
 
-def _process_behind(path: Path) -> int | None:
+def _process_of_socket(path: Path) -> int | None:
+    """The process id of the daemon that was spawned for ``path``."""
     for process in psutil.process_iter(["cmdline"]):
-        line = process.info["cmdline"] or []
-        if line[-1:] == [str(path)] and "resident" in line:
+        command = process.info["cmdline"] or []
+        if command[-1:] == [str(path)] and "resident" in command:
             return int(process.pid)
     return None
 
 
 def logs(lines: int) -> int:
-    """1 if there is no log."""
+    """Print the last lines of the log. The exit code is 1 if there is no log."""
     path = log_file()
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            last = collections.deque(file, maxlen=lines)
+            last_lines = collections.deque(file, maxlen=lines)
     except OSError as error:
         print(f"{path}: {error.strerror}.", file=sys.stderr)
         return 1
-    print("".join(last), end="")
+    print("".join(last_lines), end="")
     return 0

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from starcoder_ls import settings
 from starcoder_ls.commands.support import settings_file
-from starcoder_ls.commands.support.engines import stderr
+from starcoder_ls.commands.support.console import stderr
 
 _GB = 1e9
 _BESIDE_GB = 1.0  # KV cache, activations and what the display takes

@@ -1,1 +1,1 @@
-"""One resident process for every window of a user: how windows find it, start it, and outlive it."""
+"""The daemon, one process with the model for all windows of a user, and the processes that connect to it."""

@@ -1,14 +1,13 @@
-"""Join the resident process of this user and model, or start it: exactly one, however many windows come at once.
+"""Connect to the daemon of this user and model, or spawn it: exactly one, however many windows start at once.
 
-Decides who starts it (whoever holds the lock binds the socket and hands it on, so that nobody waits for an import).
-Refuses to know what is said once the process has let the window in.
+The holder of the lock spawns it. It binds the listening socket itself and passes it on, so that the other windows can
+connect before the daemon has finished its imports.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -17,62 +16,68 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.daemon import runtime_dir
+from starcoder_ls.daemon.message import encode_frame
 from starcoder_ls.errors import DaemonError
-from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
+from starcoder_ls.lsp.framing import FrameReader, FramingError
 
-HELLO_S = 30.0
-"""A first start imports for seconds; a process that was stopped (SIGSTOP) never answers."""
+HANDSHAKE_TIMEOUT_S = 30.0
+"""The imports of a new daemon take seconds. A stopped one (SIGSTOP) never answers."""
 
-_TRIES, _STARTS = 5, 2
-"""One that was here may be about to end, which is no fault; one that we started and that ends at once is broken."""
+_MAX_ATTEMPTS, _MAX_SPAWNS = 5, 2
+"""A daemon that was found may just be exiting, which is no error. One that exits at once after it was spawned is
+broken."""
 
-_BACKLOG = 128
-
-logger = logging.getLogger(__name__)
+_LISTEN_BACKLOG = 128
 
 
-def connect_or_spawn(path: Path, program: Sequence[str], hello: Mapping[str, Any]) -> socket.socket:
-    """A connection to the process behind ``path``, which is started as ``program`` if need be, and has let us in.
+class ClientRejected(DaemonError):
+    """The daemon runs and says why it cannot serve this window, such as an invalid setting."""
 
-    ``program`` gets two arguments more: the listening socket's descriptor, and ``path``. Raises DaemonError.
+
+def connect_or_spawn(path: Path, command: Sequence[str], hello: Mapping[str, Any]) -> socket.socket:
+    """A connection to the daemon at ``path`` that has accepted ``hello``. Spawns ``command`` if there is none.
+
+    ``command`` gets two more arguments: the file descriptor of the listening socket, and ``path``.
+    Raises ClientRejected if the daemon rejects ``hello``, and DaemonError if it cannot be started or does not answer.
     """
-    starts = 0
-    for _ in range(_TRIES):
-        connection = runtime_dir.connected(path)
+    spawns = 0
+    for _ in range(_MAX_ATTEMPTS):
+        connection = runtime_dir.connect(path)
         if connection is None:
-            with runtime_dir.locked(path):
-                connection = runtime_dir.connected(path)
+            with runtime_dir.lock(path):
+                connection = runtime_dir.connect(path)
                 if connection is None:
-                    if starts == _STARTS:
+                    if spawns == _MAX_SPAWNS:
                         break
-                    starts += 1
-                    _start(path, program)
-                    connection = runtime_dir.connected(path)
+                    spawns += 1
+                    _spawn(path, command)
+                    connection = runtime_dir.connect(path)
         if connection is None:
             continue
-        reply = greeted(connection, hello)
-        if reply is None:  # it was about to end, or could not begin
+        answer = exchange(connection, hello)
+        if answer is None:  # it was exiting, or could not start
             continue
-        if (refusal := reply.get("refusal")) is not None:
+        if (rejection := answer.get("rejection")) is not None:
             connection.close()
-            raise Refused(str(refusal))
+            raise ClientRejected(str(rejection))
         return connection
-    with runtime_dir.locked(path):
-        if runtime_dir.connected(path) is None:
+    with runtime_dir.lock(path):
+        if runtime_dir.connect(path) is None:
             path.unlink(missing_ok=True)
-    raise DaemonError("The resident process ends as soon as it is started. `starcoder-ls logs` may say more.")
+    raise DaemonError("The daemon exits as soon as it is started. `starcoder-ls logs` may say why.")
 
 
-class Refused(DaemonError):
-    """The process runs and said why this window cannot be served, such as a bad setting."""
+def exchange(
+    connection: socket.socket, request: Mapping[str, Any], timeout_s: float = HANDSHAKE_TIMEOUT_S
+) -> dict[str, Any] | None:
+    """Send ``request`` and return the answer, a single frame. None if there is none; the connection is closed then.
 
-
-def greeted(connection: socket.socket, hello: Mapping[str, Any], seconds: float = HELLO_S) -> dict[str, Any] | None:
-    """Say ``hello``; the answer, or None (and closed) if there was none. It says nothing more until we do."""
+    Raises DaemonError if nothing arrives for ``timeout_s``.
+    """
     frames = FrameReader()
-    connection.settimeout(seconds)
+    connection.settimeout(timeout_s)
     try:
-        connection.sendall(framed(hello))
+        connection.sendall(encode_frame(request))
         while chunk := connection.recv(65536):
             for body in frames.feed(chunk):
                 connection.settimeout(None)
@@ -80,54 +85,52 @@ def greeted(connection: socket.socket, hello: Mapping[str, Any], seconds: float 
                 return answer if isinstance(answer, dict) else None
     except TimeoutError as error:
         connection.close()
-        raise DaemonError("The resident process does not answer. `starcoder-ls stop` ends it.") from error
+        raise DaemonError("The daemon does not answer. Run `starcoder-ls stop` to end it.") from error
     except (OSError, ValueError, FramingError):
         pass
     connection.close()
     return None
 
 
-def framed(message: Mapping[str, Any]) -> bytes:
-    """What windows, commands and the process say to each other outside of a session."""
-    return frame(json.dumps(message).encode())
-
-
-def _start(path: Path, program: Sequence[str]) -> None:
-    """A process of its own session, so that it outlives this one. We hold the lock, and nobody answers at ``path``."""
+def _spawn(path: Path, command: Sequence[str]) -> None:
+    """Spawn the daemon in a session of its own, so that it outlives this process. The caller holds the lock."""
     path.unlink(missing_ok=True)
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listener:
         try:
             listener.bind(os.fspath(path))
             path.chmod(0o600)
-            listener.listen(_BACKLOG)
+            listener.listen(_LISTEN_BACKLOG)
             subprocess.Popen(
-                [*program, str(listener.fileno()), os.fspath(path)],
+                [*command, str(listener.fileno()), os.fspath(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 pass_fds=(listener.fileno(),),
                 start_new_session=True,
-            ).returncode = 0  # nobody waits for it: it is not ours
+            ).returncode = 0  # prevents Popen's warning that the child still runs
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise DaemonError(f"The resident process cannot be started at {path}: {error.strerror}.") from error
+            raise DaemonError(f"The daemon cannot be started at {path}: {error.strerror}.") from error
 
 
-def unshared(program: Sequence[str]) -> socket.socket:
-    """A server for this window alone, at the other end of a socket pair; it ends when the pair does."""
+def spawn_private_server(command: Sequence[str]) -> socket.socket:
+    """Spawn a server for this window alone and return our end of its socket pair. It exits when that is closed.
+
+    Raises DaemonError if ``command`` cannot be run.
+    """
     ours, theirs = socket.socketpair()
     with contextlib.closing(theirs):
         try:
-            subprocess.Popen(program, stdin=theirs.fileno(), stdout=theirs.fileno()).returncode = 0
+            subprocess.Popen(command, stdin=theirs.fileno(), stdout=theirs.fileno()).returncode = 0
         except OSError as error:
             ours.close()
             raise DaemonError(f"No server can be started: {error.strerror}.") from error
     return ours
 
 
-def reap() -> None:
-    """Let go of processes that we started and that have ended: nobody else could while we live."""
+def reap_children() -> None:
+    """Reap processes that were spawned here and have ended, which would stay zombies as long as this process runs."""
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass

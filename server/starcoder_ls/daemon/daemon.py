@@ -1,6 +1,7 @@
-"""Many windows of one user over a unix socket around one engine: each its own session, none able to end another's.
+"""The daemon: one process with one engine that serves all windows of a user over a unix socket.
 
-Decides who is let in, and when nobody needs this process any more. Refuses to know what is said in a session.
+Each window has a session of its own and cannot end another's. This module accepts clients, answers the queries of
+``starcoder-ls ps`` and ``stop``, and decides when the process is no longer needed.
 """
 
 from __future__ import annotations
@@ -14,42 +15,60 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from starcoder_ls.app import Server
-from starcoder_ls.daemon import connect_or_spawn, engine_server, runtime_dir
-from starcoder_ls.daemon.forwarder import GOODBYE
+from starcoder_ls.daemon import engine_server, message, runtime_dir
+from starcoder_ls.daemon.forwarder import DAEMON_EXIT
+from starcoder_ls.daemon.message import encode_frame
 from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import Connection
-from starcoder_ls.lsp.framing import FrameReader, FramingError
+from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 from starcoder_ls.lsp.tcp import SocketStream
 from starcoder_ls.session.status_notifier import described
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_CHUNK_BYTES = 64 * 1024
-_HELLO_S = 10.0
-_FLUSH_S = 0.5
-_CLOSE_S = 1.0
-_LOOK_S = 1.0
+_READ_BYTES = 64 * 1024
+_HELLO_TIMEOUT_S = 10.0
+_FLUSH_TIMEOUT_S = 0.5
+_CLOSE_TIMEOUT_S = 1.0
+_MAX_CHECK_INTERVAL_S = 1.0
+_WINDOW_PATIENCE_S = 60.0
 
-Windows = Callable[[Mapping[str, Any]], Settings]
-"""A window's hello -> its settings. Raises SettingsError."""
+SettingsOf = Callable[[Mapping[str, Any]], Settings]
+"""Maps the hello of a window to its settings. Raises SettingsError."""
 
 
-def serve(server: Server, descriptor: int, path: Path, settings_of: Windows, idle_s: float) -> int:
-    """Serve whoever comes to the listening socket until nobody has been there for ``idle_s``, or until told to stop.
+def serve(server: Server, descriptor: int, path: Path, settings_of: SettingsOf, idle_s: float) -> int:
+    """Serve clients of the listening socket until no window has been connected for ``idle_s``, or until stopped.
 
-    Leaves no socket behind, and no engine. The process is gone within 3 s once it has begun to end.
+    Closes ``server`` and removes the socket at ``path``. The process exits within 3 s after it has begun to stop.
     """
     listener = socket.socket(fileno=descriptor)
     listener.setblocking(False)
     return asyncio.run(Daemon(server, listener, path, settings_of, idle_s).run())
+
+
+class IdleTimer:
+    """Measures for how long the daemon has had no client."""
+
+    def __init__(self, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._idle_s, self._clock = idle_s, clock
+        self._last_use_s = clock()
+
+    def is_expired(self, has_clients: bool) -> bool:
+        if has_clients:
+            self.restart()
+        return self._clock() - self._last_use_s > self._idle_s
+
+    def restart(self) -> None:
+        self._last_use_s = self._clock()
 
 
 @dataclass(eq=False, slots=True)
@@ -60,108 +79,115 @@ class _Window:
 
 
 class Daemon:
+    """Runs on one event loop. ``_pending`` are connections that are no window (yet): handshakes and engine queries."""
+
     def __init__(
-        self, server: Server, listener: socket.socket, path: Path, settings_of: Windows, idle_s: float
+        self, server: Server, listener: socket.socket, path: Path, settings_of: SettingsOf, idle_s: float
     ) -> None:
         self._server, self._listener, self._path = server, listener, path
         self._settings_of, self._idle_s = settings_of, idle_s
         self._windows: set[_Window] = set()
-        self._visitors: set[asyncio.Task[None]] = set()
-        self._last_seen_s = time.monotonic()
+        self._pending: set[asyncio.Task[None]] = set()
+        self._idle_timer = IdleTimer(idle_s)
         self._stop = asyncio.Event()
-        self._sign = runtime_dir.identity(path)
+        self._socket_identity = runtime_dir.socket_identity(path)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # the terminal that started a window is no affair of ours
+        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # sent when the terminal of the first window is closed
         self._server.sharing.is_shared = True
-        listening = await asyncio.start_unix_server(self._welcome, sock=self._listener)
-        logger.info("resident at %s", self._path)
+        listening = await asyncio.start_unix_server(self._accept, sock=self._listener)
+        logger.info("daemon listens at %s", self._path)
         while not self._stop.is_set() and not self._is_unneeded():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), min(_LOOK_S, self._idle_s / 4))
+                await asyncio.wait_for(self._stop.wait(), min(_MAX_CHECK_INTERVAL_S, self._idle_s / 4))
         watchdog.LastExit().arm(0)
-        self._take_down_the_sign()
+        self._remove_socket()
         listening.close()
-        await self._dismiss()
+        await self._disconnect_all()
         closing = threading.Thread(target=self._server.close, name="engine-close", daemon=True)
         closing.start()
-        await asyncio.to_thread(closing.join, _CLOSE_S)
+        await asyncio.to_thread(closing.join, _CLOSE_TIMEOUT_S)
         return 0
 
-    def _is_ours(self) -> bool:
-        return self._sign is not None and runtime_dir.identity(self._path) == self._sign
-
     def _is_unneeded(self) -> bool:
+        has_clients = bool(self._windows or self._pending)
         if self._server.is_unrecoverable:
             return True
-        if not (self._windows or self._visitors or self._is_ours()):
-            return True  # something has cleaned the folder: nobody can come any more
-        if self._windows or self._visitors:
-            self._last_seen_s = time.monotonic()
-        return time.monotonic() - self._last_seen_s > self._idle_s
+        if not has_clients and not self._owns_socket():
+            return True  # the socket file was removed: no client can connect any more
+        return self._idle_timer.is_expired(has_clients)
 
-    def _take_down_the_sign(self) -> None:
-        """Unless the socket of that name is another's by now."""
+    def _owns_socket(self) -> bool:
+        return self._socket_identity is not None and runtime_dir.socket_identity(self._path) == self._socket_identity
+
+    def _remove_socket(self) -> None:
+        """Unless the path belongs to another daemon's socket by now."""
         try:
-            with runtime_dir.locked(self._path):
-                if self._is_ours():
+            with runtime_dir.lock(self._path):
+                if self._owns_socket():
                     self._path.unlink(missing_ok=True)
         except (DaemonError, OSError) as error:
-            logger.warning("%s is left behind: %s", self._path, error)
+            logger.warning("the socket %s could not be removed: %s", self._path, error)
 
-    async def _dismiss(self) -> None:
-        goodbye = connect_or_spawn.framed({"jsonrpc": "2.0", "method": GOODBYE})
+    async def _disconnect_all(self) -> None:
+        """Announce the exit, so that windows start the next daemon only when they need it.
+
+        If the engine cannot recover, the windows shall start the next one at once, so there is no announcement.
+        """
+        announcement = frame(message.encode(method=DAEMON_EXIT))
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
-            if not self._server.is_unrecoverable:  # without a goodbye they bring the next process at once
-                window.stream.write(goodbye)
+            if not self._server.is_unrecoverable:
+                window.stream.write(announcement)
             await window.stream.close()
         if tasks:
-            await asyncio.wait(tasks, timeout=_FLUSH_S)
+            await asyncio.wait(tasks, timeout=_FLUSH_TIMEOUT_S)
 
-    async def _welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve a connection from its first message, the hello of a window or a query, to its end."""
         task = asyncio.current_task()
         assert task is not None
-        self._visitors.add(task)
+        self._pending.add(task)
         stream = SocketStream(reader, writer, "unix")
         try:
             runtime_dir.check_peer(writer.get_extra_info("socket"))
-            hello, rest = await asyncio.wait_for(_hello(reader), _HELLO_S)
+            hello, rest = await asyncio.wait_for(_read_hello(reader), _HELLO_TIMEOUT_S)
         except (DaemonError, FramingError, ValueError, OSError, TimeoutError) as error:
-            logger.warning("a visitor was put out: %s", type(error).__name__)
+            logger.warning("client rejected: %s", type(error).__name__)
             stream.hang_up()
             return
         finally:
-            self._visitors.discard(task)
-        if hello.get("ask") in engine_server.QUESTIONS:
-            await self._lend(stream, hello, task)
-            return
-        if "ask" in hello:
-            await self._answer(stream, hello)
-            return
-        await self._attend(_Window(stream, hello, task), rest)
+            self._pending.discard(task)
+        if hello.get("query") in engine_server.QUERIES:
+            await self._answer_engine_query(stream, hello, task)
+        elif "query" in hello:
+            await self._answer_query(stream, hello)
+        else:
+            await self._serve_window(_Window(stream, hello, task), rest)
 
-    async def _lend(self, stream: SocketStream, hello: Mapping[str, Any], task: asyncio.Task[None]) -> None:
-        self._visitors.add(task)
+    async def _answer_engine_query(
+        self, stream: SocketStream, query: Mapping[str, Any], task: asyncio.Task[None]
+    ) -> None:
+        self._pending.add(task)
         try:
-            await engine_server.lend(self._server.ready_engine(), hello, stream)
+            await engine_server.answer_query(self._server.ready_engine(), query, stream)
         except (KeyError, TypeError, ValueError) as error:
-            logger.warning("a question was not understood: %s", type(error).__name__)
+            logger.warning("invalid engine query: %s", type(error).__name__)
             stream.hang_up()
         finally:
-            self._visitors.discard(task)
+            self._pending.discard(task)
 
-    async def _answer(self, stream: SocketStream, hello: Mapping[str, Any]) -> None:
-        """``starcoder-ls ps`` and ``stop``."""
-        stream.write(connect_or_spawn.framed(self._description()))
+    async def _answer_query(self, stream: SocketStream, query: Mapping[str, Any]) -> None:
+        """Answer ``starcoder-ls ps`` and ``stop``."""
+        stream.write(encode_frame(self._process_status()))
         await stream.close()
-        if hello["ask"] == "stop":
+        if query["query"] == "stop":
             self._stop.set()
 
-    def _description(self) -> dict[str, Any]:
+    def _process_status(self) -> dict[str, Any]:
         windows = [{"process": window.hello.get("window")} for window in self._windows]
         return {
             **described(self._server.status(), self._server.sharing),
@@ -169,22 +195,22 @@ class Daemon:
             "clients": windows,
         }
 
-    async def _attend(self, window: _Window, rest: bytes) -> None:
-        """A window from its hello to its end."""
+    async def _serve_window(self, window: _Window, rest: bytes) -> None:
+        """Serve a window until it disconnects. ``rest`` are the bytes that were received after its hello."""
         name = f"window {window.hello.get('window')}"
         window.stream.name = name
         try:
             settings = self._settings_of(window.hello)
         except StarcoderError as error:
-            window.stream.write(connect_or_spawn.framed({"refusal": str(error)}))
+            window.stream.write(encode_frame({"rejection": str(error)}))
             await window.stream.close()
             return
-        window.stream.write(connect_or_spawn.framed({"process": os.getpid()}))
+        window.stream.write(encode_frame({"process": os.getpid()}))
         self._windows.add(window)
         self._server.sharing.windows = len(self._windows)
-        logger.info("%s: came, %d now", name, len(self._windows))
+        logger.info("%s: connected, windows: %d", name, len(self._windows))
         session = self._server.session(settings)
-        session.patience_s = 60.0
+        session.patience_s = _WINDOW_PATIENCE_S
         session.backlog_bytes = window.stream.unsent_bytes
         try:
             window.stream.unread(rest)
@@ -192,22 +218,17 @@ class Daemon:
         finally:
             self._windows.discard(window)
             self._server.sharing.windows = len(self._windows)
-            self._last_seen_s = time.monotonic()
-            logger.info("%s: left, %d now", name, len(self._windows))
+            self._idle_timer.restart()
+            logger.info("%s: disconnected, windows: %d", name, len(self._windows))
 
 
-async def _hello(reader: asyncio.StreamReader) -> tuple[Mapping[str, Any], bytes]:
-    """The first frame, and what came behind it. Raises FramingError, ValueError."""
-    async for body, rest in _frames(reader):
-        hello = json.loads(body)
-        if isinstance(hello, dict):
-            return hello, rest
-        break
-    raise ValueError("no hello")
-
-
-async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[tuple[bytes, bytes]]:
+async def _read_hello(reader: asyncio.StreamReader) -> tuple[Mapping[str, Any], bytes]:
+    """The first message and the bytes after it. Raises FramingError, and ValueError if it is not a JSON object."""
     frames = FrameReader()
-    while chunk := await reader.read(_CHUNK_BYTES):
+    while chunk := await reader.read(_READ_BYTES):
         for body in frames.feed(chunk):
-            yield body, frames.rest()
+            hello = json.loads(body)
+            if not isinstance(hello, dict):
+                raise ValueError("the first message is not a JSON object")
+            return hello, frames.rest()
+    raise ValueError("the connection ended before the first message")

@@ -1,6 +1,6 @@
-"""That a window's process ends with its editor even where the pipe stays open, as after a fork of somebody's.
+"""Detects that the editor has exited although its pipe stays open, as when another child process holds the pipe.
 
-Decides when an editor counts as gone. Refuses to know what ends. As ``transport.watchdog``, without psutil's price.
+The counterpart of ``lsp.watchdog`` for window processes, without the import of psutil.
 """
 
 from __future__ import annotations
@@ -11,28 +11,36 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-POLL_S = 0.5
+POLL_INTERVAL_S = 0.5
 
 
-def watch_editor(process_id: object, gone: Callable[[], None]) -> None:
-    """Call ``gone``, from a thread, once that process has ended. One that is not visible here is not watched."""
-    if type(process_id) is not int or process_id <= 0 or (birth := _life(process_id)) is None:
-        return
-    threading.Thread(target=_watch, args=(process_id, birth, gone), name="editor-watch", daemon=True).start()
+def watch_editor(
+    process_id: object, on_exit: Callable[[], None], sleep: Callable[[float], None] = time.sleep
+) -> threading.Thread | None:
+    """Call ``on_exit`` on a thread when that process has ended. The thread sleeps between two checks.
+
+    Returns None, and watches nothing, if ``process_id`` is no process that is visible here.
+    """
+    if type(process_id) is not int or process_id <= 0 or (identity := _process_identity(process_id)) is None:
+        return None
+
+    def watch() -> None:
+        while _process_identity(process_id) == identity:
+            sleep(POLL_INTERVAL_S)
+        on_exit()
+
+    thread = threading.Thread(target=watch, name="editor-watch", daemon=True)
+    thread.start()
+    return thread
 
 
-def _watch(process_id: int, birth: str, gone: Callable[[], None]) -> None:
-    while _life(process_id) == birth:
-        time.sleep(POLL_S)
-    gone()
-
-
-def _life(process_id: int) -> str | None:
-    """Something that a recycled id does not share, where the system tells; None for what has ended, zombies too."""
+def _process_identity(process_id: int) -> str | None:
+    """A value that differs for another process with a recycled id, where the system provides one. None for a process
+    that has ended, also for a zombie."""
     try:
         stat = Path(f"/proc/{process_id}/stat").read_text(encoding="ascii", errors="replace")
         fields = stat.rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else fields[19]
+        return None if fields[0] in "ZX" else fields[19]  # state and start time
     except (OSError, IndexError):
         pass
     if Path("/proc/self/stat").exists():

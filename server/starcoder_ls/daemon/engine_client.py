@@ -1,12 +1,11 @@
-"""The engine of a resident process that is warm, for a command that would load the model for one answer.
+"""The client half of the engine RPC: ``generation.Engine`` on top of the model that a daemon has loaded.
 
-Decides when it will do: the same model, and every adapter that is wanted. Refuses to know what is asked of it.
+Headless commands use it, so that they need not load the model for a single answer.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
 import json
 import socket
@@ -15,128 +14,130 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.daemon import connect_or_spawn, launch_options, runtime_dir, wire
-from starcoder_ls.errors import DaemonError, EngineClosed, EngineError
-from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Phase, Request, Status
+from starcoder_ls.daemon.message import encode_frame
+from starcoder_ls.errors import EngineClosed, EngineError
+from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Request, Status
 from starcoder_ls.lsp.framing import FrameReader
 from starcoder_ls.settings import Adapter, Settings
 
-_ANSWER_S = 5.0
-_GONE = "The resident process has ended. Run the command again."
+_ANSWER_TIMEOUT_S = 5.0
+_CLOSED = "The daemon has exited. Run the command again."
 
 
-def warm(chosen: Settings, path: Path | None = None) -> EngineClient | None:
-    """The process at ``path``, or where one for these settings would be; None where there is none that will do."""
-    with contextlib.suppress(DaemonError, OSError, EngineError):
-        if not chosen.sharing.enabled:
-            return None
-        engine = EngineClient(path or runtime_dir.socket_path(runtime_dir.key(runtime_dir.RESIDENT, _model(chosen))))
-        status = engine.status()
-        held = {adapter.name: adapter.source for adapter in status.adapters}
-        is_warm = status.phase in (Phase.READY, Phase.WORKING)
-        if is_warm and all(held.get(name) == one.source for name, one in chosen.resident_adapters().items()):
-            return engine
-    return None
-
-
-def _model(chosen: Settings) -> dict[str, Any]:
-    return launch_options.unusual(chosen.model.model_dump(mode="json", exclude_defaults=True))
+def daemon_socket_path(settings: Settings) -> Path:
+    """The socket of the daemon that windows with these settings use. Raises DaemonError."""
+    model = launch_options.without_defaults(settings.model.model_dump(mode="json", exclude_defaults=True))
+    return runtime_dir.socket_path(runtime_dir.daemon_key(runtime_dir.DAEMON_COMMAND, model))
 
 
 class EngineClient:
-    """``generation.Engine`` over the socket at ``path``; its status is that of the first moment.
+    """The engine of the daemon at ``path``. Its status is read once, by the constructor.
 
-    Raises DaemonError, EngineError.
+    The constructor raises DaemonError or EngineError if the daemon does not run or its model is not loaded.
+    Each query uses a connection of its own. ``start`` and ``close`` do nothing: the daemon owns the model.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._status = wire.decode_status(self._asked(ask="engine")["status"])
+        self._status = wire.decode_status(self._query(query="engine")["status"])
 
     def status(self) -> Status:
         return self._status
 
     def count_tokens(self, text: str) -> int:
-        return int(self._asked(ask="count", text=text)["tokens"])
+        return int(self._query(query="count", text=text)["tokens"])
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        """The stop rule is asked here, after each chunk; once it has ended every candidate, so does the process."""
-        reader, writer = await asyncio.open_unix_connection(sock=self._connected())
+        """As ``Engine.stream``. The stop rule is evaluated in this process, after each chunk. When it has ended all
+        candidates, the daemon is told to stop and answers with the timings."""
+        reader, writer = await asyncio.open_unix_connection(sock=self._connect())
         texts: list[str] = [""] * request.candidates
-        ends: list[FinishReason | None] = [None] * request.candidates
-        has_enough = False
+        finish_reasons: list[FinishReason | None] = [None] * request.candidates
+        is_stop_sent = False
         try:
-            writer.write(connect_or_spawn.framed({"ask": "generate", "request": wire.encode_request(request)}))
-            async for said in _messages(reader):
-                chunk = wire.decode_chunk(said["chunk"])
-                shown = _shown(request, chunk, texts, ends)
-                if all(ends) and chunk.timings is None and not has_enough:
-                    has_enough = True
-                    writer.write(connect_or_spawn.framed({"enough": True}))
-                if shown is not None:
-                    yield shown
-                if chunk.timings is not None:
+            writer.write(encode_frame({"query": "generate", "request": wire.encode_request(request)}))
+            async for answer in _answers(reader):
+                received = wire.decode_chunk(answer["chunk"])
+                chunk = _apply_stop_rule(request, received, texts, finish_reasons)
+                if all(finish_reasons) and received.timings is None and not is_stop_sent:
+                    is_stop_sent = True
+                    writer.write(encode_frame({"stop": True}))
+                if chunk is not None:
+                    yield chunk
+                if received.timings is not None:
                     return
-            raise EngineClosed(_GONE)
+            raise EngineClosed(_CLOSED)
         finally:
             writer.close()
 
     async def prefill(self, request: Request) -> None:
-        """Nothing: a command asks once."""
+        """Does nothing: a command sends a single request."""
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
-        raise EngineError(f"{name} ({adapter.path}) cannot be attached to another process's model.")
+        """Raises EngineError: the daemon's windows determine its adapters."""
+        raise EngineError(f"The adapter {name} ({adapter.path}) cannot be loaded into the daemon from another process.")
 
     async def detach(self, name: str) -> None:
-        raise EngineError(f"{name} cannot be detached from another process's model.")
+        """Raises EngineError, as ``attach``."""
+        raise EngineError(f"The adapter {name} cannot be unloaded from the daemon by another process.")
 
     def subscribe(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """Does nothing: the status does not change."""
         del listener
         return lambda: None
 
     def start(self) -> None:
-        """It runs."""
+        """Does nothing: the model is loaded."""
 
     def close(self) -> None:
-        """It goes on for others."""
+        """Does nothing: the daemon serves other clients."""
 
-    def _connected(self) -> socket.socket:
-        if (connection := runtime_dir.connected(self._path)) is None:
-            raise EngineClosed(_GONE)
+    def _connect(self) -> socket.socket:
+        if (connection := runtime_dir.connect(self._path)) is None:
+            raise EngineClosed(_CLOSED)
         return connection
 
-    def _asked(self, **question: Any) -> dict[str, Any]:
-        connection = self._connected()
-        answer = connect_or_spawn.greeted(connection, question, _ANSWER_S)
+    def _query(self, **query: Any) -> dict[str, Any]:
+        connection = self._connect()
+        answer = connect_or_spawn.exchange(connection, query, _ANSWER_TIMEOUT_S)
         connection.close()
         if answer is None:
-            raise EngineClosed(_GONE)
+            raise EngineClosed(_CLOSED)
         if "error" in answer:
             raise wire.decode_error(answer["error"])
         return answer
 
 
-def _shown(request: Request, chunk: Chunk, texts: list[str], ends: list[FinishReason | None]) -> Chunk | None:
-    """What the asker sees of ``chunk``: with a stop rule the text comes whole, in the candidate's last chunk."""
-    at = chunk.candidate
+def _apply_stop_rule(
+    request: Request, received: Chunk, texts: list[str], finish_reasons: list[FinishReason | None]
+) -> Chunk | None:
+    """The chunk to yield for a received one, or None. Updates the text and the finish reason of its candidate.
+
+    With a stop rule, the last chunk of a candidate holds all of its text.
+    """
+    index = received.candidate
     if request.stop is None:
-        return chunk
-    if (end := ends[at]) is not None:  # what comes behind was not wanted, but for the timings
-        return Chunk("", candidate=at, finish_reason=end, timings=chunk.timings) if chunk.timings else None
-    texts[at] += chunk.text
-    kept = request.stop(texts[at]) if chunk.token_ids else None
-    if kept is not None:
-        ends[at] = FinishReason.STOP_RULE
-        return dataclasses.replace(chunk, text=texts[at][: max(kept, 0)], finish_reason=FinishReason.STOP_RULE)
-    ends[at] = chunk.finish_reason
-    return dataclasses.replace(chunk, text=texts[at] if chunk.finish_reason else "")
+        return received
+    if (finish_reason := finish_reasons[index]) is not None:  # already ended here: only the timings are of interest
+        if received.timings is None:
+            return None
+        return Chunk("", candidate=index, finish_reason=finish_reason, timings=received.timings)
+    texts[index] += received.text
+    kept_chars = request.stop(texts[index]) if received.token_ids else None
+    if kept_chars is not None:
+        finish_reasons[index] = FinishReason.STOP_RULE
+        text = texts[index][: max(kept_chars, 0)]
+        return dataclasses.replace(received, text=text, finish_reason=FinishReason.STOP_RULE)
+    finish_reasons[index] = received.finish_reason
+    return dataclasses.replace(received, text=texts[index] if received.finish_reason else "")
 
 
-async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
-    """Raises what the process says went wrong."""
+async def _answers(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    """The messages of the daemon. Raises the error that it sends."""
     frames = FrameReader()
     while data := await reader.read(65536):
         for body in frames.feed(data):
-            said = json.loads(body)
-            if "error" in said:
-                raise wire.decode_error(said["error"])
-            yield said
+            answer = json.loads(body)
+            if "error" in answer:
+                raise wire.decode_error(answer["error"])
+            yield answer

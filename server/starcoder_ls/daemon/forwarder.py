@@ -1,7 +1,7 @@
-"""One window: bytes between its editor and the resident process, and a new process for one that has ended.
+"""The process of one window: it forwards messages between the editor's pipes and the daemon.
 
-Decides that the editor notices a pause at most, and that each request is answered once. Refuses to know methods: what
-has to be said again is the journal's.
+When the daemon ends, it starts a new one and replays the session, so that the editor notices a pause at most and gets
+exactly one answer to each request. It imports no heavy library, since each window pays for it.
 """
 
 from __future__ import annotations
@@ -14,41 +14,47 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from starcoder_ls.daemon import connect_or_spawn, offline_replies, runtime_dir
+from starcoder_ls.daemon import connect_or_spawn, message, offline_replies, runtime_dir
 from starcoder_ls.daemon.editor_watch import watch_editor
 from starcoder_ls.daemon.launch_options import LaunchOptions
+from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replay_log import ReplayLog
 from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 
-GOODBYE = "starcoder-ls/goodbye"
-"""The process ends in order: a new one is not wanted before the editor asks for something."""
+DAEMON_EXIT = "starcoder-ls/daemonExit"
+"""Notification of a daemon that exits in order. A new one is started only for the editor's next request."""
 
-_CHUNK_BYTES = 64 * 1024
-_LEAVING_S = 1.5
-_MANY_ENDS, _STEADY_S = 4, 300.0
-"""So many lives in a row, each shorter, and the process is given up. A large model loads for minutes, then fails."""
-_REST_S, _LONGEST_REST_S = 30.0, 600.0
-"""Before what the editor asks by itself tries again; doubled each time. What the user asks for tries at once."""
+MAX_FAILURES, STABLE_AFTER_S = 4, 300.0
+"""After so many daemons in a row that ended within this time, no more are started. A large model may load for minutes
+before it fails."""
+
+RETRY_DELAY_S, MAX_RETRY_DELAY_S = 30.0, 600.0
+"""Time until an automatic request starts a daemon again, doubled each time. A user's request does so at once."""
+
+_READ_BYTES = 64 * 1024
+_EXIT_TIMEOUT_S = 1.5
 
 Connect = Callable[[ReplayLog], socket.socket]
+"""Connects to a daemon for the session of the log. Raises DaemonError, OSError."""
 
 
-def run(wanted: LaunchOptions, program: Sequence[str], alone: Sequence[str]) -> int:
-    """Serve the editor at standard input and output; the exit code LSP asks for.
+def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_command: Sequence[str]) -> int:
+    """Serve the editor on standard input and output and return the exit code that LSP demands.
 
-    ``program`` is the resident process, ``alone`` a server for this window only, where sharing cannot be.
+    ``private_server_command`` starts a server for this window alone, which is used where no daemon can be reached.
     """
 
-    def connect(journal: ReplayLog) -> socket.socket:
+    def connect(log: ReplayLog) -> socket.socket:
         try:
-            name = runtime_dir.key([*program], wanted.model(journal.first))
-            return connect_or_spawn.connect_or_spawn(runtime_dir.socket_path(name), program, wanted.hello())
-        except connect_or_spawn.Refused:
+            key = runtime_dir.daemon_key([*daemon_command], options.model(log.initialize_params))
+            path = runtime_dir.socket_path(key)
+            return connect_or_spawn.connect_or_spawn(path, daemon_command, options.hello())
+        except connect_or_spawn.ClientRejected:
             raise
         except (DaemonError, OSError) as error:
-            _say(f"{error} This window has a server of its own.")
-            return connect_or_spawn.unshared(alone)
+            _print_error(f"{error} This window starts a server of its own.")
+            return connect_or_spawn.spawn_private_server(private_server_command)
 
     source, sink = os.dup(0), os.dup(1)
     os.dup2(2, 1)
@@ -56,183 +62,214 @@ def run(wanted: LaunchOptions, program: Sequence[str], alone: Sequence[str]) -> 
 
 
 class Forwarder:
-    """Two threads: this one reads the editor, the other the process. Only the other one connects."""
+    """Forwards with two threads: the caller of ``run`` reads from the editor, the other one connects and reads from
+    the daemon. ``source`` and ``sink`` are the file descriptors of the editor's pipes.
 
-    def __init__(self, connect: Connect, source: int, sink: int) -> None:
-        self._connect, self._source, self._sink = connect, source, sink
-        self._journal = ReplayLog()
-        self._changed = threading.Condition()
-        self._socket: socket.socket | None = None
-        self._sending = threading.Lock()
-        self._is_over = False
-        self._has_begun = False
-        self._ends = 0
-        self._given_up = ""
-        self._told = ""
-        self._rest_s, self._rest_until = _REST_S, 0.0
+    ``_condition`` guards all state. It is never held while sending. ``_send_lock`` orders what is sent to the daemon.
+    """
+
+    def __init__(self, connect: Connect, source: int, sink: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connect, self._source, self._sink, self._clock = connect, source, sink, clock
+        self._log = ReplayLog()
+        self._condition = threading.Condition()
+        self._connection: socket.socket | None = None
+        self._send_lock, self._write_lock = threading.Lock(), threading.Lock()
+        self._is_closing = False
+        self._has_received = False
+        self._has_daemon_exited = False
+        self._failures = 0
+        self._unavailable_text = ""  # empty while daemons may be started
+        self._last_shown_text = ""
+        self._retry_delay_s, self._retry_at_s = RETRY_DELAY_S, 0.0
 
     def run(self) -> int:
-        reader = threading.Thread(target=self._follow, name="resident", daemon=True)
-        reader.start()
+        daemon_thread = threading.Thread(target=self._run_daemon_side, name="daemon", daemon=True)
+        daemon_thread.start()
         frames = FrameReader()
         try:
-            while not self._journal.has_exited and (chunk := self._read_editor()):
+            while not self._log.has_exited and (chunk := self._read_editor()):
                 for body in frames.feed(chunk):
-                    self._from_editor(body)
+                    self._forward_to_daemon(message.parse(body))
         except FramingError as error:
-            _say(f"{error} The connection is closed.")
-        self._end()
-        reader.join(_LEAVING_S)
-        return 0 if self._journal.has_shut_down else 1
+            _print_error(f"{error} The connection is closed.")
+        self._close()
+        daemon_thread.join(_EXIT_TIMEOUT_S)
+        return 0 if self._log.has_shut_down else 1
 
     def _read_editor(self) -> bytes:
         try:
-            return os.read(self._source, _CHUNK_BYTES)
+            return os.read(self._source, _READ_BYTES)
         except OSError:
             return b""
 
-    def _from_editor(self, body: bytes) -> None:
-        with self._changed:
-            asked = self._journal.sent(body)
-            if not self._has_begun:
-                self._has_begun = True
-                watch_editor(self._journal.first.get("processId"), self._hang_up)
-            connection = self._socket
-            told = self._journal.dismissed() if connection is None else []
-            told += self._refused(body) if self._given_up else []
-            self._changed.notify_all()
-        for answer in told:
-            self._to_editor(answer)
+    def _forward_to_daemon(self, sent: Message) -> None:
+        with self._condition:
+            own_requests = self._log.record_sent(sent)
+            if not self._has_received:
+                self._has_received = True
+                watch_editor(self._log.initialize_params.get("processId"), _exit_now)
+            connection = self._connection
+            replies = self._log.answer_shutdown() if connection is None else []
+            replies += self._reject_while_unavailable(sent)
+            self._condition.notify_all()
+        for reply in replies:
+            self._send_to_editor(reply)
         if connection is not None:
-            self._to_process(connection, [body, *asked])
+            self._send_to_daemon(connection, [sent.body, *own_requests])
 
-    def _refused(self, body: bytes) -> list[bytes]:
-        """The answer to what is asked of a process that was given up; none where this is what brings it back."""
-        if offline_replies.is_asked(body) or (self._journal.has_requests and time.monotonic() > self._rest_until):
-            self._given_up = ""
+    def _reject_while_unavailable(self, sent: Message) -> list[bytes]:
+        """Responses to the open requests while no daemon is started; none if ``sent`` is a reason to start one."""
+        if not self._unavailable_text:
             return []
-        return self._journal.refused(self._given_up)
+        is_retry_due = self._log.has_open_requests and self._clock() > self._retry_at_s
+        if is_retry_due or offline_replies.is_user_request(sent):
+            self._unavailable_text = ""
+            return []
+        return self._log.reject_open_requests(self._unavailable_text)
 
-    def _to_process(self, connection: socket.socket, bodies: list[bytes]) -> None:
-        with self._sending, contextlib.suppress(OSError):  # it has ended: what it missed is in the journal
-            connection.sendall(b"".join(map(frame, bodies)))
+    def _send_to_daemon(self, connection: socket.socket, bodies: list[bytes]) -> None:
+        with self._send_lock:
+            _send(connection, bodies)
 
-    def _follow(self) -> None:
-        """The other thread: one process after the other, until the editor leaves."""
-        is_needed_by = "anything"
-        while self._await_need(is_needed_by == "a request"):
-            began_s = time.monotonic()
+    def _run_daemon_side(self) -> None:
+        """Serve with one daemon after the other until the editor exits."""
+        while self._wait_until_needed():
+            started_s = self._clock()
             try:
-                connection = self._connect(self._journal)
+                connection = self._connect(self._log)
             except (DaemonError, OSError) as error:
-                self._give_up(str(error))
+                self._stop_starting(str(error))
                 continue
-            with self._changed:
-                bodies = self._journal.replay()
-                self._socket = connection
-                self._to_process(connection, bodies)
-                if self._is_over:
-                    _half_close(connection)
-            has_said_goodbye = self._from_process(connection)
-            is_needed_by = "a request" if has_said_goodbye else "anything"
-            with self._changed:
-                self._socket = None
-                answers = [] if self._is_over else self._journal.given_up()
-            connection.close()
-            connect_or_spawn.reap()
-            for body in answers:
-                self._to_editor(body)
-            if not self._is_over and not has_said_goodbye:
-                self._count_end(time.monotonic() - began_s)
+            self._attach(connection)
+            self._forward_to_editor(connection)
+            with self._condition:
+                self._connection = None
+                replies = [] if self._is_closing else self._log.record_disconnect()
+            _disconnect(connection)
+            connect_or_spawn.reap_children()
+            for reply in replies:
+                self._send_to_editor(reply)
+            if not self._is_closing and not self._has_daemon_exited:
+                self._count_failure(self._clock() - started_s)
 
-    def _await_need(self, is_idle: bool) -> bool:
-        """Until there is something to connect for; False once the editor has left."""
+    def _wait_until_needed(self) -> bool:
+        """Wait for a reason to connect. False if the editor exits first."""
 
         def is_needed() -> bool:
-            return not self._given_up and (self._journal.has_requests if is_idle else self._has_begun)
+            has_reason = self._log.has_open_requests if self._has_daemon_exited else self._has_received
+            return has_reason and not self._unavailable_text
 
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_over or is_needed())
-            return not self._is_over
+        with self._condition:
+            self._condition.wait_for(lambda: self._is_closing or is_needed())
+            return not self._is_closing
 
-    def _from_process(self, connection: socket.socket) -> bool:
-        """Until it ends. True if it said goodbye."""
+    def _attach(self, connection: socket.socket) -> None:
+        """Make ``connection`` the current one and replay the session. What the editor sends meanwhile follows it."""
+        with self._condition:
+            bodies = self._log.replay()
+            self._connection, self._has_daemon_exited = connection, False
+            is_closing = self._is_closing
+            self._send_lock.acquire()
+        try:
+            _send(connection, bodies)
+            if is_closing:
+                _close_sending(connection)
+        finally:
+            self._send_lock.release()
+
+    def _forward_to_editor(self, connection: socket.socket) -> None:
+        """Forward until the daemon closes the connection or announces its exit."""
         frames = FrameReader()
         try:
-            while chunk := connection.recv(_CHUNK_BYTES):
+            while chunk := connection.recv(_READ_BYTES):
                 for body in frames.feed(chunk):
-                    if GOODBYE.encode() in body[:100]:
-                        return True
-                    with self._changed:
-                        is_for_editor, reply = self._journal.received(body)
+                    received = message.parse(body)
+                    if received.method == DAEMON_EXIT:
+                        self._has_daemon_exited = True
+                        return
+                    with self._condition:
+                        is_for_editor, reply = self._log.record_received(received)
                     if reply is not None:
-                        self._to_process(connection, [reply])
+                        self._send_to_daemon(connection, [reply])
                     if is_for_editor:
-                        self._to_editor(body)
+                        self._send_to_editor(body)
         except (OSError, FramingError):
             pass
-        return False
 
-    def _count_end(self, lived_s: float) -> None:
-        """A process that ends again and again is given up; the user hears of it once, until one has lived steadily."""
-        if lived_s > _STEADY_S:
-            self._ends, self._rest_s, self._told = 0, _REST_S, ""
-        self._ends += 1
-        if self._ends >= _MANY_ENDS:
-            sentence = f"The model's process has ended {_MANY_ENDS} times in a row; `starcoder-ls logs` may say why. "
-            again = "Asking for a suggestion by hand or running a command starts it again."
-            self._give_up(sentence + again)
+    def _count_failure(self, lifetime_s: float) -> None:
+        """A daemon has ended unexpectedly. After MAX_FAILURES in a row no more are started automatically."""
+        if lifetime_s > STABLE_AFTER_S:
+            self._failures, self._retry_delay_s, self._last_shown_text = 0, RETRY_DELAY_S, ""
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
+            self._stop_starting(
+                f"The model's process has ended {MAX_FAILURES} times in a row; `starcoder-ls logs` may say why. "
+                "Ask for a suggestion by hand or run a command to start it again."
+            )
 
-    def _give_up(self, sentence: str) -> None:
-        """From here on ``sentence`` is the answer. Where it answers ``initialize`` the editor shows it, else we do."""
-        with self._changed:
-            self._given_up = sentence
-            self._rest_until = time.monotonic() + self._rest_s
-            self._rest_s = min(self._rest_s * 2, _LONGEST_REST_S)
-            is_news = sentence != self._told and not self._journal.is_introducing
-            self._told = sentence
-            answers = self._journal.refused(sentence)
-            if is_news:
-                answers += offline_replies.told(sentence, self._journal.is_told_status)
-        _say(sentence)
-        for body in answers:
-            self._to_editor(body)
+    def _stop_starting(self, error_text: str) -> None:
+        """Answer requests with ``error_text`` from now on, and show it to the user once.
 
-    def _to_editor(self, body: bytes) -> None:
-        """A slow editor holds us, and through the socket the process, which bounds what waits."""
+        An editor shows the error response to ``initialize`` itself.
+        """
+        with self._condition:
+            self._unavailable_text = error_text
+            self._retry_at_s = self._clock() + self._retry_delay_s
+            self._retry_delay_s = min(self._retry_delay_s * 2, MAX_RETRY_DELAY_S)
+            is_new = error_text != self._last_shown_text and not self._log.is_initializing
+            self._last_shown_text = error_text
+            bodies = self._log.reject_open_requests(error_text)
+            if is_new:
+                bodies += offline_replies.failure_notifications(error_text, self._log.has_status_notifications)
+        _print_error(error_text)
+        for body in bodies:
+            self._send_to_editor(body)
+
+    def _send_to_editor(self, body: bytes) -> None:
+        """Blocks while the editor does not read, which through the socket limits what the daemon can send."""
         view = memoryview(frame(body))
-        with _WRITING:
+        with self._write_lock:
             try:
                 while view:
                     view = view[os.write(self._sink, view) :]
-            except OSError:  # EPIPE: nobody reads any more
-                self._hang_up()
+            except OSError:  # EPIPE: the editor has closed the pipe
+                _exit_now()
 
-    def _end(self) -> None:
-        """The editor has left: the process hears that nothing more comes, and may still answer."""
-        with self._changed:
-            self._is_over = True
-            connection = self._socket
-            self._changed.notify_all()
-        if connection is not None:
-            _half_close(connection)
-
-    def _hang_up(self) -> None:
-        """From any thread: end as if the editor had. Reading its pipe cannot be interrupted, so the process ends."""
-        self._end()
-        os._exit(1)
+    def _close(self) -> None:
+        """The editor has exited. The daemon sees the end of its input and may still answer what was sent before."""
+        with self._condition:
+            self._is_closing = True
+            connection = self._connection
+            self._condition.notify_all()
+        if connection is not None and self._send_lock.acquire(timeout=_EXIT_TIMEOUT_S):
+            _close_sending(connection)
+            self._send_lock.release()
 
 
-_WRITING = threading.Lock()
+def _send(connection: socket.socket, bodies: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # the daemon has ended; the next one gets these messages from the log
+        connection.sendall(b"".join(map(frame, bodies)))
 
 
-def _half_close(connection: socket.socket) -> None:
+def _disconnect(connection: socket.socket) -> None:
+    """Closing alone would not wake a thread that is blocked in sending."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+    connection.close()
+
+
+def _close_sending(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):
         connection.shutdown(socket.SHUT_WR)
 
 
-def _say(text: str) -> None:
-    """On standard error, which may be gone with the editor."""
+def _exit_now() -> None:
+    """End the process from any thread: a blocking read of the editor's pipe cannot be interrupted."""
+    os._exit(1)
+
+
+def _print_error(text: str) -> None:
+    """Write to standard error, which may be closed already."""
     with contextlib.suppress(OSError):
         sys.stderr.write(f"starcoder-ls: {text}\n")
         sys.stderr.flush()

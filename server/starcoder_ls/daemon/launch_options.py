@@ -1,7 +1,7 @@
-"""What the arguments of ``starcoder-ls serve`` and the settings file say about sharing, read without any library.
+"""Reads from the arguments of ``starcoder-ls serve`` and the settings file which daemon a window needs.
 
-Decides which model a window needs, as far as the choice of a process goes. Refuses to know what is valid: the process
-that uses the settings says that.
+It uses no validation library, since each window pays for the imports. The daemon validates the settings and rejects a
+window whose settings are invalid.
 """
 
 from __future__ import annotations
@@ -28,89 +28,94 @@ DEFAULTS: dict[str, Any] = {
     "offline": False,
     "threads": 0,
 }
-"""Of ``settings.Model``, whose import each window would pay for; a test keeps them equal. Who says one says nothing."""
+"""Defaults of ``settings.Model``, whose import would cost each window pydantic; a test keeps them equal. A key with its
+default value counts as not set."""
 
-_WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
+_OPTION_WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
-    """``overlay`` is the tree that the options make, ``settings`` the file they name, ``in_file`` its model section."""
+    """``overlay`` is the settings tree of the command line options, ``settings_file`` the file they name,
+    ``file_model`` the ``[model]`` section of the settings file."""
 
     overlay: dict[str, Any]
     adapter: str | None
-    settings: str | None
-    in_file: dict[str, Any]
+    settings_file: str | None
+    file_model: dict[str, Any]
 
     def model(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of the model that are not the default, in the file, the options, or ``initialize``."""
-        merged = dict(self.in_file)
+        """The model settings that differ from the defaults. The params of ``initialize`` override the options, which
+        override the file."""
+        merged = dict(self.file_model)
         merged |= self.overlay.get("model", {})
         options = initialize.get("initializationOptions")
         if isinstance(options, dict):
-            inner = next((options[name] for name in _WRAPPERS if isinstance(options.get(name), dict)), options)
+            inner = next((options[name] for name in _OPTION_WRAPPERS if isinstance(options.get(name), dict)), options)
             merged |= inner["model"] if isinstance(inner.get("model"), dict) else {}
-        return unusual(merged)
+        return without_defaults(merged)
 
     def hello(self) -> dict[str, Any]:
-        """What the resident process is told of this window."""
+        """The first message of this window to the daemon."""
         return {
             "window": os.getpid(),
-            "folder": _folder(),
+            "folder": _current_dir(),
             "overlay": self.overlay,
             "adapter": self.adapter,
-            "settings": self.settings,
+            "settings": self.settings_file,
         }
 
 
 def launch_options(arguments: list[str]) -> LaunchOptions | None:
-    """From the arguments after ``serve``; None where they ask for something else than a shared server, or are wrong:
-    the full command line takes those."""
+    """Options from the arguments after ``serve``. None if they do not ask for a shared server or are invalid; the
+    complete command line interface handles those."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     for names in (("--model", "-m"), ("--adapter",), ("--device",), ("--dtype",), ("--settings",), ("--log-level",)):
         parser.add_argument(*names)
     parser.add_argument("--stdio", action="store_true")
     try:
-        given, rest = parser.parse_known_args(arguments)
+        options, unknown = parser.parse_known_args(arguments)
     except argparse.ArgumentError:
         return None
     try:
-        file = _file(given.settings)
+        file = _read_settings_file(options.settings)
     except (OSError, ValueError):
         return None
-    sharing, said = file.get("sharing"), file.get("model")
+    sharing, file_model = file.get("sharing"), file.get("model")
     is_off = isinstance(sharing, dict) and sharing.get("enabled") is False
-    if rest or is_off or sys.platform == "win32":
+    if unknown or is_off or sys.platform == "win32":
         return None
-    model = {"name": _absolute(given.model), "device": given.device, "dtype": given.dtype}
+    model = {"name": _absolute(options.model), "device": options.device, "dtype": options.dtype}
     overlay: dict[str, Any] = {"model": {name: value for name, value in model.items() if value is not None}}
-    if given.log_level:
-        overlay["log"] = {"level": given.log_level}
-    settings = os.path.abspath(given.settings) if given.settings else None
-    return LaunchOptions(overlay, _absolute(given.adapter), settings, said if isinstance(said, dict) else {})
+    if options.log_level:
+        overlay["log"] = {"level": options.log_level}
+    settings_file = os.path.abspath(options.settings) if options.settings else None
+    return LaunchOptions(
+        overlay, _absolute(options.adapter), settings_file, file_model if isinstance(file_model, dict) else {}
+    )
 
 
-def unusual(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is the default, and a folder by its full name."""
-    kept = {name: value for name, value in model.items() if name not in DEFAULTS or value != DEFAULTS[name]}
-    return {**kept, "name": _absolute(kept["name"])} if isinstance(kept.get("name"), str) else kept
+def without_defaults(model: Mapping[str, Any]) -> dict[str, Any]:
+    """The model settings that differ from the defaults, with the absolute path of a model folder."""
+    changed = {name: value for name, value in model.items() if name not in DEFAULTS or value != DEFAULTS[name]}
+    return {**changed, "name": _absolute(changed["name"])} if isinstance(changed.get("name"), str) else changed
 
 
-def _folder() -> str:
+def _current_dir() -> str:
     try:
         return os.getcwd()
-    except OSError:  # it was removed
+    except OSError:  # the directory was removed
         return "/"
 
 
 def _absolute(name: str | None) -> str | None:
-    """A folder here is another one, or none, where the resident process lives; a Hub id stays as it is."""
+    """The absolute path of a folder, since the daemon has another current directory. A Hub id is returned as it is."""
     return os.path.abspath(name) if name and os.path.isdir(name) else name
 
 
-def _file(given: str | None) -> dict[str, Any]:
-    """As settings.load finds it, which would cost every window pydantic. Raises OSError, ValueError."""
-    if named := given or os.environ.get("STARCODER_LS_SETTINGS"):
+def _read_settings_file(name: str | None) -> dict[str, Any]:
+    """The tree of the file that ``settings.load`` would read. Raises OSError, ValueError."""
+    if named := name or os.environ.get("STARCODER_LS_SETTINGS"):
         return tomllib.loads(Path(named).read_text(encoding="utf-8-sig"))
     import platformdirs
 

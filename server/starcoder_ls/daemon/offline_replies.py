@@ -1,61 +1,55 @@
-"""What an editor is answered while no process answers it: the user one sentence, what came by itself nothing.
-
-Refuses to know why there is no process, and which requests are open.
-"""
+"""Replies to the editor while no daemon is available: an error where a user waits, an empty result elsewhere."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-STATUS = "starcoder/status"
+from starcoder_ls.daemon import message
+from starcoder_ls.daemon.message import Message
 
-_BY_ITSELF = ("textDocument/completion", "textDocument/codeAction", "shutdown", STATUS)
-_AUTOMATIC = 2  # InlineCompletionTriggerKind
-_REQUEST_FAILED, _ERROR = -32803, 1
+STATUS_METHOD = "starcoder/status"
+
+_AUTOMATIC_METHODS = ("textDocument/completion", "textDocument/codeAction", "shutdown", STATUS_METHOD)
+_AUTOMATIC_TRIGGER = 2  # LSP: InlineCompletionTriggerKind.Automatic
+_REQUEST_FAILED = -32803  # LSP: LSPErrorCodes.RequestFailed
+_MESSAGE_TYPE_ERROR = 1  # LSP: MessageType.Error
 
 
-def is_asked(body: bytes) -> bool:
-    """A request that a user waits for, rather than one that an editor makes by itself."""
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+def is_user_request(request: Message) -> bool:
+    """Whether a user waits for the answer, as opposed to a request that the editor sends automatically."""
+    if "id" not in request.fields or request.method is None:
         return False
-    if not isinstance(said, dict) or "id" not in said or not isinstance(method := said.get("method"), str):
-        return False
-    if method == "textDocument/inlineCompletion":
-        params = said.get("params")
-        context = params.get("context") if isinstance(params, dict) else None
-        return isinstance(context, dict) and context.get("triggerKind") != _AUTOMATIC
-    return method not in _BY_ITSELF
+    if request.method == "textDocument/inlineCompletion":
+        context = request.params.get("context")
+        return isinstance(context, dict) and context.get("triggerKind") != _AUTOMATIC_TRIGGER
+    return request.method not in _AUTOMATIC_METHODS
 
 
-def answer(method: str, body: bytes, sentence: str) -> bytes:
-    """To the request ``body``."""
-    if method == STATUS:
-        return message(id=json.loads(body)["id"], result=_failed(sentence))
-    return refusal(body, sentence) if is_asked(body) else message(id=json.loads(body)["id"], result=None)
+def reply_to(request: Message, error_text: str) -> bytes:
+    """The response to ``request`` while the daemon is unavailable because of ``error_text``."""
+    if request.method == STATUS_METHOD:
+        return message.encode(id=request.id, result=_failed_status(error_text))
+    return error_reply(request, error_text) if is_user_request(request) else message.encode(id=request.id, result=None)
 
 
-def refusal(body: bytes, sentence: str) -> bytes:
-    return message(id=json.loads(body)["id"], error={"code": _REQUEST_FAILED, "message": sentence})
+def error_reply(request: Message, error_text: str) -> bytes:
+    return message.encode(id=request.id, error={"code": _REQUEST_FAILED, "message": error_text})
 
 
-def told(sentence: str, has_status: bool) -> list[bytes]:
-    """A message to the user, and one to the status line where the editor ``has_status``."""
-    bodies = [message(method="window/showMessage", params={"type": _ERROR, "message": f"StarCoder: {sentence}"})]
-    return [*bodies, message(method=STATUS, params=_failed(sentence))] if has_status else bodies
+def failure_notifications(error_text: str, has_status: bool) -> list[bytes]:
+    """``window/showMessage``, and ``starcoder/status`` if the editor subscribed to it (``has_status``)."""
+    shown = {"type": _MESSAGE_TYPE_ERROR, "message": f"StarCoder: {error_text}"}
+    bodies = [message.encode(method="window/showMessage", params=shown)]
+    if has_status:
+        bodies.append(message.encode(method=STATUS_METHOD, params=_failed_status(error_text)))
+    return bodies
 
 
-def message(**members: Any) -> bytes:
-    return json.dumps({"jsonrpc": "2.0", **members}, separators=(",", ":")).encode()
-
-
-def _failed(sentence: str) -> dict[str, Any]:
-    """As ``session.announcer`` describes an engine that has failed."""
+def _failed_status(error_text: str) -> dict[str, Any]:
+    """The status that ``session.status_notifier`` sends for an engine that has failed."""
     return {
         "phase": "failed",
-        "message": sentence,
+        "message": error_text,
         "model": "",
         "device": "",
         "progress": 0.0,

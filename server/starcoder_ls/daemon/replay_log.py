@@ -1,7 +1,8 @@
-"""What a new resident process must hear to stand where the last one stood: one window's conversation, kept short.
+"""The state of a window's LSP session that a new daemon needs: handshake, open documents, unanswered requests.
 
-Decides what is said again and which requests are. Refuses to know positions and texts: changes are kept as they came,
-and once they have grown the process is asked for the text they made. Sockets are somebody else's.
+Document changes are logged as they arrive, without applying them. When they have grown, the log requests the resulting
+text from the daemon (``starcoder/text``) and replaces them by it. The log decides which requests are repeated and which
+are answered with an error when the daemon ends.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from starcoder_ls.daemon import offline_replies
+from starcoder_ls.daemon import message, offline_replies
+from starcoder_ls.daemon.message import Message
 
-PRIVATE = "starcoder-ls/window:"
-"""Begins the ids of our own requests; no editor's id begins so."""
-TEXT = "starcoder/text"
-ENDED = "The model's process ended while it worked on this. It is started again; ask once more."
+OWN_ID_PREFIX = "starcoder-ls/window:"
+"""Prefix of the ids of requests that the log itself sends; no editor uses it."""
 
-_REPEATABLE = frozenset(
+TEXT_METHOD = "starcoder/text"
+INTERRUPTED = "The model's process ended while it worked on this request. It is being restarted; try again."
+
+_REPEATABLE_METHODS = frozenset(
     {
         "initialize",
         "shutdown",
@@ -32,224 +35,206 @@ _REPEATABLE = frozenset(
         "starcoder/text",
     }
 )
-"""Asking twice does no harm. A command may have changed something already."""
+"""Requests without side effects. A command may already have changed something."""
 
-_MOST_CHANGES_BYTES = 256 * 1024
-
-Message = dict[str, Any]
+_MAX_CHANGES_BYTES = 256 * 1024
 
 
 @dataclass(slots=True)
 class _Document:
-    """``opened`` brings the text up to ``changes``, which follow it."""
+    """``changes`` apply to the text of ``did_open``. ``covered_changes`` of them are in the text that was requested."""
 
-    opened: bytes
+    did_open: bytes
     changes: list[bytes] = field(default_factory=list)
-    changed_bytes: int = 0
-    is_asked: bool = False
-    asked_at: int = 0
-    most_bytes: int = _MOST_CHANGES_BYTES
+    changes_bytes: int = 0
+    is_text_requested: bool = False
+    covered_changes: int = 0
+    max_changes_bytes: int = _MAX_CHANGES_BYTES
 
 
 class ReplayLog:
-    """Bodies of messages in, bodies out. Not safe from several threads: its owner locks."""
+    """Takes the messages in both directions and returns bodies to send. Not thread-safe: the owner holds a lock."""
 
     def __init__(self) -> None:
         self._initialize: Message | None = None
-        self._is_initialized_by_server = False
-        self._told: dict[str, bytes] = {}
-        self._documents: dict[str, _Document] = {}
-        self._open_requests: dict[str, tuple[str, bytes]] = {}
-        self._cancelled: dict[str, bytes] = {}
-        self._progress: dict[str, Any] = {}
-        self._registered: set[str] = set()
-        self._shown: set[bytes] = set()
-        self._processes = 0
-        self.is_told_status = False
+        self._is_initialize_answered = False
+        self._latest_notifications: dict[str, bytes] = {}  # by method
+        self._documents: dict[str, _Document] = {}  # by URI
+        self._open_requests: dict[str, Message] = {}  # by id key, as below
+        self._cancellations: dict[str, bytes] = {}
+        self._progress_tokens: dict[str, Any] = {}
+        self._registrations: set[str] = set()
+        self._shown_messages: set[bytes] = set()
+        self._replays = 0
+        self.has_status_notifications = False
         self.has_shut_down = False
         self.has_exited = False
 
-    def sent(self, body: bytes) -> list[bytes]:
-        """The editor said ``body``. Answers what to ask the process besides."""
-        try:
-            message = json.loads(body)
-        except (ValueError, RecursionError):
-            return []
-        if not isinstance(message, dict) or not isinstance(method := message.get("method"), str):
-            return []
-        if (request_id := _id(message)) is not None:
-            self._open_requests.setdefault(request_id, (method, body))
-            if method == "initialize" and self._initialize is None:
-                self._initialize = message
-            self.has_shut_down |= method == "shutdown"
-            return []
-        return self._note(method, message.get("params"), body)
-
-    def received(self, body: bytes) -> tuple[bool, bytes | None]:
-        """The process said ``body``. Whether the editor is to hear it, and what to answer in its place."""
-        try:
-            message = json.loads(body)
-        except ValueError:
-            return True, None
-        if not isinstance(message, dict):
-            return True, None
-        if isinstance(method := message.get("method"), str):
-            return self._heard(method, message, body)
-        given = message.get("id")
-        if isinstance(given, str) and given.startswith(PRIVATE):
-            self._answered(given.removeprefix(PRIVATE), message.get("result"))
-            return False, None
-        request_id = _id(message)
-        if request_id is None:
-            return True, None
-        method, _ = self._open_requests.pop(request_id, ("", b""))
-        self._cancelled.pop(request_id, None)
-        if method == "initialize":
-            self._is_initialized_by_server = "result" in message
-        return bool(method), None
-
-    def given_up(self) -> list[bytes]:
-        """The process is gone: what the editor must be told now, so that nothing waits for what will not come."""
-        bodies = [
-            offline_replies.message(method="$/progress", params={"token": token, "value": {"kind": "end"}})
-            for token in self._progress.values()
-        ]
-        self._progress.clear()
-        bodies += self.dismissed()
-        for request_id, (method, body) in list(self._open_requests.items()):
-            if method not in _REPEATABLE:
-                self._forget(request_id)
-                bodies.append(offline_replies.refusal(body, ENDED))
-        return bodies
-
-    def refused(self, sentence: str) -> list[bytes]:
-        """No process will answer for a while: the answer to each open request."""
-        bodies = []
-        for request_id, (method, body) in list(self._open_requests.items()):
-            self._forget(request_id)
-            bodies.append(offline_replies.answer(method, body, sentence))
-        return bodies
-
-    def dismissed(self) -> list[bytes]:
-        """The answer to ``shutdown``, for which no process is started."""
-        asked = [request_id for request_id, (method, _) in self._open_requests.items() if method == "shutdown"]
-        bodies = [offline_replies.message(id=json.loads(request_id), result=None) for request_id in asked]
-        for request_id in asked:
-            self._forget(request_id)
-        return bodies
+    @property
+    def is_initializing(self) -> bool:
+        """Whether the editor waits for the response to ``initialize``."""
+        return any(request.method == "initialize" for request in self._open_requests.values())
 
     @property
-    def is_introducing(self) -> bool:
-        """The editor waits for the answer to ``initialize``."""
-        return any(method == "initialize" for method, _ in self._open_requests.values())
-
-    @property
-    def has_requests(self) -> bool:
+    def has_open_requests(self) -> bool:
         return bool(self._open_requests)
 
     @property
-    def first(self) -> Message:
-        """The params of ``initialize``; nothing if the editor began with something else."""
-        params = (self._initialize or {}).get("params")
-        return params if isinstance(params, dict) else {}
+    def initialize_params(self) -> dict[str, Any]:
+        """Empty if the editor did not begin with ``initialize``."""
+        return self._initialize.params if self._initialize is not None else {}
 
-    def replay(self) -> list[bytes]:
-        """All that a new process must hear, in order: the handshake, the documents, and what is not answered yet."""
-        self._processes += 1
-        bodies: list[bytes] = []
-        requests = dict(self._open_requests)
-        if self._is_initialized_by_server and self._initialize is not None:
-            bodies.append(json.dumps({**self._initialize, "id": f"{PRIVATE}initialize"}).encode())
-        else:
-            for request_id, (method, body) in list(requests.items()):
-                if method == "initialize":
-                    bodies.append(body)
-                    del requests[request_id]
-        bodies += self._told.values()
-        for document in self._documents.values():
-            document.is_asked = False
-            bodies += [document.opened, *document.changes]
-        for request_id, (_, body) in requests.items():
-            bodies.append(body)
-            if request_id in self._cancelled:
-                bodies.append(self._cancelled[request_id])
+    def record_sent(self, sent: Message) -> list[bytes]:
+        """Record a message of the editor. Returns requests of the log itself to send after it."""
+        if sent.method is None:
+            return []
+        if (key := sent.id_key) is None:
+            return self._record_notification(sent)
+        self._open_requests.setdefault(key, sent)
+        if sent.method == "initialize" and self._initialize is None:
+            self._initialize = sent
+        self.has_shut_down |= sent.method == "shutdown"
+        return []
+
+    def record_received(self, received: Message) -> tuple[bool, bytes | None]:
+        """Record a message of the daemon. Returns whether to forward it to the editor, and a reply to send instead."""
+        if received.method is not None:
+            return self._record_daemon_call(received)
+        if isinstance(received.id, str) and received.id.startswith(OWN_ID_PREFIX):
+            self._record_text(received.id.removeprefix(OWN_ID_PREFIX), received.fields.get("result"))
+            return False, None
+        if (key := received.id_key) is None:
+            return True, None
+        request = self._open_requests.pop(key, None)
+        self._cancellations.pop(key, None)
+        if request is not None and request.method == "initialize":
+            self._is_initialize_answered = "result" in received.fields
+        return request is not None, None
+
+    def record_disconnect(self) -> list[bytes]:
+        """The daemon has ended. Returns messages to the editor: ends of progress, and responses to requests that are
+        not repeated."""
+        bodies = [
+            message.encode(method="$/progress", params={"token": token, "value": {"kind": "end"}})
+            for token in self._progress_tokens.values()
+        ]
+        self._progress_tokens.clear()
+        bodies += self.answer_shutdown()
+        for key, request in list(self._open_requests.items()):
+            if request.method not in _REPEATABLE_METHODS:
+                self._remove_request(key)
+                bodies.append(offline_replies.error_reply(request, INTERRUPTED))
         return bodies
 
-    def _note(self, method: str, params: Any, body: bytes) -> list[bytes]:
-        params = params if isinstance(params, dict) else {}
+    def reject_open_requests(self, error_text: str) -> list[bytes]:
+        """Returns a response to each open request, for a time in which no daemon is started."""
+        replies = []
+        for key, request in list(self._open_requests.items()):
+            self._remove_request(key)
+            replies.append(offline_replies.reply_to(request, error_text))
+        return replies
+
+    def answer_shutdown(self) -> list[bytes]:
+        """Returns the response to an open ``shutdown``, for which no daemon is started."""
+        keys = [key for key, request in self._open_requests.items() if request.method == "shutdown"]
+        replies = [message.encode(id=self._open_requests[key].id, result=None) for key in keys]
+        for key in keys:
+            self._remove_request(key)
+        return replies
+
+    def replay(self) -> list[bytes]:
+        """Returns the bodies that bring a new daemon up to date, in order: handshake, documents, open requests."""
+        self._replays += 1
+        bodies: list[bytes] = []
+        requests = dict(self._open_requests)
+        if self._is_initialize_answered and self._initialize is not None:
+            own_initialize = {**self._initialize.fields, "id": f"{OWN_ID_PREFIX}initialize"}
+            bodies.append(json.dumps(own_initialize).encode())
+        else:
+            for key, request in self._open_requests.items():
+                if request.method == "initialize":
+                    bodies.append(request.body)
+                    del requests[key]
+        bodies += self._latest_notifications.values()
+        for document in self._documents.values():
+            document.is_text_requested = False
+            bodies += [document.did_open, *document.changes]
+        for key, request in requests.items():
+            bodies.append(request.body)
+            if key in self._cancellations:
+                bodies.append(self._cancellations[key])
+        return bodies
+
+    def _record_notification(self, sent: Message) -> list[bytes]:
+        method = sent.method or ""
         if method in ("initialized", "workspace/didChangeConfiguration"):
-            self._told[method] = body
+            self._latest_notifications[method] = sent.body
         elif method == "exit":
             self.has_exited = True
         elif method == "$/cancelRequest":
-            if (request_id := _id(params)) in self._open_requests and request_id is not None:
-                self._cancelled[request_id] = body
-        elif method.startswith("textDocument/did") and isinstance(document := params.get("textDocument"), dict):
-            uri = str(document.get("uri"))
+            key = message.id_key(sent.params.get("id"))
+            if key is not None and key in self._open_requests:
+                self._cancellations[key] = sent.body
+        elif method.startswith("textDocument/did") and isinstance(identifier := sent.params.get("textDocument"), dict):
+            uri = str(identifier.get("uri"))
             if method == "textDocument/didOpen":
-                self._documents[uri] = _Document(body)
+                self._documents[uri] = _Document(sent.body)
             elif method == "textDocument/didClose":
                 self._documents.pop(uri, None)
             elif method == "textDocument/didChange" and uri in self._documents:
-                return self._changed(uri, body)
+                return self._record_change(uri, sent.body)
         return []
 
-    def _changed(self, uri: str, body: bytes) -> list[bytes]:
+    def _record_change(self, uri: str, body: bytes) -> list[bytes]:
         document = self._documents[uri]
         document.changes.append(body)
-        document.changed_bytes += len(body)
-        if document.is_asked or document.changed_bytes < max(document.most_bytes, len(document.opened)):
+        document.changes_bytes += len(body)
+        limit_bytes = max(document.max_changes_bytes, len(document.did_open))
+        if document.is_text_requested or document.changes_bytes < limit_bytes:
             return []
-        document.is_asked, document.asked_at = True, len(document.changes)
-        return [offline_replies.message(id=f"{PRIVATE}{uri}", method=TEXT, params={"uri": uri})]
+        document.is_text_requested, document.covered_changes = True, len(document.changes)
+        return [message.encode(id=f"{OWN_ID_PREFIX}{uri}", method=TEXT_METHOD, params={"uri": uri})]
 
-    def _answered(self, uri: str, result: Any) -> None:
-        """The text after the first ``asked_at`` changes came, or none where the process has lost track of it."""
+    def _record_text(self, uri: str, result: Any) -> None:
+        """``result`` is the text after the covered changes, or None if the daemon does not know the document."""
         document = self._documents.get(uri)
-        if document is None or not document.is_asked:
+        if document is None or not document.is_text_requested:
             return
-        document.is_asked = False
+        document.is_text_requested = False
         if not isinstance(result, dict):
-            document.most_bytes = document.changed_bytes * 2
+            document.max_changes_bytes = document.changes_bytes * 2
             return
-        document.opened = offline_replies.message(method="textDocument/didOpen", params={"textDocument": result})
-        document.changes = document.changes[document.asked_at :]
-        document.changed_bytes = sum(map(len, document.changes))
-        document.most_bytes = _MOST_CHANGES_BYTES
+        document.did_open = message.encode(method="textDocument/didOpen", params={"textDocument": result})
+        document.changes = document.changes[document.covered_changes :]
+        document.changes_bytes = sum(map(len, document.changes))
+        document.max_changes_bytes = _MAX_CHANGES_BYTES
 
-    def _heard(self, method: str, message: Message, body: bytes) -> tuple[bool, bytes | None]:
-        """A request or notification of the process. One that took another's place says some things a second time."""
-        params = message.get("params")
-        params = params if isinstance(params, dict) else {}
-        if method == "$/progress":
-            self._follow_progress(params)
-        elif method == offline_replies.STATUS:
-            self.is_told_status = True
-        elif method == "window/showMessage":
-            is_again = self._processes > 1 and body in self._shown
-            self._shown.add(body)
-            return not is_again, None
-        elif method == "client/registerCapability":
-            wanted = json.dumps(params, sort_keys=True)
-            if wanted in self._registered:
-                return False, offline_replies.message(id=message.get("id"), result=None)
-            self._registered.add(wanted)
+    def _record_daemon_call(self, received: Message) -> tuple[bool, bytes | None]:
+        """A request or notification of the daemon. A daemon that replaces another repeats messages and registrations,
+        which the editor must not receive twice."""
+        if received.method == "$/progress":
+            self._record_progress(received.params)
+        elif received.method == offline_replies.STATUS_METHOD:
+            self.has_status_notifications = True
+        elif received.method == "window/showMessage":
+            is_repeated = self._replays > 1 and received.body in self._shown_messages
+            self._shown_messages.add(received.body)
+            return not is_repeated, None
+        elif received.method == "client/registerCapability":
+            registration = json.dumps(received.params, sort_keys=True)
+            if registration in self._registrations:
+                return False, message.encode(id=received.id, result=None)
+            self._registrations.add(registration)
         return True, None
 
-    def _follow_progress(self, params: Message) -> None:
-        value, name = params.get("value"), json.dumps(params.get("token"))
+    def _record_progress(self, params: dict[str, Any]) -> None:
+        value, key = params.get("value"), json.dumps(params.get("token"))
         kind = value.get("kind") if isinstance(value, dict) else None
         if kind == "begin":
-            self._progress[name] = params.get("token")
+            self._progress_tokens[key] = params.get("token")
         elif kind == "end":
-            self._progress.pop(name, None)
+            self._progress_tokens.pop(key, None)
 
-    def _forget(self, request_id: str) -> None:
-        del self._open_requests[request_id]
-        self._cancelled.pop(request_id, None)
-
-
-def _id(message: Message) -> str | None:
-    """1 and "1" are different ids."""
-    given = message.get("id")
-    return json.dumps(given) if isinstance(given, int | str) and not isinstance(given, bool) else None
+    def _remove_request(self, key: str) -> None:
+        del self._open_requests[key]
+        self._cancellations.pop(key, None)

@@ -1,7 +1,7 @@
-"""Where a resident process is found: a socket in a folder of this user, named after what would run behind it.
+"""Where a daemon is found: a socket in a directory of this user, named by a hash of what the daemon runs.
 
-Decides which windows share, and who is trusted on a socket. Refuses to know what is said over it. Standard library
-only: each window pays for what is imported here.
+The hash decides which windows share a daemon. Directory mode and peer credentials decide who is trusted. Standard
+library only, since each window pays for the imports.
 """
 
 from __future__ import annotations
@@ -23,69 +23,76 @@ from typing import Any
 from starcoder_ls import __version__
 from starcoder_ls.errors import DaemonError
 
-_OVERRIDE = "STARCODER_LS_RUNTIME"
-_FAMILIES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_")
-_SINGLE = ("HOME", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
-"""Variables that change what a process loads or where it writes: windows that differ in one do not share."""
+DAEMON_COMMAND = [sys.executable, "-m", "starcoder_ls", "resident"]
 
-RESIDENT = [sys.executable, "-m", "starcoder_ls", "resident"]
-"""The program of the resident process."""
+_OVERRIDE = "STARCODER_LS_RUNTIME"
+_ENVIRONMENT_PREFIXES = ("CUDA_", "HF_", "TORCH_", "PYTORCH_", "STARCODER_LS_")
+_ENVIRONMENT_NAMES = ("HOME", "PYTHONPATH", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+"""Variables that change what a process loads or where it writes. Windows that differ in one do not share a daemon."""
+
+_MAX_SOCKET_PATH_BYTES = 100  # sun_path has 104 bytes on macOS, 108 on Linux, including the final zero
 
 _SOL_LOCAL, _LOCAL_PEERCRED = 0, 1  # macOS: sys/un.h
 
 
 def runtime_dir() -> Path:
-    """The user's own folder for sockets, made if need be: `$STARCODER_LS_RUNTIME`, the session's runtime folder, or one
-    under the temporary folder. Raises DaemonError where it cannot be made or is not this user's alone."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    """The directory for sockets, created if necessary: `$STARCODER_LS_RUNTIME`, else in `$XDG_RUNTIME_DIR`, else in the
+    temporary directory. Raises DaemonError if it cannot be created, or if other users can access it."""
+    session_dir = os.environ.get("XDG_RUNTIME_DIR", "")
     if override := os.environ.get(_OVERRIDE):
         path = Path(override)
-    elif runtime and os.path.isdir(runtime):
-        path = Path(runtime) / "starcoder-ls"
+    elif session_dir and os.path.isdir(session_dir):
+        path = Path(session_dir) / "starcoder-ls"
     else:
         path = Path(tempfile.gettempdir()) / f"starcoder-ls-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = path.lstat()
     except OSError as error:
-        raise DaemonError(f"The folder {path} cannot be made: {error.strerror}. Set XDG_RUNTIME_DIR.") from error
+        raise DaemonError(f"The directory {path} cannot be created: {error.strerror}. Set XDG_RUNTIME_DIR.") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise DaemonError(f"{path} is not a folder that is yours alone. Remove it, or make it yours with mode 700.")
+        raise DaemonError(f"{path} is not a directory of this user alone. Remove it, or set owner and mode (700).")
     return path
 
 
-def key(program: list[str], model: Mapping[str, Any]) -> str:
-    """Equal for windows that may share: same version, program, model settings, and environment where it matters."""
-    surroundings = {name: value for name, value in os.environ.items() if name.startswith(_FAMILIES) or name in _SINGLE}
-    said = [__version__, program, dict(model), surroundings]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, default=str).encode()).hexdigest()[:16]
+def daemon_key(command: list[str], model: Mapping[str, Any]) -> str:
+    """A hash of version, command, model settings, and the environment variables that matter. Equal keys may share."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(_ENVIRONMENT_PREFIXES) or name in _ENVIRONMENT_NAMES
+    }
+    content = json.dumps([__version__, command, dict(model), environment], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def socket_path(name: str) -> Path:
-    """Raises DaemonError where the system takes no path as long as this."""
-    path = runtime_dir() / f"{name}.sock"
-    if len(os.fsencode(path)) > 100:  # 104 on macOS, 108 on Linux, with the final zero
-        raise DaemonError(f"{path.parent} is too long a path for a socket. Set {_OVERRIDE} to a shorter one.")
+def socket_path(key: str) -> Path:
+    """Raises DaemonError if the path is too long for a socket, and what ``runtime_dir`` raises."""
+    path = runtime_dir() / f"{key}.sock"
+    if len(os.fsencode(path)) > _MAX_SOCKET_PATH_BYTES:
+        raise DaemonError(f"The path {path.parent} is too long for a socket. Set {_OVERRIDE} to a shorter one.")
     return path
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Alone with the socket at ``path``, among all processes. Leaves no file. Raises DaemonError on a full disk."""
-    lock = path.with_suffix(".lock")
+def lock(path: Path) -> Iterator[None]:
+    """Exclude other processes from starting the daemon at ``path`` or removing its socket. Removes the lock file at the
+    end. Raises DaemonError if the lock file cannot be created.
+    """
+    lock_file = path.with_suffix(".lock")
     while True:
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise DaemonError(f"{lock} cannot be written: {error.strerror}.") from error
+            raise DaemonError(f"{lock_file} cannot be written: {error.strerror}.") from error
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if not _is_at(descriptor, lock):  # whoever held it before has removed it
+            if not _is_at(descriptor, lock_file):  # the previous holder has removed this file
                 continue
             try:
                 yield
             finally:
-                lock.unlink(missing_ok=True)
+                lock_file.unlink(missing_ok=True)
             return
         finally:
             os.close(descriptor)
@@ -98,8 +105,8 @@ def _is_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-def identity(path: Path) -> tuple[int, int] | None:
-    """Differs between two sockets that were bound to the same path; None if there is nothing."""
+def socket_identity(path: Path) -> tuple[int, int] | None:
+    """Inode and modification time, which differ between sockets bound to the same path. None if there is no file."""
     try:
         found = path.lstat()
     except OSError:
@@ -107,8 +114,11 @@ def identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def connected(path: Path) -> socket.socket | None:
-    """To the process behind ``path``; None if there is none. Raises DaemonError if it is another user's."""
+def connect(path: Path) -> socket.socket | None:
+    """A connection to the daemon at ``path``; None if no process listens there.
+
+    Raises DaemonError if the socket cannot be reached or belongs to another user.
+    """
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.connect(os.fspath(path))
@@ -126,14 +136,15 @@ def connected(path: Path) -> socket.socket | None:
 
 
 def check_peer(connection: socket.socket) -> None:
-    """Raises DaemonError unless this user is at the other end."""
+    """Raises DaemonError if the process at the other end belongs to another user."""
     user = peer_user(connection)
     if user is not None and user != os.getuid():
-        raise DaemonError(f"User {user} is at the other end of the socket. Nothing was said.")
+        raise DaemonError(f"The process at the other end of the socket belongs to user {user}. Nothing was sent.")
 
 
 def peer_user(connection: socket.socket) -> int | None:
-    """The user id at the other end; None where the system does not tell, and the folder's mode must do."""
+    """The user id of the process at the other end. None on systems that do not report it; the mode of the directory
+    protects the socket there."""
     if sys.platform == "linux":
         size = struct.calcsize("3i")
         return int(struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[1])

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 
 from starcoder_ls.errors import StarcoderError
-from starcoder_ls.generation import Engine, Phase, Status
+from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
 from starcoder_ls.session.clock import Clock, SystemClock
 from starcoder_ls.session.engine_state import TRANSITIONS, EngineState
 from starcoder_ls.settings import Model, Settings
@@ -33,7 +33,7 @@ _UNLOADED_MESSAGE = "The model was unloaded after inactivity; the next request l
 class EngineSupervisor:
     """Starts, unloads and restarts the engine of this process. All methods are thread-safe.
 
-    ``engine_for`` makes an engine; it runs in its own thread because it may import torch, which takes seconds.
+    ``engine_factory`` creates an engine; it runs in its own thread because it may import torch, which takes seconds.
     The model is unloaded after ``idle_timeout_s`` without a request, never if that is 0.
 
     The lock protects the state; it is never held while an engine is made, started or closed, or a listener is called.
@@ -41,11 +41,11 @@ class EngineSupervisor:
 
     def __init__(
         self,
-        engine_for: Callable[[Settings], Engine],
+        engine_factory: EngineFactory,
         idle_timeout_s: float = 0.0,
         clock: Clock | None = None,
     ) -> None:
-        self._engine_for = engine_for
+        self._engine_factory = engine_factory
         self._idle_timeout_s = idle_timeout_s
         self._clock = clock or SystemClock()
         self._lock = threading.Lock()
@@ -205,7 +205,7 @@ class EngineSupervisor:
         try:
             if previous is not None:
                 previous.close()
-            engine = self._engine_for(settings)
+            engine = self._engine_factory(settings)
         except StarcoderError as error:
             self._fail(str(error), settings.model)
             return

@@ -19,7 +19,7 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import DocumentError, DocumentExcluded
-from starcoder_ls.feedback_store import FeedbackStore, Row
+from starcoder_ls.feedback_store import FeedbackStore, ShownSuggestion
 
 if TYPE_CHECKING:
     from starcoder_ls.session.session import Session
@@ -41,7 +41,7 @@ class _Offer:
     uri: str
     start: int
     text: str
-    row: Row
+    row: ShownSuggestion
     anchor: str
     """What stood before it, to find it again."""
     is_shown: bool = False
@@ -92,7 +92,7 @@ class Feedback:
         offer = self._offers.get(key)
         if offer is not None and not offer.is_shown:
             offer.is_shown = True
-            self._written().show(offer.row)
+            self._written().record_shown(offer.row)
 
     def partly(self, key: str, accepted_units: int) -> None:
         """``accepted_units``: how much of the item's text was accepted so far, in UTF-16 units, as Copilot counts."""
@@ -102,7 +102,7 @@ class Feedback:
         self.shown(key)
         units = offer.text.encode("utf-16-le")[: 2 * max(accepted_units, 0)]
         offer.accepted_chars = offer.begun_chars + len(units.decode("utf-16-le", "ignore"))
-        self._written().conclude(key, "partly", offer.accepted_chars)
+        self._written().record_outcome(key, "partly", offer.accepted_chars)
 
     def accepted(self, key: str) -> None:
         """All of it was inserted; half a minute later we look what is left."""
@@ -110,8 +110,8 @@ class Feedback:
         if offer is None:
             return
         if not offer.is_shown:
-            self._written().show(offer.row)
-        self._written().conclude(key, "accepted", offer.row.chars)
+            self._written().record_shown(offer.row)
+        self._written().record_outcome(key, "accepted", offer.row.chars)
         self._checks = {handle for handle in self._checks if not handle.cancelled() and handle.when() > _now()}
         self._checks.add(asyncio.get_running_loop().call_later(KEPT_AFTER_S, self._check, key, offer))
 
@@ -137,21 +137,21 @@ class Feedback:
         model = self._session.supervisor.status().model
         lines = suggestion.text.count("\n") + 1
         source = str(suggestion.source)
-        row = Row(key, cursor.language, model, cursor.adapter, source, len(suggestion.text), lines, excerpt)
+        row = ShownSuggestion(key, cursor.language, model, cursor.adapter, source, len(suggestion.text), lines, excerpt)
         anchor = cursor.text[max(0, suggestion.start - _ANCHOR_CHARS) : suggestion.start]
         return _Offer(cursor.document, suggestion.start, suggestion.text, row, anchor)
 
     def _let_go(self, key: str, offer: _Offer) -> None:
         del self._offers[key]
         if offer.is_shown and not offer.accepted_chars:
-            self._written().conclude(key, "rejected")
+            self._written().record_outcome(key, "rejected")
 
     def _check(self, key: str, offer: _Offer) -> None:
         try:
             text = self._session.documents.readable(offer.uri).text
         except (DocumentError, DocumentExcluded):  # closed meanwhile: nobody knows
             return
-        self._written().keep(key, kept_percent(offer.text, offer.anchor, offer.start, text))
+        self._written().record_kept_percent(key, kept_percent(offer.text, offer.anchor, offer.start, text))
 
     def _written(self) -> FeedbackStore:
         if self._journal is None:

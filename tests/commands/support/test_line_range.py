@@ -64,7 +64,7 @@ def test_a_file_that_no_model_may_see_is_refused_before_it_is_read(tmp_path: Pat
         with pytest.raises(DocumentExcluded, match=f"{reason}.*pipe it in"):
             line_range.target_at(f"{tmp_path / name}:1-1", None, ["*.sql"])
         with pytest.raises(DocumentExcluded, match=reason):
-            line_range.whole(str(tmp_path / name), ["*.sql"])
+            line_range.whole_file(str(tmp_path / name), ["*.sql"])
     assert line_range.target_at(f"{tmp_path / '.env'}:1-1", None, ["!.env"])[1].code == "A = 1"
 
 

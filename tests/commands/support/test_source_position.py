@@ -61,7 +61,7 @@ def test_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_ghost_stands_at_the_cursor_in_its_own_style() -> None:
-    shown = source_position.as_ghost(Cursor("a = 1\nb = \nc = 3\n", 10), "2")
+    shown = source_position.render_suggestion(Cursor("a = 1\nb = \nc = 3\n", 10), "2")
     assert shown.plain.startswith("a = 1\nb = 2\nc = 3")
     ghost = next(span for span in shown.spans if "italic" in str(span.style))
     assert shown.plain[ghost.start : ghost.end] == "2"

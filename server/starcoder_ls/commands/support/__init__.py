@@ -1,1 +1,1 @@
-"""Helpers shared by several commands: engines, source positions, settings files."""
+"""Code shared by several commands: engines, positions in files, settings files, log and metrics files."""

@@ -1,4 +1,4 @@
-"""``--adapter``: a name from the settings, or a folder or Hub id, used for all tasks of one command."""
+"""The option ``--adapter``: a name in the settings, or a folder or Hub id. It does all tasks of the command."""
 
 from __future__ import annotations
 
@@ -12,28 +12,31 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.routing import COMPLETION, INSTRUCT
 
 
-def overlay(given: str, others: Mapping[str, Any], file: Path | None) -> dict[str, Any]:
-    """The settings that make ``given`` resident beside those of the settings file. Raises SettingsError."""
-    adapters = settings.load(others, file=file).resident_adapters()
-    known = adapters.get(given)
+def overlay(option: str, other_overlay: Mapping[str, Any], settings_file: Path | None) -> dict[str, Any]:
+    """A settings overlay that adds the adapter ``option``, for all tasks, to those of the settings file.
+
+    Raises SettingsError if it is neither a name in the settings nor a folder nor a Hub id.
+    """
+    adapters = settings.load(other_overlay, file=settings_file).resident_adapters()
+    known = adapters.get(option)
     if known is None:
-        if not re.search(r"[/\\]", given) and not Path(given).is_dir():
+        if not re.search(r"[/\\]", option) and not Path(option).is_dir():
             names = ", ".join(adapters) or "none"
             raise SettingsError(
-                f"--adapter {given}: the settings have no adapter of that name (there are: {names}), and there is "
-                f"no such folder. Add `[adapters.{given}]` to the settings, or give a folder or a Hub id (owner/name)."
+                f"--adapter {option}: the settings have no adapter of that name (there are: {names}), and there is "
+                f"no such folder. Add `[adapters.{option}]` to the settings, or give a folder or a Hub id (owner/name)."
             )
-        return {"adapters": {name_of(given): {"path": given, "tasks": (COMPLETION, INSTRUCT)}}}
-    anywhere = {"tasks": (COMPLETION, INSTRUCT), "languages": (), "files": ()}
-    return {"adapters": {given: known.model_dump() | anywhere}}
+        return {"adapters": {name_from_path(option): {"path": option, "tasks": (COMPLETION, INSTRUCT)}}}
+    unrestricted = {"tasks": (COMPLETION, INSTRUCT), "languages": (), "files": ()}
+    return {"adapters": {option: known.model_dump() | unrestricted}}
 
 
-def in_use(given: str | None, chosen: settings.Settings) -> str | None:
-    """The name under which ``overlay`` put ``given`` into ``chosen``."""
-    return given if given is None or given in chosen.adapters or given in chosen.resident_adapters() else name_of(given)
+def adapter_name(option: str | None, config: settings.Settings) -> str | None:
+    """The name that the adapter ``option`` has in ``config``, which was loaded with ``overlay``."""
+    return option if option is None or option in config.resident_adapters() else name_from_path(option)
 
 
-def name_of(path: str) -> str:
-    """A valid name for the adapter at ``path``: its last part, with `-` for what a name cannot hold."""
+def name_from_path(path: str) -> str:
+    """A valid name for the adapter at ``path``: its last component, with `-` for other characters."""
     last = path.rstrip("/\\").replace("\\", "/").rpartition("/")[2]
     return re.sub(r"[^A-Za-z0-9_-]+", "-", last).strip("-")[:64] or "adapter"

@@ -1,4 +1,4 @@
-"""The demo's second half: functions explained by the bundled adapter, the first while a completion comes in between."""
+"""The second part of the demo: the bundled adapter explains functions, and a completion is requested meanwhile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 import starcoder_ls
-from starcoder_ls.commands.support.engines import routed
+from starcoder_ls.commands.support.adapter_routing import with_routed_adapter
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine
@@ -25,72 +25,76 @@ from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.settings import Settings
 
 
-async def show(
+async def explain_functions(
     console: Console,
     engine: Engine,
-    chosen: Settings,
+    config: Settings,
     functions: Sequence[tuple[str, str]],
-    between: tuple[Cursor, str] | None,
+    cursor: Cursor | None,
 ) -> None:
-    """Explain each function of (module, its first words); ask for ``between`` as soon as the first one speaks."""
-    for module, words in functions:
-        target = _function(module, words)
+    """Explain each function, given as module and first words of its definition.
+
+    A completion at ``cursor`` is requested as soon as the first explanation has begun.
+    """
+    for module, first_words in functions:
+        target = _find_function(module, first_words)
         if target is None:
-            console.print(f"{module} is not here or has changed\n", style="dim")
+            console.print(f"{module} is missing or has changed\n", style="dim")
             continue
-        prepared = perform_action.prepare_action(chosen, engine, "explain", target)
-        title = f"explained by the adapter, a modest one: {module}, line {target.line_numbers[0]}"
+        prepared = perform_action.prepare_action(config, engine, "explain", target)
+        title = f"explained by the (small) adapter: {module}, line {target.line_numbers[0]}"
         console.print(Panel(Text(target.code), title=title, title_align="left", border_style="dim"))
-        with Live(console=console, auto_refresh=False) as live:  # of the answer alone: code may be taller than a screen
-            async for said, meanwhile in _explained(engine, chosen, prepared, between):
-                shown = Text(strip_hidden_characters(said).strip(), style="green")
-                live.update(Group(shown, Text(f"{meanwhile}\n", style="dim")), refresh=True)
+        with Live(console=console, auto_refresh=False) as live:  # without the code, which may be taller than the screen
+            async for explanation, note in _explain(engine, config, prepared, cursor):
+                text = Text(strip_hidden_characters(explanation).strip(), style="green")
+                live.update(Group(text, Text(f"{note}\n", style="dim")), refresh=True)
         console.print()
-        between = None
+        cursor = None
 
 
-async def _explained(
-    engine: Engine, chosen: Settings, prepared: perform_action.PreparedAction, between: tuple[Cursor, str] | None
+async def _explain(
+    engine: Engine, config: Settings, prepared: perform_action.PreparedAction, cursor: Cursor | None
 ) -> AsyncIterator[tuple[str, str]]:
-    """The explanation as it grows, and how the completion fared that was asked for while it was spoken."""
-    said, completing, pieces_after = "", None, 0
+    """Yields the explanation so far, and a note about the completion that was requested meanwhile."""
+    explanation, completion, later_chunks = "", None, 0
     async with aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
-            said = answer.text
-            if between is not None and completing is None:
-                completing = asyncio.create_task(_completed(engine, chosen, between[0]))
-            is_done = completing is not None and completing.done()
-            pieces_after += is_done
-            yield said, "A completion that was asked for meanwhile is answered." if is_done else ""
-    if completing is not None:
-        milliseconds = await completing
+            explanation = answer.text
+            if cursor is not None and completion is None:
+                completion = asyncio.create_task(_measure_completion(engine, config, cursor))
+            is_done = completion is not None and completion.done()
+            later_chunks += is_done
+            yield explanation, "A completion that was requested meanwhile is answered." if is_done else ""
+    if completion is not None:
+        elapsed_ms = await completion
         yield (
-            said,
-            f"Meanwhile a completion was asked for: answered by the base after {milliseconds:.0f} ms, "
-            f"with {pieces_after} pieces of the explanation still to come.",
+            explanation,
+            f"Meanwhile a completion was requested: the base model answered after {elapsed_ms:.0f} ms, "
+            f"{later_chunks} chunks before the end of the explanation.",
         )
 
 
-async def _completed(engine: Engine, chosen: Settings, cursor: Cursor) -> float:
-    began = time.monotonic()
-    await suggest(engine, routed(engine, chosen, cursor), chosen.inline_completion)
-    return (time.monotonic() - began) * 1000
+async def _measure_completion(engine: Engine, config: Settings, cursor: Cursor) -> float:
+    """Milliseconds from the request to the suggestion."""
+    started_s = time.monotonic()
+    await suggest(engine, with_routed_adapter(engine, config, cursor), config.inline_completion)
+    return (time.monotonic() - started_s) * 1000
 
 
-def _function(module: str, words: str) -> Target | None:
-    place = source_of(module)
-    text = place.read_text(encoding="utf-8") if place else ""
-    begin = text.find(words)
-    return find_target(text, begin, begin, "python", str(place), module) if begin >= 0 else None
+def _find_function(module: str, first_words: str) -> Target | None:
+    file = source_file(module)
+    text = file.read_text(encoding="utf-8") if file else ""
+    start = text.find(first_words)
+    return find_target(text, start, start, "python", str(file), module) if start >= 0 else None
 
 
-def source_of(module: str) -> Path | None:
-    """The file of an installed module, without importing it beyond its parent package, or of a clone's own tree."""
+def source_file(module: str) -> Path | None:
+    """The file of an installed module, or of this repository if ``module`` is a path. Imports parent packages only."""
     if module.endswith(".py"):
         file = Path(starcoder_ls.__file__).parents[2] / module
         return file if file.is_file() else None
     try:
-        found = importlib.util.find_spec(module)
+        spec = importlib.util.find_spec(module)
     except ModuleNotFoundError:
         return None
-    return Path(found.origin) if found and found.origin else None
+    return Path(spec.origin) if spec and spec.origin else None

@@ -77,7 +77,7 @@ def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> 
     return read, target
 
 
-def whole(name: str | None, ignored: Sequence[str] = ()) -> Target:
+def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
     """All of a file; nothing where there is none."""
     if name is None:
         return Target("", 0, 0)

@@ -55,8 +55,8 @@ def line_and_column(text: str, offset: int) -> tuple[int, int]:
     return len(lines), len(lines[-1]) + 1
 
 
-def as_ghost(cursor: Cursor, suggestion: str) -> Text:
-    """The lines around the cursor, the suggestion dim and italic where an editor would draw it."""
+def render_suggestion(cursor: Cursor, suggestion: str) -> Text:
+    """The lines around the cursor with the suggestion in dim italics, as an editor shows ghost text."""
     before = cursor.text[: cursor.offset].split("\n")[-_SHOWN_LINES:]
     after = cursor.text[cursor.offset :].split("\n")[:3]
     ghost = Text("\n".join(before))

@@ -1,0 +1,99 @@
+"""Creates the engines of all commands. Only commands create engines.
+
+A server runs its model itself. A headless command uses the engine of a daemon that has loaded the same model and the
+adapters of the settings, if there is one, else it loads the model.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rich.text import Text
+
+from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.errors import DaemonError, EngineError, ModelError
+from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
+from starcoder_ls.settings import Adapter, Settings
+
+AdapterFilter = Callable[[str, Adapter], bool]
+"""Whether a command needs the adapter of this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalEngineFactory:
+    """An ``EngineFactory`` for the model in this process, with the adapters of the settings that ``needs_adapter``
+    selects (None selects all). Servers use it, and commands that measure the model."""
+
+    needs_adapter: AdapterFilter | None = None
+
+    def __call__(self, settings: Settings, /) -> Engine:
+        from starcoder_ls.engine.local_engine import LocalEngine  # imports torch, which takes seconds
+
+        adapters = settings.resident_adapters()
+        if (needs_adapter := self.needs_adapter) is not None:
+            adapters = {name: adapter for name, adapter in adapters.items() if needs_adapter(name, adapter)}
+        return LocalEngine(settings.model, adapters)
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonOrLocalEngineFactory:
+    """An ``EngineFactory`` for commands that answer and exit: the engine of a daemon if one has the model and the
+    adapters of the settings loaded, else a local one."""
+
+    needs_adapter: AdapterFilter | None = None
+
+    def __call__(self, settings: Settings, /) -> Engine:
+        return _find_daemon_engine(settings) or LocalEngineFactory(self.needs_adapter)(settings)
+
+
+@contextlib.contextmanager
+def loaded_engine(
+    settings: Settings, factory: EngineFactory = LocalEngineFactory(), shows_progress: bool = True
+) -> Iterator[Engine]:
+    """The engine of ``factory`` with its model loaded, and progress on standard error; closed at the end.
+
+    Raises ModelError with the engine's message if the model or an adapter cannot be loaded.
+    """
+    engine = factory(settings)
+    try:
+        if engine.status().phase is Phase.LOADING:
+            _load(engine, shows_progress)
+        yield engine
+    finally:
+        engine.close()
+
+
+def _find_daemon_engine(settings: Settings) -> Engine | None:
+    """The engine of a running daemon, if its model is loaded and it has every adapter of ``settings``; else None."""
+    if sys.platform == "win32" or not settings.sharing.enabled:
+        return None
+    from starcoder_ls.daemon.engine_client import EngineClient, daemon_socket_path
+
+    try:
+        engine = EngineClient(daemon_socket_path(settings))
+    except (DaemonError, EngineError, OSError):
+        return None
+    status = engine.status()
+    sources = {adapter.name: adapter.source for adapter in status.adapters}
+    has_adapters = all(sources.get(name) == adapter.source for name, adapter in settings.resident_adapters().items())
+    return engine if has_adapters and status.phase in (Phase.READY, Phase.WORKING) else None
+
+
+def _load(engine: Engine, shows_progress: bool) -> None:
+    changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
+    engine.subscribe(changes.put)
+    with stderr.status("loading") if shows_progress else contextlib.nullcontext() as line:
+        engine.start()
+        status = engine.status()
+        while status.phase is Phase.LOADING:
+            status = changes.get()
+            if line is not None:
+                line.update(Text(f"{status.message or 'loading'} ({status.progress:.0%})"))
+    if (
+        status.phase is Phase.FAILED or status.message
+    ):  # a message: an adapter failed, and a command cannot ask to go on
+        raise ModelError(status.message)

@@ -1,0 +1,43 @@
+"""The log of servers: to standard error and to a rotating file that only this user can read."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import logging.handlers
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+
+_MAX_FILE_BYTES, _MAX_OLD_FILES = 1_000_000, 3
+_FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "urllib3", "filelock")
+
+
+def log_file() -> Path:
+    """The path of the log file. It is rotated at 1 MB; three old files are kept."""
+    return Path(platformdirs.user_log_dir("starcoder-ls", appauthor=False)) / "server.log"
+
+
+def configure_logging(level: str, has_stderr: bool = True) -> None:
+    """Log to standard error, unless the process has none, and to the log file if that can be written."""
+    logging.raiseExceptions = False  # an editor that has exited must not turn its closed pipe into endless errors
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)] if has_stderr else []
+    with contextlib.suppress(OSError):
+        path = log_file()
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handlers.append(_PrivateFile(path, maxBytes=_MAX_FILE_BYTES, backupCount=_MAX_OLD_FILES, encoding="utf-8"))
+    logging.basicConfig(level=level.upper(), handlers=handlers, format=_FORMAT)
+    for name in _VERBOSE_LIBRARIES:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """A rotating file with mode 600, also after a rotation."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        return os.fdopen(descriptor, "a", encoding=self.encoding)

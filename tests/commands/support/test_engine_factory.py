@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import checkpoints
+from fake_daemon import running_daemon
+from fakes import SCRIPTED_SETTINGS
+from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
+from starcoder_ls.commands.support.engine_factory import (
+    DaemonOrLocalEngineFactory,
+    LocalEngineFactory,
+    loaded_engine,
+)
+from starcoder_ls.daemon.engine_client import EngineClient, daemon_socket_path
+from starcoder_ls.engine.local_engine import LocalEngine
+from starcoder_ls.errors import ModelError
+from starcoder_ls.generation import Phase
+from starcoder_ls.settings import Adapter, Settings, Sharing, check
+
+
+@pytest.fixture
+def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A daemon that is ready and has the model of SCRIPTED_SETTINGS."""
+    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(tmp_path / "run"))
+    with running_daemon(daemon_socket_path(SCRIPTED_SETTINGS), {}):
+        yield
+
+
+def test_adapter_that_does_not_complete_is_not_loaded_for_a_completion(tmp_path: Path) -> None:
+    base = checkpoints.gpt_bigcode(tmp_path / "base")
+    missing = {"path": str(tmp_path / "missing")}
+    tree = {"model": {"name": str(base), "device": "cpu"}, "adapters": {"explains": missing}}
+    factory = LocalEngineFactory(is_completion_adapter)
+    with loaded_engine(check(tree, "a test"), factory, shows_progress=False) as engine:
+        assert engine.status().adapters == ()
+    with (
+        pytest.raises(ModelError, match="explains was left out"),
+        loaded_engine(check(tree, "a test"), shows_progress=False),
+    ):
+        pass
+    tree["adapters"]["explains"] = {**missing, "tasks": ["completion"]}
+    with (
+        pytest.raises(ModelError, match="explains was left out"),
+        loaded_engine(check(tree, "a test"), factory, shows_progress=False),
+    ):
+        pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="unix sockets")
+@pytest.mark.usefixtures("daemon")
+def test_daemon_with_the_model_ready_is_used_without_loading() -> None:
+    with loaded_engine(SCRIPTED_SETTINGS, DaemonOrLocalEngineFactory()) as engine:
+        assert isinstance(engine, EngineClient)
+        assert engine.status().phase is Phase.READY
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="unix sockets")
+@pytest.mark.usefixtures("daemon")
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(adapters={"a": Adapter(path="p")}, model=SCRIPTED_SETTINGS.model),
+        Settings(sharing=Sharing(enabled=False), model=SCRIPTED_SETTINGS.model),
+        check({"model": {"name": "another"}}, "a test"),
+    ],
+    ids=["adapter is missing", "sharing is disabled", "another model"],
+)
+def test_engine_is_local_if_the_daemon_does_not_match_the_settings(settings: Settings) -> None:
+    assert isinstance(DaemonOrLocalEngineFactory()(settings), LocalEngine)
