@@ -94,7 +94,6 @@ TESTED_ELSEWHERE = {
     "client",
     "client_info",
     "connect_or_spawn",
-    "daemon",
     "request_handle",
     "session",
 }

@@ -45,7 +45,7 @@ HOLES = (
     Hole(
         "a test of this project",
         "tests/completion/prompt/test_window.py",
-        "def test_room_that_the_prefix_does_not_need_goes_to_the_suffix() -> None:\n    text = ",
+        "def test_prefix_uses_spare_budget_of_the_suffix() -> None:\n    text = ",
     ),
 )
 
