@@ -29,7 +29,7 @@ def run(
     is_compiled: bool,
     workers: int,
 ) -> int:
-    """Train to the end of ``config``, from the checkpoint in ``folder`` if there is one, else from ``start`` or scratch.
+    """Train as ``config`` says, from the checkpoint in ``folder`` if there is one, else from ``start`` or scratch.
 
     Writes the finished model in the layout of the Hub to ``folder/model``. The exit code is 0.
     Raises SettingsError if there is no corpus.
