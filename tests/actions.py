@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from harness import INLINE_COMPLETION, URI
-from starcoder_ls.lsp.client import Client, Pending
+from starcoder_ls.lsp.client import Client, PendingRequest
 
 ADAPTER: dict[str, Any] = {"adapters": {"astraios": {"path": "bigcode/astraios-7b-parallel"}}}
 EDITOR: dict[str, Any] = {
@@ -37,14 +37,14 @@ def span(first: int, last: int, first_column: int = 0, last_column: int = 0) -> 
     }
 
 
-def code_actions(client: Client, where: dict[str, Any], uri: str = URI, **context: Any) -> Pending:
+def code_actions(client: Client, where: dict[str, Any], uri: str = URI, **context: Any) -> PendingRequest:
     return client.request(
         "textDocument/codeAction",
         {"textDocument": {"uri": uri}, "range": where, "context": {"diagnostics": [], "triggerKind": 1, **context}},
     )
 
 
-def run(client: Client, command: str, *arguments: Any) -> Pending:
+def run(client: Client, command: str, *arguments: Any) -> PendingRequest:
     return client.request("workspace/executeCommand", {"command": command, "arguments": list(arguments)})
 
 

@@ -45,15 +45,15 @@ def async_test(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
 async def connect_client(server: Server) -> AsyncIterator[Client]:
     """A client connected to a new session of ``server``; it has not sent ``initialize``."""
     client_socket, server_socket = socket.socketpair()
-    connection = Connection(server.session(), SocketStream(*await asyncio.open_connection(sock=server_socket)))
+    connection = Connection(server.create_session(), SocketStream(*await asyncio.open_connection(sock=server_socket)))
     serving = asyncio.create_task(connection.run())
     client = Client(*await asyncio.open_connection(sock=client_socket))
     try:
         yield client
     finally:
-        client.hang_up()
+        client.close()
         await serving
-        await client.ended()
+        await client.wait_closed()
 
 
 @asynccontextmanager

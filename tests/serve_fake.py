@@ -34,7 +34,7 @@ def main() -> int:
         idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
         return daemon.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
     if "--tcp" in sys.argv:
-        return tcp.serve(server, listening=_print_address)
+        return tcp.serve(server, on_listening=_print_address)
     if is_noisy:
         threading.Thread(target=_print_to_stdout, daemon=True).start()
     return stdio.serve(server)

@@ -79,7 +79,7 @@ async def test_a_notification_that_fails_costs_nothing_but_a_log_line(monkeypatc
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(app.NOTIFICATIONS, "textDocument/didSave", app.Notification(fail))
+    monkeypatch.setitem(app.NOTIFICATIONS, "textDocument/didSave", app.NotificationHandler(fail))
     async with initialized_client(ScriptedEngine()) as client:
         client.notify("textDocument/didSave", {})
         client.open(URI, "x = ")

@@ -64,7 +64,7 @@ async def through_server(rng: random.Random) -> list[float]:
             began = time.monotonic()
             await server.inline_completion(uri, line, rng.randint(0, len(lines[line])))
             times.append((time.monotonic() - began) * 1000)
-        await server.leave()
+        await server.shutdown()
     return times
 
 

@@ -157,7 +157,7 @@ async def typed(
             asked += await replay(server, typist, f"file:///{number}.py", aside_s, subject.most)
         stats = await server.request("starcoder/stats")
         stats["tokens"] = {name: count - before["tokens"][name] for name, count in stats["tokens"].items()}
-        await server.leave()
+        await server.shutdown()
     return asked, stats
 
 

@@ -64,7 +64,7 @@ async def measured() -> None:
         await direct.initialize()
         pairs = [(await asked_s(clients[0]), await asked_s(direct)) for _ in range(QUESTIONS)]
         report(starts, bytes_each, pairs, resident_bytes)
-        direct.hang_up()
+        direct.close()
         await report_recovery(clients[0], process)
     await asyncio.to_thread(_answer, path, "stop")
 

@@ -44,7 +44,7 @@ async def started() -> tuple[float, float]:
         replied = time.monotonic() - began
         await asyncio.wait_for(ready.wait(), 120)
         is_ready = time.monotonic() - began
-        await server.leave()
+        await server.shutdown()
     return replied, is_ready
 
 

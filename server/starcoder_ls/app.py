@@ -1,7 +1,7 @@
 """The routing table: LSP method -> handler. Start reading here.
 
-Decides what happens when a handler fails: what the user asked for is answered with one clear sentence, what came by
-itself with nothing, and neither with a traceback. Refuses to know transports and models.
+Decides what happens when a handler fails. A request that the user invoked gets an error with one clear sentence, one
+that the editor sent by itself gets null; tracebacks stay in the log.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from starcoder_ls.features import (
     work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine, EngineFactory, Status
-from starcoder_ls.lsp.protocol import Notification, Request, Routes
+from starcoder_ls.lsp.protocol import Handlers, NotificationHandler, RequestHandler
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.process_info import ProcessInfo
@@ -65,18 +65,19 @@ def _never(_: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A request: who answers it, how its params are read, and whether the user asked for it by hand.
+    """A request: its handler, the type of its params (None: parsed JSON), and whether the user invoked it.
 
-    ``is_silent``: a document out of step or a model that still loads is null rather than a sentence.
+    With ``null_if_unavailable`` the result is null, not an error, for a document that is excluded or out of sync and
+    for a model that is still loading.
     """
 
-    answer: Callable[[Session, Any, RequestHandle], Awaitable[object]]
+    handle: Callable[[Session, Any, RequestHandle], Awaitable[object]]
     params: type[Any] | None = None
-    is_asked: Callable[[Any], bool] = _always
-    is_silent: bool = True
+    is_invoked: Callable[[Any], bool] = _always
+    null_if_unavailable: bool = True
 
 
-REQUESTS = {
+REQUESTS: dict[str, Route] = {
     t.INITIALIZE: Route(initialize.initialize),
     t.SHUTDOWN: Route(shutdown.shutdown),
     t.TEXT_DOCUMENT_INLINE_COMPLETION: Route(
@@ -84,61 +85,65 @@ REQUESTS = {
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
     t.TEXT_DOCUMENT_CODE_ACTION: Route(code_action.code_action, t.CodeActionParams, _never),
-    t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, is_silent=False),
-    t.WORKSPACE_EXECUTE_COMMAND: Route(execute_command.execute_command, t.ExecuteCommandParams, is_silent=False),
+    t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, null_if_unavailable=False),
+    t.WORKSPACE_EXECUTE_COMMAND: Route(
+        execute_command.execute_command, t.ExecuteCommandParams, null_if_unavailable=False
+    ),
     STATUS: Route(status.status),
     DOCUMENT_STATUS: Route(document_status.document_status),
     stats.METHOD: Route(stats.stats),
-    prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, is_silent=False),
+    prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, null_if_unavailable=False),
     text.METHOD: Route(text.text),
 }
 
-NOTIFICATIONS = {
-    t.INITIALIZED: Notification(initialized.initialized),
-    t.TEXT_DOCUMENT_DID_OPEN: Notification(did_open.did_open, t.DidOpenTextDocumentParams, did_change.lose_unreadable),
-    t.TEXT_DOCUMENT_DID_CHANGE: Notification(
-        did_change.did_change, t.DidChangeTextDocumentParams, did_change.lose_unreadable
+NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
+    t.INITIALIZED: NotificationHandler(initialized.initialized),
+    t.TEXT_DOCUMENT_DID_OPEN: NotificationHandler(
+        did_open.did_open, t.DidOpenTextDocumentParams, did_change.mark_out_of_sync
     ),
-    t.TEXT_DOCUMENT_DID_SAVE: Notification(did_save.did_save, t.DidSaveTextDocumentParams),
-    did_show_completion.METHOD: Notification(did_show_completion.did_show_completion),
-    did_partially_accept_completion.METHOD: Notification(
+    t.TEXT_DOCUMENT_DID_CHANGE: NotificationHandler(
+        did_change.did_change, t.DidChangeTextDocumentParams, did_change.mark_out_of_sync
+    ),
+    t.TEXT_DOCUMENT_DID_SAVE: NotificationHandler(did_save.did_save, t.DidSaveTextDocumentParams),
+    did_show_completion.METHOD: NotificationHandler(did_show_completion.did_show_completion),
+    did_partially_accept_completion.METHOD: NotificationHandler(
         did_partially_accept_completion.did_partially_accept_completion
     ),
-    t.TEXT_DOCUMENT_DID_CLOSE: Notification(did_close.did_close, t.DidCloseTextDocumentParams),
-    t.WINDOW_WORK_DONE_PROGRESS_CANCEL: Notification(
+    t.TEXT_DOCUMENT_DID_CLOSE: NotificationHandler(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.WINDOW_WORK_DONE_PROGRESS_CANCEL: NotificationHandler(
         work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams
     ),
-    t.WORKSPACE_DID_CHANGE_CONFIGURATION: Notification(
+    t.WORKSPACE_DID_CHANGE_CONFIGURATION: NotificationHandler(
         did_change_configuration.did_change_configuration, t.DidChangeConfigurationParams
     ),
-    t.WORKSPACE_DID_CHANGE_WATCHED_FILES: Notification(
+    t.WORKSPACE_DID_CHANGE_WATCHED_FILES: NotificationHandler(
         did_change_watched_files.did_change_watched_files, t.DidChangeWatchedFilesParams
     ),
-    t.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: Notification(
+    t.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS: NotificationHandler(
         did_change_workspace_folders.did_change_workspace_folders, t.DidChangeWorkspaceFoldersParams
     ),
 }
 
 
 class Server:
-    """What a process serves: sessions, one per connection, around one engine.
+    """What a process serves: one session per connection, and the engine that they share.
 
-    ``engine_factory`` creates the engine that the first client's settings ask for; the server starts and closes it.
+    ``engine_factory`` creates the engine for the settings of the first client; the server starts and closes it.
     """
 
     def __init__(self, engine_factory: EngineFactory, settings: Settings) -> None:
         self._settings = settings
         self._supervisor = EngineSupervisor(engine_factory, idle_timeout_s=settings.sharing.release_minutes * 60)
-        self.sharing = ProcessInfo()
+        self.process_info = ProcessInfo()
         self.metrics = Metrics()
-        self._routes = Routes(
-            {method: _guarded_request(method, route) for method, route in REQUESTS.items()},
-            {method: _guarded_notification(method, route) for method, route in NOTIFICATIONS.items()},
+        self._handlers = Handlers(
+            {method: _guard_request(method, route) for method, route in REQUESTS.items()},
+            {method: _guard_notification(method, handler) for method, handler in NOTIFICATIONS.items()},
         )
 
-    def session(self, settings: Settings | None = None) -> Session:
-        """For one new connection, with settings of its own if it has some."""
-        return Session(self._supervisor, settings or self._settings, self._routes, self.metrics, self.sharing)
+    def create_session(self, settings: Settings | None = None) -> Session:
+        """A session for a new connection; without ``settings`` it gets those of the process."""
+        return Session(self._supervisor, settings or self._settings, self._handlers, self.metrics, self.process_info)
 
     def status(self) -> Status:
         return self._supervisor.status()
@@ -157,54 +162,58 @@ class Server:
         self._supervisor.close()
 
 
-def _guarded_request(method: str, route: Route) -> Request:
-    async def answer(session: Session, params: Any, call: RequestHandle) -> object:
+def _guard_request(method: str, route: Route) -> RequestHandler[Session]:
+    """``route`` with exceptions converted to responses."""
+
+    async def handle(session: Session, params: Any, request: RequestHandle) -> object:
         try:
-            return await route.answer(session, params, call)
+            return await route.handle(session, params, request)
         except ResponseError:
             raise
-        except Exception as error:  # noqa: BLE001 - the one place; see the module's docstring
-            if route.is_silent and isinstance(error, DocumentExcluded):
-                if route.is_asked(params):
-                    session.show_once(str(error))
+        except Exception as error:  # noqa: BLE001 - the only broad catch; see the module's docstring
+            if route.null_if_unavailable and isinstance(error, DocumentExcluded):
+                if route.is_invoked(params):
+                    session.client.warn_once(str(error))
                 return None
-            if route.is_silent and isinstance(error, (DocumentError, EngineNotReady)):
-                logger.info("%s (request %s): %s", method, call.id, error)
+            if route.null_if_unavailable and isinstance(error, (DocumentError, EngineNotReady)):
+                logger.info("%s (request %s): %s", method, request.id, error)
                 return None
-            _log(method, f"request {call.id}", error)
-            if not route.is_asked(params):
+            _log(method, f"request {request.id}", error)
+            if not route.is_invoked(params):
                 return None
-            raise _refusal(error, call) from None
+            raise _response_error(error, request) from None
 
-    return Request(answer, route.params)
+    return RequestHandler(handle, route.params)
 
 
-def _guarded_notification(method: str, route: Notification) -> Notification:
-    def note(session: Session, params: Any) -> None:
+def _guard_notification(method: str, handler: NotificationHandler[Session]) -> NotificationHandler[Session]:
+    """``handler`` with exceptions logged: a notification has no response."""
+
+    def handle(session: Session, params: Any) -> None:
         try:
-            route.note(session, params)
+            handler.handle(session, params)
         except DocumentExcluded:
             logger.debug("%s: the document is excluded", method)
-        except Exception as error:  # noqa: BLE001 - as above; nobody waits for an answer here
+        except Exception as error:  # noqa: BLE001 - as above
             _log(method, "notification", error)
 
-    return Notification(note, route.params, route.unreadable)
+    return NotificationHandler(handle, handler.params, handler.handle_invalid)
 
 
-def _refusal(error: Exception, call: RequestHandle) -> ResponseError:
+def _response_error(error: Exception, request: RequestHandle) -> ResponseError:
     if isinstance(error, StarcoderError):
         return ResponseError(t.LSPErrorCodes.RequestFailed, str(error))
     return ResponseError(
-        t.ErrorCodes.InternalError, f"This failed inside the server; its log says more (request {call.id})."
+        t.ErrorCodes.InternalError, f"The server failed to handle this request; see its log (request {request.id})."
     )
 
 
-def _log(method: str, which: str, error: Exception) -> None:
-    """Names and places only: the text of an exception we did not write may quote source code."""
+def _log(method: str, message: str, error: Exception) -> None:
+    """Log where ``error`` was raised, without its text unless it is ours: other texts may quote source code."""
     if isinstance(error, StarcoderError):
-        logger.warning("%s (%s): %s", method, which, error)
+        logger.warning("%s (%s): %s", method, message, error)
         return
     frames = traceback.extract_tb(error.__traceback__)
-    places = [f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames]
-    logger.error("%s (%s) failed: %s at %s", method, which, type(error).__name__, places[-1] if places else "?")
-    logger.debug("%s (%s) came through %s", method, which, " > ".join(places))
+    locations = [f"{PurePath(frame.filename).name}:{frame.lineno} in {frame.name}" for frame in frames]
+    logger.error("%s (%s) failed: %s at %s", method, message, type(error).__name__, locations[-1] if locations else "?")
+    logger.debug("%s (%s) came through %s", method, message, " > ".join(locations))

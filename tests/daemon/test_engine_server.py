@@ -22,7 +22,7 @@ async def query(engine: ScriptedEngine | None, stop_after: int | None = None, **
     answering = asyncio.create_task(answer_query(engine, fields, stream))
     frames, answers = FrameReader(), list[dict[str, Any]]()
     while chunk := await reader.read(65536):
-        answers += map(json.loads, frames.feed(chunk))
+        answers += map(json.loads, frames.feed_data(chunk))
         if stop_after is not None and len(answers) >= stop_after:
             writer.write(b"stop")
             stop_after = None

@@ -71,7 +71,7 @@ class Editor:
         while not self._received:
             data = os.read(self._from_forwarder, 65536)
             assert data, "the forwarder has ended"
-            self._received += map(json.loads, self._frames.feed(data))
+            self._received += map(json.loads, self._frames.feed_data(data))
         return self._received.pop(0)
 
     def close(self) -> int:

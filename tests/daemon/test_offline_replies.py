@@ -10,7 +10,7 @@ from starcoder_ls.daemon import offline_replies
 from starcoder_ls.daemon.message import Message, parse
 from starcoder_ls.daemon.offline_replies import STATUS_METHOD
 from starcoder_ls.session.process_info import ProcessInfo
-from starcoder_ls.session.status_notifier import described
+from starcoder_ls.session.status_notifier import status_params
 
 INLINE_COMPLETION = "textDocument/inlineCompletion"
 
@@ -54,7 +54,7 @@ def test_automatic_request_is_answered_with_null() -> None:
 def test_status_request_is_answered_with_a_failed_status() -> None:
     status = reply_to(STATUS_METHOD)["result"]
     assert (status["phase"], status["message"]) == ("failed", "It failed.")
-    assert status.keys() == described(ScriptedEngine().status(), ProcessInfo()).keys()
+    assert status.keys() == status_params(ScriptedEngine().status(), ProcessInfo()).keys()
 
 
 @pytest.mark.parametrize(

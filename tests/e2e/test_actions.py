@@ -206,8 +206,8 @@ def run_all(encodings: list[str]) -> dict[str, Any]:
                     results[case.name] = applied(text, action)
                 except ResponseFailed as error:
                     results[case.name] = error
-            assert not client.strays
-            assert await client.leave() == 0
+            assert not client.unmatched_responses
+            assert await client.shutdown() == 0
         return results
 
     return asyncio.run(asyncio.wait_for(session(), 60))

@@ -62,8 +62,10 @@ async def test_malformed_json_is_answered_with_a_parse_error(tmp_path: Path) -> 
     async with process(tmp_path) as client:
         for body in bodies:
             client.send_bytes(frame(body))
-        await wait_until(lambda: len(client.strays) == len(bodies))
-        assert [(stray["id"], stray["error"]["code"]) for stray in client.strays] == [(None, PARSE)] * len(bodies)
+        await wait_until(lambda: len(client.unmatched_responses) == len(bodies))
+        assert [(stray["id"], stray["error"]["code"]) for stray in client.unmatched_responses] == [(None, PARSE)] * len(
+            bodies
+        )
         assert await is_well(client)
 
 
@@ -90,8 +92,8 @@ async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         for message, _ in broken:
             client.send(message)
-        await wait_until(lambda: len(client.strays) == len(broken))
-        answers = [(stray["id"], stray["error"]["code"]) for stray in client.strays]
+        await wait_until(lambda: len(client.unmatched_responses) == len(broken))
+        answers = [(stray["id"], stray["error"]["code"]) for stray in client.unmatched_responses]
         assert answers == [(request_id, INVALID) for _, request_id in broken]
         assert await is_well(client)
 
@@ -103,7 +105,7 @@ async def test_answers_to_questions_never_asked_are_passed_over(tmp_path: Path) 
             client.send({"jsonrpc": "2.0", "id": request_id, "result": None})
             client.send({"jsonrpc": "2.0", "id": request_id, "error": "no object"})
         assert await is_well(client)
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test
@@ -151,7 +153,7 @@ async def test_an_object_with_a_jsonrpc_key_inside_is_plain_data(tmp_path: Path)
         assert found
         assert await code_of(client, "workspace/symbol", inner) == METHOD
         assert (await client.request("starcoder/status", inner))["phase"] in ("ready", "working")
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test
@@ -165,7 +167,7 @@ async def test_before_initialize_requests_are_refused_and_notifications_dropped(
         assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
         await wait_until_ready(client)
         assert await client.inline_completion(URI, 0, 0) is None
-        assert await client.leave() == 0
+        assert await client.shutdown() == 0
 
 
 @async_test
@@ -176,7 +178,7 @@ async def test_after_shutdown_everything_but_exit_is_refused(tmp_path: Path) -> 
         assert await code_of(client, "shutdown") == INVALID
         assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
         client.notify("exit")
-        assert await client.ended() == 0
+        assert await client.wait_closed() == 0
 
 
 @async_test
@@ -191,7 +193,7 @@ async def test_unknown_methods_are_refused_and_unknown_notifications_ignored(tmp
         client.notify("$/cancelRequest", {"id": [1]})
         client.notify("$/cancelRequest")
         assert await is_well(client)
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test
@@ -232,9 +234,9 @@ async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: 
     async with process(tmp_path) as client:
         body = json.dumps({"jsonrpc": "2.0", "id": "mine", "method": "starcoder/status"}).encode()
         client.send_bytes(header.replace(b"%d", b"%d" % len(body)) + body)
-        await wait_until(lambda: bool(client.strays))
-        assert client.strays[0]["id"] == "mine"
-        assert "result" in client.strays[0]
+        await wait_until(lambda: bool(client.unmatched_responses))
+        assert client.unmatched_responses[0]["id"] == "mine"
+        assert "result" in client.unmatched_responses[0]
         assert await is_well(client)
 
 
@@ -254,7 +256,7 @@ async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: 
 async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(tmp_path: Path, header: bytes) -> None:
     async with process(tmp_path) as client:
         client.send_bytes(header)
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
     lines = (tmp_path / "stderr").read_text().splitlines()
     assert len([line for line in lines if line.startswith("ERROR")]) == 1
     assert "Traceback" not in "".join(lines)
@@ -264,14 +266,14 @@ async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(
 async def test_exit_without_shutdown_is_a_failure(tmp_path: Path) -> None:
     async with process(tmp_path) as client:
         client.notify("exit")
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
 
 
 @async_test
 async def test_exit_before_initialize_is_obeyed(tmp_path: Path) -> None:
     async with process(tmp_path, is_initialized=False) as client:
         client.notify("exit")
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
 
 
 @async_test
@@ -279,7 +281,7 @@ async def test_stray_prints_do_not_reach_the_protocol(tmp_path: Path) -> None:
     async with process(tmp_path, is_noisy=True) as client:
         for _ in range(20):
             assert await is_well(client)
-        assert await client.leave() == 0
+        assert await client.shutdown() == 0
     log = (tmp_path / "stderr").read_text()
     assert "a stray print" in log
     assert "a stray write" in log

@@ -70,7 +70,7 @@ def test_editor_gets_suggestions_for_real_code() -> None:
                 if text.strip():
                     at = len(text) - len(text.lstrip()) + 4
                     answers.append(await server.inline_completion("file:///store.py", line, min(at, len(text))))
-            return answers, await server.leave()
+            return answers, await server.shutdown()
 
     answers, exit_code = asyncio.run(session())
     suggested = [item for answer in answers if answer for item in answer]
@@ -91,7 +91,7 @@ def test_invoked_request_has_different_suggestions() -> None:
             found = [
                 await server.inline_completion("file:///store.py", line, 9, is_invoked=True) for line in (6, 7, 14, 33)
             ]
-            await server.leave()
+            await server.shutdown()
             return found
 
     answers = [[item["insertText"] for item in answer or ()] for answer in asyncio.run(session())]
@@ -108,7 +108,7 @@ def test_missing_model_is_said_once_and_the_server_lives() -> None:
             server.open("file:///a.py", "x = ")
             answer = await server.inline_completion("file:///a.py", 0, 4)
             shown = [params["message"] for method, params in server.notifications if method == "window/showMessage"]
-            await server.leave()
+            await server.shutdown()
             return status, shown, answer
 
     status, shown, answer = asyncio.run(session())

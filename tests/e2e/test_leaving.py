@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until_ready
-from starcoder_ls.lsp.client import Client, ServerGone, start
+from starcoder_ls.lsp.client import Client, ConnectionClosed, start
 from starcoder_ls.lsp.framing import frame
 
 LIMIT_S = 3.0
@@ -52,7 +52,7 @@ async def seconds_until_gone(client: Client, leave: Callable[[], None]) -> float
 @async_test
 async def test_end_of_input_ends_the_process(engine: dict[str, Any]) -> None:
     async with generating(engine) as client:
-        assert await seconds_until_gone(client, client.hang_up) < LIMIT_S
+        assert await seconds_until_gone(client, client.close) < LIMIT_S
 
 
 @ENGINES
@@ -61,7 +61,7 @@ async def test_exit_ends_the_process_with_its_code(engine: dict[str, Any]) -> No
     async with generating(engine) as client:
         await client.request("shutdown")
         assert await seconds_until_gone(client, lambda: client.notify("exit")) < LIMIT_S
-        assert await client.ended() == 0
+        assert await client.wait_closed() == 0
 
 
 @ENGINES
@@ -88,7 +88,7 @@ async def test_even_a_loop_that_is_stuck_does_not_keep_the_process(way: str) -> 
         answer = client.request("starcoder/status")
         await asyncio.sleep(0.5)
         assert not answer.future.done()
-        assert await seconds_until_gone(client, client.hang_up if way == "end of input" else parent.kill) < LIMIT_S
+        assert await seconds_until_gone(client, client.close if way == "end of input" else parent.kill) < LIMIT_S
     if parent.returncode is None:
         parent.kill()
     await parent.wait()
@@ -110,7 +110,7 @@ async def test_sigterm_ends_the_process() -> None:
         assert client.process is not None
         process = client.process
         assert await seconds_until_gone(client, lambda: process.send_signal(signal.SIGTERM)) < LIMIT_S
-        with pytest.raises(ServerGone):
+        with pytest.raises(ConnectionClosed):
             await client.request("starcoder/status")
 
 

@@ -139,7 +139,7 @@ def test_one_setting_loads_it_and_it_explains_over_stdio(made: Made, expected: s
             asked = {"uri": URI, "range": span(0, 2), "token": "t"}
             explained = await run(editor, "starcoder.explain", asked)
             told = [params["value"] for name, params in editor.notifications if name == "$/progress"]
-            return listed, explained, [json.dumps(value) for value in told], await editor.leave()
+            return listed, explained, [json.dumps(value) for value in told], await editor.shutdown()
 
     listed, explained, told, exit_code = asyncio.run(session())
     assert [(one["name"], one["method"], one["memoryBytes"]) for one in listed] == [

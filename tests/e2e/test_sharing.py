@@ -104,7 +104,7 @@ async def test_the_text_of_one_window_is_not_another_s() -> None:
     async with window(QUICK, "first = ") as one, window(QUICK, "second = ") as two:
         assert (await one.request("starcoder/text", {"uri": URI}))["text"] == "first = "
         assert (await two.request("starcoder/text", {"uri": URI}))["text"] == "second = "
-        await one.leave()
+        await one.shutdown()
         assert suggested(await two.inline_completion(URI, 0, 9))
 
 
@@ -122,7 +122,7 @@ async def test_nothing_of_one_window_is_in_what_another_is_told() -> None:
             asked = [one.inline_completion(URI, 1, len(name) + 3) for one, name in zip(windows, names, strict=True)]
             assert [suggested(await answer) for answer in asked] == [f"{name}_1" for name in names]
         for one, name in zip(windows, names, strict=True):
-            everything = json.dumps([one.notifications, one.strays, await status(one)])
+            everything = json.dumps([one.notifications, one.unmatched_responses, await status(one)])
             assert not [other for other in names if other != name and other in everything]
 
 
@@ -133,7 +133,7 @@ async def test_a_killed_window_leaves_the_others_alone(home: Path) -> None:
         await working(other)
         assert victim.process is not None
         victim.process.kill()
-        await victim.ended()
+        await victim.wait_closed()
         while (await status(other))["sharing"]["windows"] != 1:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert len(residents(home)) == 1
@@ -156,7 +156,7 @@ async def test_a_killed_process_costs_a_pause_and_each_request_is_answered_once(
         assert suggested(await asked)
         assert (await one.request("starcoder/text", {"uri": URI}))["text"] == "long = "
         assert (await two.request("starcoder/text", {"uri": URI}))["text"] == "x = "
-        assert one.strays == two.strays == []
+        assert one.unmatched_responses == two.unmatched_responses == []
         assert len(residents(home)) == 1
         assert residents(home)[0].pid != first.pid
 
@@ -175,7 +175,7 @@ async def test_a_window_that_is_stopped_holds_up_nobody() -> None:
             assert suggested(await asyncio.wait_for(other.inline_completion(URI, 0, len(text)).future, 5))
             os.kill(stopped.process.pid, signal.SIGCONT)
             assert (await waiting)["sharing"]["windows"] == 2
-        assert stopped.strays == other.strays == []
+        assert stopped.unmatched_responses == other.unmatched_responses == []
 
 
 @async_test
@@ -186,7 +186,7 @@ async def test_nothing_is_left_once_nobody_has_come_for_long_enough(
     async with window(QUICK) as client:
         await asyncio.sleep(1.0)
         assert suggested(await client.inline_completion(URI, 0, 4))
-        await client.leave()
+        await client.shutdown()
     await wait_until(lambda: nothing_is_left(home), 10)
 
 
@@ -194,7 +194,7 @@ async def test_nothing_is_left_once_nobody_has_come_for_long_enough(
 async def test_the_socket_of_a_killed_process_is_no_obstacle(home: Path) -> None:
     async with window(QUICK) as client:
         path = found(home)[0]
-        await client.leave()
+        await client.shutdown()
     for process in residents(home):
         process.kill()
     await wait_until(lambda: not residents(home))
@@ -243,7 +243,7 @@ async def test_without_a_folder_for_the_socket_a_window_has_a_server_of_its_own(
     async with window(QUICK) as client:
         assert not (await status(client))["sharing"]["isShared"]
         assert suggested(await client.inline_completion(URI, 0, 4))
-        assert await client.leave() == 0
+        assert await client.shutdown() == 0
 
 
 @async_test

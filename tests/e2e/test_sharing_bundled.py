@@ -54,12 +54,12 @@ def test_two_windows_share_the_bundled_model_and_outlive_its_process(
                 assert (listed["sharing"]["windows"], listed["phase"]) == (2, "ready")
                 assert listed["memoryBytes"] > 1e6
 
-                assert await two.leave() == 0
+                assert await two.shutdown() == 0
             psutil.Process(listed["process"]).kill()
             assert await suggests(one)
             (again,) = json.loads(await asyncio.to_thread(command, "ps", "--json"))
             assert again["process"] != listed["process"]
-            assert await one.leave() == 0
+            assert await one.shutdown() == 0
         assert "has ended" in await asyncio.to_thread(command, "stop")
         assert os.listdir(tmp_path / "run") == []
         assert "No daemon is running" in await asyncio.to_thread(command, "ps")

@@ -62,13 +62,13 @@ def test_windows_and_editors_killed_in_mid_generation_and_idle_harm_nobody(home:
                     for victim in (idle, busy):
                         assert victim.process is not None
                         victim.process.kill()
-                    orphan.hang_up()
-                    assert await orphan.ended() == 1
+                    orphan.close()
+                    assert await orphan.wait_closed() == 1
                     await asyncio.gather(*asked, return_exceptions=True)
                 text = f"x{version} = "
                 other.change(URI, version, {"text": text})
                 assert suggested(await other.inline_completion(URI, 0, len(text)))
-            assert other.strays == []
+            assert other.unmatched_responses == []
             assert len(residents(home)) == 1
             assert (await status(other))["sharing"]["windows"] == 1
         assert len(found(home)) == 1
@@ -91,7 +91,7 @@ def test_a_process_killed_again_and_again_answers_each_request_of_each_window_on
             assert suggested(await asked)
             recovered_s.append(time.monotonic() - began_s)
             assert suggested(await idle.inline_completion(URI, 0, 4))
-            assert idle.strays == busy.strays == []
+            assert idle.unmatched_responses == busy.unmatched_responses == []
             assert said(idle) == said(busy) == []
             assert victim.pid not in [process.pid for process in residents(home)]
             assert len(residents(home)) == 1
@@ -130,7 +130,7 @@ def test_without_room_on_the_disk_windows_share_all_the_same(home: Path) -> None
             async with window(QUICK, through=NO_DISK) as one, window(QUICK, through=NO_DISK) as two:
                 assert suggested(await one.inline_completion(URI, 0, 4))
                 assert (await status(two))["sharing"]["windows"] == 2
-                assert await one.leave() == await two.leave() == 0
+                assert await one.shutdown() == await two.shutdown() == 0
             await asyncio.to_thread(subprocess.run, STOP, check=True, capture_output=True)
             await wait_until(lambda: nothing_is_left(home))
 
@@ -151,7 +151,7 @@ async def test_where_nothing_can_be_created_each_window_has_a_server_of_its_own(
         for client in (one, two):
             assert suggested(await client.inline_completion(URI, 0, 4))
             assert not (await status(client))["sharing"]["isShared"]
-            assert await client.leave() == 0
+            assert await client.shutdown() == 0
     assert nothing_is_left(home)
 
 
@@ -171,5 +171,5 @@ async def test_a_process_that_cannot_start_is_one_answer_and_a_few_starts(home: 
         await asyncio.sleep(0.5)
         assert len(starts.read_text()) == before
         assert (await status(windows[0]))["phase"] == "failed"
-        assert await windows[0].leave() == 0
+        assert await windows[0].shutdown() == 0
     assert nothing_is_left(home)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until_ready
-from starcoder_ls.lsp.client import Pending, ResponseFailed, start
+from starcoder_ls.lsp.client import PendingRequest, ResponseFailed, start
 
 EVENTS = 200
 PAUSE_S = 0.005
@@ -26,7 +26,7 @@ async def test_in_a_storm_each_request_is_answered_once_and_the_last_one_rightly
         await client.initialize({}, {**INLINE_COMPLETION, "general": {"positionEncodings": ["utf-16"]}})
         await wait_until_ready(client)
         client.open(URI, "")
-        text, version, asked = "", 1, list[tuple[Pending, str]]()
+        text, version, asked = "", 1, list[tuple[PendingRequest, str]]()
         for _ in range(EVENTS):
             version += 1
             piece = dice.choice(["a", " ", "😀", "\f", "é"])
@@ -47,8 +47,8 @@ async def test_in_a_storm_each_request_is_answered_once_and_the_last_one_rightly
             elif answer is not None:
                 place = {"line": 0, "character": units(text_then)}
                 assert answer[0]["range"] == {"start": place, "end": place}
-        assert not client.strays  # nothing was answered twice
-        assert await client.leave() == 0
+        assert not client.unmatched_responses  # nothing was answered twice
+        assert await client.shutdown() == 0
 
 
 def insertion(text: str, piece: str) -> dict[str, Any]:

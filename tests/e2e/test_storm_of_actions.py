@@ -12,7 +12,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, applied, code_actions, run, span
 from harness import FAKE_SERVER_COMMAND, URI, async_test, wait_until_ready
-from starcoder_ls.lsp.client import Pending, ResponseFailed, start
+from starcoder_ls.lsp.client import PendingRequest, ResponseFailed, start
 
 EVENTS = 150
 CODE = "def add(a, b):\n    return a - b\n"
@@ -37,7 +37,7 @@ async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old
         await wait_until_ready(client)
         client.open(URI, CODE)
         (simplify,) = [a for a in await code_actions(client, span(0, 2)) if a["title"] == "Simplify"]
-        text, version, asked = CODE, 1, list[tuple[Pending, str]]()
+        text, version, asked = CODE, 1, list[tuple[PendingRequest, str]]()
         explain = {"uri": URI, "range": span(0, 2), "token": "t"}
         for _ in range(EVENTS):
             what = dice.random()
@@ -69,5 +69,5 @@ async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old
             elif isinstance(answer, dict):
                 assert answer["text"] == "It adds two."
         assert edits > 0
-        assert not client.strays  # nothing was answered twice
-        assert await client.leave() == 0
+        assert not client.unmatched_responses  # nothing was answered twice
+        assert await client.shutdown() == 0

@@ -131,7 +131,7 @@ def test_sub_commands_edit_the_function_at_the_cursor_or_a_range(editor: Editor)
 def test_what_cannot_be_done_is_refused_with_a_reason(editor: Editor) -> None:
     editor.nvim.command("2")
     editor.nvim.command("Starcoder document")
-    editor.wait("vim.fn.execute('messages'):find('There is nothing here to do it to') ~= nil")
+    editor.wait("vim.fn.execute('messages'):find('There is no code here') ~= nil")
     editor.type(":Starcoder nonsense<CR>")
     editor.wait("vim.fn.execute('messages'):find('there is no :Starcoder nonsense; there are adapters, ask') ~= nil")
 

@@ -95,7 +95,7 @@ async def test_a_server_that_goes_is_an_error_with_a_sentence(tmp_path: Path) ->
         await completion_client.ready(client, lambda _: None)
         asking = asyncio.create_task(completion_client.suggestion(client, hole, "python"))
         await asyncio.sleep(0.1)
-        client.hang_up()
+        client.close()
         with pytest.raises(EngineError, match="has ended"):
             await asking
 

@@ -129,7 +129,7 @@ async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> Non
         steps = used.steps
         await asyncio.sleep(0.1)
         assert used.steps <= steps + 1
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test
@@ -150,7 +150,7 @@ async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
         ({"action": "fly", "uri": URI, "range": span(3, 5)}, -32803, "There are: "),
         ({"action": "rewrite", "uri": URI, "range": span(3, 5)}, -32803, "instruction"),
         ({"action": "simplify", "uri": "file:///none", "range": span(3, 5)}, -32803, "not open"),
-        ({"action": "simplify", "uri": URI, "range": span(1, 2)}, -32803, "nothing here"),
+        ({"action": "simplify", "uri": URI, "range": span(1, 2)}, -32803, "no code here"),
         ({"action": "document", "uri": URI, "range": span(0, 1)}, -32803, "no function"),
     ],
 )

@@ -6,12 +6,12 @@ import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
-from starcoder_ls.lsp.client import Client, Pending
+from starcoder_ls.lsp.client import Client, PendingRequest
 
 MENU: dict[str, Any] = {"textDocument": {"completion": {}}}
 
 
-def ask(client: Client, line: int, character: int) -> Pending:
+def ask(client: Client, line: int, character: int) -> PendingRequest:
     params = {
         "textDocument": {"uri": URI},
         "position": {"line": line, "character": character},

@@ -136,7 +136,7 @@ async def test_a_newer_explanation_ends_the_older_one_with_null() -> None:
         steps = used.steps
         await asyncio.sleep(0.1)
         assert used.steps <= steps + 1
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test
@@ -232,7 +232,7 @@ async def test_adapters_come_and_go_while_the_server_runs() -> None:
 @pytest.mark.parametrize(
     ("command", "arguments", "said"),
     [
-        ("starcoder.fly", [], "There are: starcoder.explain"),
+        ("starcoder.fly", [], "The commands are: starcoder.explain"),
         ("starcoder.explain", [], "`uri` is missing; `range` is missing"),
         ("starcoder.explain", [5], "argument"),
         ("starcoder.explain", [WHERE, WHERE], "one argument"),

@@ -104,7 +104,7 @@ async def test_a_cancelled_request_is_answered_at_once_and_decoding_stops_within
         assert time.monotonic() - begin < 0.1
         await asyncio.sleep(0.2)
         assert engine.steps <= steps + 1
-        assert not client.strays
+        assert not client.unmatched_responses
 
 
 @async_test

@@ -27,7 +27,7 @@ async def test_sessions_share_the_engine_and_nothing_else() -> None:
         assert await second
         assert [text_before_cursor(request) for request in engine.requests] == ["one = ", "two = é"]
         assert [request.max_new_tokens for request in engine.requests] == [3, 64]
-        await one.leave()
+        await one.shutdown()
         assert await two.inline_completion(URI, 0, 8)
     server.close()
 
@@ -54,7 +54,7 @@ async def test_a_client_that_vanishes_stops_its_work() -> None:
 async def test_a_client_that_does_not_read_is_hung_up_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(tcp, "MAX_UNSENT_BYTES", 1_000_000)
+    monkeypatch.setattr(tcp, "MAX_SEND_QUEUE_BYTES", 1_000_000)
     server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
         client._reader._transport.pause_reading()  # type: ignore[attr-defined]
@@ -81,5 +81,5 @@ async def test_one_packet_with_everything_in_it_is_worked_off_in_order() -> None
         assert (await asked)["capabilities"]
         assert (await status)["phase"]
         assert await down is None
-        await client.ended()
+        await client.wait_closed()
     server.close()

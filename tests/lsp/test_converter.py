@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lsprotocol import types as t
 
-from starcoder_ls.lsp.converter import _typed, converter, structured
+from starcoder_ls.lsp.converter import _structure_key_stroke, converter, structure
 from starcoder_ls.lsp.request_handle import ResponseError
 
 PLACE = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
@@ -18,7 +18,7 @@ INVOKED, AUTOMATIC = t.InlineCompletionTriggerKind.Invoked, t.InlineCompletionTr
 
 @pytest.mark.parametrize(("value", "kind"), [(1, INVOKED), (2, AUTOMATIC), (0, INVOKED)])
 def test_trigger_kinds_of_both_generations_of_clients(value: int, kind: t.InlineCompletionTriggerKind) -> None:
-    params = structured({**PLACE, "context": {"triggerKind": value}}, t.InlineCompletionParams)
+    params = structure({**PLACE, "context": {"triggerKind": value}}, t.InlineCompletionParams)
     assert params.context.trigger_kind is kind
 
 
@@ -41,14 +41,14 @@ def change(version: object, text: object) -> dict[str, Any]:
 )
 def test_what_does_not_fit_is_named_by_place_and_not_quoted(raw: Any, kind: type, place: str) -> None:
     with pytest.raises(ResponseError) as caught:
-        structured(raw, kind)
+        structure(raw, kind)
     assert caught.value.code == -32602
     assert place in caught.value.message
     assert "secret" not in caught.value.message
 
 
 def test_what_a_newer_client_adds_is_passed_over() -> None:
-    params = structured(
+    params = structure(
         {**PLACE, "context": {"triggerKind": 1, "novelty": {"a": [1]}}, "more": 5}, t.InlineCompletionParams
     )
     assert params.position.line == 1
@@ -73,7 +73,7 @@ VALUES = st.one_of(st.integers(-1, 3), st.sampled_from([2**31 - 1, 2**31, True, 
 @example({"length": "absent"})
 def test_a_key_is_read_as_cattrs_reads_it_or_left_to_it(changes: dict[str, object]) -> None:
     raw = typed(**changes)
-    quick = _typed(raw)
+    quick = _structure_key_stroke(raw)
     if quick is not None:
         assert quick == converter().structure(raw, t.DidChangeTextDocumentParams)
     else:
@@ -82,4 +82,4 @@ def test_a_key_is_read_as_cattrs_reads_it_or_left_to_it(changes: dict[str, objec
 
 @pytest.mark.parametrize("raw", [None, [], {}, {"textDocument": 1}, {**typed(), "more": 1}, change(1, "a")])
 def test_what_no_key_makes_is_left_to_cattrs(raw: Any) -> None:
-    assert _typed(raw) is None
+    assert _structure_key_stroke(raw) is None

@@ -22,7 +22,7 @@ HEADERS = st.sampled_from(
 
 
 def read(reader: FrameReader, *chunks: bytes) -> list[bytes]:
-    return [body for chunk in chunks for body in reader.feed(chunk)]
+    return [body for chunk in chunks for body in reader.feed_data(chunk)]
 
 
 @given(st.lists(st.tuples(HEADERS, st.binary(max_size=80)), max_size=8), st.data())
@@ -39,7 +39,7 @@ def test_garbage_is_refused_or_held_within_the_cap(chunks: list[bytes]) -> None:
     reader = FrameReader()
     try:
         for chunk in chunks:
-            for _ in reader.feed(chunk):
+            for _ in reader.feed_data(chunk):
                 pass
             is_waiting_for_body = reader._is_in_body
             assert is_waiting_for_body or len(reader._buffer) <= framing.MAX_HEADER_BYTES
@@ -74,7 +74,7 @@ def test_what_cannot_be_read_ends_the_stream_after_the_frames_before_it(header: 
     bodies = []
     chunk = frame(b"{}") + frame(b"[]") + header
     with pytest.raises(FramingError) as caught:
-        bodies.extend(reader.feed(chunk))
+        bodies.extend(reader.feed_data(chunk))
     assert bodies == [b"{}", b"[]"]
     assert "jsonrpc" not in str(caught.value)
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starcoder_ls.errors import DocumentOutOfSync
-from starcoder_ls.lsp.positions import Encoding, negotiated, to_chars, to_units
+from starcoder_ls.lsp.positions import Encoding, negotiate, to_chars, to_units
 
 LINES = st.text(alphabet="ab\té\u0301\u200d\x0c\x85\u2028漢😀👩\ud83d\ude00", max_size=30)
 ENCODINGS = st.sampled_from(list(Encoding))
@@ -53,4 +53,4 @@ def test_every_column_is_a_character_or_refused_or_the_end(line: str, encoding: 
     ],
 )
 def test_the_first_known_encoding_is_taken_and_utf16_without_one(offered: list[object], chosen: Encoding) -> None:
-    assert negotiated(offered) is chosen
+    assert negotiate(offered) is chosen

@@ -3,179 +3,181 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from lsprotocol import types as t
 
 from harness import async_test
-from starcoder_ls.lsp.protocol import Notification, Protocol, Request, Routes
+from starcoder_ls.lsp.language_client import LanguageClient
+from starcoder_ls.lsp.protocol import Handlers, LspProtocol, NotificationHandler, RequestHandler
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
-from starcoder_ls.session.engine_supervisor import EngineSupervisor
-from starcoder_ls.session.session import Session
-from starcoder_ls.settings import Settings
+
+Received = list[Any]
 
 
-async def echo(_session: Session, params: Any, _call: RequestHandle) -> Any:
+async def echo(_: Received, params: Any, _request: RequestHandle) -> Any:
     return params
 
 
-async def wait(_session: Session, _params: Any, _call: RequestHandle) -> None:
-    await asyncio.sleep(60)
+async def block(_: Received, _params: Any, _request: RequestHandle) -> None:
+    await asyncio.Event().wait()
 
 
-async def stubborn(_session: Session, _params: Any, _call: RequestHandle) -> str:
+async def ignore_cancellation(_: Received, _params: Any, _request: RequestHandle) -> str:
     try:
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
     except asyncio.CancelledError:
         await asyncio.sleep(0)
     return "late"
 
 
-async def unsendable(_session: Session, _params: Any, _call: RequestHandle) -> object:
+async def return_unserializable(_: Received, _params: Any, _request: RequestHandle) -> object:
     return {1, 2}
 
 
-async def refuse(_session: Session, _params: Any, _call: RequestHandle) -> None:
+async def fail(_: Received, _params: Any, _request: RequestHandle) -> None:
     raise ResponseError(-32803, "No.")
 
 
-REQUESTS = {
-    "initialize": Request(echo),
-    "shutdown": Request(echo),
-    "echo": Request(echo),
-    "wait": Request(wait),
-    "stubborn": Request(stubborn),
-    "unsendable": Request(unsendable),
-    "refuse": Request(refuse),
+REQUESTS: dict[str, RequestHandler[Received]] = {
+    "initialize": RequestHandler(echo),
+    "shutdown": RequestHandler(echo),
+    "echo": RequestHandler(echo),
+    "block": RequestHandler(block),
+    "ignore_cancellation": RequestHandler(ignore_cancellation),
+    "return_unserializable": RequestHandler(return_unserializable),
+    "fail": RequestHandler(fail),
+}
+NOTIFICATIONS: dict[str, NotificationHandler[Received]] = {
+    "note": NotificationHandler(lambda notes, p: notes.append(p))
 }
 
 
-class Wire:
-    """A session whose answers are kept."""
+class Peer:
+    """The client of a protocol. ``notes`` has the params of "note" notifications, ``sent`` the protocol's messages."""
 
     def __init__(self, is_initialized: bool = True) -> None:
-        self.noted: list[Any] = []
-        routes = Routes(REQUESTS, {"note": Notification(lambda _, params: self.noted.append(params))})
-        self.session = Session(EngineSupervisor(lambda _: None), Settings(), routes)  # type: ignore[arg-type,return-value]
-        self.protocol: Protocol = self.session.protocol
+        self.notes: Received = []
+        self.client = LanguageClient()
+        self.protocol = LspProtocol(self.notes, Handlers(REQUESTS, NOTIFICATIONS), self.client.protocol)
         self.sent: list[dict[str, Any]] = []
-        self.protocol.send = lambda body: self.sent.append(json.loads(body))
+        self.protocol.connect(lambda body: self.sent.append(json.loads(body)))
         self._is_initialized = is_initialized
 
-    async def __aenter__(self) -> Wire:
+    async def __aenter__(self) -> Peer:
         if self._is_initialized:
-            await self.ask("init", "initialize")
+            await self.request("init", "initialize")
             self.sent.clear()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.session.close()
-        await self.settle()
+        self.protocol.disconnect()
+        await self.run_pending_tasks()
 
-    async def ask(self, request_id: Any, method: str, params: Any = None) -> None:
+    async def request(self, request_id: Any, method: str, params: Any = None) -> None:
         message = {"jsonrpc": "2.0", "id": request_id, "method": method, "params": params}
         if self.protocol.receive(message):
             await asyncio.sleep(0)
 
-    def tell(self, method: str, params: Any = None) -> None:
+    def notify(self, method: str, params: Any = None) -> None:
         self.protocol.receive({"jsonrpc": "2.0", "method": method, "params": params})
 
-    async def settle(self) -> None:
+    async def run_pending_tasks(self) -> None:
         for _ in range(5):
             await asyncio.sleep(0)
 
-    def outcomes(self) -> list[tuple[Any, Any]]:
-        """(id, error code or result) of each answer."""
+    def responses(self) -> list[tuple[Any, Any]]:
+        """(id, error code or result) of each response."""
         return [(m["id"], m["error"]["code"] if "error" in m else m["result"]) for m in self.sent if "method" not in m]
 
 
 @async_test
-async def test_an_id_that_is_still_running_is_refused_and_the_first_goes_on() -> None:
-    async with Wire() as wire:
-        await wire.ask(1, "wait")
-        await wire.ask(1, "echo", {})
-        wire.tell("$/cancelRequest", {"id": 1})
-        await wire.ask(1, "echo", {"again": True})
-        await wire.settle()
-        assert wire.outcomes() == [(1, -32600), (1, -32800), (1, {"again": True})]
+async def test_id_of_a_running_request_is_rejected_and_usable_afterwards() -> None:
+    async with Peer() as peer:
+        await peer.request(1, "block")
+        await peer.request(1, "echo", {})
+        peer.notify("$/cancelRequest", {"id": 1})
+        await peer.request(1, "echo", {"again": True})
+        await peer.run_pending_tasks()
+        assert peer.responses() == [(1, -32600), (1, -32800), (1, {"again": True})]
 
 
 @async_test
-async def test_text_and_number_are_different_ids() -> None:
-    async with Wire() as wire:
-        await wire.ask(1, "wait")
-        await wire.ask("1", "wait")
-        wire.tell("$/cancelRequest", {"id": "1"})
-        assert wire.outcomes() == [("1", -32800)]
+async def test_string_and_integer_ids_are_distinct() -> None:
+    async with Peer() as peer:
+        await peer.request(1, "block")
+        await peer.request("1", "block")
+        peer.notify("$/cancelRequest", {"id": "1"})
+        assert peer.responses() == [("1", -32800)]
 
 
 @async_test
-async def test_a_handler_that_answers_after_its_cancellation_is_not_heard() -> None:
-    async with Wire() as wire:
-        await wire.ask(1, "stubborn")
-        wire.tell("$/cancelRequest", {"id": 1})
-        await wire.settle()
-        assert wire.outcomes() == [(1, -32800)]
+async def test_result_after_cancellation_is_not_sent() -> None:
+    async with Peer() as peer:
+        await peer.request(1, "ignore_cancellation")
+        peer.notify("$/cancelRequest", {"id": 1})
+        await peer.run_pending_tasks()
+        assert peer.responses() == [(1, -32800)]
 
 
 @async_test
-async def test_an_answer_that_cannot_be_sent_is_an_error_not_silence() -> None:
+async def test_unserializable_result_becomes_an_error_response() -> None:
     failures: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
-    async with Wire() as wire:
-        await wire.ask(1, "unsendable")
-        await wire.ask(2, "refuse")
-        assert wire.outcomes() == [(1, -32603), (2, -32803)]
+    async with Peer() as peer:
+        await peer.request(1, "return_unserializable")
+        await peer.request(2, "fail")
+        assert peer.responses() == [(1, -32603), (2, -32803)]
 
 
 @async_test
-async def test_shutdown_answers_everything_in_flight_and_then_itself() -> None:
-    async with Wire() as wire:
-        await wire.ask(1, "wait")
-        await wire.ask(2, "stubborn")
-        await wire.ask(3, "shutdown")
-        await wire.ask(4, "echo")
-        wire.tell("note")
-        wire.tell("exit")
-        assert wire.outcomes() == [(1, -32800), (2, -32800), (3, None), (4, -32600)]
-        assert wire.noted == []
-        assert wire.protocol.exit_code == 0
+async def test_shutdown_cancels_running_requests_before_its_own_response() -> None:
+    async with Peer() as peer:
+        await peer.request(1, "block")
+        await peer.request(2, "ignore_cancellation")
+        await peer.request(3, "shutdown")
+        await peer.request(4, "echo")
+        peer.notify("note")
+        peer.notify("exit")
+        assert peer.responses() == [(1, -32800), (2, -32800), (3, None), (4, -32600)]
+        assert peer.notes == []
+        assert peer.protocol.exit_code == 0
 
 
 @async_test
-async def test_a_client_that_answers_a_question_we_gave_up_is_harmless() -> None:
-    """pygls 2.1.1's own reader dies of it (pygls #621)."""
-    async with Wire() as wire:
-        progress = wire.session.work_done_progress
+async def test_response_to_a_cancelled_server_request_is_ignored() -> None:
+    """The reader of pygls 2.1.1 ends with an exception here (pygls #621)."""
+    async with Peer() as peer:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(progress.create_async("token"), 0.01)
-        (question,) = wire.sent
-        for answer in ({"result": None}, {"error": {"code": 1, "message": "no"}}, {"result": None}):
-            wire.protocol.receive({"jsonrpc": "2.0", "id": question["id"], **answer})
-        await wire.ask(1, "echo", {})
-        assert wire.outcomes()[-1] == (1, {})
+            await asyncio.wait_for(peer.client.work_done_progress.create_async("token"), 0.01)
+        (request,) = peer.sent
+        for response in ({"result": None}, {"error": {"code": 1, "message": "no"}}, {"result": None}):
+            peer.protocol.receive({"jsonrpc": "2.0", "id": request["id"], **response})
+        await peer.request(1, "echo", {})
+        assert peer.responses()[-1] == (1, {})
 
 
 @async_test
-async def test_answers_of_the_client_reach_who_asked() -> None:
-    async with Wire() as wire:
+async def test_response_of_the_client_completes_the_server_request() -> None:
+    async with Peer() as peer:
         params = t.ApplyWorkspaceEditParams(edit=t.WorkspaceEdit())
-        for answer, expected in (
+        for response, expected in (
             ({"result": {"applied": True}}, True),
             ({"result": {"applied": "x"}}, ResponseError),
             ({"error": {"code": 1, "message": "no"}}, Exception),
         ):
-            asking = asyncio.ensure_future(wire.session.workspace_apply_edit_async(params))
+            pending = asyncio.ensure_future(peer.client.workspace_apply_edit_async(params))
             await asyncio.sleep(0)
-            wire.protocol.receive({"jsonrpc": "2.0", "id": wire.sent[-1]["id"], **answer})
+            peer.protocol.receive({"jsonrpc": "2.0", "id": peer.sent[-1]["id"], **response})
             if expected is True:
-                assert (await asking).applied is True
+                assert (await pending).applied is True
             else:
                 with pytest.raises(expected):  # type: ignore[call-overload]
-                    await asking
+                    await pending
 
 
 JSON = st.recursive(
@@ -193,36 +195,33 @@ WELL_FORMED = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(JSON | WELL_FORMED, max_size=12), st.booleans())
-def test_whatever_comes_each_valid_request_is_answered_exactly_once(messages: list[Any], is_initialized: bool) -> None:
-    """Ids may repeat here, so answers are counted per id."""
+def test_every_valid_request_gets_exactly_one_response(messages: list[Any], is_initialized: bool) -> None:
+    """Ids may repeat here, so responses are counted by id."""
     logging.getLogger("starcoder_ls").setLevel(logging.CRITICAL)
 
-    async def talk() -> None:
+    async def exchange() -> None:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
-        async with Wire(is_initialized) as wire:
-            asked: dict[Any, int] = {}
+        async with Peer(is_initialized) as peer:
+            requests: Counter[Any] = Counter()
             for message in messages:
                 is_object = isinstance(message, dict)
-                is_answer = is_object and "method" not in message and ("result" in message or "error" in message)
-                if is_object and type(message.get("id")) in (int, str) and not is_answer:
-                    asked[message["id"]] = asked.get(message["id"], 0) + 1
-                if wire.protocol.receive(message):
+                is_response = is_object and "method" not in message and ("result" in message or "error" in message)
+                if is_object and type(message.get("id")) in (int, str) and not is_response:
+                    requests[message["id"]] += 1
+                if peer.protocol.receive(message):
                     await asyncio.sleep(0)
-            wire.protocol.end_calls()
-            await wire.settle()
-            answered: dict[Any, int] = {}
-            for sent in wire.sent:
-                if sent["id"] is not None:
-                    answered[sent["id"]] = answered.get(sent["id"], 0) + 1
-            assert answered == asked
+            peer.protocol.cancel_requests()
+            await peer.run_pending_tasks()
+            assert Counter(sent["id"] for sent in peer.sent if sent["id"] is not None) == requests
 
-    asyncio.run(talk())
+    asyncio.run(exchange())
     logging.getLogger("starcoder_ls").setLevel(logging.NOTSET)
 
 
-def test_pygls_never_logs_messages_nor_shows_errors() -> None:
+def test_pygls_logs_no_messages_and_shows_no_errors() -> None:
     assert not logging.getLogger("pygls.protocol.json_rpc").isEnabledFor(logging.INFO)
-    wire = Wire()
-    wire.session.report_server_error(ValueError("secret"), ValueError)
-    assert not wire.sent
+    peer = Peer()
+    peer.client.report_server_error(ValueError("secret"), ValueError)
+    assert not peer.sent

@@ -28,7 +28,7 @@ def pipes() -> Iterator[tuple[int, int, int, int]]:
 async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     ended = threading.Event()
-    stream = PipeStream(ours_in, ours_out, at_end=ended.set)
+    stream = PipeStream(ours_in, ours_out, on_eof=ended.set)
     os.write(theirs_out, b"question")
     assert await stream.read() == b"question"
     for number in range(100):
@@ -46,7 +46,7 @@ async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> 
     stream = PipeStream(ours_in, ours_out)
     reading = asyncio.ensure_future(stream.read())
     await asyncio.sleep(0.01)
-    stream.hang_up()
+    stream.abort()
     assert await asyncio.wait_for(reading, 1) == b""
     os.close(pipes[0])
 
@@ -56,7 +56,7 @@ async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
-    monkeypatch.setattr(stdio, "MAX_UNSENT_BYTES", 1_000_000)
+    monkeypatch.setattr(stdio, "MAX_SEND_QUEUE_BYTES", 1_000_000)
     stream = PipeStream(ours_in, ours_out)
     for _ in range(30):
         stream.write(b"x" * 50_000)
@@ -104,10 +104,10 @@ async def test_who_asks_but_does_not_read_never_blocks_the_loop(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
-    monkeypatch.setattr(stdio, "MAX_UNSENT_BYTES", 1_000_000)
+    monkeypatch.setattr(stdio, "MAX_SEND_QUEUE_BYTES", 1_000_000)
     stream = PipeStream(ours_in, ours_out)
     answers = 0
-    while not stream._has_ended:
+    while not stream._is_closed:
         os.write(theirs_out, b"question")
         assert await asyncio.wait_for(stream.read(), 1) in (b"question", b"")
         stream.write(b"x" * 4_000)
@@ -135,7 +135,7 @@ async def test_a_flood_waits_in_the_pipe_not_in_memory(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, _ = pipes
-    monkeypatch.setattr(stdio, "_UNREAD_CHUNKS", 4)
+    monkeypatch.setattr(stdio, "_MAX_QUEUED_CHUNKS", 4)
     stream = PipeStream(ours_in, ours_out)
     written = threading.Event()
 
@@ -155,4 +155,4 @@ async def test_a_flood_waits_in_the_pipe_not_in_memory(
 
 
 def test_the_cap_is_the_one_of_the_connection() -> None:
-    assert stdio.MAX_UNSENT_BYTES == connection.MAX_UNSENT_BYTES
+    assert stdio.MAX_SEND_QUEUE_BYTES == connection.MAX_SEND_QUEUE_BYTES

@@ -27,7 +27,7 @@ from harness import (
 from starcoder_ls.app import Server
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import tcp
-from starcoder_ls.lsp.client import Client, Pending, ResponseFailed, ServerGone, connect
+from starcoder_ls.lsp.client import Client, ConnectionClosed, PendingRequest, ResponseFailed, connect
 from starcoder_ls.lsp.framing import frame
 
 
@@ -81,11 +81,11 @@ async def test_two_clients_get_their_own_answers_and_one_leaving_does_not_touch_
             leaves.change(URI, 2, {"text": "another text\n"})
             both = await asyncio.gather(suggestion(stays), suggestion(leaves))
             assert both == ["return 1", "return 1"]
-            assert await leaves.leave() is None
+            assert await leaves.shutdown() is None
         assert await suggestion(stays) == "return 1"
         async with server.client() as quits:
             quits.notify("exit")
-            await quits.ended()
+            await quits.wait_closed()
         async with server.client() as crashes:
             crashes.inline_completion(URI, 0, 4)
             crashes._writer.transport.abort()
@@ -93,7 +93,7 @@ async def test_two_clients_get_their_own_answers_and_one_leaving_does_not_touch_
             async with server.client() as talks_garbage:
                 talks_garbage.send_bytes(garbage)
                 assert await suggestion(stays) == "return 1"
-        assert not stays.strays
+        assert not stays.unmatched_responses
 
 
 GREETINGS = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ HTTP/1.1\r\n", b"\x16\x03\x01\x02"]
@@ -120,12 +120,12 @@ async def test_without_the_token_nobody_gets_in(tmp_path: Path) -> None:
                 assert await refusal(client.request("starcoder/status")) == -32002
                 asked = {"capabilities": {}, "initializationOptions": options}
                 assert await refusal(client.request("initialize", asked)) == -32600
-                await client.ended()
-                with pytest.raises(ServerGone):
+                await client.wait_closed()
+                with pytest.raises(ConnectionClosed):
                     await client.request("starcoder/status")
 
 
-async def refusal(pending: Pending) -> int:
+async def refusal(pending: PendingRequest) -> int:
     with pytest.raises(ResponseFailed) as caught:
         await pending
     return caught.value.code
@@ -152,16 +152,16 @@ async def test_a_later_client_that_wants_another_model_keeps_the_running_one_and
 
 @async_test
 async def test_who_does_not_initialize_in_time_is_put_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tcp, "_ADMISSION_S", 0.05)
+    monkeypatch.setattr(tcp, "_AUTHENTICATION_TIMEOUT_S", 0.05)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
 
     async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await tcp._attend(server, tcp.SocketStream(reader, writer), "token")
+        await tcp._serve_client(server, tcp.SocketStream(reader, writer), "token")
 
     listener = await asyncio.start_server(welcome, "127.0.0.1", 0)
     async with connect("127.0.0.1", listener.sockets[0].getsockname()[1]) as idle:
-        await asyncio.wait_for(idle.ended(), 5)
+        await asyncio.wait_for(idle.wait_closed(), 5)
     listener.close()
     await listener.wait_closed()
     await wait_until(lambda: len(asyncio.all_tasks()) <= 2)  # this test, and the limit on its time
@@ -182,7 +182,7 @@ def test_a_port_is_a_port() -> None:
     ("host", "address"), [("localhost", "127.0.0.1"), ("", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("[::1]", "::1")]
 )
 def test_loopback_goes_by_several_names(host: str, address: str) -> None:
-    assert tcp._loopback(host) == address
+    assert tcp._loopback_address(host) == address
 
 
 def test_a_token_file_of_a_killed_server_is_replaced_not_written_into(

@@ -19,14 +19,14 @@ def test_a_parent_is_gone_when_it_is_a_zombie() -> None:
 
 
 def test_the_last_exit_is_early_enough_for_an_editor_to_see_an_orderly_end() -> None:
-    assert watchdog.POLL_S + watchdog.LAST_EXIT_S < 3
+    assert watchdog.POLL_S + watchdog.FORCED_EXIT_S < 3
 
 
 def test_the_last_exit_ends_a_process_that_hangs_with_the_last_code_given() -> None:
     code = (
         "import time\n"
-        "from starcoder_ls.lsp.watchdog import LastExit\n"
-        "last = LastExit(0.3)\n"
+        "from starcoder_ls.lsp.watchdog import ForcedExit\n"
+        "last = ForcedExit(0.3)\n"
         "last.arm(1)\n"
         "last.arm(7)\n"
         "time.sleep(60)"

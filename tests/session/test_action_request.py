@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from starcoder_ls.features import execute_command
-from starcoder_ls.session.action_request import COMMANDS, kind_of
+from starcoder_ls.session.action_request import COMMANDS, action_kind
 from starcoder_ls.settings import Settings
 
 
@@ -10,6 +10,6 @@ def test_every_announced_command_is_answered() -> None:
 
 
 def test_no_built_in_kind_is_one_that_editors_hide() -> None:
-    kinds = {name: kind_of(name, action) for name, action in Settings().actions.items()}
+    kinds = {name: action_kind(name, action) for name, action in Settings().actions.items()}
     assert kinds.pop("fix") == "quickfix"
     assert all(kind == f"starcoder.{name}" for name, kind in kinds.items())

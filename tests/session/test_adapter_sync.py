@@ -68,7 +68,7 @@ async def test_an_adapter_that_is_refused_is_told_once_and_the_others_come() -> 
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": options}})
         await client.request("starcoder/status")
         (message,) = notifications_of(client, "window/showMessage")
-        assert "The adapter bad was left out. /bad has no adapter_config.json." in message["message"]
+        assert "The adapter bad was not loaded. /bad has no adapter_config.json." in message["message"]
 
 
 @async_test

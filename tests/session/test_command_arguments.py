@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 
 from starcoder_ls.lsp.request_handle import ResponseError
-from starcoder_ls.session.command_arguments import ActionArguments, AttachArguments, read
+from starcoder_ls.session.command_arguments import ActionArguments, AttachArguments, parse_arguments
 
 RANGE = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}
 
 
 def test_what_fits_is_read() -> None:
-    asked = read(ActionArguments, {"uri": "u", "range": RANGE, "token": 5}, "x")
+    asked = parse_arguments(ActionArguments, {"uri": "u", "range": RANGE, "token": 5}, "x")
     assert (asked.action, asked.range.end.line, asked.token) == ("explain", 1, 5)
-    attached = read(AttachArguments, {"name": "a", "path": "p", "tasks": ["explain"]}, "x")
+    attached = parse_arguments(AttachArguments, {"name": "a", "path": "p", "tasks": ["explain"]}, "x")
     assert attached.adapter.tasks == ("explain",)
 
 
@@ -31,7 +31,7 @@ def test_what_fits_is_read() -> None:
 )
 def test_what_does_not_fit_is_named_and_never_quoted(given: Any, said: str) -> None:
     with pytest.raises(ResponseError) as caught:
-        read(ActionArguments, given, "a command")
+        parse_arguments(ActionArguments, given, "a command")
     assert caught.value.code == -32602
     assert said in caught.value.message
     assert "secret" not in caught.value.message

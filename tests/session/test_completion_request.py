@@ -8,13 +8,13 @@ import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
-from starcoder_ls.lsp.client import Client, Pending
+from starcoder_ls.lsp.client import Client, PendingRequest
 
 CAPABILITIES: dict[str, Any] = {"textDocument": {"completion": {}, "inlineCompletion": {}}}
 METHODS = pytest.mark.parametrize("method", ["textDocument/inlineCompletion", "textDocument/completion"])
 
 
-def request(client: Client, method: str, character: int) -> Pending:
+def request(client: Client, method: str, character: int) -> PendingRequest:
     position = {"line": 0, "character": character}
     params = {"textDocument": {"uri": URI}, "position": position, "context": {"triggerKind": 2}}
     return client.request(method, params)

@@ -11,11 +11,11 @@ from starcoder_ls.session import explanation_output
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return explanation_output.folder()
+    return explanation_output.answers_folder()
 
 
 def test_each_text_has_a_file_of_its_own_that_only_the_user_reads() -> None:
-    files = {explanation_output.written("a text") for _ in range(3)}
+    files = {explanation_output.write_private_file("a text") for _ in range(3)}
     assert len(files) == 3
     for file in files:
         assert file.read_text(encoding="utf-8") == "a text\n"
@@ -26,7 +26,7 @@ def test_each_text_has_a_file_of_its_own_that_only_the_user_reads() -> None:
 def test_a_folder_that_others_could_read_is_closed(cache: Path) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o777)
-    explanation_output.written("x")
+    explanation_output.write_private_file("x")
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
@@ -34,6 +34,6 @@ def test_a_link_in_place_of_the_folder_is_not_followed(cache: Path, tmp_path: Pa
     (tmp_path / "elsewhere").mkdir()
     cache.parent.mkdir(parents=True)
     cache.symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(OSError, match="someone else"):
-        explanation_output.written("x")
+    with pytest.raises(OSError, match="another user"):
+        explanation_output.write_private_file("x")
     assert not os.listdir(tmp_path / "elsewhere")

@@ -10,7 +10,7 @@ from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.session import feedback
-from starcoder_ls.session.feedback import kept_percent, key_of
+from starcoder_ls.session.feedback import retained_percent, suggestion_key
 from starcoder_ls.settings import Feedback
 
 
@@ -48,7 +48,7 @@ def typed(client: Client, text: str, version: int = 2) -> None:
 
 @async_test
 async def test_accepted_suggestion_is_looked_at_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feedback, "KEPT_AFTER_S", 0.1)
+    monkeypatch.setattr(feedback, "RETENTION_CHECK_S", 0.1)
     async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
         shown = await item(client)
@@ -83,7 +83,7 @@ async def test_suggestion_that_is_typed_into_stays_one_and_the_same(state: Path)
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": first, "acceptedLength": 3})
         typed(client, "x = one\n")
         rest = await item(client, 7)
-        assert (rest["insertText"], key_of({"item": rest})) == ("(two)", key_of({"item": first}))
+        assert (rest["insertText"], suggestion_key({"item": rest})) == ("(two)", suggestion_key({"item": first}))
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": rest, "acceptedLength": 1})
         await wait_until(lambda: rows(state) == [("partly", 4, None)])
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
@@ -139,4 +139,4 @@ async def test_unknown_and_broken_messages_change_nothing(state: Path) -> None:
     ],
 )
 def test_kept_is_what_still_stands_where_it_was_put(text: str, percent: int) -> None:
-    assert kept_percent("one(two)", "a = 1\nx = ", 10, text) == percent
+    assert retained_percent("one(two)", "a = 1\nx = ", 10, text) == percent

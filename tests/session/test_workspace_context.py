@@ -11,7 +11,8 @@ from context_files import workspace
 from fakes import FIM_TOKENS, ScriptedEngine
 from harness import async_test, initialized_client
 from starcoder_ls.generation import Phase, Request, Status
-from starcoder_ls.session.workspace_context import file_of, prompt_tokens
+from starcoder_ls.lsp.documents.document import path_of_uri
+from starcoder_ls.session.workspace_context import snippet_token_budget
 from starcoder_ls.settings import Context
 
 CODE = "from helper import matrix_inverse\n\n\ndef solve(rows):\n    return "
@@ -24,12 +25,12 @@ BELOW = "\n\n\ndef after():\n    pass\n"
 )
 def test_small_models_get_no_snippets_unless_told_so(wanted: int | str, context_tokens: int, expected: int) -> None:
     status = Status(Phase.READY, context_tokens=context_tokens)
-    assert prompt_tokens(Context(prompt_tokens=wanted), status) == expected  # type: ignore[arg-type]
+    assert snippet_token_budget(Context(prompt_tokens=wanted), status) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("uri", ["untitled:a", "", "file:", "not a uri", "git:/a/.env"])
 def test_what_is_no_file_has_no_path(uri: str) -> None:
-    assert file_of(uri) == ""
+    assert path_of_uri(uri) == ""
 
 
 def head(request: Request) -> tuple[object, ...]:

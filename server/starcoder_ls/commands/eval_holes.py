@@ -140,8 +140,8 @@ async def _filled(
                     text, elapsed_ms = await completion_client.suggestion(server, hole, language)
                     name = repository.name(hole.source)
                     filled.append(results.filled(hole, name, language, text, elapsed_ms, asked.has_texts))
-            await server.leave()
-        except client.ServerGone as error:
+            await server.shutdown()
+        except client.ConnectionClosed as error:
             raise EngineError("The server ended before it could be asked.") from error
     return about, filled
 

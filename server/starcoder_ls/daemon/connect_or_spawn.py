@@ -79,7 +79,7 @@ def exchange(
     try:
         connection.sendall(encode_frame(request))
         while chunk := connection.recv(65536):
-            for body in frames.feed(chunk):
+            for body in frames.feed_data(chunk):
                 connection.settimeout(None)
                 answer = json.loads(body)
                 return answer if isinstance(answer, dict) else None

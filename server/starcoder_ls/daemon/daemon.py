@@ -29,7 +29,7 @@ from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import Connection
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 from starcoder_ls.lsp.tcp import SocketStream
-from starcoder_ls.session.status_notifier import described
+from starcoder_ls.session.status_notifier import status_params
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -97,13 +97,13 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # sent when the terminal of the first window is closed
-        self._server.sharing.is_shared = True
+        self._server.process_info.is_shared = True
         listening = await asyncio.start_unix_server(self._accept, sock=self._listener)
         logger.info("daemon listens at %s", self._path)
         while not self._stop.is_set() and not self._is_unneeded():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(_MAX_CHECK_INTERVAL_S, self._idle_s / 4))
-        watchdog.LastExit().arm(0)
+        watchdog.ForcedExit().arm(0)
         self._remove_socket()
         listening.close()
         await self._disconnect_all()
@@ -157,7 +157,7 @@ class Daemon:
             hello, rest = await asyncio.wait_for(_read_hello(reader), _HELLO_TIMEOUT_S)
         except (DaemonError, FramingError, ValueError, OSError, TimeoutError) as error:
             logger.warning("client rejected: %s", type(error).__name__)
-            stream.hang_up()
+            stream.abort()
             return
         finally:
             self._pending.discard(task)
@@ -176,7 +176,7 @@ class Daemon:
             await engine_server.answer_query(self._server.ready_engine(), query, stream)
         except (KeyError, TypeError, ValueError) as error:
             logger.warning("invalid engine query: %s", type(error).__name__)
-            stream.hang_up()
+            stream.abort()
         finally:
             self._pending.discard(task)
 
@@ -190,7 +190,7 @@ class Daemon:
     def _process_status(self) -> dict[str, Any]:
         windows = [{"process": window.hello.get("window")} for window in self._windows]
         return {
-            **described(self._server.status(), self._server.sharing),
+            **status_params(self._server.status(), self._server.process_info),
             "process": os.getpid(),
             "clients": windows,
         }
@@ -207,17 +207,17 @@ class Daemon:
             return
         window.stream.write(encode_frame({"process": os.getpid()}))
         self._windows.add(window)
-        self._server.sharing.windows = len(self._windows)
+        self._server.process_info.windows = len(self._windows)
         logger.info("%s: connected, windows: %d", name, len(self._windows))
-        session = self._server.session(settings)
-        session.patience_s = _WINDOW_PATIENCE_S
-        session.backlog_bytes = window.stream.unsent_bytes
+        session = self._server.create_session(settings)
+        session.engine_wait_s = _WINDOW_PATIENCE_S
+        session.send_queue_bytes = window.stream.send_queue_bytes
         try:
-            window.stream.unread(rest)
+            window.stream.prepend(rest)
             await Connection(session, window.stream).run()
         finally:
             self._windows.discard(window)
-            self._server.sharing.windows = len(self._windows)
+            self._server.process_info.windows = len(self._windows)
             self._idle_timer.restart()
             logger.info("%s: disconnected, windows: %d", name, len(self._windows))
 
@@ -226,9 +226,9 @@ async def _read_hello(reader: asyncio.StreamReader) -> tuple[Mapping[str, Any], 
     """The first message and the bytes after it. Raises FramingError, and ValueError if it is not a JSON object."""
     frames = FrameReader()
     while chunk := await reader.read(_READ_BYTES):
-        for body in frames.feed(chunk):
+        for body in frames.feed_data(chunk):
             hello = json.loads(body)
             if not isinstance(hello, dict):
                 raise ValueError("the first message is not a JSON object")
-            return hello, frames.rest()
+            return hello, frames.take_remainder()
     raise ValueError("the connection ended before the first message")

@@ -136,7 +136,7 @@ async def _answers(reader: asyncio.StreamReader) -> AsyncIterator[dict[str, Any]
     """The messages of the daemon. Raises the error that it sends."""
     frames = FrameReader()
     while data := await reader.read(65536):
-        for body in frames.feed(data):
+        for body in frames.feed_data(data):
             answer = json.loads(body)
             if "error" in answer:
                 raise wire.decode_error(answer["error"])

@@ -88,7 +88,7 @@ class Forwarder:
         frames = FrameReader()
         try:
             while not self._log.has_exited and (chunk := self._read_editor()):
-                for body in frames.feed(chunk):
+                for body in frames.feed_data(chunk):
                     self._forward_to_daemon(message.parse(body))
         except FramingError as error:
             _print_error(f"{error} The connection is closed.")
@@ -182,7 +182,7 @@ class Forwarder:
         frames = FrameReader()
         try:
             while chunk := connection.recv(_READ_BYTES):
-                for body in frames.feed(chunk):
+                for body in frames.feed_data(chunk):
                     received = message.parse(body)
                     if received.method == DAEMON_EXIT:
                         self._has_daemon_exited = True

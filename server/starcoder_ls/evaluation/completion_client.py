@@ -16,7 +16,7 @@ from typing import Any
 from starcoder_ls.errors import EngineError, ModelError
 from starcoder_ls.evaluation.holes import Hole
 from starcoder_ls.evaluation.repository import path_of
-from starcoder_ls.lsp.client import Client, ResponseFailed, ServerGone
+from starcoder_ls.lsp.client import Client, ConnectionClosed, ResponseFailed
 
 _POLL_S = 0.05
 _ANSWER_S = 120.0
@@ -78,7 +78,7 @@ async def suggestion(server: Client, hole: Hole, language: str) -> tuple[str, fl
         raise EngineError(f"The server has not answered within {_ANSWER_S:.0f} s. Look at its log.") from error
     except ResponseFailed as error:
         raise EngineError(f"The server answered with an error: {error}.") from error
-    except ServerGone as error:
+    except ConnectionClosed as error:
         raise EngineError("The server has ended in the middle of the run.") from error
     elapsed_ms = (time.perf_counter() - began_s) * 1000
     server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})

@@ -1,1 +1,1 @@
-"""What the server can do: one file per LSP method, named after it. The table of them is ``app.py``."""
+"""What the server can do: one file per LSP method, named after the method. ``app.py`` maps methods to them."""

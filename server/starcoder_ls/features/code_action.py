@@ -1,6 +1,6 @@
-"""``textDocument/codeAction``: what can be done to the selected code, or to the function around the cursor.
+"""``textDocument/codeAction``: the actions for the selected code, or for the function around the cursor.
 
-Decides what is offered and never asks a model: editors ask at every move of the cursor.
+Never runs the model: editors send this request with every move of the cursor.
 """
 
 from __future__ import annotations
@@ -13,120 +13,130 @@ from lsprotocol import types as t
 
 from starcoder_ls.actions import Action
 from starcoder_ls.errors import DocumentOutOfSync
+from starcoder_ls.lsp.client_info import ClientInfo
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target, extract_comment_instruction, find_target
-from starcoder_ls.session.action_request import ACT, EXPLAIN, INSTRUCT, kind_of, range_of
+from starcoder_ls.session.action_request import ACT, EXPLAIN, INSTRUCT, action_kind, lsp_range
 from starcoder_ls.session.session import Session
 
-_TITLE_CHARS = 60
+_MAX_TITLE_CHARS = 60
 
 
 async def code_action(
     session: Session, params: t.CodeActionParams, _: RequestHandle
 ) -> list[t.CodeAction | t.Command] | None:
-    """Only what a resident adapter (or a base tuned for it) can do; null where that is nothing."""
+    """The actions that a resident adapter, or an instruction-tuned base model, can do; null if there are none."""
     engine = session.supervisor.ready_engine()
     if engine is None:
         return None
-    document = session.documents.readable(params.text_document.uri)
+    document = session.documents.for_model(params.text_document.uri)
     context = params.context
-    is_by_hand = context.trigger_kind is not t.CodeActionTriggerKind.Automatic
-    is_selection = params.range.start != params.range.end
-    if not (is_by_hand or is_selection or context.diagnostics):
-        return None  # a light bulb in every function tells nothing
-    target, problems = _target(document, params.range, context.diagnostics)
+    is_invoked = context.trigger_kind is not t.CodeActionTriggerKind.Automatic
+    has_selection = params.range.start != params.range.end
+    if not (is_invoked or has_selection or context.diagnostics):
+        return None  # otherwise a light bulb would appear in every function
+    target, diagnostics = _target(document, params.range, context.diagnostics)
     if target is None:
         return None
-    loaded = perform_action.loaded_adapters(engine)
-    offered: list[t.CodeAction | t.Command] = []
+    resident = perform_action.loaded_adapters(engine)
+    items: list[t.CodeAction | t.Command] = []
     for name, action in session.settings.actions.items():
-        if not action.enabled or not _is_wanted(kind_of(name, action), context.only):
+        if not action.enabled or not _is_requested(action_kind(name, action), context.only):
             continue
-        if action.needs_diagnostics and not problems:
+        if action.needs_diagnostics and not diagnostics:
             continue
-        if not (is_by_hand or is_selection or action.needs_diagnostics):
+        if not (is_invoked or has_selection or action.needs_diagnostics):
             continue
-        if perform_action.find_route(session.settings, loaded, name, document.language, document.path) is not None:
-            offered += _items(session, document, name, action, target, problems)
-    return offered or None
+        if perform_action.find_route(session.settings, resident, name, document.language, document.path) is not None:
+            items += _items(session.client.info, document, name, action, target, diagnostics)
+    return items or None
 
 
 def _target(
-    document: Document, asked: t.Range, diagnostics: Sequence[t.Diagnostic]
+    document: Document, requested: t.Range, diagnostics: Sequence[t.Diagnostic]
 ) -> tuple[Target | None, list[t.Diagnostic]]:
-    """What is meant, with what editors report of it; a problem outside of functions means its own lines."""
-    start, end = (document.offset_at(Position(place.line, place.character)) for place in (asked.start, asked.end))
+    """The target with its diagnostics. For a diagnostic outside of functions the target is the lines it covers."""
+    start, end = _offsets(document, requested)
     text, language, path, uri = document.text, document.language, document.path, document.uri
     target = find_target(text, start, end, language, path, uri)
-    spans = list(_spans(document, diagnostics))
-    if target is None and start == end and spans:
-        _, first, last = spans[0]
+    located = list(_locate(document, diagnostics))
+    if target is None and start == end and located:
+        _, first, last = located[0]
         target = find_target(text, first, max(last, first + 1), language, path, uri)
     if target is None:
         return None, []
-    inside = [one for one in spans if one[1] <= target.end and one[2] >= target.start]
-    said = []
-    for problem, first, _last in inside:
+    inside = [(item, first) for item, first, last in located if first <= target.end and last >= target.start]
+    messages = []
+    for diagnostic, first in inside:
         line = text.count("\n", target.start, max(first, target.start)) + 1
-        said.append(f"Line {line}: {' '.join(problem.message.split())}")
-    return replace(target, diagnostics=tuple(said)), [problem for problem, _, _ in inside]
+        messages.append(f"Line {line}: {' '.join(diagnostic.message.split())}")
+    return replace(target, diagnostics=tuple(messages)), [diagnostic for diagnostic, _ in inside]
 
 
-def _spans(document: Document, diagnostics: Sequence[t.Diagnostic]) -> Iterator[tuple[t.Diagnostic, int, int]]:
-    for problem in diagnostics:
-        places = (problem.range.start, problem.range.end)
+def _locate(document: Document, diagnostics: Sequence[t.Diagnostic]) -> Iterator[tuple[t.Diagnostic, int, int]]:
+    """Each diagnostic with its start and end offsets; without those that refer to an older text."""
+    for diagnostic in diagnostics:
         try:
-            start, end = (document.offset_at(Position(place.line, place.character)) for place in places)
+            start, end = _offsets(document, diagnostic.range)
         except DocumentOutOfSync:
-            continue  # of an older text
-        yield problem, start, end
+            continue
+        yield diagnostic, start, end
 
 
-def _is_wanted(kind: str, only: Sequence[t.CodeActionKind | str] | None) -> bool:
-    """``only`` names kinds or the roots of kinds; the empty kind is the root of all."""
+def _offsets(document: Document, span: t.Range) -> tuple[int, int]:
+    start, end = span.start, span.end
+    return (
+        document.offset_at(Position(start.line, start.character)),
+        document.offset_at(Position(end.line, end.character)),
+    )
+
+
+def _is_requested(kind: str, only: Sequence[t.CodeActionKind | str] | None) -> bool:
+    """``only`` has kinds or their ancestors; the empty kind is the ancestor of all."""
     if only is None:
         return True
-    wanted = [one.value if isinstance(one, t.CodeActionKind) else one for one in only]
-    return any(one in ("", kind) or kind.startswith(f"{one}.") for one in wanted)
+    requested = [item.value if isinstance(item, t.CodeActionKind) else item for item in only]
+    return any(item in ("", kind) or kind.startswith(f"{item}.") for item in requested)
 
 
 def _items(
-    session: Session, document: Document, name: str, action: Action, target: Target, problems: list[t.Diagnostic]
+    client: ClientInfo, document: Document, name: str, action: Action, target: Target, diagnostics: list[t.Diagnostic]
 ) -> list[t.CodeAction | t.Command]:
-    """One entry; none where the user would have to say something and cannot."""
-    title = action.title
+    """The entry of one action; none if it needs an instruction that the client cannot ask for."""
+    title, kind = action.title, action_kind(name, action)
     command = EXPLAIN if action.becomes == "text" else ACT
     if action.needs_instruction:
         instructed = extract_comment_instruction(target) if action.becomes != "text" else None
         if instructed is not None:
             target = instructed
-            title = f"{title}: {target.instruction[:_TITLE_CHARS]}"
-        elif session.client.can_instruct:
-            again = [_arguments(document, name, target), command]
-            return [_run(session, f"{title} …", kind_of(name, action), t.Command(title, INSTRUCT, arguments=again))]
+            title = f"{title}: {target.instruction[:_MAX_TITLE_CHARS]}"
+        elif client.has_instruct:
+            arguments = [_arguments(document, name, target), command]
+            return [_command_item(client, f"{title} …", kind, t.Command(title, INSTRUCT, arguments=arguments))]
         else:
             return []
-    asked = _arguments(document, name, target)
-    if command == ACT and session.client.has_action_literals and session.client.has_action_resolve:
-        fixed = problems if action.needs_diagnostics else None
-        return [t.CodeAction(title=title, kind=kind_of(name, action), diagnostics=fixed, data=asked)]
-    if command == ACT and not session.client.has_apply_edit:
+    data = _arguments(document, name, target)
+    if command == ACT and client.has_action_literals and client.has_action_resolve:
+        fixed = diagnostics if action.needs_diagnostics else None
+        return [t.CodeAction(title=title, kind=kind, diagnostics=fixed, data=data)]
+    if command == ACT and not client.has_apply_edit:
         return []
-    return [_run(session, title, kind_of(name, action), t.Command(title, command, arguments=[asked]))]
+    return [_command_item(client, title, kind, t.Command(title, command, arguments=[data]))]
 
 
-def _run(session: Session, title: str, kind: str, command: t.Command) -> t.CodeAction | t.Command:
-    if session.client.has_action_literals:
+def _command_item(client: ClientInfo, title: str, kind: str, command: t.Command) -> t.CodeAction | t.Command:
+    """A code action that runs ``command``; for older clients the command itself."""
+    if client.has_action_literals:
         return t.CodeAction(title=title, kind=kind, command=command)
     return t.Command(title, command.command, arguments=command.arguments)
 
 
 def _arguments(document: Document, name: str, target: Target) -> dict[str, Any]:
-    """Plain JSON, which ``ActionArguments`` reads when it comes back."""
-    covered = range_of(document, target.start, target.end)
-    asked: dict[str, Any] = {
+    """``ActionArguments`` as JSON."""
+    covered = lsp_range(document, target.start, target.end)
+    arguments: dict[str, Any] = {
         "action": name,
         "uri": document.uri,
         "version": document.version,
@@ -136,7 +146,7 @@ def _arguments(document: Document, name: str, target: Target) -> dict[str, Any]:
         },
     }
     if target.diagnostics:
-        asked["diagnostics"] = list(target.diagnostics)
+        arguments["diagnostics"] = list(target.diagnostics)
     if target.instruction:
-        asked["instruction"] = target.instruction
-    return asked
+        arguments["instruction"] = target.instruction
+    return arguments

@@ -14,7 +14,6 @@ from starcoder_ls.completion.metrics import describe_answer
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
-from starcoder_ls.session.completion_request import complete
 from starcoder_ls.session.session import Session
 
 _MAX_LABEL_CHARS = 60
@@ -27,7 +26,7 @@ async def completion(session: Session, params: t.CompletionParams, handle: Reque
     Null if there is no answer, or if the settings allow no suggestions in the document's language.
     """
     uri, convert = params.text_document.uri, partial(_Conversion, session, params)
-    result = await complete(session, t.TEXT_DOCUMENT_COMPLETION, uri, handle, convert)
+    result = await session.completion_requests.complete(t.TEXT_DOCUMENT_COMPLETION, uri, handle, convert)
     if result is None or not result.is_enabled:
         return None
     return t.CompletionList(is_incomplete=True, items=result.items)

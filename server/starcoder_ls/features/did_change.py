@@ -1,6 +1,6 @@
-"""``textDocument/didChange``: the text moves on, and what was asked about the old one ends.
+"""``textDocument/didChange``: applies the edits and cancels requests about the old text.
 
-Decides where the cursor is after a change, as far as the change tells. Refuses to know what is done with it.
+Decides where the cursor is after a change, as far as the change shows it.
 """
 
 from __future__ import annotations
@@ -15,40 +15,39 @@ from starcoder_ls.errors import DocumentError
 from starcoder_ls.lsp.documents.document import Document, Edit, Position
 from starcoder_ls.session.session import Session
 
-_MOST_EDITS, _MOST_CHARS = 4, 400
-"""More is no key but a formatter, a rename or a paste of a page: then nobody knows where the cursor is."""
+_MAX_EDITS, _MAX_CHARS = 4, 400
+"""A larger change is no key stroke but a formatter, a rename or a paste: the cursor's position is unknown then."""
 
-_CLOSED_BY_EDITORS = ("()", "[]", "{}", '""', "''", "``")
+_AUTO_CLOSED_PAIRS = ("()", "[]", "{}", '""', "''", "``")
 
 
 def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
-    """Raises DocumentNotOpen, DocumentOutOfSync."""
+    """Raises DocumentNotOpen, DocumentOutOfSync, DocumentExcluded."""
     uri = params.text_document.uri
-    session.withdraw_all(uri)
+    session.latest.cancel_document(uri)
     edits = [_edit(change) for change in params.content_changes]
     try:
         session.documents.change(uri, params.text_document.version, edits)
     except DocumentError:
-        session.clear_desk(uri)
+        session.completers.discard(uri)
         raise
-    place = edits[-1].start if edits else None
-    session.context.edited(session.documents.opened(uri), place.line if place else None)
-    document = session.documents.readable(uri)
+    start = edits[-1].start if edits else None
+    session.context.on_change(session.documents.get(uri), start.line if start else None)
+    document = session.documents.for_model(uri)
     if edits:
-        text, offset = document.text, _cursor(document, edits)
-        typed_at = None if offset is None else partial(session.cursor, document, text, offset)
-        wanted = session.settings.inline_completion
-        session.desk(uri).handle_change(
-            session.supervisor.ready_engine(), CursorText.at(text, offset or 0), wanted, typed_at
-        )
+        text, offset = document.text, _cursor_offset(document, edits)
+        cursor = None if offset is None else partial(session.cursor, document, text, offset)
+        settings = session.settings.inline_completion
+        completer = session.completers.get(uri)
+        completer.handle_change(session.supervisor.ready_engine(), CursorText.at(text, offset or 0), settings, cursor)
 
 
-def lose_unreadable(session: Session, raw: object) -> None:
-    """A text changed in a way we could not read: its document is unknown now, or each of them if none is named."""
+def mark_out_of_sync(session: Session, raw: object) -> None:
+    """Params that could not be read: the named document, or every one if none is named, is out of sync."""
     document = raw.get("textDocument") if isinstance(raw, Mapping) else None
     uri = document.get("uri") if isinstance(document, Mapping) else None
-    for lost in session.documents.lose(uri if isinstance(uri, str) else None):
-        session.clear_desk(lost)
+    for affected in session.documents.mark_out_of_sync(uri if isinstance(uri, str) else None):
+        session.completers.discard(affected)
 
 
 def _edit(change: t.TextDocumentContentChangeEvent) -> Edit:
@@ -58,12 +57,12 @@ def _edit(change: t.TextDocumentContentChangeEvent) -> Edit:
     return Edit(change.text, Position(start.line, start.character), Position(end.line, end.character))
 
 
-def _cursor(document: Document, edits: list[Edit]) -> int | None:
-    """Where the last edit leaves the cursor; None where it does not look like a key. Between a pair that was closed."""
+def _cursor_offset(document: Document, edits: list[Edit]) -> int | None:
+    """The cursor's offset after the last edit, inside a pair that the editor closed; None if it was no key stroke."""
     last = edits[-1]
-    if last.start is None or len(edits) > _MOST_EDITS or sum(len(edit.text) for edit in edits) > _MOST_CHARS:
+    if last.start is None or len(edits) > _MAX_EDITS or sum(len(edit.text) for edit in edits) > _MAX_CHARS:
         return None
     end = document.offset_at(last.start) + len(last.text)
-    is_pair = last.text in _CLOSED_BY_EDITORS
-    is_closer_alone = len(edits) > 1 and document.text[max(0, end - 2) : end] in _CLOSED_BY_EDITORS
-    return end - 1 if is_pair or is_closer_alone else end
+    is_pair = last.text in _AUTO_CLOSED_PAIRS
+    is_separate_closer = len(edits) > 1 and document.text[max(0, end - 2) : end] in _AUTO_CLOSED_PAIRS
+    return end - 1 if is_pair or is_separate_closer else end

@@ -1,4 +1,4 @@
-"""``workspace/didChangeWatchedFiles``: files of the workspace changed on disk, and ignore rules may have."""
+"""``workspace/didChangeWatchedFiles``: files of the workspace, maybe ignore rules, changed on disk."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from starcoder_ls.session.session import Session
 
 
 def did_change_watched_files(session: Session, params: DidChangeWatchedFilesParams) -> None:
-    session.context.changed_on_disk([change.uri for change in params.changes])
+    session.context.on_files_changed([change.uri for change in params.changes])

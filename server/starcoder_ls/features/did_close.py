@@ -1,4 +1,4 @@
-"""``textDocument/didClose``: forget the document and what was asked about it."""
+"""``textDocument/didClose``: forgets the document and cancels requests about it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from starcoder_ls.session.session import Session
 
 
 def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
-    session.withdraw_all(params.text_document.uri)
-    session.clear_desk(params.text_document.uri)
-    session.feedback.closed(params.text_document.uri)
-    session.documents.close(params.text_document.uri)
-    session.context.closed(params.text_document.uri)
+    uri = params.text_document.uri
+    session.latest.cancel_document(uri)
+    session.completers.discard(uri)
+    session.feedback.on_document_closed(uri)
+    session.documents.close(uri)
+    session.context.on_close(uri)

@@ -1,4 +1,4 @@
-"""``textDocument/didOpen``: a document begins, or one that was lost is put right."""
+"""``textDocument/didOpen``: opens a document, or resynchronizes an open one."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from starcoder_ls.session.session import Session
 
 
 def did_open(session: Session, params: DidOpenTextDocumentParams) -> None:
-    opened = params.text_document
-    session.withdraw_all(opened.uri)
-    session.clear_desk(opened.uri)
-    session.documents.open(opened.uri, str(opened.language_id), opened.version, opened.text)
-    session.context.opened(session.documents.opened(opened.uri))
+    document = params.text_document
+    session.latest.cancel_document(document.uri)
+    session.completers.discard(document.uri)
+    session.documents.open(document.uri, str(document.language_id), document.version, document.text)
+    session.context.on_open(session.documents.get(document.uri))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from starcoder_ls.session.feedback import key_of
+from starcoder_ls.session.feedback import suggestion_key
 from starcoder_ls.session.session import Session
 
 METHOD = "textDocument/didPartiallyAcceptCompletion"
@@ -16,5 +16,5 @@ METHOD = "textDocument/didPartiallyAcceptCompletion"
 def did_partially_accept_completion(session: Session, params: object) -> None:
     """``acceptedLength`` is the length of the accepted part, from the start of the item's text, in UTF-16 units."""
     length = params.get("acceptedLength") if isinstance(params, Mapping) else None
-    if (key := key_of(params)) and isinstance(length, int):
-        session.feedback.partly(key, length)
+    if (key := suggestion_key(params)) and isinstance(length, int):
+        session.feedback.on_partly_accepted(key, length)

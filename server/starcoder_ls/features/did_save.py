@@ -1,4 +1,4 @@
-"""``textDocument/didSave``: what is on disk is what is open; for clients that watch no files for us."""
+"""``textDocument/didSave``: the file on disk changed; for clients that do not watch files."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from starcoder_ls.session.session import Session
 
 
 def did_save(session: Session, params: DidSaveTextDocumentParams) -> None:
-    session.context.changed_on_disk([params.text_document.uri])
+    session.context.on_files_changed([params.text_document.uri])

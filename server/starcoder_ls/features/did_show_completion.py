@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from starcoder_ls.session.feedback import key_of
+from starcoder_ls.session.feedback import suggestion_key
 from starcoder_ls.session.session import Session
 
 METHOD = "textDocument/didShowCompletion"
 
 
 def did_show_completion(session: Session, params: object) -> None:
-    if key := key_of(params):
-        session.feedback.shown(key)
+    if key := suggestion_key(params):
+        session.feedback.on_shown(key)

@@ -1,7 +1,4 @@
-"""``workspace/executeCommand``: explain, act, the adapters of the running model, and what was accepted.
-
-Decides what each command takes, tells and answers. Refuses to know prompts, answers and weights.
-"""
+"""``workspace/executeCommand``: explain, act, adapters of the running model, and accepted suggestions."""
 
 from __future__ import annotations
 
@@ -17,55 +14,56 @@ from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 from starcoder_ls.session import action_request
-from starcoder_ls.session.action_request import asked_target, moved_on, require_engine, workspace_edit
+from starcoder_ls.session.action_request import content_modified, require_engine, resolve_target, workspace_edit
 from starcoder_ls.session.command_arguments import (
     AcceptedArguments,
     ActionArguments,
     AttachArguments,
     DetachArguments,
-    read,
+    parse_arguments,
 )
-from starcoder_ls.session.explanation_output import RunningText, show_in_file
+from starcoder_ls.session.explanation_output import TextStream, show_in_file
 from starcoder_ls.session.feedback import ACCEPTED
-from starcoder_ls.session.progress import working
 from starcoder_ls.session.session import Session
 
+_MAX_COMMAND_CHARS = 60
 
-async def execute_command(session: Session, params: t.ExecuteCommandParams, call: RequestHandle) -> object:
+
+async def execute_command(session: Session, params: t.ExecuteCommandParams, request: RequestHandle) -> object:
+    """Raises ResponseError for an unknown command or invalid arguments, and what the command raises."""
     command = _COMMANDS.get(params.command)
     if command is None:
-        known = ", ".join(_COMMANDS)
+        name, known = params.command[:_MAX_COMMAND_CHARS], ", ".join(_COMMANDS)
+        raise ResponseError(t.ErrorCodes.InvalidParams, f"There is no command {name!r}. The commands are: {known}.")
+    arguments = params.arguments or [{}]
+    if len(arguments) != 1:
         raise ResponseError(
-            t.ErrorCodes.InvalidParams, f"There is no command {params.command[:60]!r}. There are: {known}."
+            t.ErrorCodes.InvalidParams, f"{params.command} takes one argument, an object, not {len(arguments)}."
         )
-    given = params.arguments or [{}]
-    if len(given) != 1:
-        raise ResponseError(
-            t.ErrorCodes.InvalidParams, f"{params.command} takes one argument, an object; {len(given)} came."
-        )
-    return await command(session, given[0], call)
+    return await command(session, arguments[0], request)
 
 
-async def _explain(session: Session, given: object, call: RequestHandle) -> dict[str, Any]:
-    """Text to read. One at a time for a client; a change of the document does not end it, for it is read meanwhile."""
-    asked = read(ActionArguments, given, action_request.EXPLAIN)
-    engine = require_engine(session)
-    _, target = asked_target(session, asked)
-    prepared = perform_action.prepare_action(session.settings, engine, asked.action, target)
+async def _explain(session: Session, raw: object, request: RequestHandle) -> dict[str, Any]:
+    """Generate text to read, one at a time per client. Changes of the document do not cancel it."""
+    arguments = parse_arguments(ActionArguments, raw, action_request.EXPLAIN)
+    engine = require_engine(session.supervisor)
+    _, target = resolve_target(session.documents, arguments)
+    prepared = perform_action.prepare_action(session.settings, engine, arguments.action, target)
     if prepared.action.becomes != "text":
-        raise ActionUnavailable(f"{asked.action!r} changes code and shows none; run {action_request.ACT} instead.")
-    session.supersede(action_request.EXPLAIN, "", call)
-    running, text, is_complete = RunningText(session, asked.token), "", False
-    sign = working(session, prepared.action.title, call) if asked.token is None else nullcontext()
-    async with sign, aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
-        async for answer in stream:
-            if answer.finish_reason is not None or running.is_due:
+        raise ActionUnavailable(f"{arguments.action!r} changes code; run {action_request.ACT} instead.")
+    session.latest.supersede(action_request.EXPLAIN, "", request)
+    output, text, is_complete = TextStream(session.client, arguments.token), "", False
+    has_token = arguments.token is not None
+    progress = nullcontext() if has_token else session.progress.report(prepared.action.title, request)
+    async with progress, aclosing(perform_action.stream_answer(engine, prepared.prompt)) as answers:
+        async for answer in answers:
+            if answer.finish_reason is not None or output.is_due:
                 text = _markdown(answer)
-                running.send(text)
+                output.send(text)
             is_complete = answer.finish_reason is not None and not answer.note
-    session.conclude(action_request.EXPLAIN, "", call)
-    if asked.token is None:
-        session.run_errand(show_in_file(session, text))
+    session.latest.conclude(action_request.EXPLAIN, "", request)
+    if not has_token:
+        session.tasks.start(show_in_file(session.client, text))
     return {"text": text, "isComplete": is_complete}
 
 
@@ -74,73 +72,72 @@ def _markdown(answer: perform_action.Answer) -> str:
     return f"> {sanitize_markdown(answer.note)}\n\n{text}" if answer.note else text
 
 
-async def _act(session: Session, given: object, call: RequestHandle) -> dict[str, Any]:
-    """Make an edit and have the client apply it: the way for clients that cannot resolve actions."""
-    asked = read(ActionArguments, given, action_request.ACT)
-    if not session.client.has_apply_edit:
-        raise ActionUnavailable("This editor did not say that it can apply edits (workspace.applyEdit).")
-    call.if_withdrawn = moved_on()
-    if not await session.is_latest(action_request.ACT, asked.uri, call):
-        raise moved_on()
-    engine = require_engine(session)
-    document, target = asked_target(session, asked)
-    prepared = perform_action.prepare_action(session.settings, engine, asked.action, target)
+async def _act(session: Session, raw: object, request: RequestHandle) -> dict[str, Any]:
+    """Generate an edit and ask the client to apply it: for clients that cannot resolve code actions."""
+    arguments = parse_arguments(ActionArguments, raw, action_request.ACT)
+    if not session.client.info.has_apply_edit:
+        raise ActionUnavailable("This editor did not declare that it can apply edits (workspace.applyEdit).")
+    request.superseded_error = content_modified()
+    if not await session.latest.is_latest(action_request.ACT, arguments.uri, request):
+        raise content_modified()
+    engine = require_engine(session.supervisor)
+    document, target = resolve_target(session.documents, arguments)
+    prepared = perform_action.prepare_action(session.settings, engine, arguments.action, target)
     if prepared.action.becomes == "text":
-        raise ActionUnavailable(f"{asked.action!r} changes nothing; run {action_request.EXPLAIN} instead.")
-    async with working(session, prepared.action.title, call):
+        raise ActionUnavailable(f"{arguments.action!r} changes nothing; run {action_request.EXPLAIN} instead.")
+    async with session.progress.report(prepared.action.title, request):
         changes = await perform_action.compute_changes(engine, prepared)
-    if not session.documents.is_still(document, target.text):
-        raise moved_on()
-    edit = workspace_edit(session, document, changes, prepared.action, is_in_action=False)
-    session.conclude(action_request.ACT, asked.uri, call)  # applied, it comes back as a change of the text
+    if not session.documents.is_unchanged(document, target.text):
+        raise content_modified()
+    edit = workspace_edit(session.client.info, document, changes, prepared.action, is_in_action=False)
+    session.latest.conclude(action_request.ACT, arguments.uri, request)  # applying it changes the document
     params = t.ApplyWorkspaceEditParams(edit=edit, label=f"StarCoder: {prepared.action.title}")
-    # The user may take long to confirm, and a cancel now must not lose the client's reply.
-    result = await asyncio.shield(session.run_errand(session.workspace_apply_edit_async(params)))
+    # The user may take long to confirm; cancelling now must not lose the client's response.
+    applying = session.tasks.start(session.client.workspace_apply_edit_async(params))
+    result = await asyncio.shield(applying)
     return {"applied": result.applied, "failureReason": result.failure_reason}
 
 
-async def _attach(session: Session, given: object, _: RequestHandle) -> dict[str, Any]:
-    """Load an adapter and let this client's settings route to it."""
-    asked = read(AttachArguments, given, action_request.ATTACH)
-    engine = require_engine(session)
-    attached = await asyncio.shield(session.run_errand(engine.attach(asked.name, asked.adapter)))
-    adapters = {**session.settings.adapters, asked.name: asked.adapter}
-    session.settings = session.settings.model_copy(update={"adapters": adapters})
+async def _attach(session: Session, raw: object, _: RequestHandle) -> dict[str, Any]:
+    """Load an adapter and add it to this client's settings."""
+    arguments = parse_arguments(AttachArguments, raw, action_request.ATTACH)
+    engine = require_engine(session.supervisor)
+    attached = await asyncio.shield(session.tasks.start(engine.attach(arguments.name, arguments.adapter)))
+    session.client_settings.set_adapter(arguments.name, arguments.adapter)
     return {"name": attached.name, "method": attached.method, "memoryBytes": attached.memory_bytes}
 
 
-async def _detach(session: Session, given: object, _: RequestHandle) -> dict[str, Any]:
-    asked = read(DetachArguments, given, action_request.DETACH)
-    engine = require_engine(session)
-    await asyncio.shield(session.run_errand(engine.detach(asked.name)))
-    adapters = {name: adapter for name, adapter in session.settings.adapters.items() if name != asked.name}
-    session.settings = session.settings.model_copy(update={"adapters": adapters})
-    return {"name": asked.name}
+async def _detach(session: Session, raw: object, _: RequestHandle) -> dict[str, Any]:
+    arguments = parse_arguments(DetachArguments, raw, action_request.DETACH)
+    engine = require_engine(session.supervisor)
+    await asyncio.shield(session.tasks.start(engine.detach(arguments.name)))
+    session.client_settings.remove_adapter(arguments.name)
+    return {"name": arguments.name}
 
 
-async def _list(session: Session, _given: object, _: RequestHandle) -> list[dict[str, Any]]:
-    """What is resident, and what this client's settings use it for: nothing where they do not name it."""
-    known = session.settings.resident_adapters()
-    listed = []
+async def _list(session: Session, _raw: object, _: RequestHandle) -> list[dict[str, Any]]:
+    """The resident adapters and what this client's settings use them for; empty lists if they do not name them."""
+    configured = session.settings.resident_adapters()
+    items = []
     for adapter in session.supervisor.status().adapters:
-        used = known.get(adapter.name)
-        listed.append(
+        settings = configured.get(adapter.name)
+        items.append(
             {
                 "name": adapter.name,
                 "method": adapter.method,
                 "source": adapter.source,
                 "memoryBytes": adapter.memory_bytes,
-                "tasks": list(used.tasks) if used else [],
-                "languages": list(used.languages) if used else [],
-                "files": list(used.files) if used else [],
+                "tasks": list(settings.tasks) if settings else [],
+                "languages": list(settings.languages) if settings else [],
+                "files": list(settings.files) if settings else [],
             }
         )
-    return listed
+    return items
 
 
-async def _accepted(session: Session, given: object, _: RequestHandle) -> None:
-    """An item's own command, run by the client once it is inserted; one that we forgot is nobody's mistake."""
-    session.feedback.accepted(read(AcceptedArguments, given, ACCEPTED).id)
+async def _accepted(session: Session, raw: object, _: RequestHandle) -> None:
+    """The command of an item, which the client runs after inserting it. An unknown id is ignored."""
+    session.feedback.on_accepted(parse_arguments(AcceptedArguments, raw, ACCEPTED).id)
 
 
 _COMMANDS: dict[str, Callable[[Session, object, RequestHandle], Awaitable[object]]] = {

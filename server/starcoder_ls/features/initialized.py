@@ -1,12 +1,13 @@
-"""``initialized``: from here on the client may be told things, how the engine is, and asked to watch files for us."""
+"""``initialized``: from now on the server may send notifications and requests to the client."""
 
 from __future__ import annotations
 
 from starcoder_ls.session.session import Session
-from starcoder_ls.session.watched_files import watch
+from starcoder_ls.session.watched_files import register_file_watching
 
 
 def initialized(session: Session, _: object) -> None:
-    session.announcer.start()
-    watch(session)
-    session.wanted_adapters.follow()
+    session.status_notifier.start()
+    if session.client.info.has_file_watching and session.context.folders:
+        session.tasks.start(register_file_watching(session.client))
+    session.adapter_sync.sync()

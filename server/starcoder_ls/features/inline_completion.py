@@ -12,7 +12,6 @@ from lsprotocol import types as t
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
-from starcoder_ls.session.completion_request import complete
 from starcoder_ls.session.session import Session
 
 
@@ -30,8 +29,9 @@ async def inline_completion(
     request may have an answer: an empty list would remove that one too.
     """
     uri, convert = params.text_document.uri, partial(_Conversion, session, params)
-    method = t.TEXT_DOCUMENT_INLINE_COMPLETION
-    result = await complete(session, method, uri, handle, convert, is_invoked(params), session.patience_s)
+    result = await session.completion_requests.complete(
+        t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, handle, convert, is_invoked(params), session.engine_wait_s
+    )
     return None if result is None else result.items
 
 

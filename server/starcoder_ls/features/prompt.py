@@ -24,8 +24,8 @@ async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Requ
 
     Raises EngineNotReady, DocumentError, ModelUnsupported, PromptTooLong.
     """
-    engine, settings = require_engine(session), session.settings.inline_completion
-    document = session.documents.readable(params.text_document.uri)
+    engine, settings = require_engine(session.supervisor), session.settings.inline_completion
+    document = session.documents.for_model(params.text_document.uri)
     offset = document.offset_at(Position(params.position.line, params.position.character))
     cursor = session.cursor(document, document.text, offset)
     fim_prompt, status = build_prompt(engine, cursor, settings), engine.status()

@@ -1,4 +1,4 @@
-"""``shutdown``: nothing to keep; the protocol itself has ended what was in flight."""
+"""``shutdown``: stops background work; the protocol has cancelled the running requests."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 
-async def shutdown(session: Session, _params: object, _call: RequestHandle) -> None:
-    session.announcer.stop()
+async def shutdown(session: Session, _params: object, _request: RequestHandle) -> None:
+    session.status_notifier.stop()
     session.context.close()
-    session.clear_desks()
+    session.completers.discard_all()

@@ -1,6 +1,6 @@
-"""``starcoder/stats``: what answering has cost and saved since the server started, and the last answer's timings.
+"""``starcoder/stats``: counters and latencies of completion since the server started, and the last answer's timings.
 
-An inline completion item has no place for them in LSP 3.18; so they are asked for.
+LSP 3.18 has no field for them in an inline completion item.
 """
 
 from __future__ import annotations
@@ -13,5 +13,5 @@ from starcoder_ls.session.session import Session
 METHOD = "starcoder/stats"
 
 
-async def stats(session: Session, _params: object, _call: RequestHandle) -> dict[str, Any]:
+async def stats(session: Session, _params: object, _request: RequestHandle) -> dict[str, Any]:
     return session.metrics.summary()

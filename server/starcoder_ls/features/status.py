@@ -1,4 +1,4 @@
-"""``starcoder/status``: how the engine is, for an editor's status line, and how far the workspace has been indexed."""
+"""``starcoder/status``: the engine's status, for an editor's status line, and how much of the workspace is indexed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
-from starcoder_ls.session.status_notifier import described
+from starcoder_ls.session.status_notifier import status_params
 
 
-async def status(session: Session, _params: object, _call: RequestHandle) -> dict[str, Any]:
-    workspace = session.context.surroundings.workspace
+async def status(session: Session, _params: object, _request: RequestHandle) -> dict[str, Any]:
+    workspace = session.context.collector.workspace
     indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
-    return described(session.supervisor.status(), session.sharing) | {"workspace": indexed}
+    return status_params(session.supervisor.status(), session.process_info) | {"workspace": indexed}

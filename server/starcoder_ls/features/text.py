@@ -1,6 +1,6 @@
-"""``starcoder/text``: a document as it is here, for the window process that must say it to our successor.
+"""``starcoder/text``: a document as this server has it, which the window process sends to the daemon's successor.
 
-Null where it is not open or out of step; whoever asks has the changes then.
+The result is null for a document that is not open or not in sync; the window process then replays its changes.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ METHOD = "starcoder/text"
 
 
 async def text(session: Session, params: object, _: RequestHandle) -> dict[str, Any] | None:
-    """Raises DocumentError, which is null to the client."""
+    """Raises DocumentError, for which ``app`` responds with null."""
     uri = params.get("uri") if isinstance(params, Mapping) else None
-    document = session.documents.readable(str(uri))
+    document = session.documents.for_model(str(uri))
     return {
         "uri": document.uri,
         "languageId": document.language,

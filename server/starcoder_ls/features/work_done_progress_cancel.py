@@ -1,4 +1,4 @@
-"""``window/workDoneProgress/cancel``: the user's own way to end what takes long."""
+"""``window/workDoneProgress/cancel``: the user cancels a request at its progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,5 @@ from starcoder_ls.session.session import Session
 
 
 def work_done_progress_cancel(session: Session, params: WorkDoneProgressCancelParams) -> None:
-    """Nothing for a token that is over, or that cannot be cancelled."""
-    call = session.cancellable.get(params.token)
-    if call is not None:
-        call.cancel_by_client()
+    """A token that has ended or cannot be cancelled is ignored."""
+    session.progress.cancel(params.token)

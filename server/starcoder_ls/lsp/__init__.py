@@ -1,1 +1,1 @@
-"""How bytes of clients reach their sessions, and how a process that serves them ends."""
+"""The protocol: transports, framing, JSON-RPC, the client's documents, and the end of the process."""

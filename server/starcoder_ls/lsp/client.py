@@ -1,7 +1,6 @@
-"""The client half: start or reach a server and speak LSP to it, as an editor would.
+"""An LSP client, for tests, benchmarks and the evaluation: starts a server or connects to one, as an editor does.
 
-Decides how answers find their questions. Refuses to know lsprotocol, so that it loads in milliseconds: tests,
-benchmarks and the evaluation speak plain JSON values.
+It works with plain JSON values instead of lsprotocol's types, so that it is imported in milliseconds.
 """
 
 from __future__ import annotations
@@ -18,13 +17,15 @@ from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 NotificationHandler = Callable[[str, Any], None]
 RequestHandler = Callable[[str, Any], Any]
 
+_EXIT_TIMEOUT_S = 4
+
 
 def _ignore(_method: str, _params: Any) -> None:
     pass
 
 
 class ResponseFailed(Exception):
-    """The server answered with an error."""
+    """The server sent an error response."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -32,12 +33,15 @@ class ResponseFailed(Exception):
         self.message = message
 
 
-class ServerGone(Exception):
-    """The connection ended before the answer came."""
+class ConnectionClosed(Exception):
+    """The connection was closed before the response arrived."""
 
 
-class Pending:
-    """A question on its way. Awaiting it gives the result, or raises ResponseFailed or ServerGone."""
+class PendingRequest:
+    """A request without a response yet. Awaiting it returns the result.
+
+    Raises ResponseFailed if the server sends an error, ConnectionClosed if the connection ends before.
+    """
 
     def __init__(self, request_id: int, future: asyncio.Future[Any]) -> None:
         self.id = request_id
@@ -48,10 +52,11 @@ class Pending:
 
 
 class Client:
-    """One connection to a server. Made by ``start`` and ``connect``.
+    """One connection to a server, made by ``start`` and ``connect``.
 
-    ``notifications`` keeps what the server told, as (method, params). ``on_request`` answers what it asks;
-    ``on_notification`` sees each notification as it comes. ``strays`` keeps messages that answer nothing we asked.
+    ``notifications`` collects the server's notifications as (method, params); ``on_notification`` is called with each.
+    ``on_request`` returns the result for a request of the server. ``unmatched_responses`` collects responses to no
+    pending request.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,11 +66,11 @@ class Client:
         self._frames = FrameReader()
         self.process: asyncio.subprocess.Process | None = None
         self.notifications: list[tuple[str, Any]] = []
-        self.strays: list[dict[str, Any]] = []
+        self.unmatched_responses: list[dict[str, Any]] = []
         self.on_notification: NotificationHandler = _ignore
         self.on_request: RequestHandler = _ignore
         self.capabilities: dict[str, Any] = {}
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
+        self._reading = asyncio.get_running_loop().create_task(self._read_loop())
 
     async def initialize(
         self,
@@ -74,30 +79,30 @@ class Client:
         process_id: int | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        """The handshake; returns and keeps the server's capabilities."""
-        asked = {"processId": process_id, "rootUri": None, "capabilities": capabilities or {}, **params}
+        """Send ``initialize`` and ``initialized``; returns the server's capabilities."""
+        all_params = {"processId": process_id, "rootUri": None, "capabilities": capabilities or {}, **params}
         if options is not None:
-            asked["initializationOptions"] = options
-        result = await self.request("initialize", asked)
+            all_params["initializationOptions"] = options
+        result = await self.request("initialize", all_params)
         self.capabilities = result["capabilities"]
         self.notify("initialized", {})
         return self.capabilities
 
-    def request(self, method: str, params: Any = None) -> Pending:
-        """Send a request; await the answer whenever it suits."""
+    def request(self, method: str, params: Any = None) -> PendingRequest:
+        """Send a request; await what it returns for the result."""
         request_id = next(self._ids)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        if self._listening.done():
-            future.set_exception(ServerGone("The connection is closed."))
-            return Pending(request_id, future)
+        if self._reading.done():
+            future.set_exception(ConnectionClosed("The connection is closed."))
+            return PendingRequest(request_id, future)
         self._pending[request_id] = future
         self.send({"jsonrpc": "2.0", "id": request_id, "method": method, "params": params})
-        return Pending(request_id, future)
+        return PendingRequest(request_id, future)
 
     def notify(self, method: str, params: Any = None) -> None:
         self.send({"jsonrpc": "2.0", "method": method, "params": params})
 
-    def cancel(self, pending: Pending) -> None:
+    def cancel(self, pending: PendingRequest) -> None:
         self.notify("$/cancelRequest", {"id": pending.id})
 
     def open(self, uri: str, text: str, language: str = "python", version: int = 1) -> None:
@@ -105,11 +110,11 @@ class Client:
         self.notify("textDocument/didOpen", {"textDocument": document})
 
     def change(self, uri: str, version: int, *changes: Mapping[str, Any]) -> None:
-        """Each change as LSP has it: ``{"text": …}`` or ``{"range": …, "text": …}``."""
+        """``changes`` as in LSP: ``{"text": …}`` or ``{"range": …, "text": …}``."""
         document = {"uri": uri, "version": version}
         self.notify("textDocument/didChange", {"textDocument": document, "contentChanges": list(changes)})
 
-    def inline_completion(self, uri: str, line: int, character: int, *, is_invoked: bool = False) -> Pending:
+    def inline_completion(self, uri: str, line: int, character: int, *, is_invoked: bool = False) -> PendingRequest:
         return self.request(
             "textDocument/inlineCompletion",
             {
@@ -120,40 +125,40 @@ class Client:
         )
 
     def send(self, message: object) -> None:
-        """Any JSON value, well-formed LSP or not."""
+        """Send any JSON value, valid LSP or not."""
         self.send_bytes(frame(json.dumps(message, separators=(",", ":")).encode()))
 
     def send_bytes(self, data: bytes) -> None:
         if not self._writer.is_closing():
             self._writer.write(data)
 
-    async def leave(self) -> int | None:
-        """shutdown and exit; the exit code of a server that we started."""
+    async def shutdown(self) -> int | None:
+        """Send ``shutdown`` and ``exit``; the exit code if ``start`` started the server."""
         await self.request("shutdown")
         self.notify("exit")
-        return await self.ended()
+        return await self.wait_closed()
 
-    async def ended(self) -> int | None:
-        """Wait until the server has closed the connection and, if we started it, has ended."""
-        await self._listening
+    async def wait_closed(self) -> int | None:
+        """Wait until the server has closed the connection and, if ``start`` started it, has ended; its exit code."""
+        await self._reading
         return await self.process.wait() if self.process else None
 
-    def hang_up(self) -> None:
-        """Close our side without a word."""
+    def close(self) -> None:
+        """Close the connection without ``shutdown`` and ``exit``."""
         self._writer.close()
 
-    async def _listen(self) -> None:
+    async def _read_loop(self) -> None:
         try:
             while chunk := await self._reader.read(65536):
-                for body in self._frames.feed(chunk):
+                for body in self._frames.feed_data(chunk):
                     self._receive(json.loads(body))
         except (OSError, FramingError):
             pass
         finally:
             for future in self._pending.values():
                 if not future.done():
-                    future.set_exception(ServerGone("The connection was closed before the answer."))
-                    future.exception()  # nobody may be waiting
+                    future.set_exception(ConnectionClosed("The connection was closed before the response."))
+                    future.exception()  # mark as retrieved: the request may not be awaited
             self._pending.clear()
 
     def _receive(self, message: dict[str, Any]) -> None:
@@ -164,9 +169,9 @@ class Client:
             self.notifications.append((message["method"], message.get("params")))
             self.on_notification(message["method"], message.get("params"))
         elif (future := self._pending.pop(message.get("id", 0) or 0, None)) is None:
-            self.strays.append(message)
+            self.unmatched_responses.append(message)
         elif future.done():
-            pass  # whoever asked has stopped waiting
+            pass  # the caller has cancelled its wait
         elif (error := message.get("error")) is not None:
             future.set_exception(ResponseFailed(error["code"], error["message"]))
         else:
@@ -177,7 +182,7 @@ class Client:
 async def start(
     command: Sequence[str], *, env: Mapping[str, str] | None = None, stderr: int | None = None
 ) -> AsyncIterator[Client]:
-    """A server process over stdio; killed at the end if it has not left by itself."""
+    """A new server process over stdio. It is killed if it has not ended 4 s after the body has."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=stderr, env=dict(env) if env is not None else None
@@ -189,22 +194,22 @@ async def start(
     try:
         yield client
     finally:
-        client.hang_up()
+        client.close()
         if process.returncode is None:
             try:
-                await asyncio.wait_for(process.wait(), 4)
+                await asyncio.wait_for(process.wait(), _EXIT_TIMEOUT_S)
             except TimeoutError:
                 process.kill()
                 await process.wait()
-        await client.ended()
+        await client.wait_closed()
 
 
 @asynccontextmanager
 async def connect(host: str, port: int) -> AsyncIterator[Client]:
-    """A server that already listens."""
+    """A server that listens on ``host`` and ``port``."""
     client = Client(*await asyncio.open_connection(host, port))
     try:
         yield client
     finally:
-        client.hang_up()
-        await client.ended()
+        client.close()
+        await client.wait_closed()

@@ -1,7 +1,6 @@
-"""One client's connection: bytes in, messages to its session, and the end of both.
+"""One client's connection: reads frames from a stream and passes each message to the session.
 
-Decides what ends a connection, and that nothing a client sends ends more than its own. Refuses to know methods and
-what the stream is made of.
+Decides what ends a connection. Nothing that a client sends affects another client's connection.
 """
 
 from __future__ import annotations
@@ -10,102 +9,125 @@ import asyncio
 import hmac
 import json
 import logging
-from typing import NoReturn, Protocol
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
 
 from lsprotocol.types import ErrorCodes
 
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
-from starcoder_ls.lsp.protocol import Stage
-from starcoder_ls.session.session import Session
+from starcoder_ls.lsp.protocol import Lifecycle, LspProtocol, error_response
 
 logger = logging.getLogger(__name__)
 
-MAX_UNSENT_BYTES = 16 * 1024 * 1024
+MAX_SEND_QUEUE_BYTES = 16 * 1024 * 1024
 
 
 class Stream(Protocol):
-    """Bytes from and to one client."""
+    """A byte stream from and to one client."""
 
     name: str
 
     async def read(self) -> bytes:
-        """The next bytes; none once the client is gone or ``hang_up`` was called."""
+        """The next bytes; empty after the client has closed the stream or ``abort`` was called."""
         ...
 
     def write(self, data: bytes) -> None:
-        """Queue ``data``, never blocking; hang up when more than MAX_UNSENT_BYTES wait to be read."""
+        """Queue ``data`` without blocking. Aborts when more than MAX_SEND_QUEUE_BYTES are queued."""
         ...
 
-    def hang_up(self) -> None:
-        """End it; what is queued may be lost."""
+    def abort(self) -> None:
+        """Close at once; queued data may be lost."""
         ...
 
     async def close(self) -> None:
-        """Give what is queued a moment to leave, then end it."""
+        """Wait a moment for queued data to be sent, then close."""
+        ...
+
+
+class ConnectedSession(Protocol):
+    """What a connection needs of a session."""
+
+    on_process_id: Callable[[int], None]
+    """Called with the client's process id when ``initialize`` has one."""
+
+    @property
+    def protocol(self) -> LspProtocol[Any]: ...
+
+    def close(self) -> None:
+        """The client is gone: stop all work for it."""
+        ...
+
+
+class SessionServer(Protocol):
+    """What a transport needs of the server."""
+
+    def create_session(self) -> ConnectedSession: ...
+
+    def close(self) -> None:
+        """Close the engine and wait for it."""
         ...
 
 
 class Connection:
-    """A session on a stream. With a ``token``, ``initialize`` must bring it as ``initializationOptions.token``."""
+    """A session on a stream. With a ``token``, ``initialize`` must have it as ``initializationOptions.token``."""
 
-    def __init__(self, session: Session, stream: Stream, token: str | None = None) -> None:
+    def __init__(self, session: ConnectedSession, stream: Stream, token: str | None = None) -> None:
         self._session = session
         self._stream = stream
         self._token = token
         self._frames = FrameReader()
-        self.is_admitted = token is None
-        session.protocol.send = lambda body: stream.write(frame(body))
+        self.is_authenticated = token is None
+        session.protocol.connect(lambda body: stream.write(frame(body)))
 
     async def run(self) -> int:
-        """Serve until the client leaves. 0 if it left as it should, else 1."""
+        """Serve until the client disconnects. 0 after ``shutdown`` or a regular ``exit``, else 1."""
         protocol = self._session.protocol
         try:
             while not protocol.has_ended and (chunk := await self._stream.read()):
-                for body in self._frames.feed(chunk):
+                for body in self._frames.feed_data(chunk):
                     await self._receive(body)
                     if protocol.has_ended:
                         break
         except FramingError as error:
             logger.error("%s: %s The connection is closed.", self._stream.name, error)
         finally:
-            has_left_well = protocol.stage is Stage.SHUT_DOWN or protocol.exit_code == 0
-            protocol.stage = Stage.ENDED
+            is_regular_end = protocol.lifecycle is Lifecycle.SHUT_DOWN or protocol.exit_code == 0
+            protocol.lifecycle = Lifecycle.ENDED
             self._session.close()
             await self._stream.close()
-        return 0 if has_left_well else 1
+        return 0 if is_regular_end else 1
 
     async def _receive(self, body: bytes) -> None:
         protocol = self._session.protocol
         try:
-            message = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+            message = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
         except (ValueError, RecursionError):
             logger.warning("%s: a message of %d bytes is not JSON", self._stream.name, len(body))
-            protocol.refuse_unreadable()
+            protocol.reject_invalid_json()
             return
-        if not self.is_admitted and not self._admit(message):
+        if not self.is_authenticated and not self._authenticate(message):
             return
         if protocol.receive(message):
-            await asyncio.sleep(0)  # the request's own task takes its first step now
+            await asyncio.sleep(0)  # the request's task runs to its first await now
 
-    def _admit(self, message: object) -> bool:
-        """Look for the token in ``initialize``; False if the message was answered here."""
+    def _authenticate(self, message: object) -> bool:
+        """Check the token in ``initialize``. False if the token was wrong; then the error was sent."""
         if not isinstance(message, dict) or message.get("method") != "initialize":
-            return True  # the session refuses it: it is not initialized
+            return True  # the protocol rejects it: the session is not initialized
         params = message.get("params")
         options = params.get("initializationOptions") if isinstance(params, dict) else None
-        given = options.pop("token", None) if isinstance(options, dict) else None
+        token = options.pop("token", None) if isinstance(options, dict) else None
         expected = (self._token or "").encode()
-        if isinstance(given, str) and hmac.compare_digest(given.encode("utf-8", "replace"), expected):
-            self.is_admitted = True
+        if isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), expected):
+            self.is_authenticated = True
             return True
-        logger.warning("%s: refused, its token is wrong or missing", self._stream.name)
-        wrong = "Send the content of this server's token file as initializationOptions.token."
-        reply = {"code": ErrorCodes.InvalidRequest.value, "message": wrong}
-        body = json.dumps({"jsonrpc": "2.0", "id": message.get("id"), "error": reply})
-        self._stream.write(frame(body.encode()))
-        self._session.protocol.stage = Stage.ENDED
+        logger.warning("%s: client rejected, its token is wrong or missing", self._stream.name)
+        hint = "Send the content of this server's token file as initializationOptions.token."
+        response = error_response(message.get("id"), ErrorCodes.InvalidRequest, hint)
+        self._stream.write(frame(json.dumps(response).encode()))
+        self._session.protocol.lifecycle = Lifecycle.ENDED
         return False
 
 
-def _refuse_constant(name: str) -> NoReturn:
+def _reject_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")

@@ -1,229 +1,198 @@
-"""The rules of JSON-RPC and of LSP's life cycle for one client.
+"""Incoming messages of one client: JSON-RPC validation, LSP's life cycle, and dispatch to handlers.
 
-Decides which messages are answered at all, by whom, and that each request gets exactly one answer. Refuses to know
-what a method means and how bytes travel.
+Decides which messages get a response, and that each request gets exactly one.
 """
 
 from __future__ import annotations
 
 import asyncio
 import enum
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Generic, TypeVar
 
 from lsprotocol.types import ErrorCodes
-from pygls.exceptions import JsonRpcException
-from pygls.protocol import LanguageServerProtocol
 
-from starcoder_ls.lsp.converter import structured
+from starcoder_ls.lsp.converter import structure
+from starcoder_ls.lsp.pygls_compat import PyglsProtocol
 from starcoder_ls.lsp.request_handle import RequestHandle, RequestId, ResponseError
-
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
 
 logger = logging.getLogger(__name__)
 
+SessionT = TypeVar("SessionT")
+
+_MAX_METHOD_CHARS, _MAX_ID_CHARS = 100, 40
+
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """Who answers a method. ``params`` None hands them over as the JSON they came as.
+class RequestHandler(Generic[SessionT]):
+    """Handles the requests of one method. With ``params`` None the handler gets the params as parsed JSON.
 
-    The answering coroutine runs to its first await before the next message is looked at: until there it sees the
-    documents as they were when the client asked.
+    The coroutine runs to its first await before the next message is processed: until there it sees the documents as
+    they were when the client sent the request.
     """
 
-    answer: Callable[[Session, Any, RequestHandle], Awaitable[object]]
+    handle: Callable[[SessionT, Any, RequestHandle], Awaitable[object]]
     params: type[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Notification:
-    """Who takes note. A plain function, so that changes apply in the order they were sent; it must be quick.
+class NotificationHandler(Generic[SessionT]):
+    """Handles the notifications of one method: a plain function, so that changes apply in the order they were sent.
 
-    ``unreadable`` is told the raw params when they do not fit ``params``.
+    It must be fast. ``handle_invalid`` gets the parsed JSON of params that do not fit ``params``.
     """
 
-    note: Callable[[Session, Any], None]
+    handle: Callable[[SessionT, Any], None]
     params: type[Any] | None = None
-    unreadable: Callable[[Session, object], None] | None = None
+    handle_invalid: Callable[[SessionT, object], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Routes:
-    requests: Mapping[str, Request]
-    notifications: Mapping[str, Notification]
+class Handlers(Generic[SessionT]):
+    """Handlers by method."""
+
+    requests: Mapping[str, RequestHandler[SessionT]]
+    notifications: Mapping[str, NotificationHandler[SessionT]]
 
 
-class Stage(enum.Enum):
-    """Where a client is in its life."""
+class Lifecycle(enum.Enum):
+    """LSP's life cycle of a connection."""
 
-    NEW = "new"
+    UNINITIALIZED = "uninitialized"
     RUNNING = "running"
     SHUT_DOWN = "shut down"
     ENDED = "ended"
 
 
-class Protocol(LanguageServerProtocol):
-    """pygls' protocol with its way in replaced; its way out (``notify``, ``send_request``) is used as it is."""
+class LspProtocol(Generic[SessionT]):
+    """Dispatches the messages of one client to ``handlers``, which get ``session`` as their first argument."""
 
-    _server: Session
-
-    def __init__(self, server: Session, converter_: Any) -> None:
-        super().__init__(server, converter_)
-        self.stage = Stage.NEW
+    def __init__(self, session: SessionT, handlers: Handlers[SessionT], output: PyglsProtocol) -> None:
+        self._session = session
+        self._handlers = handlers
+        self._output = output
+        self._requests: dict[RequestId, RequestHandle] = {}
+        self.lifecycle = Lifecycle.UNINITIALIZED
         self.exit_code: int | None = None
-        self.send: Callable[[bytes], None] = _nowhere
-        self._calls: dict[RequestId, RequestHandle] = {}
-
-    def _register_builtin_features(self) -> None:
-        """None: every method is in our own table, and pygls' ``exit`` would end the process."""
 
     @property
     def has_ended(self) -> bool:
-        return self.stage is Stage.ENDED
+        return self.lifecycle is Lifecycle.ENDED
 
-    def receive(self, message: object) -> bool:
-        """Handle one parsed message. True if a request began to run: then give it a turn before the next message."""
-        if not isinstance(message, dict):
-            is_batch = isinstance(message, list)
-            self._refuse(None, "Batches are not part of LSP." if is_batch else "A message must be an object.")
-            return False
-        given_id, method = message.get("id"), message.get("method")
-        is_id_valid = isinstance(given_id, (int, str)) and not isinstance(given_id, bool)
-        request_id: RequestId | None = given_id if is_id_valid else None
-        if "method" not in message and ("result" in message or "error" in message):
-            self._response(request_id, message)
-            return False
-        is_id_bad = "id" in message and request_id is None
-        if message.get("jsonrpc") != "2.0" or not isinstance(method, str) or is_id_bad:
-            self._refuse(request_id, 'A message needs jsonrpc "2.0", a method, and an id that is string or integer.')
-            return False
-        if request_id is not None:
-            return self._request(request_id, method, message.get("params"))
-        self._notification(method, message.get("params"))
-        return False
-
-    def refuse_unreadable(self) -> None:
-        """Answer a body that is not JSON."""
-        self._reply(_error(None, ErrorCodes.ParseError, "The message is not JSON in UTF-8."))
-
-    def end_calls(self, but: RequestHandle | None = None) -> None:
-        """Cancel every request in flight, each with its answer."""
-        for call in list(self._calls.values()):
-            if call is not but:
-                call.cancel_by_client()
+    def connect(self, write: Callable[[bytes], None]) -> None:
+        """Send every message with ``write``, encoded but not framed."""
+        self._output.write = write
 
     def disconnect(self) -> None:
-        """The client is gone: end its requests, and give up ours to it."""
-        self.end_calls()
-        self.send = _nowhere
-        for future in self._request_futures.values():
-            future.cancel()
-        self._request_futures.clear()
+        """The client is gone: cancel its requests, and those to it."""
+        self.cancel_requests()
+        self._output.disconnect()
 
-    def _request(self, request_id: RequestId, method: str, raw: object) -> bool:
-        try:
-            if request_id in self._calls and not self._calls[request_id].is_answered:
-                raise ResponseError(ErrorCodes.InvalidRequest, "A request with this id is still running.")
-            self._check_stage(method)
-            route = self._server.routes.requests.get(method)
-            if route is None:
-                raise ResponseError(ErrorCodes.MethodNotFound, f"There is no method {method[:100]!r} here.")
-            params = raw if route.params is None else structured(raw, route.params)
-        except ResponseError as refusal:
-            logger.info("request %s refused: %s", _brief(request_id), refusal.message)
-            self._reply(_error(request_id, refusal.code, refusal.message))
+    def receive(self, message: object) -> bool:
+        """Process one parsed message. True if a request's task was created: let it run before the next message."""
+        if not isinstance(message, dict):
+            is_batch = isinstance(message, list)
+            self._reject(None, "Batches are not part of LSP." if is_batch else "A message must be an object.")
             return False
-        call = self._calls[request_id] = RequestHandle(request_id, self._reply)
-        call.task = asyncio.get_running_loop().create_task(self._run(call, method, route, params))
-        call.task.add_done_callback(lambda _: self._forget(call))
+        raw_id, method = message.get("id"), message.get("method")
+        is_id_valid = isinstance(raw_id, (int, str)) and not isinstance(raw_id, bool)
+        request_id: RequestId | None = raw_id if is_id_valid else None
+        if "method" not in message and ("result" in message or "error" in message):
+            self._output.resolve_request(request_id, message)
+            return False
+        is_id_invalid = "id" in message and request_id is None
+        if message.get("jsonrpc") != "2.0" or not isinstance(method, str) or is_id_invalid:
+            self._reject(request_id, 'A message needs jsonrpc "2.0", a method, and an id that is string or integer.')
+            return False
+        if request_id is not None:
+            return self._on_request(request_id, method, message.get("params"))
+        self._on_notification(method, message.get("params"))
+        return False
+
+    def reject_invalid_json(self) -> None:
+        """Respond to a body that is not JSON."""
+        self._output.send(error_response(None, ErrorCodes.ParseError, "The message is not JSON in UTF-8."))
+
+    def cancel_requests(self, except_for: RequestHandle | None = None) -> None:
+        """Cancel every running request; each gets its response."""
+        for request in list(self._requests.values()):
+            if request is not except_for:
+                request.cancel_by_client()
+
+    def _on_request(self, request_id: RequestId, method: str, raw: object) -> bool:
+        try:
+            if request_id in self._requests and not self._requests[request_id].is_answered:
+                raise ResponseError(ErrorCodes.InvalidRequest, "A request with this id is still running.")
+            self._check_lifecycle(method)
+            handler = self._handlers.requests.get(method)
+            if handler is None:
+                name = method[:_MAX_METHOD_CHARS]
+                raise ResponseError(ErrorCodes.MethodNotFound, f"This server has no method {name!r}.")
+            params = raw if handler.params is None else structure(raw, handler.params)
+        except ResponseError as error:
+            logger.info("request %s rejected: %s", repr(request_id)[:_MAX_ID_CHARS], error.message)
+            self._output.send(error_response(request_id, error.code, error.message))
+            return False
+        request = self._requests[request_id] = RequestHandle(request_id, self._output.send)
+        request.task = asyncio.get_running_loop().create_task(self._run(request, method, handler, params))
+        request.task.add_done_callback(lambda _: self._forget(request))
         return True
 
-    def _forget(self, call: RequestHandle) -> None:
-        if self._calls.get(call.id) is call:
-            del self._calls[call.id]
+    def _forget(self, request: RequestHandle) -> None:
+        if self._requests.get(request.id) is request:
+            del self._requests[request.id]
 
-    def _check_stage(self, method: str) -> None:
-        if self.stage is Stage.NEW and method != "initialize":
+    def _check_lifecycle(self, method: str) -> None:
+        if self.lifecycle is Lifecycle.UNINITIALIZED and method != "initialize":
             raise ResponseError(ErrorCodes.ServerNotInitialized, "Send initialize first.")
-        if self.stage is Stage.RUNNING and method == "initialize":
+        if self.lifecycle is Lifecycle.RUNNING and method == "initialize":
             raise ResponseError(ErrorCodes.InvalidRequest, "initialize was sent before.")
-        if self.stage in (Stage.SHUT_DOWN, Stage.ENDED):
+        if self.lifecycle in (Lifecycle.SHUT_DOWN, Lifecycle.ENDED):
             raise ResponseError(ErrorCodes.InvalidRequest, "The session was shut down.")
 
-    async def _run(self, call: RequestHandle, method: str, route: Request, params: Any) -> None:
+    async def _run(self, request: RequestHandle, method: str, handler: RequestHandler[SessionT], params: Any) -> None:
         try:
             if method == "shutdown":
-                self.end_calls(but=call)
-            result = await route.answer(self._server, params, call)
-            self.stage = {"initialize": Stage.RUNNING, "shutdown": Stage.SHUT_DOWN}.get(method, self.stage)
-            call.answer(result)
-        except ResponseError as refusal:
-            call.refuse(refusal.code, refusal.message)
+                self.cancel_requests(except_for=request)
+            result = await handler.handle(self._session, params, request)
+            after = {"initialize": Lifecycle.RUNNING, "shutdown": Lifecycle.SHUT_DOWN}
+            self.lifecycle = after.get(method, self.lifecycle)
+            request.respond(result)
+        except ResponseError as error:
+            request.respond_error(error.code, error.message)
         except asyncio.CancelledError:
-            call.cancel_by_client()
+            request.cancel_by_client()
             raise
         finally:
-            call.refuse(ErrorCodes.InternalError, "The answer could not be sent.")  # unless there was one
-            call.cancel.set()
+            request.respond_error(ErrorCodes.InternalError, "The response could not be sent.")  # unless one was
+            request.cancel.set()
 
-    def _notification(self, method: str, raw: object) -> None:
+    def _on_notification(self, method: str, raw: object) -> None:
         if method == "exit":
-            self.exit_code = 0 if self.stage is Stage.SHUT_DOWN else 1
-            self.stage = Stage.ENDED
-            self.end_calls()
+            self.exit_code = 0 if self.lifecycle is Lifecycle.SHUT_DOWN else 1
+            self.lifecycle = Lifecycle.ENDED
+            self.cancel_requests()
         elif method == "$/cancelRequest":
-            wanted = raw.get("id") if isinstance(raw, dict) else None
-            if isinstance(wanted, (int, str)) and (call := self._calls.get(wanted)):
-                call.cancel_by_client()
-        elif self.stage is Stage.RUNNING and (route := self._server.routes.notifications.get(method)):
+            request_id = raw.get("id") if isinstance(raw, dict) else None
+            if isinstance(request_id, (int, str)) and (request := self._requests.get(request_id)):
+                request.cancel_by_client()
+        elif self.lifecycle is Lifecycle.RUNNING and (handler := self._handlers.notifications.get(method)):
             try:
-                params = raw if route.params is None else structured(raw, route.params)
-            except ResponseError as refusal:
-                logger.warning("%s ignored: %s", method, refusal.message)
-                if route.unreadable:
-                    route.unreadable(self._server, raw)
+                params = raw if handler.params is None else structure(raw, handler.params)
+            except ResponseError as error:
+                logger.warning("%s ignored: %s", method, error.message)
+                if handler.handle_invalid:
+                    handler.handle_invalid(self._session, raw)
                 return
-            route.note(self._server, params)
+            handler.handle(self._session, params)
 
-    def _response(self, request_id: RequestId | None, message: Mapping[str, Any]) -> None:
-        """The client answers a request of ours. One that we gave up has no waiter left (pygls #621)."""
-        future = self._request_futures.pop(request_id, None) if request_id is not None else None
-        kind = self._result_types.pop(request_id, None) if request_id is not None else None
-        if future is None or not future.set_running_or_notify_cancel():
-            return
-        error = message.get("error")
-        if error is not None:
-            text = str(error.get("message", "")) if isinstance(error, dict) else ""
-            future.set_exception(JsonRpcException(message=text[:500]))
-            return
-        try:
-            future.set_result(structured(dict(message), kind).result if kind else message.get("result"))
-        except ResponseError as refusal:
-            future.set_exception(refusal)
-
-    def _refuse(self, request_id: RequestId | None, message: str) -> None:
-        logger.warning("message refused: %s", message)
-        self._reply(_error(request_id, ErrorCodes.InvalidRequest, message))
-
-    def _reply(self, message: dict[str, object]) -> None:
-        self._send_data(message)
-
-    def _send_data(self, data: Any) -> None:
-        """pygls' one way out; unlike pygls', it logs no bodies."""
-        self.send(json.dumps(data, default=self._serialize_message, separators=(",", ":")).encode())
+    def _reject(self, request_id: RequestId | None, message: str) -> None:
+        logger.warning("message rejected: %s", message)
+        self._output.send(error_response(request_id, ErrorCodes.InvalidRequest, message))
 
 
-def _nowhere(_: bytes) -> None:
-    """Where messages go before a connection is there."""
-
-
-def _error(request_id: RequestId | None, code: int, message: str) -> dict[str, object]:
+def error_response(request_id: RequestId | None, code: int, message: str) -> dict[str, object]:
+    """An error response as JSON-RPC defines it."""
     return {"jsonrpc": "2.0", "id": request_id, "error": {"code": int(code), "message": message}}
-
-
-def _brief(request_id: RequestId) -> str:
-    return repr(request_id)[:40]

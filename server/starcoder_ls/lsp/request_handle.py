@@ -1,7 +1,4 @@
-"""One request of a client, from its arrival to its one answer.
-
-Decides that the first answer wins and what ends the work behind it. Refuses to know methods and transports.
-"""
+"""A request of the client that is being answered. It gets exactly one response: the first one."""
 
 from __future__ import annotations
 
@@ -13,11 +10,11 @@ from lsprotocol.types import LSPErrorCodes
 from starcoder_ls.generation import CancelFlag
 
 RequestId = int | str
-Reply = Callable[[dict[str, object]], None]
+Send = Callable[[dict[str, object]], None]
 
 
 class ResponseError(Exception):
-    """An answer that is an error: a code of JSON-RPC or LSP, and one sentence without source text or paths."""
+    """An error response: a code of JSON-RPC or LSP, and one sentence without source text or paths."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -26,44 +23,46 @@ class ResponseError(Exception):
 
 
 class RequestHandle:
-    """A request being answered. ``cancel`` is what the engine looks at before each step.
+    """A request that is being answered.
 
-    ``if_withdrawn`` is the answer when nobody needs the result any more; None is the result null.
+    The engine checks ``cancel`` before each step. ``superseded_error`` is the response of a request that
+    ``cancel_as_superseded`` ends; None means the result null.
     """
 
-    __slots__ = ("_reply", "cancel", "id", "if_withdrawn", "is_answered", "task")
+    __slots__ = ("_send", "cancel", "id", "is_answered", "superseded_error", "task")
 
-    def __init__(self, request_id: RequestId, reply: Reply) -> None:
+    def __init__(self, request_id: RequestId, send: Send) -> None:
         self.id = request_id
         self.cancel = CancelFlag()
         self.is_answered = False
-        self.if_withdrawn: ResponseError | None = None
+        self.superseded_error: ResponseError | None = None
         self.task: asyncio.Task[None] | None = None
-        self._reply = reply
+        self._send = send
 
-    def answer(self, result: object) -> None:
-        """Send ``result`` unless an answer was sent before."""
+    def respond(self, result: object) -> None:
+        """Send ``result`` unless a response was sent before."""
         if not self.is_answered:
-            self._reply({"jsonrpc": "2.0", "id": self.id, "result": result})
+            self._send({"jsonrpc": "2.0", "id": self.id, "result": result})
             self.is_answered = True
 
-    def refuse(self, code: int, message: str) -> None:
-        """Send an error unless an answer was sent before."""
+    def respond_error(self, code: int, message: str) -> None:
+        """Send an error unless a response was sent before."""
         if not self.is_answered:
             error = {"code": int(code), "message": message}
-            self._reply({"jsonrpc": "2.0", "id": self.id, "error": error})
+            self._send({"jsonrpc": "2.0", "id": self.id, "error": error})
             self.is_answered = True
 
-    def withdraw(self) -> None:
-        """Nobody needs the result any more: say so and stop the work."""
-        if self.if_withdrawn is None:
-            self.answer(None)
+    def cancel_as_superseded(self) -> None:
+        """A newer request or a change of the document made the result useless: respond and stop the work."""
+        if self.superseded_error is None:
+            self.respond(None)
         else:
-            self.refuse(self.if_withdrawn.code, self.if_withdrawn.message)
+            self.respond_error(self.superseded_error.code, self.superseded_error.message)
         self._stop()
 
     def cancel_by_client(self) -> None:
-        self.refuse(LSPErrorCodes.RequestCancelled, "The request was cancelled.")
+        """The client cancelled the request, or is gone: respond and stop the work."""
+        self.respond_error(LSPErrorCodes.RequestCancelled, "The request was cancelled.")
         self._stop()
 
     def _stop(self) -> None:

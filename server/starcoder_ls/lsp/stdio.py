@@ -1,7 +1,7 @@
-"""One client over standard input and output, which belong to the protocol alone.
+"""Serves one client over standard input and output.
 
-Decides that both pipes have threads of their own, so that neither a slow editor nor a busy loop blocks the other; what
-fits into the pipe is written at once. Refuses to know what is said.
+Both pipes have their own threads, so that a slow editor and a busy event loop do not block each other. Data that fits
+into the output pipe is written without the thread.
 """
 
 from __future__ import annotations
@@ -18,165 +18,162 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
-from starcoder_ls.app import Server
 from starcoder_ls.lsp import watchdog
-from starcoder_ls.lsp.connection import MAX_UNSENT_BYTES, Connection
-from starcoder_ls.session.client_info import ClientInfo
+from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
-_UNREAD_CHUNKS = 256
-_FLUSH_S = 0.5
-_CLOSE_S = 1.0
+_MAX_QUEUED_CHUNKS = 256
+_DRAIN_TIMEOUT_S = 0.5
+_ENGINE_CLOSE_TIMEOUT_S = 1.0
 
 
-def serve(server: Server) -> int:
-    """Serve one client until it leaves, close ``server``, and return the exit code for the process.
+def serve(server: SessionServer) -> int:
+    """Serve one client until it disconnects, close ``server``, and return the process's exit code.
 
-    Takes file descriptors 0 and 1 away: from here on prints go to stderr, and children read nothing. Once it has
-    begun to end, the process is gone within 3 s even if the engine, or whatever runs after this, hangs.
+    Replaces the file descriptors 0 and 1: from then on prints go to stderr, and child processes read nothing. Once the
+    end has begun the process ends within 3 s, even if the engine hangs.
     """
-    source, sink = _own_pipes()
+    source, sink = _take_over_stdio()
     return asyncio.run(_serve(server, source, sink))
 
 
-async def _serve(server: Server, source: int, sink: int) -> int:
-    last_exit = watchdog.LastExit()
-    stream = PipeStream(source, sink, at_end=lambda: last_exit.arm(1))
-    session = server.session()
+async def _serve(server: SessionServer, source: int, sink: int) -> int:
+    forced_exit = watchdog.ForcedExit()
+    stream = PipeStream(source, sink, on_eof=lambda: forced_exit.arm(1))
+    session = server.create_session()
     loop = asyncio.get_running_loop()
 
-    def parent_gone() -> None:
-        last_exit.arm(1)
-        loop.call_soon_threadsafe(stream.hang_up)
+    def on_parent_exit() -> None:
+        forced_exit.arm(1)
+        loop.call_soon_threadsafe(stream.abort)
 
-    def watch(client: ClientInfo) -> None:
-        if client.process_id is not None:
-            watchdog.watch_parent(client.process_id, parent_gone)
-
-    session.on_introduction = watch
+    session.on_process_id = lambda process_id: watchdog.watch_parent(process_id, on_parent_exit)
     if sys.platform != "win32":
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stream.hang_up)
+            loop.add_signal_handler(number, stream.abort)
     exit_code = await Connection(session, stream).run()
-    last_exit.arm(exit_code)
+    forced_exit.arm(exit_code)
     closing = threading.Thread(target=server.close, name="engine-close", daemon=True)
     closing.start()
-    await asyncio.to_thread(closing.join, _CLOSE_S)
+    await asyncio.to_thread(closing.join, _ENGINE_CLOSE_TIMEOUT_S)
     return exit_code
 
 
-def _own_pipes() -> tuple[int, int]:
-    """Private copies of stdin and stdout; in their places an empty input, and stderr."""
+def _take_over_stdio() -> tuple[int, int]:
+    """Private duplicates of stdin and stdout, which are replaced by an empty input and by stderr."""
     source, sink = os.dup(0), os.dup(1)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    empty = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(empty, 0)
+    os.close(empty)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
     return source, sink
 
 
-def _room_in(sink: int) -> Callable[[], int]:
-    """How many bytes go into ``sink`` now, all of them and without waiting; 0 where nobody can say.
+def _poll_writable_bytes(sink: int) -> Callable[[], int]:
+    """A function for how many bytes can be written to ``sink`` now without blocking; 0 where that is unknown.
 
-    POSIX promises PIPE_BUF, once, of a pipe that is reported as writable.
+    POSIX guarantees one write of PIPE_BUF bytes to a pipe that ``poll`` reports as writable.
     """
     if sys.platform == "win32":
         return lambda: 0
-    watched = select.poll()
-    watched.register(sink, select.POLLOUT)
-    return lambda: select.PIPE_BUF if watched.poll(0) == [(sink, select.POLLOUT)] else 0
+    poller = select.poll()
+    poller.register(sink, select.POLLOUT)
+    return lambda: select.PIPE_BUF if poller.poll(0) == [(sink, select.POLLOUT)] else 0
 
 
 class PipeStream:
-    """Two blocking descriptors as a Stream: threads, because asyncio cannot read files, nor Windows' pipes."""
+    """Two blocking descriptors as a Stream. It uses threads: asyncio cannot read files, nor pipes on Windows.
+
+    ``on_eof`` is called in the reading thread at the end of the input.
+    """
 
     name = "stdio"
 
-    def __init__(self, source: int, sink: int, at_end: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, source: int, sink: int, on_eof: Callable[[], None] = lambda: None) -> None:
         self._source, self._sink = source, sink
-        self._at_end = at_end
+        self._on_eof = on_eof
         self._loop = asyncio.get_running_loop()
-        self._arrived: asyncio.Queue[bytes] = asyncio.Queue()
-        self._room = threading.Semaphore(_UNREAD_CHUNKS)
+        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self._free_chunks = threading.Semaphore(_MAX_QUEUED_CHUNKS)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
-        self._unsent_bytes = 0
-        self._has_ended = False
-        self._room_in_sink, self._room_bytes = _room_in(sink), 0
-        threading.Thread(target=self._read_all, name="stdin", daemon=True).start()
-        self._writer = threading.Thread(target=self._write_all, name="stdout", daemon=True)
+        self._send_queue_bytes = 0
+        self._is_closed = False
+        self._poll_writable, self._writable_bytes = _poll_writable_bytes(sink), 0
+        threading.Thread(target=self._read_loop, name="stdin", daemon=True).start()
+        self._writer = threading.Thread(target=self._write_loop, name="stdout", daemon=True)
         self._writer.start()
 
     async def read(self) -> bytes:
-        if self._has_ended:
+        if self._is_closed:
             return b""
-        chunk = await self._arrived.get()
-        self._room.release()
-        # Asked now, since to ask gives up the interpreter: when the answer comes, the engine's thread would take it.
-        self._room_bytes = 0 if self._unsent_bytes else self._room_in_sink()
+        chunk = await self._incoming.get()
+        self._free_chunks.release()
+        # Polled here because polling releases the GIL: in `write` the engine's thread would take it.
+        self._writable_bytes = 0 if self._send_queue_bytes else self._poll_writable()
         return chunk
 
     def write(self, data: bytes) -> None:
-        """As Stream has it, on the loop's thread alone. To wake the writer's costs an answer 0.1 ms."""
-        if self._has_ended:
+        """See Stream. Only on the loop's thread. Waking the writing thread delays a response by 0.1 ms."""
+        if self._is_closed:
             return
-        room, self._room_bytes = self._room_bytes, 0
+        writable, self._writable_bytes = self._writable_bytes, 0
         with self._lock:
-            is_at_once = not self._unsent_bytes and len(data) <= room
-            self._unsent_bytes += 0 if is_at_once else len(data)
-            unsent = self._unsent_bytes
-        if is_at_once:
-            self._write_now(data)
+            is_direct = not self._send_queue_bytes and len(data) <= writable
+            self._send_queue_bytes += 0 if is_direct else len(data)
+            queued = self._send_queue_bytes
+        if is_direct:
+            self._write_directly(data)
             return
-        if unsent > MAX_UNSENT_BYTES:
-            logger.error("the client has not read %d bytes; the connection is closed", unsent)
-            self.hang_up()
+        if queued > MAX_SEND_QUEUE_BYTES:
+            logger.error("the client has not read %d bytes; the connection is closed", queued)
+            self.abort()
             return
         self._outgoing.put(data)
 
-    def _write_now(self, data: bytes) -> None:
+    def _write_directly(self, data: bytes) -> None:
         try:
             os.write(self._sink, data)
-        except OSError:  # EPIPE: nobody reads any more
-            self.hang_up()
+        except OSError:  # EPIPE: the client has closed the pipe
+            self.abort()
 
-    def hang_up(self) -> None:
-        self._has_ended = True
-        self._arrived.put_nowait(b"")
+    def abort(self) -> None:
+        self._is_closed = True
+        self._incoming.put_nowait(b"")
 
     async def close(self) -> None:
-        self._has_ended = True
+        self._is_closed = True
         self._outgoing.put(None)
-        await asyncio.to_thread(self._writer.join, _FLUSH_S)
+        await asyncio.to_thread(self._writer.join, _DRAIN_TIMEOUT_S)
 
-    def _read_all(self) -> None:
+    def _read_loop(self) -> None:
         while True:
             try:
                 chunk = os.read(self._source, _CHUNK_BYTES)
             except OSError:
                 chunk = b""
             if not chunk:
-                self._at_end()
-            self._room.acquire()
-            self._on_loop(partial(self._arrived.put_nowait, chunk))
+                self._on_eof()
+            self._free_chunks.acquire()
+            self._call_on_loop(partial(self._incoming.put_nowait, chunk))
             if not chunk:
                 return
 
-    def _write_all(self) -> None:
+    def _write_loop(self) -> None:
         while (data := self._outgoing.get()) is not None:
             try:
                 view = memoryview(data)
                 while view:
                     view = view[os.write(self._sink, view) :]
-            except OSError:  # EPIPE: nobody reads any more
-                self._on_loop(self.hang_up)
+            except OSError:  # EPIPE: the client has closed the pipe
+                self._call_on_loop(self.abort)
                 return
             with self._lock:
-                self._unsent_bytes -= len(data)
+                self._send_queue_bytes -= len(data)
 
-    def _on_loop(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process is leaving
+    def _call_on_loop(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
             self._loop.call_soon_threadsafe(callback)

@@ -1,6 +1,6 @@
-"""Many clients over loopback TCP around one engine: each its own session, none able to end another's.
+"""Serves any number of clients over loopback TCP, each with its own session.
 
-Decides who may connect: processes of this machine that can read the token file. Refuses to know what is said.
+Decides who may connect: processes of this machine that can read the token file.
 """
 
 from __future__ import annotations
@@ -18,93 +18,95 @@ from pathlib import Path
 
 import platformdirs
 
-from starcoder_ls.app import Server
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import watchdog
-from starcoder_ls.lsp.connection import MAX_UNSENT_BYTES, Connection
+from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
-_ADMISSION_S = 10.0
+_AUTHENTICATION_TIMEOUT_S = 10.0
 _MAX_CONNECTIONS = 64
-_FLUSH_S = 0.5
-_CLOSE_S = 1.0
+_DRAIN_TIMEOUT_S = 0.5
+_ENGINE_CLOSE_TIMEOUT_S = 1.0
 
-Listening = Callable[[str, int, Path], None]
+OnListening = Callable[[str, int, Path], None]
+"""Called with host, port and token file."""
 
 
-def serve(server: Server, host: str = "127.0.0.1", port: int = 0, listening: Listening | None = None) -> int:
-    """Serve until SIGTERM or SIGINT, close ``server``, and return the exit code for the process.
+def serve(
+    server: SessionServer, host: str = "127.0.0.1", port: int = 0, on_listening: OnListening | None = None
+) -> int:
+    """Serve until SIGTERM or SIGINT, close ``server``, and return the process's exit code.
 
-    ``port`` 0 takes a free one. ``listening`` is told host, port and token file once clients can come. The process is
-    gone within 3 s of the signal. Raises SettingsError for a host that is not loopback or a port that is taken.
+    ``port`` 0 means a free one. ``on_listening`` is called once clients can connect. The process ends within 3 s of the
+    signal. Raises SettingsError for a host that is not loopback or a port that is in use.
     """
-    address = _loopback(host)
+    address = _loopback_address(host)
     if not 0 <= port <= 65535:
         raise SettingsError(f"{port} is not a port. Choose one from 1024 to 65535, or 0 for a free one.")
     try:
-        return asyncio.run(_serve(server, address, port, listening))
+        return asyncio.run(_serve(server, address, port, on_listening))
     except OSError as error:
         raise SettingsError(f"Cannot listen on {address}:{port}: {error.strerror}. Choose another port.") from error
 
 
-async def _serve(server: Server, host: str, port: int, listening: Listening | None) -> int:
+async def _serve(server: SessionServer, host: str, port: int, on_listening: OnListening | None) -> int:
     token = secrets.token_hex(16)
     streams: set[SocketStream] = set()
     tasks: set[asyncio.Task[None]] = set()
 
-    async def welcome(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = SocketStream(reader, writer)
         task = asyncio.current_task()
         if len(streams) >= _MAX_CONNECTIONS or task is None:
-            logger.error("%s: refused, there are %d connections already", stream.name, len(streams))
-            stream.hang_up()
+            logger.error("%s: client rejected, there are %d connections already", stream.name, len(streams))
+            stream.abort()
             return
         streams.add(stream)
         tasks.add(task)
         try:
-            await _attend(server, stream, token)
+            await _serve_client(server, stream, token)
         finally:
             streams.discard(stream)
             tasks.discard(task)
 
     stop = asyncio.Event()
-    listener = await asyncio.start_server(welcome, host, port)
-    bound = int(listener.sockets[0].getsockname()[1])
-    token_file = write_token(token, bound)
+    listener = await asyncio.start_server(accept, host, port)
+    actual_port = int(listener.sockets[0].getsockname()[1])
+    token_file = write_token(token, actual_port)
     try:
         if sys.platform != "win32":
             for number in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        logger.info("listening on %s:%d, token in %s", host, bound, token_file)
-        if listening is not None:
-            listening(host, bound, token_file)
+        logger.info("listening on %s:%d, token in %s", host, actual_port, token_file)
+        if on_listening is not None:
+            on_listening(host, actual_port, token_file)
         await stop.wait()
     finally:
-        watchdog.LastExit().arm(0)
+        watchdog.ForcedExit().arm(0)
         token_file.unlink(missing_ok=True)
         listener.close()
         for stream in list(streams):
-            stream.hang_up()
+            stream.abort()
         if tasks:
-            await asyncio.wait(tasks, timeout=_FLUSH_S)
+            await asyncio.wait(tasks, timeout=_DRAIN_TIMEOUT_S)
     closing = threading.Thread(target=server.close, name="engine-close", daemon=True)
     closing.start()
-    await asyncio.to_thread(closing.join, _CLOSE_S)
+    await asyncio.to_thread(closing.join, _ENGINE_CLOSE_TIMEOUT_S)
     return 0
 
 
-async def _attend(server: Server, stream: SocketStream, token: str) -> None:
-    """One connection from its first byte to its end; who does not show the token in time is put out."""
-    connection = Connection(server.session(), stream, token)
+async def _serve_client(server: SessionServer, stream: SocketStream, token: str) -> None:
+    """Serve one connection; abort it if no valid token comes in time."""
+    connection = Connection(server.create_session(), stream, token)
 
-    def check_admission() -> None:
-        if not connection.is_admitted:
-            logger.warning("%s: closed, no initialize within %d s", stream.name, _ADMISSION_S)
-            stream.hang_up()
+    def check_authentication() -> None:
+        if not connection.is_authenticated:
+            logger.warning("%s: closed, no initialize within %d s", stream.name, _AUTHENTICATION_TIMEOUT_S)
+            stream.abort()
 
-    timer = asyncio.get_running_loop().call_later(_ADMISSION_S, check_admission)
+    timer = asyncio.get_running_loop().call_later(_AUTHENTICATION_TIMEOUT_S, check_authentication)
     try:
         await connection.run()
     finally:
@@ -112,30 +114,30 @@ async def _attend(server: Server, stream: SocketStream, token: str) -> None:
 
 
 def token_path(port: int) -> Path:
-    """Where the token of the server on ``port`` lies."""
+    """The token file of the server on ``port``."""
     return Path(platformdirs.user_runtime_dir("starcoder-ls", appauthor=False)) / f"tcp-{port}.token"
 
 
 def write_token(token: str, port: int) -> Path:
-    """Into a file that only this user can read, from its first moment on."""
+    """Write ``token`` to a file that only this user can read, from its creation on. Raises OSError."""
     path = token_path(port)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)  # of a server that was killed
+    path.unlink(missing_ok=True)  # left behind by a server that was killed
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w", encoding="ascii") as file:
         file.write(token)
     return path
 
 
-def _loopback(host: str) -> str:
-    """Raises SettingsError: whoever connects reads the user's code, so other machines never may."""
+def _loopback_address(host: str) -> str:
+    """Raises SettingsError for other addresses: a client reads the user's code, so other machines must not connect."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host in ("", "localhost") else host.strip("[]"))
         if address.is_loopback:
             return str(address)
     except ValueError:
         pass
-    raise SettingsError(f"{host!r} is not an address of this machine alone. Use 127.0.0.1.")
+    raise SettingsError(f"{host!r} is not a loopback address of this machine. Use 127.0.0.1.")
 
 
 class SocketStream:
@@ -143,20 +145,21 @@ class SocketStream:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str = "") -> None:
         self._reader, self._writer = reader, writer
-        self._unread = b""
+        self._prepended = b""
         peer = writer.get_extra_info("peername") or ("?", 0)
         self.name = name or f"tcp {peer[0]}:{peer[1]}"
 
-    def unread(self, data: bytes) -> None:
-        """``data`` was read by somebody before and comes first."""
-        self._unread = data
+    def prepend(self, data: bytes) -> None:
+        """Let the next ``read`` return ``data``, which was read from the connection before."""
+        self._prepended = data
 
-    def unsent_bytes(self) -> int:
+    def send_queue_bytes(self) -> int:
+        """Bytes that the client has been sent and has not read."""
         return int(self._writer.transport.get_write_buffer_size())
 
     async def read(self) -> bytes:
-        if self._unread:
-            data, self._unread = self._unread, b""
+        if self._prepended:
+            data, self._prepended = self._prepended, b""
             return data
         try:
             return await self._reader.read(_CHUNK_BYTES)
@@ -167,16 +170,16 @@ class SocketStream:
         if self._writer.is_closing():
             return
         self._writer.write(data)
-        if self.unsent_bytes() > MAX_UNSENT_BYTES:
+        if self.send_queue_bytes() > MAX_SEND_QUEUE_BYTES:
             logger.error("%s: the client does not read; the connection is closed", self.name)
-            self.hang_up()
+            self.abort()
 
-    def hang_up(self) -> None:
+    def abort(self) -> None:
         self._writer.transport.abort()
 
     async def close(self) -> None:
         self._writer.close()
         try:
-            await asyncio.wait_for(self._writer.wait_closed(), _FLUSH_S)
+            await asyncio.wait_for(self._writer.wait_closed(), _DRAIN_TIMEOUT_S)
         except (OSError, TimeoutError):
-            self.hang_up()
+            self.abort()

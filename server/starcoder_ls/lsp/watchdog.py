@@ -1,7 +1,4 @@
-"""That this process ends when nobody needs it.
-
-Decides when a parent counts as gone and how long an orderly end may take. Refuses to know sessions and engines.
-"""
+"""Ends this process when its parent is gone, and when an orderly end takes too long."""
 
 from __future__ import annotations
 
@@ -16,14 +13,14 @@ import psutil
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
-LAST_EXIT_S = 1.9
-"""A busy device or a library's exit handlers must not keep an orphan alive: editors give up after some 3 s."""
+FORCED_EXIT_S = 1.9
+"""Editors wait about 3 s for a server to end. A busy device or a library's exit handlers must not delay it longer."""
 
 
-class LastExit:
-    """Ends the process some time after it should have ended by itself. Safe from any thread."""
+class ForcedExit:
+    """Ends the process ``seconds`` after ``arm``, unless it has ended by then. Thread-safe."""
 
-    def __init__(self, seconds: float = LAST_EXIT_S) -> None:
+    def __init__(self, seconds: float = FORCED_EXIT_S) -> None:
         self._exit_code = 1
         self._timer = threading.Timer(seconds, lambda: os._exit(self._exit_code))
         self._timer.daemon = True
@@ -31,7 +28,7 @@ class LastExit:
         self._is_armed = False
 
     def arm(self, exit_code: int) -> None:
-        """Count down from the first call on; later ones only change the exit code."""
+        """Start the countdown. Later calls only change the exit code."""
         with self._lock:
             self._exit_code = exit_code
             if not self._is_armed:
@@ -39,29 +36,29 @@ class LastExit:
                 self._timer.start()
 
 
-def watch_parent(process_id: int, gone: Callable[[], None]) -> None:
-    """Call ``gone``, from a thread, once that process has ended.
+def watch_parent(process_id: int, on_exit: Callable[[], None]) -> None:
+    """Call ``on_exit`` in another thread after the process with this id has ended.
 
-    One that is not there now is not watched: in a container the editor's id means nothing, and the end of the input
-    tells as much. A recycled id is noticed by its start time.
+    A process that does not exist is not watched: in a container the editor's process id is meaningless, and the end of
+    the input has the same effect. A reused id is detected by the process's start time.
     """
     try:
         parent = psutil.Process(process_id)
     except (psutil.Error, OverflowError):
-        logger.info("process %d, named as parent, is not visible here; watching the input only", process_id)
+        logger.info("the parent process %d is not visible here; only the end of the input is watched", process_id)
         return
-    threading.Thread(target=_watch, args=(parent, gone), name="parent-watch", daemon=True).start()
+    threading.Thread(target=_poll_parent, args=(parent, on_exit), name="parent-watch", daemon=True).start()
 
 
-def _watch(parent: psutil.Process, gone: Callable[[], None]) -> None:
+def _poll_parent(parent: psutil.Process, on_exit: Callable[[], None]) -> None:
     while _is_alive(parent):
         time.sleep(POLL_S)
-    logger.warning("the parent process %d is gone", parent.pid)
-    gone()
+    logger.warning("the parent process %d has ended", parent.pid)
+    on_exit()
 
 
 def _is_alive(process: psutil.Process) -> bool:
-    """A zombie has ended; only its parent has not noticed."""
+    """A zombie counts as ended: only its own parent has not noticed yet."""
     try:
         return bool(process.is_running()) and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

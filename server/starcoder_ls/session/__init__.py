@@ -1,1 +1,1 @@
-"""What one client is to us: its requests, its documents, its settings, and its view of the shared engine."""
+"""One connection: the parts that serve one client, and the supervisor of the engine that all clients share."""

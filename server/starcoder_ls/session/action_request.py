@@ -1,79 +1,86 @@
-"""An action as a client asks for it, and its changes as the client applies them.
+"""What code actions and commands share: the target of a request, and its changes as a WorkspaceEdit.
 
-Decides which text of which document is meant, that it is still that text, and how much of WorkspaceEdit the client
-understands. Refuses to know prompts and answers.
+Decides which text is meant, that the document has not changed since, and which features of WorkspaceEdit are used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from lsprotocol import types as t
 
 from starcoder_ls.actions import Action
 from starcoder_ls.errors import ActionUnavailable, EngineNotReady
 from starcoder_ls.generation import Engine
+from starcoder_ls.lsp.client_info import ClientInfo
 from starcoder_ls.lsp.documents.document import Document, Position
+from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.request_handle import ResponseError
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.session.command_arguments import ActionArguments
+from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import ACCEPTED
-
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
 
 EXPLAIN, ACT = "starcoder.explain", "starcoder.act"
 ATTACH, DETACH, LIST = "starcoder.attachAdapter", "starcoder.detachAdapter", "starcoder.listAdapters"
 COMMANDS = (EXPLAIN, ACT, ATTACH, DETACH, LIST, ACCEPTED)
 INSTRUCT = "starcoder.instruct"
-"""The client's own: ask the user for a line, put it into the first argument as ``instruction``, run the second."""
+"""A command of the client: it asks the user for text, stores it as ``instruction`` in the first argument, and runs
+the command in the second."""
 
 _ANNOTATION = "starcoder"
 
 
-def kind_of(name: str, action: Action) -> str:
+def action_kind(name: str, action: Action) -> str:
+    """The LSP kind of the action ``name``."""
     return action.kind or f"starcoder.{name}"
 
 
-def moved_on() -> ResponseError:
+def content_modified() -> ResponseError:
+    """The error for a document that changed while an action ran."""
     return ResponseError(
         t.LSPErrorCodes.ContentModified,
-        "The text was changed meanwhile, so nothing was done. Ask for the action again.",
+        "The document was changed in the meantime, so nothing was done. Run the action again.",
     )
 
 
-def require_engine(session: Session) -> Engine:
-    """Raises EngineNotReady with what the engine says of itself."""
-    engine = session.supervisor.ready_engine()
+def require_engine(supervisor: EngineSupervisor) -> Engine:
+    """The engine. Raises EngineNotReady with the message of its status."""
+    engine = supervisor.ready_engine()
     if engine is None:
-        raise EngineNotReady(session.supervisor.status().message or "The model is not ready. Wait a moment.")
+        raise EngineNotReady(supervisor.status().message or "The model is not ready. Wait a moment.")
     return engine
 
 
-def asked_target(session: Session, asked: ActionArguments) -> tuple[Document, Target]:
-    """Raises DocumentError, ActionUnavailable, and Refusal for a range in a text that is no more."""
-    document = session.documents.readable(asked.uri)
-    if asked.version is not None and asked.version != document.version:
-        raise moved_on()
+def resolve_target(documents: Documents, arguments: ActionArguments) -> tuple[Document, Target]:
+    """The document and the code that ``arguments`` mean.
+
+    Raises DocumentError, ActionUnavailable if there is no code, ResponseError if the document has another version.
+    """
+    document = documents.for_model(arguments.uri)
+    if arguments.version is not None and arguments.version != document.version:
+        raise content_modified()
     start, end = (
-        document.offset_at(Position(place.line, place.character)) for place in (asked.range.start, asked.range.end)
+        document.offset_at(Position(position.line, position.character))
+        for position in (arguments.range.start, arguments.range.end)
     )
     target = find_target(document.text, start, end, document.language, document.path, document.uri)
     if target is None:
         raise ActionUnavailable(
-            "There is nothing here to do it to. Select some lines, or put the cursor into a function."
+            "There is no code here that the action applies to. Select some lines, or put the cursor into a function."
         )
-    return document, replace(target, diagnostics=tuple(asked.diagnostics), instruction=asked.instruction)
+    return document, replace(target, diagnostics=tuple(arguments.diagnostics), instruction=arguments.instruction)
 
 
 def workspace_edit(
-    session: Session, document: Document, changes: Sequence[Change], action: Action, is_in_action: bool
+    client: ClientInfo, document: Document, changes: Sequence[Change], action: Action, is_in_action: bool
 ) -> t.WorkspaceEdit:
-    """Versioned and to be confirmed where the client can; always of this one document."""
-    client = session.client
+    """``changes`` of ``document``, with its version and a request for confirmation if the client supports them.
+
+    ``is_in_action``: the edit is part of a code action, for which clients declare annotations separately.
+    """
     has_annotations = client.has_annotations_in_actions if is_in_action else client.has_annotations
     edits = [t.TextEdit(range=_range(document, change), new_text=change.text) for change in changes]
     if not client.has_document_changes:
@@ -82,21 +89,22 @@ def workspace_edit(
     if has_annotations:
         annotated = [t.AnnotatedTextEdit(_ANNOTATION, edit.range, edit.new_text) for edit in edits]
     versioned = t.OptionalVersionedTextDocumentIdentifier(uri=document.uri, version=document.version)
-    note = t.ChangeAnnotation(
+    annotation = t.ChangeAnnotation(
         label=f"StarCoder: {action.title}",
         needs_confirmation=action.needs_confirmation,
         description="written by a model",
     )
     return t.WorkspaceEdit(
         document_changes=[t.TextDocumentEdit(text_document=versioned, edits=list(annotated))],
-        change_annotations={_ANNOTATION: note} if has_annotations else None,
+        change_annotations={_ANNOTATION: annotation} if has_annotations else None,
     )
 
 
-def range_of(document: Document, start: int, end: int) -> t.Range:
+def lsp_range(document: Document, start: int, end: int) -> t.Range:
+    """The range of the offsets [start, end)."""
     first, last = document.position_at(start), document.position_at(end)
     return t.Range(t.Position(first.line, first.column), t.Position(last.line, last.column))
 
 
 def _range(document: Document, change: Change) -> t.Range:
-    return range_of(document, change.start, change.end)
+    return lsp_range(document, change.start, change.end)

@@ -1,48 +1,46 @@
-"""The adapters that one client's settings name, made resident in the engine that it shares with others.
+"""Attaches the adapters that one client's settings name to the engine that all clients share.
 
-Decides that a name stays with the source that had it first, and that each refusal is told once. Refuses to know files
-and models.
+A name keeps the source that it was first attached with. Each adapter that cannot be attached is reported once.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Phase, Status
+from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.settings import Adapter
-
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
 
 
 class AdapterSync:
-    """Lives on the loop of its session."""
+    """Used on the session's event loop. ``warn`` shows a message to the user."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, supervisor: EngineSupervisor, settings: ClientSettings, warn: Callable[[str], None]) -> None:
+        self._supervisor, self._settings, self._warn = supervisor, settings, warn
         self._task: asyncio.Task[None] | None = None
-        self._refused: set[tuple[str, str]] = set()
+        self._rejected: set[tuple[str, str]] = set()
         self._unsubscribe: Callable[[], None] | None = None
-        self._was_away = False
+        self._was_unloaded = False
 
-    def follow(self) -> None:
-        """The settings are new, or the client is: attach what is missing as soon as the model is ready."""
+    def sync(self) -> None:
+        """Attach missing adapters as soon as the engine is ready. Called at the start and for new settings."""
         if self._unsubscribe is None:
             loop = asyncio.get_running_loop()
-            self._unsubscribe = self._session.supervisor.subscribe(lambda status: self._hear(status, loop))
-        if self._session.supervisor.model == self._session.settings.model and (self._task is None or self._task.done()):
-            self._task = asyncio.get_running_loop().create_task(self._attach_all())
+            self._unsubscribe = self._supervisor.subscribe(lambda status: self._on_status(status, loop))
+        is_same_model = self._supervisor.model == self._settings.current.model
+        if is_same_model and (self._task is None or self._task.done()):
+            self._task = asyncio.get_running_loop().create_task(self._attach_missing())
 
-    def _hear(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
-        """From any thread. An engine that was built anew knows the adapters of its first client only."""
+    def _on_status(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
+        """From any thread. An engine that was restarted has only the adapters of its first client."""
         if status.phase in (Phase.LOADING, Phase.ASLEEP):
-            self._was_away = True
-        elif self._was_away and status.phase is Phase.READY and not loop.is_closed():
-            self._was_away = False
-            loop.call_soon_threadsafe(self.follow)
+            self._was_unloaded = True
+        elif self._was_unloaded and status.phase is Phase.READY and not loop.is_closed():
+            self._was_unloaded = False
+            loop.call_soon_threadsafe(self.sync)
 
     def stop(self) -> None:
         if self._unsubscribe is not None:
@@ -50,57 +48,53 @@ class AdapterSync:
         if self._task is not None:
             self._task.cancel()
 
-    async def _attach_all(self) -> None:
-        if await self._ready() is None:
+    async def _attach_missing(self) -> None:
+        if not await self._wait_for_engine():
             return
-        while missing := self._missing():
+        while missing := self._missing_adapters():
             for name, adapter in missing.items():
                 await self._attach(name, adapter)
 
-    def _missing(self) -> dict[str, Adapter]:
-        """Wanted, not resident under that name, and not refused before."""
-        resident = {adapter.name: adapter.source for adapter in self._session.supervisor.status().adapters}
-        wanted = self._session.settings.resident_adapters()
-        for name, adapter in wanted.items():
+    def _missing_adapters(self) -> dict[str, Adapter]:
+        """Adapters of the settings that are neither resident nor rejected before, by name."""
+        resident = {adapter.name: adapter.source for adapter in self._supervisor.status().adapters}
+        configured = self._settings.current.resident_adapters()
+        for name, adapter in configured.items():
             if (resident.get(name) or adapter.source) != adapter.source:
-                self._session.show_once(
+                self._warn(
                     f"The adapter {name} is {resident[name]} in this server, not {adapter.source}. "
-                    "Give yours another name, or start a server of its own."
+                    "Use another name, or start a separate server."
                 )
         return {
             name: adapter
-            for name, adapter in wanted.items()
-            if name not in resident and (name, adapter.source) not in self._refused
+            for name, adapter in configured.items()
+            if name not in resident and (name, adapter.source) not in self._rejected
         }
 
     async def _attach(self, name: str, adapter: Adapter) -> None:
-        engine = self._session.supervisor.ready_engine()
+        engine = self._supervisor.ready_engine()
         try:
             if engine is not None:
                 await engine.attach(name, adapter)
                 return
         except StarcoderError as error:
-            self._session.show_once(f"The adapter {name} was left out. {error}")
-        self._refused.add((name, adapter.source))
+            self._warn(f"The adapter {name} was not loaded. {error}")
+        self._rejected.add((name, adapter.source))
 
-    async def _ready(self) -> Status | None:
-        """Once the engine can be asked; None where it never will. An adapter that failed then is tried again."""
+    async def _wait_for_engine(self) -> bool:
+        """Wait while the engine loads. Whether it is ready then."""
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def wake(_: Status) -> None:
+        def on_status(_: Status) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(changed.set)
 
-        unsubscribe = self._session.supervisor.subscribe(wake)
+        unsubscribe = self._supervisor.subscribe(on_status)
         try:
-            while True:
-                status = self._session.supervisor.status()
-                if status.phase in (Phase.READY, Phase.WORKING):
-                    return status
-                if status.phase is not Phase.LOADING:
-                    return None
+            while (phase := self._supervisor.status().phase) is Phase.LOADING:
                 changed.clear()
                 await changed.wait()
+            return phase in (Phase.READY, Phase.WORKING)
         finally:
             unsubscribe()

@@ -1,7 +1,4 @@
-"""What a client sends with a command, or gets back with a resolved action.
-
-Decides which shape it has and says what is wrong with another. Refuses to know what is done with it.
-"""
+"""The arguments of commands and the data of code actions: their fields, and errors that name the invalid ones."""
 
 from __future__ import annotations
 
@@ -13,32 +10,33 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starcoder_ls.lsp.request_handle import ResponseError
 from starcoder_ls.settings import ADAPTER_NAME, Adapter
 
-_Shape = TypeVar("_Shape", bound=BaseModel)
+_ModelT = TypeVar("_ModelT", bound=BaseModel)
 
 
 class _Arguments(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Place(_Arguments):
+class LinePosition(_Arguments):
     line: int = Field(ge=0)
     character: int = Field(ge=0)
 
 
-class Stretch(_Arguments):
-    start: Place
-    end: Place
+class LineRange(_Arguments):
+    start: LinePosition
+    end: LinePosition
 
 
 class ActionArguments(_Arguments):
-    """An action and what it is done to. ``range`` may be empty: then the function around it is meant.
+    """An action and its target. An empty ``range`` means the function around it.
 
-    ``version`` is that of the document the range is about; ``token`` is where partial text goes by ``$/progress``.
+    ``version`` is the version of the document that the range refers to; partial text is sent to ``token`` by
+    ``$/progress``.
     """
 
     action: str = "explain"
     uri: str
-    range: Stretch
+    range: LineRange
     version: int | None = None
     instruction: str = ""
     diagnostics: list[str] = []
@@ -46,7 +44,7 @@ class ActionArguments(_Arguments):
 
 
 class AttachArguments(Adapter):
-    """The settings of an adapter, and its name."""
+    """The settings of an adapter and its name."""
 
     name: str = Field(pattern=ADAPTER_NAME)
 
@@ -63,18 +61,19 @@ class AcceptedArguments(_Arguments):
     id: str = Field(max_length=64)
 
 
-def read(shape: type[_Shape], given: object, what: str) -> _Shape:
-    """``given`` as ``shape``. Raises Refusal (invalid params) naming each place that does not fit, but no value."""
+def parse_arguments(model: type[_ModelT], raw: object, command: str) -> _ModelT:
+    """``raw``, the argument of ``command``, as ``model``.
+
+    Raises ResponseError (invalid params) naming each invalid field, but no value.
+    """
     try:
-        return shape.model_validate(given)
+        return model.model_validate(raw)
     except ValidationError as error:
-        places = [_sentence(problem) for problem in error.errors()]
-        raise ResponseError(
-            t.ErrorCodes.InvalidParams, f"The argument of {what} does not fit: {'; '.join(places)}."
-        ) from None
+        problems = "; ".join(_describe(problem) for problem in error.errors())
+        raise ResponseError(t.ErrorCodes.InvalidParams, f"The argument of {command} is invalid: {problems}.") from None
 
 
-def _sentence(problem: Any) -> str:
+def _describe(problem: Any) -> str:
     key = ".".join(str(step) for step in problem["loc"])
     if problem["type"] == "missing":
         return f"`{key}` is missing"

@@ -1,7 +1,4 @@
-"""Where the words of a model are shown: at the client's token, else in a private file that the editor opens.
-
-Decides how often a running text is sent and how long its file is kept. Refuses to know where the words come from.
-"""
+"""Shows generated text: as partial results at the client's token, or in a private file that the editor opens."""
 
 from __future__ import annotations
 
@@ -11,81 +8,88 @@ import logging
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import platformdirs
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
+from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import ResponseError
-
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
 
 logger = logging.getLogger(__name__)
 
-_INTERVAL_S = 0.1
-_KEPT_S = 24 * 3600
-_OPEN_TIMEOUT_S = 10.0
+_SEND_INTERVAL_S = 0.1
+_FILE_LIFETIME_S = 24 * 3600
+_SHOW_TIMEOUT_S = 10.0
 _PREFIX, _SUFFIX = "starcoder-", ".md"
 
 
-class RunningText:
-    """A text on its way to a token, whole each time: markdown that grows may change its shape."""
+class TextStream:
+    """Sends a growing text to ``token`` by ``$/progress``; without a token it sends nothing.
 
-    def __init__(self, session: Session, token: str | int | None) -> None:
-        self._session, self._token = session, token
-        self._sent, self._sent_s = "", 0.0
+    Each message has the whole text: more markdown can change how the earlier part is rendered.
+    """
+
+    def __init__(
+        self, client: LanguageClient, token: str | int | None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._client, self._token, self._clock = client, token, clock
+        self._sent_text, self._sent_s = "", 0.0
 
     @property
     def is_due(self) -> bool:
-        """Whether anyone listens, and the last one is long enough ago."""
-        return self._token is not None and time.monotonic() - self._sent_s >= _INTERVAL_S
+        """Whether there is a token, and the last message was sent at least 0.1 s ago."""
+        return self._token is not None and self._clock() - self._sent_s >= _SEND_INTERVAL_S
 
     def send(self, text: str) -> None:
-        if self._token is not None and text != self._sent:
-            self._sent, self._sent_s = text, time.monotonic()
-            self._session.progress(t.ProgressParams(self._token, {"text": text}))
+        """Send ``text`` unless it is the last one sent."""
+        if self._token is not None and text != self._sent_text:
+            self._sent_text, self._sent_s = text, self._clock()
+            self._client.progress(t.ProgressParams(self._token, {"text": text}))
 
 
-async def show_in_file(session: Session, text: str) -> None:
-    """Write ``text`` where only this user can read it, and have the editor open it. An errand: never cancelled.
+async def show_in_file(client: LanguageClient, text: str) -> None:
+    """Write ``text`` to a private file and let the editor open it.
 
-    Whatever goes wrong is a message; the text itself is the result of the command anyway.
+    Run it in the background. Failures are messages to the user: the text is also the result of the command.
     """
     try:
-        file = await asyncio.to_thread(written, text)
+        file = await asyncio.to_thread(write_private_file, text)
     except OSError as error:
-        session.show_once(f"The text cannot be written to a file ({error.strerror}).")
+        client.warn_once(f"The text cannot be written to a file ({error.strerror}).")
         return
     is_shown = False
-    if session.client.has_show_document:
+    if client.info.has_show_document:
         params = t.ShowDocumentParams(uri=file.as_uri(), external=False, take_focus=False)
         with contextlib.suppress(TimeoutError, JsonRpcException, ResponseError):
-            result = await asyncio.wait_for(session.window_show_document_async(params), _OPEN_TIMEOUT_S)
+            result = await asyncio.wait_for(client.window_show_document_async(params), _SHOW_TIMEOUT_S)
             is_shown = result.success
     if not is_shown:
-        session.show(t.MessageType.Info, f"The answer is in {file}.")
+        client.show_message(t.MessageType.Info, f"The answer is in {file}.")
 
 
-def folder() -> Path:
+def answers_folder() -> Path:
     return Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "answers"
 
 
-def written(text: str) -> Path:
-    """A new file of mode 0600 in a folder of mode 0700; those of yesterday go. Raises OSError."""
-    place = folder()
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if place.is_symlink() or (hasattr(os, "getuid") and place.stat().st_uid != os.getuid()):
-        raise PermissionError(1, f"{place} belongs to someone else")
-    place.chmod(0o700)
-    oldest_kept = time.time() - _KEPT_S
-    for old in place.glob(f"{_PREFIX}*{_SUFFIX}"):
+def write_private_file(text: str) -> Path:
+    """Write ``text`` to a new file of mode 0600 in a folder of mode 0700, and remove files older than a day.
+
+    Raises OSError, also if the folder belongs to another user.
+    """
+    folder = answers_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if folder.is_symlink() or (hasattr(os, "getuid") and folder.stat().st_uid != os.getuid()):
+        raise PermissionError(1, f"{folder} belongs to another user")
+    folder.chmod(0o700)
+    oldest_s = time.time() - _FILE_LIFETIME_S
+    for old in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
         with contextlib.suppress(OSError):
-            if old.lstat().st_mtime < oldest_kept:
+            if old.lstat().st_mtime < oldest_s:
                 old.unlink()
-    descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, place)
+    descriptor, name = tempfile.mkstemp(_SUFFIX, _PREFIX, folder)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(f"{text}\n")
     return Path(name)

@@ -1,4 +1,4 @@
-"""Who shares this process, for what a user is told of it. Refuses to know how they came."""
+"""Who shares this process, for status messages."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 @dataclass(slots=True)
 class ProcessInfo:
-    """Kept up to date by whoever lets windows in."""
+    """Updated by the daemon as windows connect and disconnect; ``started_s`` in seconds since 1970."""
 
     is_shared: bool = False
     windows: int = 1
     started_s: float = field(default_factory=time.time)
 
-    def described(self) -> dict[str, Any]:
-        """As clients see it; ``startedAt`` in seconds since 1970."""
+    def to_json(self) -> dict[str, Any]:
+        """The field ``sharing`` of ``starcoder/status``."""
         return {"isShared": self.is_shared, "windows": self.windows, "startedAt": int(self.started_s)}

@@ -1,7 +1,4 @@
-"""The sign of life of a request that takes long: work-done progress that the user may cancel.
-
-Decides when it appears. Refuses to know what the request does.
-"""
+"""Work-done progress of requests that take long, which the user can cancel."""
 
 from __future__ import annotations
 
@@ -9,49 +6,58 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
 
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
+from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
+from starcoder_ls.session.background_tasks import BackgroundTasks
 
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
-
-_QUIET_S = 0.3  # what is quicker needs no sign
+_DELAY_S = 0.3  # faster requests show no progress
 _CREATE_TIMEOUT_S = 5.0
 _numbers = itertools.count(1)
 
 
-@asynccontextmanager
-async def working(session: Session, title: str, call: RequestHandle) -> AsyncIterator[None]:
-    """Progress called ``title`` while the body runs, in clients that show it. Its cancel button cancels ``call``."""
-    if not session.client.has_progress:
-        yield
-        return
-    token, is_over = f"starcoder-ls/action-{next(_numbers)}", asyncio.Event()
-    session.cancellable[token] = call
-    session.run_errand(_show(session, token, title, is_over))
-    try:
-        yield
-    finally:
-        del session.cancellable[token]
-        is_over.set()
+class WorkDoneProgress:
+    """The progress of one client's requests."""
 
+    def __init__(self, client: LanguageClient, tasks: BackgroundTasks) -> None:
+        self._client, self._tasks = client, tasks
+        self._cancellable: dict[int | str, RequestHandle] = {}
 
-async def _show(session: Session, token: str, title: str, is_over: asyncio.Event) -> None:
-    """An errand, because no request may wait for the client (pygls #621)."""
-    try:
-        await asyncio.wait_for(is_over.wait(), _QUIET_S)
-        return
-    except TimeoutError:
-        pass
-    progress = session.work_done_progress
-    try:
-        await asyncio.wait_for(progress.create_async(token), _CREATE_TIMEOUT_S)
-    except (TimeoutError, JsonRpcException, ResponseError):
-        return
-    progress.begin(token, t.WorkDoneProgressBegin(title=f"StarCoder: {title}", cancellable=True))
-    await is_over.wait()
-    progress.end(token, t.WorkDoneProgressEnd())
+    @asynccontextmanager
+    async def report(self, title: str, request: RequestHandle) -> AsyncIterator[None]:
+        """Show progress named ``title`` during the body, if the client can. Its cancel button cancels ``request``."""
+        if not self._client.info.has_progress:
+            yield
+            return
+        token, has_ended = f"starcoder-ls/action-{next(_numbers)}", asyncio.Event()
+        self._cancellable[token] = request
+        self._tasks.start(self._show(token, title, has_ended))
+        try:
+            yield
+        finally:
+            del self._cancellable[token]
+            has_ended.set()
+
+    def cancel(self, token: int | str) -> None:
+        """Cancel the request that shows ``token``; ignored if it has ended."""
+        if (request := self._cancellable.get(token)) is not None:
+            request.cancel_by_client()
+
+    async def _show(self, token: str, title: str, has_ended: asyncio.Event) -> None:
+        """A background task, because no request may wait for the client (pygls #621)."""
+        try:
+            await asyncio.wait_for(has_ended.wait(), _DELAY_S)
+            return
+        except TimeoutError:
+            pass
+        progress = self._client.work_done_progress
+        try:
+            await asyncio.wait_for(progress.create_async(token), _CREATE_TIMEOUT_S)
+        except (TimeoutError, JsonRpcException, ResponseError):
+            return
+        progress.begin(token, t.WorkDoneProgressBegin(title=f"StarCoder: {title}", cancellable=True))
+        await has_ended.wait()
+        progress.end(token, t.WorkDoneProgressEnd())

@@ -1,7 +1,4 @@
-"""What a client is told of the engine without asking: status notifications, progress while loading, one failure.
-
-Decides when a change is worth a message. Refuses to know why the engine changed.
-"""
+"""Reports the engine's status to one client: status notifications, progress while loading, one message per failure."""
 
 from __future__ import annotations
 
@@ -9,28 +6,27 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsprotocol import types as t
 from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.generation import Phase, Status
+from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import ResponseError
+from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.process_info import ProcessInfo
-
-if TYPE_CHECKING:
-    from starcoder_ls.session.session import Session
 
 logger = logging.getLogger(__name__)
 
 METHOD = "starcoder/status"
-_INTERVAL_S = 0.1  # between two messages; "working" comes and goes with every keystroke
+_INTERVAL_S = 0.1  # between two notifications; the phase changes to "working" and back with every key stroke
 _CREATE_TIMEOUT_S = 5.0
 _TOKEN = "starcoder-ls/loading"
 
 
-def described(status: Status, sharing: ProcessInfo) -> dict[str, Any]:
-    """The params of ``starcoder/status``, and its result when asked."""
+def status_params(status: Status, process_info: ProcessInfo) -> dict[str, Any]:
+    """The params of the notification ``starcoder/status``; also part of the result of the request."""
     return {
         "phase": status.phase.value,
         "message": status.message,
@@ -38,36 +34,41 @@ def described(status: Status, sharing: ProcessInfo) -> dict[str, Any]:
         "device": status.device,
         "progress": round(status.progress, 2),
         "memoryBytes": status.memory_bytes,
-        "sharing": sharing.described(),
+        "sharing": process_info.to_json(),
         "adapters": [
-            {"name": held.name, "method": held.method, "source": held.source, "memoryBytes": held.memory_bytes}
-            for held in status.adapters
+            {
+                "name": adapter.name,
+                "method": adapter.method,
+                "source": adapter.source,
+                "memoryBytes": adapter.memory_bytes,
+            }
+            for adapter in status.adapters
         ],
     }
 
 
 class StatusNotifier:
-    """Follows the engine for one client. Lives on the loop; engines call in from their own threads."""
+    """Used on the session's event loop; engines report changes from their own threads."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, client: LanguageClient, supervisor: EngineSupervisor, process_info: ProcessInfo) -> None:
+        self._client, self._supervisor, self._process_info = client, supervisor, process_info
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unsubscribe: Callable[[], None] = lambda: None
         self._timer: asyncio.TimerHandle | None = None
-        self._said: dict[str, Any] | None = None
-        self._has_failed = False
+        self._sent: dict[str, Any] | None = None
+        self._has_shown_failure = False
         self._progress: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
     def start(self) -> None:
-        """Say what is true now and follow from here. A second call does nothing."""
+        """Send the current status, and then every change. A second call does nothing."""
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
-        self._unsubscribe = self._session.supervisor.subscribe(self._from_any_thread)
-        if self._session.client.has_progress and self._session.supervisor.status().phase is Phase.LOADING:
+        self._unsubscribe = self._supervisor.subscribe(self._on_status)
+        if self._client.info.has_progress and self._supervisor.status().phase is Phase.LOADING:
             self._progress = self._loop.create_task(self._show_loading())
-        self._follow()
+        self._update()
 
     def stop(self) -> None:
         self._unsubscribe()
@@ -76,58 +77,59 @@ class StatusNotifier:
         if self._progress is not None:
             self._progress.cancel()
 
-    def _from_any_thread(self, _: Status) -> None:
+    def _on_status(self, _: Status) -> None:
+        """From any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._follow)
+            self._loop.call_soon_threadsafe(self._update)
 
-    def _follow(self) -> None:
-        """Look at the engine now. Failure and the end of loading are said at once, the rest at most every 0.1 s."""
-        status = self._session.supervisor.status()
+    def _update(self) -> None:
+        """Read the status. Failures and the end of loading are sent at once, other changes at most every 0.1 s."""
+        status = self._supervisor.status()
         self._changed.set()
-        if status.phase is Phase.FAILED and not self._has_failed:
-            self._has_failed = True
-            self._session.show(t.MessageType.Error, status.message)
+        if status.phase is Phase.FAILED and not self._has_shown_failure:
+            self._has_shown_failure = True
+            self._client.show_message(t.MessageType.Error, status.message)
         elif status.phase is Phase.READY:
-            self._has_failed = False  # failing again is news again
-        before = self._said["phase"] if self._said else None
-        is_turn = before != status.phase and Phase.LOADING in (before, status.phase)
-        if is_turn or before is None or status.phase is Phase.FAILED:
-            self._say()
+            self._has_shown_failure = False  # the next failure is shown again
+        before = self._sent["phase"] if self._sent else None
+        is_loading_change = before != status.phase and Phase.LOADING in (before, status.phase)
+        if is_loading_change or before is None or status.phase is Phase.FAILED:
+            self._send()
         elif self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(_INTERVAL_S, self._say)
+            self._timer = self._loop.call_later(_INTERVAL_S, self._send)
 
-    def _say(self) -> None:
+    def _send(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        now = described(self._session.supervisor.status(), self._session.sharing)
-        if now != self._said:
-            self._said = now
-            if self._session.client.wants_status:
-                self._session.protocol.notify(METHOD, now)
+        params = status_params(self._supervisor.status(), self._process_info)
+        if params != self._sent:
+            self._sent = params
+            if self._client.info.has_status:
+                self._client.protocol.notify(METHOD, params)
 
     async def _show_loading(self) -> None:
-        """Work-done progress; a task of its own because no request may wait for the client (pygls #621)."""
-        progress = self._session.work_done_progress
+        """Show work-done progress; in its own task because no request may wait for the client (pygls #621)."""
+        progress = self._client.work_done_progress
         try:
             await asyncio.wait_for(progress.create_async(_TOKEN), _CREATE_TIMEOUT_S)
         except (TimeoutError, JsonRpcException, ResponseError):
             logger.info("the client shows no progress")
             return
-        status = self._session.supervisor.status()
+        status = self._supervisor.status()
         shown = status
         progress.begin(_TOKEN, t.WorkDoneProgressBegin(title=f"Loading {status.model}", percentage=_percent(status)))
         while status.phase is Phase.LOADING:
             self._changed.clear()
             await self._changed.wait()
             await asyncio.sleep(_INTERVAL_S / 2)
-            status = self._session.supervisor.status()
+            status = self._supervisor.status()
             if replace(status, memory_bytes=0) != shown and status.phase is Phase.LOADING:
                 shown = replace(status, memory_bytes=0)
                 report = t.WorkDoneProgressReport(message=status.message, percentage=_percent(status))
                 progress.report(_TOKEN, report)
-        ended = "failed" if status.phase is Phase.FAILED else "ready"
-        progress.end(_TOKEN, t.WorkDoneProgressEnd(message=ended))
+        outcome = "failed" if status.phase is Phase.FAILED else "ready"
+        progress.end(_TOKEN, t.WorkDoneProgressEnd(message=outcome))
 
 
 def _percent(status: Status) -> int:

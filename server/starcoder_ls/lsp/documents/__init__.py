@@ -1,1 +1,1 @@
-"""What the editor has open, exactly as it told us."""
+"""The documents that the editor has open, exactly as it sent them."""

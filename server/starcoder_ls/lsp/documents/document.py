@@ -1,7 +1,6 @@
-"""One open text: its content, its version, and whether both can still be believed.
+"""One open document: its text, its version, and whether it is in sync with the editor.
 
-Decides when an edit cannot be true; from then on the text is unknown until it is sent whole. Refuses to guess, and
-to know the protocol's types.
+An edit that does not fit the text makes the document out of sync until the editor sends the whole text.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from starcoder_ls.lsp.documents.lines import Lines
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Line and column as the protocol counts them, from 0; columns in units of the document's encoding."""
+    """Line and column from 0; the column in units of the document's encoding."""
 
     line: int
     column: int
@@ -25,7 +24,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One change. Without a start it replaces the whole text."""
+    """Replaces the text from ``start`` to ``end``; without them the whole text."""
 
     text: str
     start: Position | None = None
@@ -33,7 +32,7 @@ class Edit:
 
 
 class Document:
-    """A mutable document; ``text`` itself is immutable and may be kept as a snapshot."""
+    """A mutable document; its ``text`` is an immutable string and can be kept as a snapshot."""
 
     def __init__(self, uri: str, language: str, version: int, text: str, encoding: positions.Encoding) -> None:
         self.uri = uri
@@ -41,21 +40,21 @@ class Document:
         self.version = version
         self.text = text
         self.encoding = encoding
-        self.path = _path(uri)
-        self._lost = ""
+        self.path = path_of_uri(uri)
+        self._sync_error = ""
         self._lines = Lines(text)
 
     def offset_at(self, position: Position) -> int:
-        """Characters of the text before ``position``.
+        """Number of characters of the text before ``position``.
 
-        A column past the end of its line means the line's end, and the line after the last one the end of the text:
-        editors say both. Raises DocumentOutOfSync for what lies further out, or inside a character.
+        A column past the end of its line means the end of the line; the line after the last one the end of the text;
+        editors send both. Raises DocumentOutOfSync for other positions outside the text, or inside a character.
         """
         if position.line == len(self._lines):
             return len(self.text)
         if position.line > len(self._lines):
             raise DocumentOutOfSync(
-                f"Line {position.line} does not exist: there are {len(self._lines)}. Open the file again."
+                f"Line {position.line} does not exist: the document has {len(self._lines)} lines. Open the file again."
             )
         start, end = self._lines.span(position.line, self.text)
         if position.column == 0:
@@ -63,19 +62,20 @@ class Document:
         return start + positions.to_chars(self.text[start:end], position.column, self.encoding)
 
     def position_at(self, offset: int) -> Position:
-        """Where ``offset`` is. Between CR and LF, where no position exists, it is the end of the line."""
+        """The position of ``offset``; between CR and LF, where LSP has none, the end of the line."""
         line = self._lines.line_of(offset)
         start, end = self._lines.span(line, self.text)
         column = positions.to_units(self.text[start:end], min(offset, end) - start, self.encoding)
         return Position(line, column)
 
     def change(self, version: int, edits: list[Edit]) -> None:
-        """Apply one notification's edits in order. Raises DocumentOutOfSync, and stays so until a whole text comes.
+        """Apply the edits of one notification in order.
 
-        Versions may skip numbers (LSP says so) but never stand still or go back.
+        Raises DocumentOutOfSync if an edit does not fit or ``version`` does not increase (LSP allows gaps). The
+        document is then out of sync until the whole text is replaced.
         """
         if version <= self.version:
-            self._lost = f"Version {version} of {self.uri} came after version {self.version}."
+            self._sync_error = f"Version {version} of {self.uri} came after version {self.version}."
         self.version = version
         for edit in edits:
             self._apply(edit)
@@ -83,36 +83,36 @@ class Document:
 
     @property
     def is_in_sync(self) -> bool:
-        return not self._lost
+        return not self._sync_error
 
     def require_sync(self) -> None:
-        """Raises DocumentOutOfSync if the text can no longer be believed."""
-        if self._lost:
-            raise DocumentOutOfSync(f"{self._lost} Open the file again.")
+        """Raises DocumentOutOfSync if the text is not the editor's."""
+        if self._sync_error:
+            raise DocumentOutOfSync(f"{self._sync_error} Open the file again.")
 
-    def lose(self, why: str) -> None:
-        """From now on the text is unknown. ``why`` is one sentence."""
-        self._lost = why
+    def mark_out_of_sync(self, reason: str) -> None:
+        """The text is unknown until the editor sends it whole. ``reason`` is one sentence."""
+        self._sync_error = reason
 
     def _apply(self, edit: Edit) -> None:
         if edit.start is None or edit.end is None:
-            self.text, self._lines, self._lost = edit.text, Lines(edit.text), ""
+            self.text, self._lines, self._sync_error = edit.text, Lines(edit.text), ""
             return
-        if self._lost:
+        if self._sync_error:
             return
         try:
             start, end = self.offset_at(edit.start), self.offset_at(edit.end)
         except DocumentOutOfSync:
             start, end = 1, 0
         if start > end:
-            self.lose(f"An edit of {self.uri} does not fit its text.")
+            self.mark_out_of_sync(f"An edit of {self.uri} does not fit its text.")
             return
         self.text = self.text[:start] + edit.text + self.text[end:]
         self._lines.replace(start, end, self.text, len(edit.text) - (end - start))
 
 
-def _path(uri: str) -> str:
-    """The file's path; empty for what is no file, such as an unsaved buffer."""
+def path_of_uri(uri: str) -> str:
+    """The path of a file URI; empty for other URIs, such as that of an unsaved buffer."""
     try:
         return uris.to_fs_path(uri) or ""
     except ValueError:  # not every string is a URI

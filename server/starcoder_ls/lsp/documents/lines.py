@@ -1,7 +1,6 @@
-"""Where the lines of a text start, kept up to date edit by edit.
+"""The start offsets of a text's lines, updated with each edit.
 
-Decides what ends a line: LSP's three (LF, CR LF, CR) and nothing else, unlike ``str.splitlines``. Refuses to know
-columns, encodings, versions.
+A line ends with LF, CR LF or CR, as in LSP; ``str.splitlines`` knows more line ends.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ _LINE_END = re.compile(r"\r\n?|\n")
 class Lines:
     """Start offsets of all lines, with one pending shift.
 
-    Entries from ``_shifted_from`` on are really ``_starts[i] + _shift``. Typing moves everything below the cursor by
-    one; with the shift that costs nothing, and moving it to another place costs only the lines between.
+    The offset of line i, from ``_shifted_from`` on, is ``_starts[i] + _shift``. A key stroke shifts all lines below the
+    cursor: with the pending shift it takes constant time, and editing elsewhere takes time for the lines between.
     """
 
     __slots__ = ("_shift", "_shifted_from", "_starts")
@@ -30,11 +29,12 @@ class Lines:
         return len(self._starts)
 
     def start(self, line: int) -> int:
+        """The offset at which ``line`` starts."""
         offset = self._starts[line]
         return offset + self._shift if line >= self._shifted_from else offset
 
     def span(self, line: int, text: str) -> tuple[int, int]:
-        """Where ``line`` starts and where its content ends, its line end not included."""
+        """Start of ``line`` and end of its content, without its line end."""
         start = self.start(line)
         if line + 1 == len(self._starts):
             return start, len(text)
@@ -44,30 +44,31 @@ class Lines:
         return start, end
 
     def line_of(self, offset: int) -> int:
+        """The line that contains ``offset``."""
         first_shifted = self._shifted_from
         if first_shifted < len(self._starts) and offset >= self.start(first_shifted):
             return bisect_right(self._starts, offset - self._shift, first_shifted) - 1
         return bisect_right(self._starts, offset, 0, first_shifted) - 1
 
-    def replace(self, start: int, end: int, new_text: str, grown: int) -> None:
-        """Follow an edit: ``new_text`` is the whole text after it, ``grown`` how much longer than before.
+    def replace(self, start: int, end: int, new_text: str, growth: int) -> None:
+        """Apply an edit of [start, end). ``new_text`` is the whole text after it, ``growth`` the change of its length.
 
-        Lines are found anew from one before the edit (a CR there may have met a LF) to the end of its last line.
+        Searches again from the line before the edit (its CR may now precede an LF) to the end of the edit's last line.
         """
         first = max(0, self.line_of(start) - 1)
         after = self.line_of(end) + 1
         self._shift_from(after)
         region_start = self._starts[first]
-        region_end = self.start(after) + grown if after < len(self._starts) else len(new_text)
-        found = [match.end() for match in _LINE_END.finditer(new_text, region_start, region_end)]
+        region_end = self.start(after) + growth if after < len(self._starts) else len(new_text)
+        starts = [match.end() for match in _LINE_END.finditer(new_text, region_start, region_end)]
         if after < len(self._starts):
-            found.pop()  # the end of the last line is the start of the first one after it
-        self._starts[first + 1 : after] = found
-        self._shifted_from = first + 1 + len(found)
-        self._shift += grown
+            starts.pop()  # the end of the last line is the start of the next line
+        self._starts[first + 1 : after] = starts
+        self._shifted_from = first + 1 + len(starts)
+        self._shift += growth
 
     def _shift_from(self, line: int) -> None:
-        """Move the border of the pending shift to ``line``."""
+        """Let the pending shift begin at ``line``."""
         for index in range(self._shifted_from, line):
             self._starts[index] += self._shift
         for index in range(line, self._shifted_from):

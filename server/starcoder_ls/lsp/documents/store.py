@@ -1,7 +1,6 @@
-"""Every document that one client has open.
+"""The documents that one client has open.
 
-Decides what a message about an unknown document means: nothing, or its beginning if it brings the whole text.
-Refuses to read files: what the editor has not sent is not here.
+Files are never read: only what the editor sent is here. A change of an unknown document with the whole text opens it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ class Documents:
     def __init__(self) -> None:
         self.encoding = Encoding.UTF_16
         self.exclusion: Callable[[str, str], str | None] = lambda _uri, _path: None
-        """Why the document of this URI and path must not be read for a model, or None."""
+        """(URI, path) -> why the document must not reach a model, or None."""
         self._by_uri: dict[str, Document] = {}
 
     def __len__(self) -> int:
@@ -29,18 +28,18 @@ class Documents:
         return iter(list(self._by_uri.values()))
 
     def open(self, uri: str, language: str, version: int, text: str) -> None:
-        """Opening twice replaces the text: it is how an editor puts a lost document right."""
+        """Open a document, or replace the text of an open one: editors do so to resynchronize it."""
         self._by_uri[uri] = Document(uri, language, version, text, self.encoding)
 
-    def opened(self, uri: str) -> Document:
-        """Whatever may be done with it. Raises DocumentNotOpen."""
+    def get(self, uri: str) -> Document:
+        """The document, in sync and allowed for the model or not. Raises DocumentNotOpen."""
         document = self._by_uri.get(uri)
         if document is None:
             raise DocumentNotOpen(f"{uri} is not open. Open the file first.")
         return document
 
     def change(self, uri: str, version: int, edits: list[Edit]) -> None:
-        """Raises DocumentNotOpen, DocumentOutOfSync."""
+        """Apply ``edits``. Raises DocumentNotOpen, DocumentOutOfSync."""
         document = self._by_uri.get(uri)
         if document is None:
             if not edits or edits[0].start is not None:
@@ -51,23 +50,26 @@ class Documents:
     def close(self, uri: str) -> None:
         self._by_uri.pop(uri, None)
 
-    def lose(self, uri: str | None) -> list[str]:
-        """An edit could not be read: that document (None: each of them) is unknown until sent whole. Which they are."""
-        lost = [document for document in self._by_uri.values() if uri in (None, document.uri)]
-        for document in lost:
-            document.lose("A change could not be read.")
-        return [document.uri for document in lost]
+    def mark_out_of_sync(self, uri: str | None) -> list[str]:
+        """An edit of ``uri`` (None: of an unknown document) could not be read. The URIs of the affected documents."""
+        affected = [document for document in self._by_uri.values() if uri in (None, document.uri)]
+        for document in affected:
+            document.mark_out_of_sync("A change could not be read.")
+        return [document.uri for document in affected]
 
-    def readable(self, uri: str) -> Document:
-        """For a model: the one gate that every text passes. Raises DocumentNotOpen, -OutOfSync, -Excluded."""
-        document = self.opened(uri)
+    def for_model(self, uri: str) -> Document:
+        """The document if a model may read it; every text that reaches a model is requested here.
+
+        Raises DocumentNotOpen, DocumentOutOfSync, DocumentExcluded.
+        """
+        document = self.get(uri)
         document.require_sync()
         if reason := self.exclusion(uri, document.path):
             raise DocumentExcluded(
-                f"This file is kept from the model: {reason}. To let it in, add `!` and its path to `context.ignore`."
+                f"This file is excluded: {reason}. To include it, add `!` and its path to `context.ignore`."
             )
         return document
 
-    def is_still(self, document: Document, text: str) -> bool:
-        """Whether ``document`` is the open one and reads ``text``: what was said about it is still right."""
+    def is_unchanged(self, document: Document, text: str) -> bool:
+        """Whether ``document`` is still open, in sync, and has the text ``text``."""
         return self._by_uri.get(document.uri) is document and document.is_in_sync and document.text == text

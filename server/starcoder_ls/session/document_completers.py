@@ -1,0 +1,26 @@
+"""The completion state of each document of one client."""
+
+from __future__ import annotations
+
+from starcoder_ls.completion.document_completer import DocumentCompleter
+from starcoder_ls.completion.metrics import Metrics
+
+
+class DocumentCompleters:
+    """Creates a ``DocumentCompleter`` for a document when it is first needed."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._by_uri: dict[str, DocumentCompleter] = {}
+
+    def get(self, uri: str) -> DocumentCompleter:
+        return self._by_uri.setdefault(uri, DocumentCompleter(self._metrics))
+
+    def discard(self, uri: str) -> None:
+        """The document was closed, or its text is unknown: cancel and forget its completions."""
+        if (completer := self._by_uri.pop(uri, None)) is not None:
+            completer.close()
+
+    def discard_all(self) -> None:
+        for uri in list(self._by_uri):
+            self.discard(uri)
