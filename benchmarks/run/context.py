@@ -1,10 +1,10 @@
-"""What text from other files is worth to a model: the same holes in the held-out packages, filled with and without it.
+"""What text from other files improves: the same holes in the held-out packages, filled with and without it.
 
-Each package is a workspace of its own and six neighbours of the file are open. Paired: each way is compared with none
-hole by hole, with a bootstrap interval of the difference. Time is that of a request whose window has been read already,
-as while typing; snippets in a prompt are read in it, as happens once.
+Each package is a workspace, and six files of the same folder are open. Each variant is compared with none hole by hole,
+with a bootstrap interval of the difference. The time is that of a request whose window is in the prefix cache, as while
+typing; snippets in the prompt are not, as at their first use.
 
-    python benchmarks/run/context.py [--holes 150] [--model bundled] [--ways none,evidence] [--seed 0]
+    python benchmarks/run/context.py [--holes 150] [--model bundled] [--variants none,evidence] [--seed 0]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from starcoder_ls.commands.eval_card import held_out
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
-from starcoder_ls.context.context_collector import ContextCollector, ContextSite
+from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
@@ -35,32 +35,32 @@ from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import Context, InlineCompletion, Model, Settings
 
 KINDS = (Kind.LINE, Kind.REST)
-NEIGHBOURS, PROMPT_TOKENS, DRAWS = 6, 512, 4000
+MAX_OPEN_SIBLINGS, PROMPT_TOKENS, BOOTSTRAP_SAMPLES = 6, 512, 4000
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """One way to use other files: where text comes from, how many tokens of it go into the prompt."""
+class Variant:
+    """One use of other files: their sources, their tokens in the prompt, and whether n-grams of them are looked up."""
 
     name: str
     sources: tuple[str, ...] = ()
     tokens: int = 0
-    is_evidence: bool = True
+    has_lookup: bool = True
 
 
 ALL = ("buffers", "imports", "repository")
-WAYS = {
-    "none": Way("the window alone", is_evidence=False),
-    "own": Way("evidence: the rest of the document"),
-    "buffers": Way("evidence: open files", ("buffers",)),
-    "imports": Way("evidence: imported files", ("imports",)),
-    "repository": Way("evidence: the repository", ("repository",)),
-    "evidence": Way("evidence: all of these", ALL),
-    "prompt-buffers": Way("prompt: open files", ("buffers",), PROMPT_TOKENS, is_evidence=False),
-    "prompt-imports": Way("prompt: imported files", ("imports",), PROMPT_TOKENS, is_evidence=False),
-    "prompt-repository": Way("prompt: the repository", ("repository",), PROMPT_TOKENS, is_evidence=False),
-    "prompt": Way("prompt: all of these", ALL, PROMPT_TOKENS, is_evidence=False),
-    "both": Way("prompt and evidence: all of these", ALL, PROMPT_TOKENS),
+VARIANTS = {
+    "none": Variant("the window alone", has_lookup=False),
+    "own": Variant("lookup: the rest of the document"),
+    "buffers": Variant("lookup: open files", ("buffers",)),
+    "imports": Variant("lookup: imported files", ("imports",)),
+    "repository": Variant("lookup: the repository", ("repository",)),
+    "evidence": Variant("lookup: all of these", ALL),
+    "prompt-buffers": Variant("prompt: open files", ("buffers",), PROMPT_TOKENS, has_lookup=False),
+    "prompt-imports": Variant("prompt: imported files", ("imports",), PROMPT_TOKENS, has_lookup=False),
+    "prompt-repository": Variant("prompt: the repository", ("repository",), PROMPT_TOKENS, has_lookup=False),
+    "prompt": Variant("prompt: all of these", ALL, PROMPT_TOKENS, has_lookup=False),
+    "both": Variant("prompt and lookup: all of these", ALL, PROMPT_TOKENS),
 }
 
 
@@ -69,7 +69,7 @@ class Filled:
     is_match: bool
     similarity: float
     elapsed_ms: float
-    gathering_ms: float
+    collecting_ms: float
 
 
 class Workspaces:
@@ -85,56 +85,62 @@ class Workspaces:
     def path(self, source: Source) -> Path:
         return self._folder / source.package / source.path
 
-    def gathered(self, hole: Hole, way: Way, engine: Engine, options: InlineCompletion, seed: int) -> PromptContext:
-        if not way.is_evidence and not way.tokens:
+    def collect(
+        self, hole: Hole, variant: Variant, engine: Engine, options: InlineCompletion, seed: int
+    ) -> PromptContext:
+        if not variant.has_lookup and not variant.tokens:
             return NO_CONTEXT
-        settings = Context(sources=way.sources, evidence=way.is_evidence)
-        surroundings = ContextCollector([self._folder / hole.source.package], settings)
-        surroundings.workspace.is_complete.wait()
-        own = self.path(hole.source)
-        beside = [one for one in self._sources if self.path(one).parent == own.parent and one is not hole.source]
-        random.Random(f"{seed}/{own}").shuffle(beside)
-        for source in beside[:NEIGHBOURS]:
-            surroundings.opened(str(self.path(source)), str(self.path(source)), source.text)
-        place = ContextSite(str(own), str(own), hole.text, hole.start, int(options.prompt_tokens * 3.3))
+        settings = Context(sources=variant.sources, evidence=variant.has_lookup)
+        collector = ContextCollector([self._folder / hole.source.package], settings)
+        collector.workspace.build_complete.wait()
+        path = self.path(hole.source)
+        siblings = [
+            source for source in self._sources if self.path(source).parent == path.parent and source is not hole.source
+        ]
+        random.Random(f"{seed}/{path}").shuffle(siblings)
+        for source in siblings[:MAX_OPEN_SIBLINGS]:
+            collector.open_document(str(self.path(source)), str(self.path(source)), source.text)
+        request = ContextRequest(str(path), str(path), hole.text, hole.start, int(options.prompt_tokens * 3.3))
         try:
-            return surroundings.gathered(place, way.tokens, engine.count_tokens)
+            return collector.collect(request, variant.tokens, engine.count_tokens)
         finally:
-            surroundings.close()
+            collector.close()
 
 
-async def filled(engine: Engine, spaces: Workspaces, hole: Hole, way: Way, seed: int) -> Filled:
+async def fill(engine: Engine, workspaces: Workspaces, hole: Hole, variant: Variant, seed: int) -> Filled:
     options = InlineCompletion()
-    began_s = time.perf_counter()
-    around = spaces.gathered(hole, way, engine, options, seed)
-    gathered_s = time.perf_counter()
-    document = f"{way.name}/{hole.source.path}/{hole.start}"
+    started_s = time.perf_counter()
+    context = workspaces.collect(hole, variant, engine, options, seed)
+    collected_s = time.perf_counter()
+    document = f"{variant.name}/{hole.source.path}/{hole.start}"
     found = await suggest(
-        engine, Cursor(hole.text, hole.start, "python", hole.source.path, document, context=around), options
+        engine, Cursor(hole.text, hole.start, "python", hole.source.path, document, context=context), options
     )
     text = found[0].text if found else ""
-    elapsed_ms = (time.perf_counter() - gathered_s) * 1000
+    elapsed_ms = (time.perf_counter() - collected_s) * 1000
     similarity = score.edit_similarity(text, hole.middle)
-    return Filled(score.is_first_line_match(text, hole.middle), similarity, elapsed_ms, (gathered_s - began_s) * 1000)
+    return Filled(
+        score.is_first_line_match(text, hole.middle), similarity, elapsed_ms, (collected_s - started_s) * 1000
+    )
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float]) -> str:
-    """Mean difference in points, with the 95 % interval of paired bootstrap draws."""
-    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
-    dice = random.Random(0)
-    means = sorted(statistics.fmean(dice.choices(pairs, k=len(pairs))) for _ in range(DRAWS))
-    low, high = means[int(0.025 * DRAWS)], means[int(0.975 * DRAWS)]
+def difference(first: Sequence[float], second: Sequence[float]) -> str:
+    """Mean difference in points, with the 95 % interval of paired bootstrap samples."""
+    pairs = [a - b for a, b in zip(first, second, strict=True)]
+    rng = random.Random(0)
+    means = sorted(statistics.fmean(rng.choices(pairs, k=len(pairs))) for _ in range(BOOTSTRAP_SAMPLES))
+    low, high = means[int(0.025 * BOOTSTRAP_SAMPLES)], means[int(0.975 * BOOTSTRAP_SAMPLES)]
     return f"{100 * statistics.fmean(pairs):+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
 
 
-def row(kind: str, way: Way, ours: Sequence[Filled], theirs: Sequence[Filled]) -> str:
-    matches = score.share([one.is_match for one in ours])
-    similarity = score.mean([one.similarity for one in ours])
-    by_match = difference([one.is_match for one in ours], [one.is_match for one in theirs])
-    by_similarity = difference([one.similarity for one in ours], [one.similarity for one in theirs])
-    pairs = zip(ours, theirs, strict=True)
-    ratio = statistics.median(mine.elapsed_ms / other.elapsed_ms for mine, other in pairs)
-    cells = (kind, way.name, f"{100 * matches.value:.1f}", by_match, f"{100 * similarity.value:.1f}", by_similarity)
+def row(kind: str, variant: Variant, results: Sequence[Filled], baseline: Sequence[Filled]) -> str:
+    matches = score.share([result.is_match for result in results])
+    similarity = score.mean([result.similarity for result in results])
+    by_match = difference([result.is_match for result in results], [result.is_match for result in baseline])
+    by_similarity = difference([result.similarity for result in results], [result.similarity for result in baseline])
+    pairs = zip(results, baseline, strict=True)
+    ratio = statistics.median(result.elapsed_ms / other.elapsed_ms for result, other in pairs)
+    cells = (kind, variant.name, f"{100 * matches.value:.1f}", by_match, f"{100 * similarity.value:.1f}", by_similarity)
     return "| " + " | ".join((*cells, f"{ratio:.2f}")) + " |"
 
 
@@ -142,33 +148,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--holes", type=int, default=150)
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--ways", default=",".join(WAYS))
+    parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     sources = held_out()
-    cut = {kind: holes.drawn(sources, kind, given.holes, given.seed) for kind in KINDS}
-    names = ["none", *(name for name in given.ways.split(",") if name != "none")]
-    answers: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}
+    holes_by_kind = {kind: holes.drawn(sources, kind, arguments.holes, arguments.seed) for kind in KINDS}
+    names = ["none", *(name for name in arguments.variants.split(",") if name != "none")]
+    results: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}
     print("| hole | other files | first line exact, % | against none, points (95 %) | edit similarity, % "
           "| against none (95 %) | time, of none |\n|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        loaded_engine(Settings(model=Model(name=given.model)), shows_progress=False) as engine,
-    ):
-        spaces = Workspaces(sources, Path(folder))
-        turns = [
-            (kind, hole) for pair in zip(*cut.values(), strict=True) for kind, hole in zip(KINDS, pair, strict=True)
+    model = Settings(model=Model(name=arguments.model))
+    with tempfile.TemporaryDirectory() as folder, loaded_engine(model, shows_progress=False) as engine:
+        workspaces = Workspaces(sources, Path(folder))
+        by_turns = [
+            (kind, hole)
+            for pair in zip(*holes_by_kind.values(), strict=True)
+            for kind, hole in zip(KINDS, pair, strict=True)
         ]
-        for kind, hole in track(turns, console=Console(stderr=True)):  # all ways in turn: load changes by the minute
-            asyncio.run(
-                filled(engine, spaces, hole, WAYS["none"], given.seed)
-            )  # else the first way reads for the others
+        for kind, hole in track(by_turns, console=Console(stderr=True)):
+            # The first request fills the prefix cache. All variants take turns: the load changes by the minute.
+            asyncio.run(fill(engine, workspaces, hole, VARIANTS["none"], arguments.seed))
             for name in names:
-                done = asyncio.run(filled(engine, spaces, hole, WAYS[name], given.seed))
-                answers[kind, name].append(done)
+                filled = asyncio.run(fill(engine, workspaces, hole, VARIANTS[name], arguments.seed))
+                results[kind, name].append(filled)
     for kind in KINDS:
         for name in names:
-            print(row(kind, WAYS[name], answers[kind, name], answers[kind, "none"]))
+            print(row(kind, VARIANTS[name], results[kind, name], results[kind, "none"]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What it costs to know a repository of 10,000 files: build, memory, searches, and a processor's share while typing.
+"""The cost of indexing a repository of 10,000 files: build time, memory, searches, and processor time while typing.
 
-The files are copies of what is installed beside this program, in folders of their own: real code, real sizes.
+The files are copies of the installed Python packages: real code, real sizes.
 
     python benchmarks/run/index.py [--files 10000]
 """
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import psutil
 
-from starcoder_ls.context.context_collector import ContextCollector, ContextSite
+from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.settings import Context
@@ -30,8 +30,8 @@ from starcoder_ls.settings import Context
 SEARCHES = 200
 
 
-def repository(folder: Path, files: int) -> int:
-    """``files`` Python files below ``folder``; their bytes."""
+def create_repository(folder: Path, files: int) -> int:
+    """Create ``files`` Python files below ``folder``; returns their size in bytes."""
     installed = sorted(Path(sysconfig.get_paths()["purelib"]).rglob("*.py"))
     random.Random(0).shuffle(installed)
     size = 0
@@ -48,72 +48,72 @@ def percentiles(times_ms: list[float]) -> str:
     return f"p50 {statistics.median(ordered):.1f} ms, p95 {ordered[int(0.95 * len(ordered))]:.1f} ms"
 
 
-def built(folder: Path, files: int, is_typing: bool) -> WorkspaceIndex:
-    """Build, and print what that took; the longest that the loop of a server would have waited."""
+def build_index(folder: Path, files: int, is_typing: bool) -> WorkspaceIndex:
+    """Build the index and print its cost, and how late the timers of an event loop are meanwhile."""
     process = psutil.Process()
     before_bytes = process.memory_info().rss
-    began_s, cpu_s = time.perf_counter(), time.process_time()
+    started_s, cpu_s = time.perf_counter(), time.process_time()
     workspace = WorkspaceIndex(IgnoreRules([folder]), files)
-    stalls_ms = asyncio.run(stalls(workspace, is_typing))
-    elapsed_s, used_s = time.perf_counter() - began_s, time.process_time() - cpu_s
-    grown_mb = (process.memory_info().rss - before_bytes) / 1e6
+    delays_ms = asyncio.run(measure_timer_delays(workspace, is_typing))
+    elapsed_s, cpu_used_s = time.perf_counter() - started_s, time.process_time() - cpu_s
+    growth_mb = (process.memory_info().rss - before_bytes) / 1e6
     name = "while typing" if is_typing else "alone"
-    share = 100 * used_s / elapsed_s
-    print(f"{name}: {len(workspace):,} files in {elapsed_s:.1f} s, {used_s:.1f} s of a processor ({share:.0f} %)")
-    late = f"{percentiles(stalls_ms)}, at most {max(stalls_ms):.0f} ms"
-    print(f"{name}: {grown_mb:.0f} MB more; a 5 ms timer of the event loop came late by {late}")
+    share = 100 * cpu_used_s / elapsed_s
+    print(f"{name}: {len(workspace):,} files in {elapsed_s:.1f} s, {cpu_used_s:.1f} s of a processor ({share:.0f} %)")
+    delays = f"{percentiles(delays_ms)}, at most {max(delays_ms):.0f} ms"
+    print(f"{name}: {growth_mb:.0f} MB more; a 5 ms timer of the event loop was late by {delays}")
     return workspace
 
 
-async def stalls(workspace: WorkspaceIndex, is_typing: bool) -> list[float]:
-    late_ms = []
-    while not workspace.is_complete.is_set():
+async def measure_timer_delays(workspace: WorkspaceIndex, is_typing: bool) -> list[float]:
+    delays_ms = []
+    while not workspace.build_complete.is_set():
         if is_typing:
-            workspace.is_typed()
-        began_s = time.perf_counter()
+            workspace.notify_typing()
+        started_s = time.perf_counter()
         await asyncio.sleep(0.005)
-        late_ms.append((time.perf_counter() - began_s) * 1000 - 5)
-    return late_ms
+        delays_ms.append((time.perf_counter() - started_s) * 1000 - 5)
+    return delays_ms
 
 
-def searched(folder: Path, files: int) -> None:
-    surroundings = ContextCollector([folder], Context(index_files=files))
-    surroundings.workspace.is_complete.wait()
-    dice, times_ms = random.Random(1), []
+def measure_collection(folder: Path, files: int) -> None:
+    collector = ContextCollector([folder], Context(index_files=files))
+    collector.workspace.build_complete.wait()
+    rng, times_ms = random.Random(1), []
     paths = sorted(folder.rglob("*.py"))
     for number in range(SEARCHES):
-        path = dice.choice(paths)
+        path = rng.choice(paths)
         text = path.read_text(encoding="utf-8", errors="replace")[:60_000]
-        place = ContextSite(f"{path}{number}", str(path), text, dice.randrange(len(text) + 1), 3400)
-        began_s = time.thread_time()
-        surroundings.gathered(place, 512, lambda piece: len(piece) // 3)
-        times_ms.append((time.thread_time() - began_s) * 1000)
-    print(f"snippets looked for anew, processor time: {percentiles(times_ms)}, at most {max(times_ms):.0f} ms")
+        request = ContextRequest(f"{path}{number}", str(path), text, rng.randrange(len(text) + 1), 3400)
+        started_s = time.thread_time()
+        collector.collect(request, 512, lambda text: len(text) // 3)
+        times_ms.append((time.thread_time() - started_s) * 1000)
+    print(f"snippets collected again, processor time: {percentiles(times_ms)}, at most {max(times_ms):.0f} ms")
     again_ms = []
     for offset in range(SEARCHES):
-        typed = ContextSite("again", str(paths[0]), "x = 1\n" * 200 + "y" * offset, 1200 + offset, 3400)
-        began_s = time.thread_time()
-        surroundings.gathered(typed, 512, lambda piece: len(piece) // 3)
-        again_ms.append((time.thread_time() - began_s) * 1000)
+        request = ContextRequest("again", str(paths[0]), "x = 1\n" * 200 + "y" * offset, 1200 + offset, 3400)
+        started_s = time.thread_time()
+        collector.collect(request, 512, lambda text: len(text) // 3)
+        again_ms.append((time.thread_time() - started_s) * 1000)
     print(f"while typing, the same snippets, processor time: {percentiles(again_ms[1:])}")
-    surroundings.close()
+    collector.close()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--files", type=int, default=10_000)
     files = parser.parse_args().files
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        size = repository(folder, files)
+    with tempfile.TemporaryDirectory() as folder_name:
+        folder = Path(folder_name)
+        size = create_repository(folder, files)
         print(f"{files:,} files, {size / 1e6:.0f} MB of Python, {os.cpu_count()} processors")
         for is_typing in (False, True):
-            workspace = built(folder, files, is_typing)
+            workspace = build_index(folder, files, is_typing)
             workspace.close()
             for thread in threading.enumerate():
                 if thread.name == "context-index":
                     thread.join()
-        searched(folder, files)
+        measure_collection(folder, files)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.context.ignore_rules import IgnoreRules
+from stepped_engine import ManualClock
 
 SECRET = [
     ".env", ".env.local", "config/.env.production", "prod.env", ".envrc", "server.pem", "tls/site.key", "id_rsa",
@@ -12,7 +13,7 @@ SECRET = [
     ".ssh/known_hosts", ".npmrc", ".netrc", "kubeconfig", "x.tfstate", "auth.json", "service-account-prod.json",
     "keys/store.jks", "App.P12", ".ENV", "a/.git-credentials", "certs/a.py", "appsettings.Development.json",
 ]  # fmt: skip
-HARMLESS = [
+ORDINARY = [
     "app.py", "environment.py", "env.py", "src/auth.py", "auth/login.py", "secrets.py", "credentials.go",
     "keys/keys.ts", "config.json", "settings.json", "private/view.cpp", "token.rs", "service_account.py",
     "password.java", "tokens/a.py",
@@ -20,89 +21,88 @@ HARMLESS = [
 
 
 @pytest.mark.parametrize("name", SECRET)
-def test_name_that_says_secret_keeps_a_file_out(tmp_path: Path, name: str) -> None:
-    reason = IgnoreRules([tmp_path]).reason(tmp_path / name)
+def test_secret_looking_name_excludes_a_file(tmp_path: Path, name: str) -> None:
+    reason = IgnoreRules([tmp_path]).exclusion_reason(tmp_path / name)
     assert reason is not None
     assert "looks like a secret" in reason
 
 
-@pytest.mark.parametrize("name", HARMLESS)
-def test_name_that_is_just_code_does_not(tmp_path: Path, name: str) -> None:
-    assert IgnoreRules([tmp_path]).reason(tmp_path / name) is None
+@pytest.mark.parametrize("name", ORDINARY)
+def test_name_of_ordinary_code_does_not_exclude(tmp_path: Path, name: str) -> None:
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / name) is None
 
 
-def test_secret_words_above_the_workspace_are_the_users_own_business(tmp_path: Path) -> None:
+def test_secret_words_in_the_workspaces_own_path_do_not_exclude(tmp_path: Path) -> None:
     root = tmp_path / "secrets" / "project"
-    assert IgnoreRules([root]).reason(root / "a.py") is None
-    assert IgnoreRules([]).reason(root / "a.py") is not None
-    assert IgnoreRules([tmp_path / ".ssh"]).reason(tmp_path / ".ssh" / "config") is not None
+    assert IgnoreRules([root]).exclusion_reason(root / "a.py") is None
+    assert IgnoreRules([]).exclusion_reason(root / "a.py") is not None
+    assert IgnoreRules([tmp_path / ".ssh"]).exclusion_reason(tmp_path / ".ssh" / "config") is not None
 
 
 @pytest.mark.parametrize("uri", ["git:/project/.env?ref", "untitled:.env", "vscode-vfs://github/o/r/.env.local"])
-def test_what_is_no_file_has_a_name_all_the_same(uri: str) -> None:
-    assert IgnoreRules([]).reason_of_uri(uri, "") is not None
-    assert IgnoreRules([]).reason_of_uri("untitled:Untitled-1", "") is None
-    assert IgnoreRules([]).reason_of_uri("", "") is None
+def test_document_that_is_not_a_file_is_excluded_by_its_name(uri: str) -> None:
+    assert IgnoreRules([]).exclusion_reason_of_document(uri, "") is not None
+    assert IgnoreRules([]).exclusion_reason_of_document("untitled:Untitled-1", "") is None
+    assert IgnoreRules([]).exclusion_reason_of_document("", "") is None
 
 
-def test_ignore_files_hold_at_every_level_and_the_nearest_decides(tmp_path: Path) -> None:
+def test_nearest_matching_gitignore_decides(tmp_path: Path) -> None:
     (tmp_path / "sub" / "deep").mkdir(parents=True)
     (tmp_path / ".gitignore").write_text("*.gen.py\nbuild/\n/only_top.py\n")
     (tmp_path / "sub" / ".gitignore").write_text("!kept.gen.py\nlocal.py\n")
     rules = IgnoreRules([tmp_path])
-    assert rules.reason(tmp_path / "a.gen.py") == ".gitignore names it"
-    assert rules.reason(tmp_path / "sub" / "deep" / "a.gen.py") is not None
-    assert rules.reason(tmp_path / "sub" / "deep" / "kept.gen.py") is None
-    assert rules.reason(tmp_path / "sub" / "local.py") is not None
-    assert rules.reason(tmp_path / "local.py") is None
-    assert rules.reason(tmp_path / "only_top.py") is not None
-    assert rules.reason(tmp_path / "sub" / "only_top.py") is None
-    assert rules.reason(tmp_path / "sub" / "build" / "any" / "a.py") is not None
+    assert rules.exclusion_reason(tmp_path / "a.gen.py") == ".gitignore names it"
+    assert rules.exclusion_reason(tmp_path / "sub" / "deep" / "a.gen.py") is not None
+    assert rules.exclusion_reason(tmp_path / "sub" / "deep" / "kept.gen.py") is None
+    assert rules.exclusion_reason(tmp_path / "sub" / "local.py") is not None
+    assert rules.exclusion_reason(tmp_path / "local.py") is None
+    assert rules.exclusion_reason(tmp_path / "only_top.py") is not None
+    assert rules.exclusion_reason(tmp_path / "sub" / "only_top.py") is None
+    assert rules.exclusion_reason(tmp_path / "sub" / "build" / "any" / "a.py") is not None
 
 
-def test_our_own_ignore_file_comes_before_gits_and_the_users_list_before_both(tmp_path: Path) -> None:
+def test_settings_come_before_starcoderignore_and_that_before_gitignore(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_text("generated/\n")
     (tmp_path / ".starcoderignore").write_text("!generated/\nlegacy/\n")
     rules = IgnoreRules([tmp_path], ["!legacy/fine.py", "vendor/", "!docs/.env.example"])
-    assert rules.reason(tmp_path / "generated" / "a.py") is None
-    assert rules.reason(tmp_path / "legacy" / "a.py") == ".starcoderignore names it"
-    assert rules.reason(tmp_path / "legacy" / "fine.py") is None
-    assert rules.reason(tmp_path / "vendor" / "a.py") == "`context.ignore` names it"
-    assert rules.reason(tmp_path / "docs" / ".env.example") is None
+    assert rules.exclusion_reason(tmp_path / "generated" / "a.py") is None
+    assert rules.exclusion_reason(tmp_path / "legacy" / "a.py") == ".starcoderignore names it"
+    assert rules.exclusion_reason(tmp_path / "legacy" / "fine.py") is None
+    assert rules.exclusion_reason(tmp_path / "vendor" / "a.py") == "`context.ignore` names it"
+    assert rules.exclusion_reason(tmp_path / "docs" / ".env.example") is None
 
 
-def test_rules_of_the_repository_hold_in_a_workspace_that_is_a_part_of_it(tmp_path: Path) -> None:
+def test_gitignore_of_the_repository_applies_in_a_folder_of_it(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".gitignore").write_text("out.py\n")
     (tmp_path / "part").mkdir()
-    assert IgnoreRules([tmp_path / "part"]).reason(tmp_path / "part" / "out.py") is not None
-    assert IgnoreRules([]).reason(tmp_path / "part" / "out.py") is not None
-    assert IgnoreRules([]).reason(tmp_path / "part" / "in.py") is None
+    assert IgnoreRules([tmp_path / "part"]).exclusion_reason(tmp_path / "part" / "out.py") is not None
+    assert IgnoreRules([]).exclusion_reason(tmp_path / "part" / "out.py") is not None
+    assert IgnoreRules([]).exclusion_reason(tmp_path / "part" / "in.py") is None
 
 
-def test_a_link_is_what_it_points_to(tmp_path: Path) -> None:
+def test_link_to_an_excluded_file_is_excluded(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1")
     (tmp_path / "notes.py").symlink_to(tmp_path / ".env")
     (tmp_path / "again.py").symlink_to(tmp_path / "again.py")
-    assert IgnoreRules([tmp_path]).reason(tmp_path / "notes.py") is not None
-    assert IgnoreRules([tmp_path]).reason(tmp_path / "again.py") is None
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "notes.py") is not None
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "again.py") is None
 
 
-def test_new_rules_hold_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [100.0]
-    monkeypatch.setattr("time.monotonic", lambda: now[0])
-    rules = IgnoreRules([tmp_path])
-    assert rules.reason(tmp_path / "a.py") is None
+def test_changed_ignore_file_applies_after_a_second(tmp_path: Path) -> None:
+    clock = ManualClock()
+    rules = IgnoreRules([tmp_path], clock=clock)
+    assert rules.exclusion_reason(tmp_path / "a.py") is None
     (tmp_path / ".gitignore").write_text("a.py\n")
-    now[0] += 2
-    assert rules.reason(tmp_path / "a.py") is not None
+    clock.now_s += 1
+    assert rules.exclusion_reason(tmp_path / "a.py") is not None
     (tmp_path / ".gitignore").unlink()
-    now[0] += 2
-    assert rules.reason(tmp_path / "a.py") is None
+    clock.now_s += 1
+    assert rules.exclusion_reason(tmp_path / "a.py") is None
 
 
-def test_rules_that_cannot_be_read_or_understood_are_passed_over(tmp_path: Path) -> None:
+def test_invalid_patterns_and_unreadable_ignore_files_are_skipped(tmp_path: Path) -> None:
     (tmp_path / ".gitignore").write_bytes(b"\xff\xfe[\n!\n\\\nb.py\n")
     (tmp_path / ".starcoderignore").mkdir()
-    assert IgnoreRules([tmp_path]).reason(tmp_path / "b.py") is not None
-    assert IgnoreRules([tmp_path]).reason(tmp_path / "c.py") is None
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "b.py") is not None
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "c.py") is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.context.imports import MOST_FILES, imported
+from starcoder_ls.context.imports import MAX_FILES, find_imported_files
 
 FILES = [
     "pkg/__init__.py", "pkg/app.py", "pkg/models.py", "pkg/sub/__init__.py", "pkg/sub/views.py", "src/tool/cli.py",
@@ -62,23 +62,23 @@ def project(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "text", "expected"), CASES)
-def test_imports_that_exist_are_found(project: Path, name: str, text: str, expected: list[str]) -> None:
-    found = [path.relative_to(project).as_posix() for path in imported(project / name, text, [project])]
+def test_existing_imports_are_found(project: Path, name: str, text: str, expected: list[str]) -> None:
+    found = [path.relative_to(project).as_posix() for path in find_imported_files(project / name, text, [project])]
     assert sorted(found) == sorted(expected)
 
 
-def test_nothing_outside_of_the_workspace_is_found(project: Path) -> None:
+def test_imports_outside_the_workspace_are_not_found(project: Path) -> None:
     inside = project / "pkg"
     text = "from ..web import x\nimport tool.cli\nfrom ......... import x\n"
-    assert imported(inside / "app.py", text, [inside]) == []
-    assert imported(project / "web" / "main.ts", "import '../../../../../../etc/passwd'\n", [project]) == []
-    assert imported(project / "pkg" / "app.py", "import pkg.models\n", []) == []
-    assert imported(Path(""), "import pkg", [project]) == []
+    assert find_imported_files(inside / "app.py", text, [inside]) == []
+    assert find_imported_files(project / "web" / "main.ts", "import '../../../../../../etc/passwd'\n", [project]) == []
+    assert find_imported_files(project / "pkg" / "app.py", "import pkg.models\n", []) == []
+    assert find_imported_files(Path(""), "import pkg", [project]) == []
 
 
-def test_unknown_languages_import_nothing_and_others_only_so_many(project: Path) -> None:
-    assert imported(project / "a.txt", "import pkg", [project]) == []
+def test_unknown_language_has_no_imports_and_others_at_most_the_limit(project: Path) -> None:
+    assert find_imported_files(project / "a.txt", "import pkg", [project]) == []
     for number in range(40):
         (project / "pkg" / f"m{number}.py").write_text("")
     text = "\n".join(f"import pkg.m{number}" for number in range(40))
-    assert len(imported(project / "pkg" / "app.py", text, [project])) == MOST_FILES
+    assert len(find_imported_files(project / "pkg" / "app.py", text, [project])) == MAX_FILES

@@ -3,73 +3,77 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.context.identifiers import Piece
-from starcoder_ls.context.snippets import Candidate, SnippetQuery, SnippetSelection, fitting, ranked
+from starcoder_ls.context.identifiers import CodeChunk
+from starcoder_ls.context.snippets import (
+    Candidate,
+    SnippetQuery,
+    SnippetSelection,
+    rank_candidates,
+    select_fitting,
+)
 
-WORDS = ("alpha_one", "beta_two", "gamma_three", "delta_four")
-
-
-def piece(path: str, *words: str, start: int = 0) -> Piece:
-    return Piece(path, start, "\n".join(f"{path}_{word} = {word}(here)" for word in words))
-
-
-def wanted(prompt: str = "", rarity: dict[str, float] | None = None) -> SnippetQuery:
-    return SnippetQuery(WORDS, rarity or {}, prompt)
+IDENTIFIERS = ("alpha_one", "beta_two", "gamma_three", "delta_four")
 
 
-def order(*candidates: Candidate, prompt: str = "", rarity: dict[str, float] | None = None) -> list[str]:
-    return [one.piece.path for _, one in ranked(candidates, wanted(prompt, rarity))]
+def chunk(path: str, *identifiers: str) -> CodeChunk:
+    return CodeChunk(path, 0, "\n".join(f"{path}_{name} = {name}(here)" for name in identifiers))
 
 
-def cost(_: Piece) -> int:
+def ranked_paths(*candidates: Candidate, prompt: str = "", rarity: dict[str, float] | None = None) -> list[str]:
+    query = SnippetQuery(IDENTIFIERS, rarity or {}, prompt)
+    return [candidate.chunk.path for _, candidate in rank_candidates(candidates, query)]
+
+
+def cost(_: CodeChunk) -> int:
     return 10
 
 
-def test_more_shared_words_come_first_rare_ones_count_more_and_origin_tips_the_scale() -> None:
-    two, three = piece("two", *WORDS[:2], "other"), piece("three", *WORDS[1:])
-    assert order(Candidate(two), Candidate(three)) == ["three", "two"]
-    assert order(Candidate(two), Candidate(three), rarity={"alpha_one": 9.0}) == ["two", "three"]
-    assert order(Candidate(two, weight=1.6), Candidate(three)) == ["two", "three"]
+def test_rank_depends_on_shared_identifiers_their_rarity_and_the_weight() -> None:
+    two, three = chunk("two", *IDENTIFIERS[:2], "other"), chunk("three", *IDENTIFIERS[1:])
+    assert ranked_paths(Candidate(two), Candidate(three)) == ["three", "two"]
+    assert ranked_paths(Candidate(two), Candidate(three), rarity={"alpha_one": 9.0}) == ["two", "three"]
+    assert ranked_paths(Candidate(two, weight=1.6), Candidate(three)) == ["two", "three"]
 
 
-def test_what_shares_nothing_says_little_or_repeats_is_left_out() -> None:
-    good = piece("good", *WORDS)
-    twin = Piece("twin", 30, good.text + "\nmore_of_it = 1")
-    assert order(Candidate(piece("none", "x1y", "y1z", "z1a"))) == []
-    assert order(Candidate(Piece("short", 0, "alpha_one(beta_two)"))) == []
-    assert order(Candidate(good), Candidate(twin)) == ["good"]
-    assert order(Candidate(good), prompt=f"before\n{good.text}\nafter") == []
+def test_unlike_short_or_repeated_chunks_are_left_out() -> None:
+    good = chunk("good", *IDENTIFIERS)
+    twin = CodeChunk("twin", 30, good.text + "\nmore_of_it = 1")
+    assert ranked_paths(Candidate(chunk("none", "x1y", "y1z", "z1a"))) == []
+    assert ranked_paths(Candidate(CodeChunk("short", 0, "alpha_one(beta_two)"))) == []
+    assert ranked_paths(Candidate(good), Candidate(twin)) == ["good"]
+    assert ranked_paths(Candidate(good), prompt=f"before\n{good.text}\nafter") == []
 
 
-def test_the_best_that_fit_are_taken() -> None:
-    found = [(1.0, Candidate(piece("big", *WORDS))), (0.5, Candidate(piece("small", *WORDS[:3])))]
+def test_best_candidates_that_fit_are_selected() -> None:
+    ranked = [(1.0, Candidate(chunk("big", *IDENTIFIERS))), (0.5, Candidate(chunk("small", *IDENTIFIERS[:3])))]
     costs = {"big": 50, "small": 20}
-    assert [one.piece.path for one in fitting(found, 60, lambda one: costs[one.path])] == ["big"]
-    assert [one.piece.path for one in fitting(found, 40, lambda one: costs[one.path])] == ["small"]
+    for tokens, expected in ((60, ["big"]), (40, ["small"])):
+        selected = select_fitting(ranked, tokens, lambda chunk: costs[chunk.path])
+        assert [candidate.chunk.path for candidate in selected] == expected
 
 
-def test_shown_pieces_stay_in_order_until_clearly_worse_and_newcomers_stand_behind() -> None:
-    a, b, c, d = (Candidate(piece(name, *WORDS)) for name in "abcd")
-    shelf = SnippetSelection()
-    shelf.renew([(0.9, a), (0.8, b)], 20, cost)
-    first = list(shelf.pieces)
-    shelf.renew([(1.0, c), (0.9, b), (0.8, a)], 20, cost)
-    assert shelf.pieces == first
-    shelf.renew([(1.0, c), (0.9, b), (0.3, a)], 20, cost)
-    assert shelf.pieces == [b.piece, c.piece]
-    shelf.renew([(1.0, c), (0.95, d)], 20, cost)
-    assert shelf.pieces == [c.piece, d.piece]
+def test_selected_chunks_stay_in_order_until_clearly_worse() -> None:
+    a, b, c, d = (Candidate(chunk(name, *IDENTIFIERS)) for name in "abcd")
+    selection = SnippetSelection()
+    selection.update([(0.9, a), (0.8, b)], 20, cost)
+    first = list(selection.chunks)
+    selection.update([(1.0, c), (0.9, b), (0.8, a)], 20, cost)
+    assert selection.chunks == first
+    selection.update([(1.0, c), (0.9, b), (0.3, a)], 20, cost)
+    assert selection.chunks == [b.chunk, c.chunk]
+    selection.update([(1.0, c), (0.95, d)], 20, cost)
+    assert selection.chunks == [c.chunk, d.chunk]
 
 
 SCORES = st.lists(st.tuples(st.floats(0.1, 1.0), st.integers(0, 9)), max_size=12, unique_by=lambda pair: pair[1])
 
 
 @given(SCORES, st.integers(0, 60))
-def test_a_shelf_never_exceeds_its_tokens_and_is_stable(scores: list[tuple[float, int]], tokens: int) -> None:
-    found = [(score, Candidate(piece(str(number), *WORDS))) for score, number in sorted(scores, reverse=True)]
-    shelf = SnippetSelection()
-    shelf.renew(found, tokens, cost)
-    once = list(shelf.pieces)
-    assert 10 * len(once) <= tokens
-    shelf.renew(found, tokens, cost)
-    assert shelf.pieces == once
+def test_selection_fits_its_tokens_and_is_stable(scores: list[tuple[float, int]], tokens: int) -> None:
+    ranked = [(score, Candidate(chunk(str(number), *IDENTIFIERS))) for score, number in sorted(scores, reverse=True)]
+    selection = SnippetSelection()
+    selection.update(ranked, tokens, cost)
+    first = list(selection.chunks)
+    assert 10 * len(first) <= tokens
+    selection.update(ranked, tokens, cost)
+    assert selection.chunks == first

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.source_files import MOST_BYTES, family_of, text_of, walked
+from starcoder_ls.context.source_files import MAX_FILE_BYTES, language_family, read_source, walk_source_files
 
 
-def names(root: Path) -> list[str]:
-    return [path.relative_to(root).as_posix() for path in walked(root, IgnoreRules([root]))]
+def walk(root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in walk_source_files(root, IgnoreRules([root]))]
 
 
-def test_source_files_come_shallow_first_without_what_is_ignored_hidden_or_installed(tmp_path: Path) -> None:
+def test_walk_skips_ignored_hidden_and_installed_files(tmp_path: Path) -> None:
     for name in (
         "z.py",
         "a/b.ts",
@@ -27,24 +27,24 @@ def test_source_files_come_shallow_first_without_what_is_ignored_hidden_or_insta
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x\n")
     (tmp_path / ".gitignore").write_text("out/\n")
-    assert names(tmp_path) == ["z.py", "a/b.ts", "a/deep/c.go"]
+    assert walk(tmp_path) == ["z.py", "a/b.ts", "a/deep/c.go"]
 
 
-def test_links_are_not_followed_so_that_no_loop_is(tmp_path: Path) -> None:
+def test_walk_does_not_follow_links(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b.py").write_text("x\n")
     (tmp_path / "a" / "loop").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "link.py").symlink_to(tmp_path / "a" / "b.py")
-    assert names(tmp_path) == ["a/b.py"]
+    assert walk(tmp_path) == ["a/b.py"]
 
 
-def test_a_folder_that_is_closed_to_us_or_gone_is_passed_over(tmp_path: Path) -> None:
-    assert names(tmp_path / "nowhere") == []
+def test_walk_skips_missing_and_unreadable_folders(tmp_path: Path) -> None:
+    assert walk(tmp_path / "nowhere") == []
     (tmp_path / "closed").mkdir()
     (tmp_path / "a.py").write_text("x\n")
     (tmp_path / "closed").chmod(0)
     try:
-        assert names(tmp_path) == ["a.py"]
+        assert walk(tmp_path) == ["a.py"]
     finally:
         (tmp_path / "closed").chmod(0o700)
 
@@ -58,24 +58,24 @@ def test_a_folder_that_is_closed_to_us_or_gone_is_passed_over(tmp_path: Path) ->
         (b"\x7fELF\0\0\0", None),
         (bytes(range(128, 256)) * 8, None),
         (b"x" * 5000, None),
-        (b"x = 1\n" * (MOST_BYTES // 6 + 1), None),
+        (b"x = 1\n" * (MAX_FILE_BYTES // 6 + 1), None),
         (b"", ""),
     ],
 )
-def test_only_what_reads_as_source_code_has_a_text(tmp_path: Path, raw: bytes, expected: str | None) -> None:
+def test_only_source_code_is_read(tmp_path: Path, raw: bytes, expected: str | None) -> None:
     (tmp_path / "a.py").write_bytes(raw)
-    assert text_of(tmp_path / "a.py") == expected
+    assert read_source(tmp_path / "a.py") == expected
 
 
-def test_pipes_folders_and_what_is_gone_have_none(tmp_path: Path) -> None:
+def test_pipes_folders_and_missing_files_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.py")
-    assert text_of(tmp_path / "pipe.py") is None
-    assert text_of(tmp_path) is None
-    assert text_of(tmp_path / "gone.py") is None
-    assert text_of(Path("nul\0.py")) is None
+    assert read_source(tmp_path / "pipe.py") is None
+    assert read_source(tmp_path) is None
+    assert read_source(tmp_path / "gone.py") is None
+    assert read_source(Path("nul\0.py")) is None
 
 
-def test_languages_that_share_code_are_one_group() -> None:
-    assert family_of("a.ts") == family_of("b.JSX") != family_of("c.py")
-    assert family_of("a.h") == family_of("b.cpp")
-    assert family_of("data.csv") == ""
+def test_languages_that_share_code_are_one_family() -> None:
+    assert language_family("a.ts") == language_family("b.JSX") != language_family("c.py")
+    assert language_family("a.h") == language_family("b.cpp")
+    assert language_family("data.csv") == ""

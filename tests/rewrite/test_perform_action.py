@@ -163,7 +163,7 @@ def simplify_secret(*reply: str) -> tuple[str, str]:
 
 
 def test_secret_is_masked_in_the_prompt_and_restored_in_the_code() -> None:
-    prompt, text = simplify_secret(secrets.masked(SECRET).replace("return token", "return token.strip()"))
+    prompt, text = simplify_secret(secrets.mask_secrets(SECRET).replace("return token", "return token.strip()"))
     assert TOKEN not in prompt
     assert text == SECRET.replace("return token", "return token.strip()")
 

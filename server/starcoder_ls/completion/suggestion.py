@@ -54,7 +54,7 @@ def build_suggestions(
     suggestions: dict[str, Suggestion] = {}  # by normalized text
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
         text = postprocess.apply_filters(answer.text, point, answer.finish_reason)
-        if not text or secrets.holds(text, point.before):
+        if not text or secrets.contains_secret(text, point.before):
             continue
         end = cursor.offset + auto_closers.count_replaced(text, cursor.divided.closers)
         suggestion = Suggestion(

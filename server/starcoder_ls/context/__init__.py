@@ -1,1 +1,1 @@
-"""Text from other files, and what never reaches a prompt: ignore rules, secret-looking names and strings."""
+"""Text from other files for prompts, and what never reaches a prompt: ignored files and secret-looking strings."""

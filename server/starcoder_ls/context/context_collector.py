@@ -1,7 +1,7 @@
-"""What one client's other files say about the place of a cursor.
+"""What the other files of one client contribute to the prompt at a cursor.
 
-Decides where candidates come from and when a document's snippets are looked for anew: at first, after a pause, after
-a jump; never while somebody types. Refuses to know the protocol, prompts and models.
+Decides where candidates come from and when a document's snippets are collected again: at first, after a pause, after a
+jump; never while the user types.
 """
 
 from __future__ import annotations
@@ -13,12 +13,25 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from starcoder_ls.context.identifiers import PIECE_LINES, Piece, line_start, pieces, words
+from starcoder_ls.context.identifiers import (
+    CHUNK_LINES,
+    CodeChunk,
+    extract_identifiers,
+    line_offset,
+    split_into_chunks,
+)
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.imports import imported
-from starcoder_ls.context.secrets import masked, masked_part
-from starcoder_ls.context.snippets import Candidate, PromptContext, Snippet, SnippetQuery, SnippetSelection, ranked
-from starcoder_ls.context.source_files import MOST_BYTES, family_of, text_of
+from starcoder_ls.context.imports import find_imported_files
+from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
+from starcoder_ls.context.snippets import (
+    Candidate,
+    PromptContext,
+    Snippet,
+    SnippetQuery,
+    SnippetSelection,
+    rank_candidates,
+)
+from starcoder_ls.context.source_files import MAX_FILE_BYTES, language_family, read_source
 from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.settings import Context
@@ -26,217 +39,237 @@ from starcoder_ls.settings import Context
 PAUSE_S = 3.0
 JUMP_LINES = 40
 
-_NEAR_LINES_ABOVE, _NEAR_LINES_BELOW = 30, 10
-_MOST_WORDS = 48
-_MOST_FOUND = 16
-_MOST_BUFFERS = 8
-_MOST_EDITS = 8
+_NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_BELOW = 30, 10, 4000
+_MAX_IDENTIFIERS = 48
+_MAX_SEARCH_HITS = 16
+_MAX_OPEN_DOCUMENTS = 8
+_MAX_EDITS = 8
 _EDIT_LINES = 10
-_EVIDENCE_CHARS, _EVIDENCE_CHARS_OF_A_FILE = 80_000, 24_000
+_MAX_LOOKUP_CHARS, _MAX_LOOKUP_CHARS_OF_A_FILE = 80_000, 24_000
 
-_EDIT, _IMPORT, _OPEN, _OWN, _ANY = 1.3, 1.2, 1.1, 1.1, 1.0
+_EDIT_WEIGHT, _IMPORT_WEIGHT, _OPEN_WEIGHT, _SAME_DOCUMENT_WEIGHT, _REPOSITORY_WEIGHT = 1.3, 1.2, 1.1, 1.1, 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class ContextSite:
-    """A cursor in a document. ``key`` names the document, ``path`` is empty for what is no file.
+class ContextRequest:
+    """A cursor that needs context. ``document`` is the document's key, ``path`` is empty if it is not a file.
 
-    ``seen_chars`` is about how much of the text before the cursor the prompt holds; behind it, a third of that.
+    ``prompt_chars`` is about how much of the text before the cursor the prompt has; after it, a third of that.
     """
 
-    key: str
+    document: str
     path: str
     text: str
     offset: int
-    seen_chars: int
+    prompt_chars: int
 
     @property
     def line(self) -> int:
         return self.text.count("\n", 0, self.offset)
 
+    @property
+    def name(self) -> str:
+        return self.path or self.document
+
+    @property
+    def prompt_range(self) -> tuple[int, int]:
+        """Start and end of about what the prompt has of the text; they may lie outside of it."""
+        return self.offset - self.prompt_chars, self.offset + self.prompt_chars // 3
+
 
 @dataclass(slots=True)
-class _Buffer:
+class _OpenDocument:
     path: str
     text: str
-    touched_s: float
+    edited_s: float
 
 
 @dataclass(slots=True)
-class _Shown:
-    """What a document is shown, and where and when that was last asked for."""
+class _DocumentContext:
+    """The context of one document, and where and when it was last requested."""
 
-    shelf: SnippetSelection = field(default_factory=SnippetSelection)
-    gathered: PromptContext = field(default_factory=PromptContext)
+    selection: SnippetSelection = field(default_factory=SnippetSelection)
+    context: PromptContext = field(default_factory=PromptContext)
     paths: frozenset[str] = frozenset()
     line: int = 0
-    asked_s: float = 0.0
+    requested_s: float = 0.0
 
 
 class ContextCollector:
-    """Of one client; used on its loop only. ``clock`` is monotonic, in seconds."""
+    """Collects context for the documents of one client, on its event loop. ``clock`` is monotonic, in seconds."""
 
     def __init__(self, roots: Sequence[Path], settings: Context, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock = clock
-        self.rules = IgnoreRules(roots, settings.ignore)
+        self.rules = IgnoreRules(roots, settings.ignore, clock)
         self.workspace = WorkspaceIndex(self.rules, settings.index_files if "repository" in settings.sources else 0)
-        self._buffers: dict[str, _Buffer] = {}
-        self._edits: deque[tuple[str, int]] = deque(maxlen=_MOST_EDITS)
-        self._shown: dict[str, _Shown] = {}
+        self._open_documents: dict[str, _OpenDocument] = {}
+        self._edits: deque[tuple[str, int]] = deque(maxlen=_MAX_EDITS)
+        self._contexts: dict[str, _DocumentContext] = {}
 
     def close(self) -> None:
         self.workspace.close()
 
-    def opened(self, key: str, path: str, text: str) -> None:
-        self._buffers[key] = _Buffer(path, text, self._clock())
+    def open_document(self, document: str, path: str, text: str) -> None:
+        self._open_documents[document] = _OpenDocument(path, text, self._clock())
 
-    def edited(self, key: str, path: str, text: str, line: int | None) -> None:
-        """``text`` is the whole text now, ``line`` where it was changed, if that was one place."""
-        self.workspace.is_typed()
-        self.opened(key, path, text)
+    def edit_document(self, document: str, path: str, text: str, line: int | None) -> None:
+        """``text`` is the whole new text, ``line`` the line that was edited, if it was one."""
+        self.workspace.notify_typing()
+        self.open_document(document, path, text)
         if line is not None:
-            near = [one for one in self._edits if one[0] == key and abs(one[1] - line) <= 2 * _EDIT_LINES]
-            for one in near:
-                self._edits.remove(one)
-            self._edits.append((key, line))
+            near = [edit for edit in self._edits if edit[0] == document and abs(edit[1] - line) <= 2 * _EDIT_LINES]
+            for edit in near:
+                self._edits.remove(edit)
+            self._edits.append((document, line))
 
-    def closed(self, key: str) -> None:
-        self._buffers.pop(key, None)
-        self._shown.pop(key, None)
+    def close_document(self, document: str) -> None:
+        self._open_documents.pop(document, None)
+        self._contexts.pop(document, None)
 
-    def changed_on_disk(self, paths: Sequence[Path]) -> None:
-        self.workspace.changed(paths)
+    def update_files(self, paths: Sequence[Path]) -> None:
+        """These files were changed, created or removed on disk."""
+        self.workspace.update(paths)
 
-    def gathered(self, place: ContextSite, tokens: int, count: Callable[[str], int]) -> PromptContext:
-        """What is shown at ``place``, in at most ``tokens`` tokens as ``count`` counts them: the same while typing."""
-        now, line = self._clock(), place.line
-        shown = self._shown.get(place.key)
-        is_new = shown is None
-        if shown is None:
-            shown = self._shown[place.key] = _Shown()
-        is_due = is_new or now - shown.asked_s >= PAUSE_S or abs(line - shown.line) > JUMP_LINES
-        shown.asked_s = now
-        if is_due or any(self._is_excluded(path) for path in shown.paths):
-            shown.line = line
-            self._renew(shown, place, tokens, count)
-        return shown.gathered
+    def collect(self, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]) -> PromptContext:
+        """The context at a cursor, with snippets of at most ``tokens`` tokens. It stays while the user types."""
+        now_s, line = self._clock(), request.line
+        current = self._contexts.get(request.document)
+        is_new = current is None
+        if current is None:
+            current = self._contexts[request.document] = _DocumentContext()
+        is_due = is_new or now_s - current.requested_s >= PAUSE_S or abs(line - current.line) > JUMP_LINES
+        current.requested_s = now_s
+        if is_due or any(self._is_excluded(path) for path in current.paths):
+            current.line = line
+            self._update(current, request, tokens, count_tokens)
+        return current.context
 
-    def _renew(self, shown: _Shown, place: ContextSite, tokens: int, count: Callable[[str], int]) -> None:
-        near = _lines_around(place)
-        asked = words(near)[:_MOST_WORDS]
-        found, rarity = self.workspace.search(asked, _MOST_FOUND)
-        before, after = place.seen_chars, place.seen_chars // 3
-        prompt = place.text[max(0, place.offset - before) : place.offset + after]
-        wanted = SnippetQuery(asked, rarity, prompt)
-        texts = dict(self._texts(place))
-        candidates = [one for path, (text, weight) in texts.items() for one in _of(path, text, weight)]
-        candidates += self._edited_places(place)
-        for one in found:
-            if (
-                one.path not in texts
-                and one.path != place.path
-                and (piece := self._on_disk(one.path, one.start, place))
-            ):
-                candidates.append(Candidate(piece, _ANY))
-        best = ranked(candidates, wanted)
+    def _update(
+        self, current: _DocumentContext, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]
+    ) -> None:
+        identifiers = extract_identifiers(_lines_near_cursor(request))[:_MAX_IDENTIFIERS]
+        hits, rarity = self.workspace.search(identifiers, _MAX_SEARCH_HITS)
+        start, end = request.prompt_range
+        query = SnippetQuery(identifiers, rarity, request.text[max(0, start) : end])
+        texts = dict(self._whole_texts(request))
+        candidates = [
+            Candidate(chunk, weight)
+            for path, (text, weight) in texts.items()
+            for chunk in split_into_chunks(path, text)
+        ]
+        candidates += self._edited_chunks(request)
+        for hit in hits:
+            is_new = hit.path not in texts and hit.path != request.path
+            if is_new and (chunk := self._read_chunk(hit.path, hit.start_line, request)):
+                candidates.append(Candidate(chunk, _REPOSITORY_WEIGHT))
+        ranked = rank_candidates(candidates, query)
         if tokens:
-            shown.shelf.renew(best, tokens, lambda piece: _cost(piece, count))
+            current.selection.update(ranked, tokens, lambda chunk: _token_cost(chunk, count_tokens))
         else:
-            shown.shelf.pieces = []
-        shown.paths = frozenset((*texts, *(one.piece.path for _, one in best)))
-        lookup_text = self._evidence(place, texts, [one.piece for _, one in best]) if self._settings.evidence else ()
-        shown.gathered = self._laid_out(shown.shelf, tokens, count, lookup_text)
+            current.selection.chunks = []
+        chunks = [candidate.chunk for _, candidate in ranked]
+        current.paths = frozenset((*texts, *(chunk.path for chunk in chunks)))
+        lookup_text = self._lookup_text(request, texts, chunks) if self._settings.evidence else ()
+        current.context = self._build_context(current.selection, tokens, count_tokens, lookup_text)
 
-    def _texts(self, place: ContextSite) -> Iterator[tuple[str, tuple[str, float]]]:
-        """Whole texts to look into, by path: the document's own, other open ones, imported ones; masked."""
-        family = family_of(place.path)
+    def _whole_texts(self, request: ContextRequest) -> Iterator[tuple[str, tuple[str, float]]]:
+        """Masked texts and their weights by path: other open documents, imported files, the document itself."""
+        family = language_family(request.path)
         if "buffers" in self._settings.sources:
-            others = [(key, one) for key, one in self._buffers.items() if key != place.key]
-            others.sort(key=lambda pair: -pair[1].touched_s)
-            for key, one in others[:_MOST_BUFFERS]:
-                is_fit = family_of(one.path) == family and len(one.text) <= MOST_BYTES
-                if is_fit and self.rules.reason_of_uri(key, one.path) is None:
-                    yield one.path or key, (masked(one.text), _OPEN)
-        if "imports" in self._settings.sources and place.path:
-            known = {one.path for one in self._buffers.values()}
-            for path in imported(Path(place.path), place.text, self.rules.roots):
-                if str(path) not in known and self.rules.reason(path) is None and (text := text_of(path)):
-                    yield str(path), (masked(text), _IMPORT)
-        if len(place.text) <= MOST_BYTES:
-            # Without what the prompt holds: there the text before the cursor is followed by the text behind it, and
-            # whoever looks for repetitions would find that nothing is missing.
-            above, below = place.offset - place.seen_chars, place.offset + place.seen_chars // 3
-            own = masked(place.text)
-            rest = (own[:above] if above > 0 else "") + "\n" + own[below:]
+            others = [(key, other) for key, other in self._open_documents.items() if key != request.document]
+            others.sort(key=lambda pair: -pair[1].edited_s)
+            for key, other in others[:_MAX_OPEN_DOCUMENTS]:
+                is_fit = language_family(other.path) == family and len(other.text) <= MAX_FILE_BYTES
+                if is_fit and self.rules.exclusion_reason_of_document(key, other.path) is None:
+                    yield other.path or key, (mask_secrets(other.text), _OPEN_WEIGHT)
+        if "imports" in self._settings.sources and request.path:
+            open_paths = {other.path for other in self._open_documents.values()}
+            for path in find_imported_files(Path(request.path), request.text, self.rules.roots):
+                is_allowed = str(path) not in open_paths and self.rules.exclusion_reason(path) is None
+                if is_allowed and (text := read_source(path)):
+                    yield str(path), (mask_secrets(text), _IMPORT_WEIGHT)
+        if len(request.text) <= MAX_FILE_BYTES:
+            # Without what the prompt has: there the text after the cursor directly follows the text before it, so a
+            # look-up of n-grams would find that nothing is missing at the cursor.
+            start, end = request.prompt_range
+            text = mask_secrets(request.text)
+            rest = (text[:start] if start > 0 else "") + "\n" + text[end:]
             if rest.strip():
-                yield place.path or place.key, (rest, _OWN)
+                yield request.name, (rest, _SAME_DOCUMENT_WEIGHT)
 
-    def _edited_places(self, place: ContextSite) -> Iterator[Candidate]:
+    def _edited_chunks(self, request: ContextRequest) -> Iterator[Candidate]:
+        """The lines around the latest edits in other documents."""
         if "edits" not in self._settings.sources:
             return
         for key, line in self._edits:
-            buffer = self._buffers.get(key)
-            if buffer is None or key == place.key or self.rules.reason_of_uri(key, buffer.path) is not None:
+            document = self._open_documents.get(key)
+            if document is None or key == request.document:
                 continue
-            lines = masked(buffer.text).split("\n")
+            if self.rules.exclusion_reason_of_document(key, document.path) is not None:
+                continue
+            lines = mask_secrets(document.text).split("\n")
             start = max(0, line - _EDIT_LINES)
-            yield Candidate(Piece(buffer.path or key, start, "\n".join(lines[start : line + _EDIT_LINES])), _EDIT)
+            text = "\n".join(lines[start : line + _EDIT_LINES])
+            yield Candidate(CodeChunk(document.path or key, start, text), _EDIT_WEIGHT)
 
-    def _on_disk(self, path: str, start: int, place: ContextSite) -> Piece | None:
-        """A piece that the index found, as it is now."""
-        if family_of(path) != family_of(place.path) or self.rules.reason(Path(path)) is not None:
+    def _read_chunk(self, path: str, start_line: int, request: ContextRequest) -> CodeChunk | None:
+        """The current text of a chunk that the index found."""
+        is_fit = language_family(path) == language_family(request.path)
+        if not is_fit or self.rules.exclusion_reason(Path(path)) is not None:
             return None
-        text = text_of(Path(path)) or ""
-        begin = line_start(text, start)
-        piece = masked_part(text, begin, line_start(text, start + PIECE_LINES))
-        return Piece(path, start, piece.removesuffix("\n")) if piece else None
+        text = read_source(Path(path)) or ""
+        start, end = line_offset(text, start_line), line_offset(text, start_line + CHUNK_LINES)
+        masked = mask_secrets_in_range(text, start, end)
+        return CodeChunk(path, start_line, masked.removesuffix("\n")) if masked else None
 
-    def _evidence(
-        self, place: ContextSite, texts: dict[str, tuple[str, float]], best: Sequence[Piece]
+    def _lookup_text(
+        self, request: ContextRequest, texts: dict[str, tuple[str, float]], chunks: Sequence[CodeChunk]
     ) -> tuple[str, ...]:
-        """Text to find repetitions in, the nearest last."""
-        room = _EVIDENCE_CHARS
-        chosen: list[str] = []
-        own = place.path or place.key
-        whole = [texts[path][0] for path in sorted(texts, key=lambda path: (path != own, -texts[path][1]))]
-        pieces_elsewhere = [piece.text for piece in best if piece.path not in texts]
-        for text in (*whole, *pieces_elsewhere):
-            kept = text[:_EVIDENCE_CHARS_OF_A_FILE]
-            if len(kept) <= room:
-                chosen.append(kept)
-                room -= len(kept)
-        return tuple(reversed(chosen))
+        """Texts for the look-up of n-grams, the most relevant last."""
+        remaining = _MAX_LOOKUP_CHARS
+        selected: list[str] = []
+        by_relevance = sorted(texts, key=lambda path: (path != request.name, -texts[path][1]))
+        whole_texts = [texts[path][0] for path in by_relevance]
+        other_chunks = [chunk.text for chunk in chunks if chunk.path not in texts]
+        for text in (*whole_texts, *other_chunks):
+            head = text[:_MAX_LOOKUP_CHARS_OF_A_FILE]
+            if len(head) <= remaining:
+                selected.append(head)
+                remaining -= len(head)
+        return tuple(reversed(selected))
 
-    def _laid_out(
-        self, shelf: SnippetSelection, tokens: int, count: Callable[[str], int], lookup_text: tuple[str, ...]
+    def _build_context(
+        self,
+        selection: SnippetSelection,
+        tokens: int,
+        count_tokens: Callable[[str], int],
+        lookup_text: tuple[str, ...],
     ) -> PromptContext:
-        snippets = tuple(Snippet(self._shown_path(piece.path), piece.text.strip("\n")) for piece in shelf.pieces)
-        spent = sum(_cost(piece, count) for piece in shelf.pieces) if tokens else 0
+        snippets = tuple(Snippet(self._display_path(chunk.path), chunk.text.strip("\n")) for chunk in selection.chunks)
+        spent = sum(_token_cost(chunk, count_tokens) for chunk in selection.chunks) if tokens else 0
         repository = self.rules.roots[0].name if self.rules.roots else ""
         return PromptContext(snippets, spent, lookup_text, repository)
 
-    def _shown_path(self, path: str) -> str:
+    def _display_path(self, path: str) -> str:
+        """The path in the workspace; outside of it, the file's name."""
         for root in self.rules.roots:
             if Path(path).is_relative_to(root):
                 return Path(path).relative_to(root).as_posix()
         return os.path.basename(path)
 
     def _is_excluded(self, path: str) -> bool:
-        return self.rules.reason_of_uri(path, path) is not None
+        return self.rules.exclusion_reason_of_document(path, path) is not None
 
 
-def _of(path: str, text: str, weight: float) -> Iterator[Candidate]:
-    return (Candidate(piece, weight) for piece in pieces(path, text))
+def _lines_near_cursor(request: ContextRequest) -> str:
+    """Lines below the cursor, then lines above it: identifiers are taken from the end, those of its own line first."""
+    above = request.text[: request.offset].split("\n")[-_NEAR_LINES_ABOVE:]
+    below = request.text[request.offset : request.offset + _NEAR_CHARS_BELOW].split("\n")[:_NEAR_LINES_BELOW]
+    return "\n".join((*below, *above))
 
 
-def _lines_around(place: ContextSite) -> str:
-    above = place.text[: place.offset].split("\n")[-_NEAR_LINES_ABOVE:]
-    below = place.text[place.offset : place.offset + 4000].split("\n")[:_NEAR_LINES_BELOW]
-    return "\n".join((*below, *above))  # words are taken from the end: the nearest are the line's own
-
-
-def _cost(piece: Piece, count: Callable[[str], int]) -> int:
-    """Tokens of a piece as a prompt shows it: its path and a comment's marks on each line, at most."""
-    marks = 8 if by_path(piece.path).comment_marks[1] else 2
-    return count(piece.text) + marks * (piece.text.count("\n") + 1) + 16
+def _token_cost(chunk: CodeChunk, count_tokens: Callable[[str], int]) -> int:
+    """At most how many tokens a chunk takes in a prompt, with its path and the comment marks on each line."""
+    mark_tokens = 8 if by_path(chunk.path).comment_marks[1] else 2
+    return count_tokens(chunk.text) + mark_tokens * (chunk.text.count("\n") + 1) + 16

@@ -1,6 +1,6 @@
-"""Which files never reach a prompt: by ignore rules at every level, by the user's list, or by a name that says secret.
+"""Which files never reach a prompt: by ignore files at every level, the user's settings, or a secret-looking name.
 
-Decides, and says why in a few words. Refuses to read any file but the rules themselves.
+Decides with a reason for the user. Reads no files but the ignore files.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from pathspec import GitIgnoreSpec
 
-OWN_FILE = ".starcoderignore"
-_FRESH_S = 1.0
-_MOST_REMEMBERED = 4096
+IGNORE_FILE = ".starcoderignore"
+_MAX_AGE_S = 1.0
+_MAX_CACHED = 4096
 
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcp", ".gcloud", ".kube", ".docker", ".ssh", ".gnupg", ".gpg",
                              ".secrets", ".private", ".password-store"})  # fmt: skip
-_SECRET_INSIDE = frozenset({"secrets", "credentials", "certs", "certificates"})
-"""Words that a project's own path may hold: these count below the workspace folder only."""
+_SECRET_FOLDERS_IN_WORKSPACE = frozenset({"secrets", "credentials", "certs", "certificates"})
+"""The path of the workspace itself may contain these names: they count below the workspace folder only."""
 
 _SECRET_NAME = re.compile(
     r"""\.env(rc)?(\..*)?|.*\.env(\..*)?
@@ -34,137 +34,150 @@ _SECRET_NAME = re.compile(
     |appsettings\..*\.json|local\.settings\.json""",
     re.VERBOSE,
 )
-"""After Continue's list, without what mostly is no secret (``config.json``, ``settings.json``, ``keys/``)."""
+"""Based on Continue's list, without names that are rarely secrets (``config.json``, ``settings.json``, ``keys/``)."""
 
 
 class IgnoreRules:
-    """The ignore rules of one client. Files of rules are looked at again when they are older than a second.
+    """The ignore rules of one client. Results and ignore files are cached for a second.
 
-    ``listed`` are the user's own patterns, as in a .gitignore and relative to each of ``roots``. They come first: with
-    ``!`` they let in what the other rules keep out. Then names, ``.starcoderignore``, ``.gitignore``.
+    ``patterns`` are those of the settings, as in a .gitignore, relative to each of ``roots``. They come first: with
+    ``!`` they include what the other rules exclude. Then come names, ``.starcoderignore``, ``.gitignore``. ``clock`` is
+    monotonic, in seconds.
     """
 
-    def __init__(self, roots: Sequence[Path] = (), listed: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        roots: Sequence[Path] = (),
+        patterns: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.roots = tuple(roots)
-        self._listed = _spec_of(listed)
-        self._verdicts: dict[tuple[str, bool], tuple[float, str | None]] = {}
+        self._clock = clock
+        self._patterns = _compile_patterns(patterns)
+        self._reasons: dict[tuple[str, bool], tuple[float, str | None]] = {}
         self._specs: dict[Path, tuple[float, int, GitIgnoreSpec | None]] = {}
         self._repositories: dict[Path, tuple[float, Path]] = {}
 
-    def reason(self, path: Path, is_folder: bool = False) -> str | None:
-        """Why ``path`` is kept from every prompt, or None. A link is what it points to as well."""
+    def exclusion_reason(self, path: Path, is_folder: bool = False) -> str | None:
+        """Why ``path`` is excluded from every prompt; None if it is not. For a link, its target must be allowed too."""
         key = (str(path), is_folder)
-        now = time.monotonic()
-        if (known := self._verdicts.get(key)) and now - known[0] < _FRESH_S:
-            return known[1]
-        why = self._reason(path, is_folder)
-        if why is None and not is_folder:
-            real = Path(os.path.realpath(path))
-            why = self._reason(real, is_folder) if real != path else None
-        if len(self._verdicts) >= _MOST_REMEMBERED:
-            self._verdicts.clear()
-        self._verdicts[key] = now, why
-        return why
+        now_s = self._clock()
+        if (cached := self._reasons.get(key)) and now_s - cached[0] < _MAX_AGE_S:
+            return cached[1]
+        reason = self._find_reason(path, is_folder)
+        if reason is None and not is_folder:
+            target = Path(os.path.realpath(path))
+            reason = self._find_reason(target, is_folder) if target != path else None
+        if len(self._reasons) >= _MAX_CACHED:
+            self._reasons.clear()
+        self._reasons[key] = now_s, reason
+        return reason
 
-    def reason_of_uri(self, uri: str, path: str) -> str | None:
-        """The same for a document: ``path`` is empty for what is no file, and then its name still counts."""
-        known = self._verdicts.get((path, False))  # asked four times at each key: no Path is made for it
-        if path and known and time.monotonic() - known[0] < _FRESH_S:
-            return known[1]
-        return self.reason(Path(path or unquote(urlsplit(uri).path) or "/untitled"))
+    def exclusion_reason_of_document(self, uri: str, path: str) -> str | None:
+        """The same for a document. ``path`` is empty if it is not a file; then the name in its URI counts."""
+        cached = self._reasons.get((path, False))  # called four times at each key: without creating a Path
+        if path and cached and self._clock() - cached[0] < _MAX_AGE_S:
+            return cached[1]
+        return self.exclusion_reason(Path(path or unquote(urlsplit(uri).path) or "/untitled"))
 
-    def _reason(self, path: Path, is_folder: bool) -> str | None:
+    def _find_reason(self, path: Path, is_folder: bool) -> str | None:
         root = next((root for root in self.roots if path.is_relative_to(root)), None)
-        inside = path.relative_to(root) if root else path.relative_to(path.anchor)
-        listed = _verdict(self._listed, inside.as_posix(), is_folder)
-        if listed is not None:
-            return "`context.ignore` names it" if listed else None
-        if root is None or inside.parts:
-            secret = _secret_part(path.parts, inside.parts)
+        relative = path.relative_to(root) if root else path.relative_to(path.anchor)
+        is_ignored = _matches(self._patterns, relative.as_posix(), is_folder)
+        if is_ignored is not None:
+            return "`context.ignore` names it" if is_ignored else None
+        if root is None or relative.parts:
+            secret = _find_secret_name(path.parts, relative.parts)
             if secret:
                 return f"`{secret}` looks like a secret"
         top = root or self._repository(path.parent)
         if path == top or not path.is_relative_to(top):
             return None
-        if why := self.reason(path.parent, is_folder=True):
-            return why
-        for name in (OWN_FILE, ".gitignore"):
-            ignored = self._by_files(path, top, name, is_folder)
-            if ignored is not None:
-                return f"{name} names it" if ignored else None
+        if reason := self.exclusion_reason(path.parent, is_folder=True):
+            return reason
+        for name in (IGNORE_FILE, ".gitignore"):
+            is_ignored = self._is_ignored_by_files(path, top, name, is_folder)
+            if is_ignored is not None:
+                return f"{name} names it" if is_ignored else None
         return None
 
-    def _by_files(self, path: Path, top: Path, name: str, is_folder: bool) -> bool | None:
-        """The nearest file of rules that says something about ``path``; a repository goes on above a workspace."""
+    def _is_ignored_by_files(self, path: Path, top: Path, name: str, is_folder: bool) -> bool | None:
+        """What the nearest ignore file that matches ``path`` says; None if none matches.
+
+        Files ``.gitignore`` above the workspace count up to the repository's folder.
+        """
         folder = path.parent
         repository = self._repository(path.parent) if name == ".gitignore" else top
         last = repository if top.is_relative_to(repository) else top
         while True:
             spec = self._spec(folder / name)
             if spec is not None:
-                said = _verdict(spec, path.relative_to(folder).as_posix(), is_folder)
-                if said is not None:
-                    return said
+                is_ignored = _matches(spec, path.relative_to(folder).as_posix(), is_folder)
+                if is_ignored is not None:
+                    return is_ignored
             if folder in (last, folder.parent):
                 return None
             folder = folder.parent
 
     def _repository(self, folder: Path) -> Path:
-        """``repository_of``, looked at again when older than a second."""
-        now = time.monotonic()
-        known = self._repositories.get(folder)
-        if known and now - known[0] < _FRESH_S:
-            return known[1]
-        found = repository_of(folder)
-        if len(self._repositories) >= _MOST_REMEMBERED:
+        """``find_repository`` with a cache."""
+        now_s = self._clock()
+        cached = self._repositories.get(folder)
+        if cached and now_s - cached[0] < _MAX_AGE_S:
+            return cached[1]
+        repository = find_repository(folder)
+        if len(self._repositories) >= _MAX_CACHED:
             self._repositories.clear()
-        self._repositories[folder] = now, found
-        return found
+        self._repositories[folder] = now_s, repository
+        return repository
 
     def _spec(self, file: Path) -> GitIgnoreSpec | None:
-        now = time.monotonic()
-        known = self._specs.get(file)
-        if known and now - known[0] < _FRESH_S:
-            return known[2]
+        """The patterns of an ignore file; None if it is missing or unreadable."""
+        now_s = self._clock()
+        cached = self._specs.get(file)
+        if cached and now_s - cached[0] < _MAX_AGE_S:
+            return cached[2]
         try:
-            stamp = file.stat().st_mtime_ns
-            if known and known[1] == stamp:
-                spec = known[2]
+            modified_ns = file.stat().st_mtime_ns
+            if cached and cached[1] == modified_ns:
+                spec = cached[2]
             else:
-                spec = _spec_of(file.read_text(encoding="utf-8", errors="replace").splitlines())
+                spec = _compile_patterns(file.read_text(encoding="utf-8", errors="replace").splitlines())
         except (OSError, ValueError):
-            stamp, spec = 0, None
-        if len(self._specs) >= _MOST_REMEMBERED:
+            modified_ns, spec = 0, None
+        if len(self._specs) >= _MAX_CACHED:
             self._specs.clear()
-        self._specs[file] = now, stamp, spec
+        self._specs[file] = now_s, modified_ns, spec
         return spec
 
 
-def repository_of(folder: Path) -> Path:
-    """The folder at or above ``folder`` that holds ``.git``; without one, ``folder`` itself."""
-    return next((above for above in (folder, *folder.parents) if (above / ".git").exists()), folder)
+def find_repository(folder: Path) -> Path:
+    """The nearest folder at or above ``folder`` that contains ``.git``; ``folder`` itself if there is none."""
+    return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
 
 
-def _spec_of(lines: Iterable[str]) -> GitIgnoreSpec:
-    """One line that is no pattern must not cost the others: they keep secrets."""
-    good = []
+def _compile_patterns(lines: Iterable[str]) -> GitIgnoreSpec:
+    """Invalid lines are skipped: the other patterns may keep secrets."""
+    valid = []
     for line in lines:
         with contextlib.suppress(ValueError):
             GitIgnoreSpec.from_lines([line])
-            good.append(line)
-    return GitIgnoreSpec.from_lines(good)
+            valid.append(line)
+    return GitIgnoreSpec.from_lines(valid)
 
 
-def _verdict(spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:
+def _matches(spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:
+    """True if ``path`` is excluded, False if a pattern with ``!`` includes it, None if no pattern matches."""
     return spec.check_file(f"{path}/" if is_folder else path).include
 
 
-def _secret_part(parts: Sequence[str], inside: Sequence[str]) -> str | None:
+def _find_secret_name(parts: Sequence[str], relative_parts: Sequence[str]) -> str | None:
+    """The first secret-looking name in a path; ``relative_parts`` are those below the workspace folder."""
     for part in parts[:-1]:
         if part.lower() in _SECRET_FOLDERS:
             return part
-    for part in inside[:-1]:
-        if part.lower() in _SECRET_INSIDE or _SECRET_NAME.fullmatch(part.lower()):
+    for part in relative_parts[:-1]:
+        if part.lower() in _SECRET_FOLDERS_IN_WORKSPACE or _SECRET_NAME.fullmatch(part.lower()):
             return part
-    name = inside[-1] if inside else ""
+    name = relative_parts[-1] if relative_parts else ""
     return name if name.lower() in _SECRET_FOLDERS or _SECRET_NAME.fullmatch(name.lower()) else None

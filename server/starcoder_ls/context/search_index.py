@@ -1,6 +1,6 @@
-"""Which pieces of a repository share identifiers with a text: a full-text index in memory, without the texts.
+"""A full-text index in memory that finds the chunks of a repository which share identifiers with a text.
 
-Decides how pieces are ranked and when there is no more room. Refuses to read files and to know ignore rules.
+Decides how chunks are ranked and when the index is full. It does not keep the texts.
 """
 
 from __future__ import annotations
@@ -12,46 +12,50 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starcoder_ls.context.identifiers import pieces
+from starcoder_ls.context.identifiers import split_into_chunks
 
 logger = logging.getLogger(__name__)
 
-MOST_CHARS = 160_000_000
+MAX_CHARS = 160_000_000
 """Of indexed text: about 25 MB of index."""
 
-_MOST_PIECES_OF_A_WORD = 250
-"""A word in more pieces than these tells nothing apart."""
+_MAX_CHUNKS_OF_A_WORD = 250
+"""A word in more chunks distinguishes nothing."""
 
-_MOST_DEAD_SHARE = 0.5
+_MAX_REMOVED_SHARE = 0.5
+_MIN_REMOVED_CHUNKS = 1000
 
 _TABLE = "create virtual table pieces using fts5(text, content='', detail=none, tokenize=\"unicode61 tokenchars '_'\")"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Lines from ``start`` on in ``path``. ``score`` sums the rarity of the words it shares."""
+class SearchHit:
+    """The chunk from ``start_line`` on in ``path``. ``score`` is the sum of the rarities of the words it shares."""
 
     path: str
-    start: int
+    start_line: int
     score: float
 
 
 class SearchIndex:
-    """Safe from any thread. SQLite's FTS5 tokenizes and stores outside of Python's lock: 5,000 files take 2 s, and a
-    search for 40 words in 70,000 pieces 3 ms. (bm25s and rank-bm25 build once and cannot follow edits.)"""
+    """An index that any thread may use.
 
-    def __init__(self, most_chars: int = MOST_CHARS) -> None:
-        self._most_chars = most_chars
+    SQLite's FTS5 tokenizes and stores without Python's lock: 5,000 files take 2 s, and a search for 40 words in 70,000
+    chunks 3 ms. (bm25s and rank-bm25 build an index once and cannot follow edits.)
+    """
+
+    def __init__(self, max_chars: int = MAX_CHARS) -> None:
+        self._max_chars = max_chars
         self._lock = threading.Lock()
-        self._database = _opened()
-        self._places: dict[int, tuple[str, int]] = {}
+        self._database = _create_database()
+        self._chunks: dict[int, tuple[str, int]] = {}
         self._files: dict[str, tuple[range, int]] = {}
-        self._next = 1
-        self._dead = 0
+        self._next_row = 1
+        self._removed_chunks = 0
         self._chars = 0
 
     def __len__(self) -> int:
-        """Files."""
+        """The number of files."""
         return len(self._files)
 
     def __contains__(self, path: str) -> bool:
@@ -59,81 +63,81 @@ class SearchIndex:
 
     @property
     def is_full(self) -> bool:
-        return self._chars >= self._most_chars
+        return self._chars >= self._max_chars
 
     @property
-    def should_be_rebuilt(self) -> bool:
-        """More of it belongs to what is gone than to what is there: FTS5 without texts cannot forget."""
-        return self._dead > 1000 and self._dead > len(self._places) * _MOST_DEAD_SHARE / (1 - _MOST_DEAD_SHARE)
+    def needs_rebuild(self) -> bool:
+        """Removed chunks take more of the index than present ones: FTS5 without texts cannot delete rows."""
+        max_removed = len(self._chunks) * _MAX_REMOVED_SHARE / (1 - _MAX_REMOVED_SHARE)
+        return self._removed_chunks > max(_MIN_REMOVED_CHUNKS, max_removed)
 
-    def put(self, path: str, text: str) -> bool:
-        """``text`` is what ``path`` says now. False where there is no room."""
-        self.drop(path)
-        if self._database is None or self._chars + len(text) > self._most_chars:
+    def add(self, path: str, text: str) -> bool:
+        """Index ``text`` as the content of ``path``, replacing an earlier one. False if the index is full or closed."""
+        self.remove(path)
+        if self._database is None or self._chars + len(text) > self._max_chars:
             return False
         with self._lock:
-            first = self._next
-            cut = list(pieces(path, text))
-            rows = [(first + number, piece.text) for number, piece in enumerate(cut)]
+            first = self._next_row
+            chunks = list(split_into_chunks(path, text))
+            rows = [(first + number, chunk.text) for number, chunk in enumerate(chunks)]
             self._database.executemany("insert into pieces(rowid, text) values (?, ?)", rows)
-            self._next += len(cut)
-            self._places.update({first + number: (path, piece.start) for number, piece in enumerate(cut)})
-            self._files[path] = range(first, self._next), len(text)
+            self._next_row += len(chunks)
+            self._chunks.update({first + number: (path, chunk.start_line) for number, chunk in enumerate(chunks)})
+            self._files[path] = range(first, self._next_row), len(text)
             self._chars += len(text)
         return True
 
-    def drop(self, path: str) -> None:
-        """``path`` is gone, or must not be known."""
+    def remove(self, path: str) -> None:
+        """Forget ``path``; does nothing if it is not in the index."""
         with self._lock:
             rows, chars = self._files.pop(path, (range(0), 0))
             for row in rows:
-                self._places.pop(row, None)
-            self._dead += len(rows)
+                self._chunks.pop(row, None)
+            self._removed_chunks += len(rows)
             self._chars -= chars
 
     def paths(self) -> list[str]:
         with self._lock:
             return list(self._files)
 
-    def search(self, words: Sequence[str], most: int) -> tuple[list[Found], dict[str, float]]:
-        """The pieces that share most of ``words``, best first; and how rare each word is (0: everywhere).
+    def search(self, words: Sequence[str], limit: int) -> tuple[list[SearchHit], dict[str, float]]:
+        """Up to ``limit`` chunks that share most of ``words``, best first; and the rarity of each word (0: everywhere).
 
-        Each shared word counts its inverse document frequency, once: within 30 lines how often it stands there says
+        Each shared word counts once, by its inverse document frequency: within 30 lines its number of occurrences says
         little, and an index without frequencies is half the size.
         """
         with self._lock:
-            if self._database is None or not self._places:
+            if self._database is None or not self._chunks:
                 return [], {}
-            total = len(self._places)
+            total = len(self._chunks)
             scores: dict[int, float] = {}
             rarity: dict[str, float] = {}
             for word in words:
-                rows = self._rows(word) if word.isidentifier() else []
+                rows = self._rows_with(word) if word.isidentifier() else []
                 count = len(rows)
-                rarity[word] = 0.0 if count > _MOST_PIECES_OF_A_WORD else math.log(1 + total / (count + 0.5))
-                if 0 < count <= _MOST_PIECES_OF_A_WORD:
+                rarity[word] = 0.0 if count > _MAX_CHUNKS_OF_A_WORD else math.log(1 + total / (count + 0.5))
+                if 0 < count <= _MAX_CHUNKS_OF_A_WORD:
                     for row in rows:
                         scores[row] = scores.get(row, 0.0) + rarity[word]
             best = sorted(scores, key=lambda row: (-scores[row], row))
-            found = [Found(*self._places[row], scores[row]) for row in best if row in self._places]
-            return found[:most], rarity
+            hits = [SearchHit(*self._chunks[row], scores[row]) for row in best if row in self._chunks]
+            return hits[:limit], rarity
 
-    def _rows(self, word: str) -> list[int]:
+    def _rows_with(self, word: str) -> list[int]:
         assert self._database is not None
-        asked = f'"{word}"', _MOST_PIECES_OF_A_WORD + 1
-        return [
-            row for (row,) in self._database.execute("select rowid from pieces where pieces match ? limit ?", asked)
-        ]
+        query = "select rowid from pieces where pieces match ? limit ?"
+        return [row for (row,) in self._database.execute(query, (f'"{word}"', _MAX_CHUNKS_OF_A_WORD + 1))]
 
     def close(self) -> None:
+        """Free the memory. A closed index finds nothing and takes nothing."""
         with self._lock:
             if self._database is not None:
                 self._database.close()
             self._database = None
 
 
-def _opened() -> sqlite3.Connection | None:
-    """None where this Python's SQLite lacks FTS5: then there are no snippets from the repository."""
+def _create_database() -> sqlite3.Connection | None:
+    """None if this Python's SQLite lacks FTS5: then there are no snippets from the repository."""
     database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
     try:
         database.execute(_TABLE)

@@ -1,7 +1,7 @@
-"""Strings that look like secrets: where they are, the same text with them masked, whether a text holds one.
+"""Finds and masks strings that look like secrets.
 
-Decides by the published shapes of tokens and by names such as ``password``. Refuses to know files: a secret-looking
-string excludes nothing.
+Decides by the published formats of tokens and by names such as ``password``. A secret-looking string is masked; it does
+not exclude its file.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from collections.abc import Iterator
 
 MASK = "x"
 
-# A table of our own: detect-secrets 1.5.0 takes 0.6 ms a line, flags most lines of clean code as high entropy, and
-# brings code that sends what it finds to web services to see whether it is valid.
+# Not detect-secrets 1.5.0, which takes 0.6 ms a line, reports most lines of clean code as high entropy, and contains
+# code that sends what it finds to web services for verification.
 _TOKENS = re.compile("|".join((
     r"(?<![A-Z0-9])(?:A[KS]IA|ABIA|ACCA)(?P<aws>[0-9A-Z]{16})(?![0-9A-Z])",  # AWS access key ids
     r"gh[pousr]_(?P<github>[A-Za-z0-9]{36,255})",
@@ -39,10 +39,10 @@ _TOKENS = re.compile("|".join((
     r"AGE-SECRET-KEY-1(?P<age>[0-9A-Z]{50,70})",
     r"eyJ(?P<jwt>[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{16,1000})",  # signed JSON web tokens
 )))  # fmt: skip
-"""As their issuers publish them. What a group holds is secret, what stands before it says what it is."""
+"""The formats that the issuers publish. The named group is the secret; the text before it says what it is."""
 
 _RUN = re.compile(r"[\w+/=.-]{20,}")
-"""Every token of the table lies in one: looking for these first is ten times as fast."""
+"""Every token of the table is inside such a run: finding runs first is ten times as fast."""
 
 _ROW, _BETWEEN = r"[A-Za-z0-9+/=]{24,}+", r"(?:[\s\"'`,]|\\[nr])*+"
 _PRIVATE_KEY = re.compile(
@@ -51,7 +51,7 @@ _PRIVATE_KEY = re.compile(
     rf"|{_BETWEEN}({_ROW}(?:{_BETWEEN}{_ROW})*+(?:{_BETWEEN}[A-Za-z0-9+/]{{1,23}}={{1,2}}(?![\w+/=]))?))",
     re.DOTALL,
 )
-"""All up to its end; where that is missing, as far as lines look like a key's: code that only names the mark stays."""
+"""All up to its end mark; without one, as far as lines look like those of a key. Code that names the mark stays."""
 
 _IN_URL = re.compile(r"(?<=://)[^\s:@/'\"]{0,60}:((?![{<$%])[^\s:@/'\"]{4,100})(?=@[\w.-])")
 _QUOTED = re.compile(r"(['\"`])([^\s'\"`]{8,200})\1")
@@ -61,117 +61,122 @@ _NAMED = re.compile(
     re.IGNORECASE,
 )
 _NAME_CHARS = 80
-_LEAST_CHARS = 12
-_MOST_SECRET_CHARS = 12_000
-_MOST_REMEMBERED_CHARS = 40_000
-_BARE = re.compile(
+_LINE_CHARS_BEFORE = 200
+_MIN_LINE_CHARS = 12
+_MAX_SECRET_CHARS = 12_000
+_MAX_CACHED_CHARS = 40_000
+_SHELL_ASSIGNMENT = re.compile(
     r"^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*(?:PASSW|PASSPHRASE|PWD|SECRET|TOKEN|KEY|CREDENTIAL)[A-Z0-9_]*="
     r"([^\s'\"`$()<>{}\[\],;]{8,200})(?=\s|\Z)",
 )
-"""As in shell and .env files: capital letters, no blanks."""
+"""As in shell scripts and .env files: a name in capital letters, no blanks around ``=``."""
 
-_HARMLESS = re.compile(r"[{}<>$%]|example|change|your|placeholder|dummy|\.\.\.|\*{3}|x{6}", re.IGNORECASE)
-_MASKED = MASK * 8
-_KEY_BEGINS = "-----BEGIN "
-
-
-def masked(text: str) -> str:
-    """``text`` with every secret-looking string replaced by as many ``x``; lengths and line ends stay."""
-    return masked_part(text, 0, len(text))
+_PLACEHOLDER = re.compile(r"[{}<>$%]|example|change|your|placeholder|dummy|\.\.\.|\*{3}|x{6}", re.IGNORECASE)
+_MIN_MASK = MASK * 8
+_PRIVATE_KEY_START = "-----BEGIN "
 
 
-def masked_part(text: str, start: int, end: int) -> str:
-    """``text[start:end]`` with secrets masked, also those that begin before it or end behind it."""
-    pieces: list[str] = []
-    at = start
-    for first, last in sorted(spans(text, start, end)):
-        first, last = max(first, at), min(last, end)
+def mask_secrets(text: str) -> str:
+    """``text`` with each character of a secret-looking string replaced by ``x``; lengths and line ends stay."""
+    return mask_secrets_in_range(text, 0, len(text))
+
+
+def mask_secrets_in_range(text: str, start: int, end: int) -> str:
+    """``text[start:end]`` with secrets masked, also those that begin before ``start`` or end after ``end``."""
+    parts: list[str] = []
+    done = start
+    for first, last in sorted(find_secrets(text, start, end)):
+        first, last = max(first, done), min(last, end)
         if last > first:
-            pieces += text[at:first], _hidden(text[first:last])
-            at = last
-    return "".join((*pieces, text[at:end])) if pieces else text[start:end]
+            parts += text[done:first], _mask(text[first:last])
+            done = last
+    return "".join((*parts, text[done:end])) if parts else text[start:end]
 
 
-def restored(said: str, shown: str, original: str) -> str | None:
-    """``said`` with the lines of ``original`` that ``shown`` has masked as they were.
+def restore_secrets(text: str, masked: str, original: str) -> str | None:
+    """``text`` with its masked lines replaced by those of ``original``, whose masked form is ``masked``.
 
-    None where another line of it says a secret or a mask, or where nobody can tell which secret a mask stood for.
+    None if another line contains a secret or a mask, or if a masked line may stand for several lines.
     """
-    hidden: dict[str, set[str]] = {}
-    for masked_line, line in zip(shown.split("\n"), original.split("\n"), strict=True):
+    originals: dict[str, set[str]] = {}
+    for masked_line, line in zip(masked.split("\n"), original.split("\n"), strict=True):
         if masked_line != line:
-            hidden.setdefault(masked_line.strip(), set()).add(line.strip())
-    rows = []
-    for row in said.split("\n"):
-        known = hidden.get(row.strip(), ())
-        was = next(iter(known)) if len(known) == 1 else None
-        if was is None and holds(row):
+            originals.setdefault(masked_line.strip(), set()).add(line.strip())
+    lines = []
+    for line in text.split("\n"):
+        candidates = originals.get(line.strip(), ())
+        restored = next(iter(candidates)) if len(candidates) == 1 else None
+        if restored is None and contains_secret(line):
             return None
-        rows.append(row if was is None else row.replace(row.strip(), was))
-    return "\n".join(rows)
+        lines.append(line if restored is None else line.replace(line.strip(), restored))
+    return "\n".join(lines)
 
 
-def holds(text: str, before: str = "") -> bool:
-    """Whether ``text`` says a secret, a mask, or, behind ``before`` on its line, the rest of a secret."""
-    line = before.rpartition("\n")[2][-200:]
-    return _MASKED in text or any(end > len(line) for _, end in spans(line + text))
+def contains_secret(text: str, before: str = "") -> bool:
+    """Whether ``text``, which follows ``before``, contains a secret, a mask, or the rest of a secret."""
+    line = before.rpartition("\n")[2][-_LINE_CHARS_BEFORE:]
+    return _MIN_MASK in text or any(end > len(line) for _, end in find_secrets(line + text))
 
 
-def spans(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
-    """Where secret-looking strings begin and end that touch ``start`` .. ``end``, in no order; they may overlap.
+def find_secrets(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
+    """Start and end of the secret-looking strings that touch ``start`` .. ``end``, in no order; they may overlap.
 
-    Private keys go over many lines, all others stand in one.
+    Private keys have many lines, all other secrets are within one.
     """
     end = len(text) if end is None else end
-    at = text.find(_KEY_BEGINS, max(0, start - _MOST_SECRET_CHARS), end)
-    while at >= 0:
-        if key := _PRIVATE_KEY.match(text, at):
+    index = text.find(_PRIVATE_KEY_START, max(0, start - _MAX_SECRET_CHARS), end)
+    while index >= 0:
+        if key := _PRIVATE_KEY.match(text, index):
             yield key.span(key.lastindex or 0)
-        at = text.find(_KEY_BEGINS, at + 1, end)
-    begin = text.rfind("\n", 0, start) + 1
-    last_line = max(begin, text.rfind("\n", 0, end) + 1)
+        index = text.find(_PRIVATE_KEY_START, index + 1, end)
+    first_line = text.rfind("\n", 0, start) + 1
+    last_line = max(first_line, text.rfind("\n", 0, end) + 1)
     line_end = text.find("\n", end)
-    above = _in_block if last_line - begin <= _MOST_REMEMBERED_CHARS else _in_lines
-    for first, last in above(text[begin:last_line]):
-        yield begin + first, begin + last
-    for first, last in _in_lines(text[last_line : line_end if line_end >= 0 else len(text)]):
+    find_above = _find_in_block if last_line - first_line <= _MAX_CACHED_CHARS else _find_in_lines
+    for first, last in find_above(text[first_line:last_line]):
+        yield first_line + first, first_line + last
+    for first, last in _find_in_lines(text[last_line : line_end if line_end >= 0 else len(text)]):
         yield last_line + first, last_line + last
 
 
-def _in_lines(text: str) -> tuple[tuple[int, int], ...]:
-    found, begin = [], 0
+def _find_in_lines(text: str) -> tuple[tuple[int, int], ...]:
+    found, line_start = [], 0
     for line in text.split("\n"):
-        if len(line) >= _LEAST_CHARS:
-            found += [(begin + first, begin + last) for first, last in _in_line(line)]
-        begin += len(line) + 1
+        if len(line) >= _MIN_LINE_CHARS:
+            found += [(line_start + first, line_start + last) for first, last in _find_in_line(line)]
+        line_start += len(line) + 1
     return tuple(found)
 
 
-_in_block = functools.lru_cache(maxsize=64)(_in_lines)
-"""At each key the window's lines above the cursor's are the same, and so are those behind it."""
+_find_in_block = functools.lru_cache(maxsize=64)(_find_in_lines)
+"""From key to key, the window's lines above and below the cursor's line stay the same."""
 
 
 @functools.lru_cache(maxsize=20_000)
-def _in_line(line: str) -> tuple[tuple[int, int], ...]:
-    """Remembered: 100 KB take 10 ms the first time, and at the next key all lines but one are as they were."""
-    found = [one.span(2) for one in _QUOTED.finditer(line) if _looks_random(one.group(2)) and _is_named(line, one)]
-    found += [one.span(1) for one in _BARE.finditer(line) if _looks_random(one.group(1))]
-    found += [one.span(1) for one in _IN_URL.finditer(line)]
+def _find_in_line(line: str) -> tuple[tuple[int, int], ...]:
+    """Cached: 100 KB take 10 ms the first time, and at the next key only one line is different."""
+    found = [
+        match.span(2)
+        for match in _QUOTED.finditer(line)
+        if _looks_random(match.group(2)) and _follows_secret_name(line, match)
+    ]
+    found += [match.span(1) for match in _SHELL_ASSIGNMENT.finditer(line) if _looks_random(match.group(1))]
+    found += [match.span(1) for match in _IN_URL.finditer(line)]
     for run in _RUN.finditer(line):
-        found += [one.span(str(one.lastgroup)) for one in _TOKENS.finditer(line, *run.span())]
+        found += [match.span(str(match.lastgroup)) for match in _TOKENS.finditer(line, *run.span())]
     return tuple(found)
 
 
-def _is_named(line: str, quoted: re.Match[str]) -> bool:
+def _follows_secret_name(line: str, quoted: re.Match[str]) -> bool:
     return _NAMED.search(line, max(0, quoted.start() - _NAME_CHARS), quoted.start()) is not None
 
 
 def _looks_random(value: str) -> bool:
-    """Letters and digits, or letters and signs that no path, URL or name has: unlike ``password="username"``."""
+    """Letters and digits, or letters and signs that paths, URLs and names lack: unlike ``password="username"``."""
     has_letter = any(char.isalpha() for char in value)
     has_more = any(char.isdigit() or char in "!#^&*+=~" for char in value)
-    return has_letter and has_more and not _HARMLESS.search(value) and "(" not in value
+    return has_letter and has_more and not _PLACEHOLDER.search(value) and "(" not in value
 
 
-def _hidden(secret: str) -> str:
+def _mask(secret: str) -> str:
     return re.sub(r"[^\r\n]", MASK, secret)

@@ -1,7 +1,6 @@
-"""Pieces of other files worth showing to a model at a cursor, and which of them a document keeps.
+"""Which chunks of other files are similar enough to a cursor's surroundings for the prompt, and which of them stay.
 
-Decides what is similar, what is too similar, and when a shown piece is clearly worse than another. Refuses to know
-where candidates come from, and prompts.
+Decides what is similar, what repeats text that the prompt has already, and when a chunk is replaced by a better one.
 """
 
 from __future__ import annotations
@@ -9,20 +8,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from starcoder_ls.context.identifiers import Piece, line_set, word_set
+from starcoder_ls.context.identifiers import CodeChunk, content_lines, identifier_set
 
-MOST_SNIPPETS = 8
-_REPEATED_SHARE = 0.5
-"""Of its lines: llama.vim's bound; what the prompt holds already makes a model repeat itself."""
+MAX_SNIPPETS = 8
+_MAX_RANKED = 4 * MAX_SNIPPETS
 
-_LEAST_LINES = 3
-_LEAST_SHARE = 0.06
-_CLEARLY_WORSE = 0.6
+_MAX_REPEATED_SHARE = 0.5
+"""Of a chunk's lines, as in llama.vim: text that the prompt holds already makes a model repeat itself."""
+
+_MIN_LINES = 3
+_MIN_SCORE = 0.06
+_REPLACE_BELOW = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """Text of another file; ``path`` is as a model shall see it."""
+    """Text of another file; ``path`` is as the prompt shows it."""
 
     path: str
     text: str
@@ -30,11 +31,11 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class PromptContext:
-    """What a cursor's document is shown of other files.
+    """What a prompt, and the engine, may use of other files.
 
-    ``snippets`` go into the prompt, the most useful last, and take at most ``tokens`` of it with their marks.
-    ``evidence`` is text that is no part of the prompt; engines that look for repetitions may look there too.
-    ``repository`` is the name of the workspace folder.
+    ``snippets`` are part of the prompt, the most useful last, and take at most ``tokens`` with their marks.
+    ``lookup_text`` is not part of the prompt; engines that look up n-grams may use it too. ``repository`` is the name
+    of the workspace folder.
     """
 
     snippets: tuple[Snippet, ...] = ()
@@ -48,77 +49,87 @@ NO_CONTEXT = PromptContext()
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """``weight`` is how much its origin says for it: an imported file more than any file."""
+    """A chunk that may become a snippet. ``weight`` depends on its source: more for imported files than for others."""
 
-    piece: Piece
+    chunk: CodeChunk
     weight: float = 1.0
+
+
+Ranked = tuple[float, Candidate]
+"""A score and its candidate."""
 
 
 @dataclass(frozen=True, slots=True)
 class SnippetQuery:
-    """What is looked for: the words near a cursor with their rarity, and the text that the prompt holds anyway."""
+    """The identifiers near a cursor, the rarity of each, and the text that the prompt has already."""
 
-    words: Sequence[str]
+    identifiers: Sequence[str]
     rarity: Mapping[str, float]
     prompt: str
 
     def score(self, candidate: Candidate) -> float:
-        """0 to ``weight``: the share of the wanted words, by rarity, that the piece has."""
-        has = word_set(candidate.piece.text)
-        total = sum(self._worth(word) for word in self.words)
-        return candidate.weight * sum(self._worth(word) for word in self.words if word in has) / max(total, 1e-9)
+        """0 to ``candidate.weight``: the share of the identifiers, weighted by rarity, that the chunk contains."""
+        found = identifier_set(candidate.chunk.text)
+        total = sum(self._rarity(name) for name in self.identifiers)
+        shared = sum(self._rarity(name) for name in self.identifiers if name in found)
+        return candidate.weight * shared / max(total, 1e-9)
 
-    def _worth(self, word: str) -> float:
-        return self.rarity.get(word, 1.0)
+    def _rarity(self, identifier: str) -> float:
+        return self.rarity.get(identifier, 1.0)
 
 
-def ranked(candidates: Iterable[Candidate], wanted: SnippetQuery) -> list[tuple[float, Candidate]]:
-    """Those that share enough words and repeat neither the prompt nor a better one; best first."""
-    scored = [(score, one) for one in candidates if (score := wanted.score(one)) >= _LEAST_SHARE]
-    scored.sort(key=lambda pair: (-pair[0], pair[1].piece.path, pair[1].piece.start))
-    shown = [line_set(wanted.prompt)]
-    kept: list[tuple[float, Candidate]] = []
-    for score, one in scored:
-        lines = line_set(one.piece.text)
-        if len(lines) < _LEAST_LINES or any(len(lines & other) > _REPEATED_SHARE * len(lines) for other in shown):
+def rank_candidates(candidates: Iterable[Candidate], query: SnippetQuery) -> list[Ranked]:
+    """The candidates that are similar enough and repeat neither the prompt nor a better candidate; best first."""
+    scored = [(score, candidate) for candidate in candidates if (score := query.score(candidate)) >= _MIN_SCORE]
+    scored.sort(key=lambda pair: (-pair[0], pair[1].chunk.path, pair[1].chunk.start_line))
+    used = [content_lines(query.prompt)]
+    ranked: list[Ranked] = []
+    for score, candidate in scored:
+        lines = content_lines(candidate.chunk.text)
+        max_repeated = _MAX_REPEATED_SHARE * len(lines)
+        if len(lines) < _MIN_LINES or any(len(lines & other) > max_repeated for other in used):
             continue
-        shown.append(lines)
-        kept.append((score, one))
-        if len(kept) == 4 * MOST_SNIPPETS:
+        used.append(lines)
+        ranked.append((score, candidate))
+        if len(ranked) == _MAX_RANKED:
             break
-    return kept
+    return ranked
 
 
-def fitting(found: Sequence[tuple[float, Candidate]], tokens: int, cost: Callable[[Piece], int]) -> list[Candidate]:
-    """The best that together fit ``tokens``."""
-    chosen: list[Candidate] = []
-    left = tokens
-    for _, one in found:
-        spent = cost(one.piece)
-        if spent <= left and len(chosen) < MOST_SNIPPETS:
-            chosen.append(one)
-            left -= spent
-    return chosen
+def select_fitting(ranked: Sequence[Ranked], tokens: int, cost: Callable[[CodeChunk], int]) -> list[Candidate]:
+    """The best candidates that together fit into ``tokens``; ``cost`` is the number of tokens of a chunk."""
+    selected: list[Candidate] = []
+    remaining = tokens
+    for _, candidate in ranked:
+        spent = cost(candidate.chunk)
+        if spent <= remaining and len(selected) < MAX_SNIPPETS:
+            selected.append(candidate)
+            remaining -= spent
+    return selected
 
 
 @dataclass(slots=True)
 class SnippetSelection:
-    """What one document is shown, in the order it is shown in: that order is the head of every prompt, and each change
-    costs reading all that follows. So what is there stays until it is clearly worse than what could be."""
+    """The chunks that one document's prompts show, in the order of the prompt.
 
-    pieces: list[Piece] = field(default_factory=list)
+    They are the head of every prompt, and each change invalidates the cached prefix after it. So a chunk stays until
+    it is clearly worse than another.
+    """
 
-    def renew(self, found: Sequence[tuple[float, Candidate]], tokens: int, cost: Callable[[Piece], int]) -> None:
-        """Keep what is nearly as good as the best that could stand in its place; newcomers go behind it."""
-        best = fitting(found, tokens, cost)
-        scores = {one.piece: score for score, one in found}
-        floor = _CLEARLY_WORSE * min((scores[one.piece] for one in best), default=0.0)
-        kept = [piece for piece in self.pieces if (score := scores.get(piece)) is not None and score >= floor]
-        left = tokens - sum(map(cost, kept))
-        newcomers: list[Piece] = []
-        for one in best:
-            spent = cost(one.piece)
-            if one.piece not in kept and spent <= left and len(kept) + len(newcomers) < MOST_SNIPPETS:
-                newcomers.append(one.piece)
-                left -= spent
-        self.pieces = kept + newcomers[::-1]
+    chunks: list[CodeChunk] = field(default_factory=list)
+
+    def update(self, ranked: Sequence[Ranked], tokens: int, cost: Callable[[CodeChunk], int]) -> None:
+        """Keep chunks that are nearly as good as the best that could replace them; put new chunks behind them."""
+        best = select_fitting(ranked, tokens, cost)
+        scores = {candidate.chunk: score for score, candidate in ranked}
+        min_score = _REPLACE_BELOW * min((scores[candidate.chunk] for candidate in best), default=0.0)
+        kept = [chunk for chunk in self.chunks if (score := scores.get(chunk)) is not None and score >= min_score]
+        remaining = tokens - sum(map(cost, kept))
+        added: list[CodeChunk] = []
+        for candidate in best:
+            spent = cost(candidate.chunk)
+            is_new = candidate.chunk not in kept
+            if is_new and spent <= remaining and len(kept) + len(added) < MAX_SNIPPETS:
+                added.append(candidate.chunk)
+                remaining -= spent
+        self.chunks = kept + added[::-1]

@@ -1,7 +1,7 @@
-"""Source files on disk: which there are in a folder, and their text where it is worth reading.
+"""Source files on disk: which there are in a folder, and their text.
 
-Decides what is source code, by its name and its first bytes. Refuses to follow links, and to fail: what cannot be read
-is no file.
+Decides what is source code by name and by the first bytes. Symbolic links are not followed, and a file that cannot be
+read is treated as missing.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ from pathlib import Path
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.languages.table import by_path
 
-MOST_BYTES = 256 * 1024
+MAX_FILE_BYTES = 256 * 1024
 """Longer files are generated, or data: 0.5 % of the Python files of a large environment."""
 
-_MOST_MEAN_LINE_CHARS = 300  # minified
-_LOOKED_AT_BYTES = 8192
-_MOST_DEPTH = 40
+_MAX_MEAN_LINE_CHARS = 300  # more is minified code
+_BINARY_CHECK_BYTES = 8192
+_MAX_DEPTH = 40
 
-_NEVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv", "vendor", "third_party", "dist", "target"})
+_SKIPPED_FOLDERS = frozenset(
+    {"node_modules", "__pycache__", "site-packages", "venv", "vendor", "third_party", "dist", "target"}
+)
 
 
-def family_of(path: str) -> str:
-    """The family of languages that can serve as context for each other; empty for what is no source code."""
+def language_family(path: str) -> str:
+    """The family of languages that can serve as context for each other; empty if ``path`` is not source code."""
     return by_path(path).family
 
 
-def walked(root: Path, rules: IgnoreRules) -> Iterator[Path]:
-    """The source files below ``root`` that ``rules`` leave, shallow ones first."""
+def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
+    """The source files below ``root`` that ``rules`` do not exclude, those in upper folders first."""
     level = [root]
-    for _ in range(_MOST_DEPTH):
+    for _ in range(_MAX_DEPTH):
         deeper: list[Path] = []
         for folder in level:
             try:
@@ -45,10 +47,10 @@ def walked(root: Path, rules: IgnoreRules) -> Iterator[Path]:
                     if entry.is_symlink():
                         continue
                     if entry.is_dir():
-                        is_hidden = entry.name.startswith(".") or entry.name in _NEVER
-                        if not is_hidden and rules.reason(path, is_folder=True) is None:
+                        is_skipped = entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS
+                        if not is_skipped and rules.exclusion_reason(path, is_folder=True) is None:
                             deeper.append(path)
-                    elif family_of(entry.name) and rules.reason(path) is None:
+                    elif language_family(entry.name) and rules.exclusion_reason(path) is None:
                         yield path
                 except OSError:
                     continue
@@ -57,20 +59,21 @@ def walked(root: Path, rules: IgnoreRules) -> Iterator[Path]:
         level = deeper
 
 
-def text_of(path: Path) -> str | None:
-    """The text of a regular file; None if it is gone, closed to us, too long, binary or minified."""
+def read_source(path: Path) -> str | None:
+    """The text of a regular file with line feeds; None if it is missing, unreadable, too long, binary or minified."""
     try:
-        with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:  # no pipe makes us wait
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # opening a pipe must not block
+        with open(descriptor, "rb") as file:
             status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MOST_BYTES:
+            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
                 return None
-            raw = file.read(MOST_BYTES + 1)
+            raw = file.read(MAX_FILE_BYTES + 1)
     except (OSError, ValueError):
         return None
-    if len(raw) > MOST_BYTES or b"\0" in raw[:_LOOKED_AT_BYTES]:
+    if len(raw) > MAX_FILE_BYTES or b"\0" in raw[:_BINARY_CHECK_BYTES]:
         return None
     text = raw.decode("utf-8-sig", errors="replace")
     if text.count("\ufffd") * 100 > len(text):
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text if len(text) <= _MOST_MEAN_LINE_CHARS * (text.count("\n") + 1) else None
+    return text if len(text) <= _MAX_MEAN_LINE_CHARS * (text.count("\n") + 1) else None

@@ -1,6 +1,6 @@
-"""The index of a workspace, kept up to date by a thread that gives way.
+"""The search index of a workspace, built and updated by a background thread that yields to the user's work.
 
-Decides what is read when, and how much of a processor that may take. Refuses to watch files: it is told what changed.
+Decides which files are read when, and how much of a processor that takes. File changes are reported by the client.
 """
 
 from __future__ import annotations
@@ -14,147 +14,163 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignore_rules import OWN_FILE, IgnoreRules
-from starcoder_ls.context.search_index import Found, SearchIndex
-from starcoder_ls.context.source_files import family_of, text_of, walked
+from starcoder_ls.context.ignore_rules import IGNORE_FILE, IgnoreRules
+from starcoder_ls.context.search_index import SearchHit, SearchIndex
+from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
 
 logger = logging.getLogger(__name__)
 
 _SLICE_S = 0.02
-_NICE = 15
+_NICENESS = 15
 _REST_PER_WORK = 1.0
 _REST_PER_WORK_WHILE_TYPING = 4.0
 _TYPING_S = 1.5
-_RULE_FILES = frozenset({".gitignore", OWN_FILE})
+_RULE_FILES = frozenset({".gitignore", IGNORE_FILE})
 
 
 class WorkspaceIndex:
-    """The repository of one client. ``most_files`` 0 keeps nothing and starts no thread."""
+    """The index of one client's workspace folders. With ``max_files`` 0 it is empty and starts no thread."""
 
-    def __init__(self, rules: IgnoreRules, most_files: int) -> None:
+    def __init__(self, rules: IgnoreRules, max_files: int) -> None:
         self.rules = rules
-        self._most_files = most_files
+        self._max_files = max_files
         self._index = SearchIndex()
-        self._changed: queue.SimpleQueue[Path | None] = queue.SimpleQueue()
+        self._updates: queue.SimpleQueue[Path | threading.Event | None] = queue.SimpleQueue()
         self._is_closed = threading.Event()
-        self._busy_until_s = 0.0
-        self._worked_s = 0.0
-        self.is_complete = threading.Event()
-        """The first walk is over, or there is none."""
+        self._typing_until_s = 0.0
+        self._work_s = 0.0
+        self.build_complete = threading.Event()
+        """Set when all files were read once, or when there is nothing to read."""
         self._thread: threading.Thread | None = None
-        if most_files and rules.roots:
-            self._thread = threading.Thread(target=self._live, name="context-index", daemon=True)
+        if max_files and rules.roots:
+            self._thread = threading.Thread(target=self._run, name="context-index", daemon=True)
             self._thread.start()
         else:
-            self.is_complete.set()
+            self.build_complete.set()
 
     def __len__(self) -> int:
-        """Files in the index."""
+        """The number of files in the index."""
         return len(self._index)
 
     @property
-    def worked_s(self) -> float:
-        """How long the thread has worked, rests left out."""
-        return self._worked_s
+    def work_s(self) -> float:
+        """How long the thread has worked, without its rests."""
+        return self._work_s
 
-    def search(self, words: Sequence[str], most: int) -> tuple[list[Found], dict[str, float]]:
-        return self._index.search(words, most)
+    def search(self, words: Sequence[str], limit: int) -> tuple[list[SearchHit], dict[str, float]]:
+        """As ``SearchIndex.search``."""
+        return self._index.search(words, limit)
 
-    def is_typed(self) -> None:
-        """Somebody types: the thread rests more than it works."""
-        self._busy_until_s = time.monotonic() + _TYPING_S
+    def notify_typing(self) -> None:
+        """The user types: for a while the thread rests more than it works."""
+        self._typing_until_s = time.monotonic() + _TYPING_S
 
-    def changed(self, paths: Iterable[Path]) -> None:
-        """These files, or rules, are others now, are new or are gone."""
+    def update(self, paths: Iterable[Path]) -> None:
+        """These files, folders or files of ignore rules were changed, created or removed."""
         if self._thread is not None:
             for path in paths:
-                self._changed.put(path)
+                self._updates.put(path)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until the index has all updates so far; False if that takes longer than ``timeout_s``."""
+        if self._thread is None:
+            return True
+        is_done = threading.Event()
+        self._updates.put(is_done)
+        return is_done.wait(timeout_s)
 
     def close(self) -> None:
-        """Idempotent; the thread ends by itself soon after."""
+        """The thread ends by itself soon after. Idempotent."""
         self._is_closed.set()
-        self._changed.put(None)
+        self._updates.put(None)
         if self._thread is None:
             self._index.close()
 
-    def _live(self) -> None:
-        with contextlib.suppress(OSError, AttributeError):  # Linux counts niceness by thread; elsewhere leave it
+    def _run(self) -> None:
+        with contextlib.suppress(OSError, AttributeError):  # only Linux has a niceness for each thread
             if os.uname().sysname == "Linux":
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
         try:
             self._build()
             while not self._is_closed.is_set():
-                self._in_slices(self._burst(self._changed.get()))
+                self._work_in_slices(self._apply_updates(self._updates.get()))
         except Exception as error:  # noqa: BLE001 - without an index there are fewer snippets, and nothing else fails
             logger.error("the workspace is no longer indexed: %s", type(error).__name__)
         finally:
-            self.is_complete.set()
+            self.build_complete.set()
             self._index.close()
 
     def _build(self) -> None:
         started_s = time.monotonic()
-        self._in_slices(self._walk())
-        self.is_complete.set()
+        self._work_in_slices(self._read_workspace())
+        self.build_complete.set()
         elapsed_s = time.monotonic() - started_s
-        logger.info("%d files of the workspace indexed in %.1f s, %.1f s of work", len(self), elapsed_s, self._worked_s)
+        logger.info("%d files of the workspace indexed in %.1f s, %.1f s of work", len(self), elapsed_s, self._work_s)
 
-    def _walk(self) -> Iterator[None]:
-        seen = set()
+    def _read_workspace(self) -> Iterator[None]:
+        """Read all files and forget those that are gone; yields after each file."""
+        found = set()
         for root in self.rules.roots:
-            for path in walked(root, self.rules):
-                if len(self._index) >= self._most_files or self._index.is_full:
+            for path in walk_source_files(root, self.rules):
+                if len(self._index) >= self._max_files or self._index.is_full:
                     logger.info("the workspace has more files than the %d that are indexed", len(self._index))
                     return
-                seen.add(str(path))
-                self._read(path)
+                found.add(str(path))
+                self._read_file(path)
                 yield
-        for gone in set(self._index.paths()) - seen:
-            self._index.drop(gone)
+        for missing in set(self._index.paths()) - found:
+            self._index.remove(missing)
             yield
 
-    def _burst(self, path: Path | None) -> Iterator[None]:
-        """What changed together, such as by a checkout, each file once."""
-        changed = {path: None}
+    def _apply_updates(self, first: Path | threading.Event | None) -> Iterator[None]:
+        """Apply all updates that are queued, for example by a checkout, each path once."""
+        updates = {first: None}
         with contextlib.suppress(queue.Empty):
             while True:
-                changed[self._changed.get_nowait()] = None
-        for one in changed:
-            if one is not None:
-                yield from self._follow(one)
+                updates[self._updates.get_nowait()] = None
+        for path in updates:
+            if isinstance(path, Path):
+                yield from self._apply_update(path)
                 yield
+        for event in updates:
+            if isinstance(event, threading.Event):
+                event.set()
 
-    def _follow(self, path: Path) -> Iterator[None]:
+    def _apply_update(self, path: Path) -> Iterator[None]:
         if path.name in _RULE_FILES:
-            yield from self._walk()
-        elif family_of(path.name):
-            self._read(path)
-        elif not path.exists():  # a folder, perhaps
+            yield from self._read_workspace()
+        elif language_family(path.name):
+            self._read_file(path)
+        elif not path.exists():  # perhaps a folder
             for known in self._index.paths():
                 if known.startswith(f"{path}{os.sep}"):
-                    self._index.drop(known)
+                    self._index.remove(known)
                     yield
-        if self._index.should_be_rebuilt:
+        if self._index.needs_rebuild:
             old, self._index = self._index, SearchIndex()
             old.close()
-            yield from self._walk()
+            yield from self._read_workspace()
 
-    def _read(self, path: Path) -> None:
+    def _read_file(self, path: Path) -> None:
         is_inside = any(path.is_relative_to(root) for root in self.rules.roots)
-        text = text_of(path) if is_inside and not path.is_symlink() and self.rules.reason(path) is None else None
-        if text is None or (len(self._index) >= self._most_files and str(path) not in self._index):
-            self._index.drop(str(path))
+        is_allowed = is_inside and not path.is_symlink() and self.rules.exclusion_reason(path) is None
+        text = read_source(path) if is_allowed else None
+        if text is None or (len(self._index) >= self._max_files and str(path) not in self._index):
+            self._index.remove(str(path))
         else:
-            self._index.put(str(path), text)
+            self._index.add(str(path), text)
 
-    def _in_slices(self, work: Iterator[None]) -> None:
-        """Run ``work``, resting between slices, until it is done or we are closed."""
-        began_s = time.monotonic()
+    def _work_in_slices(self, work: Iterator[None]) -> None:
+        """Run ``work`` with rests between slices, until it is done or the index is closed."""
+        started_s = time.monotonic()
         for _ in work:
-            now = time.monotonic()
-            if now - began_s >= _SLICE_S:
-                self._worked_s += now - began_s
-                rest = _REST_PER_WORK_WHILE_TYPING if now < self._busy_until_s else _REST_PER_WORK
-                if self._is_closed.wait((now - began_s) * rest):
+            if self._is_closed.is_set():
+                return
+            now_s = time.monotonic()
+            if now_s - started_s >= _SLICE_S:
+                self._work_s += now_s - started_s
+                rest = _REST_PER_WORK_WHILE_TYPING if now_s < self._typing_until_s else _REST_PER_WORK
+                if self._is_closed.wait((now_s - started_s) * rest):
                     return
-                began_s = time.monotonic()
-        self._worked_s += time.monotonic() - began_s
+                started_s = time.monotonic()
+        self._work_s += time.monotonic() - started_s

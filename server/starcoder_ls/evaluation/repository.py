@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignore_rules import IgnoreRules, repository_of
-from starcoder_ls.context.source_files import family_of, text_of, walked
+from starcoder_ls.context.ignore_rules import IgnoreRules, find_repository
+from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes
 from starcoder_ls.evaluation.boundaries import Boundaries
@@ -47,12 +47,12 @@ class Repository:
 
     def _files(self, path: Path) -> Iterator[Path]:
         if path.is_dir():
-            yield from walked(path, self._rules)
+            yield from walk_source_files(path, self._rules)
         elif not path.is_file():
             raise SettingsError(f"There is no file or folder {path}.")
-        elif (why := self._rules.reason(path)) is not None:
+        elif (why := self._rules.exclusion_reason(path)) is not None:
             raise SettingsError(f"No hole is cut in {path}: {why}, so that it never reaches a prompt.")
-        elif not family_of(path.name) or text_of(path) is None:
+        elif not language_family(path.name) or read_source(path) is None:
             raise SettingsError(f"{path} is no source code that can be read. Name source files, or folders of them.")
         else:
             yield path
@@ -78,7 +78,7 @@ class Repository:
 
     def _source_of(self, path: str) -> tuple[Source, Boundaries] | None:
         if path not in self._sources:
-            text = text_of(Path(path))
+            text = read_source(Path(path))
             folder = next(folder for folder in self.folders if Path(path).is_relative_to(folder))
             source = text and Source(str(folder), Path(path).relative_to(folder).as_posix(), text)
             self._sources[path] = (source, boundaries.of(source.text, self.language(path))) if source else None
@@ -92,7 +92,7 @@ def path_of(source: Source) -> Path:
 
 def _workspace_of(path: Path) -> Path:
     """What an editor would open: the repository around ``path``, or its folder."""
-    return repository_of(path if path.is_dir() else path.parent)
+    return find_repository(path if path.is_dir() else path.parent)
 
 
 def _without_nested(folders: Sequence[Path]) -> list[Path]:

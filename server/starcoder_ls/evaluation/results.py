@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from starcoder_ls.context.secrets import masked, masked_part
+from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
@@ -78,9 +78,9 @@ def filled(hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: fl
     place = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
     text, shown_from = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_SHOWN_LINES:]))
     texts = Texts(
-        before=masked_part(text, shown_from, hole.start),
-        truth=masked_part(text, hole.start, hole.end),
-        suggestion=masked(suggestion),
+        before=mask_secrets_in_range(text, shown_from, hole.start),
+        truth=mask_secrets_in_range(text, hole.start, hole.end),
+        suggestion=mask_secrets(suggestion),
     )
     return Filled(
         id=hashlib.sha256(place.encode(errors="surrogatepass")).hexdigest()[:16],

@@ -11,5 +11,5 @@ from starcoder_ls.session.status_notifier import status_params
 
 async def status(session: Session, _params: object, _request: RequestHandle) -> dict[str, Any]:
     workspace = session.context.collector.workspace
-    indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.is_complete.is_set()}
+    indexed = {"indexedFiles": len(workspace), "isIndexed": workspace.build_complete.is_set()}
     return status_params(session.supervisor.status(), session.process_info) | {"workspace": indexed}

@@ -100,7 +100,7 @@ def _fill_in(action: Action, target: Target) -> str:
     values = {
         "instruction": strip_hidden_characters(target.instruction).strip(),
         "language": prompt_name(target.language),
-        "diagnostics": strip_hidden_characters(secrets.masked("\n".join(target.diagnostics))),
+        "diagnostics": strip_hidden_characters(secrets.mask_secrets("\n".join(target.diagnostics))),
         "file": strip_hidden_characters(target.file_name),
         "code": _CODE,
     }

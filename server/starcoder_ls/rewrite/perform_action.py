@@ -183,7 +183,7 @@ def _restore_secrets(text: str, target: Target) -> str:
 
     Raises AnswerUnusable if another line contains a secret or a masked one.
     """
-    restored = secrets.restored(text, target.masked_code, target.code)
+    restored = secrets.restore_secrets(text, target.masked_code, target.code)
     if restored is None:
         raise AnswerUnusable(
             "The answer rewrites a line that holds a secret, which no model sees. Leave that line out."

@@ -35,7 +35,7 @@ class Target:
     @property
     def masked_code(self) -> str:
         """``code`` with secrets masked, as a model may see it."""
-        return secrets.masked_part(self.text, self.start, self.end)
+        return secrets.mask_secrets_in_range(self.text, self.start, self.end)
 
     @property
     def file_name(self) -> str:

@@ -129,9 +129,11 @@ class Feedback:
     def _create_offer(self, cursor: Cursor, suggestion: Suggestion, key: str, has_text: bool) -> _Offer:
         excerpt = None
         if has_text:
-            before = secrets.masked_part(cursor.text, max(0, suggestion.start - _EXCERPT_CHARS), suggestion.start)
+            before = secrets.mask_secrets_in_range(
+                cursor.text, max(0, suggestion.start - _EXCERPT_CHARS), suggestion.start
+            )
             after_end = min(suggestion.end + _EXCERPT_CHARS, len(cursor.text))
-            after = secrets.masked_part(cursor.text, suggestion.end, after_end)
+            after = secrets.mask_secrets_in_range(cursor.text, suggestion.end, after_end)
             excerpt = before, after, suggestion.text
         model = self._model_name()
         lines = suggestion.text.count("\n") + 1

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls.context.context_collector import ContextCollector, ContextSite
+from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.generation import Engine, Status
 from starcoder_ls.lsp.documents.document import Document, path_of_uri
@@ -70,26 +70,26 @@ class WorkspaceContext:
             self.set_folders(self._folders)
 
     def on_open(self, document: Document) -> None:
-        self.collector.opened(document.uri, document.path, document.text)
+        self.collector.open_document(document.uri, document.path, document.text)
         self._report_exclusion(document)
 
     def on_change(self, document: Document, line: int | None) -> None:
         """``line`` is where the text changed, if in one place."""
-        self.collector.edited(document.uri, document.path, document.text, line)
+        self.collector.edit_document(document.uri, document.path, document.text, line)
 
     def on_close(self, uri: str) -> None:
-        self.collector.closed(uri)
+        self.collector.close_document(uri)
         self._reported_reasons.pop(uri, None)
 
     def on_files_changed(self, uris: Iterable[str]) -> None:
         """Files changed on disk, maybe ignore rules: documents may be excluded or allowed now."""
-        self.collector.changed_on_disk([Path(path) for uri in uris if (path := path_of_uri(uri))])
+        self.collector.update_files([Path(path) for uri in uris if (path := path_of_uri(uri))])
         for document in self._documents:
             self._report_exclusion(document)
 
     def exclusion(self, uri: str, path: str) -> str | None:
         """Why the document must not reach a model, or None."""
-        return self.collector.rules.reason_of_uri(uri, path)
+        return self.collector.rules.exclusion_reason_of_document(uri, path)
 
     def collect(self, document: Document, text: str, offset: int, engine: Engine) -> PromptContext:
         """Context from other files for the model, at ``offset`` of ``text``."""
@@ -98,8 +98,8 @@ class WorkspaceContext:
         if not tokens and not settings.context.evidence:
             return NO_CONTEXT
         prompt_chars = int(settings.inline_completion.prompt_tokens * _CHARS_PER_TOKEN)
-        site = ContextSite(document.uri, document.path, text, offset, prompt_chars)
-        return self.collector.gathered(site, tokens, engine.count_tokens)
+        request = ContextRequest(document.uri, document.path, text, offset, prompt_chars)
+        return self.collector.collect(request, tokens, engine.count_tokens)
 
     def document_status(self, uri: str, path: str) -> dict[str, Any]:
         """The params of the notification ``starcoder/documentStatus``, and the result of the request."""

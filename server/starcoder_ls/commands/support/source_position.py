@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.text import Text
 
 from starcoder_ls.completion.cursor import Cursor
-from starcoder_ls.context.ignore_rules import IgnoreRules, repository_of
+from starcoder_ls.context.ignore_rules import IgnoreRules, find_repository
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 _SHOWN_LINES = 6
@@ -21,7 +21,7 @@ _LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as editors do: 
 def require_allowed(file: str, ignored: Sequence[str] = ()) -> None:
     """Raises DocumentExcluded for a file that no model may see, by the rules of its repository and ``ignored``."""
     path = Path(os.path.abspath(file))
-    if reason := IgnoreRules((repository_of(path.parent),), ignored).reason(path):
+    if reason := IgnoreRules((find_repository(path.parent),), ignored).exclusion_reason(path):
         raise DocumentExcluded(f"{file} is kept from the model: {reason}. To ask all the same, pipe it in as `-`.")
 
 
