@@ -1,1 +1,1 @@
-"""Arithmetic of the model for CPUs, compiled on the user's machine for the processor that is there, by numba."""
+"""CPU kernels of the model, compiled by numba on the user's machine for its processor. README.md describes them."""

@@ -1,7 +1,6 @@
-"""How functions of this folder are compiled, and where what was compiled is kept.
+"""How the functions of this folder are compiled, and where their machine code is cached.
 
-Decides which liberties the compiler has: it may change the order of a sum within one row, never by what else a pass
-computes. Refuses to know what is computed.
+Decides what the compiler may reorder: the terms of a sum within one row, independently of what else a pass computes.
 """
 
 from __future__ import annotations
@@ -23,76 +22,80 @@ import torch
 
 _log = logging.getLogger(__name__)
 
-_LIBERTIES = {"reassoc", "contract", "nsz", "arcp"}
-_FOLDER = "STARCODER_LS_KERNELS"
+_FASTMATH_FLAGS = {"reassoc", "contract", "nsz", "arcp"}
+_CACHE_VARIABLE = "STARCODER_LS_KERNELS"
+"""Environment variable that names another folder for the cache."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def _folder() -> Path:
-    """Of these very sources: numba looks at the file of a function alone, not at what the function calls."""
+def _cache_folder() -> Path:
+    """Return the folder for these very sources: numba's cache checks a function's own file and not those it calls."""
     digest = hashlib.sha256(f"{numba.__version__} {platform.machine()}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    root = os.environ.get(_FOLDER) or Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "kernels"
-    return Path(root) / digest.hexdigest()[:16]
+    user_cache = Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "kernels"
+    return Path(os.environ.get(_CACHE_VARIABLE) or user_cache) / digest.hexdigest()[:16]
 
 
 def needs_compilation() -> bool:
-    """The whole pass is still to be compiled: some ten seconds' work."""
-    return not any(_KEPT_IN.glob("forward.forward*.nbi"))
+    """Whether the forward pass is not in the cache yet; compiling it takes about ten seconds."""
+    return not any(_CACHE_FOLDER.glob("forward.forward*.nbi"))  # numba names the file by module and function
 
 
-def _is_kept() -> bool:
-    """Whether what is compiled can be kept; where it cannot, each start compiles anew."""
+def _set_up_cache() -> bool:
+    """Make numba use the folder; False if it is not writable, so that each start compiles again."""
     try:
-        _KEPT_IN.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=_KEPT_IN):
+        _CACHE_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=_CACHE_FOLDER):
             pass
     except OSError as error:
-        _log.warning("Compiled code cannot be kept, so that each start takes some ten seconds longer: %s", error)
+        _log.warning("Compiled kernels cannot be cached, so each start takes about ten seconds longer: %s", error)
         return False
-    numba.config.CACHE_DIR = str(_KEPT_IN)
+    numba.config.CACHE_DIR = str(_CACHE_FOLDER)
     return True
 
 
-def _begin_threads() -> None:
-    """numba's threads may be OpenMP's, and then starting them changes how many torch believes it was given."""
-    wanted = torch.get_num_threads()
+def _start_threads() -> None:
+    """Start numba's threads. They may be OpenMP's, and then starting them changes torch's number of threads."""
+    torch_threads = torch.get_num_threads()
     numba.set_num_threads(1)
-    torch.set_num_threads(wanted)
+    torch.set_num_threads(torch_threads)
 
 
-_KEPT_IN = _folder()
-_IS_KEPT = _is_kept()
-_begin_threads()
+_CACHE_FOLDER = _cache_folder()
+_IS_CACHED = _set_up_cache()
+_start_threads()
 
 
 def jit(function: Function) -> Function:
-    """``function`` as code of this processor, compiled when it is first called; it runs without the interpreter."""
-    wrap = numba.njit(nogil=True, cache=_IS_KEPT, error_model="numpy", fastmath=_LIBERTIES)
-    return cast("Function", wrap(function))
+    """Compile ``function`` for this processor when it is first called. It runs without the GIL."""
+    decorate = numba.njit(nogil=True, cache=_IS_CACHED, error_model="numpy", fastmath=_FASTMATH_FLAGS)
+    return cast("Function", decorate(function))
 
 
 def parallel_jit(function: Function) -> Function:
-    """The same, its ``prange`` loops shared out among threads."""
-    wrap = numba.njit(nogil=True, cache=_IS_KEPT, error_model="numpy", fastmath=_LIBERTIES, parallel=True)
-    return cast("Function", wrap(function))
+    """As ``jit``, with ``prange`` loops distributed over threads. Call it within ``parallel_threads``."""
+    decorate = numba.njit(nogil=True, cache=_IS_CACHED, error_model="numpy", fastmath=_FASTMATH_FLAGS, parallel=True)
+    return cast("Function", decorate(function))
 
 
-_sharing = threading.Lock()
-_is_alone = contextlib.nullcontext(1)
+_parallel_lock = threading.Lock()
+_single_thread = contextlib.nullcontext(1)
 
 
 @contextlib.contextmanager
-def _shared_out(wanted: int) -> Iterator[int]:
-    with _sharing:  # one of numba's ways to share work out breaks where two threads do it at once
-        threads = min(wanted, numba.config.NUMBA_NUM_THREADS)
+def _set_threads(max_threads: int) -> Iterator[int]:
+    with _parallel_lock:  # numba's workqueue threading layer crashes if two threads use it at once
+        threads = min(max_threads, numba.config.NUMBA_NUM_THREADS)
         if threads != numba.get_num_threads():
             numba.set_num_threads(threads)
         yield threads
 
 
-def parallel_threads(threads: int) -> contextlib.AbstractContextManager[int]:
-    """While ``shared`` functions run on so many threads; the answer is how many there are."""
-    return _is_alone if threads == 1 else _shared_out(threads)
+def parallel_threads(max_threads: int) -> contextlib.AbstractContextManager[int]:
+    """Context in which ``parallel_jit`` functions run on up to ``max_threads`` threads; yields their number.
+
+    One Python thread at a time can be inside, unless ``max_threads`` is 1.
+    """
+    return _single_thread if max_threads == 1 else _set_threads(max_threads)

@@ -1,7 +1,6 @@
-"""``x @ w + bias`` over packed weights of several kinds, for any number of rows.
+"""Linear layers, ``x @ weights + bias``, over packed weights in 16 or 8 bits, for any number of rows.
 
-Decides how rows are cut into tiles and blocks of outputs are shared out among threads. Refuses to know where weights
-come from.
+Decides how rows are split into tiles, and how blocks of outputs are distributed over threads.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from starcoder_ls.engine.runner.kernels.tiles import (
 )
 
 GROUP_INPUTS = 64
-"""Inputs that share a scale where weights have 8 bits: 0.5 bits more per weight."""
+"""Inputs that share a scale in 8-bit weights: one float32 for 64 weights is 0.5 bits per weight."""
 
 
 class WeightFormat(enum.IntEnum):
-    """How a weight is kept."""
+    """Type of the packed weights of a matrix."""
 
     FLOAT16 = 0
     BFLOAT16 = 1
@@ -37,77 +36,96 @@ _scaled_1, _scaled_2, _scaled_4 = (scaled_matmul_tile(rows) for rows in (1, 2, 4
 
 
 @jit
-def matmul_block(kind, w, stride, bias, x, x_row, k, rows, o, o_row):
-    """One block of outputs, weights of no scale."""
+def matmul_block(type_tag, weights, stride, bias, x, x_stride, inputs, rows, out, out_stride):
+    """Compute one block of 64 outputs for all rows, from weights without scales. Arguments as for ``matmul_tile``."""
     while rows >= 6:
-        _6(kind, w, stride, bias, x, x_row, k, o, o_row)
-        x, o, rows = x + 6 * x_row, o + 6 * o_row, rows - 6
+        _6(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride)
+        x, out, rows = x + 6 * x_stride, out + 6 * out_stride, rows - 6
     if rows >= 4:
-        _4(kind, w, stride, bias, x, x_row, k, o, o_row)
-        x, o, rows = x + 4 * x_row, o + 4 * o_row, rows - 4
+        _4(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride)
+        x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
     if rows == 3:
-        _3(kind, w, stride, bias, x, x_row, k, o, o_row)
+        _3(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride)
     elif rows == 2:
-        _2(kind, w, stride, bias, x, x_row, k, o, o_row)
+        _2(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride)
     elif rows == 1:
-        _1(kind, w, stride, bias, x, x_row, k, o, o_row)
+        _1(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride)
 
 
 @jit
-def _scaled_matmul_block(kind, w, stride, bias, x, x_row, k, rows, o, o_row, scales):
+def _scaled_matmul_block(type_tag, weights, stride, bias, x, x_stride, inputs, rows, out, out_stride, scales):
+    """As ``matmul_block``, with a scale per output and group of inputs."""
     while rows >= 4:
-        _scaled_4(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP_INPUTS)
-        x, o, rows = x + 4 * x_row, o + 4 * o_row, rows - 4
+        _scaled_4(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
+        x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
     if rows >= 2:
-        _scaled_2(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP_INPUTS)
-        x, o, rows = x + 2 * x_row, o + 2 * o_row, rows - 2
+        _scaled_2(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
+        x, out, rows = x + 2 * x_stride, out + 2 * out_stride, rows - 2
     if rows == 1:
-        _scaled_1(kind, w, stride, bias, x, x_row, k, o, o_row, scales, GROUP_INPUTS)
+        _scaled_1(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
 
 
 @jit
-def _linear_block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block):
-    """64 outputs of all rows."""
+def _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block):
+    """Compute outputs 64 * ``block`` to 64 * ``block`` + 63 of all rows."""
     bias += 4 * TILE_OUTPUTS * block
-    o += 4 * TILE_OUTPUTS * block
-    if kind == WeightFormat.FLOAT16.value:
-        matmul_block(FLOAT16, w + 2 * TILE_OUTPUTS * k * block, 2 * TILE_OUTPUTS, bias, x, x_row, k, rows, o, o_row)
-    elif kind == WeightFormat.BFLOAT16.value:
-        matmul_block(BFLOAT16, w + 2 * TILE_OUTPUTS * k * block, 2 * TILE_OUTPUTS, bias, x, x_row, k, rows, o, o_row)
+    out += 4 * TILE_OUTPUTS * block
+    if weight_format == WeightFormat.FLOAT16.value:
+        block_weights, stride = weights + 2 * TILE_OUTPUTS * inputs * block, 2 * TILE_OUTPUTS
+        matmul_block(FLOAT16, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride)
+    elif weight_format == WeightFormat.BFLOAT16.value:
+        block_weights, stride = weights + 2 * TILE_OUTPUTS * inputs * block, 2 * TILE_OUTPUTS
+        matmul_block(BFLOAT16, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride)
     else:
-        groups = (k + GROUP_INPUTS - 1) // GROUP_INPUTS
-        at = scales + 4 * TILE_OUTPUTS * groups * block
-        _scaled_matmul_block(INT8, w + TILE_OUTPUTS * k * block, TILE_OUTPUTS, bias, x, x_row, k, rows, o, o_row, at)
+        groups = (inputs + GROUP_INPUTS - 1) // GROUP_INPUTS
+        block_scales = scales + 4 * TILE_OUTPUTS * groups * block
+        block_weights, stride = weights + TILE_OUTPUTS * inputs * block, TILE_OUTPUTS
+        _scaled_matmul_block(
+            INT8, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride, block_scales
+        )
 
 
 @jit
 def linear(
-    kind: int, w: int, scales: int, bias: int, blocks: int, k: int, x: int, x_row: int, rows: int, o: int, o_row: int
+    weight_format: int,
+    weights: int,
+    scales: int,
+    bias: int,
+    blocks: int,
+    inputs: int,
+    x: int,
+    x_stride: int,
+    rows: int,
+    out: int,
+    out_stride: int,
 ) -> None:
-    """``o[t] = bias + x[t] @ w`` for each of ``rows`` t. Addresses; rows lie ``x_row`` and ``o_row`` bytes apart.
+    """Compute ``out[row] = bias + x[row] @ weights`` for each of ``rows``.
 
-    Packed ``w`` and ``bias`` have ``blocks`` * 64 outputs, and so has room each row of ``o``.
+    ``weights``, ``scales``, ``bias``, ``x`` and ``out`` are addresses; rows of ``x`` and ``out`` are ``x_stride`` and
+    ``out_stride`` bytes apart. ``weights`` [blocks, inputs, 64] in ``weight_format``, ``scales`` [blocks, groups, 64]
+    float32 (for int8 only), ``bias`` [blocks * 64] float32, ``x`` [rows, inputs] float32, ``out`` [rows, blocks * 64]
+    float32.
     """
     for block in range(blocks):
-        _linear_block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block)
+        _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block)
 
 
 @parallel_jit
 def parallel_linear(
-    kind: int,
-    w: int,
+    weight_format: int,
+    weights: int,
     scales: int,
     bias: int,
     blocks: int,
-    k: int,
+    inputs: int,
     x: int,
-    x_row: int,
+    x_stride: int,
     rows: int,
-    o: int,
-    o_row: int,
+    out: int,
+    out_stride: int,
     threads: int,
 ) -> None:
-    """The same on several threads."""
+    """As ``linear``, with the blocks distributed over ``threads`` threads in contiguous shares."""
     for thread in numba.prange(threads):
         for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
-            _linear_block(kind, w, scales, bias, k, x, x_row, rows, o, o_row, block)
+            _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block)

@@ -1,7 +1,7 @@
-"""The innermost loops, written as vectors of 16 float32 in LLVM's language: products of few rows with many weights.
+"""The innermost loops, written in LLVM IR as vectors of 16 float32: products of a few rows with many weights.
 
-Decides in which order a sum is made: over the weights of a row from first to last, whatever else is computed with it,
-so that a token is the same alone and among others, bit by bit. Refuses to know layers.
+Decides the order of every sum: over the inputs of a row from first to last, whatever other rows are computed with it,
+so that a token's result is the same bit by bit alone and among others.
 """
 
 from __future__ import annotations
@@ -16,182 +16,196 @@ from numba.extending import intrinsic
 
 VECTOR_LANES = 16
 TILE_OUTPUTS = 64
-"""Outputs of one tile. Packed weights are [outputs / 64, inputs, 64]: one stream of memory, from front to back."""
+"""Outputs of one tile. Packed weights are [outputs / 64, inputs, 64]: one stream of memory, read from front to back."""
 
-FLOAT16, BFLOAT16, INT8, FLOAT32 = (np.empty(0, kind) for kind in (np.uint16, np.int16, np.int8, np.float32))
-"""Kinds of numbers, as arguments that a compiler can tell apart: numpy has no bfloat16, and numba no float16."""
+FLOAT16, BFLOAT16, INT8, FLOAT32 = (np.empty(0, dtype) for dtype in (np.uint16, np.int16, np.int8, np.float32))
+"""Type tags of weights: arguments by whose types numba selects code. numpy has no bfloat16 and numba no float16."""
 
 _FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 _VECTOR = ir.VectorType(_FLOAT, VECTOR_LANES)
-_INTS = ir.VectorType(_INT32, VECTOR_LANES)
-_MAY_FUSE = ("contract",)
+_INT_VECTOR = ir.VectorType(_INT32, VECTOR_LANES)
+_FMA_FLAGS = ("contract",)
+"""Allows a multiplication and an addition to become one fused instruction, and nothing else."""
 
 
-def _at(builder: Any, address: Any, offset: int) -> Any:
+def _offset(builder: Any, address: Any, offset: int) -> Any:
     return builder.add(address, ir.Constant(_INT64, offset))
 
 
-def _loaded(builder: Any, address: Any, kind: Any) -> Any:
-    """16 numbers of ``kind`` from memory, as float32. uint16 stands for float16, int16 for bfloat16."""
-    if kind == types.float32:
-        return _raw(builder, address, _FLOAT, 4)
-    if kind == types.uint16:
-        return builder.fpext(_raw(builder, address, ir.HalfType(), 2), _VECTOR)
-    if kind == types.int16:
-        bits = builder.zext(_raw(builder, address, ir.IntType(16), 2), _INTS)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_INTS, [16] * VECTOR_LANES)), _VECTOR)
-    assert kind == types.int8, kind
-    return builder.sitofp(builder.sext(_raw(builder, address, ir.IntType(8), 1), _INTS), _VECTOR)
+def _load_weights(builder: Any, address: Any, dtype: Any) -> Any:
+    """Load 16 weights as float32. uint16 stands for float16, int16 for bfloat16."""
+    if dtype == types.float32:
+        return _load_vector(builder, address, _FLOAT, 4)
+    if dtype == types.uint16:
+        return builder.fpext(_load_vector(builder, address, ir.HalfType(), 2), _VECTOR)
+    if dtype == types.int16:
+        bits = builder.zext(_load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), _VECTOR)
+    assert dtype == types.int8, dtype
+    return builder.sitofp(builder.sext(_load_vector(builder, address, ir.IntType(8), 1), _INT_VECTOR), _VECTOR)
 
 
-def _raw(builder: Any, address: Any, element: Any, align: int) -> Any:
+def _load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
     return builder.load(builder.inttoptr(address, ir.VectorType(element, VECTOR_LANES).as_pointer()), align=align)
 
 
-def _repeated(builder: Any, address: Any) -> Any:
-    """One float32 from memory in all lanes."""
-    nothing = ir.Constant(_VECTOR, ir.Undefined)
-    one = builder.insert_element(nothing, builder.load(builder.inttoptr(address, _FLOAT.as_pointer())), _lane(0))
-    return builder.shuffle_vector(one, nothing, ir.Constant(_INTS, [0] * VECTOR_LANES))
+def _broadcast(builder: Any, address: Any) -> Any:
+    """Load one float32 into all lanes."""
+    undefined = ir.Constant(_VECTOR, ir.Undefined)
+    value = builder.load(builder.inttoptr(address, _FLOAT.as_pointer()))
+    vector = builder.insert_element(undefined, value, _lane(0))
+    return builder.shuffle_vector(vector, undefined, ir.Constant(_INT_VECTOR, [0] * VECTOR_LANES))
 
 
 def _lane(number: int) -> Any:
     return ir.Constant(_INT32, number)
 
 
-def _added(builder: Any, total: Any, left: Any, right: Any) -> Any:
-    return builder.fadd(total, builder.fmul(left, right, flags=_MAY_FUSE), flags=_MAY_FUSE)
+def _multiply_add(builder: Any, total: Any, left: Any, right: Any) -> Any:
+    return builder.fadd(total, builder.fmul(left, right, flags=_FMA_FLAGS), flags=_FMA_FLAGS)
 
 
-def _accumulators(builder: Any, outer: int, inner: int, first: Any = None) -> list[list[Any]]:
+def _accumulators(builder: Any, outer: int, inner: int, initial: Any = None) -> list[list[Any]]:
+    """Allocate vectors [outer][inner] that are zero or ``initial`` [outer]."""
     zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
     return [
-        [cgutils.alloca_once_value(builder, zero if first is None else first[one]) for _ in range(inner)]
-        for one in range(outer)
+        [cgutils.alloca_once_value(builder, zero if initial is None else initial[i]) for _ in range(inner)]
+        for i in range(outer)
     ]
 
 
 def matmul_tile(rows: int) -> Any:
-    """``out[t, :64] = bias + x[t] @ w`` for each of ``rows`` t; ``w`` [inputs, 64], an input's ``stride`` bytes apart.
+    """Return a function that computes ``out[row, :64] = bias + x[row] @ weights`` for ``rows`` rows.
 
-    Arguments: an empty array of the weights' kind, then addresses and numbers: w, stride, bias, x, bytes between rows
-    of x, inputs, out, bytes between rows of out. Bias, x and out are float32.
+    Arguments: the type tag of the weights, then addresses and numbers: weights [inputs, 64], bytes between inputs of
+    the weights, bias [64], x [rows, inputs], bytes between rows of x, inputs, out [rows, 64], bytes between rows of
+    out. Bias, x and out are float32.
     """
     blocks = TILE_OUTPUTS // VECTOR_LANES
 
     @intrinsic
-    def tile(
-        _context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any
-    ) -> Any:
-        element = kind.dtype
+    def tile(_context: Any, type_tag: Any, weights: Any, stride: Any, bias: Any, x: Any, x_stride: Any, inputs: Any,
+             out: Any, out_stride: Any) -> Any:  # fmt: skip
+        dtype = type_tag.dtype
 
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            _, w, stride, bias, x, x_row, k, o, o_row = arguments
-            first = [_raw(builder, _at(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4) for block in range(blocks)]
-            sums = _accumulators(builder, blocks, rows, first)
-            _multiply(builder, sums, element, (w, stride, x, x_row), ir.Constant(_INT64, 0), k)
-            _store(builder, sums, o, o_row)
+            _, weights, stride, bias, x, x_stride, inputs, out, out_stride = arguments
+            initial = [
+                _load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4)
+                for block in range(blocks)
+            ]
+            sums = _accumulators(builder, blocks, rows, initial)
+            _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), ir.Constant(_INT64, 0), inputs)
+            _store(builder, sums, out, out_stride)
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 8), codegen
+        return types.void(type_tag, *[types.int64] * 8), codegen
 
     return tile
 
 
 def scaled_matmul_tile(rows: int) -> Any:
-    """``matmul_tile`` with weights of 8 bits: each ``group`` of inputs has a scale per output, [groups, 64] float32.
+    """Return ``matmul_tile`` for 8-bit weights: each group of inputs has a scale per output, [groups, 64] float32.
 
-    Two arguments more, at the end: the address of the scales, and ``group``.
+    Two more arguments at the end: the address of the scales, and the number of inputs of a group.
     """
     blocks = TILE_OUTPUTS // VECTOR_LANES
 
     @intrinsic
-    def tile(_context: Any, kind: Any, w: Any, stride: Any, bias: Any, x: Any, x_row: Any, k: Any, o: Any, o_row: Any,
-             scales: Any, group: Any) -> Any:  # fmt: skip
-        element = kind.dtype
+    def tile(_context: Any, type_tag: Any, weights: Any, stride: Any, bias: Any, x: Any, x_stride: Any, inputs: Any,
+             out: Any, out_stride: Any, scales: Any, group: Any) -> Any:  # fmt: skip
+        dtype = type_tag.dtype
 
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            _, w, stride, bias, x, x_row, k, o, o_row, scales, group = arguments
-            first = [_raw(builder, _at(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4) for block in range(blocks)]
-            totals = _accumulators(builder, blocks, rows, first)
+            _, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, group = arguments
+            initial = [
+                _load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4)
+                for block in range(blocks)
+            ]
+            totals = _accumulators(builder, blocks, rows, initial)
             sums = _accumulators(builder, blocks, rows)
             zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
-            with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), k, group, _INT64) as (start, number):
-                for row in (one for block in sums for one in block):
+            with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), inputs, group, _INT64) as (start, number):
+                for row in (row for block in sums for row in block):
                     builder.store(zero, row)
                 end = builder.add(start, group)
-                end = builder.select(builder.icmp_signed("<", end, k), end, k)
-                _multiply(builder, sums, element, (w, stride, x, x_row), start, end)
-                at = builder.add(scales, builder.mul(number, ir.Constant(_INT64, 4 * TILE_OUTPUTS)))
+                end = builder.select(builder.icmp_signed("<", end, inputs), end, inputs)
+                _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), start, end)
+                group_scales = builder.add(scales, builder.mul(number, ir.Constant(_INT64, 4 * TILE_OUTPUTS)))
                 for block in range(blocks):
-                    scale = _raw(builder, _at(builder, at, 4 * VECTOR_LANES * block), _FLOAT, 4)
+                    address = _offset(builder, group_scales, 4 * VECTOR_LANES * block)
+                    scale = _load_vector(builder, address, _FLOAT, 4)
                     for total, part in zip(totals[block], sums[block], strict=True):
-                        builder.store(_added(builder, builder.load(total), builder.load(part), scale), total)
-            _store(builder, totals, o, o_row)
+                        builder.store(_multiply_add(builder, builder.load(total), builder.load(part), scale), total)
+            _store(builder, totals, out, out_stride)
             return context.get_dummy_value()
 
-        return types.void(kind, *[types.int64] * 10), codegen
+        return types.void(type_tag, *[types.int64] * 10), codegen
 
     return tile
 
 
-def _multiply(
-    builder: Any, sums: list[list[Any]], kind: Any, places: tuple[Any, Any, Any, Any], start: Any, end: Any
+def _accumulate(
+    builder: Any, sums: list[list[Any]], dtype: Any, operands: tuple[Any, Any, Any, Any], start: Any, end: Any
 ) -> None:
-    """Add the products of the inputs from ``start`` to before ``end`` to ``sums``, [blocks][rows]."""
-    w, stride, x, x_row = places
-    rows = [builder.add(x, builder.mul(x_row, ir.Constant(_INT64, row))) for row in range(len(sums[0]))]
+    """Add the products of inputs ``start`` to before ``end`` to ``sums`` [blocks][rows], one input after another."""
+    weights, stride, x, x_stride = operands
+    rows = [builder.add(x, builder.mul(x_stride, ir.Constant(_INT64, row))) for row in range(len(sums[0]))]
     with cgutils.for_range(builder, builder.sub(end, start), intp=_INT64) as loop:
-        at = builder.add(loop.index, start)
-        line = builder.add(w, builder.mul(at, stride))
-        size = kind.bitwidth // 8
-        weights = [
-            _loaded(builder, _at(builder, line, VECTOR_LANES * size * block), kind) for block in range(len(sums))
+        position = builder.add(loop.index, start)
+        line = builder.add(weights, builder.mul(position, stride))
+        size = dtype.bitwidth // 8
+        vectors = [
+            _load_weights(builder, _offset(builder, line, VECTOR_LANES * size * block), dtype)
+            for block in range(len(sums))
         ]
         for number, row in enumerate(rows):
-            value = _repeated(builder, builder.add(row, builder.mul(at, ir.Constant(_INT64, 4))))
-            for block, weight in zip(sums, weights, strict=True):
-                builder.store(_added(builder, builder.load(block[number]), weight, value), block[number])
+            value = _broadcast(builder, builder.add(row, builder.mul(position, ir.Constant(_INT64, 4))))
+            for block, vector in zip(sums, vectors, strict=True):
+                builder.store(_multiply_add(builder, builder.load(block[number]), vector, value), block[number])
 
 
-def _store(builder: Any, sums: list[list[Any]], out: Any, out_row: Any) -> None:
+def _store(builder: Any, sums: list[list[Any]], out: Any, out_stride: Any) -> None:
     for number in range(len(sums[0])):
-        row = builder.add(out, builder.mul(out_row, ir.Constant(_INT64, number)))
-        for block, found in enumerate(sums):
-            place = builder.inttoptr(_at(builder, row, 4 * VECTOR_LANES * block), _VECTOR.as_pointer())
-            builder.store(builder.load(found[number]), place, align=4)
+        row = builder.add(out, builder.mul(out_stride, ir.Constant(_INT64, number)))
+        for block, block_sums in enumerate(sums):
+            target = builder.inttoptr(_offset(builder, row, 4 * VECTOR_LANES * block), _VECTOR.as_pointer())
+            builder.store(builder.load(block_sums[number]), target, align=4)
 
 
 def dot_tile(queries: int, keys: int) -> Any:
-    """``out[q, k] = queries[q] . keys[k]`` over ``dim`` numbers, a multiple of 16; both float32, rows ``dim`` apart.
+    """Return a function that computes ``out[i, j] = query[i] . key[j]`` over ``dim`` numbers, a multiple of 16.
 
-    Arguments: addresses and numbers: queries, keys, dim, out, bytes between rows of out.
+    Arguments: addresses and numbers: query [queries, dim], key [keys, dim], dim, out [queries, keys], bytes between
+    rows of out. All are float32. Each lane sums its own products; the lanes are then added by halves.
     """
 
     @intrinsic
-    def tile(_context: Any, q: Any, k: Any, dim: Any, o: Any, o_row: Any) -> Any:
+    def tile(_context: Any, query: Any, key: Any, dim: Any, out: Any, out_stride: Any) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            q, k, dim, o, o_row = arguments
+            query, key, dim, out, out_stride = arguments
             sums = _accumulators(builder, queries, keys)
-            row = builder.mul(dim, ir.Constant(_INT64, 4))
-            starts = [
-                [builder.add(base, builder.mul(row, ir.Constant(_INT64, number))) for number in range(count)]
-                for base, count in ((q, queries), (k, keys))
+            row_bytes = builder.mul(dim, ir.Constant(_INT64, 4))
+            query_rows, key_rows = [
+                [builder.add(base, builder.mul(row_bytes, ir.Constant(_INT64, number))) for number in range(count)]
+                for base, count in ((query, queries), (key, keys))
             ]
             zero, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, VECTOR_LANES)
-            with cgutils.for_range_slice(builder, zero, dim, lanes, _INT64) as (at, _number):
-                skip = builder.mul(at, ir.Constant(_INT64, 4))
+            with cgutils.for_range_slice(builder, zero, dim, lanes, _INT64) as (element, _number):
+                offset = builder.mul(element, ir.Constant(_INT64, 4))
                 left, right = [
-                    [_raw(builder, builder.add(start, skip), _FLOAT, 4) for start in several] for several in starts
+                    [_load_vector(builder, builder.add(row, offset), _FLOAT, 4) for row in rows]
+                    for rows in (query_rows, key_rows)
                 ]
-                for i, one in enumerate(left):
-                    for j, other in enumerate(right):
-                        builder.store(_added(builder, builder.load(sums[i][j]), one, other), sums[i][j])
+                for i, query_vector in enumerate(left):
+                    for j, key_vector in enumerate(right):
+                        total = _multiply_add(builder, builder.load(sums[i][j]), query_vector, key_vector)
+                        builder.store(total, sums[i][j])
             for i in range(queries):
-                line = builder.add(o, builder.mul(o_row, ir.Constant(_INT64, i)))
+                line = builder.add(out, builder.mul(out_stride, ir.Constant(_INT64, i)))
                 for j in range(keys):
-                    place = builder.inttoptr(_at(builder, line, 4 * j), _FLOAT.as_pointer())
-                    builder.store(_total(builder, builder.load(sums[i][j])), place)
+                    target = builder.inttoptr(_offset(builder, line, 4 * j), _FLOAT.as_pointer())
+                    builder.store(_sum_lanes(builder, builder.load(sums[i][j])), target)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), codegen
@@ -199,19 +213,21 @@ def dot_tile(queries: int, keys: int) -> Any:
     return tile
 
 
-def _total(builder: Any, vector: Any) -> Any:
-    """The sum of all lanes, by halves."""
+def _sum_lanes(builder: Any, vector: Any) -> Any:
+    """Return the sum of all lanes: the upper half is added to the lower one until one lane is left."""
     lanes = VECTOR_LANES
     while lanes > 1:
         lanes //= 2
-        low, high = (ir.Constant(ir.VectorType(_INT32, lanes), list(range(at, at + lanes))) for at in (0, lanes))
+        low, high = (
+            ir.Constant(ir.VectorType(_INT32, lanes), list(range(first, first + lanes))) for first in (0, lanes)
+        )
         vector = builder.fadd(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
     return builder.extract_element(vector, _lane(0))
 
 
 @intrinsic
 def as_pointer(_context: Any, address: Any) -> Any:
-    """An address as what ``numba.carray`` takes."""
+    """Convert an address to the pointer that ``numba.carray`` takes."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
@@ -221,7 +237,7 @@ def as_pointer(_context: Any, address: Any) -> Any:
 
 @intrinsic
 def bits_to_float(_context: Any, bits: Any) -> Any:
-    """The float32 of these 32 bits."""
+    """Reinterpret an int32 as a float32."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], _FLOAT)
@@ -230,18 +246,18 @@ def bits_to_float(_context: Any, bits: Any) -> Any:
 
 
 @intrinsic
-def load_as_float32(_context: Any, kind: Any, address: Any) -> Any:
-    """One number of the kind of the empty array ``kind``, as float32."""
-    element = kind.dtype
+def load_as_float32(_context: Any, type_tag: Any, address: Any) -> Any:
+    """Load one number of the type of ``type_tag`` as float32."""
+    dtype = type_tag.dtype
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        def raw(type_: Any) -> Any:
+        def load(type_: Any) -> Any:
             return builder.load(builder.inttoptr(arguments[1], type_.as_pointer()))
 
-        if element == types.float32:
-            return raw(_FLOAT)
-        if element == types.uint16:
-            return builder.fpext(raw(ir.HalfType()), _FLOAT)
-        return builder.bitcast(builder.shl(builder.zext(raw(ir.IntType(16)), _INT32), _lane(16)), _FLOAT)
+        if dtype == types.float32:
+            return load(_FLOAT)
+        if dtype == types.uint16:
+            return builder.fpext(load(ir.HalfType()), _FLOAT)
+        return builder.bitcast(builder.shl(builder.zext(load(ir.IntType(16)), _INT32), _lane(16)), _FLOAT)
 
-    return types.float32(kind, types.int64), codegen
+    return types.float32(type_tag, types.int64), codegen
