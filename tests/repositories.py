@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from starcoder_ls.evaluation import results
-from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole
+from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import Run
 
@@ -30,7 +30,7 @@ LIST = """function label(item) {
 
 
 def repository(folder: Path) -> Path:
-    """``folder`` with Python, JavaScript, something ignored and something secret."""
+    """``folder`` with Python and JavaScript files, an ignored file and one that looks like a secret."""
     (folder / ".git").mkdir()
     (folder / ".gitignore").write_text("build/\n")
     for name, text in (
@@ -47,9 +47,9 @@ def repository(folder: Path) -> Path:
 
 
 def run_of(folder: Path, suggestion: Callable[[Hole], str], per_kind: int = 4, seed: int = 0) -> Run:
-    """Holes in ``folder``, filled by ``suggestion``; the answer to hole n takes n + 1 ms."""
+    """A run over holes in ``folder`` that ``suggestion`` fills; the answer to the n-th hole takes n ms."""
     files = Repository([folder])
-    cut = files.drawn(BY_SYNTAX, per_kind, seed)
+    drawn = files.draw_holes(SYNTAX_KINDS, per_kind, seed)
     return Run(
         made="2026-11-21T10:00:00+00:00",
         version="0",
@@ -63,7 +63,9 @@ def run_of(folder: Path, suggestion: Callable[[Hole], str], per_kind: int = 4, s
         seed=seed,
         wanted_per_kind=per_kind,
         holes=[
-            results.filled(hole, files.name(hole.source), files.language(hole.source.path), suggestion(hole), number)
-            for number, hole in enumerate(cut, 1)
+            results.score_hole(
+                hole, files.name_of(hole.source), files.language_of(hole.source.path), suggestion(hole), number
+            )
+            for number, hole in enumerate(drawn, 1)
         ],
     )

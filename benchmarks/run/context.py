@@ -134,8 +134,8 @@ def difference(first: Sequence[float], second: Sequence[float]) -> str:
 
 
 def row(kind: str, variant: Variant, results: Sequence[Filled], baseline: Sequence[Filled]) -> str:
-    matches = score.share([result.is_match for result in results])
-    similarity = score.mean([result.similarity for result in results])
+    matches = score.estimate_proportion([result.is_match for result in results])
+    similarity = score.estimate_mean([result.similarity for result in results])
     by_match = difference([result.is_match for result in results], [result.is_match for result in baseline])
     by_similarity = difference([result.similarity for result in results], [result.similarity for result in baseline])
     pairs = zip(results, baseline, strict=True)
@@ -152,7 +152,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     sources = held_out()
-    holes_by_kind = {kind: holes.drawn(sources, kind, arguments.holes, arguments.seed) for kind in KINDS}
+    holes_by_kind = {kind: holes.draw_holes(sources, kind, arguments.holes, arguments.seed) for kind in KINDS}
     names = ["none", *(name for name in arguments.variants.split(",") if name != "none")]
     results: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}
     print("| hole | other files | first line exact, % | against none, points (95 %) | edit similarity, % "

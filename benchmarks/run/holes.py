@@ -81,27 +81,27 @@ def run_plain(code: Path, given: argparse.Namespace) -> Run:
     repository, cut = drawn(asked, chosen)
     with loaded_engine(chosen) as engine:
 
-        async def fill() -> list[results.Filled]:
+        async def fill() -> list[results.ScoredHole]:
             filled = []
             for hole in track(cut, description="filling holes", console=stderr):
-                text, elapsed_ms = await baseline_completer.suggestion(engine, hole, chosen.inline_completion)
-                name = repository.name(hole.source)
-                language = repository.language(hole.source.path)
-                filled.append(results.filled(hole, name, language, text, elapsed_ms))
+                text, elapsed_ms = await baseline_completer.suggest_first_line(engine, hole, chosen.inline_completion)
+                name = repository.name_of(hole.source)
+                language = repository.language_of(hole.source.path)
+                filled.append(results.score_hole(hole, name, language, text, elapsed_ms))
             return filled
 
         status = engine.status()
-        about = completion_client.Ready(status.model, status.device, ())
+        about = completion_client.ServerInfo(status.model, status.device, ())
         return as_run(repository, asked, about, {}, asyncio.run(fill()))
 
 
 def against_plain(shipped: Run, bare: Run) -> str:
     """The sentences for all holes, and for those that one line can fill."""
-    pairs = comparison.paired(bare, shipped, (PLAIN, CHANGES["shipped"].name))
+    pairs = comparison.pair_holes(bare, shipped, (PLAIN, CHANGES["shipped"].name))
     groups = {"All holes": pairs, "Without blocks": [pair for pair in pairs if pair[0].kind is not Kind.BLOCK]}
-    found = {name: comparison.verdict(chosen) for name, chosen in groups.items()}
+    found = {name: comparison.compute_verdict(chosen) for name, chosen in groups.items()}
     return "\n".join(
-        f"- {name}: {verdict.sentence('baseline_completer', 'shipped')} {verdict.latency_sentence('shipped')}"
+        f"- {name}: {verdict.sentence('the baseline', 'shipped')} {verdict.latency_sentence('shipped')}"
         for name, verdict in found.items()
     )
 
@@ -134,11 +134,11 @@ def main() -> None:
         "cut after its first line with content. *Time* is the median over holes of the ratio to the first run, each "
         "file read anew for its hole; it says little where the machine had other work."
     )
-    block = f"{said}\n\n{ablation.table([*runs, (PLAIN, bare)])}\n\n{against_plain(made, bare)}"
+    block = f"{said}\n\n{ablation.render_table([*runs, (PLAIN, bare)])}\n\n{against_plain(made, bare)}"
     print(block)
     if given.into is not None:
         document = given.into.read_text(encoding="utf-8")
-        results.write_text(ablation.placed(document, BLOCK, block), given.into)
+        results.write_text(ablation.replace_block(document, BLOCK, block), given.into)
 
 
 if __name__ == "__main__":

@@ -101,20 +101,27 @@ def rows(name: str, results: dict[str, list[Results]]) -> list[str]:
     server_ms = [value for part in results[SERVER] for value in part.elapsed_ms]
     for client in CLIENTS:
         exact = [value for part in results[client] for value in part.is_exact]
-        similarity = score.mean([value for part in results[client] for value in part.similarities])
+        similarity = score.estimate_mean([value for part in results[client] for value in part.similarities])
         empty = [value for part in results[client] for value in part.is_empty]
         elapsed_ms = [value for part in results[client] for value in part.elapsed_ms]
         ratios = [value / other for value, other in zip(elapsed_ms, server_ms, strict=True)]
         has_times = client in (SERVER, PLAIN_PSM)
         times = f"{statistics.median(elapsed_ms):.0f} ({statistics.median(ratios):.2f})" if has_times else ""
         against = "1" if client == SERVER else ratio(server_exact, exact)
-        cells = (name, client, score.share(exact), against, similarity, f"{100 * sum(empty) / len(empty):.0f}")
+        cells = (
+            name,
+            client,
+            score.estimate_proportion(exact),
+            against,
+            similarity,
+            f"{100 * sum(empty) / len(empty):.0f}",
+        )
         lines.append("| " + " | ".join(map(str, (*cells, times))) + " |")
     return lines
 
 
 def main(count: int = 200, seed: int = 0) -> None:
-    holes_by_kind = score_card.drawn(held_out(), count, seed)
+    holes_by_kind = score_card.draw_holes(held_out(), count, seed)
     results = {client: {kind: Results() for kind in holes_by_kind} for client in CLIENTS}
     with loaded_engine(settings.load({}), shows_progress=False) as engine, stderr.status("holes") as status_line:
         for kind, holes in holes_by_kind.items():

@@ -85,7 +85,7 @@ def row(name: str, answers: list[Answer], texts: list[str], whole: list[str]) ->
     changed = sum(text != other for text, other in zip(texts, whole, strict=True))
     lost, won = sum(one < 0 for one in matches), sum(one > 0 for one in matches)
     silent = 100 * sum(not text for text in texts) / len(texts)
-    mean = score.mean(alike)
+    mean = score.estimate_mean(alike)
     cells = (
         name,
         changed,
@@ -114,7 +114,7 @@ def gates(answers: list[Answer]) -> list[str]:
 def main(count: int = 150, seed: int = 0) -> None:
     chosen = settings.load({})
     options = chosen.inline_completion.model_copy(update={"budget_ms": 60_000})
-    cut = score_card.drawn(held_out(), count, seed)
+    cut = score_card.draw_holes(held_out(), count, seed)
     answers: list[Answer] = []
     with loaded_engine(chosen, shows_progress=False) as engine, stderr.status("holes") as line:
         for kind, holes in cut.items():
@@ -124,8 +124,10 @@ def main(count: int = 150, seed: int = 0) -> None:
     spent_ms: list[float] = []
     whole = [shown(answer, (), spent_ms)[0] for answer in answers]
     print(f"{len(answers)} holes, seed {seed}; {', '.join(Kind)}\n")
-    matched = score.share([score.is_first_line_match(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)])
-    alike = score.mean([score.edit_similarity(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)])
+    matched = score.estimate_proportion(
+        [score.is_first_line_match(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)]
+    )
+    alike = score.estimate_mean([score.edit_similarity(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)])
     print(f"All rules on: first line exact {matched} %, edit similarity {alike} %.")
     steps = sorted(spent_ms)
     most = steps[len(steps) * 99 // 100]

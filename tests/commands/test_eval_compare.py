@@ -16,8 +16,8 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     (tmp_path / "code").mkdir()
     folder = repository(tmp_path / "code")
     first, second = tmp_path / "silence.json", tmp_path / "gold.json"
-    results.write(run_of(folder, lambda _: ""), first)
-    results.write(run_of(folder, lambda hole: hole.middle), second)
+    results.write_run(run_of(folder, lambda _: ""), first)
+    results.write_run(run_of(folder, lambda hole: hole.middle), second)
     return first, second
 
 

@@ -37,7 +37,7 @@ def test_a_run_fills_every_hole_and_leaves_a_report(tmp_path: Path, capsys: pyte
     folder = repository(tmp_path / "code")
     json_file, html_file = tmp_path / "run.json", tmp_path / "run.html"
     assert eval_holes.run(Asked([folder], 3, 0), served(), json_file, html_file) == 0
-    run = results.read(json_file)
+    run = results.read_run(json_file)
     assert {hole.kind for hole in run.holes} == {Kind.LINE, Kind.REST, Kind.BLOCK, Kind.SPAN}
     assert {hole.language for hole in run.holes} == {"python", "javascript"}
     assert all(hole.elapsed_ms > 0 for hole in run.holes)

@@ -65,6 +65,6 @@ def test_programs_run_only_where_the_user_said_so(tmp_path: Path, capsys: pytest
 def test_a_missing_network_namespace_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     eval_infilling.run({}, None, written(tmp_path, PROGRAM), ["gold"], True, True)
     is_said = "the programs can reach the network" in " ".join(capsys.readouterr().err.split())
-    assert is_said is not sandbox.has_own_network()
+    assert is_said is not sandbox.can_isolate_network()
     assert "the programs can reach the network" in eval_infilling.network_note(False)
     assert eval_infilling.network_note(True) == ""

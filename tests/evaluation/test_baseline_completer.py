@@ -17,14 +17,14 @@ HOLE = Hole(Kind.LINE, Source("", "a.py", TEXT), TEXT.index("name ="), TEXT.inde
 
 
 @pytest.mark.parametrize(
-    ("said", "kept"), [("", None), ("\n\n", None), ("a", None), ("a\n", 1), ("\n  a b\nc", 6), (" \n", None)]
+    ("text", "length"), [("", None), ("\n\n", None), ("a", None), ("a\n", 1), ("\n  a b\nc", 6), (" \n", None)]
 )
-def test_it_stops_behind_the_first_line_that_is_not_empty(said: str, kept: int | None) -> None:
-    assert baseline_completer.stop(said) == kept
+def test_stop_rule_ends_after_the_first_nonblank_line(text: str, length: int | None) -> None:
+    assert baseline_completer.stop_after_first_line(text) == length
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "suggestion"),
     [
         (["name", " = 1", "\n", "more"], "name = 1"),
         (["\n", "    x = 1", "\n    y"], "\n    x = 1"),
@@ -32,17 +32,17 @@ def test_it_stops_behind_the_first_line_that_is_not_empty(said: str, kept: int |
         (["x", " "], "x "),
     ],
 )
-def test_it_says_the_models_first_line_untidied(script: list[str], said: str) -> None:
+def test_suggestion_is_the_unfiltered_first_line(script: list[str], suggestion: str) -> None:
     engine = ScriptedEngine([script])
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
-    assert is_ready.wait(10)
+    is_ready.wait()
     try:
-        text, elapsed_ms = asyncio.run(baseline_completer.suggestion(engine, HOLE, InlineCompletion()))
+        text, elapsed_ms = asyncio.run(baseline_completer.suggest_first_line(engine, HOLE, InlineCompletion()))
     finally:
         engine.close()
-    assert text == said
+    assert text == suggestion
     assert elapsed_ms > 0
     (request,) = engine.requests
     assert request.parts == (

@@ -4,11 +4,11 @@ import pytest
 
 from starcoder_ls.evaluation import explanation_scores
 
-TRUTH = ["Return the size of the file in bytes.", "Read all rows and close the store again."]
+REFERENCES = ["Return the size of the file in bytes.", "Read all rows and close the store again."]
 
 
 @pytest.mark.parametrize(
-    ("said", "truth", "f1"),
+    ("text", "reference", "f1"),
     [
         ("return the size", "Return the size.", 1.0),
         ("the the the", "the size", 2 * 1 / 5),
@@ -16,14 +16,14 @@ TRUTH = ["Return the size of the file in bytes.", "Read all rows and close the s
         ("other words", "the size", 0.0),
     ],
 )
-def test_words_are_compared_without_case_and_counted_once_each(said: str, truth: str, f1: float) -> None:
-    assert explanation_scores.word_f1(said, truth) == pytest.approx(f1)
+def test_word_f1_ignores_case_and_counts_repetitions(text: str, reference: str, f1: float) -> None:
+    assert explanation_scores.word_f1(text, reference) == pytest.approx(f1)
 
 
-def test_the_truth_scores_one_and_the_name_less() -> None:
-    perfect = explanation_scores.scores(TRUTH, TRUTH)
+def test_references_score_one_and_names_less() -> None:
+    perfect = explanation_scores.score_explanations(REFERENCES, REFERENCES)
     assert perfect.bleu == pytest.approx(1.0)
     assert perfect.f1.value == 1.0
-    names = explanation_scores.scores(["size", "read all"], TRUTH)
+    names = explanation_scores.score_explanations(["size", "read all"], REFERENCES)
     assert names.bleu < 0.1
     assert 0 < names.f1.value < 0.6

@@ -23,45 +23,45 @@ ROW = {
     "canonical_solution": "urn ",
     "test": "def check(candidate):\n    assert candidate() == 1\n",
 }
-LIGHT = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
+PUBLISHED = Path(__file__).parents[3] / "shared" / "data" / "human-eval-infilling"
 
 
-@pytest.mark.parametrize("is_zipped", [True, False])
-def test_problems_are_read_and_their_programs_pass_with_the_true_middle_only(tmp_path: Path, is_zipped: bool) -> None:
+@pytest.mark.parametrize("is_gzipped", [True, False])
+def test_program_passes_with_the_original_middle_only(tmp_path: Path, is_gzipped: bool) -> None:
     file = tmp_path / "problems"
     text = json.dumps(ROW).encode() + b"\n\n"
-    file.write_bytes(gzip.compress(text) if is_zipped else text)
-    (problem,) = infilling.problems(infilling.rows(file), file)
-    assert sandbox.passes(problem.program(problem.middle))
-    assert not sandbox.passes(problem.program(""))
+    file.write_bytes(gzip.compress(text) if is_gzipped else text)
+    (problem,) = infilling.parse_problems(infilling.read_rows(file), file)
+    assert sandbox.passes(problem.build_program(problem.middle))
+    assert not sandbox.passes(problem.build_program(""))
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"task_id": 1}', b"\x1f\x8bno", b"\xff\xfe"])
-def test_a_file_of_something_else_is_refused_with_a_sentence(tmp_path: Path, content: bytes) -> None:
+def test_file_that_has_no_problems_is_rejected(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "problems"
     file.write_bytes(content)
     with pytest.raises(SettingsError, match="cannot be read as infilling problems"):
-        infilling.problems(infilling.rows(file), file)
+        infilling.parse_problems(infilling.read_rows(file), file)
 
 
-def test_the_model_is_asked_without_a_stop_rule_and_the_server_with_one() -> None:
+def test_model_completes_without_stop_rule_and_server_with_one() -> None:
     engine = ScriptedEngine([["urn ", "\nmore"]])
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
-    assert is_ready.wait(10)
-    problem = infilling.Problem("one/0", "one", ROW["prompt"], ROW["suffix"], "urn ", ROW["test"])
+    assert is_ready.wait()
+    problem = infilling.HumanEvalProblem("one/0", "one", ROW["prompt"], ROW["suffix"], "urn ", ROW["test"])
 
-    async def ask() -> tuple[list[str], list[str]]:
-        said = [text async for text in infilling.by_model(engine, [problem], "psm")]
-        shown = [text async for text in infilling.by_server(engine, [problem], InlineCompletion())]
-        return said, shown
+    async def complete() -> tuple[list[str], list[str]]:
+        generated = [text async for text in infilling.complete_with_model(engine, [problem], "psm")]
+        shown = [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
+        return generated, shown
 
     try:
-        said, shown = asyncio.run(ask())
+        generated, shown = asyncio.run(complete())
     finally:
         engine.close()
-    assert said == ["urn \nmore"]
+    assert generated == ["urn \nmore"]
     assert engine.requests[0].parts == (
         SpecialToken("<fim_prefix>"), ROW["prompt"], SpecialToken("<fim_suffix>"), ROW["suffix"],
         SpecialToken("<fim_middle>"),
@@ -71,44 +71,44 @@ def test_the_model_is_asked_without_a_stop_rule_and_the_server_with_one() -> Non
     assert len(shown) == 1
 
 
-def test_the_published_problems_pass_with_their_own_middles() -> None:
-    files = sorted(LIGHT.glob("*Light.jsonl.gz"))
+def test_published_problems_pass_with_their_middles() -> None:
+    files = sorted(PUBLISHED.glob("*Light.jsonl.gz"))
     if not files:
         pytest.skip("the published problems are not on this machine")
-    for problem in infilling.problems(infilling.rows(files[0]), files[0])[::20]:
-        assert sandbox.passes(problem.program(problem.middle)), problem.name
+    for problem in infilling.parse_problems(infilling.read_rows(files[0]), files[0])[::20]:
+        assert sandbox.passes(problem.build_program(problem.middle)), problem.name
 
 
 @pytest.mark.slow
-def test_published_floors_hold() -> None:
-    """Gold answers pass everywhere; empty ones where the missing text did nothing (27 of 1033 single lines)."""
-    floors = {"SingleLine": (1033, 27), "RandomSpanInfillingLight": (164, 0)}
+def test_gold_and_empty_answers_score_as_published() -> None:
+    """Gold answers always pass; empty ones where the missing text has no effect (27 of 1033 single lines)."""
+    counts = {"SingleLine": (1033, 27), "RandomSpanInfillingLight": (164, 0)}
     checked = 0
-    for name, (count, empty) in floors.items():
-        for file in LIGHT.glob(f"HumanEval-{name}*.jsonl.gz"):
-            problems = infilling.problems(infilling.rows(file), file)
+    for name, (count, empty) in counts.items():
+        for file in PUBLISHED.glob(f"HumanEval-{name}*.jsonl.gz"):
+            problems = infilling.parse_problems(infilling.read_rows(file), file)
             assert len(problems) == count
             with ThreadPoolExecutor(2) as pool:
-                assert all(pool.map(sandbox.passes, (problem.program(problem.middle) for problem in problems)))
-                assert sum(pool.map(sandbox.passes, (problem.program("") for problem in problems))) == empty
+                assert all(pool.map(sandbox.passes, (problem.build_program(problem.middle) for problem in problems)))
+                assert sum(pool.map(sandbox.passes, (problem.build_program("") for problem in problems))) == empty
             checked += 1
     if not checked:
         pytest.skip("the published problems are not on this machine")
 
 
-def test_closers_that_stand_behind_the_cursor_are_not_inserted_twice() -> None:
+def test_closers_after_the_cursor_are_not_inserted_twice() -> None:
     engine = ScriptedEngine([["1", ")", "\n"]])
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
-    assert is_ready.wait(10)
-    problem = infilling.Problem("one/0", "one", "def one():\n    return abs(", ")\n", "1", ROW["test"])
+    assert is_ready.wait()
+    problem = infilling.HumanEvalProblem("one/0", "one", "def one():\n    return abs(", ")\n", "1", ROW["test"])
 
-    async def ask() -> list[str]:
-        return [text async for text in infilling.by_server(engine, [problem], InlineCompletion())]
+    async def complete() -> list[str]:
+        return [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
 
     try:
-        (answer,) = asyncio.run(ask())
+        (answer,) = asyncio.run(complete())
     finally:
         engine.close()
-    assert sandbox.passes(problem.program(answer)), answer
+    assert sandbox.passes(problem.build_program(answer)), answer

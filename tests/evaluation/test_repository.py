@@ -6,23 +6,23 @@ import pytest
 
 from repositories import SHOP, repository
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation.holes import BY_SYNTAX, Kind
+from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Kind
 from starcoder_ls.evaluation.repository import Repository, path_of
 
 
-def test_files_that_must_not_reach_a_prompt_get_no_hole(tmp_path: Path) -> None:
+def test_no_hole_is_drawn_in_ignored_or_secret_files(tmp_path: Path) -> None:
     found = Repository([repository(tmp_path)], ["täglich.py"])
     assert [Path(path).relative_to(tmp_path.resolve()).as_posix() for path in found.files] == [
         "shop/shop.py", "web/list.js",
     ]  # fmt: skip
-    for hole in found.drawn(BY_SYNTAX, 50, 0):
+    for hole in found.draw_holes(SYNTAX_KINDS, 50, 0):
         assert path_of(hole.source).read_text() == hole.source.text
         assert "Ignored" not in hole.source.text
         assert "Secret" not in hole.source.text
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("build", "no source files"),
         ("build/made.py", ".gitignore names it"),
@@ -31,48 +31,48 @@ def test_files_that_must_not_reach_a_prompt_get_no_hole(tmp_path: Path) -> None:
         ("nowhere", "no file or folder"),
     ],
 )
-def test_what_gives_no_hole_is_said(tmp_path: Path, name: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said):
+def test_path_without_source_files_is_rejected_with_the_reason(tmp_path: Path, name: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
         Repository([repository(tmp_path) / name])
 
 
-def test_the_workspace_is_the_repository_around_a_file(tmp_path: Path) -> None:
+def test_workspace_is_the_repository_around_a_file(tmp_path: Path) -> None:
     folder = repository(tmp_path)
     found = Repository([folder / "shop" / "shop.py", folder / "web"])
     assert found.folders == [folder.resolve()]
     assert len(found.files) == 2
 
 
-def test_names_are_the_same_on_another_machine(tmp_path: Path) -> None:
+def test_names_are_relative_to_the_workspace_folders(tmp_path: Path) -> None:
     one, other = tmp_path / "one", tmp_path / "other"
     for folder in (one, other):
         folder.mkdir()
         repository(folder)
-    alone = Repository([one / "shop" / "shop.py"]).drawn([Kind.LINE], 1, 0)[0]
-    assert Repository([one]).name(alone.source) == "shop/shop.py"
-    assert Repository([one, other]).name(alone.source) == "one/shop/shop.py"
+    hole = Repository([one / "shop" / "shop.py"]).draw_holes([Kind.LINE], 1, 0)[0]
+    assert Repository([one]).name_of(hole.source) == "shop/shop.py"
+    assert Repository([one, other]).name_of(hole.source) == "one/shop/shop.py"
 
 
-def test_languages_can_be_chosen(tmp_path: Path) -> None:
+def test_repository_keeps_only_the_chosen_languages(tmp_path: Path) -> None:
     found = Repository([repository(tmp_path)], languages=["javascript"])
-    assert {found.language(hole.source.path) for hole in found.drawn([Kind.LINE], 9, 0)} == {"javascript"}
+    assert {found.language_of(hole.source.path) for hole in found.draw_holes([Kind.LINE], 9, 0)} == {"javascript"}
     with pytest.raises(SettingsError, match="no source files in cobol"):
         Repository([tmp_path], languages=["cobol"])
 
 
-def test_files_without_code_give_no_hole_and_a_sentence(tmp_path: Path) -> None:
+def test_files_without_code_are_rejected(tmp_path: Path) -> None:
     (tmp_path / "empty.py").write_text("# words, and no code\n")
-    with pytest.raises(SettingsError, match="no place for a hole"):
-        Repository([tmp_path]).drawn(BY_SYNTAX, 3, 0)
+    with pytest.raises(SettingsError, match="no code that is long enough"):
+        Repository([tmp_path]).draw_holes(SYNTAX_KINDS, 3, 0)
 
 
-def test_the_same_seed_cuts_the_same_holes_in_a_copy(tmp_path: Path) -> None:
+def test_same_seed_draws_the_same_holes_in_a_copy(tmp_path: Path) -> None:
     drawn = []
     for name in ("one", "other"):
         folder = tmp_path / name
         folder.mkdir()
         repository(folder)
-        cut = Repository([folder]).drawn(BY_SYNTAX, 5, 3)
-        drawn.append([(hole.kind, hole.source.path, hole.start, hole.end) for hole in cut])
+        holes = Repository([folder]).draw_holes(SYNTAX_KINDS, 5, 3)
+        drawn.append([(hole.kind, hole.source.path, hole.start, hole.end) for hole in holes])
     assert drawn[0] == drawn[1]
     assert any(SHOP[start:end] for _, path, start, end in drawn[0] if path == "shop/shop.py")

@@ -15,44 +15,44 @@ TEXT = "def f(a):\n    b = a\n    return b\n"
 HOLE = Hole(Kind.LINE, Source("", "f.py", TEXT), 14, 19)
 
 
-def test_a_filled_hole_has_its_place_and_every_score() -> None:
-    filled = results.filled(HOLE, "f.py", "python", "b = c", 12.3456)
-    assert (filled.path, filled.line, filled.kind) == ("f.py", 2, Kind.LINE)
-    assert (filled.has_answer, filled.is_exact, filled.is_first_line_match) == (True, False, False)
-    assert (filled.edit_similarity, filled.identifier_f1) == (0.8, 0.5)
-    assert (filled.kept_chars, filled.shown_chars, filled.elapsed_ms) == (4, 5, 12.35)
-    assert filled.texts == results.Texts(before="def f(a):\n    ", truth="b = a", suggestion="b = c")
+def test_scored_hole_has_its_position_and_all_scores() -> None:
+    scored = results.score_hole(HOLE, "f.py", "python", "b = c", 12.3456)
+    assert (scored.path, scored.line, scored.kind) == ("f.py", 2, Kind.LINE)
+    assert (scored.has_answer, scored.is_exact, scored.is_first_line_match) == (True, False, False)
+    assert (scored.edit_similarity, scored.identifier_f1) == (0.8, 0.5)
+    assert (scored.kept_chars, scored.shown_chars, scored.elapsed_ms) == (4, 5, 12.35)
+    assert scored.texts == results.Texts(before="def f(a):\n    ", truth="b = a", suggestion="b = c")
 
 
-def test_silence_scores_nothing() -> None:
-    filled = results.filled(HOLE, "f.py", "python", "", 1.0)
-    assert (filled.has_answer, filled.is_exact, filled.is_first_line_match) == (False, False, False)
-    assert (filled.edit_similarity, filled.identifier_f1, filled.kept_chars) == (0.0, 0.0, 0)
+def test_missing_answer_scores_zero() -> None:
+    scored = results.score_hole(HOLE, "f.py", "python", "", 1.0)
+    assert (scored.has_answer, scored.is_exact, scored.is_first_line_match) == (False, False, False)
+    assert (scored.edit_similarity, scored.identifier_f1, scored.kept_chars) == (0.0, 0.0, 0)
 
 
-def test_a_hole_is_another_when_any_letter_of_its_file_is() -> None:
-    one = results.filled(HOLE, "f.py", "python", "", 1.0)
+def test_hole_id_changes_with_any_character_of_the_file() -> None:
+    first = results.score_hole(HOLE, "f.py", "python", "", 1.0)
     edited = Hole(Kind.LINE, Source("", "f.py", TEXT + "#"), 14, 19)
-    assert one.id == results.filled(HOLE, "f.py", "python", "b = a", 9.0).id
-    assert one.id != results.filled(edited, "f.py", "python", "", 1.0).id
-    assert one.id != results.filled(HOLE, "g.py", "python", "", 1.0).id
+    assert first.id == results.score_hole(HOLE, "f.py", "python", "b = a", 9.0).id
+    assert first.id != results.score_hole(edited, "f.py", "python", "", 1.0).id
+    assert first.id != results.score_hole(HOLE, "g.py", "python", "", 1.0).id
 
 
-def test_a_run_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
+def test_run_is_read_as_it_was_written(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     run = run_of(repository(tmp_path / "code"), lambda hole: hole.middle[:3] + "ö")
-    results.write(run, tmp_path / "run.json")
-    assert results.read(tmp_path / "run.json") == run
+    results.write_run(run, tmp_path / "run.json")
+    assert results.read_run(tmp_path / "run.json") == run
 
 
-def test_without_texts_no_code_is_kept() -> None:
-    filled = results.filled(HOLE, "f.py", "python", "secret_suggestion", 1.0, has_texts=False)
-    assert "secret_suggestion" not in filled.model_dump_json()
-    assert "b = a" not in filled.model_dump_json()
+def test_scored_hole_without_texts_has_no_code() -> None:
+    scored = results.score_hole(HOLE, "f.py", "python", "secret_suggestion", 1.0, has_texts=False)
+    assert "secret_suggestion" not in scored.model_dump_json()
+    assert "b = a" not in scored.model_dump_json()
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("{", "is not JSON"),
         ("[]", "is not a run of holes"),
@@ -60,35 +60,35 @@ def test_without_texts_no_code_is_kept() -> None:
         ('{"format": "starcoder-ls holes 1", "holes": []}', "is damaged: made"),
     ],
 )
-def test_what_is_no_run_is_refused_with_a_sentence(tmp_path: Path, content: str, said: str) -> None:
+def test_file_that_is_not_a_run_is_rejected(tmp_path: Path, content: str, message: str) -> None:
     file = tmp_path / "run.json"
     file.write_text(content)
-    with pytest.raises(SettingsError, match=said):
-        results.read(file)
+    with pytest.raises(SettingsError, match=message):
+        results.read_run(file)
     with pytest.raises(SettingsError, match=r"nothing\.json cannot be read"):
-        results.read(tmp_path / "nothing.json")
+        results.read_run(tmp_path / "nothing.json")
 
 
-def test_a_changed_score_is_damage(tmp_path: Path) -> None:
+def test_score_out_of_range_is_reported_as_damage(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     file = tmp_path / "run.json"
-    results.write(run_of(repository(tmp_path / "code"), lambda _: ""), file)
+    results.write_run(run_of(repository(tmp_path / "code"), lambda _: ""), file)
     tree = json.loads(file.read_text())
     tree["holes"][0]["edit_similarity"] = 7
     file.write_text(json.dumps(tree))
     with pytest.raises(SettingsError, match=r"damaged: holes\.0\.edit_similarity"):
-        results.read(file)
+        results.read_run(file)
 
 
-def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_unwritable_path_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written"):
         results.write_text("", tmp_path)
 
 
-def test_strings_that_look_like_secrets_are_masked_in_what_is_kept() -> None:
+def test_secrets_are_masked_in_stored_texts() -> None:
     key = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
     text = f'first = "{key}"\nsecond = "{key}"\nthird = 3\n'
     for start, end in ((0, text.index("\n")), (text.index("third"), len(text) - 1)):
-        filled = results.filled(Hole(Kind.LINE, Source("", "k.py", text), start, end), "k.py", "python", "x", 1.0)
-        assert "16C7e42F292c" not in filled.model_dump_json()
-        assert filled.texts is not None
+        scored = results.score_hole(Hole(Kind.LINE, Source("", "k.py", text), start, end), "k.py", "python", "x", 1.0)
+        assert "16C7e42F292c" not in scored.model_dump_json()
+        assert scored.texts is not None

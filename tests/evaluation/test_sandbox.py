@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import sys
-import time
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +10,7 @@ from starcoder_ls.evaluation import sandbox
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of a POSIX child process")
 
 
-def test_a_program_that_ends_has_passed() -> None:
+def test_program_that_ends_normally_passes() -> None:
     assert sandbox.passes("import math\nassert math.sqrt(4) == 2\nprint('x' * 10_000)")
 
 
@@ -28,23 +28,19 @@ def test_a_program_that_ends_has_passed() -> None:
         "import time; time.sleep(60)",
     ],
 )
-def test_whatever_else_has_not(program: str) -> None:
-    began = time.monotonic()
+def test_program_that_fails_or_exceeds_a_limit_does_not_pass(program: str) -> None:
     assert not sandbox.passes(program, timeout_s=1.0)
-    assert time.monotonic() - began < 10
 
 
-def test_what_a_program_started_ends_with_it() -> None:
-    began = time.monotonic()
-    assert not sandbox.passes(
-        "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'], stdin=0)\nassert 0"
-    )
-    assert not sandbox.passes("import os, time\nif os.fork() == 0: time.sleep(60)\nos.wait()", timeout_s=1.0)
-    assert time.monotonic() - began < 20
+def test_child_processes_of_a_program_are_killed(tmp_path: Path) -> None:
+    marker = tmp_path / "survived"
+    child = f"time.sleep(30); open({str(marker)!r}, 'w')"
+    assert not sandbox.passes(f"import os, time\nif os.fork() == 0: {child}\nos.wait()", timeout_s=1.0)
+    assert not marker.exists()  # all processes have ended: their pipe has been read to its end
 
 
-def test_a_program_has_no_network_where_the_kernel_takes_it_away() -> None:
-    if not sandbox.has_own_network():
+def test_program_has_no_network_if_the_kernel_can_isolate_it() -> None:
+    if not sandbox.can_isolate_network():
         pytest.skip("this kernel gives no network namespaces to this user")
     listens = "import socket\ns = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen(); "
     assert not sandbox.passes(listens + "socket.create_connection(s.getsockname(), 1)")

@@ -31,24 +31,24 @@ ROW = {
         ("\n", False, False),
     ],
 )
-def test_an_answer_is_scored_by_both_conventions(answer: str, is_exact: bool, is_first_line: bool) -> None:
-    assert santacoder.is_exact(answer, ROW["canonical_solution"]) is is_exact
-    assert santacoder.is_first_line(answer, ROW["canonical_solution"]) is is_first_line
+def test_answer_is_scored_by_both_conventions(answer: str, is_exact: bool, is_first_line: bool) -> None:
+    assert santacoder.is_exact_match(answer, ROW["canonical_solution"]) is is_exact
+    assert santacoder.is_first_line_match(answer, ROW["canonical_solution"]) is is_first_line
 
 
-def test_problems_are_read_with_their_language() -> None:
-    (problem,) = santacoder.problems([ROW], Path("file"))
+def test_problem_has_its_language_and_texts() -> None:
+    (problem,) = santacoder.parse_problems([ROW], Path("file"))
     assert (problem.name, problem.language, problem.prefix, problem.middle) == ("a", "py", "def f(a):", "    b = 1")
     assert problem.has_word
-    assert not santacoder.problems([ROW | {"canonical_solution": "  }"}], Path("file"))[0].has_word
+    assert not santacoder.parse_problems([ROW | {"canonical_solution": "  }"}], Path("file"))[0].has_word
 
 
-def test_the_format_is_told_by_its_fields() -> None:
-    assert santacoder.is_format_of(ROW)
-    assert not santacoder.is_format_of({"task_id": "x", "entry_point": "f", "prompt": ""})
+def test_format_is_recognized_by_its_fields() -> None:
+    assert santacoder.is_santacoder_row(ROW)
+    assert not santacoder.is_santacoder_row({"task_id": "x", "entry_point": "f", "prompt": ""})
 
 
 @pytest.mark.parametrize("change", [{"suffix": None}, {"prompt": 3}])
-def test_a_row_without_its_text_is_refused_with_its_line(change: dict[str, Any]) -> None:
+def test_row_without_a_text_is_rejected_with_its_line(change: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match=f"file, line 2: no text in {min(change)}"):
-        santacoder.problems([ROW, ROW | change], Path("file"))
+        santacoder.parse_problems([ROW, ROW | change], Path("file"))

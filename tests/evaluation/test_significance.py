@@ -11,50 +11,50 @@ from starcoder_ls.evaluation import significance
     ("better", "worse", "p"),
     [(0, 0, 1.0), (5, 5, 1.0), (10, 0, 2 / 1024), (0, 10, 2 / 1024), (1, 0, 1.0), (8, 2, 2 * 56 / 1024)],
 )
-def test_sign_test_is_exact(better: int, worse: int, p: float) -> None:
+def test_sign_test_is_exact_for_few_pairs(better: int, worse: int, p: float) -> None:
     assert significance.mcnemar_p(better, worse) == pytest.approx(p)
 
 
-def test_sign_test_of_many_pairs_is_a_number() -> None:
+def test_sign_test_does_not_overflow_for_many_pairs() -> None:
     assert 0 < significance.mcnemar_p(5000, 4600) < 0.001
 
 
-def test_interval_of_a_difference_holds_the_truth_19_times_in_20() -> None:
-    rng, inside = random.Random(1), 0
+def test_interval_of_a_difference_covers_the_true_value_in_95_percent() -> None:
+    rng, covered = random.Random(1), 0
     for _ in range(200):
-        theirs = [float(rng.random() < 0.3) for _ in range(80)]
-        ours = [max(one, float(rng.random() < 0.1)) for one in theirs]  # 0.7 * 0.1 more
-        found = significance.difference(ours, theirs, draws=400)
-        inside += found.low <= 0.07 <= found.high
-    assert 0.89 < inside / 200 <= 1.0
+        baseline = [float(rng.random() < 0.3) for _ in range(80)]
+        values = [max(base, float(rng.random() < 0.1)) for base in baseline]  # 0.7 * 0.1 more
+        found = significance.paired_difference(values, baseline, samples=400)
+        covered += found.low <= 0.07 <= found.high
+    assert 0.89 < covered / 200 <= 1.0
 
 
-def test_pairing_sees_what_the_spread_of_both_hides() -> None:
+def test_paired_difference_is_independent_of_the_spread() -> None:
     rng = random.Random(2)
-    theirs = [rng.uniform(0, 100) for _ in range(50)]
-    ours = [one + rng.uniform(0, 2) for one in theirs]
-    found = significance.difference(ours, theirs)
+    baseline = [rng.uniform(0, 100) for _ in range(50)]
+    values = [base + rng.uniform(0, 2) for base in baseline]
+    found = significance.paired_difference(values, baseline)
     assert 0 < found.low < found.value < found.high < 2
 
 
-def test_the_same_answers_differ_by_nothing() -> None:
-    found = significance.difference([0.0, 1.0, 1.0], [0.0, 1.0, 1.0])
+def test_equal_values_have_no_difference() -> None:
+    found = significance.paired_difference([0.0, 1.0, 1.0], [0.0, 1.0, 1.0])
     assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
 
 
-def test_ratio_has_an_interval_around_it() -> None:
-    found = significance.ratio([1.0, 1.0, 0.0, 0.0] * 25, [1.0, 0.0, 0.0, 0.0] * 25)
+def test_ratio_lies_within_its_interval() -> None:
+    found = significance.ratio_of_means([1.0, 1.0, 0.0, 0.0] * 25, [1.0, 0.0, 0.0, 0.0] * 25)
     assert found is not None
     assert found.value == 2.0
     assert 1 < found.low < 2 < found.high < 4
 
 
-def test_ratio_to_nothing_is_none() -> None:
-    assert significance.ratio([1.0, 1.0], [0.0, 0.0]) is None
-    assert significance.ratio([1.0] * 40, [1.0] + [0.0] * 39) is None
+def test_ratio_to_zero_is_none() -> None:
+    assert significance.ratio_of_means([1.0, 1.0], [0.0, 0.0]) is None
+    assert significance.ratio_of_means([1.0] * 40, [1.0] + [0.0] * 39) is None
 
 
-def test_median_ratio_is_of_pairs() -> None:
+def test_median_ratio_is_over_the_pairs() -> None:
     found = significance.median_ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
     assert found is not None
     assert (found.low, found.value, found.high) == (2.0, 2.0, 2.0)

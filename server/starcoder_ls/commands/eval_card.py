@@ -36,8 +36,8 @@ def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int
     Raises ModelError, SettingsError.
     """
     config = settings.load(overlay, file=settings_file)
-    holes = score_card.drawn(held_out_sources(), holes_per_kind, seed)
-    rows = score_card.by_copying(holes)
+    holes = score_card.draw_holes(held_out_sources(), holes_per_kind, seed)
+    rows = score_card.complete_with_baselines(holes)
     with Progress(console=stderr) as bar:
         for name, ngrams, options in _CONFIGURATIONS:
             task = bar.add_task(name, total=sum(map(len, holes.values())))
@@ -47,10 +47,10 @@ def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int
             with loaded_engine(config.model_copy(update={"model": model}), shows_progress=False) as engine:
                 asyncio.run(_fill_holes(engine, holes, name, inline, rows, bar, task))
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print(score_card.table(rows))
+    console.print(score_card.render_table(rows))
     console.print("\n" + _describe_losses(config.model))
     if examples:
-        console.print("\n" + score_card.examples(rows, _CONFIGURATIONS[0][0], examples))
+        console.print("\n" + score_card.render_examples(rows, _CONFIGURATIONS[0][0], examples))
     return 0
 
 
@@ -105,7 +105,7 @@ async def _fill_holes(
     bar: Progress,
     task: Any,
 ) -> None:
-    async for row, is_complete in score_card.by_engine(engine, holes, name, options):
+    async for row, is_complete in score_card.complete_with_engine(engine, holes, name, options):
         bar.advance(task)
         if is_complete:
             rows.append(row)

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from starcoder_ls.evaluation import comparison, results
-from starcoder_ls.evaluation.comparison import Compared, Verdict
+from starcoder_ls.evaluation.comparison import MeasureComparison, Verdict
 
 
 def run(first: Path, second: Path, is_json: bool) -> int:
     """The sentence first on standard output, then the table behind it."""
     names = _names(first, second)
-    pairs = comparison.paired(results.read(first), results.read(second), names)
-    verdict, rows = comparison.verdict(pairs), list(comparison.compared(pairs))
+    pairs = comparison.pair_holes(results.read_run(first), results.read_run(second), names)
+    verdict, rows = comparison.compute_verdict(pairs), list(comparison.compare_measures(pairs))
     if is_json:
         print(json.dumps(_tree(verdict, rows, names)))
         return 0
@@ -31,7 +31,7 @@ def run(first: Path, second: Path, is_json: bool) -> int:
     return 0
 
 
-def _table(rows: Sequence[Compared], names: tuple[str, str]) -> Table:
+def _table(rows: Sequence[MeasureComparison], names: tuple[str, str]) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         caption=(
@@ -46,7 +46,7 @@ def _table(rows: Sequence[Compared], names: tuple[str, str]) -> Table:
         table.add_column(heading, justify="right", no_wrap=heading not in names, overflow="fold")
     for number, row in enumerate(rows):
         is_new = number == 0 or rows[number - 1].group != row.group
-        shown, scale = row.measure.shown, 100 if row.measure.is_percent else 1
+        shown, scale = row.measure.format, 100 if row.measure.is_percent else 1
         moved = row.difference
         table.add_row(
             row.group if is_new else "",
@@ -54,22 +54,23 @@ def _table(rows: Sequence[Compared], names: tuple[str, str]) -> Table:
             str(row.count),
             shown(row.first),
             shown(row.second),
-            f"{scale * moved.value:+.1f}{'*' if row.is_certain else ''}",
+            f"{scale * moved.value:+.1f}{'*' if row.is_significant else ''}",
             f"{scale * moved.low:+.1f} to {scale * moved.high:+.1f}",
             end_section=number + 1 < len(rows) and rows[number + 1].group != row.group,
         )
     return table
 
 
-def _tree(verdict: Verdict, rows: Sequence[Compared], names: tuple[str, str]) -> dict[str, Any]:
+def _tree(verdict: Verdict, rows: Sequence[MeasureComparison], names: tuple[str, str]) -> dict[str, Any]:
     return {
         "sentence": verdict.sentence(*names),
-        "is_certain": verdict.is_certain,
+        "is_certain": verdict.is_significant,
         "p": verdict.p,
         "better": verdict.better,
         "worse": verdict.worse,
         "ratio": verdict.ratio and [verdict.ratio.value, verdict.ratio.low, verdict.ratio.high],
-        "latency_ratio": verdict.latency and [verdict.latency.value, verdict.latency.low, verdict.latency.high],
+        "latency_ratio": verdict.latency_ratio
+        and [verdict.latency_ratio.value, verdict.latency_ratio.low, verdict.latency_ratio.high],
         "rows": [
             {
                 "hole": row.group,

@@ -49,7 +49,7 @@ def run(
         ("the adapter", explanations),
         ("the function's name", [split_identifier(p.name) for p in sample]),
     ):
-        scores = explanation_scores.scores(texts, truth)
+        scores = explanation_scores.score_explanations(texts, truth)
         console.print(f"| {name} | {100 * scores.bleu:.1f} | {scores.f1} |")
     if examples:
         console.print("\n| function | explanation | docstring |\n|---|---|---|")

@@ -27,10 +27,10 @@ from starcoder_ls import __version__, settings
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import EngineError, SettingsError, StarcoderError
 from starcoder_ls.evaluation import completion_client, html_report, results
-from starcoder_ls.evaluation.holes import BY_SYNTAX, Hole, Kind
+from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole, Kind
 from starcoder_ls.evaluation.repository import Repository
-from starcoder_ls.evaluation.results import Filled, Run
-from starcoder_ls.evaluation.summary import MEASURES, Group, by_kind, by_language
+from starcoder_ls.evaluation.results import Run, ScoredHole
+from starcoder_ls.evaluation.summary import MEASURES, Group, group_by_kind, group_by_language
 from starcoder_ls.lsp import client
 from starcoder_ls.settings_merge import merged
 
@@ -75,9 +75,9 @@ def run(asked: Asked, served: Served, json_file: Path | None, html_file: Path | 
     made = measured(asked, served)
     show(made)
     if json_file is not None:
-        results.write(made, json_file)
+        results.write_run(made, json_file)
     if html_file is not None:
-        results.write_text(html_report.html(made), html_file)
+        results.write_text(html_report.render_html(made), html_file)
     return 0
 
 
@@ -96,7 +96,7 @@ def measured(asked: Asked, served: Served) -> Run:
 def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hole]]:
     with stderr.status("looking for source files"):
         repository = Repository(asked.paths, chosen.context.ignore, asked.languages)
-        cut = repository.drawn(asked.kinds or BY_SYNTAX, asked.per_kind, asked.seed)
+        cut = repository.draw_holes(asked.kinds or SYNTAX_KINDS, asked.per_kind, asked.seed)
     _say_what_is_short(cut, asked)
     return repository, cut
 
@@ -104,9 +104,9 @@ def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hol
 def as_run(
     repository: Repository,
     asked: Asked,
-    about: completion_client.Ready,
+    about: completion_client.ServerInfo,
     changed: Mapping[str, Any],
-    filled: list[Filled],
+    filled: list[ScoredHole],
 ) -> Run:
     return Run(
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -126,20 +126,20 @@ def as_run(
 
 async def _filled(
     repository: Repository, cut: Sequence[Hole], asked: Asked, served: Served, folder: Path, log: IO[str]
-) -> tuple[completion_client.Ready, list[Filled]]:
+) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
     env = {**os.environ, "STARCODER_LS_STATE": str(folder)}  # what is asked here is not what the user asked
     async with client.start(served.command, env=env, stderr=log.fileno()) as server:
         try:
             with stderr.status("starting the server") as line:
-                await completion_client.introduced(server, repository.folders, served.options)
-                about = await completion_client.ready(server, lambda said: line.update(Text(said)))
+                await completion_client.initialize(server, repository.folders, served.options)
+                about = await completion_client.wait_until_ready(server, lambda said: line.update(Text(said)))
             filled = []
             with _bar() as bar:
                 for hole in bar.track(cut, description=f"{len(cut)} holes"):
-                    language = repository.language(hole.source.path)
-                    text, elapsed_ms = await completion_client.suggestion(server, hole, language)
-                    name = repository.name(hole.source)
-                    filled.append(results.filled(hole, name, language, text, elapsed_ms, asked.has_texts))
+                    language = repository.language_of(hole.source.path)
+                    text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
+                    name = repository.name_of(hole.source)
+                    filled.append(results.score_hole(hole, name, language, text, elapsed_ms, asked.has_texts))
             await server.shutdown()
         except client.ConnectionClosed as error:
             raise EngineError("The server ended before it could be asked.") from error
@@ -154,7 +154,7 @@ def _bar() -> Progress:
 
 
 def _say_what_is_short(cut: Sequence[Hole], asked: Asked) -> None:
-    for kind in asked.kinds or BY_SYNTAX:
+    for kind in asked.kinds or SYNTAX_KINDS:
         count = sum(hole.kind is kind for hole in cut)
         if count < asked.per_kind:
             stderr.print(f"Only {count} of {asked.per_kind} holes of the kind {kind}: the files have no more places.")
@@ -182,10 +182,10 @@ def show(made: Run) -> None:
     worth.add_column("n", justify="right")
     for measure in MEASURES:
         worth.add_column(measure.name, justify="right")
-    kinds = by_kind(made.holes)
-    for which in kinds[0].latency():
+    kinds = group_by_kind(made.holes)
+    for which in kinds[0].latencies():
         times.add_column(f"p{100 * which:g}", justify="right")
-    for group in (*kinds, *by_language(made.holes)):
+    for group in (*kinds, *group_by_language(made.holes)):
         _add(worth, times, group)
     console.print(worth)
     console.print(times)
@@ -194,13 +194,13 @@ def show(made: Run) -> None:
 def _add(worth: Table, times: Table, group: Group) -> None:
     cells = []
     for measure in MEASURES:
-        mean = measure.mean(group.holes)
-        low, high = measure.whole(mean.low), measure.whole(mean.high)
-        cells.append(f"{measure.shown(mean.value)}\n[dim]{low}–{high}[/dim]")
+        mean = measure.estimate(group.holes)
+        low, high = measure.format_rounded(mean.low), measure.format_rounded(mean.high)
+        cells.append(f"{measure.format(mean.value)}\n[dim]{low}–{high}[/dim]")
     style = "bold" if not group.kind else None
-    name = f"  {group.name}" if group.is_part else group.name
+    name = f"  {group.name}" if group.is_subgroup else group.name
     worth.add_row(name, str(len(group.holes)), *cells, style=style)
-    times.add_row(name, *(f"{found.value:.0f}" for found in group.latency().values()), style=style)
+    times.add_row(name, *(f"{found.value:.0f}" for found in group.latencies().values()), style=style)
 
 
 _KINDS = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}

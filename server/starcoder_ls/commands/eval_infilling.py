@@ -21,7 +21,7 @@ from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
-from starcoder_ls.evaluation.infilling import Problem
+from starcoder_ls.evaluation.infilling import HumanEvalProblem
 from starcoder_ls.evaluation.santacoder import MissingLine
 from starcoder_ls.generation import Engine
 from starcoder_ls.languages.table import normalize_id
@@ -33,22 +33,22 @@ def run(
     overlay: dict[str, Any], file: Path | None, problems: Path, ways: list[str], is_allowed: bool, is_json: bool
 ) -> int:
     """Print the scores by way. Programs run on this machine, so only where the user said so."""
-    rows = infilling.rows(problems)
+    rows = infilling.read_rows(problems)
     chosen = settings.load(overlay, file=file)
-    if santacoder.is_format_of(rows[0]):
-        lines = santacoder.problems(rows, problems)
-        _show_lines(_answers(ways, lines, chosen, santacoder.MOST_TOKENS), lines, is_json)
+    if santacoder.is_santacoder_row(rows[0]):
+        lines = santacoder.parse_problems(rows, problems)
+        _show_lines(_answers(ways, lines, chosen, santacoder.MAX_TOKENS), lines, is_json)
         return 0
-    found = infilling.problems(rows, problems)
+    found = infilling.parse_problems(rows, problems)
     if not is_allowed:
         raise SettingsError(
             "This runs programs that a model wrote, on this machine. Say --run-untrusted-code if you accept that."
         )
     if sys.platform == "win32":
         raise SettingsError("Running untrusted programs needs limits that Windows does not have. Use Linux or macOS.")
-    if said := network_note(sandbox.has_own_network()):
+    if said := network_note(sandbox.can_isolate_network()):
         stderr.print(said)
-    answers = _answers(ways, found, chosen, infilling.MOST_TOKENS)
+    answers = _answers(ways, found, chosen, infilling.MAX_TOKENS)
     _show_passed({way: _passed(found, given, way) for way, given in answers.items()}, is_json)
     return 0
 
@@ -59,7 +59,7 @@ def network_note(is_cut_off: bool) -> str:
     return "" if is_cut_off else f"{kernel} Stop here if that is too much, or run this in a container without one."
 
 
-Gaps = Sequence[Problem] | Sequence[MissingLine]
+Gaps = Sequence[HumanEvalProblem] | Sequence[MissingLine]
 
 
 def _answers(ways: Sequence[str], gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> dict[str, list[str]]:
@@ -75,11 +75,11 @@ def _answers(ways: Sequence[str], gaps: Gaps, chosen: settings.Settings, most_to
 
 def _by(way: str, engine: Engine, gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> AsyncIterator[str]:
     if way == "server":
-        return infilling.by_server(engine, gaps, chosen.inline_completion, _language)
-    return infilling.by_model(engine, gaps, "spm" if way == "spm" else "psm", most_tokens)
+        return infilling.complete_with_server(engine, gaps, chosen.inline_completion, _language)
+    return infilling.complete_with_model(engine, gaps, "spm" if way == "spm" else "psm", most_tokens)
 
 
-def _language(gap: infilling.Gap) -> str:
+def _language(gap: infilling.InfillingProblem) -> str:
     return normalize_id(gap.language) if isinstance(gap, MissingLine) else "python"
 
 
@@ -93,10 +93,10 @@ async def _counted(answers: AsyncIterator[str], count: int, way: str) -> list[st
     return found
 
 
-def _passed(problems: Sequence[Problem], answers: Sequence[str], way: str) -> list[bool]:
+def _passed(problems: Sequence[HumanEvalProblem], answers: Sequence[str], way: str) -> list[bool]:
     with Progress(console=stderr) as bar:
         pairs = bar.track(list(zip(problems, answers, strict=True)), description=f"{way}: running")
-        return [sandbox.passes(problem.program(answer)) for problem, answer in pairs]
+        return [sandbox.passes(problem.build_program(answer)) for problem, answer in pairs]
 
 
 def _show_passed(results: dict[str, list[bool]], is_json: bool) -> None:
@@ -106,12 +106,12 @@ def _show_passed(results: dict[str, list[bool]], is_json: bool) -> None:
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print("| filled by | pass@1, % (95 %) | passed |\n|---|---|---|")
     for way, passed in results.items():
-        console.print(f"| {way} | {score.share(passed)} | {sum(passed)} of {len(passed)} |")
+        console.print(f"| {way} | {score.estimate_proportion(passed)} | {sum(passed)} of {len(passed)} |")
 
 
 _CONVENTIONS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
-    ("exact", santacoder.is_exact),
-    ("first_line", santacoder.is_first_line),
+    ("exact", santacoder.is_exact_match),
+    ("first_line", santacoder.is_first_line_match),
 )
 
 
@@ -137,5 +137,5 @@ def _show_lines(answers: dict[str, list[str]], lines: Sequence[MissingLine], is_
     for row in rows:
         cells = [row["way"], row["language"], row["problems"]]
         names = ("exact", "first_line", "exact_words", "first_line_words")
-        cells += [score.share(row[name]) if row[name] else "none" for name in names]
+        cells += [score.estimate_proportion(row[name]) if row[name] else "none" for name in names]
         console.print("| " + " | ".join(map(str, cells)) + " |")

@@ -1,1 +1,1 @@
-"""How good suggestions are, measured against text that really stood there."""
+"""Measures suggestions: text is removed from real files, suggested by the server, and compared with the original."""

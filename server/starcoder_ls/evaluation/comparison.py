@@ -1,6 +1,6 @@
-"""Two runs over the same holes, held against each other hole by hole.
+"""Compares two runs over the same holes, hole by hole, and states the result in a sentence.
 
-Decides what is compared, which one question is tested, and says the result in a sentence. Refuses to know files.
+One question is tested: whether the second run gets more first lines right.
 """
 
 from __future__ import annotations
@@ -10,119 +10,126 @@ from dataclasses import dataclass
 
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import significance
-from starcoder_ls.evaluation.results import Filled, Run
-from starcoder_ls.evaluation.score import Mean
-from starcoder_ls.evaluation.summary import FIRST_LINE, MEASURES, Measure, by_kind
+from starcoder_ls.evaluation.results import Run, ScoredHole
+from starcoder_ls.evaluation.score import Estimate
+from starcoder_ls.evaluation.summary import FIRST_LINE, MEASURES, Measure, group_by_kind
 
-Pair = tuple[Filled, Filled]
+Pair = tuple[ScoredHole, ScoredHole]
+"""The same hole in the first and in the second run."""
 
-_CERTAIN_P = 0.05
+_SIGNIFICANCE_LEVEL = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One measure over some pairs: both means, and the paired difference ``second - first``."""
+class MeasureComparison:
+    """One measure over a group of holes: the means of both runs, and the paired difference ``second - first``."""
 
     group: str
     measure: Measure
     count: int
     first: float
     second: float
-    difference: Mean
+    difference: Estimate
 
     @property
-    def is_certain(self) -> bool:
-        """The interval of the difference leaves out nothing at all happening."""
+    def is_significant(self) -> bool:
+        """Whether the interval of the difference excludes zero."""
         return self.difference.low > 0 or self.difference.high < 0
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer to the one question that is tested: does the second run get more first lines right?"""
+    """Whether the second run gets more first lines right.
+
+    ``better`` and ``worse`` count holes that became right and wrong. ``ratio`` is that of the shares of right first
+    lines, None if the first run has none; ``latency_ratio`` the median over the holes, None if no time was measured.
+    """
 
     better: int
     worse: int
     p: float
-    main: Compared
-    ratio: Mean | None
-    latency: Mean | None
+    first_line: MeasureComparison
+    ratio: Estimate | None
+    latency_ratio: Estimate | None
 
     @property
-    def is_certain(self) -> bool:
-        return self.p < _CERTAIN_P and self.main.is_certain
+    def is_significant(self) -> bool:
+        return self.p < _SIGNIFICANCE_LEVEL and self.first_line.is_significant
 
     def sentence(self, first: str, second: str) -> str:
-        main, moved = self.main, 100 * self.main.difference.value
-        counts = f"{self.better} of {main.count} holes became right and {self.worse} wrong, {_p(self.p)}"
-        interval = f"95 % interval {100 * main.difference.low:+.1f} to {100 * main.difference.high:+.1f} points"
-        shares = f"{100 * main.second:.1f} % of first lines right against {100 * main.first:.1f} %"
-        if not self.is_certain:
-            return f"No difference beyond chance: {second} has {shares} of {first} ({interval}; {counts})."
-        word = "better" if moved > 0 else "worse"
-        times = f", {self.ratio.value:.2f} times ({self.ratio.low:.2f} to {self.ratio.high:.2f})" if self.ratio else ""
-        return f"{second} is {word} than {first}: {shares}, {moved:+.1f} points{times} ({interval}; {counts})."
+        """The result in words; ``first`` and ``second`` name the runs."""
+        compared, difference = self.first_line, self.first_line.difference
+        counts = f"{self.better} of {compared.count} holes became right and {self.worse} wrong, {_format_p(self.p)}"
+        interval = f"95 % interval {100 * difference.low:+.1f} to {100 * difference.high:+.1f} points"
+        shares = f"{100 * compared.second:.1f} % of first lines right against {100 * compared.first:.1f} %"
+        if not self.is_significant:
+            return f"No significant difference: {second} has {shares} of {first} ({interval}; {counts})."
+        word = "better" if difference.value > 0 else "worse"
+        ratio = f", {self.ratio.value:.2f} times ({self.ratio.low:.2f} to {self.ratio.high:.2f})" if self.ratio else ""
+        points = f"{100 * difference.value:+.1f} points"
+        return f"{second} is {word} than {first}: {shares}, {points}{ratio} ({interval}; {counts})."
 
     def latency_sentence(self, second: str) -> str:
-        """Of the median pair; empty where no pair took any time. The interval knows nothing of what else ran."""
-        if self.latency is None:
+        """The median ratio of the times in words; empty if no time was measured."""
+        if self.latency_ratio is None:
             return ""
-        low, value, high = self.latency.low, self.latency.value, self.latency.high
+        low, value, high = self.latency_ratio.low, self.latency_ratio.value, self.latency_ratio.high
         return (
             f"Time to the answer: {second} takes {value:.2f} times as long at the same hole ({low:.2f} to {high:.2f}), "
-            "if nothing else kept the machine busy in either run."
+            "provided that nothing else kept the machine busy in either run."
         )
 
 
-def paired(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:
-    """Each hole with itself. Raises SettingsError for runs over different holes."""
-    theirs, ours = ({hole.id: hole for hole in run.holes} for run in (first, second))
-    shared = theirs.keys() & ours.keys()
-    if len(shared) == len(theirs) == len(ours) and shared:
-        return [(hole, ours[hole.id]) for hole in first.holes]
-    why = _why(first, second, len(shared))
+def pair_holes(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:
+    """Each hole of the first run with the same hole of the second. Raises SettingsError if the holes differ."""
+    first_by_id, second_by_id = ({hole.id: hole for hole in run.holes} for run in (first, second))
+    shared = first_by_id.keys() & second_by_id.keys()
+    if len(shared) == len(first_by_id) == len(second_by_id) and shared:
+        return [(hole, second_by_id[hole.id]) for hole in first.holes]
+    reason = _explain_difference(first, second, len(shared))
     raise SettingsError(
-        f"{names[0]} and {names[1]} are not runs over the same holes ({len(theirs)} and {len(ours)} holes, "
-        f"{len(shared)} in common): {why}. Make both with the same PATH, seed, kinds and number of holes, on the same "
-        "files."
+        f"{names[0]} and {names[1]} are not runs over the same holes ({len(first_by_id)} and {len(second_by_id)} "
+        f"holes, {len(shared)} in common): {reason}. Make both with the same PATH, seed, kinds and number of holes, on "
+        "the same files."
     )
 
 
-def compared(pairs: Sequence[Pair]) -> Iterator[Compared]:
-    """Each measure by kind of hole, all of them last."""
-    for group in by_kind([first for first, _ in pairs]):
-        chosen = [pair for pair in pairs if not group.kind or pair[0].kind == group.kind]
+def compare_measures(pairs: Sequence[Pair]) -> Iterator[MeasureComparison]:
+    """Every measure by kind of hole, and over all holes last."""
+    for group in group_by_kind([first for first, _ in pairs]):
+        in_group = [pair for pair in pairs if not group.kind or pair[0].kind == group.kind]
         for measure in MEASURES:
-            yield _compared(group.name, measure, chosen)
+            yield _compare(group.name, measure, in_group)
 
 
-def verdict(pairs: Sequence[Pair]) -> Verdict:
+def compute_verdict(pairs: Sequence[Pair]) -> Verdict:
     better = sum(second.is_first_line_match and not first.is_first_line_match for first, second in pairs)
     worse = sum(first.is_first_line_match and not second.is_first_line_match for first, second in pairs)
     first, second = ([float(pair[side].is_first_line_match) for pair in pairs] for side in (0, 1))
-    slow, quick = ([pair[side].elapsed_ms for pair in pairs] for side in (0, 1))
+    first_ms, second_ms = ([pair[side].elapsed_ms for pair in pairs] for side in (0, 1))
     return Verdict(
         better,
         worse,
         significance.mcnemar_p(better, worse),
-        _compared("all", FIRST_LINE, pairs),
-        significance.ratio(second, first),
-        significance.median_ratio(quick, slow),
+        _compare("all", FIRST_LINE, pairs),
+        significance.ratio_of_means(second, first),
+        significance.median_ratio(second_ms, first_ms),
     )
 
 
-def _compared(group: str, measure: Measure, pairs: Sequence[Pair]) -> Compared:
+def _compare(group: str, measure: Measure, pairs: Sequence[Pair]) -> MeasureComparison:
     first, second = [], []
-    for a, b in pairs:
-        one, other = measure.of(a), measure.of(b)
-        if one is not None and other is not None:
-            first.append(float(one))
-            second.append(float(other))
+    for pair in pairs:
+        first_value, second_value = map(measure.value_of, pair)
+        if first_value is not None and second_value is not None:
+            first.append(float(first_value))
+            second.append(float(second_value))
     count = max(len(first), 1)
-    moved = significance.difference(second, first)
-    return Compared(group, measure, len(first), sum(first) / count, sum(second) / count, moved)
+    difference = significance.paired_difference(second, first)
+    return MeasureComparison(group, measure, len(first), sum(first) / count, sum(second) / count, difference)
 
 
-def _why(first: Run, second: Run, shared: int) -> str:
+def _explain_difference(first: Run, second: Run, shared: int) -> str:
     if first.seed != second.seed:
         return f"their seeds are {first.seed} and {second.seed}"
     if first.wanted_per_kind != second.wanted_per_kind:
@@ -132,5 +139,5 @@ def _why(first: Run, second: Run, shared: int) -> str:
     return "some files were changed in between" if shared else "the files were changed in between"
 
 
-def _p(p: float) -> str:
+def _format_p(p: float) -> str:
     return "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}"

@@ -1,6 +1,6 @@
-"""Holes filled through a server that speaks LSP, as an editor would: open the file without the hole, ask, close.
+"""Fills holes through a server that speaks LSP, as an editor does: opens the document, asks at the cursor, closes it.
 
-Decides when a server is ready to be measured and what its answer adds to the text. Refuses to know scores and models.
+Decides when a server is ready to be measured, and which text its answer adds to the document.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from starcoder_ls.evaluation.holes import Hole
 from starcoder_ls.evaluation.repository import path_of
 from starcoder_ls.lsp.client import Client, ConnectionClosed, ResponseFailed
 
-_POLL_S = 0.05
-_ANSWER_S = 120.0
-"""A server that says nothing for so long is broken: its own limit is ``inline_completion.budget_ms``."""
+_POLL_INTERVAL_S = 0.05
+_ANSWER_TIMEOUT_S = 120.0
+"""Far beyond the server's own limit, ``inline_completion.budget_ms``: a server that takes this long is broken."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
-    """What the server says of itself once it can be asked."""
+class ServerInfo:
+    """What a server that is ready reports of itself."""
 
     model: str
     device: str
     adapters: tuple[str, ...]
 
 
-async def introduced(server: Client, folders: Sequence[Path], options: Mapping[str, Any]) -> None:
-    """The handshake of an editor that has ``folders`` open and counts characters, not UTF-16 units."""
+async def initialize(server: Client, folders: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """The handshake of an editor that has ``folders`` open and counts columns in characters."""
     await server.initialize(
         options,
         {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
@@ -42,10 +42,10 @@ async def introduced(server: Client, folders: Sequence[Path], options: Mapping[s
     )
 
 
-async def ready(server: Client, tell: Callable[[str], None]) -> Ready:
-    """Until the model is loaded and the workspace indexed, so that no hole is luckier than another.
+async def wait_until_ready(server: Client, show_progress: Callable[[str], None]) -> ServerInfo:
+    """Returns when the model is loaded and the workspace is indexed, so that all holes have the same conditions.
 
-    Raises ModelError with the server's own sentence.
+    Raises ModelError with the server's message if the model cannot be loaded.
     """
     while True:
         status = await server.request("starcoder/status")
@@ -54,49 +54,50 @@ async def ready(server: Client, tell: Callable[[str], None]) -> Ready:
         workspace = status["workspace"]
         if status["phase"] != "loading" and workspace["isIndexed"]:
             names = tuple(adapter["name"] for adapter in status["adapters"])
-            return Ready(status["model"], status["device"], names)
+            return ServerInfo(status["model"], status["device"], names)
         if status["phase"] == "loading":
-            tell(f"{status['message'] or 'loading'} ({status['progress']:.0%})")
+            show_progress(f"{status['message'] or 'loading'} ({status['progress']:.0%})")
         else:
-            tell(f"indexing the workspace ({workspace['indexedFiles']:,} files)")
-        await asyncio.sleep(_POLL_S)
+            show_progress(f"indexing the workspace ({workspace['indexedFiles']:,} files)")
+        await asyncio.sleep(_POLL_INTERVAL_S)
 
 
-async def suggestion(server: Client, hole: Hole, language: str) -> tuple[str, float]:
-    """What the server would put at the hole, and the milliseconds from the question to the answer.
+async def request_suggestion(server: Client, hole: Hole, language_id: str) -> tuple[str, float]:
+    """The text that the server suggests for the hole, and the milliseconds from the request to the answer.
 
-    Raises EngineError where it fails or goes. The document is opened for this one question: whatever the server has
-    to read for it is read in this time, as after a jump to another place; while somebody types it is less.
+    The document is opened for this one request, so the time includes reading the whole prompt, as after a jump to
+    another position; while a user types it is less. Raises EngineError if the server answers with an error, does not
+    answer, or ends.
     """
     uri, before = path_of(hole.source).as_uri(), hole.text[: hole.start]
-    server.open(uri, hole.text, language)
-    began_s = time.perf_counter()
-    asked = server.inline_completion(uri, before.count("\n"), len(before) - before.rfind("\n") - 1)
+    server.open(uri, hole.text, language_id)
+    started_s = time.perf_counter()
+    pending = server.inline_completion(uri, before.count("\n"), len(before) - before.rfind("\n") - 1)
     try:
-        items = await asyncio.wait_for(asked.future, _ANSWER_S)
+        items = await asyncio.wait_for(pending.future, _ANSWER_TIMEOUT_S)
     except TimeoutError as error:
-        raise EngineError(f"The server has not answered within {_ANSWER_S:.0f} s. Look at its log.") from error
+        raise EngineError(f"The server did not answer within {_ANSWER_TIMEOUT_S:.0f} s. Look at its log.") from error
     except ResponseFailed as error:
         raise EngineError(f"The server answered with an error: {error}.") from error
     except ConnectionClosed as error:
-        raise EngineError("The server has ended in the middle of the run.") from error
-    elapsed_ms = (time.perf_counter() - began_s) * 1000
+        raise EngineError("The server has ended during the run.") from error
+    elapsed_ms = (time.perf_counter() - started_s) * 1000
     server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
-    return (added(hole, items[0]) if items else ""), elapsed_ms
+    return (added_text(hole, items[0]) if items else ""), elapsed_ms
 
 
-def added(hole: Hole, item: Mapping[str, Any]) -> str:
-    """The item's text without what it repeats of the text around the cursor: its range may hold some on either side."""
+def added_text(hole: Hole, item: Mapping[str, Any]) -> str:
+    """The text of a completion item without what its range replaces by the same text on either side of the cursor."""
     text: str = item["insertText"]
     if "range" not in item:
         return text
     line_start = hole.text.rfind("\n", 0, hole.start) + 1
     start, end = (line_start + item["range"][side]["character"] for side in ("start", "end"))
-    return without_repeated(text, hole.text[start : hole.start], hole.text[hole.start : end])
+    return strip_replaced(text, hole.text[start : hole.start], hole.text[hole.start : end])
 
 
-def without_repeated(text: str, left: str, right: str) -> str:
-    """``text``, which replaces ``left`` and ``right`` around a cursor, without them where it has them itself."""
+def strip_replaced(text: str, left: str, right: str) -> str:
+    """``text``, which replaces ``left`` and ``right`` around a cursor, without them if it begins and ends so."""
     if len(text) >= len(left) + len(right) and text.startswith(left) and text.endswith(right):
         return text[len(left) : len(text) - len(right)]
     return text

@@ -1,7 +1,6 @@
-"""How close an explanation comes to the author's own first sentence.
+"""Scores explanations against the first sentence of the author's own docstring.
 
-Decides the two scores: BLEU-4 over all (sacrebleu, smoothed), and the F1 of words one by one. Refuses to know who
-explained.
+There are two scores: BLEU-4 over all explanations (sacrebleu, smoothed), and the F1 of their words.
 """
 
 from __future__ import annotations
@@ -18,25 +17,29 @@ _WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
-    """Both 0..1."""
+class ExplanationScores:
+    """Both from 0 to 1."""
 
     bleu: float
-    f1: score.Mean
+    f1: score.Estimate
 
 
-def scores(said: Sequence[str], truth: Sequence[str]) -> Scores:
-    """Of explanations against what their authors wrote, in the same order. Raises SettingsError without sacrebleu."""
+def score_explanations(explanations: Sequence[str], references: Sequence[str]) -> ExplanationScores:
+    """The scores of ``explanations`` against the authors' sentences, in the same order.
+
+    Raises SettingsError if sacrebleu is not installed.
+    """
     try:
         import sacrebleu
     except ImportError as error:
-        raise SettingsError("BLEU is counted by sacrebleu. Install it: `pip install sacrebleu`.") from error
-    corpus = sacrebleu.corpus_bleu(list(said), [list(truth)], lowercase=True)
-    return Scores(corpus.score / 100, score.mean([word_f1(one, other) for one, other in zip(said, truth, strict=True)]))
+        raise SettingsError("BLEU is computed by sacrebleu. Install it: `pip install sacrebleu`.") from error
+    corpus = sacrebleu.corpus_bleu(list(explanations), [list(references)], lowercase=True)
+    f1 = [word_f1(text, reference) for text, reference in zip(explanations, references, strict=True)]
+    return ExplanationScores(corpus.score / 100, score.estimate_mean(f1))
 
 
-def word_f1(said: str, truth: str) -> float:
-    """Harmonic mean of the shares of words said and of words due; 0 where they share none."""
-    one, other = Counter(_WORD.findall(said.lower())), Counter(_WORD.findall(truth.lower()))
-    shared = (one & other).total()
-    return 2 * shared / (one.total() + other.total()) if shared else 0.0
+def word_f1(text: str, reference: str) -> float:
+    """The harmonic mean of precision and recall of the words, with their counts; 0 if they have no word in common."""
+    words, reference_words = Counter(_WORD.findall(text.lower())), Counter(_WORD.findall(reference.lower()))
+    shared = (words & reference_words).total()
+    return 2 * shared / (words.total() + reference_words.total()) if shared else 0.0

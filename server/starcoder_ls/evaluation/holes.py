@@ -1,6 +1,6 @@
-"""Holes in real files, drawn by a seed: what stood there is known, so that a suggestion can be scored.
+"""Draws holes in real files: spans of text that are removed, so that a suggestion can be compared with the original.
 
-Refuses to know what fills them.
+The seed decides which holes are drawn.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from starcoder_ls.evaluation.boundaries import Boundaries, is_worth_filling
 from starcoder_ls.learning.sources import Source
 
 _MIN_CHARS = 4
-_TRIES = 200
-_TRIES_OF_A_FILE = 20
-_MOST_SPAN_CHARS = 120
+_MAX_TRIES_PER_HOLE = 200
+_MAX_TRIES_PER_FILE = 20
+_MAX_SPAN_CHARS = 120
 
 
 class Kind(enum.StrEnum):
@@ -28,19 +28,23 @@ class Kind(enum.StrEnum):
     REST = "rest of line"
     """From inside a line to its end, as after a pause in typing."""
     LINES = "multi-line"
-    """Two to six whole lines after the first one's indentation."""
+    """Two to six whole lines after the indentation of the first."""
     SPAN = "random span"
-    """Between two uniform characters at most 120 apart."""
+    """Between two uniformly drawn characters at most 120 apart."""
     BLOCK = "block"
-    """The body of a function, branch or loop, two to twelve lines, after the first one's indentation."""
+    """The body of a function, branch or loop, two to twelve lines, after the indentation of the first."""
 
 
-BY_TEXT = (Kind.LINE, Kind.REST, Kind.LINES, Kind.SPAN)
-BY_SYNTAX = (Kind.LINE, Kind.REST, Kind.BLOCK, Kind.SPAN)
+TEXT_KINDS = (Kind.LINE, Kind.REST, Kind.LINES, Kind.SPAN)
+"""The kinds that ``draw_holes`` can draw."""
+SYNTAX_KINDS = (Kind.LINE, Kind.REST, Kind.BLOCK, Kind.SPAN)
+"""The kinds that ``draw_holes_by_syntax`` can draw."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
+    """The text between the offsets ``start`` and ``end`` of ``source``."""
+
     kind: Kind
     source: Source
     start: int
@@ -48,63 +52,64 @@ class Hole:
 
     @property
     def text(self) -> str:
-        """The document without what stood in the hole; the cursor is at ``start``."""
+        """The document without the hole's text; the cursor is at ``start``."""
         return self.source.text[: self.start] + self.source.text[self.end :]
 
     @property
     def middle(self) -> str:
+        """The hole's original text."""
         return self.source.text[self.start : self.end]
 
 
-def drawn(sources: Sequence[Source], kind: Kind, count: int, seed: int) -> list[Hole]:
-    """``count`` holes in files drawn evenly; lines that are blank, comments or only punctuation are passed over."""
+def draw_holes(sources: Sequence[Source], kind: Kind, count: int, seed: int) -> list[Hole]:
+    """``count`` holes; each file is equally likely. Lines that are blank, comments or only punctuation are skipped."""
     rng = random.Random(f"{seed}/{kind}")
     holes: list[Hole] = []
-    for _ in range(count * _TRIES):
+    for _ in range(count * _MAX_TRIES_PER_HOLE):
         if len(holes) == count:
             break
         source = rng.choice(sources)
-        span = _span(source.text, kind, rng)
+        span = _draw_span(source.text, kind, rng)
         if span and is_worth_filling(source.text[slice(*span)]):
             holes.append(Hole(kind, source, *span))
     return holes
 
 
-def drawn_by_syntax(
+def draw_holes_by_syntax(
     paths: Sequence[str],
     kind: Kind,
     count: int,
     seed: int,
-    source_of: Callable[[str], tuple[Source, Boundaries] | None],
+    read_source: Callable[[str], tuple[Source, Boundaries] | None],
 ) -> list[Hole]:
-    """``count`` different holes, or as many as there are, where the syntax allows one; files are drawn evenly.
+    """``count`` different holes within the boundaries of the syntax, or as many as there are; files are equally likely.
 
-    ``source_of`` reads a path when it is first drawn; None for what cannot be read.
+    ``read_source`` is called when a path is first drawn, and returns None for a file that cannot be read.
     """
     rng = random.Random(f"{seed}/{kind}")
-    left, holes = list(paths), dict[tuple[str, int, int], Hole]()
+    remaining, holes = list(paths), dict[tuple[str, int, int], Hole]()
     failures: dict[str, int] = {}
-    while left and len(holes) < count:
-        path = left[rng.randrange(len(left))]
-        found = source_of(path)
-        span = found and _span_by_syntax(found[1], kind, rng)
+    while remaining and len(holes) < count:
+        path = remaining[rng.randrange(len(remaining))]
+        found = read_source(path)
+        span = found and _draw_span_by_syntax(found[1], kind, rng)
         if found and span and (path, *span) not in holes and is_worth_filling(found[0].text[slice(*span)]):
             holes[path, *span] = Hole(kind, found[0], *span)
             continue
         failures[path] = failures.get(path, 0) + 1
-        if not found or failures[path] >= _TRIES_OF_A_FILE:
-            left.remove(path)
+        if not found or failures[path] >= _MAX_TRIES_PER_FILE:
+            remaining.remove(path)
     return list(holes.values())
 
 
-def _span_by_syntax(places: Boundaries, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
+def _draw_span_by_syntax(boundaries: Boundaries, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
     if kind is Kind.SPAN:
-        if not places.code:
+        if not boundaries.code:
             return None
-        begin, end = rng.choices(places.code, [end - begin for begin, end in places.code])[0]
+        begin, end = rng.choices(boundaries.code, [end - begin for begin, end in boundaries.code])[0]
         start = rng.randrange(begin, end)
-        return start, min(end, start + rng.randint(1, _MOST_SPAN_CHARS))
-    ranges = places.blocks if kind is Kind.BLOCK else places.lines
+        return start, min(end, start + rng.randint(1, _MAX_SPAN_CHARS))
+    ranges = boundaries.blocks if kind is Kind.BLOCK else boundaries.lines
     if not ranges:
         return None
     begin, end = rng.choice(ranges)
@@ -113,11 +118,11 @@ def _span_by_syntax(places: Boundaries, kind: Kind, rng: random.Random) -> tuple
     return begin, end
 
 
-def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
+def _draw_span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
     if kind is Kind.SPAN:
         start = rng.randrange(len(text))
-        return start, min(len(text), start + rng.randint(1, _MOST_SPAN_CHARS))
-    starts = [0, *(place + 1 for place, char in enumerate(text) if char == "\n")]
+        return start, min(len(text), start + rng.randint(1, _MAX_SPAN_CHARS))
+    starts = [0, *(offset + 1 for offset, char in enumerate(text) if char == "\n")]
     number = rng.randrange(len(starts) - 1)
     last = number + (rng.randint(1, 5) if kind is Kind.LINES else 0)
     if last + 1 >= len(starts):
@@ -132,23 +137,23 @@ def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
     return start, end
 
 
-def copied_line(hole: Hole) -> str:
-    """The dumb completer: of the earlier lines that go on as this one began, the one whose line above is most alike.
+def copy_similar_line(hole: Hole) -> str:
+    """A baseline without a model: copies from the earlier line whose line above is most similar to the one above.
 
-    Without an earlier line that begins so, the line after the line most like the one above.
+    Lines that begin as the cursor's line does come first; of these only the rest is copied.
     """
     lines = hole.text[: hole.start].split("\n")
-    above, begun = (lines[-2].strip() if len(lines) > 1 else ""), lines[-1].lstrip()
+    line_above, line_before = (lines[-2].strip() if len(lines) > 1 else ""), lines[-1].lstrip()
     matcher = SequenceMatcher(autojunk=False)
-    matcher.set_seq2(above)
+    matcher.set_seq2(line_above)
     best, best_score = "", -1.0
     for number in range(1, len(lines) - 1):
         line = lines[number].strip()
         if not line:
             continue
         matcher.set_seq1(lines[number - 1].strip())
-        goes_on = begun != "" and line.startswith(begun)
-        score = matcher.ratio() + (2.0 if goes_on else 0.0)
+        continues_line = line_before != "" and line.startswith(line_before)
+        score = matcher.ratio() + (2.0 if continues_line else 0.0)
         if score > best_score:
-            best, best_score = line[len(begun) :] if goes_on else line, score
+            best, best_score = line[len(line_before) :] if continues_line else line, score
     return best

@@ -1,6 +1,6 @@
-"""A run of holes as one HTML page that needs nothing else: no script, no font, no request.
+"""Renders a run as one self-contained HTML page: no script, no font, no request.
 
-Decides what a colleague sees first. Refuses to know how holes were filled.
+Decides what the page shows and in which order.
 """
 
 from __future__ import annotations
@@ -12,31 +12,39 @@ from pathlib import Path
 from string import Template
 
 from starcoder_ls.evaluation import score, svg_plots
-from starcoder_ls.evaluation.results import Filled, Run
-from starcoder_ls.evaluation.summary import FIRST_LINE, MEASURES, QUANTILES, Group, Measure, by_kind, by_language
+from starcoder_ls.evaluation.results import Run, ScoredHole
+from starcoder_ls.evaluation.summary import (
+    FIRST_LINE,
+    MEASURES,
+    QUANTILES,
+    Group,
+    Measure,
+    group_by_kind,
+    group_by_language,
+)
 from starcoder_ls.evaluation.svg_plots import Bar
 
-_EXAMPLES = 12
-_MOST_LINES, _MOST_CHARS = 14, 1200
-_CAPTION = "Share of holes whose first line is exactly what stood there, with 95 % intervals."
+_MAX_EXAMPLES = 12
+_MAX_EXAMPLE_LINES, _MAX_EXAMPLE_CHARS = 14, 1200
+_CAPTION = "Share of holes whose first line equals the original, with 95 % intervals."
 
 
-def html(run: Run) -> str:
-    everything = Group("", "", tuple(run.holes))
-    kinds = by_kind(run.holes)
+def render_html(run: Run) -> str:
+    all_holes = Group("", "", tuple(run.holes))
+    kinds = group_by_kind(run.holes)
     plotted = [group for group in kinds if group.kind]
     template = Template((Path(__file__).parent / "page.html").read_text(encoding="utf-8"))
     return template.substitute(
         title=escape(f"Code suggestions in {', '.join(run.folders)}"),
-        subtitle=escape(f"{run.model} on {run.device} · {_holes(run)} · {run.made[:10]}"),
-        lead=_lead(everything),
-        tiles="".join(_tiles(everything)),
+        subtitle=escape(f"{run.model} on {run.device} · {_describe_holes(run)} · {run.made[:10]}"),
+        lead=_summary(all_holes),
+        tiles="".join(_tiles(all_holes)),
         kind_plot=_plot("First lines right, by kind of hole", plotted, [group.kind for group in plotted]),
         plot_caption=_CAPTION,
         kind_table=_table(kinds),
         languages=_languages(run),
-        outcome_plot=svg_plots.stacks("What came of each hole", [(g.name, _outcomes(g)) for g in kinds], _OUTCOMES),
-        latency_plot=svg_plots.curve(
+        outcome_plot=svg_plots.stacked_bars("Outcomes", [(group.name, _outcomes(group)) for group in kinds], _OUTCOMES),
+        latency_plot=svg_plots.cumulative_curve(
             "Time to the answer", [("all holes", [hole.elapsed_ms for hole in run.holes], "a")], (0.5, 0.95)
         ),
         latency_table=_latency_table(kinds),
@@ -46,57 +54,61 @@ def html(run: Run) -> str:
     )
 
 
-def _lead(group: Group) -> str:
-    means, median = group.means(), group.latency()[0.5]
-    first, silent = means["first line"], means["no answer"]
+def _summary(group: Group) -> str:
+    estimates, median = group.estimates(), group.latencies()[0.5]
+    first, no_answer = estimates["first line"], estimates["no answer"]
     return escape(
-        "Code was cut out of real files, and the server was asked to fill the holes. In "
-        f"{100 * first.value:.0f} of 100 holes the first line is exactly the one that stood there "
-        f"({100 * first.low:.0f} to {100 * first.high:.0f}); for {100 * (1 - silent.value):.0f} of 100 something was "
-        f"suggested. Half of the answers came within {_ms(median.value)}."
+        "Code was removed from real files, and the server suggested text for these holes. In "
+        f"{100 * first.value:.0f} of 100 holes the first line of the suggestion equals the original "
+        f"({100 * first.low:.0f} to {100 * first.high:.0f}). The server suggested something in "
+        f"{100 * (1 - no_answer.value):.0f} of 100 holes. Half of the answers took at most {_format_ms(median.value)}."
     )
 
 
-_OUTCOMES = (("exact", "good"), ("first line right", "fair"), ("something else", "bad"), ("nothing", "b"))
+_OUTCOMES = (("exact", "good"), ("first line right", "fair"), ("other text", "bad"), ("no answer", "b"))
 
 
 def _outcomes(group: Group) -> list[float]:
     """Shares that add up to one, in the order of ``_OUTCOMES``."""
     exact = sum(hole.is_exact for hole in group.holes)
     first = sum(hole.is_first_line_match and not hole.is_exact for hole in group.holes)
-    silent = sum(not hole.has_answer for hole in group.holes)
-    whole = len(group.holes)
-    return [count / whole for count in (exact, first, whole - exact - first - silent, silent)]
+    no_answer = sum(not hole.has_answer for hole in group.holes)
+    total = len(group.holes)
+    return [count / total for count in (exact, first, total - exact - first - no_answer, no_answer)]
 
 
 def _tiles(group: Group) -> list[str]:
     tiles = [
-        (f"{measure.shown(mean.value)} {'%' if measure.is_percent else 'chars'}", measure.name, _range(measure, mean))
+        (
+            f"{measure.format(estimate.value)} {'%' if measure.is_percent else 'chars'}",
+            measure.name,
+            _format_interval(measure, estimate),
+        )
         for measure in MEASURES
-        for mean in [measure.mean(group.holes)]
+        for estimate in [measure.estimate(group.holes)]
     ]
     tiles += [
-        (_ms(found.value), f"p{100 * which:g} to the answer", f"{_ms(found.low)} to {_ms(found.high)}")
-        for which, found in group.latency().items()
-        if which in (0.5, 0.95)
+        (_format_ms(found.value), f"time, p{100 * share:g}", f"{_format_ms(found.low)} to {_format_ms(found.high)}")
+        for share, found in group.latencies().items()
+        if share in (0.5, 0.95)
     ]
     return [
-        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(around)}</span></div>'
-        for value, name, around in tiles
+        f'<div class="tile"><span>{escape(name)}</span><b>{escape(value)}</b><span>{escape(interval)}</span></div>'
+        for value, name, interval in tiles
     ]
 
 
 def _plot(title: str, groups: Sequence[Group], labels: Sequence[str]) -> str:
-    means = [FIRST_LINE.mean(group.holes) for group in groups]
-    rows = [
-        Bar(label, mean, f"{len(group.holes):,} holes", "a")
-        for label, mean, group in zip(labels, means, groups, strict=True)
+    estimates = [FIRST_LINE.estimate(group.holes) for group in groups]
+    bars = [
+        Bar(label, estimate, f"{len(group.holes):,} holes", "a")
+        for label, estimate, group in zip(labels, estimates, groups, strict=True)
     ]
-    return svg_plots.bars(title, rows, svg_plots.axis_end(means))
+    return svg_plots.bar_chart(title, bars, svg_plots.axis_end(estimates))
 
 
 def _languages(run: Run) -> str:
-    groups = list(by_language(run.holes))
+    groups = list(group_by_language(run.holes))
     if not groups:
         return ""
     plotted = [group for group in groups if not group.kind]
@@ -110,83 +122,81 @@ def _table(groups: Sequence[Group]) -> str:
     rows = []
     for group in groups:
         cells = [
-            f"<td>{measure.shown(mean.value)}<small>{escape(_range(measure, mean))}</small></td>"
+            f"<td>{measure.format(estimate.value)}<small>{escape(_format_interval(measure, estimate))}</small></td>"
             for measure in MEASURES
-            for mean in [measure.mean(group.holes)]
+            for estimate in [measure.estimate(group.holes)]
         ]
         rows.append(_row(group, f"<td>{len(group.holes):,}</td>{''.join(cells)}"))
     return f"<table><tr><th></th><th>holes</th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _latency_table(groups: Sequence[Group]) -> str:
-    head = "".join(f"<th>p{100 * which:g}</th>" for which in QUANTILES)
+    head = "".join(f"<th>p{100 * share:g}</th>" for share in QUANTILES)
     rows = []
     for group in groups:
         cells = [
-            f"<td>{_ms(found.value)}<small>{_ms(found.low)} to {_ms(found.high)}</small></td>"
-            for found in group.latency().values()
+            f"<td>{_format_ms(found.value)}<small>{_format_ms(found.low)} to {_format_ms(found.high)}</small></td>"
+            for found in group.latencies().values()
         ]
         rows.append(_row(group, "".join(cells)))
     return f"<table><tr><th></th>{head}</tr>{''.join(rows)}</table>"
 
 
 def _row(group: Group, cells: str) -> str:
-    css = "part" if group.is_part else "" if group.kind else "all"
+    css = "part" if group.is_subgroup else "" if group.kind else "all"
     return f'<tr class="{css}"><td>{escape(group.name)}</td>{cells}</tr>'
 
 
-def _examples(holes: Sequence[Filled]) -> str:
-    """Every so many holes in the order of drawing, good and bad, none chosen."""
-    shown = [hole for hole in holes if hole.texts is not None]
-    if not shown:
+def _examples(holes: Sequence[ScoredHole]) -> str:
+    """Evenly spaced holes in the order in which they were drawn."""
+    with_texts = [hole for hole in holes if hole.texts is not None]
+    if not with_texts:
         return ""
-    step = max(1, len(shown) // _EXAMPLES)
-    blocks = "".join(_example(hole) for hole in shown[step // 2 :: step][:_EXAMPLES])
+    step = max(1, len(with_texts) // _MAX_EXAMPLES)
+    blocks = "".join(_example(hole) for hole in with_texts[step // 2 :: step][:_MAX_EXAMPLES])
     return (
-        f'<h2>Examples</h2><p class="soft">Not chosen: one of every {step} holes as they were drawn. Green is what '
-        f"somebody keeps who accepts and deletes from the first wrong character on.</p>{blocks}"
+        f'<h2>Examples</h2><p class="soft">Not selected: one of every {step} holes in the order in which they were '
+        "drawn. Green text stays if a user accepts the suggestion and deletes from the first wrong character on.</p>"
+        f"{blocks}"
     )
 
 
-def _example(hole: Filled) -> str:
+def _example(hole: ScoredHole) -> str:
     assert hole.texts is not None
-    truth, said = hole.texts.truth, hole.texts.suggestion
+    truth, suggestion = hole.texts.truth, hole.texts.suggestion
     kept = hole.kept_chars
-    verdict = (
+    outcome = (
         "exact" if hole.is_exact else "first line right" if hole.is_first_line_match
         else "no answer" if not hole.has_answer else f"{100 * hole.edit_similarity:.0f} % similar"
     )  # fmt: skip
-    where = f"{hole.path}:{hole.line}"
-    shown = (
-        f"<ins>{_cut(said[:kept])}</ins><del>{_cut(said[kept:])}</del>" if said else "<span class=past>nothing</span>"
-    )
-    past = escape(hole.texts.before.lstrip("\n"))
+    position = f"{hole.path}:{hole.line}"
+    marked = f"<ins>{_shorten(suggestion[:kept])}</ins><del>{_shorten(suggestion[kept:])}</del>"
+    shown = marked if suggestion else "<span class=past>no answer</span>"
+    context = escape(hole.texts.before.lstrip("\n"))
     return (
-        f'<article class="hole"><header><span>{escape(where)}</span><span>{escape(hole.kind)}</span>'
-        f"<span>{escape(verdict)}</span><span>{_ms(hole.elapsed_ms)}</span></header>"
-        f'<pre><span class="tag">really there</span><span class="past">{past}</span><b>{_cut(truth)}</b></pre>'
+        f'<article class="hole"><header><span>{escape(position)}</span><span>{escape(hole.kind)}</span>'
+        f"<span>{escape(outcome)}</span><span>{_format_ms(hole.elapsed_ms)}</span></header>"
+        f'<pre><span class="tag">original</span><span class="past">{context}</span><b>{_shorten(truth)}</b></pre>'
         f'<pre><span class="tag">suggested</span>{shown}</pre></article>'
     )
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     lines = text.split("\n")
-    short = "\n".join(lines[:_MOST_LINES])[:_MOST_CHARS]
+    short = "\n".join(lines[:_MAX_EXAMPLE_LINES])[:_MAX_EXAMPLE_CHARS]
     return escape(short) + ("<span class=past> …</span>" if len(short) < len(text) else "")
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
-    changed = (
-        json.dumps(run.overrides, ensure_ascii=False) if run.overrides else "as they are by default or in the file"
-    )
+    changed = json.dumps(run.overrides, ensure_ascii=False) if run.overrides else "none"
     return [
         ("program", f"starcoder-ls {run.version}, eval holes"),
         ("model", f"{run.model} on {run.device}" + (f", with {', '.join(run.adapters)}" if run.adapters else "")),
         ("machine", run.machine),
-        ("settings", changed),
-        ("drawn from", f"{run.files:,} source files in {', '.join(run.folders)}"),
-        ("drawn by", f"seed {run.seed}, up to {run.wanted_per_kind:,} of each kind"),
-        ("made", run.made),
+        ("changed settings", changed),
+        ("files", f"{run.files:,} source files in {', '.join(run.folders)}"),
+        ("holes", f"seed {run.seed}, up to {run.wanted_per_kind:,} of each kind"),
+        ("date", run.made),
     ]
 
 
@@ -198,17 +208,17 @@ def _heading(measure: Measure) -> str:
     return f"{measure.name}, %" if measure.is_percent else f"{measure.name}, chars"
 
 
-def _range(measure: Measure, mean: score.Mean) -> str:
-    return f"{measure.shown(mean.low)} to {measure.shown(mean.high)}"
+def _format_interval(measure: Measure, estimate: score.Estimate) -> str:
+    return f"{measure.format(estimate.low)} to {measure.format(estimate.high)}"
 
 
-def _holes(run: Run) -> str:
-    return f"{_counted(len(run.holes), 'hole')} in {_counted(len({hole.path for hole in run.holes}), 'file')}"
+def _describe_holes(run: Run) -> str:
+    return f"{_format_count(len(run.holes), 'hole')} in {_format_count(len({hole.path for hole in run.holes}), 'file')}"
 
 
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"
+def _format_count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def _ms(ms: float) -> str:
+def _format_ms(ms: float) -> str:
     return f"{ms / 1000:.2f} s" if ms >= 1000 else f"{ms:.0f} ms" if ms >= 10 else f"{ms:.1f} ms"

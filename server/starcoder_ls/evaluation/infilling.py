@@ -1,6 +1,6 @@
-"""HumanEval-Infilling (Bavarian et al. 2022): a hole is filled well if the function passes its tests.
+"""HumanEval-Infilling (Bavarian et al. 2022): a completion is right if the function passes its tests.
 
-Problems and scoring as in openai/human-eval-infilling. Refuses to know how programs are run and engines are made.
+Problems and scoring are those of openai/human-eval-infilling.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
-from starcoder_ls.evaluation.completion_client import without_repeated
+from starcoder_ls.evaluation.completion_client import strip_replaced
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
 
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
-MOST_TOKENS = 512
+MAX_TOKENS = 512
 
 
-class Gap(Protocol):
-    """Text around something that is missing; ``name`` is that of the document it stands in."""
+class InfillingProblem(Protocol):
+    """Text around a missing part; ``name`` identifies the document."""
 
     @property
     def name(self) -> str: ...
@@ -39,8 +39,8 @@ class Gap(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """``prefix`` and ``suffix`` around a hole in which ``middle`` stood; ``test`` defines ``check(function)``."""
+class HumanEvalProblem:
+    """``middle`` is missing between ``prefix`` and ``suffix``; ``test`` defines ``check(function)``."""
 
     name: str
     entry_point: str
@@ -49,50 +49,55 @@ class Problem:
     middle: str
     test: str
 
-    def program(self, completion: str) -> str:
+    def build_program(self, completion: str) -> str:
+        """A program that runs without an exception if ``completion`` is right."""
         body = self.prefix + completion + self.suffix
         return f"{body}\n{self.test}\ncheck({self.entry_point})"
 
 
-def rows(file: Path) -> list[dict[str, Any]]:
-    """JSON lines, gzipped or not. Raises SettingsError."""
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """The JSON objects of a file of JSON lines, gzipped or not. Raises SettingsError if it is something else."""
     try:
         raw = file.read_bytes()
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-        found = [json.loads(line) for line in text.split("\n") if line.strip()]  # JSON may hold other line ends
+        rows = [json.loads(line) for line in text.split("\n") if line.strip()]  # JSON may contain other line ends
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise _refused(file, error) from error
-    if not found or not all(isinstance(row, dict) for row in found):
-        raise _refused(file, "no JSON object on some line" if found else "it is empty")
-    return found
+        raise _not_readable(file, error) from error
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise _not_readable(file, "a line is not a JSON object" if rows else "it is empty")
+    return rows
 
 
-def problems(found: Sequence[Mapping[str, Any]], file: Path) -> list[Problem]:
-    """Raises SettingsError for rows of something else."""
+def parse_problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[HumanEvalProblem]:
+    """Raises SettingsError if a row lacks a field."""
     try:
-        return [Problem(*(row[field] for field in _FIELDS)) for row in found]
+        return [HumanEvalProblem(*(row[field] for field in _FIELDS)) for row in rows]
     except KeyError as error:
-        raise _refused(file, f"no {error}") from error
+        raise _not_readable(file, f"no {error}") from error
 
 
-def _refused(file: Path, why: object) -> SettingsError:
-    said = f"{type(why).__name__}: {why}" if isinstance(why, Exception) else why
+def _not_readable(file: Path, reason: object) -> SettingsError:
+    text = f"{type(reason).__name__}: {reason}" if isinstance(reason, Exception) else reason
     return SettingsError(
-        f"{file} cannot be read as infilling problems ({said}). Each line must be a JSON object with "
+        f"{file} cannot be read as infilling problems ({text}). Each line must be a JSON object with "
         f"{', '.join(_FIELDS)} (HumanEval-Infilling), or with {', '.join(santacoder.FIELDS)} (SantaCoder-FIM)."
     )
 
 
-async def by_model(
-    engine: Engine, gaps: Sequence[Gap], order: fim.Order, most_tokens: int = MOST_TOKENS
+async def complete_with_model(
+    engine: Engine, problems: Sequence[InfillingProblem], order: fim.Order, max_tokens: int = MAX_TOKENS
 ) -> AsyncIterator[str]:
-    """All the model says until it ends its answer: the published convention, but greedy."""
+    """Yields everything that the model generates for each problem: the published convention, but greedy."""
     status = engine.status()
     family = families.find_family(status.special_tokens)
-    for gap in gaps:
-        asked = fim.build_parts(family, status.special_tokens, gap.prefix, gap.suffix, "", order)
+    for problem in problems:
+        prompt = fim.build_parts(family, status.special_tokens, problem.prefix, problem.suffix, "", order)
         request = Request(
-            asked.parts, most_tokens, prefix_parts=asked.prefix_parts, end_tokens=asked.end_tokens, document=gap.name
+            prompt.parts,
+            max_tokens,
+            prefix_parts=prompt.prefix_parts,
+            end_tokens=prompt.end_tokens,
+            document=problem.name,
         )
         text = ""
         async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
@@ -101,11 +106,18 @@ async def by_model(
         yield text
 
 
-async def by_server(
-    engine: Engine, gaps: Sequence[Gap], options: InlineCompletion, language: Callable[[Gap], str] = lambda _: "python"
+async def complete_with_server(
+    engine: Engine,
+    problems: Sequence[InfillingProblem],
+    options: InlineCompletion,
+    language_of: Callable[[InfillingProblem], str] = lambda _: "python",
 ) -> AsyncIterator[str]:
-    """What an editor would insert: healed prompt, stop rule, tidied, without closers that stand there already."""
-    for gap in gaps:
-        text, at = gap.prefix + gap.suffix, len(gap.prefix)
-        found = await suggest(engine, Cursor(text, at, language(gap), "", gap.name), options)
-        yield without_repeated(found[0].text, text[found[0].start : at], text[at : found[0].end]) if found else ""
+    """Yields what an editor would insert for each problem: with token healing, stop rules and filters."""
+    for problem in problems:
+        text, offset = problem.prefix + problem.suffix, len(problem.prefix)
+        suggestions = await suggest(engine, Cursor(text, offset, language_of(problem), "", problem.name), options)
+        if suggestions:
+            first = suggestions[0]
+            yield strip_replaced(first.text, text[first.start : offset], text[offset : first.end])
+        else:
+            yield ""

@@ -1,6 +1,6 @@
-"""Files of the user's own repository that holes may be cut in, and their workspace folders, as an editor has them.
+"""The files of the user's own repository in which holes may be drawn, and the workspace folders of an editor.
 
-Decides by the same ignore rules as the server. Refuses to know how holes are filled.
+The server's own ignore rules decide which files these are.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from starcoder_ls.learning.sources import Source
 
 
 class Repository:
-    """What ``paths`` (files and folders) hold, in ``languages`` (ids of any editor; empty: all).
+    """The source files in ``paths`` (files and folders) that are in ``languages`` (ids of any editor; empty: all).
 
-    Raises SettingsError where there is nothing to cut a hole in, or a file was named that must not reach a prompt.
+    Raises SettingsError if there is no such file, or if ``paths`` names a file that must not reach a prompt.
     """
 
     def __init__(
@@ -30,13 +30,13 @@ class Repository:
         ignored: Sequence[str] = (),
         languages: Collection[str] = (),
     ) -> None:
-        named = [path.resolve() for path in paths]
-        self.folders = _without_nested([_workspace_of(path) for path in named])
+        resolved = [path.resolve() for path in paths]
+        self.folders = _without_nested([_workspace_of(path) for path in resolved])
         self._rules = IgnoreRules(self.folders, ignored)
         self._sources: dict[str, tuple[Source, Boundaries] | None] = {}
-        wanted = set(map(normalize_id, languages))
-        found = {str(path) for one in named for path in self._files(one)}
-        self.files = sorted(path for path in found if not wanted or self.language(path) in wanted)
+        language_ids = set(map(normalize_id, languages))
+        files = {str(file) for path in resolved for file in self._source_files(path)}
+        self.files = sorted(file for file in files if not language_ids or self.language_of(file) in language_ids)
         if not self.files:
             kind = f"source files in {', '.join(sorted(languages))}" if languages else "source files"
             raise SettingsError(
@@ -45,56 +45,61 @@ class Repository:
                 ".starcoderignore and `context.ignore`."
             )
 
-    def _files(self, path: Path) -> Iterator[Path]:
+    def _source_files(self, path: Path) -> Iterator[Path]:
         if path.is_dir():
             yield from walk_source_files(path, self._rules)
         elif not path.is_file():
             raise SettingsError(f"There is no file or folder {path}.")
-        elif (why := self._rules.exclusion_reason(path)) is not None:
-            raise SettingsError(f"No hole is cut in {path}: {why}, so that it never reaches a prompt.")
+        elif (reason := self._rules.exclusion_reason(path)) is not None:
+            raise SettingsError(f"No hole is drawn in {path}: {reason}, so that it never reaches a prompt.")
         elif not language_family(path.name) or read_source(path) is None:
             raise SettingsError(f"{path} is no source code that can be read. Name source files, or folders of them.")
         else:
             yield path
 
-    def language(self, path: str) -> str:
+    def language_of(self, path: str) -> str:
+        """The language id of a file; its suffix if the language is unknown."""
         return by_path(path).id or Path(path).suffix.lstrip(".").lower()
 
-    def drawn(self, kinds: Sequence[Kind], count: int, seed: int) -> list[Hole]:
-        """``count`` holes of each kind, or as many as there are. Raises SettingsError where there is none."""
-        found = [
-            hole for kind in kinds for hole in holes.drawn_by_syntax(self.files, kind, count, seed, self._source_of)
+    def draw_holes(self, kinds: Sequence[Kind], count: int, seed: int) -> list[Hole]:
+        """``count`` holes of each kind, or as many as there are. Raises SettingsError if there is none."""
+        drawn = [
+            hole
+            for kind in kinds
+            for hole in holes.draw_holes_by_syntax(self.files, kind, count, seed, self._read_source)
         ]
-        if not found:
-            raise SettingsError(
-                f"The {len(self.files)} source files have no place for a hole: no code of enough length."
-            )
-        return found
+        if not drawn:
+            raise SettingsError(f"The {len(self.files)} source files have no code that is long enough for a hole.")
+        return drawn
 
-    def name(self, source: Source) -> str:
-        """A short name that is the same on another machine: relative to the workspace folder."""
-        is_alone = len(self.folders) == 1
-        return source.path if is_alone else f"{Path(source.package).name}/{source.path}"
+    def name_of(self, source: Source) -> str:
+        """The path relative to the workspace folder, which is the same on another machine."""
+        has_one_folder = len(self.folders) == 1
+        return source.path if has_one_folder else f"{Path(source.package).name}/{source.path}"
 
-    def _source_of(self, path: str) -> tuple[Source, Boundaries] | None:
+    def _read_source(self, path: str) -> tuple[Source, Boundaries] | None:
         if path not in self._sources:
             text = read_source(Path(path))
             folder = next(folder for folder in self.folders if Path(path).is_relative_to(folder))
             source = text and Source(str(folder), Path(path).relative_to(folder).as_posix(), text)
-            self._sources[path] = (source, boundaries.of(source.text, self.language(path))) if source else None
+            self._sources[path] = (
+                (source, boundaries.find_boundaries(source.text, self.language_of(path))) if source else None
+            )
         return self._sources[path]
 
 
 def path_of(source: Source) -> Path:
-    """``package`` of a repository's source is its workspace folder."""
+    """The path of a source that a Repository has read: its ``package`` is the workspace folder."""
     return Path(source.package, source.path)
 
 
 def _workspace_of(path: Path) -> Path:
-    """What an editor would open: the repository around ``path``, or its folder."""
+    """The folder that an editor would open: the repository around ``path``, or its folder."""
     return find_repository(path if path.is_dir() else path.parent)
 
 
 def _without_nested(folders: Sequence[Path]) -> list[Path]:
     distinct = sorted(set(folders))
-    return [one for one in distinct if not any(one != other and one.is_relative_to(other) for other in distinct)]
+    return [
+        folder for folder in distinct if not any(folder != other and folder.is_relative_to(other) for other in distinct)
+    ]

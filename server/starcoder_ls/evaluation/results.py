@@ -1,6 +1,6 @@
-"""What one run of holes has shown: each hole with its scores, as JSON that another run can be compared with.
+"""The results of a run: each hole with its scores, stored as JSON so that another run can be compared with it.
 
-Decides what of a hole is kept. Refuses to know how it was filled.
+Decides what is stored of a hole.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
 
 FORMAT: Literal["starcoder-ls holes 1"] = "starcoder-ls holes 1"
-_SHOWN_LINES = 4
+_CONTEXT_LINES = 4
 
 
-class _Kept(BaseModel):
+class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Texts(_Kept):
-    """Code of the user's own, with strings masked that look like secrets: reports are sent around."""
+class Texts(_Record):
+    """The user's own code. Strings that look like secrets are masked, since reports are passed on."""
 
     before: str
     """The last lines before the cursor."""
@@ -35,8 +35,8 @@ class Texts(_Kept):
     suggestion: str
 
 
-class Filled(_Kept):
-    """One hole and what its suggestion was worth. ``id`` changes with the place and with any letter of the file."""
+class ScoredHole(_Record):
+    """One hole and the scores of its suggestion. ``id`` depends on the position and on the whole text of the file."""
 
     id: str
     kind: Kind
@@ -54,8 +54,8 @@ class Filled(_Kept):
     texts: Texts | None
 
 
-class Run(_Kept):
-    """All of one run, and what it was made with. ``overrides`` are settings that the command line gave."""
+class Run(_Record):
+    """All holes of a run, and how it was made. ``overrides`` are the settings given on the command line."""
 
     format: Literal["starcoder-ls holes 1"] = FORMAT
     made: str
@@ -69,21 +69,23 @@ class Run(_Kept):
     files: int
     seed: int
     wanted_per_kind: int
-    holes: list[Filled]
+    holes: list[ScoredHole]
 
 
-def filled(hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: float, has_texts: bool = True) -> Filled:
-    """``hole``, scored. ``name`` is its file's, the same on every machine."""
+def score_hole(
+    hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: float, has_texts: bool = True
+) -> ScoredHole:
+    """The scores of ``suggestion``. ``name`` is that of the file, the same on every machine."""
     truth, before = hole.middle, hole.source.text[: hole.start]
-    place = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
-    text, shown_from = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_SHOWN_LINES:]))
+    identity = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
+    text, context_start = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_CONTEXT_LINES:]))
     texts = Texts(
-        before=mask_secrets_in_range(text, shown_from, hole.start),
+        before=mask_secrets_in_range(text, context_start, hole.start),
         truth=mask_secrets_in_range(text, hole.start, hole.end),
         suggestion=mask_secrets(suggestion),
     )
-    return Filled(
-        id=hashlib.sha256(place.encode(errors="surrogatepass")).hexdigest()[:16],
+    return ScoredHole(
+        id=hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:16],
         kind=hole.kind,
         language=language,
         path=name,
@@ -93,27 +95,28 @@ def filled(hole: Hole, name: str, language: str, suggestion: str, elapsed_ms: fl
         is_first_line_match=score.is_first_line_match(suggestion, truth),
         edit_similarity=score.edit_similarity(suggestion, truth),
         identifier_f1=score.identifier_f1(suggestion, truth),
-        kept_chars=score.kept_chars(suggestion, truth),
+        kept_chars=score.count_kept_chars(suggestion, truth),
         shown_chars=len(suggestion),
         elapsed_ms=round(elapsed_ms, 2),
         texts=texts if has_texts else None,
     )
 
 
-def write(run: Run, file: Path) -> None:
-    """Raises SettingsError where the file cannot be written."""
+def write_run(run: Run, file: Path) -> None:
+    """Raises SettingsError if the file cannot be written."""
     write_text(run.model_dump_json(indent=1) + "\n", file)
 
 
 def write_text(text: str, file: Path) -> None:
+    """Raises SettingsError if the file cannot be written."""
     try:
         file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror}.") from error
 
 
-def read(file: Path) -> Run:
-    """Raises SettingsError for what is no run."""
+def read_run(file: Path) -> Run:
+    """Raises SettingsError if the file cannot be read, is not a run, or is damaged."""
     try:
         tree = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -131,5 +134,5 @@ def read(file: Path) -> Run:
         return Run.model_validate(tree)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise SettingsError(f"{file} is damaged: {place}: {first['msg']}. Make the run again.") from error
+        field = ".".join(map(str, first["loc"]))
+        raise SettingsError(f"{file} is damaged: {field}: {first['msg']}. Make the run again.") from error

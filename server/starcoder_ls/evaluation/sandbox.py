@@ -1,7 +1,7 @@
-"""Programs that nobody has read, run in a child process with limits.
+"""Runs untrusted programs in a child process with limits on time, memory and file sizes.
 
-Decides what a child may use: seconds, memory, file sizes, no network where the kernel lets us take it away. No sandbox
-against an attacker. Refuses to know what the programs are for.
+The child has no network if the kernel allows this user to take it away. This protects against mistakes of a model, not
+against an attacker.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ _MEMORY_BYTES = 1 << 30
 _FILE_BYTES = 1 << 20
 _NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # sched.h: CLONE_NEWUSER, CLONE_NEWNET
 
-# Runs inside the child. What it writes at the end is secret to the program: one that leaves early has not passed.
+# Runs inside the child. The token that it writes at the end is unknown to the program: exiting early does not pass.
 _CHILD = f"""
 import ctypes, os, resource, sys
-memory, size, seconds, word = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.stdin.readline().strip()
+memory, size, seconds, token = int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.stdin.readline().strip()
 libc = ctypes.CDLL(None)
 if hasattr(libc, "unshare"):
     libc.unshare({_NEW_USER | _NEW_NETWORK})
@@ -37,7 +37,7 @@ try:
 except BaseException as error:
     os.write(out, type(error).__name__.encode())
     os._exit(1)
-os.write(out, word.encode())
+os.write(out, token.encode())
 os._exit(0)
 """
 
@@ -47,7 +47,7 @@ def passes(program: str, timeout_s: float = 3.0) -> bool:
 
     3 seconds are HumanEval-Infilling's own limit (openai/human-eval-infilling, evaluation.py).
     """
-    word = secrets.token_hex(16)
+    token = secrets.token_hex(16)
     arguments = [str(_MEMORY_BYTES), str(_FILE_BYTES), str(int(timeout_s) + 1)]
     with tempfile.TemporaryDirectory() as folder:
         child = subprocess.Popen(
@@ -60,24 +60,24 @@ def passes(program: str, timeout_s: float = 3.0) -> bool:
             start_new_session=True,
         )
         try:
-            said, _ = child.communicate(f"{word}\n{program}".encode("utf-8", "replace"), timeout=timeout_s)
+            output, _ = child.communicate(f"{token}\n{program}".encode("utf-8", "replace"), timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            said = b""
+            output = b""
         finally:
-            _end(child)
-    return said == word.encode()
+            _kill(child)
+    return output == token.encode()
 
 
-def has_own_network() -> bool:
-    """Whether children are cut off from the network here; a child of ours tries."""
+def can_isolate_network() -> bool:
+    """Whether programs run without a network here; tried with a child process."""
     code = f"import ctypes,sys; sys.exit(0 if ctypes.CDLL(None).unshare({_NEW_USER | _NEW_NETWORK}) == 0 else 1)"
     if not hasattr(ctypes.CDLL(None), "unshare"):
         return False
     return subprocess.run([sys.executable, "-I", "-c", code], check=False, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """The child and whatever it started."""
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kills the child and the processes that it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, 9)
     child.communicate()

@@ -1,7 +1,6 @@
-"""SantaCoder's infilling benchmark (Ben Allal et al. 2023): one line is missing, and only that very line counts.
+"""SantaCoder's infilling benchmark (Ben Allal et al. 2023): one line is missing, and only that exact line is right.
 
-Decides by both published conventions what an answer scores; they lie about ten points apart on the same answers.
-Refuses to know how answers are made.
+There are two published conventions for comparing lines, about ten points apart on the same answers. Both are here.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from typing import Any
 from starcoder_ls.errors import SettingsError
 
 FIELDS = ("language", "prompt", "suffix", "canonical_solution")
-MOST_TOKENS = 25
-"""As published: more is needed for 1 to 3 lines of a hundred."""
+MAX_TOKENS = 25
+"""As published; 1 to 3 of 100 lines need more."""
 
 
 @dataclass(frozen=True, slots=True)
 class MissingLine:
-    """``prefix`` mostly ends before a line break and ``middle`` begins behind one: no valid file when put together."""
+    """The three texts do not make a valid file: mostly, the line breaks around ``middle`` are in none of them."""
 
     name: str
     language: str
@@ -30,17 +29,21 @@ class MissingLine:
 
     @property
     def has_word(self) -> bool:
-        """A third of the Java and JavaScript lines are only brackets: a constant ``}`` gets those right."""
+        """Whether ``middle`` has a letter or digit.
+
+        A third of the Java and JavaScript lines are only brackets: a constant ``}`` gets those right.
+        """
         return any(char.isalnum() for char in self.middle)
 
 
-def is_format_of(row: Mapping[str, Any]) -> bool:
+def is_santacoder_row(row: Mapping[str, Any]) -> bool:
+    """Whether ``row`` is of this benchmark and not of HumanEval-Infilling."""
     return "language" in row and "entry_point" not in row
 
 
-def problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[MissingLine]:
-    """Raises SettingsError naming the line."""
-    found = []
+def parse_problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[MissingLine]:
+    """Raises SettingsError, which names the line, if a row lacks a field."""
+    problems = []
     for number, row in enumerate(rows, 1):
         if missing := [field for field in FIELDS if not isinstance(row.get(field), str)]:
             raise SettingsError(
@@ -48,17 +51,17 @@ def problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[MissingLine]
                 f"{', '.join(FIELDS)}."
             )
         language, prefix, suffix, middle = (row[field] for field in FIELDS)
-        found.append(MissingLine(str(row.get("name", f"{language}/{number}")), language, prefix, suffix, middle))
-    return found
+        problems.append(MissingLine(str(row.get("name", f"{language}/{number}")), language, prefix, suffix, middle))
+    return problems
 
 
-def is_exact(answer: str, middle: str) -> bool:
-    """All that was generated, as SantaCoder, StarCoder, Code Llama and DeepSeek-Coder count."""
+def is_exact_match(answer: str, middle: str) -> bool:
+    """Compares everything that was generated, as SantaCoder, StarCoder, Code Llama and DeepSeek-Coder do."""
     return answer.strip() == middle.strip()
 
 
-def is_first_line(answer: str, middle: str) -> bool:
-    """The first generated line, as Qwen2.5-Coder counts; one line break before it is no line."""
+def is_first_line_match(answer: str, middle: str) -> bool:
+    """Compares the first generated line, as Qwen2.5-Coder does; one line break before it is skipped."""
     lines = answer.split("\n")
     first = lines[1] if answer.startswith(("\n", " \n")) else lines[0]
     return first.strip() == middle.strip()

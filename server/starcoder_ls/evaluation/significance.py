@@ -1,7 +1,4 @@
-"""Whether two ways to fill the same holes differ by more than chance.
-
-Refuses to know what the numbers measure.
-"""
+"""Tests and intervals for paired values: whether two runs over the same holes differ by more than chance."""
 
 from __future__ import annotations
 
@@ -10,54 +7,57 @@ import random
 import statistics
 from collections.abc import Sequence
 
-from starcoder_ls.evaluation.score import Mean
+from starcoder_ls.evaluation.score import Estimate
 
-DRAWS = 4000
+BOOTSTRAP_SAMPLES = 4000
 
 
 def mcnemar_p(better: int, worse: int) -> float:
-    """Two-sided p of the exact sign test over the pairs that differ (McNemar 1947; binomial with one half)."""
+    """The two-sided p of the exact sign test over the pairs that differ (McNemar 1947; binomial with p = 1/2)."""
     pairs = better + worse
     tail = sum(math.comb(pairs, count) for count in range(min(better, worse) + 1))
     return float(min(1.0, 2 * tail / 2**pairs)) if pairs else 1.0
 
 
-def difference(ours: Sequence[float], theirs: Sequence[float], draws: int = DRAWS) -> Mean:
-    """Mean of the paired differences with the 95 % interval of bootstrap draws of pairs (Efron, percentiles)."""
-    pairs = [a - b for a, b in zip(ours, theirs, strict=True)]
-    if not pairs:
-        return Mean(0.0, 0.0, 0.0)
-    dice = random.Random(0)
-    means = [math.fsum(dice.choices(pairs, k=len(pairs))) / len(pairs) for _ in range(draws)]
-    return _interval(statistics.fmean(pairs), means)
+def paired_difference(values: Sequence[float], baseline: Sequence[float], samples: int = BOOTSTRAP_SAMPLES) -> Estimate:
+    """The mean of ``values - baseline`` with its 95 % bootstrap interval (Efron's percentiles, pairs resampled)."""
+    differences = [value - base for value, base in zip(values, baseline, strict=True)]
+    if not differences:
+        return Estimate(0.0, 0.0, 0.0)
+    rng = random.Random(0)
+    means = [math.fsum(rng.choices(differences, k=len(differences))) / len(differences) for _ in range(samples)]
+    return _percentile_interval(statistics.fmean(differences), means)
 
 
-def ratio(ours: Sequence[float], theirs: Sequence[float], draws: int = DRAWS) -> Mean | None:
-    """Ratio of the means, with its interval from draws of pairs; None where theirs is zero, or in one draw of 40."""
-    pairs = list(zip(ours, theirs, strict=True))
-    if not sum(theirs):
+def ratio_of_means(
+    values: Sequence[float], baseline: Sequence[float], samples: int = BOOTSTRAP_SAMPLES
+) -> Estimate | None:
+    """The ratio of the means with its bootstrap interval; None if the baseline is zero, or the interval is infinite."""
+    pairs = list(zip(values, baseline, strict=True))
+    if not sum(baseline):
         return None
-    dice = random.Random(0)
-    drawn = []
-    for _ in range(draws):
-        chosen = dice.choices(pairs, k=len(pairs))
-        below = math.fsum(theirs for _, theirs in chosen)
-        drawn.append(math.fsum(ours for ours, _ in chosen) / below if below else math.inf)
-    found = _interval(sum(ours) / sum(theirs), drawn)
-    return found if math.isfinite(found.high) else None
+    rng = random.Random(0)
+    ratios = []
+    for _ in range(samples):
+        sample = rng.choices(pairs, k=len(pairs))
+        divisor = math.fsum(base for _, base in sample)
+        ratios.append(math.fsum(value for value, _ in sample) / divisor if divisor else math.inf)
+    estimate = _percentile_interval(sum(values) / sum(baseline), ratios)
+    return estimate if math.isfinite(estimate.high) else None
 
 
-def median_ratio(ours: Sequence[float], theirs: Sequence[float], draws: int = DRAWS // 4) -> Mean | None:
-    """Median of the ratios of pairs, with the interval of bootstrap draws; None without pairs above zero."""
-    ratios = [a / b for a, b in zip(ours, theirs, strict=True) if a > 0 and b > 0]
+def median_ratio(
+    values: Sequence[float], baseline: Sequence[float], samples: int = BOOTSTRAP_SAMPLES // 4
+) -> Estimate | None:
+    """The median of the pairs' ratios with its bootstrap interval; None if no pair has two positive values."""
+    ratios = [value / base for value, base in zip(values, baseline, strict=True) if value > 0 and base > 0]
     if not ratios:
         return None
-    dice = random.Random(0)
-    return _interval(
-        statistics.median(ratios), [statistics.median(dice.choices(ratios, k=len(ratios))) for _ in range(draws)]
-    )
+    rng = random.Random(0)
+    medians = [statistics.median(rng.choices(ratios, k=len(ratios))) for _ in range(samples)]
+    return _percentile_interval(statistics.median(ratios), medians)
 
 
-def _interval(value: float, drawn: list[float]) -> Mean:
-    drawn.sort()
-    return Mean(value, drawn[int(0.025 * len(drawn))], drawn[int(0.975 * len(drawn))])
+def _percentile_interval(value: float, sampled: list[float]) -> Estimate:
+    sampled.sort()
+    return Estimate(value, sampled[int(0.025 * len(sampled))], sampled[int(0.975 * len(sampled))])
