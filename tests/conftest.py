@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from isolation import isolated_environment
 
-settings.register_profile("untimed")
-settings.load_profile("untimed")
+# The time limits of Hypothesis depend on what else the machine does.
+settings.register_profile("no_time_limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no_time_limits")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def by_itself() -> Iterator[None]:
+def environment_of_the_tests() -> Iterator[None]:
     with isolated_environment():
         yield
 

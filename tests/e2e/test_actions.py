@@ -1,4 +1,4 @@
-"""Recorded answers, good and bad, through a real process: each ends in the right text or in a clear sentence."""
+"""Code actions of a real server process that replays recorded answers: each gives the right text or a clear error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from starcoder_ls.lsp.client import ResponseFailed, start
 
 @dataclass(frozen=True)
 class Case:
-    """``answer`` is replayed where ``function`` is in the prompt; ``after`` is the text, or a part of the refusal."""
+    """A recorded answer. ``after`` is the text after the edit or, if ``is_refused``, a part of the error message.
+
+    ``NAME`` in the texts stands for the name of the case. With ``is_slow`` each token is one character, so that the
+    limit on new tokens cuts the answer off.
+    """
 
     name: str
     title: str
@@ -26,7 +30,7 @@ class Case:
     after: str
     is_refused: bool = False
     language: str = "python"
-    is_slow: bool = False  # one character per token, so that it is cut
+    is_slow: bool = False
 
 
 ADD = "def add_NAME(a, b):\n    return a - b\n"
@@ -87,8 +91,8 @@ CASES = [
     ),
     Case("over_indented_bare", "Simplify", METHOD, "\n        def add_NAME(self, a):\n            return a", SHORTER),
     Case("two_spaces", "Simplify", METHOD, "```\ndef add_NAME(self, a):\n  return a\n```", SHORTER),
-    Case("tabs_wanted", "Simplify", TABS, "def add_NAME(self, a):\n    return a", SHORTER_TABS),
-    Case("tabs_given", "Simplify", METHOD, "def add_NAME(self, a):\n\treturn a", SHORTER),
+    Case("tabs_in_document", "Simplify", TABS, "def add_NAME(self, a):\n    return a", SHORTER_TABS),
+    Case("tabs_in_answer", "Simplify", METHOD, "def add_NAME(self, a):\n\treturn a", SHORTER),
     Case(
         "repeats",
         "Simplify",
@@ -105,7 +109,7 @@ CASES = [
         ADD.replace(":\n", ':\n    """Add two numbers."""\n'),
     ),
     Case(
-        "doc_circle",
+        "doc_repetition",
         "Write docstring",
         ADD,
         "Add them. " + "And so on. " * 50,
@@ -120,7 +124,7 @@ CASES = [
         "The original:\n```python\n" + ADD + "```\nThe fix:\n```python\n" + FIXED + "```\nTest:\n```\nprint(1)\n```",
         FIXED,
     ),
-    Case("goes_on", "Simplify", ADD, FIXED + "\nQuestion: What is 2 + 2?\n\nAnswer: 4", FIXED),
+    Case("continues", "Simplify", ADD, FIXED + "\nQuestion: What is 2 + 2?\n\nAnswer: 4", FIXED),
     Case("words", "Simplify", ADD, "I cannot simplify this function any further.", "in words", True),
     Case("broken", "Simplify", ADD, "```\ndef add_NAME(a, b:\n    return a\n```", "syntax", True),
     Case("crlf", "Simplify", ADD.replace("\n", "\r\n"), FIXED, FIXED.replace("\n", "\r\n")),
@@ -149,7 +153,7 @@ CASES = [
         METHOD.replace("a):\n", 'a):\n        """Give it back.\n\n        Args:\n            a: it\n        """\n'),
     ),
     Case(
-        "doc_there",
+        "doc_exists",
         "Write docstring",
         'def add_NAME(a):\n    """Old."""\n    return a\n',
         'Here is the docstring:\n\n"""New\n"quoted"."""',
@@ -171,34 +175,34 @@ CASES = [
         is_slow=True,
     ),
     Case("doc_cut_early", "Write docstring", ADD, "Add" + " so" * 99, "cut", True, is_slow=True),
-    Case("doc_empty", "Write docstring", ADD, "\n\n", "nothing", True),
+    Case("doc_empty", "Write docstring", ADD, "\n\n", "empty", True),
     Case(
         "doc_braces", "Write docstring", BRACES, "Gives a back.", "/**\n * Gives a back.\n */\n" + BRACES, language="c"
     ),
 ]
 
 
-def named(case: Case, text: str) -> str:
+def with_name(case: Case, text: str) -> str:
     return text.replace("NAME", case.name)
 
 
 def run_all(encodings: list[str]) -> dict[str, Any]:
-    """Every case in one process; the text after the edit, or the error."""
+    """Run all cases in one server process. By case: the text after the edit, or the error."""
     replies = {}
     for case in CASES:
-        answer = named(case, case.answer)
-        replies[named(case, "add_NAME(")] = list(answer) if case.is_slow else [answer]
+        answer = with_name(case, case.answer)
+        replies[with_name(case, "add_NAME(")] = list(answer) if case.is_slow else [answer]
     engine = {"adapters": ["astraios"], "replies": replies}
     short = {"max_new_tokens": 100}
     options = {**ADAPTER, "actions": {"simplify": short, "document": {**short, "max_new_tokens": 60}}}
 
-    async def session() -> dict[str, Any]:
+    async def run_cases() -> dict[str, Any]:
         results: dict[str, Any] = {}
         async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
             await client.initialize(options, {**EDITOR, "general": {"positionEncodings": encodings}})
             await wait_until_ready(client)
             for case in CASES:
-                uri, text = f"file:///{case.name}", named(case, case.before)
+                uri, text = f"file:///{case.name}", with_name(case, case.before)
                 client.open(uri, text, case.language)
                 row = next(number for number, line in enumerate(text.split("\n")) if "add_" in line)
                 try:
@@ -210,7 +214,7 @@ def run_all(encodings: list[str]) -> dict[str, Any]:
             assert await client.shutdown() == 0
         return results
 
-    return asyncio.run(asyncio.wait_for(session(), 60))
+    return asyncio.run(asyncio.wait_for(run_cases(), 60))
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +223,10 @@ def results() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_recorded_answer_ends_in_the_right_text_or_a_clear_refusal(case: Case, results: dict[str, Any]) -> None:
+def test_recorded_answer_gives_right_text_or_clear_error(case: Case, results: dict[str, Any]) -> None:
     result = results[case.name]
     if case.is_refused and isinstance(result, ResponseFailed):
         assert result.code == -32803
         assert case.after in result.message
     else:
-        assert result == named(case, case.after)
+        assert result == with_name(case, case.after)

@@ -1,5 +1,7 @@
-"""The command line as it is installed, with the bundled model taken for an instruction-tuned one: what it answers is
-nonsense, how it is shown, ended and refused is not."""
+"""The installed commands `explain`, `ask` and `act`, with the bundled model declared as instruction-tuned.
+
+The text that it answers is meaningless; output, interruption and error messages are checked.
+"""
 
 from __future__ import annotations
 
@@ -29,34 +31,33 @@ def run(*arguments: str, env: dict[str, str], text: str = "") -> subprocess.Comp
 
 
 @pytest.mark.slow
-def test_an_explanation_of_standard_input_is_one_json_object(environment: dict[str, str]) -> None:
+def test_explain_of_standard_input_prints_one_json_object(environment: dict[str, str]) -> None:
     done = run("explain", "-:2", "--language", "python", "--json", env=environment, text=CODE)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["text"].strip()
-    assert said["lines"] == [1, 2]
-    assert said["timings"]["prompt_tokens"] > 10
+    answer = json.loads(done.stdout)
+    assert answer["text"].strip()
+    assert answer["lines"] == [1, 2]
+    assert answer["timings"]["prompt_tokens"] > 10
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_an_answer_in_mid_sentence(environment: dict[str, str], tmp_path: Path) -> None:
-    """In float32 and long, so that it is not over before the signal comes."""
-    slow = '[model]\ntasks = ["instruct"]\ndtype = "float32"\n[actions.ask]\nmax_new_tokens = 1500\n'
-    (tmp_path / "settings.toml").write_text(slow)
-    heeded = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a suite in the background ignores it
-    with subprocess.Popen(
-        [*CLI, "ask", "Why?"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, preexec_fn=heeded
-    ) as asking:
-        assert asking.stdout is not None
-        assert asking.stderr is not None
-        assert asking.stdout.read(1)
-        asking.send_signal(signal.SIGINT)
-        assert asking.wait(20) == 130
-        assert b"Traceback" not in asking.stderr.read()
+def test_sigint_during_generation_exits_with_130(environment: dict[str, str], tmp_path: Path) -> None:
+    """The answer is generated in float32 and is long, so that it has not ended when the signal arrives."""
+    settings = '[model]\ntasks = ["instruct"]\ndtype = "float32"\n[actions.ask]\nmax_new_tokens = 1500\n'
+    (tmp_path / "settings.toml").write_text(settings)
+    restore_sigint = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs ignore SIGINT
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen([*CLI, "ask", "Why?"], **pipes, env=environment, preexec_fn=restore_sigint) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert b"Traceback" not in process.stderr.read()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("explain", "nowhere.py:1"), "cannot be read"),
         (("act", "fly", "-:1-2"), "There are: ask"),
@@ -64,17 +65,17 @@ def test_ctrl_c_ends_an_answer_in_mid_sentence(environment: dict[str, str], tmp_
         (("act", "fix", "-:7-9"), "lines 1 to 2"),
     ],
 )
-def test_what_cannot_be_done_is_one_sentence_at_once(
-    arguments: tuple[str, ...], said: str, environment: dict[str, str]
+def test_impossible_request_is_one_line_on_standard_error(
+    arguments: tuple[str, ...], message: str, environment: dict[str, str]
 ) -> None:
     done = run(*arguments, env=environment, text=CODE)
     assert done.returncode == 1
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
     assert not done.stdout
 
 
-def test_without_anybody_to_do_it_the_setting_to_add_is_named(tmp_path: Path) -> None:
+def test_without_instruct_adapter_error_names_the_missing_setting(tmp_path: Path) -> None:
     settings = tmp_path / "settings.toml"
     settings.write_text('[model]\nname = "some/base"\n')
     done = run("explain", "-:1-2", env={**os.environ, "STARCODER_LS_SETTINGS": str(settings)}, text=CODE)

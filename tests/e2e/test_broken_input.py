@@ -1,4 +1,4 @@
-"""What plain pygls answers with popups, silence or death: a real process over stdio, one broken thing at a time."""
+"""Malformed and unexpected input to a server process over stdio: each gets the right error, and the server lives."""
 
 from __future__ import annotations
 
@@ -28,8 +28,11 @@ PARSE, INVALID, METHOD, PARAMS, INTERNAL, NOT_INITIALIZED = -32700, -32600, -326
 
 
 @asynccontextmanager
-async def process(tmp_path: Path, is_initialized: bool = True, **engine: Any) -> AsyncIterator[Client]:
-    """A server process with one open document; whatever a test does, no window pops up and no source is logged."""
+async def running_server(tmp_path: Path, is_initialized: bool = True, **engine: Any) -> AsyncIterator[Client]:
+    """A client of a server process with one open document.
+
+    At the end, asserts that no message was shown and that no source code was logged.
+    """
     log = tmp_path / "stderr"
     with log.open("wb") as stderr:
         async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=stderr.fileno()) as client:
@@ -42,7 +45,8 @@ async def process(tmp_path: Path, is_initialized: bool = True, **engine: Any) ->
     assert SECRET not in log.read_text()
 
 
-async def code_of(client: Client, method: str, params: Any = None) -> int:
+async def error_code(client: Client, method: str, params: Any = None) -> int:
+    """The code of the error that the request is answered with."""
     with pytest.raises(ResponseFailed) as caught:
         await client.request(method, params)
     assert "Traceback" not in caught.value.message
@@ -50,27 +54,27 @@ async def code_of(client: Client, method: str, params: Any = None) -> int:
     return caught.value.code
 
 
-async def is_well(client: Client) -> bool:
-    """Still answers a real question."""
+async def answers_requests(client: Client) -> bool:
+    """Whether the server still answers a completion request."""
     items = await client.inline_completion(URI, 1, 4)
     return bool(items and items[0]["insertText"] == "return 1")
 
 
 @async_test
-async def test_malformed_json_is_answered_with_a_parse_error(tmp_path: Path) -> None:
+async def test_malformed_json_is_answered_with_parse_error(tmp_path: Path) -> None:
     bodies = [b"{not json", b"", b"\xff\xfe{}", b"[" * 100_000, b'{"a": NaN}', b"1" * 5000, b'{"a":1} {"b":2}']
-    async with process(tmp_path) as client:
+    async with running_server(tmp_path) as client:
         for body in bodies:
             client.send_bytes(frame(body))
         await wait_until(lambda: len(client.unmatched_responses) == len(bodies))
         assert [(stray["id"], stray["error"]["code"]) for stray in client.unmatched_responses] == [(None, PARSE)] * len(
             bodies
         )
-        assert await is_well(client)
+        assert await answers_requests(client)
 
 
 @async_test
-async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
+async def test_json_that_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
     status = {"jsonrpc": "2.0", "id": 900, "method": "starcoder/status"}
     broken: list[tuple[Any, Any]] = [
         ([status, status], None),
@@ -89,27 +93,27 @@ async def test_what_is_no_message_is_an_invalid_request(tmp_path: Path) -> None:
         ({**status, "id": [1]}, None),
         ({"jsonrpc": "2.0", "id": 900}, 900),
     ]
-    async with process(tmp_path) as client:
+    async with running_server(tmp_path) as client:
         for message, _ in broken:
             client.send(message)
         await wait_until(lambda: len(client.unmatched_responses) == len(broken))
         answers = [(stray["id"], stray["error"]["code"]) for stray in client.unmatched_responses]
         assert answers == [(request_id, INVALID) for _, request_id in broken]
-        assert await is_well(client)
+        assert await answers_requests(client)
 
 
 @async_test
-async def test_answers_to_questions_never_asked_are_passed_over(tmp_path: Path) -> None:
-    async with process(tmp_path) as client:
+async def test_responses_without_a_request_are_ignored(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as client:
         for request_id in (1, "a", None, [1], {"x": 1}):
             client.send({"jsonrpc": "2.0", "id": request_id, "result": None})
             client.send({"jsonrpc": "2.0", "id": request_id, "error": "no object"})
-        assert await is_well(client)
+        assert await answers_requests(client)
         assert not client.unmatched_responses
 
 
 @async_test
-async def test_bad_params_are_answered_as_such(tmp_path: Path) -> None:
+async def test_bad_params_are_answered_with_invalid_params(tmp_path: Path) -> None:
     invoked = {**CURSOR, "context": {"triggerKind": 1}}
     broken: list[Any] = [
         None,
@@ -127,78 +131,78 @@ async def test_bad_params_are_answered_as_such(tmp_path: Path) -> None:
         {**invoked, "position": {"line": True, "character": 0}},
         {**invoked, "textDocument": {"uri": 5}},
     ]
-    async with process(tmp_path) as client:
+    async with running_server(tmp_path) as client:
         for params in broken:
             with pytest.raises(ResponseFailed) as caught:
                 await client.request("textDocument/inlineCompletion", params)
             assert caught.value.code == PARAMS
             assert SECRET not in caught.value.message
-        assert await is_well(client)
+        assert await answers_requests(client)
 
 
 @async_test
-async def test_trigger_kind_zero_of_older_clients_means_invoked(tmp_path: Path) -> None:
-    async with process(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
+async def test_trigger_kind_zero_counts_as_invoked(tmp_path: Path) -> None:
+    async with running_server(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
         found = await client.request("textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 0}})
         assert [item["insertText"] for item in found] == ["a()", "b()", "c()"]
 
 
 @async_test
-async def test_an_object_with_a_jsonrpc_key_inside_is_plain_data(tmp_path: Path) -> None:
+async def test_nested_object_with_jsonrpc_key_is_plain_data(tmp_path: Path) -> None:
     inner = {"jsonrpc": "2.0", "id": 1, "method": "exit", "result": None}
-    async with process(tmp_path) as client:
+    async with running_server(tmp_path) as client:
         found = await client.request(
             "textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 2, "x": inner}, "y": inner}
         )
         assert found
-        assert await code_of(client, "workspace/symbol", inner) == METHOD
+        assert await error_code(client, "workspace/symbol", inner) == METHOD
         assert (await client.request("starcoder/status", inner))["phase"] in ("ready", "working")
         assert not client.unmatched_responses
 
 
 @async_test
-async def test_before_initialize_requests_are_refused_and_notifications_dropped(tmp_path: Path) -> None:
-    async with process(tmp_path, is_initialized=False) as client:
-        assert await code_of(client, "textDocument/inlineCompletion", CURSOR) == NOT_INITIALIZED
-        assert await code_of(client, "shutdown") == NOT_INITIALIZED
+async def test_before_initialize_requests_fail_and_notifications_are_dropped(tmp_path: Path) -> None:
+    async with running_server(tmp_path, is_initialized=False) as client:
+        assert await error_code(client, "textDocument/inlineCompletion", CURSOR) == NOT_INITIALIZED
+        assert await error_code(client, "shutdown") == NOT_INITIALIZED
         client.open(URI, "text")
-        assert await code_of(client, "initialize", [1]) == PARAMS
+        assert await error_code(client, "initialize", [1]) == PARAMS
         await client.initialize({}, INLINE_COMPLETION)
-        assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
+        assert await error_code(client, "initialize", {"capabilities": {}}) == INVALID
         await wait_until_ready(client)
         assert await client.inline_completion(URI, 0, 0) is None
         assert await client.shutdown() == 0
 
 
 @async_test
-async def test_after_shutdown_everything_but_exit_is_refused(tmp_path: Path) -> None:
-    async with process(tmp_path) as client:
+async def test_after_shutdown_every_request_is_invalid(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as client:
         await client.request("shutdown")
-        assert await code_of(client, "textDocument/inlineCompletion", CURSOR) == INVALID
-        assert await code_of(client, "shutdown") == INVALID
-        assert await code_of(client, "initialize", {"capabilities": {}}) == INVALID
+        assert await error_code(client, "textDocument/inlineCompletion", CURSOR) == INVALID
+        assert await error_code(client, "shutdown") == INVALID
+        assert await error_code(client, "initialize", {"capabilities": {}}) == INVALID
         client.notify("exit")
-        assert await client.wait_closed() == 0
+        assert await client.ended() == 0
 
 
 @async_test
-async def test_unknown_methods_are_refused_and_unknown_notifications_ignored(tmp_path: Path) -> None:
-    async with process(tmp_path) as client:
-        assert await code_of(client, "textDocument/hover", CURSOR) == METHOD
-        assert await code_of(client, "$/something") == METHOD
-        assert await code_of(client, "window/showMessage", {}) == METHOD
-        assert await code_of(client, "exit") == METHOD
+async def test_unknown_requests_fail_and_unknown_notifications_are_ignored(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as client:
+        assert await error_code(client, "textDocument/hover", CURSOR) == METHOD
+        assert await error_code(client, "$/something") == METHOD
+        assert await error_code(client, "window/showMessage", {}) == METHOD
+        assert await error_code(client, "exit") == METHOD
         client.notify("$/something", {"a": 1})
         client.notify("textDocument/didSave", {"textDocument": {"uri": URI}})
         client.notify("$/cancelRequest", {"id": [1]})
         client.notify("$/cancelRequest")
-        assert await is_well(client)
+        assert await answers_requests(client)
         assert not client.unmatched_responses
 
 
 @async_test
-async def test_a_failing_handler_says_little_to_who_asked_and_nothing_to_who_typed(tmp_path: Path) -> None:
-    async with process(tmp_path, error=f"cannot do {SECRET}") as client:
+async def test_handler_error_hides_details_and_is_silent_while_typing(tmp_path: Path) -> None:
+    async with running_server(tmp_path, error=f"cannot do {SECRET}") as client:
         assert await client.inline_completion(URI, 1, 4) is None
         with pytest.raises(ResponseFailed) as caught:
             await client.inline_completion(URI, 1, 4, is_invoked=True)
@@ -208,7 +212,7 @@ async def test_a_failing_handler_says_little_to_who_asked_and_nothing_to_who_typ
 
 
 @async_test
-async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_whole(tmp_path: Path) -> None:
+async def test_invalid_change_disables_document_until_full_text_arrives(tmp_path: Path) -> None:
     start, end = {"line": 0, "character": 0}, {"line": 0, "character": 1}
     broken: list[Any] = [
         {"range": {"start": {"line": -1, "character": 0}, "end": end}, "text": SECRET},
@@ -218,26 +222,26 @@ async def test_a_change_that_cannot_be_read_loses_the_document_until_it_is_sent_
         {},
         None,
     ]
-    async with process(tmp_path) as client:
+    async with running_server(tmp_path) as client:
         for number, change in enumerate(broken):
             client.change(URI, 2 + 2 * number, change)
             assert await client.inline_completion(URI, 1, 4) is None, change
             client.change(URI, 3 + 2 * number, {"text": "x\n    "})
-            assert await is_well(client), change
+            assert await answers_requests(client), change
 
 
 @pytest.mark.parametrize(
     "header", [b"content-LENGTH: %d\r\n\r\n", b"Content-Length: %d\n\n", b"\r\n\r\nContent-Length:%d\r\n\r\n"]
 )
 @async_test
-async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: bytes) -> None:
-    async with process(tmp_path) as client:
+async def test_unusual_but_unambiguous_headers_are_accepted(tmp_path: Path, header: bytes) -> None:
+    async with running_server(tmp_path) as client:
         body = json.dumps({"jsonrpc": "2.0", "id": "mine", "method": "starcoder/status"}).encode()
         client.send_bytes(header.replace(b"%d", b"%d" % len(body)) + body)
         await wait_until(lambda: bool(client.unmatched_responses))
         assert client.unmatched_responses[0]["id"] == "mine"
         assert "result" in client.unmatched_responses[0]
-        assert await is_well(client)
+        assert await answers_requests(client)
 
 
 @pytest.mark.parametrize(
@@ -253,34 +257,34 @@ async def test_unusual_but_clear_headers_are_understood(tmp_path: Path, header: 
     ids=lambda header: repr(header[:24]),
 )
 @async_test
-async def test_what_cannot_be_framed_ends_the_connection_with_a_line_in_the_log(tmp_path: Path, header: bytes) -> None:
-    async with process(tmp_path) as client:
+async def test_broken_framing_closes_connection_and_logs_one_error(tmp_path: Path, header: bytes) -> None:
+    async with running_server(tmp_path) as client:
         client.send_bytes(header)
-        assert await client.wait_closed() == 1
+        assert await client.ended() == 1
     lines = (tmp_path / "stderr").read_text().splitlines()
     assert len([line for line in lines if line.startswith("ERROR")]) == 1
     assert "Traceback" not in "".join(lines)
 
 
 @async_test
-async def test_exit_without_shutdown_is_a_failure(tmp_path: Path) -> None:
-    async with process(tmp_path) as client:
+async def test_exit_without_shutdown_gives_exit_code_1(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as client:
         client.notify("exit")
-        assert await client.wait_closed() == 1
+        assert await client.ended() == 1
 
 
 @async_test
-async def test_exit_before_initialize_is_obeyed(tmp_path: Path) -> None:
-    async with process(tmp_path, is_initialized=False) as client:
+async def test_exit_before_initialize_gives_exit_code_1(tmp_path: Path) -> None:
+    async with running_server(tmp_path, is_initialized=False) as client:
         client.notify("exit")
-        assert await client.wait_closed() == 1
+        assert await client.ended() == 1
 
 
 @async_test
-async def test_stray_prints_do_not_reach_the_protocol(tmp_path: Path) -> None:
-    async with process(tmp_path, is_noisy=True) as client:
+async def test_output_of_libraries_does_not_reach_the_protocol(tmp_path: Path) -> None:
+    async with running_server(tmp_path, is_noisy=True) as client:
         for _ in range(20):
-            assert await is_well(client)
+            assert await answers_requests(client)
         assert await client.shutdown() == 0
     log = (tmp_path / "stderr").read_text()
     assert "a stray print" in log

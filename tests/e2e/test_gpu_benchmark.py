@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py runs to its end without a GPU: what it measures means nothing then, but nothing is broken."""
+"""benchmarks/gpu.py runs to its end without a GPU; the numbers that it measures there mean nothing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PARTS = {
 }  # fmt: skip
 
 
-def test_every_part_has_a_result_and_the_file_holds_it(tmp_path: Path) -> None:
+def test_every_part_has_a_result_in_the_output_file(tmp_path: Path) -> None:
     into = tmp_path / "gpu.json"
     command = [sys.executable, str(SCRIPT), "--device", "cpu", "--shapes", "tiny", "--quick", "--into", str(into)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
@@ -27,8 +27,8 @@ def test_every_part_has_a_result_and_the_file_holds_it(tmp_path: Path) -> None:
     assert any(row[6] is True for row in parts["decode"]["rows"]), "some passes were replayed"
 
 
-def test_what_fails_is_said_and_the_rest_goes_on(tmp_path: Path) -> None:
-    """No time for any part."""
+def test_failed_part_is_reported_and_the_others_run(tmp_path: Path) -> None:
+    """The time limit is too short for every part."""
     command = [sys.executable, str(SCRIPT), "--device", "cpu", "--shapes", "tiny", "--part-minutes", "0.0001"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]

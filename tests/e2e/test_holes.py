@@ -1,4 +1,4 @@
-"""The measure as it is installed: the real command line, a real server process, the bundled model."""
+"""The installed command `eval holes` with a real server process and the bundled model."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def test_holes_are_filled_reported_and_compared(tmp_path: Path) -> None:
     (tmp_path / "code").mkdir()
     folder = repository(tmp_path / "code")
     files = [tmp_path / "one.json", tmp_path / "two.json"]
-    asked = ["holes", str(folder), "-n", "3", "--seed", "2", "--kind", "line", "--kind", "rest"]
-    first = run(*asked, "--json", str(files[0]), "--html", str(tmp_path / "page.html"))
+    arguments = ["holes", str(folder), "-n", "3", "--seed", "2", "--kind", "line", "--kind", "rest"]
+    first = run(*arguments, "--json", str(files[0]), "--html", str(tmp_path / "page.html"))
     assert first.returncode == 0, first.stderr
     assert "bundled on cpu, 6 holes, seed 2" in first.stdout
-    second = run(*asked, "--json", str(files[1]), "--set", "inline_completion.enabled=false")
+    second = run(*arguments, "--json", str(files[1]), "--set", "inline_completion.enabled=false")
     assert second.returncode == 0, second.stderr
     holes = [json.loads(file.read_text(encoding="utf-8"))["holes"] for file in files]
     assert any(hole["has_answer"] for hole in holes[0])
@@ -40,16 +40,16 @@ def test_holes_are_filled_reported_and_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("holes", "/no/such/folder"), "no file or folder"),
         (("holes", ".", "--kind", "word"), "--kind word"),
         (("compare", "/no/such.json", "/no/such.json"), "cannot be read"),
     ],
 )
-def test_what_cannot_be_measured_is_one_sentence(arguments: tuple[str, ...], said: str) -> None:
+def test_invalid_arguments_are_one_message_without_traceback(arguments: tuple[str, ...], message: str) -> None:
     done = run(*arguments)
     assert done.returncode == 1
     assert done.stderr.startswith("starcoder-ls: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert "Traceback" not in done.stderr

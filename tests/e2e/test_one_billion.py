@@ -1,4 +1,4 @@
-"""A checkpoint of StarCoderBase-1B's size on this machine: loads, completes, is cancelled, and fits its memory."""
+"""A random checkpoint of StarCoderBase-1B's size: loading, completion, cancellation and peak memory."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def one_billion(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_a_model_of_one_billion_loads_completes_and_is_cancelled(one_billion: Path) -> None:
+def test_one_billion_parameters_load_complete_and_cancel(one_billion: Path) -> None:
     # The script imports torch before the engine does, so what the engine would set is set here.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT / "server")}
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Typing as it really is: edits, requests and cancels a few milliseconds apart, into a real process."""
+"""Fast typing into a real server process: edits, requests and cancellations a few milliseconds apart."""
 
 from __future__ import annotations
 
@@ -19,42 +19,43 @@ PAUSE_S = 0.005
 
 @pytest.mark.parametrize("seed", [1, 2])
 @async_test
-async def test_in_a_storm_each_request_is_answered_once_and_the_last_one_rightly(seed: int) -> None:
-    dice = random.Random(seed)
+async def test_each_request_is_answered_once_and_the_last_correctly(seed: int) -> None:
+    rng = random.Random(seed)
     engine = {"scripts": [["word", "(", ")", "\n"]], "token_s": 0.003}
     async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=subprocess.DEVNULL) as client:
         await client.initialize({}, {**INLINE_COMPLETION, "general": {"positionEncodings": ["utf-16"]}})
         await wait_until_ready(client)
         client.open(URI, "")
-        text, version, asked = "", 1, list[tuple[PendingRequest, str]]()
+        text, version, requests = "", 1, list[tuple[PendingRequest, str]]()
         for _ in range(EVENTS):
             version += 1
-            piece = dice.choice(["a", " ", "😀", "\f", "é"])
-            client.change(URI, version, insertion(text, piece))
-            text += piece
-            if dice.random() < 0.7:
-                asked.append((client.inline_completion(URI, 0, units(text), is_invoked=dice.random() < 0.2), text))
-            if asked and dice.random() < 0.4:
-                client.cancel(dice.choice(asked)[0])
+            inserted = rng.choice(["a", " ", "😀", "\f", "é"])
+            client.change(URI, version, insert_at_end(text, inserted))
+            text += inserted
+            if rng.random() < 0.7:
+                request = client.inline_completion(URI, 0, utf16_length(text), is_invoked=rng.random() < 0.2)
+                requests.append((request, text))
+            if requests and rng.random() < 0.4:
+                client.cancel(rng.choice(requests)[0])
             await asyncio.sleep(PAUSE_S)
-        last = await client.inline_completion(URI, 0, units(text))
-        here = {"line": 0, "character": units(text)}
-        assert [(item["insertText"], item["range"]) for item in last] == [("word()", {"start": here, "end": here})]
-        answers = await asyncio.gather(*(pending.future for pending, _ in asked), return_exceptions=True)
-        for (_, text_then), answer in zip(asked, answers, strict=True):
+        last = await client.inline_completion(URI, 0, utf16_length(text))
+        cursor = {"line": 0, "character": utf16_length(text)}
+        assert [(item["insertText"], item["range"]) for item in last] == [("word()", {"start": cursor, "end": cursor})]
+        answers = await asyncio.gather(*(pending.future for pending, _ in requests), return_exceptions=True)
+        for (_, request_text), answer in zip(requests, answers, strict=True):
             if isinstance(answer, ResponseFailed):
                 assert answer.code == -32800
             elif answer is not None:
-                place = {"line": 0, "character": units(text_then)}
-                assert answer[0]["range"] == {"start": place, "end": place}
+                position = {"line": 0, "character": utf16_length(request_text)}
+                assert answer[0]["range"] == {"start": position, "end": position}
         assert not client.unmatched_responses  # nothing was answered twice
         assert await client.shutdown() == 0
 
 
-def insertion(text: str, piece: str) -> dict[str, Any]:
-    place = {"line": 0, "character": units(text)}
-    return {"range": {"start": place, "end": place}, "text": piece}
+def insert_at_end(text: str, inserted: str) -> dict[str, Any]:
+    position = {"line": 0, "character": utf16_length(text)}
+    return {"range": {"start": position, "end": position}, "text": inserted}
 
 
-def units(text: str) -> int:
+def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2

@@ -1,4 +1,4 @@
-"""Actions, completions, edits and cancels a few milliseconds apart, into a real process."""
+"""Code actions, completions, edits and cancellations a few milliseconds apart, into a real server process."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from starcoder_ls.lsp.client import PendingRequest, ResponseFailed, start
 EVENTS = 150
 CODE = "def add(a, b):\n    return a - b\n"
 FIXED = "def add(a, b):\n    return a + b\n"
-SILENT = {-32800, -32801}  # cancelled, moved on
+EXPECTED_ERRORS = {-32800, -32801}  # cancelled, content modified
 
 
 @pytest.mark.parametrize("seed", [1, 2])
 @async_test
-async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old_text(seed: int) -> None:
-    dice = random.Random(seed)
+async def test_each_request_is_answered_once_and_no_edit_is_outdated(seed: int) -> None:
+    rng = random.Random(seed)
     words = ["It ", "adds ", "two."]
     engine = {
         "adapters": ["astraios"],
@@ -37,32 +37,32 @@ async def test_in_a_storm_each_request_is_answered_once_and_no_edit_is_of_an_old
         await wait_until_ready(client)
         client.open(URI, CODE)
         (simplify,) = [a for a in await code_actions(client, span(0, 2)) if a["title"] == "Simplify"]
-        text, version, asked = CODE, 1, list[tuple[PendingRequest, str]]()
+        text, version, requests = CODE, 1, list[tuple[PendingRequest, str]]()
         explain = {"uri": URI, "range": span(0, 2), "token": "t"}
         for _ in range(EVENTS):
-            what = dice.random()
-            if what < 0.25:
+            choice = rng.random()
+            if choice < 0.25:
                 version += 1
                 client.change(URI, version, {"range": span(0, 0), "text": "#"})
                 client.change(URI, version + 1, {"range": span(0, 0, 0, 1), "text": ""})
                 version += 1
-            elif what < 0.5:
+            elif choice < 0.5:
                 action = {**simplify, "data": {**simplify["data"], "version": version}}
-                asked.append((client.request("codeAction/resolve", action), text))
-            elif what < 0.65:
-                asked.append((run(client, "starcoder.explain", explain), text))
-            elif what < 0.8:
-                asked.append((code_actions(client, span(0, 2)), text))
+                requests.append((client.request("codeAction/resolve", action), text))
+            elif choice < 0.65:
+                requests.append((run(client, "starcoder.explain", explain), text))
+            elif choice < 0.8:
+                requests.append((code_actions(client, span(0, 2)), text))
             else:
-                asked.append((client.inline_completion(URI, 1, 4), text))
-            if asked and dice.random() < 0.2:
-                client.cancel(dice.choice(asked)[0])
-            await asyncio.sleep(dice.choice([0.0, 0.003, 0.03]))
-        answers: list[Any] = await asyncio.gather(*(one.future for one, _ in asked), return_exceptions=True)
+                requests.append((client.inline_completion(URI, 1, 4), text))
+            if requests and rng.random() < 0.2:
+                client.cancel(rng.choice(requests)[0])
+            await asyncio.sleep(rng.choice([0.0, 0.003, 0.03]))
+        answers: list[Any] = await asyncio.gather(*(request.future for request, _ in requests), return_exceptions=True)
         edits = 0
         for answer in answers:
             if isinstance(answer, ResponseFailed):
-                assert answer.code in SILENT, answer
+                assert answer.code in EXPECTED_ERRORS, answer
             elif isinstance(answer, dict) and "edit" in answer:
                 assert applied(CODE, answer) == FIXED
                 edits += 1
