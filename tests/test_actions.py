@@ -6,19 +6,19 @@ import pytest
 
 from starcoder_ls.actions import BUILT_IN
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.settings import Settings, check
+from starcoder_ls.settings import Settings, validate
 
 
 def test_a_users_table_changes_only_what_it_names() -> None:
-    given = check(
+    given = validate(
         {"actions": {"explain": {"max_new_tokens": 9}, "mine": {"title": "M", "instruction": "Do."}}}, "a test"
     )
     assert list(given.actions) == [*BUILT_IN, "mine"]
     assert given.actions["explain"].title == "Explain"
     assert given.actions["explain"].max_new_tokens == 9
     assert given.actions["mine"].becomes == "replacement"
-    assert check(given.model_dump(), "itself") == given
-    assert check({}, "nothing") == Settings()
+    assert validate(given.model_dump(), "itself") == given
+    assert validate({}, "nothing") == Settings()
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_a_users_table_changes_only_what_it_names() -> None:
 )
 def test_bad_actions_are_refused_with_their_key(actions: Any, said: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        check({"actions": actions}, "a test")
+        validate({"actions": actions}, "a test")
     assert said in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["", "quickfix", "quickfix.mine", "starcoder.a.b", "refactor.rewrite"])
 def test_kinds_that_editors_show_are_taken(kind: str) -> None:
-    assert check({"actions": {"explain": {"kind": kind}}}, "a test").actions["explain"].kind == kind
+    assert validate({"actions": {"explain": {"kind": kind}}}, "a test").actions["explain"].kind == kind

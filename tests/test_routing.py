@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from starcoder_ls.routing import Route, route
-from starcoder_ls.settings import Adapter, Settings, check
+from starcoder_ls.settings import Adapter, Settings, validate
 
-SETTINGS = check(
+SETTINGS = validate(
     {
         "model": {"name": "bigcode/starcoderbase-7b"},
         "adapters": {
@@ -44,7 +44,7 @@ def test_an_adapter_that_is_not_resident_does_nothing() -> None:
 
 
 def test_an_instruction_tuned_base_does_every_action() -> None:
-    tuned = check({"model": {"name": "x", "tasks": ["completion", "instruct"]}}, "a test")
+    tuned = validate({"model": {"name": "x", "tasks": ["completion", "instruct"]}}, "a test")
     assert route(tuned, (), "explain") == Route()
     assert route(Settings(), (), "test") is None
 

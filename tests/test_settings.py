@@ -7,12 +7,12 @@ from starcoder_ls.errors import SettingsError
 
 
 @pytest.fixture(autouse=True)
-def _no_file_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _without_user_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("STARCODER_LS_SETTINGS", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "nothing here"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "empty"))
 
 
-def test_later_sources_win(tmp_path: Path) -> None:
+def test_options_override_the_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[model]\nname = "from/file"\ndevice = "cpu"\n')
     loaded = settings.load({"model": {"name": "from/option"}}, file=file)
@@ -21,7 +21,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("[model]\nnam = 'x'\n", "model.nam"),
         ("[model]\ndevice = 'abacus'\n", "abacus"),
@@ -30,21 +30,21 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("[model\n", "not valid TOML"),
     ],
 )
-def test_bad_file_is_refused_with_its_name_and_the_key(tmp_path: Path, text: str, said: str) -> None:
+def test_invalid_file_is_rejected_with_its_name_and_the_key(tmp_path: Path, text: str, expected: str) -> None:
     file = tmp_path / "settings.toml"
     file.write_text(text)
     with pytest.raises(SettingsError, match=r"settings\.toml") as caught:
         settings.load(file=file)
-    assert said in str(caught.value)
+    assert expected in str(caught.value)
 
 
-def test_byte_order_mark_is_no_error(tmp_path: Path) -> None:
+def test_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_bytes(b"\xef\xbb\xbf[model]\nname = 'a/b'\n")
     assert settings.load(file=file).model.name == "a/b"
 
 
-def test_file_that_was_named_must_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_or_unreadable_named_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(SettingsError, match="no settings file"):
         settings.load(file=tmp_path / "none.toml")
     monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "none.toml"))

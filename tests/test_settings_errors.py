@@ -1,20 +1,20 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from starcoder_ls.settings_errors import sentences
+from starcoder_ls.settings_errors import describe_errors
 
 
-class Shape(BaseModel):
+class Section(BaseModel):
     model_config = ConfigDict(extra="forbid")
     size: int
 
 
-def test_each_mistake_is_a_sentence_that_names_its_key() -> None:
+def test_each_invalid_key_gets_a_sentence_that_names_it() -> None:
     with pytest.raises(ValidationError) as caught:
-        Shape.model_validate({"size": "big", "colour": 1})
-    said = sentences(caught.value)
-    assert "`size` cannot be 'big': " in said
-    assert "there is no setting `colour`." in said
+        Section.model_validate({"size": "big", "colour": 1})
+    message = describe_errors(caught.value)
+    assert "`size` cannot be 'big': " in message
+    assert "there is no setting `colour`." in message
     with pytest.raises(ValidationError) as caught:
-        Shape.model_validate({})
-    assert sentences(caught.value) == "`size` is missing."
+        Section.model_validate({})
+    assert describe_errors(caught.value) == "`size` is missing."

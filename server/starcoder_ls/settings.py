@@ -1,6 +1,6 @@
-"""Every knob, once: name, default, unit, meaning. README and editor settings are generated from here.
+"""All settings: name, default, unit, meaning. The manual and the editors' settings are generated from this module.
 
-Decides what is a valid value and in which order sources win. Refuses to know who uses a value.
+Decides which values are valid, and the precedence of their sources.
 """
 
 from __future__ import annotations
@@ -18,19 +18,20 @@ from starcoder_ls.actions import BUILT_IN, Action, over_built_in
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
-from starcoder_ls.settings_errors import sentences
-from starcoder_ls.settings_merge import merged
+from starcoder_ls.settings_errors import describe_errors
+from starcoder_ls.settings_merge import merge
 
-_OVERRIDE = "STARCODER_LS_SETTINGS"
+_FILE_VARIABLE = "STARCODER_LS_SETTINGS"
 
 BUNDLED = "bundled"
-"""Name of the model, and path of the adapter, that ship with this package."""
+"""The name of the model, and the path of the adapter, that are part of this package."""
 
 ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
-"""It becomes a module's name and a folder's, so no dots and no slashes."""
+"""Names of modules and folders are made from it, so it has no dots and no slashes."""
 
 TEMPLATE = "Question: {question}\n\nAnswer:"
-"""Astraios' own (its model cards); nothing after the colon, since the answer was trained to begin with the blank."""
+"""The template of the Astraios models, from their model cards. Nothing follows the colon: the answer begins with the
+space."""
 
 
 class _Section(BaseModel):
@@ -38,76 +39,75 @@ class _Section(BaseModel):
 
 
 class Model(_Section):
-    """Which model runs, and where. Changing any of these loads a model anew."""
+    """The model and the device it runs on. A change takes effect when the server is restarted."""
 
     name: str = Field(default="bundled", min_length=1)
-    """`bundled`, a folder in the layout of a Hub checkpoint, or a Hub id such as `bigcode/starcoderbase-1b`."""
+    """`bundled`, a folder with the files of a Hub checkpoint, or a Hub id such as `bigcode/starcoderbase-1b`."""
 
     revision: str | None = None
-    """Branch, tag or commit of a Hub model; pin a commit where it matters."""
+    """Branch, tag or commit of a Hub model. Use a commit to keep the model from changing."""
 
     tasks: tuple[str, ...] = ("completion",)
-    """What the model does without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
+    """What the model is used for without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
 
     template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
-    """How an instruction-tuned model wants to be asked; `{question}` stands for the instruction and the code."""
+    """The prompt of an instruction-tuned model; `{question}` is replaced with the instruction and the code."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    """Where the weights live. `auto` takes CUDA, then Apple's MPS, then the CPU."""
+    """The device that has the weights. `auto` is CUDA if available, else Apple's MPS, else the CPU."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 where a GPU computes in it; on a CPU float16 or bfloat16, as the
-    checkpoint has them, under float32 arithmetic, which is exact for both and the fastest; else float32."""
+    """Type of the weights. `auto` is bfloat16 on a GPU that supports it. On a CPU it is float16 or bfloat16 if the
+    checkpoint has that type; the arithmetic is float32, which is exact for both and the fastest. Else it is float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
-    """Keep the weights in fewer bits: `int8` and `nf4` (4 bits, scales quantized too) by bitsandbytes, the others by
-    torchao; both come with `pip install 'starcoder-ls[quantization]'`. On a CPU `int8` needs neither and makes a large
-    model faster. docs/adapters.md says what each saves."""
+    """Store the weights in fewer bits: `int8` and `nf4` (4 bits, with quantized scales) with bitsandbytes, the others
+    with torchao; `pip install 'starcoder-ls[quantization]'` installs both. On a CPU `int8` needs neither and makes a
+    large model faster. docs/adapters.md has the memory that each saves."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
-    """Cap per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. What exceeds it goes to the next device, then
-    to the CPU. Empty: one device, no cap."""
+    """Limit per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. Weights beyond it go to the next device, then to
+    the CPU. Empty: one device without a limit."""
 
     cuda_graphs: Literal["auto", "off"] = "auto"
-    """Replay short passes as CUDA graphs, recorded while nobody asks anything. Off saves up to a gigabyte."""
+    """Replay short forward passes as CUDA graphs, recorded while the server is idle. `off` saves up to 1 GB."""
 
     document_ngrams: Literal["auto", "off"] = "auto"
-    """Mix the model's next token with what followed the same words in the document. `auto` does so for checkpoints
-    that bring fitted strengths (the bundled model does); large models gain little."""
+    """Mix the model's probabilities with the tokens that follow the same words in the document. `auto` does so for
+    checkpoints with fitted weights, such as the bundled model; large models gain little."""
 
     offline: bool = False
-    """Never ask the Hub, use only what is already on this machine."""
+    """Use only files on this machine; never connect to the Hub."""
 
     threads: int = Field(default=0, ge=0)
-    """CPU threads for the model; 0 takes one per physical core. Short passes of small models run on one in any case."""
+    """CPU threads for the model; 0 means one per physical core. Short passes of small models always use one thread."""
 
 
 class Adapter(_Section):
-    """One PEFT adapter of the base model, resident beside it, and what it is used for."""
+    """A PEFT adapter of the base model, which is loaded beside it, and what it is used for."""
 
     path: str = Field(min_length=1)
-    """Folder or Hub id, such as `bigcode/astraios-7b-parallel`; `bundled` is the one that ships with the bundled
-    model."""
+    """Folder or Hub id, such as `bigcode/astraios-7b-parallel`; `bundled` is the adapter of the bundled model."""
 
     revision: str | None = None
     """Branch, tag or commit of a Hub adapter."""
 
     tasks: tuple[str, ...] = ("instruct",)
-    """What it does: `completion`, the name of an action (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`,
-    `ask`, or one of your own), or `instruct` for every action."""
+    """What it is used for: `completion`, the name of an action (`explain`, `document`, `fix`, `test`, `simplify`,
+    `rewrite`, `ask`, or a custom action), or `instruct` for all actions."""
 
     languages: tuple[str, ...] = ()
-    """Only documents in these languages (LSP ids such as `python`); empty: all."""
+    """Use it only for documents in these languages (LSP ids such as `python`); empty: all."""
 
     files: tuple[str, ...] = ()
-    """Only documents whose path matches one of these patterns, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
+    """Use it only for documents whose path matches a pattern, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
     template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
-    """How it wants to be asked; `{question}` stands for the instruction and the code."""
+    """The adapter's prompt; `{question}` is replaced with the instruction and the code."""
 
     @property
     def source(self) -> str:
-        """What `path` and `revision` say together."""
+        """`path`, and `revision` if there is one."""
         return f"{self.path}@{self.revision}" if self.revision else self.path
 
 
@@ -115,81 +115,83 @@ class InlineCompletion(_Section):
     """Ghost text: `textDocument/inlineCompletion`, and `textDocument/completion` for editors without it."""
 
     enabled: bool = True
-    """Answer with suggestions at all."""
+    """Show suggestions."""
 
     excluded_languages: tuple[str, ...] = ()
-    """No suggestions in documents of these languages (LSP ids such as `markdown`)."""
+    """Show no suggestions in documents of these languages (LSP ids such as `markdown`)."""
 
-    def is_wanted_in(self, language: str) -> bool:
+    def is_enabled_in(self, language: str) -> bool:
         """Whether documents of ``language`` get suggestions."""
         return self.enabled and normalize_id(language) not in map(normalize_id, self.excluded_languages)
 
     max_new_tokens: int = Field(default=64, ge=1, le=1024)
-    """Longest suggestion, in tokens."""
+    """Maximum length of a suggestion, in tokens."""
 
     prompt_tokens: int = Field(default=1024, ge=64)
-    """Most tokens of the document that the model reads; more is slower. Cut to what the model's context
-    holds."""
+    """Maximum number of tokens of the document in the prompt; more is slower. Limited by the model's context."""
 
     suffix_percent: int = Field(default=25, ge=0, le=90)
-    """Share of `prompt_tokens` kept for the text after the cursor."""
+    """Share of `prompt_tokens` that is reserved for the text after the cursor."""
 
     fim_order: Literal["auto", "spm", "psm", "psm_line"] = "auto"
-    """Order of suffix, prefix and middle in the prompt. `auto` is `spm` where the model was trained on it: then typing
-    adds to the prompt's end only; else `psm_line`: the cursor's line stands last, behind all other text."""
+    """Order of suffix, prefix and middle in the prompt. `auto` is `spm` if the model was trained on it: typing then
+    only appends to the prompt. Else it is `psm_line`: the line of the cursor is last, after all other text."""
 
     heal_words: bool = True
-    """Ask for the half-typed word before the cursor anew, with the letters that are there as its beginning: models
-    know words, not their beginnings."""
+    """Generate the partly typed word before the cursor again, with the typed letters as its beginning: models predict
+    words better than parts of words."""
 
     remember: bool = True
-    """Answer from earlier suggestions while the user types into them, and go on with what was interrupted."""
+    """Reuse earlier suggestions while the user types them, and continue interrupted ones."""
 
     ahead: bool = True
-    """Think of the next suggestion while one is shown, as if it were accepted. Costs power for what nobody may want."""
+    """Compute the next suggestion while one is shown, as if it were accepted. This uses power for suggestions that may
+    not be needed."""
 
     candidates: int = Field(default=3, ge=1, le=8)
-    """Different suggestions when asked for by hand; while typing it is always one."""
+    """Number of suggestions when they are requested explicitly; while typing it is always one."""
 
     temperature: float = Field(default=0.6, ge=0.0, le=2.0)
-    """How freely the second and later candidates are drawn; the first is always the likeliest."""
+    """Sampling temperature of the second and later suggestions; the first is always the most likely one."""
 
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Draw from the likeliest tokens that together have this probability."""
+    """Sample from the most likely tokens that together have this probability."""
 
     budget_ms: int = Field(default=3000, ge=50)
-    """A suggestion that takes longer is shown as far as it got."""
+    """Time limit in milliseconds; what was generated by then is shown."""
 
     min_confidence: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """Show nothing while typing where the model's tokens have a lower probability than this (their geometric mean)."""
+    """While typing, show only suggestions whose tokens have at least this probability (geometric mean)."""
 
     min_confidence_in: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
-    """Another `min_confidence` for some languages, such as `{markdown = 0.3}`; prose is harder to guess than code."""
+    """`min_confidence` by language, such as `{markdown = 0.3}`; prose is harder to predict than code."""
 
     rules_off: tuple[CompletionRule, ...] = ()
-    """Rules for where a suggestion ends and what of it is shown that are switched off, by name: for measuring, or where
-    one is in your way."""
+    """Names of disabled rules for where a suggestion ends and which part of it is shown: for measurements, or if a rule
+    is unsuitable for you."""
 
-    def least_confidence(self, language: str) -> float:
+    def min_confidence_for(self, language: str) -> float:
+        """`min_confidence` of documents in ``language``."""
         by_id = {normalize_id(name): value for name, value in self.min_confidence_in.items()}
         return by_id.get(normalize_id(language), self.min_confidence)
 
 
 class Context(_Section):
-    """What a prompt may hold of other files, and which files never reach one. Nothing of it leaves this machine."""
+    """Which text of other files is in a prompt, and which files are never read. Nothing leaves this machine."""
 
     ignore: tuple[str, ...] = ()
-    """Files that never reach a prompt and get no suggestions, as patterns of a .gitignore relative to the workspace
-    folder, beside `.gitignore`, `.starcoderignore` and names that look like secrets. `!pattern` lets in what those
-    keep out."""
+    """Files that are never in a prompt and get no suggestions, as patterns of a .gitignore relative to the workspace
+    folder, in addition to `.gitignore`, `.starcoderignore` and names that look like secrets. `!pattern` includes files
+    that those exclude."""
 
     prompt_tokens: Annotated[int, Field(ge=0, le=8192)] | Literal["auto"] = "auto"
-    """Most tokens of snippets from other files in a prompt, beside `inline_completion.prompt_tokens`; 0: none. `auto`
-    is 0 for models that read 2,048 tokens or fewer, as the bundled one, and 512 for others."""
+    """Maximum number of tokens of snippets from other files in a prompt, in addition to
+    `inline_completion.prompt_tokens`; 0: none. `auto` is 0 for models with a context of at most 2,048 tokens, such as
+    the bundled one, and 512 for others."""
 
     evidence: bool = True
-    """Look for repetitions of what is typed in open, imported and similar files too, where `model.document_ngrams`
-    does so in the document. Costs no tokens."""
+    """Search open, imported and similar files too for repetitions of what is typed, if `model.document_ngrams` does so
+    in the document. Uses no tokens of the prompt."""
 
     sources: tuple[Literal["buffers", "edits", "imports", "repository"], ...] = (
         "buffers",
@@ -197,52 +199,53 @@ class Context(_Section):
         "imports",
         "repository",
     )
-    """Where snippets come from: open files, recently edited places in them, files that the document imports, and
-    the rest of the workspace."""
+    """Where snippets come from: open files, recently edited parts of them, files that the document imports, and the
+    rest of the workspace."""
 
     index_files: int = Field(default=20_000, ge=0)
-    """Most files of a workspace that are indexed for `repository`; 0: none."""
+    """Maximum number of files of a workspace that are indexed for `repository`; 0: none."""
 
 
 class Feedback(_Section):
-    """What becomes of suggestions, in a file that never leaves this machine."""
+    """Records of shown and accepted suggestions, in a file that never leaves this machine."""
 
     keep: Literal["nothing", "outcomes", "text"] = "outcomes"
-    """`outcomes`: language, model, length, and whether one was accepted and kept. `text` adds the suggestion and up to
-    1,000 characters on both sides, secrets masked: allow it where you want to train an adapter on it later."""
+    """`outcomes`: language, model and length of suggestions, and how much of them was accepted and kept. `text` also
+    records the suggestion and up to 1,000 characters on both sides, with masked secrets: use it to train an adapter
+    later."""
 
     keep_days: int = Field(default=90, ge=1)
-    """Older rows are removed."""
+    """Older records are removed."""
 
 
 class Sharing(_Section):
-    """One process with the model for all windows of a user. Where any of `model` differs, another process."""
+    """One daemon with the model for all windows of a user; another one if a setting of `model` differs."""
 
     enabled: bool = True
-    """Let `starcoder-ls serve` join the resident process, or start it; else each window has the model to itself.
-    Not on Windows, where each window always has."""
+    """Let `starcoder-ls serve` connect to the daemon, or start it; else each window loads the model. On Windows each
+    window always loads the model."""
 
     idle_minutes: float = Field(default=10.0, gt=0.0)
-    """The process ends when no window has been open for so long."""
+    """The daemon ends after no window has been open for this long."""
 
     release_minutes: float = Field(default=30.0, ge=0.0)
-    """The memory of the model is given back when nothing has been asked for so long, though windows are open; the next
-    request loads it again. 0 keeps it."""
+    """The model is unloaded after no request has come for this long while windows are open; the next request loads it
+    again. 0: never."""
 
 
 class Log(_Section):
-    """What the server writes down, to stderr and to a rotating file."""
+    """The server's log, which is written to stderr and to a rotating file."""
 
     level: Literal["error", "warning", "info", "debug"] = "info"
-    """Least severe message kept. No level writes source code or prompts."""
+    """Minimum severity of logged messages. No level logs source code or prompts."""
 
 
 BUNDLED_ADAPTERS = {"explain": Adapter(path=BUNDLED, tasks=("explain", "document"))}
-"""What is resident beside the bundled model without a word in the settings."""
+"""The adapters that are loaded with the bundled model by default."""
 
 
 class Settings(_Section):
-    """All sections. `adapters` and `actions` hold one table per name, of letters, digits, `-` and `_`."""
+    """All sections. `adapters` and `actions` have a table for each name of letters, digits, `-` and `_`."""
 
     model: Model = Model()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
@@ -258,22 +261,22 @@ class Settings(_Section):
     _with_built_in = field_validator("actions", mode="before")(over_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
-        """The adapters to keep beside the model: the user's, and the bundled model's own unless the name is taken."""
-        own = BUNDLED_ADAPTERS if self.model.name == BUNDLED else {}
-        return {**own, **self.adapters}
+        """The adapters to load with the model: the user's, and those of the bundled model unless their name is used."""
+        defaults = BUNDLED_ADAPTERS if self.model.name == BUNDLED else {}
+        return {**defaults, **self.adapters}
 
 
 def settings_file() -> Path:
-    """Where the user's settings live: `$STARCODER_LS_SETTINGS`, or the platform's configuration folder."""
-    if override := os.environ.get(_OVERRIDE):
-        return Path(override)
+    """The user's settings file: `$STARCODER_LS_SETTINGS`, or the one in the platform's configuration folder."""
+    if path := os.environ.get(_FILE_VARIABLE):
+        return Path(path)
     return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
 
 
-def load(*overlays: Mapping[str, Any], file: Path | None = None) -> Settings:
-    """Defaults, then the settings file if there is one, then each overlay (nested mappings; later ones win).
+def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:
+    """The defaults, overridden by the settings file if it exists, then by each of ``overrides`` (nested mappings).
 
-    Raises SettingsError naming the key, the value and the source.
+    Raises SettingsError with the key, the value and the source.
     """
     path = file or settings_file()
     tree: dict[str, Any] = {}
@@ -284,17 +287,17 @@ def load(*overlays: Mapping[str, Any], file: Path | None = None) -> Settings:
             raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise SettingsError(f"{path} is not valid TOML: {error}. Correct it or remove it.") from error
-        check(tree, source=str(path))
-    elif file is not None or os.environ.get(_OVERRIDE):
-        raise SettingsError(f"There is no settings file {path}. Create it or name another.")
-    for overlay in overlays:
-        tree = merged(tree, overlay)
-    return check(tree, source="the given options")
+        validate(tree, source=str(path))
+    elif file is not None or os.environ.get(_FILE_VARIABLE):
+        raise SettingsError(f"There is no settings file {path}. Create it or use another path.")
+    for override in overrides:
+        tree = merge(tree, override)
+    return validate(tree, source="the given options")
 
 
-def check(tree: Mapping[str, Any], source: str) -> Settings:
-    """Settings from a nested mapping. Raises SettingsError with every offending key."""
+def validate(tree: Mapping[str, Any], source: str) -> Settings:
+    """``tree`` as Settings. Raises SettingsError with every invalid key; ``source`` is part of its message."""
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"Settings from {source}: {sentences(error)}") from None
+        raise SettingsError(f"Settings from {source}: {describe_errors(error)}") from None

@@ -1,7 +1,4 @@
-"""Nested tables of settings: one laid over another, and one without what is no setting.
-
-Refuses to know which settings there are.
-"""
+"""Operations on nested tables of settings: merge two, and separate unknown keys."""
 
 from __future__ import annotations
 
@@ -11,26 +8,25 @@ from typing import Any
 from pydantic import BaseModel
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """``above`` laid over ``below``, section by section; None in ``above`` is a value like any other."""
-    result = dict(below)
-    for key, value in above.items():
+def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with the values of ``override``; nested tables are merged. None is a value like any other."""
+    result = dict(base)
+    for key, value in override.items():
         old = result.get(key)
-        is_both_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
-        result[key] = merged(old, value) if is_both_tables else value  # type: ignore[arg-type]
+        are_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
+        result[key] = merge(old, value) if are_tables else value  # type: ignore[arg-type]
     return result
 
 
-def pruned(model: type[BaseModel], tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """``tree`` without keys that ``model`` lacks, and those keys: editors send along what is meant for others."""
-    kept: dict[str, Any] = {}
+def split_unknown(model: type[BaseModel], tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """``tree`` without the keys that ``model`` does not have, and these keys. Editors also send other servers' keys."""
+    known: dict[str, Any] = {}
     unknown = [str(name) for name in tree if name not in model.model_fields]
     for name, field in model.model_fields.items():
-        section = tree.get(name)
-        inner = field.annotation
-        if isinstance(section, Mapping) and isinstance(inner, type) and issubclass(inner, BaseModel):
-            kept[name] = {key: value for key, value in section.items() if key in inner.model_fields}
-            unknown += [f"{name}.{key}" for key in section if key not in inner.model_fields]
+        value, section = tree.get(name), field.annotation
+        if isinstance(value, Mapping) and isinstance(section, type) and issubclass(section, BaseModel):
+            known[name] = {key: item for key, item in value.items() if key in section.model_fields}
+            unknown += [f"{name}.{key}" for key in value if key not in section.model_fields]
         elif name in tree:
-            kept[name] = section
-    return kept, unknown
+            known[name] = value
+    return known, unknown

@@ -14,7 +14,7 @@ from starcoder_ls.learning import corpus, explanations, tokenizer_training
 from starcoder_ls.learning.sources import Source
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.settings import check
+from starcoder_ls.settings import validate
 
 FILE = '''
 class Store:
@@ -104,7 +104,7 @@ def test_prompt_equals_the_servers_prompt_for_the_action() -> None:
     engine.start()
     assert is_ready.wait(10)
     code = "def f(x):\n    return x + 1"
-    chosen = check({"adapters": {"explain": {"path": "x"}}}, "a test")
+    chosen = validate({"adapters": {"explain": {"path": "x"}}}, "a test")
     try:
         for action in ("explain", "document"):
             target = Target(code, 0, len(code), "python", "f.py", is_function=True)

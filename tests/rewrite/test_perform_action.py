@@ -16,9 +16,9 @@ from starcoder_ls.rewrite import answer_parsing, docstrings, edits, perform_acti
 from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.perform_action import ActionRoute
 from starcoder_ls.rewrite.target import Target, find_target
-from starcoder_ls.settings import Settings, check
+from starcoder_ls.settings import Settings, validate
 
-SETTINGS = check(
+SETTINGS = validate(
     {
         "adapters": {"one": {"path": "x", "template": "Q {question} A"}, "two": {"path": "y", "languages": ["rust"]}},
         "actions": {"more": {"title": "More", "instruction": "More.", "becomes": "insertion"}},
@@ -46,7 +46,7 @@ async def collect_answers(*reply: str, max_new_tokens: int = 50) -> list[perform
     limits = {"actions": {"explain": {"max_new_tokens": max_new_tokens}}}
     async with ready_engine(*reply) as engine:
         prepared = perform_action.prepare_action(
-            check({**SETTINGS.model_dump(), **limits}, "a test"), engine, "explain", TARGET
+            validate({**SETTINGS.model_dump(), **limits}, "a test"), engine, "explain", TARGET
         )
         return [answer async for answer in perform_action.stream_answer(engine, prepared.prompt)]
 
@@ -70,7 +70,7 @@ def test_missing_adapter_is_reported_with_the_setting_to_add() -> None:
 def test_unknown_or_disabled_action_is_reported_with_the_enabled_ones() -> None:
     with pytest.raises(ActionUnavailable, match="ask, document, explain"):
         perform_action.require_action(SETTINGS, "fly")
-    disabled = check({"actions": {"explain": {"enabled": False}}}, "a test")
+    disabled = validate({"actions": {"explain": {"enabled": False}}}, "a test")
     with pytest.raises(ActionUnavailable, match="no action 'explain'"):
         perform_action.require_action(disabled, "explain")
 

@@ -21,7 +21,7 @@ def run(
     """
     table: dict[str, Any] = {"path": _absolute(path)}
     table |= {key: value for key, value in (("tasks", tasks), ("languages", languages), ("files", files)) if value}
-    adapter = settings.check({"adapters": {name: table}}, "the given options").adapters[name]
+    adapter = settings.validate({"adapters": {name: table}}, "the given options").adapters[name]
     config = settings.load(file=settings_file if settings_file is None or settings_file.exists() else None)
     checked = check_adapter(config.model, adapter)
     file = settings_file or settings.settings_file()

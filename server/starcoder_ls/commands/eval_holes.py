@@ -32,7 +32,7 @@ from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import Run, ScoredHole
 from starcoder_ls.evaluation.summary import MEASURES, Group, group_by_kind, group_by_language
 from starcoder_ls.lsp import client
-from starcoder_ls.settings_merge import merged
+from starcoder_ls.settings_merge import merge
 
 _SHOWN_LOG_LINES = 6
 
@@ -90,7 +90,7 @@ def measured(asked: Asked, served: Served) -> Run:
             about, filled = asyncio.run(_filled(repository, cut, asked, served, Path(folder), log))
         except StarcoderError as error:
             raise type(error)(f"{error}{_last_lines(log)}") from error
-    return as_run(repository, asked, about, merged(dict(served.overlay), served.options), filled)
+    return as_run(repository, asked, about, merge(dict(served.overlay), served.options), filled)
 
 
 def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hole]]:
@@ -219,7 +219,7 @@ def overrides(assignments: Sequence[str]) -> dict[str, Any]:
     tree: dict[str, Any] = {}
     for one in assignments:
         try:
-            tree = merged(tree, tomllib.loads(one.replace("=", " = ", 1)))
+            tree = merge(tree, tomllib.loads(one.replace("=", " = ", 1)))
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(
                 f"--set {one} is not KEY=VALUE in TOML ({error}). Write for example context.evidence=false or "

@@ -49,7 +49,7 @@ def settings_of(hello: Mapping[str, Any]) -> settings.Settings:
         overlay |= adapter_option.overlay(str(adapter), overlay, file)
     config = settings.load(overlay, file=file)
     folder = Path(str(hello.get("folder") or "/"))
-    return settings.check(_with_absolute_paths(config.model_dump(), folder), "the settings")
+    return settings.validate(_with_absolute_paths(config.model_dump(), folder), "the settings")
 
 
 def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:

@@ -108,7 +108,7 @@ def run(wishes: Wishes, file: Path | None, look: Callable[[], tuple[str, str, fl
     chosen = _chosen(wishes, proposals(device, free_gb, has_bitsandbytes), is_asking)
     if device == "cuda" and not has_bitsandbytes:
         stderr.print("Larger ones fit in fewer bits: pip install 'starcoder-ls[quantization]'", style="dim")
-    model = settings.check({"model": _model_table(chosen)}, "the given options").model
+    model = settings.validate({"model": _model_table(chosen)}, "the given options").model
     place = file or settings.settings_file()
     if is_asking and not Confirm.ask(f"Fetch what is not here yet, and write {place}?", console=stderr, default=True):
         return 1

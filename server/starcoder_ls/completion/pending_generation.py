@@ -52,7 +52,7 @@ class PendingGeneration:
             self._set_text if candidates == 1 else None,
         )
         self._cancel = request.cancel
-        min_confidence = 0.0 if generated else settings.least_confidence(prompt.insertion_point.language_id)
+        min_confidence = 0.0 if generated else settings.min_confidence_for(prompt.insertion_point.language_id)
         self._task = asyncio.get_running_loop().create_task(collect_answers(engine, request, min_confidence))
         self._task.add_done_callback(self._end)
 

@@ -24,7 +24,7 @@ async def suggest(
     """
     prompt = build_prompt(engine, cursor, settings)
     request = prompt.completion_request(settings, candidates, cancel=cancel)
-    answers, timings = await collect_answers(engine, request, settings.least_confidence(cursor.language))
+    answers, timings = await collect_answers(engine, request, settings.min_confidence_for(cursor.language))
     if request.cancel.is_set():
         return []
     return build_suggestions(answers, timings, cursor, prompt.insertion_point)

@@ -43,7 +43,7 @@ async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Requ
             "maxNewTokens": settings.max_new_tokens,
             "contextTokens": status.context_tokens,
         },
-        "isWanted": settings.is_wanted_in(document.language),
+        "isWanted": settings.is_enabled_in(document.language),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starcoder_ls import settings
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Adapter, Settings
-from starcoder_ls.settings_merge import merged, pruned
+from starcoder_ls.settings_merge import merge, split_unknown
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 _OTHER_OPTIONS = ("trace", "token")  # of VS Code's client library and of the TCP transport
@@ -30,12 +30,12 @@ class ClientSettings:
         tree = unwrap(options)
         if tree is None:
             return
-        known, unknown = pruned(Settings, tree)
+        known, unknown = split_unknown(Settings, tree)
         unknown = [name for name in unknown if name not in _OTHER_OPTIONS]
         if unknown and not has_other_sections:
             self._warn(f"There is no setting `{'`, `'.join(unknown)}`; the other settings are used.")
         try:
-            self.current = settings.check(merged(self.current.model_dump(), known), source)
+            self.current = settings.validate(merge(self.current.model_dump(), known), source)
         except SettingsError as error:
             self._warn(f"{error} These options are ignored.")
 

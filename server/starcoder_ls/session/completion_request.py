@@ -86,7 +86,7 @@ class CompletionRequests:
         if engine is None:
             return None
         document = self._documents.for_model(uri)
-        if not settings.is_wanted_in(document.language):
+        if not settings.is_enabled_in(document.language):
             return CompletionItems([], is_enabled=False)
         text, conversion = document.text, convert(document)
         candidates = settings.candidates if has_several else 1

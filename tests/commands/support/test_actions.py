@@ -14,11 +14,11 @@ from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Phase
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.settings import check
+from starcoder_ls.settings import validate
 
 CODE = "def f(a):\n    return a\n"
 TARGET = Target(CODE, 0, len(CODE) - 1, "python", is_function=True)
-SETTINGS = check({"adapters": {"one": {"path": "x"}}}, "a test")
+SETTINGS = validate({"adapters": {"one": {"path": "x"}}}, "a test")
 
 
 @contextmanager

@@ -10,9 +10,9 @@ from fakes import ScriptedEngine
 from starcoder_ls.commands.support import demo_explain
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.generation import Phase
-from starcoder_ls.settings import check
+from starcoder_ls.settings import validate
 
-SETTINGS = check({"adapters": {"one": {"path": "x"}}}, "a test")
+SETTINGS = validate({"adapters": {"one": {"path": "x"}}}, "a test")
 
 
 class Screen(io.StringIO):

@@ -19,7 +19,7 @@ from starcoder_ls.daemon.engine_client import EngineClient, daemon_socket_path
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Phase
-from starcoder_ls.settings import Adapter, Settings, Sharing, check
+from starcoder_ls.settings import Adapter, Settings, Sharing, validate
 
 
 @pytest.fixture
@@ -35,17 +35,17 @@ def test_adapter_that_does_not_complete_is_not_loaded_for_a_completion(tmp_path:
     missing = {"path": str(tmp_path / "missing")}
     tree = {"model": {"name": str(base), "device": "cpu"}, "adapters": {"explains": missing}}
     factory = LocalEngineFactory(is_completion_adapter)
-    with loaded_engine(check(tree, "a test"), factory, shows_progress=False) as engine:
+    with loaded_engine(validate(tree, "a test"), factory, shows_progress=False) as engine:
         assert engine.status().adapters == ()
     with (
         pytest.raises(ModelError, match="explains was left out"),
-        loaded_engine(check(tree, "a test"), shows_progress=False),
+        loaded_engine(validate(tree, "a test"), shows_progress=False),
     ):
         pass
     tree["adapters"]["explains"] = {**missing, "tasks": ["completion"]}
     with (
         pytest.raises(ModelError, match="explains was left out"),
-        loaded_engine(check(tree, "a test"), factory, shows_progress=False),
+        loaded_engine(validate(tree, "a test"), factory, shows_progress=False),
     ):
         pass
 
@@ -65,7 +65,7 @@ def test_daemon_with_the_model_ready_is_used_without_loading() -> None:
     [
         Settings(adapters={"a": Adapter(path="p")}, model=SCRIPTED_SETTINGS.model),
         Settings(sharing=Sharing(enabled=False), model=SCRIPTED_SETTINGS.model),
-        check({"model": {"name": "another"}}, "a test"),
+        validate({"model": {"name": "another"}}, "a test"),
     ],
     ids=["adapter is missing", "sharing is disabled", "another model"],
 )
