@@ -43,7 +43,7 @@ def golden_base(folder: Path) -> Path:
     """The golden base with a tokenizer in which token N is the character U+4E00 + N: a text for any ids."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    checkpoints.copied(GOLDEN / "base", folder)
+    checkpoints.copy_checkpoint(GOLDEN / "base", folder)
     tokenizer = Tokenizer(models.BPE({character(i): i for i in range(512)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
     tokenizer.decoder = decoders.Fuse()
@@ -89,7 +89,7 @@ def trained(base: Path, folder: Path, config: Any, seed: int = 5) -> Path:
         with torch.no_grad():
             for name, weight in adapted.named_parameters():
                 if weight.requires_grad:
-                    noise = torch.randn(weight.shape, generator=generator) * checkpoints.SPREAD
+                    noise = torch.randn(weight.shape, generator=generator) * checkpoints.WEIGHT_STD
                     weight.copy_(noise + 1 if "ia3" in name else noise)
         adapted.save_pretrained(folder)
     return folder
@@ -108,7 +108,7 @@ def write_config(folder: Path, peft_type: Any, **values: Any) -> Path:
     return folder
 
 
-def edited_config(folder: Path, **changes: Any) -> None:
+def edit_config(folder: Path, **changes: Any) -> None:
     """Change keys of adapter_config.json; None removes one."""
     file = folder / CONFIG_FILE
     config = json.loads(file.read_text(encoding="utf-8")) | changes

@@ -1,7 +1,7 @@
-"""Small checkpoints of random weights in the layout of the Hub, built once per test run.
+"""Small checkpoints of random weights, in the file layout of the Hugging Face Hub.
 
-Weights have a standard deviation of 0.3: at the library's 0.02 a random model answers one constant, whatever is wrong
-with its cache or positions.
+Weights have a standard deviation of 0.3: with transformers' default of 0.02 a random model generates one constant
+token, and no test could notice errors in its cache or positions.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ STARCODER2 = (
 SANTACODER = ("<|endoftext|>", "<fim-prefix>", "<fim-middle>", "<fim-suffix>", "<fim-pad>")
 LLAMA = ("<unk>", "<s>", "</s>", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>")
 
-SPREAD = 0.3
+WEIGHT_STD = 0.3
 VOCABULARY_SIZE = 640
 
 
 @cache
 def byte_level_tokenizer(specials: Sequence[str] = STARCODER, size: int = VOCABULARY_SIZE) -> str:
-    """tokenizer.json of a byte-level BPE like StarCoder's: digits one by one, then GPT-2's words."""
+    """Return tokenizer.json of a byte-level BPE like StarCoder's: single digits, then the words of GPT-2."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -55,7 +55,7 @@ def byte_level_tokenizer(specials: Sequence[str] = STARCODER, size: int = VOCABU
 
 @cache
 def llama_tokenizer(specials: Sequence[str] = LLAMA) -> str:
-    """tokenizer.json of a BPE like Code Llama's: a mark for each space, bytes where a character has no token."""
+    """Return tokenizer.json of a BPE like Code Llama's: ▁ for each space, bytes for characters without a token."""
     from tokenizers import normalizers
 
     tokens = [*specials, *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
@@ -72,20 +72,20 @@ def llama_tokenizer(specials: Sequence[str] = LLAMA) -> str:
 
 
 def gpt_bigcode(
-    folder: Path, *, seed: int = 0, tokenizer: str | None = None, spread: float = SPREAD, **changes: Any
+    folder: Path, *, seed: int = 0, tokenizer: str | None = None, weight_std: float = WEIGHT_STD, **changes: Any
 ) -> Path:
-    """A StarCoder in miniature: two layers, multi-query attention."""
+    """Save a small StarCoder: two layers, multi-query attention."""
     sizes = {"n_layer": 2, "n_embd": 48, "n_head": 4, "n_inner": 96, "n_positions": 256}
     sizes |= {"vocab_size": VOCABULARY_SIZE, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
     dropout = {"attn_pdrop": 0.0, "resid_pdrop": 0.0, "embd_pdrop": 0.0}
     config = transformers.GPTBigCodeConfig(
         multi_query=True, activation_function="gelu_pytorch_tanh", **(sizes | dropout | changes)
     )
-    return _written(folder, config, seed, tokenizer or byte_level_tokenizer(), spread)
+    return _save_checkpoint(folder, config, seed, tokenizer or byte_level_tokenizer(), weight_std)
 
 
-def starcoder2(folder: Path, *, seed: int = 0, spread: float = SPREAD, **changes: Any) -> Path:
-    """A StarCoder2 in miniature, whose window of 16 tokens is shorter than the prompts of the tests."""
+def starcoder2(folder: Path, *, seed: int = 0, weight_std: float = WEIGHT_STD, **changes: Any) -> Path:
+    """Save a small StarCoder2, whose window of 16 tokens is shorter than the prompts of the tests."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
     sizes |= {
         "intermediate_size": 96,
@@ -94,34 +94,34 @@ def starcoder2(folder: Path, *, seed: int = 0, spread: float = SPREAD, **changes
         "vocab_size": VOCABULARY_SIZE,
     }
     config = transformers.Starcoder2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
-    return _written(folder, config, seed, byte_level_tokenizer(STARCODER2), spread)
+    return _save_checkpoint(folder, config, seed, byte_level_tokenizer(STARCODER2), weight_std)
 
 
 def llama(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """A Code Llama in miniature."""
+    """Save a small Code Llama."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 4}
     sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY_SIZE}
     config = transformers.LlamaConfig(bos_token_id=1, eos_token_id=2, **(sizes | changes))
-    return _written(folder, config, seed, llama_tokenizer())
+    return _save_checkpoint(folder, config, seed, llama_tokenizer())
 
 
 def qwen2(folder: Path, *, seed: int = 0, **changes: Any) -> Path:
-    """A Qwen2.5-Coder in miniature; the tokenizer is StarCoder's."""
+    """Save a small Qwen2.5-Coder with StarCoder's tokenizer."""
     sizes = {"num_hidden_layers": 2, "hidden_size": 48, "num_attention_heads": 4, "num_key_value_heads": 2}
     sizes |= {"intermediate_size": 96, "max_position_embeddings": 256, "vocab_size": VOCABULARY_SIZE}
     config = transformers.Qwen2Config(bos_token_id=0, eos_token_id=0, **(sizes | changes))
-    return _written(folder, config, seed, byte_level_tokenizer())
+    return _save_checkpoint(folder, config, seed, byte_level_tokenizer())
 
 
 def santacoder(folder: Path, *, seed: int = 0) -> Path:
-    """SantaCoder as gpt_bigcode: hyphens in the names of its tokens."""
+    """Save a small SantaCoder in the gpt_bigcode architecture; the names of its special tokens have hyphens."""
     return gpt_bigcode(folder, seed=seed, tokenizer=byte_level_tokenizer(SANTACODER))
 
 
 def starcoderbase_1b(folder: Path, tokenizer: Path) -> Path:
-    """StarCoderBase-1B's own dimensions in bfloat16 and two shards, 2.3 GB; one block of random weights, repeated.
+    """Save a checkpoint with the dimensions of StarCoderBase-1B in bfloat16 and two shards, 2.3 GB.
 
-    Its end token is one that it does not choose.
+    One block of random weights is repeated. Its end token is one that the model never generates.
     """
     config = transformers.GPTBigCodeConfig(
         n_layer=24, n_embd=2048, n_head=16, n_inner=8192, n_positions=8192, vocab_size=49152, multi_query=True,
@@ -137,43 +137,43 @@ def starcoderbase_1b(folder: Path, tokenizer: Path) -> Path:
     weight_map = {}
     for number, part in enumerate((names[: len(names) // 2], names[len(names) // 2 :]), start=1):
         file = f"model-{number:05}-of-00002.safetensors"
-        save_file({name: _repeated(block, shapes[name]) for name in part}, folder / file, {"format": "pt"})
+        save_file({name: _repeat(block, shapes[name]) for name in part}, folder / file, {"format": "pt"})
         weight_map |= dict.fromkeys(part, file)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
     shutil.copy(tokenizer, folder / "tokenizer.json")
     return folder
 
 
-def _repeated(block: torch.Tensor, shape: torch.Size) -> torch.Tensor:
+def _repeat(block: torch.Tensor, shape: torch.Size) -> torch.Tensor:
     return block.repeat(-(-shape.numel() // block.numel()))[: shape.numel()].reshape(shape).contiguous()
 
 
-def copied(checkpoint: Path, folder: Path) -> Path:
-    """A copy for a test to damage."""
+def copy_checkpoint(checkpoint: Path, folder: Path) -> Path:
+    """Copy a checkpoint that a test will modify."""
     shutil.copytree(checkpoint, folder)
     return folder
 
 
-def edited_config(folder: Path, **changes: Any) -> None:
-    """Change keys of config.json; None removes one."""
+def edit_config(folder: Path, **changes: Any) -> None:
+    """Change keys of config.json; None removes a key."""
     file = folder / "config.json"
     config = json.loads(file.read_text(encoding="utf-8")) | changes
     file.write_text(json.dumps({key: value for key, value in config.items() if value is not None}), encoding="utf-8")
 
 
-def randomized(model: torch.nn.Module, seed: int, spread: float = SPREAD) -> None:
-    """Every weight anew, matrices about 0 and norms' scales about 1."""
+def randomize_weights(model: torch.nn.Module, seed: int, weight_std: float = WEIGHT_STD) -> None:
+    """Draw every weight: matrices with mean 0, scales of norms with mean 1."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            noise = torch.randn(weight.shape, generator=generator) * spread
+            noise = torch.randn(weight.shape, generator=generator) * weight_std
             is_norm_scale = weight.dim() == 1 and name.endswith("weight")
             weight.copy_(noise + 1 if is_norm_scale else noise)
 
 
-def _written(folder: Path, config: Any, seed: int, tokenizer: str, spread: float = SPREAD) -> Path:
+def _save_checkpoint(folder: Path, config: Any, seed: int, tokenizer: str, weight_std: float = WEIGHT_STD) -> Path:
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    randomized(model, seed, spread)
+    randomize_weights(model, seed, weight_std)
     model.save_pretrained(folder)
     (folder / "tokenizer.json").write_text(tokenizer, encoding="utf-8")
     return folder

@@ -1,7 +1,7 @@
-"""CUDA graphs where there is no CUDA: the operations of a function, done again on the very same tensors.
+"""A stand-in for CUDA graphs on a CPU: records the operations of a function and repeats them on the same tensors.
 
-Python runs once, addresses are fixed, and what would wait for the device is refused, as in a capture. What is left in
-memory that only the function had is spoilt after every replay, since other graphs would write there.
+As in a capture, Python runs once, addresses are fixed, and operations that wait for the device raise. Temporary tensors
+of the function are overwritten after every replay, since other graphs use the same memory.
 """
 
 from __future__ import annotations
@@ -13,12 +13,21 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-# Answers that depend on values, and tensors made of Python's numbers: on a GPU both wait for the device.
-WAITS = {"_local_scalar_dense", "item", "is_nonzero", "nonzero", "masked_select", "equal", "lift_fresh", "unique_dim"}
+# Operations whose results depend on values, and tensors from Python numbers: on a GPU these wait for the device.
+WAITING_OPERATIONS = {
+    "_local_scalar_dense",
+    "item",
+    "is_nonzero",
+    "nonzero",
+    "masked_select",
+    "equal",
+    "lift_fresh",
+    "unique_dim",
+}
 
 
-class Waits(RuntimeError):
-    """The function cannot be in a graph."""
+class WaitsForDevice(RuntimeError):
+    """The function contains an operation that a graph cannot contain."""
 
 
 class _Recorder(TorchDispatchMode):
@@ -28,29 +37,31 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.removeprefix("aten::")
-        if name in WAITS or (name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])):
-            raise Waits(f"{name} in a graph")
-        made = func(*args, **(kwargs or {}))
-        self.calls.append((func, args, kwargs or {}, made))
-        return made
+        if name in WAITING_OPERATIONS or (
+            name == "index" and any(t is not None and t.dtype == torch.bool for t in args[1])
+        ):
+            raise WaitsForDevice(f"{name} in a graph")
+        results = func(*args, **(kwargs or {}))
+        self.calls.append((func, args, kwargs or {}, results))
+        return results
 
 
 class Tape:
-    """What was recorded."""
+    """The recorded operations of a function, with the interface of ``CapturedGraph``."""
 
     def __init__(self, function: Callable[[], None]) -> None:
-        function()  # the warm-up
+        function()  # warm-up
         with _Recorder() as recorder:
             function()
         self._calls = recorder.calls
-        known: set[int] = set()
-        self._own: list[torch.Tensor] = []
-        for _, args, kwargs, made in self._calls:
-            known |= {_memory(tensor) for tensor in _tensors((args, kwargs))}
-            self._own += [tensor for tensor in _tensors(made) if _memory(tensor) not in known]
-            known |= {_memory(tensor) for tensor in _tensors(made)}
+        seen: set[int] = set()
+        self._temporaries: list[torch.Tensor] = []
+        for _, args, kwargs, results in self._calls:
+            seen |= {_memory(tensor) for tensor in _tensors((args, kwargs))}
+            self._temporaries += [tensor for tensor in _tensors(results) if _memory(tensor) not in seen]
+            seen |= {_memory(tensor) for tensor in _tensors(results)}
         self.replays = 0
-        self._spoil()
+        self._overwrite_temporaries()
 
     @property
     def operations(self) -> int:
@@ -59,15 +70,15 @@ class Tape:
     def replay(self) -> None:
         self.replays += 1
         with torch.inference_mode():
-            for func, args, kwargs, made in self._calls:
-                for old, new in zip(_tensors(made), _tensors(func(*args, **kwargs)), strict=True):
+            for func, args, kwargs, results in self._calls:
+                for old, new in zip(_tensors(results), _tensors(func(*args, **kwargs)), strict=True):
                     if _memory(old) != _memory(new):
                         old.copy_(new)
-        self._spoil()
+        self._overwrite_temporaries()
 
-    def _spoil(self) -> None:
+    def _overwrite_temporaries(self) -> None:
         with torch.inference_mode():
-            for tensor in self._own:
+            for tensor in self._temporaries:
                 tensor.fill_(torch.nan if tensor.is_floating_point() else 1)
 
 

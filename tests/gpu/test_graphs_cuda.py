@@ -32,7 +32,7 @@ pytestmark = [
 IDS = torch.randint(20, 600, (16, 4096), generator=torch.Generator().manual_seed(9)).tolist()
 
 
-SPREAD = 0.1
+WEIGHT_STD = 0.1
 
 
 def nothing(_fraction: float, _sentence: str) -> None:
@@ -43,9 +43,9 @@ def nothing(_fraction: float, _sentence: str) -> None:
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
     # 0.3 at a width of 512 makes a model that says something else after every rounding of 16 bits.
-    sizes = {"spread": SPREAD, "n_layer": 4, "n_embd": 512, "n_head": 8, "n_inner": 1024, "n_positions": 4096}
+    sizes = {"weight_std": WEIGHT_STD, "n_layer": 4, "n_embd": 512, "n_head": 8, "n_inner": 1024, "n_positions": 4096}
     others = {
-        "spread": SPREAD,
+        "weight_std": WEIGHT_STD,
         "num_hidden_layers": 4,
         "hidden_size": 512,
         "num_attention_heads": 8,

@@ -39,7 +39,7 @@ def random_adapter(base: Path, tmp_path: Path) -> Callable[[str], torch.nn.Modul
         config = made.config_of(method)
         for seed, weight in enumerate(add_adapter(model, config)):
             noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
-            weight.data = noise * checkpoints.SPREAD
+            weight.data = noise * checkpoints.WEIGHT_STD
         save_adapter(model, config, tmp_path, "starcoder", compute_fingerprint(read_checkpoint(base)))
         return model
 

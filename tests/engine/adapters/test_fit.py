@@ -147,20 +147,20 @@ def test_adapter_of_a_deeper_base_is_refused(loaded: Loaded, tmp_path: Path) -> 
 
 def test_bottleneck_on_an_unsupported_target_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
     folder = copy_adapter("adapterp")
-    made.edited_config(folder, target_modules=["c_attn"])
+    made.edit_config(folder, target_modules=["c_attn"])
     assert "cannot adapt c_attn" in refuse(loaded, folder)
 
 
 def test_target_that_is_not_in_the_model_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
     folder = copy_adapter("lora")
-    made.edited_config(folder, target_modules=["q_proj"])
+    made.edit_config(folder, target_modules=["q_proj"])
     assert "q_proj" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("target", ["wte", "lm_head", "ln_1"])
 def test_target_outside_the_blocks_linear_layers_is_refused(target: str, copy_adapter: Any, loaded: Loaded) -> None:
     folder = copy_adapter("lora")
-    made.edited_config(folder, target_modules=["c_attn", target])
+    made.edit_config(folder, target_modules=["c_attn", target])
     assert "does not fit" in refuse(loaded, folder)
 
 
@@ -194,7 +194,7 @@ def test_adapter_that_names_another_base_is_accepted_with_a_warning(
     copy_adapter: Any, starcoder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = copy_adapter("lora")
-    made.edited_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
+    made.edit_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
     files = check_adapter_folder(folder)
     assert fit.base_name_warning(files, "bigcode/starcoderbase-7b") == ""
     assert fit.base_name_warning(files, "/models/StarCoderBase-7b/") == ""

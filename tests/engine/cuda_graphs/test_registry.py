@@ -359,7 +359,7 @@ def test_a_model_that_cannot_be_recorded_says_so_once(loaded: Loaded, caplog: py
             cache = read(loaded, 0, 20)
             assert difference(loaded, cache, 0) < 1e-9
     assert len(caplog.records) == 1
-    assert "cannot be recorded (Waits: " in caplog.text
+    assert "cannot be recorded (WaitsForDevice: " in caplog.text
 
 
 def test_one_shape_that_cannot_be_recorded_leaves_the_others(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:

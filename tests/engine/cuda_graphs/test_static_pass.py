@@ -24,7 +24,7 @@ from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
 from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.model_shape import activation_type, key_value_shape
 from starcoder_ls.engine.runner import model_forward
-from tape import Tape, Waits
+from tape import Tape, WaitsForDevice
 
 FAMILIES = ["starcoder", "santacoder", "starcoder2", "llama", "qwen2"]
 IDS = torch.randint(20, 600, (16, 256), generator=torch.Generator().manual_seed(7)).tolist()
@@ -267,7 +267,7 @@ def test_replay_agrees_with_transformers_for_other_sequences(loaded: Loaded) -> 
 ])  # fmt: skip
 def test_tape_rejects_operations_that_wait_for_the_device(operation: Callable[[torch.Tensor], object]) -> None:
     x = torch.ones(2)
-    with torch.inference_mode(), pytest.raises(Waits):
+    with torch.inference_mode(), pytest.raises(WaitsForDevice):
         Tape(lambda: operation(x))  # type: ignore[arg-type, return-value]
 
 

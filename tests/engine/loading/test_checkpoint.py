@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from checkpoints import copied, edited_config
+from checkpoints import copy_checkpoint, edit_config
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.errors import ModelInvalid, ModelNotFound, ModelUnsupported
 
 
 @pytest.fixture
 def folder(starcoder: Path, tmp_path: Path) -> Path:
-    return copied(starcoder, tmp_path / "copy")
+    return copy_checkpoint(starcoder, tmp_path / "copy")
 
 
 def test_sizes_and_end_tokens_are_read_from_the_files(folder: Path) -> None:
-    edited_config(folder, eos_token_id=7)
+    edit_config(folder, eos_token_id=7)
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [0, 4]}))
     checkpoint = read_checkpoint(folder)
     assert checkpoint.architecture == "GPTBigCodeForCausalLM"
@@ -38,20 +38,20 @@ def test_missing_folder_raises_model_not_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("architectures", [["GPT2LMHeadCustomModel"], [], None, ["LlamaForCausalLM", "X"], "text"])
 def test_unknown_architecture_raises_model_unsupported(folder: Path, architectures: object) -> None:
-    edited_config(folder, architectures=architectures)
+    edit_config(folder, architectures=architectures)
     with pytest.raises(ModelUnsupported, match=r"does not support\. Choose a checkpoint with one of GPTBigCode"):
         read_checkpoint(folder)
 
 
 def test_quantized_checkpoint_raises_model_unsupported(folder: Path) -> None:
-    edited_config(folder, quantization_config={"quant_method": "gptq"})
+    edit_config(folder, quantization_config={"quant_method": "gptq"})
     with pytest.raises(ModelUnsupported, match="quantized"):
         read_checkpoint(folder)
 
 
 @pytest.mark.parametrize("key", ["auto_map", "attn_implementation", "_attn_implementation", "transformers_weights"])
 def test_keys_that_choose_code_or_files_are_ignored(folder: Path, key: str) -> None:
-    edited_config(folder, **{key: {"AutoModelForCausalLM": "evil.Model"}})
+    edit_config(folder, **{key: {"AutoModelForCausalLM": "evil.Model"}})
     assert key not in read_checkpoint(folder).config
 
 
@@ -82,14 +82,14 @@ def test_unreadable_config_is_refused(folder: Path, text: str) -> None:
 
 @pytest.mark.parametrize("value", [None, "8192", -1])
 def test_invalid_context_size_is_refused(folder: Path, value: object) -> None:
-    edited_config(folder, n_positions=value)
+    edit_config(folder, n_positions=value)
     with pytest.raises(ModelInvalid, match="lacks `n_positions`"):
         read_checkpoint(folder)
 
 
 @pytest.mark.parametrize("end", [640, -1, "0", [0, None]])
 def test_end_token_outside_the_vocabulary_is_refused(folder: Path, end: object) -> None:
-    edited_config(folder, eos_token_id=end)
+    edit_config(folder, eos_token_id=end)
     with pytest.raises(ModelInvalid, match="outside its vocabulary"):
         read_checkpoint(folder)
 

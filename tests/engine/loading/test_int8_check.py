@@ -35,7 +35,7 @@ def test_the_bundled_model_goes_through_and_takes_two_thirds() -> None:
 
 def test_weights_that_8_bits_hold_badly_are_refused(base: Path, tmp_path: Path) -> None:
     """A few weights so large that their neighbours, which share their scales, are rounded to nothing."""
-    folder = checkpoints.copied(base, tmp_path / "copy")
+    folder = checkpoints.copy_checkpoint(base, tmp_path / "copy")
     tensors = load_file(folder / SINGLE_FILE)
     for name, weight in tensors.items():
         if name.endswith(("c_fc.weight", "c_attn.weight")):

@@ -28,7 +28,7 @@ IDS = list(range(20, 60))
 
 @pytest.fixture
 def folder(starcoder: Path, tmp_path: Path) -> Path:
-    return checkpoints.copied(starcoder, tmp_path / "copy")
+    return checkpoints.copy_checkpoint(starcoder, tmp_path / "copy")
 
 
 def loaded_from(folder: Path, **settings: object) -> Loaded:
@@ -123,7 +123,7 @@ def test_masks_of_old_conversions_are_no_reason_to_refuse(folder: Path) -> None:
 
 
 def test_weights_of_another_shape_are_refused(folder: Path) -> None:
-    checkpoints.edited_config(folder, n_inner=100)
+    checkpoints.edit_config(folder, n_inner=100)
     with pytest.raises(ModelInvalid, match="copy"):
         loaded_from(folder)
 
@@ -144,14 +144,14 @@ def test_tokenizer_larger_than_the_model_is_refused(folder: Path) -> None:
 def test_code_beside_the_weights_never_runs(folder: Path) -> None:
     witness = folder / "ran"
     (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Model: ...\n")
-    checkpoints.edited_config(folder, auto_map={"AutoConfig": "evil.Model", "AutoModelForCausalLM": "evil.Model"})
+    checkpoints.edit_config(folder, auto_map={"AutoConfig": "evil.Model", "AutoModelForCausalLM": "evil.Model"})
     loaded_from(folder)
     assert not witness.exists()
 
 
 def test_attention_of_the_checkpoints_choice_is_not_loaded(folder: Path) -> None:
     """transformers would fetch a kernel repository named here from the Hub."""
-    checkpoints.edited_config(folder, _attn_implementation="owner/kernels", attn_implementation="owner/kernels")
+    checkpoints.edit_config(folder, _attn_implementation="owner/kernels", attn_implementation="owner/kernels")
     assert loaded_from(folder).model.config._attn_implementation == "sdpa"
 
 

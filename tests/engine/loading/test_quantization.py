@@ -155,7 +155,7 @@ def test_ia3_in_half_precision_runs_on_torchao_and_is_refused_on_bitsandbytes(
 
 
 def test_weights_that_are_not_finite_are_refused(kind: str, base: Path, tmp_path: Path) -> None:
-    folder = checkpoints.copied(base, tmp_path / "copy")
+    folder = checkpoints.copy_checkpoint(base, tmp_path / "copy")
     tensors = load_file(folder / SINGLE_FILE)
     tensors["transformer.h.1.mlp.c_fc.weight"][3] = float("nan")
     save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
