@@ -182,7 +182,7 @@ async def test_after_shutdown_every_request_is_invalid(tmp_path: Path) -> None:
         assert await error_code(client, "shutdown") == INVALID
         assert await error_code(client, "initialize", {"capabilities": {}}) == INVALID
         client.notify("exit")
-        assert await client.ended() == 0
+        assert await client.wait_closed() == 0
 
 
 @async_test
@@ -260,7 +260,7 @@ async def test_unusual_but_unambiguous_headers_are_accepted(tmp_path: Path, head
 async def test_broken_framing_closes_connection_and_logs_one_error(tmp_path: Path, header: bytes) -> None:
     async with running_server(tmp_path) as client:
         client.send_bytes(header)
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
     lines = (tmp_path / "stderr").read_text().splitlines()
     assert len([line for line in lines if line.startswith("ERROR")]) == 1
     assert "Traceback" not in "".join(lines)
@@ -270,14 +270,14 @@ async def test_broken_framing_closes_connection_and_logs_one_error(tmp_path: Pat
 async def test_exit_without_shutdown_gives_exit_code_1(tmp_path: Path) -> None:
     async with running_server(tmp_path) as client:
         client.notify("exit")
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
 
 
 @async_test
 async def test_exit_before_initialize_gives_exit_code_1(tmp_path: Path) -> None:
     async with running_server(tmp_path, is_initialized=False) as client:
         client.notify("exit")
-        assert await client.ended() == 1
+        assert await client.wait_closed() == 1
 
 
 @async_test
