@@ -1,11 +1,11 @@
-# Five verbs, the same for people, pre-commit and CI; `demo` and `test` set everything up themselves.
+# Entry points for people, pre-commit and CI. Each of them sets up .venv first.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test test-editors screenshots editors bench docs
+.PHONY: install demo check test perf test-repeat test-editors screenshots editors bench docs
 
 install: $(READY)
 
@@ -25,10 +25,23 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 
-test: $(READY)
-	$(BIN)/python -m pytest
+# Two processes run the tests; a plain `pytest` runs them in one.
+WORKERS ?= 2
 
-# The editors' own suites, each in the real editor. Editors are installed under .cache on the first run.
+test: $(READY)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# Bounds on time. Run these on a machine that does nothing else.
+perf: $(READY)
+	$(BIN)/python -m pytest -m perf
+
+# The suite TIMES times while other processes keep all cores busy: no test may depend on the load of the machine.
+TIMES ?= 10
+
+test-repeat: $(READY)
+	PYTHON=$(BIN)/python tests/run_under_load.sh $(TIMES) -n $(WORKERS) --dist worksteal
+
+# The tests of the editor clients, each in the real editor. The first run installs the editors under .cache.
 EDITORS := NVIM=$(CURDIR)/.cache/neovim/nvim VSCODE=$(CURDIR)/.cache/vscode/code-server
 
 test-editors: editors

@@ -29,12 +29,12 @@ P = ParamSpec("P")
 
 
 def async_test(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run an async test in its own event loop; it fails after 30 s."""
+    """Run an async test in its own event loop; it fails after two minutes."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def limited() -> None:
-            await asyncio.wait_for(test(*args, **kwargs), 30)
+            await asyncio.wait_for(test(*args, **kwargs), 120)
 
         asyncio.run(limited())
 
@@ -85,7 +85,7 @@ async def wait_until_ready(client: Client) -> None:
         await asyncio.sleep(0.005)
 
 
-async def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait until ``condition()`` is true; the test fails after ``seconds``."""
     limit = time.monotonic() + seconds
     while not condition():

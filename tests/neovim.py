@@ -90,7 +90,7 @@ class Editor:
     def type(self, keys: str) -> None:
         self.nvim.input(keys)
 
-    def wait(self, expression: str, seconds: float = 20.0) -> Any:
+    def wait(self, expression: str, seconds: float = 60.0) -> Any:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if value := self.lua(expression):
@@ -98,7 +98,7 @@ class Editor:
             time.sleep(0.02)
         raise AssertionError(f"after {seconds} s not {expression}; {self.messages()}")
 
-    def until_ready(self, seconds: float = 60.0) -> None:
+    def until_ready(self, seconds: float = 120.0) -> None:
         self.wait("#vim.lsp.get_clients() > 0 and vim.lsp.get_clients()[1].initialized", seconds)
         asked = "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000)"
         self.wait(f"(function() local told = {asked} return told and told.result.phase == 'ready' end)()", seconds)

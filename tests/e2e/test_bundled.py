@@ -117,7 +117,7 @@ def test_missing_model_is_one_message_and_the_server_lives() -> None:
 
 
 def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, input=text, timeout=120, check=False)
+    return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, input=text, timeout=300, check=False)
 
 
 def test_complete_prints_one_json_object(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ PROGRAM = [sys.executable, "-m", "starcoder_ls", "eval"]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=180, check=False)
+    return subprocess.run([*PROGRAM, *arguments], capture_output=True, text=True, timeout=600, check=False)
 
 
 @pytest.mark.slow
