@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    sources = held_out()
+    sources = held_out_sources()
     holes_by_kind = {kind: holes.draw_holes(sources, kind, arguments.holes, arguments.seed) for kind in KINDS}
     names = ["none", *(name for name in arguments.variants.split(",") if name != "none")]
     results: dict[tuple[str, str], list[Filled]] = {(kind, name): [] for name in names for kind in KINDS}

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 
 from starcoder_ls import settings
-from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.eval_holes import Asked, Served, as_run, drawn, measured, overrides
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
@@ -54,7 +54,7 @@ CHANGES = {
 def workspace(folder: Path) -> None:
     """The held-out packages as one repository."""
     (folder / ".git").mkdir()
-    for source in held_out():
+    for source in held_out_sources():
         path = folder / source.package / source.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(source.text, encoding="utf-8")

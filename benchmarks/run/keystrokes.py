@@ -31,7 +31,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
 import starcoder_ls
-from lib.distribution import Series, drawn
+from lib.latency_chart import Series, render_svg
 from lib.typist import Change, Typist
 from peers.llama_vim import as_llama_vim_asks, as_we_ask, replayed
 from starcoder_ls.completion.cursor import Cursor
@@ -320,7 +320,7 @@ def main() -> None:
             charts["164M shape"] = measured(
                 console, Subject("164M", command, checkpoint, files[:1], spots, most, options.llama)
             )
-    options.picture.write_text(drawn(charts), encoding="utf-8")
+    options.picture.write_text(render_svg(charts), encoding="utf-8")
     console.print(f"picture: {options.picture}")
 
 

@@ -20,7 +20,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
 from starcoder_ls import settings
-from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
@@ -121,7 +121,7 @@ def rows(name: str, results: dict[str, list[Results]]) -> list[str]:
 
 
 def main(count: int = 200, seed: int = 0) -> None:
-    holes_by_kind = score_card.draw_holes(held_out(), count, seed)
+    holes_by_kind = score_card.draw_holes(held_out_sources(), count, seed)
     results = {client: {kind: Results() for kind in holes_by_kind} for client in CLIENTS}
     with loaded_engine(settings.load({}), shows_progress=False) as engine, stderr.status("holes") as status_line:
         for kind, holes in holes_by_kind.items():

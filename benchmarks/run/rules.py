@@ -1,9 +1,10 @@
-"""What each rule for suggestions is worth: holes in the held-out packages, each rule switched off in turn.
+"""The value of each rule for suggestions: holes in the held-out packages are completed with one rule disabled each.
 
     python benchmarks/run/rules.py [HOLES [SEED]]
 
-Each hole is answered once without any rule; the rules then read the same tokens again, so that all rows are about the
-same answers. Prints Markdown: paired differences to all rules on, and what a confidence gate would cost and save.
+The model completes each hole once, without rules; the rules are then applied to the same tokens, so that all rows of
+the table are about the same answers. Prints Markdown: paired differences from all rules enabled, and the effect of
+hiding suggestions below a confidence.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import get_args
 
 from starcoder_ls import settings
-from starcoder_ls.commands.eval_card import held_out
+from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
@@ -30,119 +31,136 @@ from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine, FinishReason
 from starcoder_ls.rules import CompletionRule
 
-ALL: tuple[CompletionRule, ...] = get_args(CompletionRule)
+ALL_RULES: tuple[CompletionRule, ...] = get_args(CompletionRule)
+
+
+MIN_CONFIDENCES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 @dataclass
 class Answer:
+    """What the model generated for one hole without rules: text and log probability of each chunk."""
+
     hole: Hole
-    gap: InsertionPoint
-    pieces: list[str]
+    insertion_point: InsertionPoint
+    texts: list[str]
     logprobs: list[float]
     finish_reason: FinishReason
 
 
-async def answered(engine: Engine, hole: Hole, options: settings.InlineCompletion) -> Answer:
-    asked = build_prompt(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
-    pieces, logprobs, finish_reason = [], [], FinishReason.END_OF_TEXT
-    async with aclosing(engine.stream(replace(asked.completion_request(options), stop=None))) as stream:
+async def generate_answer(engine: Engine, hole: Hole, options: settings.InlineCompletion) -> Answer:
+    prompt = build_prompt(engine, Cursor(hole.text, hole.start, "python", hole.source.path, "bench"), options)
+    texts, logprobs, finish_reason = [], [], FinishReason.END_OF_TEXT
+    async with aclosing(engine.stream(replace(prompt.completion_request(options), stop=None))) as stream:
         async for chunk in stream:
-            pieces.append(chunk.text)
+            texts.append(chunk.text)
             logprobs.append(chunk.logprob)
             finish_reason = chunk.finish_reason or finish_reason
-    return Answer(hole, asked.insertion_point, pieces, logprobs, finish_reason)
+    return Answer(hole, prompt.insertion_point, texts, logprobs, finish_reason)
 
 
-def shown(answer: Answer, off: tuple[CompletionRule, ...], spent_ms: list[float] | None = None) -> tuple[str, float]:
-    """The suggestion with some rules off, and the geometric mean of its tokens' probabilities."""
-    gap = replace(answer.gap, disabled_rules=frozenset(off))
-    rule, text, finish_reason, used = stop_rules.build_stop_rule(gap), "", answer.finish_reason, len(answer.pieces)
-    for number, piece in enumerate(answer.pieces, 1):
-        text += piece
-        began_s = time.perf_counter()
-        kept = rule(text)
-        if spent_ms is not None:
-            spent_ms.append((time.perf_counter() - began_s) * 1000)
-        if kept is not None:
-            text, finish_reason, used = text[:kept], FinishReason.STOP_RULE, number
+def apply_rules(
+    answer: Answer, disabled: tuple[CompletionRule, ...], elapsed_ms: list[float] | None = None
+) -> tuple[str, float]:
+    """Return the suggestion without the ``disabled`` rules, and the geometric mean of its tokens' probabilities.
+
+    The duration of each call of the stop rule is appended to ``elapsed_ms``.
+    """
+    insertion_point = replace(answer.insertion_point, disabled_rules=frozenset(disabled))
+    stop_rule = stop_rules.build_stop_rule(insertion_point)
+    text, finish_reason, used = "", answer.finish_reason, len(answer.texts)
+    for number, new_text in enumerate(answer.texts, 1):
+        text += new_text
+        started_s = time.perf_counter()
+        stop_chars = stop_rule(text)
+        if elapsed_ms is not None:
+            elapsed_ms.append((time.perf_counter() - started_s) * 1000)
+        if stop_chars is not None:
+            text, finish_reason, used = text[:stop_chars], FinishReason.STOP_RULE, number
             break
     confidence = math.exp(sum(answer.logprobs[:used]) / max(used, 1))
-    return postprocess.apply_filters(text, gap, finish_reason), confidence
+    return postprocess.apply_filters(text, insertion_point, finish_reason), confidence
 
 
-def first_line_only(answer: Answer) -> str:
-    """What a client without any rule of ours would show: the first line that says something."""
-    return next((line for line in "".join(answer.pieces).split("\n") if line.strip()), "")
+def first_line(answer: Answer) -> str:
+    """Return what a client without any rules would show: the first line that is not blank."""
+    return next((line for line in "".join(answer.texts).split("\n") if line.strip()), "")
 
 
-def row(name: str, answers: list[Answer], texts: list[str], whole: list[str]) -> str:
-    """Differences to ``whole`` of the same holes."""
-    matches, alike = [], []
-    for answer, text, other in zip(answers, texts, whole, strict=True):
+def table_row(name: str, answers: list[Answer], texts: list[str], baseline: list[str]) -> str:
+    """Return a Markdown row of the differences of ``texts`` from ``baseline``, which are for the same holes."""
+    match_differences, similarity_differences = [], []
+    for answer, text, other in zip(answers, texts, baseline, strict=True):
         truth = answer.hole.middle
-        matches.append(float(score.is_first_line_match(text, truth)) - score.is_first_line_match(other, truth))
-        alike.append(score.edit_similarity(text, truth) - score.edit_similarity(other, truth))
-    changed = sum(text != other for text, other in zip(texts, whole, strict=True))
-    lost, won = sum(one < 0 for one in matches), sum(one > 0 for one in matches)
-    silent = 100 * sum(not text for text in texts) / len(texts)
-    mean = score.estimate_mean(alike)
-    cells = (
-        name,
-        changed,
-        f"+{won} −{lost}",
-        f"{100 * mean.value:+.2f} ({100 * mean.low:+.2f} to {100 * mean.high:+.2f})",
-    )
-    return "| " + " | ".join(str(cell) for cell in (*cells, f"{silent:.0f}")) + " |"
+        match_differences.append(
+            float(score.is_first_line_match(text, truth)) - score.is_first_line_match(other, truth)
+        )
+        similarity_differences.append(score.edit_similarity(text, truth) - score.edit_similarity(other, truth))
+    changed = sum(text != other for text, other in zip(texts, baseline, strict=True))
+    lost, won = (sum(sign * difference > 0 for difference in match_differences) for sign in (-1, 1))
+    empty_percent = 100 * sum(not text for text in texts) / len(texts)
+    mean = score.estimate_mean(similarity_differences)
+    similarity = f"{100 * mean.value:+.2f} ({100 * mean.low:+.2f} to {100 * mean.high:+.2f})"
+    return f"| {name} | {changed} | +{won} −{lost} | {similarity} | {empty_percent:.0f} |"
 
 
-def gates(answers: list[Answer]) -> list[str]:
-    """What is left where only suggestions above a confidence are shown."""
-    rated = [(*shown(answer, ()), answer.hole.middle) for answer in answers]
+def confidence_table(answers: list[Answer]) -> list[str]:
+    """Return a Markdown table of what remains if only suggestions above a confidence are shown."""
+    suggestions = [(*apply_rules(answer, ()), answer.hole.middle) for answer in answers]
     lines = [
-        "| least confidence | shown, % | first line exact of those shown, % | exact ones hidden, % |",
+        "| minimum confidence | shown, % | first line exact of those shown, % | exact ones hidden, % |",
         "|---|---|---|---|",
     ]
-    exact = [score.is_first_line_match(text, truth) for text, _, truth in rated]
-    for least in (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6):
-        kept = [is_exact for (text, sure, _), is_exact in zip(rated, exact, strict=True) if text and sure >= least]
-        hidden = 1 - sum(kept) / max(sum(exact), 1)
-        share, right = 100 * len(kept) / len(rated), 100 * sum(kept) / max(len(kept), 1)
-        lines.append(f"| {least} | {share:.0f} | {right:.1f} | {100 * hidden:.0f} |")
+    is_exact = [score.is_first_line_match(text, truth) for text, _, truth in suggestions]
+    for minimum in MIN_CONFIDENCES:
+        shown = [
+            exact
+            for (text, confidence, _), exact in zip(suggestions, is_exact, strict=True)
+            if text and confidence >= minimum
+        ]
+        hidden_percent = 100 * (1 - sum(shown) / max(sum(is_exact), 1))
+        shown_percent, exact_percent = 100 * len(shown) / len(suggestions), 100 * sum(shown) / max(len(shown), 1)
+        lines.append(f"| {minimum} | {shown_percent:.0f} | {exact_percent:.1f} | {hidden_percent:.0f} |")
     return lines
 
 
-def main(count: int = 150, seed: int = 0) -> None:
+def generate_answers(count: int, seed: int) -> list[Answer]:
     chosen = settings.load({})
     options = chosen.inline_completion.model_copy(update={"budget_ms": 60_000})
-    cut = score_card.draw_holes(held_out(), count, seed)
     answers: list[Answer] = []
     with loaded_engine(chosen, shows_progress=False) as engine, stderr.status("holes") as line:
-        for kind, holes in cut.items():
+        for kind, holes in score_card.draw_holes(held_out_sources(), count, seed).items():
             for number, hole in enumerate(holes):
                 line.update(f"{kind} {number}")
-                answers.append(asyncio.run(answered(engine, hole, options)))
-    spent_ms: list[float] = []
-    whole = [shown(answer, (), spent_ms)[0] for answer in answers]
+                answers.append(asyncio.run(generate_answer(engine, hole, options)))
+    return answers
+
+
+def main(count: int = 150, seed: int = 0) -> None:
+    answers = generate_answers(count, seed)
+    elapsed_ms: list[float] = []
+    baseline = [apply_rules(answer, (), elapsed_ms)[0] for answer in answers]
+    truths = [answer.hole.middle for answer in answers]
+    matches = [score.is_first_line_match(text, truth) for text, truth in zip(baseline, truths, strict=True)]
+    similarities = [score.edit_similarity(text, truth) for text, truth in zip(baseline, truths, strict=True)]
+    elapsed_ms.sort()
     print(f"{len(answers)} holes, seed {seed}; {', '.join(Kind)}\n")
-    matched = score.estimate_proportion(
-        [score.is_first_line_match(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)]
-    )
-    alike = score.estimate_mean([score.edit_similarity(t, a.hole.middle) for t, a in zip(whole, answers, strict=True)])
-    print(f"All rules on: first line exact {matched} %, edit similarity {alike} %.")
-    steps = sorted(spent_ms)
-    most = steps[len(steps) * 99 // 100]
-    print(f"Stop rules: median {statistics.median(steps):.3f} ms a token, 99 % under {most:.2f} ms.\n")
     print(
-        "| off | suggestions changed | first lines won, lost | edit similarity, points (95 %, paired) | no answer, % |"
+        f"All rules enabled: first line exact {score.estimate_proportion(matches)} %, "
+        f"edit similarity {score.estimate_mean(similarities)} %."
     )
+    p99_ms = elapsed_ms[len(elapsed_ms) * 99 // 100]
+    print(f"Stop rules: median {statistics.median(elapsed_ms):.3f} ms per token, 99 % below {p99_ms:.2f} ms.\n")
+    print("| disabled | suggestions changed | first lines won, lost | edit similarity, points (95 %) | no answer, % |")
     print("|---|---|---|---|---|")
-    print(row("nothing", answers, whole, whole))
-    print(row("everything (64 tokens as they come)", answers, [shown(answer, ALL)[0] for answer in answers], whole))
-    print(row("everything, cut after the first line", answers, [first_line_only(answer) for answer in answers], whole))
-    for name in ALL:
-        print(row(name, answers, [shown(answer, (name,))[0] for answer in answers], whole))
+    print(table_row("none", answers, baseline, baseline))
+    without_rules = [apply_rules(answer, ALL_RULES)[0] for answer in answers]
+    print(table_row("all (64 tokens as generated)", answers, without_rules, baseline))
+    print(table_row("all, cut after the first line", answers, [first_line(answer) for answer in answers], baseline))
+    for rule in ALL_RULES:
+        print(table_row(rule, answers, [apply_rules(answer, (rule,))[0] for answer in answers], baseline))
     print()
-    print("\n".join(gates(answers)))
+    print("\n".join(confidence_table(answers)))
 
 
 if __name__ == "__main__":
