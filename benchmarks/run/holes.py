@@ -1,7 +1,7 @@
 """What each rule of the server is worth: a fixed set of holes in the held-out packages, through the real server.
 
-Each run changes one thing and is compared with the first, hole by hole; the last is the same model without the server's
-rules. The table replaces the block of the document that is named in it.
+Each run changes one thing and is compared with the first run, hole by hole. The last run is the baseline: the same
+model without the server's rules. The table replaces a block of the document that ``--into`` names.
 
     python benchmarks/run/holes.py [--holes 40] [--seed 0] [--model bundled] [--runs shipped,psm] [--into PAGE.md]
 """
@@ -24,35 +24,35 @@ from starcoder_ls.commands.eval_holes import Asked, Served, as_run, drawn, measu
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Kind
-from starcoder_ls.evaluation.results import Run
+from starcoder_ls.evaluation.results import Run, ScoredHole
 
 BLOCK = "holes"
-PLAIN = "plain prompt, its first line"
+BASELINE = "plain prompt, its first line"
 stderr = Console(stderr=True, highlight=False, markup=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """``changed`` is sent to the server, ``model`` is put into the `[model]` table it reads at its start."""
+class Variant:
+    """``changed`` are settings sent to the server; ``model`` is written into the `[model]` table of its settings."""
 
     name: str
     changed: tuple[str, ...] = ()
     model: str = ""
 
 
-CHANGES = {
-    "shipped": Change("as shipped"),
-    "healing": Change("half-typed words are not healed", ("inline_completion.heal_words=false",)),
-    "evidence": Change("no evidence of other files", ("context.evidence=false",)),
-    "ngrams": Change("no n-grams of the document", model='document_ngrams = "off"'),
-    "prompt": Change("512 tokens of other files in the prompt", ("context.prompt_tokens=512",)),
-    "psm": Change("PSM", ("inline_completion.fim_order='psm'",)),
-    "psm-line": Change("PSM, the cursor's line last", ("inline_completion.fim_order='psm_line'",)),
+VARIANTS = {
+    "shipped": Variant("as shipped"),
+    "healing": Variant("half-typed words are not healed", ("inline_completion.heal_words=false",)),
+    "evidence": Variant("no evidence of other files", ("context.evidence=false",)),
+    "ngrams": Variant("no n-grams of the document", model='document_ngrams = "off"'),
+    "prompt": Variant("512 tokens of other files in the prompt", ("context.prompt_tokens=512",)),
+    "psm": Variant("PSM", ("inline_completion.fim_order='psm'",)),
+    "psm-line": Variant("PSM, the cursor's line last", ("inline_completion.fim_order='psm_line'",)),
 }
 
 
-def workspace(folder: Path) -> None:
-    """The held-out packages as one repository."""
+def write_workspace(folder: Path) -> None:
+    """Write the held-out packages to ``folder`` as one repository."""
     (folder / ".git").mkdir()
     for source in held_out_sources():
         path = folder / source.package / source.path
@@ -60,50 +60,67 @@ def workspace(folder: Path) -> None:
         path.write_text(source.text, encoding="utf-8")
 
 
-def run(change: Change, code: Path, given: argparse.Namespace) -> Run:
-    file = _settings_file(code, change.model)
-    arguments = ["--model", given.model, "--settings", str(file)]
-    served = Served(arguments, {"model": {"name": given.model}}, overrides(change.changed), file)
-    return measured(Asked([code], given.holes, given.seed), served)
-
-
-def _settings_file(code: Path, model: str) -> Path:
-    """So that no settings of whoever runs this count."""
-    file = code.parent / "settings.toml"
+def write_settings(workspace: Path, model: str) -> Path:
+    """A settings file with the `[model]` table ``model``, so that the user's own settings have no effect."""
+    file = workspace.parent / "settings.toml"
     file.write_text(f"[model]\n{model}\n", encoding="utf-8")
     return file
 
 
-def run_plain(code: Path, given: argparse.Namespace) -> Run:
-    """The same holes, filled by the same model without the server's rules."""
-    chosen = settings.load({"model": {"name": given.model, "document_ngrams": "off"}}, file=_settings_file(code, ""))
-    asked = Asked([code], given.holes, given.seed)
-    repository, cut = drawn(asked, chosen)
-    with loaded_engine(chosen) as engine:
+def run_variant(variant: Variant, workspace: Path, options: argparse.Namespace) -> Run:
+    settings_file = write_settings(workspace, variant.model)
+    arguments = ["--model", options.model, "--settings", str(settings_file)]
+    served = Served(arguments, {"model": {"name": options.model}}, overrides(variant.changed), settings_file)
+    return measured(Asked([workspace], options.holes, options.seed), served)
 
-        async def fill() -> list[results.ScoredHole]:
-            filled = []
-            for hole in track(cut, description="filling holes", console=stderr):
-                text, elapsed_ms = await baseline_completer.suggest_first_line(engine, hole, chosen.inline_completion)
+
+def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
+    """The same holes, filled by the same model without the server's rules."""
+    overlay = {"model": {"name": options.model, "document_ngrams": "off"}}
+    config = settings.load(overlay, file=write_settings(workspace, ""))
+    asked = Asked([workspace], options.holes, options.seed)
+    repository, holes = drawn(asked, config)
+    with loaded_engine(config) as engine:
+
+        async def fill_holes() -> list[ScoredHole]:
+            scored = []
+            for hole in track(holes, description="filling holes", console=stderr):
+                text, elapsed_ms = await baseline_completer.suggest_first_line(engine, hole, config.inline_completion)
                 name = repository.name_of(hole.source)
                 language = repository.language_of(hole.source.path)
-                filled.append(results.score_hole(hole, name, language, text, elapsed_ms))
-            return filled
+                scored.append(results.score_hole(hole, name, language, text, elapsed_ms))
+            return scored
 
         status = engine.status()
-        about = completion_client.ServerInfo(status.model, status.device, ())
-        return as_run(repository, asked, about, {}, asyncio.run(fill()))
+        info = completion_client.ServerInfo(status.model, status.device, ())
+        return as_run(repository, asked, info, {}, asyncio.run(fill_holes()))
 
 
-def against_plain(shipped: Run, bare: Run) -> str:
-    """The sentences for all holes, and for those that one line can fill."""
-    pairs = comparison.pair_holes(bare, shipped, (PLAIN, CHANGES["shipped"].name))
+def compare_with_baseline(shipped: Run, baseline: Run) -> str:
+    """The verdicts over all holes, and over those that a single line can fill."""
+    pairs = comparison.pair_holes(baseline, shipped, (BASELINE, VARIANTS["shipped"].name))
     groups = {"All holes": pairs, "Without blocks": [pair for pair in pairs if pair[0].kind is not Kind.BLOCK]}
-    found = {name: comparison.compute_verdict(chosen) for name, chosen in groups.items()}
-    return "\n".join(
-        f"- {name}: {verdict.sentence('the baseline', 'shipped')} {verdict.latency_sentence('shipped')}"
-        for name, verdict in found.items()
+    lines = []
+    for name, group in groups.items():
+        verdict = comparison.compute_verdict(group)
+        sentences = verdict.sentence("the baseline", "shipped"), verdict.latency_sentence("shipped")
+        lines.append(f"- {name}: {' '.join(sentences)}")
+    return "\n".join(lines)
+
+
+def render_block(runs: list[tuple[str, Run]], baseline: Run, seed: int, minutes: float) -> str:
+    """The block of the document: how the runs were made, the table, and the comparison with the baseline."""
+    shipped = runs[0][1]
+    files = len({hole.path for hole in shipped.holes})
+    description = (
+        f"{shipped.made[:10]}, {shipped.model} on {shipped.device}, {shipped.machine}, {minutes:.0f} min: "
+        f"{len(shipped.holes)} holes in {files} files of the held-out packages, seed {seed}. Each run but the first "
+        "changes one thing. The last run is the baseline: text around the cursor, no token healing, no n-grams, no "
+        "other files, cut after its first line that is not blank. *Time* is the median over holes of the ratio to the "
+        "first run, each file being read anew for its hole; it says little if the machine had other work."
     )
+    table = ablation.render_table([*runs, (BASELINE, baseline)])
+    return f"{description}\n\n{table}\n\n{compare_with_baseline(shipped, baseline)}"
 
 
 def main() -> None:
@@ -111,34 +128,26 @@ def main() -> None:
     parser.add_argument("--holes", type=int, default=40, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--runs", default=",".join(CHANGES))
+    parser.add_argument("--runs", default=",".join(VARIANTS))
     parser.add_argument("--into", type=Path, help="the document whose block the table replaces")
-    given = parser.parse_args()
-    began_s = time.monotonic()
-    with tempfile.TemporaryDirectory() as place:
-        code = Path(place, "held-out")
-        code.mkdir()
-        workspace(code)
+    options = parser.parse_args()
+    started_s = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        workspace = Path(folder, "held-out")
+        workspace.mkdir()
+        write_workspace(workspace)
         runs = []
-        for name in given.runs.split(","):
-            stderr.print(CHANGES[name].name)
-            runs.append((CHANGES[name].name, run(CHANGES[name], code, given)))
-        stderr.print(PLAIN)
-        bare = run_plain(code, given)
-    made, minutes = runs[0][1], (time.monotonic() - began_s) / 60
-    files = len({hole.path for hole in made.holes})
-    said = (
-        f"{made.made[:10]}, {made.model} on {made.device}, {made.machine}, {minutes:.0f} min: {len(made.holes)} holes "
-        f"in {files} files of the held-out packages, seed {given.seed}. Each run but the first changes one thing; "
-        "the last is what the server is held against: text around the cursor, no healing, no n-grams, no other files, "
-        "cut after its first line with content. *Time* is the median over holes of the ratio to the first run, each "
-        "file read anew for its hole; it says little where the machine had other work."
-    )
-    block = f"{said}\n\n{ablation.render_table([*runs, (PLAIN, bare)])}\n\n{against_plain(made, bare)}"
+        for name in options.runs.split(","):
+            variant = VARIANTS[name]
+            stderr.print(variant.name)
+            runs.append((variant.name, run_variant(variant, workspace, options)))
+        stderr.print(BASELINE)
+        baseline = run_baseline(workspace, options)
+    block = render_block(runs, baseline, options.seed, (time.monotonic() - started_s) / 60)
     print(block)
-    if given.into is not None:
-        document = given.into.read_text(encoding="utf-8")
-        results.write_text(ablation.replace_block(document, BLOCK, block), given.into)
+    if options.into is not None:
+        document = options.into.read_text(encoding="utf-8")
+        results.write_text(ablation.replace_block(document, BLOCK, block), options.into)
 
 
 if __name__ == "__main__":
