@@ -1,4 +1,4 @@
-"""What tests of code actions share: clients' capabilities, an adapter that does everything, and the client's half."""
+"""Helpers for tests of code actions: capabilities of clients, an adapter for every action, and requests."""
 
 from __future__ import annotations
 
@@ -24,53 +24,55 @@ EDITOR: dict[str, Any] = {
     },
     "window": {"showDocument": {"support": True}},
 }
-"""As Neovim 0.12 says it, as far as it matters here."""
+"""The capabilities of Neovim 0.12 that matter here."""
 
-PLAIN: dict[str, Any] = {"textDocument": INLINE_COMPLETION["textDocument"], "workspace": {"applyEdit": True}}
-"""A client that knows commands only."""
+COMMANDS_ONLY: dict[str, Any] = {"textDocument": INLINE_COMPLETION["textDocument"], "workspace": {"applyEdit": True}}
+"""The capabilities of a client that supports commands only."""
 
 
-def span(first: int, last: int, first_column: int = 0, last_column: int = 0) -> dict[str, Any]:
+def lsp_range(first: int, last: int, first_column: int = 0, last_column: int = 0) -> dict[str, Any]:
     return {
         "start": {"line": first, "character": first_column},
         "end": {"line": last, "character": last_column},
     }
 
 
-def code_actions(client: Client, where: dict[str, Any], uri: str = URI, **context: Any) -> PendingRequest:
+def code_actions(client: Client, range_: dict[str, Any], uri: str = URI, **context: Any) -> PendingRequest:
     return client.request(
         "textDocument/codeAction",
-        {"textDocument": {"uri": uri}, "range": where, "context": {"diagnostics": [], "triggerKind": 1, **context}},
+        {"textDocument": {"uri": uri}, "range": range_, "context": {"diagnostics": [], "triggerKind": 1, **context}},
     )
 
 
-def run(client: Client, command: str, *arguments: Any) -> PendingRequest:
+def execute_command(client: Client, command: str, *arguments: Any) -> PendingRequest:
     return client.request("workspace/executeCommand", {"command": command, "arguments": list(arguments)})
 
 
-async def resolved(client: Client, title: str, where: dict[str, Any], uri: str = URI, **context: Any) -> dict[str, Any]:
-    """The action called ``title``, resolved."""
-    offered = await code_actions(client, where, uri, **context)
+async def resolve_action(
+    client: Client, title: str, range_: dict[str, Any], uri: str = URI, **context: Any
+) -> dict[str, Any]:
+    """The action whose title begins with ``title``, resolved."""
+    offered = await code_actions(client, range_, uri, **context)
     (action,) = [action for action in offered or [] if action["title"].startswith(title)]
     result: dict[str, Any] = await client.request("codeAction/resolve", action)
     return result
 
 
-def applied(text: str, action: dict[str, Any]) -> str:
+def apply_action(text: str, action: dict[str, Any]) -> str:
     """``text`` after the edit of a resolved action, applied as an editor with UTF-16 positions does."""
     (change,) = action["edit"]["documentChanges"]
-    return with_edits(text, change["edits"])
+    return apply_edits(text, change["edits"])
 
 
-def with_edits(text: str, edits: list[dict[str, Any]]) -> str:
-    for edit in sorted(edits, key=lambda one: tuple(one["range"]["start"].values()), reverse=True):
+def apply_edits(text: str, edits: list[dict[str, Any]]) -> str:
+    for edit in sorted(edits, key=lambda edit: tuple(edit["range"]["start"].values()), reverse=True):
         start, end = (_offset(text, edit["range"][side]) for side in ("start", "end"))
         text = text[:start] + edit["newText"] + text[end:]
     return text
 
 
-def _offset(text: str, place: dict[str, int]) -> int:
-    end = "\r\n" if "\r\n" in text else "\n"
-    rows = text.split(end)
-    units = rows[place["line"]].encode("utf-16-le")[: 2 * place["character"]]
-    return sum(len(row) + len(end) for row in rows[: place["line"]]) + len(units.decode("utf-16-le"))
+def _offset(text: str, position: dict[str, int]) -> int:
+    line_end = "\r\n" if "\r\n" in text else "\n"
+    lines = text.split(line_end)
+    units = lines[position["line"]].encode("utf-16-le")[: 2 * position["character"]]
+    return sum(len(line) + len(line_end) for line in lines[: position["line"]]) + len(units.decode("utf-16-le"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, applied, resolved, span
+from actions import ADAPTER, EDITOR, apply_action, lsp_range, resolve_action
 from harness import FAKE_SERVER_COMMAND, wait_until_ready
 from starcoder_ls.lsp.client import ResponseFailed, start
 
@@ -206,8 +206,8 @@ def run_all(encodings: list[str]) -> dict[str, Any]:
                 client.open(uri, text, case.language)
                 row = next(number for number, line in enumerate(text.split("\n")) if "add_" in line)
                 try:
-                    action = await resolved(client, case.title, span(row, row), uri)
-                    results[case.name] = applied(text, action)
+                    action = await resolve_action(client, case.title, lsp_range(row, row), uri)
+                    results[case.name] = apply_action(text, action)
                 except ResponseFailed as error:
                     results[case.name] = error
             assert not client.unmatched_responses

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 import checkpoints
-from actions import run, span
+from actions import execute_command, lsp_range
 from harness import wait_until_ready
 from starcoder_ls.lsp import client
 
@@ -137,9 +137,9 @@ def test_server_loads_published_adapter_and_explains_with_it(published: Checkpoi
             await editor.initialize()
             await asyncio.wait_for(wait_until_ready(editor), 120)
             editor.open(URI, CODE)
-            listed = await run(editor, "starcoder.listAdapters")
-            argument = {"uri": URI, "range": span(0, 2), "token": "t"}
-            explained = await run(editor, "starcoder.explain", argument)
+            listed = await execute_command(editor, "starcoder.listAdapters")
+            argument = {"uri": URI, "range": lsp_range(0, 2), "token": "t"}
+            explained = await execute_command(editor, "starcoder.explain", argument)
             progress = [params["value"] for name, params in editor.notifications if name == "$/progress"]
             return listed, explained, [json.dumps(value) for value in progress], await editor.shutdown()
 

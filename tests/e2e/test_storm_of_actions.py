@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, applied, code_actions, run, span
+from actions import ADAPTER, EDITOR, apply_action, code_actions, execute_command, lsp_range
 from harness import FAKE_SERVER_COMMAND, URI, async_test, wait_until_ready
 from starcoder_ls.lsp.client import PendingRequest, ResponseFailed, start
 
@@ -36,23 +36,23 @@ async def test_each_request_is_answered_once_and_no_edit_is_outdated(seed: int) 
         await client.initialize(ADAPTER, EDITOR)
         await wait_until_ready(client)
         client.open(URI, CODE)
-        (simplify,) = [a for a in await code_actions(client, span(0, 2)) if a["title"] == "Simplify"]
+        (simplify,) = [a for a in await code_actions(client, lsp_range(0, 2)) if a["title"] == "Simplify"]
         text, version, requests = CODE, 1, list[tuple[PendingRequest, str]]()
-        explain = {"uri": URI, "range": span(0, 2), "token": "t"}
+        explain = {"uri": URI, "range": lsp_range(0, 2), "token": "t"}
         for _ in range(EVENTS):
             choice = rng.random()
             if choice < 0.25:
                 version += 1
-                client.change(URI, version, {"range": span(0, 0), "text": "#"})
-                client.change(URI, version + 1, {"range": span(0, 0, 0, 1), "text": ""})
+                client.change(URI, version, {"range": lsp_range(0, 0), "text": "#"})
+                client.change(URI, version + 1, {"range": lsp_range(0, 0, 0, 1), "text": ""})
                 version += 1
             elif choice < 0.5:
                 action = {**simplify, "data": {**simplify["data"], "version": version}}
                 requests.append((client.request("codeAction/resolve", action), text))
             elif choice < 0.65:
-                requests.append((run(client, "starcoder.explain", explain), text))
+                requests.append((execute_command(client, "starcoder.explain", explain), text))
             elif choice < 0.8:
-                requests.append((code_actions(client, span(0, 2)), text))
+                requests.append((code_actions(client, lsp_range(0, 2)), text))
             else:
                 requests.append((client.inline_completion(URI, 1, 4), text))
             if requests and rng.random() < 0.2:
@@ -64,7 +64,7 @@ async def test_each_request_is_answered_once_and_no_edit_is_outdated(seed: int) 
             if isinstance(answer, ResponseFailed):
                 assert answer.code in EXPECTED_ERRORS, answer
             elif isinstance(answer, dict) and "edit" in answer:
-                assert applied(CODE, answer) == FIXED
+                assert apply_action(CODE, answer) == FIXED
                 edits += 1
             elif isinstance(answer, dict):
                 assert answer["text"] == "It adds two."

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, PLAIN, code_actions, span
+from actions import ADAPTER, COMMANDS_ONLY, EDITOR, code_actions, lsp_range
 from fakes import ScriptedEngine
 from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of
 
 CODE = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\nx = '😀' + 1\n"
 ALL = ["Explain", "Write docstring", "Write tests", "Simplify"]
-PROBLEM = {"range": span(4, 4, 4, 10), "message": "wrong\n  sign", "severity": 1, "code": 7, "data": {"any": [1]}}
+PROBLEM = {"range": lsp_range(4, 4, 4, 10), "message": "wrong\n  sign", "severity": 1, "code": 7, "data": {"any": [1]}}
 
 
 def engine() -> ScriptedEngine:
@@ -26,8 +26,8 @@ async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_sa
     used = engine()
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        at_cursor = await code_actions(client, span(4, 4, 6, 6))
-        selected = await code_actions(client, span(3, 5))
+        at_cursor = await code_actions(client, lsp_range(4, 4, 6, 6))
+        selected = await code_actions(client, lsp_range(3, 5))
         assert titles(at_cursor) == titles(selected) == ALL
         assert {action["kind"] for action in at_cursor} == {
             "starcoder.explain", "starcoder.document", "starcoder.test", "starcoder.simplify"
@@ -35,13 +35,15 @@ async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_sa
         for one, other in zip(at_cursor, selected, strict=True):
             assert one == other
         by_title = {action["title"]: action for action in at_cursor}
-        assert by_title["Simplify"]["data"]["range"] == span(3, 4, 0, 16)
+        assert by_title["Simplify"]["data"]["range"] == lsp_range(3, 4, 0, 16)
         assert by_title["Explain"]["command"]["command"] == "starcoder.explain"
         assert not used.requests
 
 
 @pytest.mark.parametrize(
-    "where", [span(0, 0, 2, 2), span(1, 2), span(5, 7)], ids=["no function", "blank lines", "blank lines below"]
+    "where",
+    [lsp_range(0, 0, 2, 2), lsp_range(1, 2), lsp_range(5, 7)],
+    ids=["no function", "blank lines", "blank lines below"],
 )
 @async_test
 async def test_where_there_is_nothing_to_do_it_to_nothing_is_offered(where: dict[str, Any]) -> None:
@@ -54,34 +56,34 @@ async def test_where_there_is_nothing_to_do_it_to_nothing_is_offered(where: dict
 async def test_nothing_is_offered_that_nobody_can_do() -> None:
     async with initialized_client(ScriptedEngine(), capabilities=EDITOR) as client:
         client.open(URI, CODE)
-        assert await code_actions(client, span(3, 5)) is None
+        assert await code_actions(client, lsp_range(3, 5)) is None
     explainer = {"adapters": {"e": {"path": "x", "tasks": ["explain"]}}}
     async with initialized_client(ScriptedEngine(adapters=["e"]), capabilities=EDITOR, options=explainer) as client:
         client.open(URI, CODE)
-        assert titles(await code_actions(client, span(3, 5))) == ["Explain"]
+        assert titles(await code_actions(client, lsp_range(3, 5))) == ["Explain"]
     async with initialized_client(ScriptedEngine(adapters=["other"]), capabilities=EDITOR) as client:
         client.open(URI, CODE)
-        assert await code_actions(client, span(3, 5)) is None
+        assert await code_actions(client, lsp_range(3, 5)) is None
     tuned = {"model": {"tasks": ["completion", "instruct"]}}
     async with initialized_client(ScriptedEngine(), capabilities=EDITOR, options=tuned) as client:
         client.open(URI, CODE)
-        assert titles(await code_actions(client, span(3, 5))) == ALL
+        assert titles(await code_actions(client, lsp_range(3, 5))) == ALL
 
 
 @async_test
 async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_words() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        (fix,) = [a for a in await code_actions(client, span(3, 5), diagnostics=[PROBLEM]) if a["title"] == "Fix"]
+        (fix,) = [a for a in await code_actions(client, lsp_range(3, 5), diagnostics=[PROBLEM]) if a["title"] == "Fix"]
         assert fix["kind"] == "quickfix"
         assert fix["data"]["diagnostics"] == ["Line 2: wrong sign"]
         assert [problem["message"] for problem in fix["diagnostics"]] == [PROBLEM["message"]]
-        outside = {**PROBLEM, "range": span(7, 7, 0, 1)}
-        assert "Fix" not in titles(await code_actions(client, span(3, 5), diagnostics=[outside]))
-        (fix,) = await code_actions(client, span(7, 7, 0, 0), diagnostics=[outside], only=["quickfix"])
-        assert fix["data"]["range"] == span(7, 7, 0, 12)
-        older = {**PROBLEM, "range": span(700, 700)}
-        assert "Fix" not in titles(await code_actions(client, span(3, 5), diagnostics=[older]))
+        outside = {**PROBLEM, "range": lsp_range(7, 7, 0, 1)}
+        assert "Fix" not in titles(await code_actions(client, lsp_range(3, 5), diagnostics=[outside]))
+        (fix,) = await code_actions(client, lsp_range(7, 7, 0, 0), diagnostics=[outside], only=["quickfix"])
+        assert fix["data"]["range"] == lsp_range(7, 7, 0, 12)
+        older = {**PROBLEM, "range": lsp_range(700, 700)}
+        assert "Fix" not in titles(await code_actions(client, lsp_range(3, 5), diagnostics=[older]))
 
 
 @pytest.mark.parametrize(
@@ -100,17 +102,17 @@ async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_
 async def test_only_the_wanted_kinds_are_offered(only: list[str], expected: list[str]) -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        assert titles(await code_actions(client, span(3, 5), diagnostics=[PROBLEM], only=only)) == expected
+        assert titles(await code_actions(client, lsp_range(3, 5), diagnostics=[PROBLEM], only=only)) == expected
 
 
 @async_test
 async def test_a_light_bulb_appears_for_selections_and_problems_alone() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        assert await code_actions(client, span(4, 4, 6, 6), triggerKind=2) is None
-        assert titles(await code_actions(client, span(3, 5), triggerKind=2)) == ALL
+        assert await code_actions(client, lsp_range(4, 4, 6, 6), triggerKind=2) is None
+        assert titles(await code_actions(client, lsp_range(3, 5), triggerKind=2)) == ALL
         problems = {"diagnostics": [PROBLEM], "triggerKind": 2}
-        assert titles(await code_actions(client, span(4, 4, 6, 6), **problems)) == ["Fix"]
+        assert titles(await code_actions(client, lsp_range(4, 4, 6, 6), **problems)) == ["Fix"]
 
 
 @async_test
@@ -118,14 +120,14 @@ async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_t
     text = "# use a dict\nx = 1\ny = 2\n"
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, text)
-        (rewrite,) = [a for a in await code_actions(client, span(0, 3)) if a["kind"] == "starcoder.rewrite"]
+        (rewrite,) = [a for a in await code_actions(client, lsp_range(0, 3)) if a["kind"] == "starcoder.rewrite"]
         assert rewrite["title"] == "Rewrite: use a dict"
         assert rewrite["data"]["instruction"] == "use a dict"
-        assert rewrite["data"]["range"] == span(1, 2, 0, 5)
+        assert rewrite["data"]["range"] == lsp_range(1, 2, 0, 5)
     capabilities = {**EDITOR, "experimental": {"starcoderInstruct": True}}
     async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
-        offered = {a["title"]: a for a in await code_actions(client, span(3, 5))}
+        offered = {a["title"]: a for a in await code_actions(client, lsp_range(3, 5))}
         assert set(offered) == {*ALL, "Rewrite …", "Ask …"}
         command = offered["Rewrite …"]["command"]
         assert (command["command"], command["arguments"][1]) == ("starcoder.instruct", "starcoder.act")
@@ -134,16 +136,16 @@ async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_t
 
 @async_test
 async def test_a_client_that_knows_commands_only_gets_commands() -> None:
-    async with initialized_client(engine(), capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=COMMANDS_ONLY, options=ADAPTER) as client:
         client.open(URI, CODE)
-        offered = await code_actions(client, span(3, 5))
+        offered = await code_actions(client, lsp_range(3, 5))
         assert titles(offered) == ALL
         assert [a["command"] for a in offered] == [
             "starcoder.explain", "starcoder.act", "starcoder.explain", "starcoder.act"
         ]  # fmt: skip
     async with initialized_client(engine(), capabilities=INLINE_COMPLETION, options=ADAPTER) as client:
         client.open(URI, CODE)
-        assert titles(await code_actions(client, span(3, 5))) == ["Explain", "Write tests"]
+        assert titles(await code_actions(client, lsp_range(3, 5))) == ["Explain", "Write tests"]
 
 
 @async_test
@@ -163,7 +165,7 @@ async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> N
     }
     async with initialized_client(engine(), capabilities=EDITOR, options=options) as client:
         client.open(URI, CODE)
-        offered = await code_actions(client, span(3, 5))
+        offered = await code_actions(client, lsp_range(3, 5))
         assert titles(offered) == ["What is this?", "Write docstring", "Write tests", "Translate"]
         assert offered[-1]["kind"] == "refactor.rewrite.c"
         assert "refactor.rewrite.c" in client.capabilities["codeActionProvider"]["codeActionKinds"]
@@ -183,8 +185,8 @@ async def test_while_the_model_loads_and_for_unknown_documents_the_answer_is_nul
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
     async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
         client.open(URI, CODE)
-        assert await code_actions(client, span(3, 5)) is None
+        assert await code_actions(client, lsp_range(3, 5)) is None
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
-        assert await code_actions(client, span(3, 5)) is None
+        assert await code_actions(client, lsp_range(3, 5)) is None
         client.open(URI, CODE)
-        assert await code_actions(client, span(70, 75)) is None
+        assert await code_actions(client, lsp_range(70, 75)) is None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, applied, code_actions, resolved, span, with_edits
+from actions import ADAPTER, EDITOR, apply_action, apply_edits, code_actions, lsp_range, resolve_action
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.generation import Priority
@@ -29,12 +29,12 @@ async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(enco
     capabilities = {**EDITOR, "general": {"positionEncodings": [encoding]}}
     async with initialized_client(used, capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE, version=7)
-        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        action = await resolve_action(client, "Simplify", lsp_range(4, 4, 6, 6))
         (change,) = action["edit"]["documentChanges"]
         assert change["textDocument"] == {"uri": URI, "version": 7}
         (edit,) = change["edits"]
         width = {"utf-8": 27, "utf-16": 24, "utf-32": 23}[encoding]
-        assert edit["range"] == span(4, 4, 0, width)
+        assert edit["range"] == lsp_range(4, 4, 0, width)
         assert edit["newText"] == "    t = '😀é'; c = a + b"
         (annotation,) = action["edit"]["changeAnnotations"].values()
         assert annotation["needsConfirmation"] is True
@@ -55,25 +55,25 @@ async def test_a_client_without_versions_or_annotations_gets_plain_changes() -> 
     capabilities["workspace"] = {"applyEdit": True}
     async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
-        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        action = await resolve_action(client, "Simplify", lsp_range(4, 4, 6, 6))
         assert set(action["edit"]) == {"changes"}
-        assert with_edits(CODE, action["edit"]["changes"][URI]) == FIXED
+        assert apply_edits(CODE, action["edit"]["changes"][URI]) == FIXED
     capabilities["workspace"] = {"workspaceEdit": {"documentChanges": True}}
     async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
-        action = await resolved(client, "Simplify", span(4, 4, 6, 6))
+        action = await resolve_action(client, "Simplify", lsp_range(4, 4, 6, 6))
         assert set(action["edit"]) == {"documentChanges"}
-        assert applied(CODE, action) == FIXED
+        assert apply_action(CODE, action) == FIXED
 
 
 @async_test
 async def test_the_words_of_problems_are_in_the_prompt() -> None:
     used = engine()
-    problem = {"range": span(4, 4, 4, 8), "message": "wrong sign"}
+    problem = {"range": lsp_range(4, 4, 4, 8), "message": "wrong sign"}
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        action = await resolved(client, "Fix", span(3, 6), diagnostics=[problem])
-        assert applied(CODE, action) == FIXED
+        action = await resolve_action(client, "Fix", lsp_range(3, 6), diagnostics=[problem])
+        assert apply_action(CODE, action) == FIXED
         assert "Fix the bugs in this Python code.\nLine 2: wrong sign\ndef add" in used.requests[0].parts[0]
 
 
@@ -84,7 +84,7 @@ async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_co
     options = {"adapters": {"astraios": {"path": "x", "template": template}}}
     async with initialized_client(used, capabilities=EDITOR, options=options) as client:
         client.open(URI, CODE.replace("😀é", "<fim_pad>"))
-        await resolved(client, "Simplify", span(3, 6))
+        await resolve_action(client, "Simplify", lsp_range(3, 6))
         pad, question, end, after = used.requests[0].parts
         assert (str(pad), after) == ("SpecialToken(literal='<fim_pad>')", "\n")
         assert end == pad
@@ -98,7 +98,7 @@ async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
     used = engine(*SLOW, token_s=0.01)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
+        (simplify,) = [a for a in await code_actions(client, lsp_range(3, 6)) if a["title"] == "Simplify"]
         pending = client.request("codeAction/resolve", simplify)
         await wait_until(lambda: used.steps >= 2)
         client.change(URI, 2, {"text": CODE + "\n"})
@@ -119,7 +119,7 @@ async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> Non
     used = engine(*SLOW, token_s=0.01)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        (simplify,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Simplify"]
+        (simplify,) = [a for a in await code_actions(client, lsp_range(3, 6)) if a["title"] == "Simplify"]
         pending = client.request("codeAction/resolve", simplify)
         await wait_until(lambda: used.steps >= 2)
         client.cancel(pending)
@@ -136,7 +136,7 @@ async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> Non
 async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        (explain,) = [a for a in await code_actions(client, span(3, 6)) if a["title"] == "Explain"]
+        (explain,) = [a for a in await code_actions(client, lsp_range(3, 6)) if a["title"] == "Explain"]
         assert await client.request("codeAction/resolve", explain) == explain
 
 
@@ -144,14 +144,14 @@ async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
     ("data", "code", "said"),
     [
         ({"action": "simplify", "uri": URI}, -32602, "`range` is missing"),
-        ({"action": "simplify", "uri": URI, "range": span(0, -1)}, -32602, "range.end.line"),
-        ({"action": "simplify", "uri": URI, "range": span(0, 1), "more": 1}, -32602, "`more` is not known"),
+        ({"action": "simplify", "uri": URI, "range": lsp_range(0, -1)}, -32602, "range.end.line"),
+        ({"action": "simplify", "uri": URI, "range": lsp_range(0, 1), "more": 1}, -32602, "`more` is not known"),
         (5, -32602, "codeAction/resolve"),
-        ({"action": "fly", "uri": URI, "range": span(3, 5)}, -32803, "There are: "),
-        ({"action": "rewrite", "uri": URI, "range": span(3, 5)}, -32803, "instruction"),
-        ({"action": "simplify", "uri": "file:///none", "range": span(3, 5)}, -32803, "not open"),
-        ({"action": "simplify", "uri": URI, "range": span(1, 2)}, -32803, "no code here"),
-        ({"action": "document", "uri": URI, "range": span(0, 1)}, -32803, "no function"),
+        ({"action": "fly", "uri": URI, "range": lsp_range(3, 5)}, -32803, "There are: "),
+        ({"action": "rewrite", "uri": URI, "range": lsp_range(3, 5)}, -32803, "instruction"),
+        ({"action": "simplify", "uri": "file:///none", "range": lsp_range(3, 5)}, -32803, "not open"),
+        ({"action": "simplify", "uri": URI, "range": lsp_range(1, 2)}, -32803, "no code here"),
+        ({"action": "document", "uri": URI, "range": lsp_range(0, 1)}, -32803, "no function"),
     ],
 )
 @async_test
@@ -173,11 +173,11 @@ async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_i
     async with initialized_client(used, capabilities=EDITOR, options=options) as client:
         client.open(URI, "x = 1\n" * 100)
         with pytest.raises(ResponseFailed) as caught:
-            await resolved(client, "Simplify", span(0, 50))
+            await resolve_action(client, "Simplify", lsp_range(0, 50))
         assert "more than the 40" in caught.value.message
         client.open(URI, "x = 1\n" * 9000)
         with pytest.raises(ResponseFailed) as caught:
-            await resolved(client, "Simplify", span(0, 8000))
+            await resolve_action(client, "Simplify", lsp_range(0, 8000))
         assert "Select less" in caught.value.message
         assert not used.requests
 
@@ -185,7 +185,7 @@ async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_i
 @async_test
 async def test_while_the_model_loads_the_user_is_told_so() -> None:
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
-    data = {"action": "simplify", "uri": URI, "range": span(3, 6)}
+    data = {"action": "simplify", "uri": URI, "range": lsp_range(3, 6)}
     async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed, match=r"Reading the weights|Starting"):

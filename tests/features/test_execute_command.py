@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from actions import ADAPTER, EDITOR, PLAIN, run, span, with_edits
+from actions import ADAPTER, COMMANDS_ONLY, EDITOR, apply_edits, execute_command, lsp_range
 from fakes import ScriptedEngine
 from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of, wait_until
 from starcoder_ls.errors import AdapterInvalid
@@ -22,7 +22,7 @@ CODE = "def add(a, b):\n    return a - b\n"
 WORDS = ["It ", "adds ", "[two](command:x) ", "<b>numbers</b>.", "\nQuest", "ion: What", " is 2 + 2?"]
 SAID = "It adds two \\<b>numbers\\</b>."
 SLOW = [f"word{i} " for i in range(5000)]
-WHERE: dict[str, Any] = {"uri": URI, "range": span(0, 2)}
+WHERE: dict[str, Any] = {"uri": URI, "range": lsp_range(0, 2)}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ async def test_an_explanation_runs_to_the_token_of_the_client_and_is_whole_in_th
     used = engine(token_s=0.05)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        result = await run(client, "starcoder.explain", {**WHERE, "token": "t"})
+        result = await execute_command(client, "starcoder.explain", {**WHERE, "token": "t"})
         assert result == {"text": SAID, "isComplete": True}
         sent = progress(client)
         assert sent[-1] == SAID
@@ -81,7 +81,7 @@ async def opened_by_explaining() -> str:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.on_request = on_request
         client.open(URI, CODE)
-        assert (await run(client, "starcoder.explain", WHERE))["text"] == SAID
+        assert (await execute_command(client, "starcoder.explain", WHERE))["text"] == SAID
         await wait_until(lambda: bool(opened))
         assert not notifications_of(client, "window/showMessage")
     return opened[0]
@@ -89,9 +89,9 @@ async def opened_by_explaining() -> str:
 
 @async_test
 async def test_a_client_that_opens_nothing_is_told_where_the_file_is(cache: Path) -> None:
-    async with initialized_client(engine(), capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(engine(), capabilities=COMMANDS_ONLY, options=ADAPTER) as client:
         client.open(URI, CODE)
-        await run(client, "starcoder.explain", WHERE)
+        await execute_command(client, "starcoder.explain", WHERE)
         await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
         (message,) = notifications_of(client, "window/showMessage")
         assert str(cache) in message["message"]
@@ -102,7 +102,7 @@ async def test_a_client_that_never_answers_holds_up_nothing() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client._receive = lambda message, old=client._receive: None if "window/show" in str(message) else old(message)  # type: ignore[method-assign, misc]
         client.open(URI, CODE)
-        assert (await run(client, "starcoder.explain", WHERE))["text"] == SAID
+        assert (await execute_command(client, "starcoder.explain", WHERE))["text"] == SAID
         assert await client.inline_completion(URI, 1, 4)
 
 
@@ -111,7 +111,7 @@ async def test_typing_does_not_end_an_explanation_and_a_completion_comes_first()
     used = engine(*[f"word{i} " for i in range(40)], token_s=0.02)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        explaining = run(client, "starcoder.explain", {**WHERE, "token": "t"})
+        explaining = execute_command(client, "starcoder.explain", {**WHERE, "token": "t"})
         await wait_until(lambda: used.steps >= 3)
         client.change(URI, 2, {"text": CODE + "x = "})
         ghost = client.inline_completion(URI, 2, 4)
@@ -125,9 +125,9 @@ async def test_a_newer_explanation_ends_the_older_one_with_null() -> None:
     used = engine(*SLOW, token_s=0.01)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        older = run(client, "starcoder.explain", {**WHERE, "token": "t"})
+        older = execute_command(client, "starcoder.explain", {**WHERE, "token": "t"})
         await wait_until(lambda: used.steps >= 3)
-        newer = run(client, "starcoder.explain", {**WHERE, "token": "u"})
+        newer = execute_command(client, "starcoder.explain", {**WHERE, "token": "u"})
         assert await older is None
         client.cancel(newer)
         with pytest.raises(ResponseFailed) as caught:
@@ -144,7 +144,9 @@ async def test_an_answer_that_was_cut_and_code_that_was_cut_say_so() -> None:
     options = {**ADAPTER, "actions": {"explain": {"max_new_tokens": 5}}}
     async with initialized_client(engine(*SLOW), capabilities=EDITOR, options=options) as client:
         client.open(URI, "x = 1\n" * 9000)
-        result = await run(client, "starcoder.explain", {"uri": URI, "range": span(0, 9000), "token": "t"})
+        result = await execute_command(
+            client, "starcoder.explain", {"uri": URI, "range": lsp_range(0, 9000), "token": "t"}
+        )
         assert result["isComplete"] is False
         note, _, said = result["text"].partition("\n\n")
         assert note.startswith("> Only the first ")
@@ -159,7 +161,7 @@ async def test_a_question_of_the_user_is_asked_about_the_code() -> None:
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         asked = {**WHERE, "action": "ask", "instruction": "What is {code} 2 + 2?", "token": "t"}
-        assert (await run(client, "starcoder.explain", asked))["text"] == "Four."
+        assert (await execute_command(client, "starcoder.explain", asked))["text"] == "Four."
         assert used.requests[0].parts == (f"Question: What is {{code}} 2 + 2?\n{CODE.rstrip()}\n\nAnswer:",)
 
 
@@ -170,16 +172,16 @@ async def test_an_edit_is_applied_by_the_client_and_its_own_change_does_not_undo
     def on_request(method: str, params: Any) -> Any:
         nonlocal text
         assert method == "workspace/applyEdit"
-        text = with_edits(CODE, params["edit"]["changes"][URI])
+        text = apply_edits(CODE, params["edit"]["changes"][URI])
         client.change(URI, 2, {"text": text})
         return {"applied": True}
 
     async with initialized_client(
-        engine("def add(a, b):\n    return a + b"), capabilities=PLAIN, options=ADAPTER
+        engine("def add(a, b):\n    return a + b"), capabilities=COMMANDS_ONLY, options=ADAPTER
     ) as client:
         client.on_request = on_request
         client.open(URI, CODE)
-        result = await run(client, "starcoder.act", {**WHERE, "action": "simplify", "version": 1})
+        result = await execute_command(client, "starcoder.act", {**WHERE, "action": "simplify", "version": 1})
         assert result["applied"] is True
         assert text == "def add(a, b):\n    return a + b\n"
 
@@ -187,9 +189,9 @@ async def test_an_edit_is_applied_by_the_client_and_its_own_change_does_not_undo
 @async_test
 async def test_an_edit_of_a_text_that_moved_on_is_refused() -> None:
     used = engine(*SLOW, token_s=0.01)
-    async with initialized_client(used, capabilities=PLAIN, options=ADAPTER) as client:
+    async with initialized_client(used, capabilities=COMMANDS_ONLY, options=ADAPTER) as client:
         client.open(URI, CODE)
-        pending = run(client, "starcoder.act", {**WHERE, "action": "simplify"})
+        pending = execute_command(client, "starcoder.act", {**WHERE, "action": "simplify"})
         await wait_until(lambda: used.steps >= 2)
         client.change(URI, 2, {"text": CODE + "\n"})
         with pytest.raises(ResponseFailed) as caught:
@@ -210,23 +212,25 @@ class Picky(ScriptedEngine):
 async def test_adapters_come_and_go_while_the_server_runs() -> None:
     async with initialized_client(Picky([WORDS]), capabilities=EDITOR) as client:
         client.open(URI, CODE)
-        assert await run(client, "starcoder.listAdapters") == []
+        assert await execute_command(client, "starcoder.listAdapters") == []
         with pytest.raises(ResponseFailed, match=r"No adapter for 'explain'.*adapters\.NAME") as caught:
-            await run(client, "starcoder.explain", WHERE)
+            await execute_command(client, "starcoder.explain", WHERE)
         assert caught.value.code == -32803
         with pytest.raises(ResponseFailed, match="bad is no adapter"):
-            await run(client, "starcoder.attachAdapter", {"name": "one", "path": "bad"})
-        attached = await run(client, "starcoder.attachAdapter", {"name": "one", "path": "good", "tasks": ["explain"]})
+            await execute_command(client, "starcoder.attachAdapter", {"name": "one", "path": "bad"})
+        attached = await execute_command(
+            client, "starcoder.attachAdapter", {"name": "one", "path": "good", "tasks": ["explain"]}
+        )
         assert attached == {"name": "one", "method": "LORA", "memoryBytes": 0}
-        (listed,) = await run(client, "starcoder.listAdapters")
+        (listed,) = await execute_command(client, "starcoder.listAdapters")
         assert (listed["name"], listed["source"], listed["tasks"]) == ("one", "good", ["explain"])
-        assert (await run(client, "starcoder.explain", {**WHERE, "token": "t"}))["text"] == SAID
-        assert await run(client, "starcoder.detachAdapter", {"name": "one"}) == {"name": "one"}
-        assert await run(client, "starcoder.listAdapters") == []
+        assert (await execute_command(client, "starcoder.explain", {**WHERE, "token": "t"}))["text"] == SAID
+        assert await execute_command(client, "starcoder.detachAdapter", {"name": "one"}) == {"name": "one"}
+        assert await execute_command(client, "starcoder.listAdapters") == []
         with pytest.raises(ResponseFailed, match="No adapter one"):
-            await run(client, "starcoder.detachAdapter", {"name": "one"})
+            await execute_command(client, "starcoder.detachAdapter", {"name": "one"})
         with pytest.raises(ResponseFailed, match="No adapter for 'explain'"):
-            await run(client, "starcoder.explain", WHERE)
+            await execute_command(client, "starcoder.explain", WHERE)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +252,7 @@ async def test_bad_arguments_are_named(command: str, arguments: list[Any], said:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
-            await run(client, command, *arguments)
+            await execute_command(client, command, *arguments)
         assert caught.value.code == -32602
         assert said in caught.value.message
 
@@ -267,7 +271,7 @@ async def test_what_cannot_be_done_is_one_sentence(command: str, asked: dict[str
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
-            await run(client, command, {**WHERE, **asked})
+            await execute_command(client, command, {**WHERE, **asked})
         assert caught.value.code == -32803
         assert said in caught.value.message
 
@@ -278,7 +282,7 @@ async def test_an_editor_that_cannot_apply_edits_is_told_before_the_model_is_ask
     async with initialized_client(used, capabilities=INLINE_COMPLETION, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed, match="apply edits"):
-            await run(client, "starcoder.act", {**WHERE, "action": "simplify"})
+            await execute_command(client, "starcoder.act", {**WHERE, "action": "simplify"})
         assert not used.requests
 
 
@@ -288,5 +292,5 @@ async def test_an_empty_answer_is_a_sentence() -> None:
         client.open(URI, CODE)
         begin = time.monotonic()
         with pytest.raises(ResponseFailed, match="answer is empty"):
-            await run(client, "starcoder.explain", WHERE)
+            await execute_command(client, "starcoder.explain", WHERE)
         assert time.monotonic() - begin < 2

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, PLAIN, run, span
+from actions import ADAPTER, COMMANDS_ONLY, EDITOR, execute_command, lsp_range
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, notifications_of, wait_until
 from starcoder_ls.lsp.client import Client, ResponseFailed
 
 CODE = "def add(a, b):\n    return a - b\n"
-WHERE: dict[str, Any] = {"uri": URI, "range": span(0, 2)}
+WHERE: dict[str, Any] = {"uri": URI, "range": lsp_range(0, 2)}
 PATIENT = {**EDITOR, "window": {"workDoneProgress": True}}
 
 
@@ -42,7 +42,7 @@ async def test_what_takes_long_shows_and_can_be_cancelled_there() -> None:
         assert await client.request("starcoder/status")
 
 
-@pytest.mark.parametrize("capabilities", [PATIENT, PLAIN], ids=["quick", "no progress"])
+@pytest.mark.parametrize("capabilities", [PATIENT, COMMANDS_ONLY], ids=["quick", "no progress"])
 @async_test
 async def test_what_is_quick_or_has_nowhere_to_show_shows_nothing(
     capabilities: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
@@ -51,6 +51,6 @@ async def test_what_is_quick_or_has_nowhere_to_show_shows_nothing(
     engine = ScriptedEngine([["It adds."]], adapters=["astraios"])
     async with initialized_client(engine, capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
-        assert (await run(client, "starcoder.explain", WHERE))["text"] == "It adds."
+        assert (await execute_command(client, "starcoder.explain", WHERE))["text"] == "It adds."
         await asyncio.sleep(0.5)
         assert kinds(client) == []

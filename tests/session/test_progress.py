@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from actions import ADAPTER, EDITOR, run, span
+from actions import ADAPTER, EDITOR, execute_command, lsp_range
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, notifications_of, wait_until
 from starcoder_ls.lsp.client import Client
 
-WHERE: dict[str, Any] = {"uri": URI, "range": span(0, 1)}
+WHERE: dict[str, Any] = {"uri": URI, "range": lsp_range(0, 1)}
 
 
 def kinds(client: Client) -> list[str]:
@@ -36,7 +36,7 @@ async def test_progress_begins_only_where_the_client_made_it_and_ends_with_the_w
 
         client.on_request = on_request
         client.open(URI, "x = 1\n")
-        running = run(client, "starcoder.explain", WHERE)
+        running = execute_command(client, "starcoder.explain", WHERE)
         await wait_until(lambda: bool(asked))
         assert asked == ["window/workDoneProgress/create"]
         if is_answering:
