@@ -14,6 +14,7 @@ from typing import Any, ParamSpec
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from starcoder_ls.app import Server
+from starcoder_ls.generation import Phase
 from starcoder_ls.lsp.client import Client
 from starcoder_ls.lsp.connection import Connection
 from starcoder_ls.lsp.tcp import SocketStream
@@ -91,6 +92,11 @@ async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> No
     while not condition():
         assert time.monotonic() < limit, f"the condition was still false after {seconds} s"
         await asyncio.sleep(0.002)
+
+
+async def wait_until_idle(engine: ScriptedEngine) -> None:
+    """Wait until the engine has ended its generations; a cancelled one ends long before its script does."""
+    await wait_until(lambda: engine.status().phase is Phase.READY)
 
 
 def notifications_of(client: Client, method: str) -> list[Any]:

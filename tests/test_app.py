@@ -17,7 +17,7 @@ from starcoder_ls.lsp.client import ResponseFailed
 SOURCE = "password = 'hunter2'"
 
 
-def test_importing_the_server_imports_neither_torch_nor_transformers() -> None:
+def test_importing_the_server_imports_no_torch_or_transformers() -> None:
     code = (
         "import sys, starcoder_ls.app, starcoder_ls.lsp.stdio, starcoder_ls.lsp.tcp\n"
         "print({'torch', 'transformers', 'peft', 'numpy'} & set(sys.modules))"
@@ -27,7 +27,7 @@ def test_importing_the_server_imports_neither_torch_nor_transformers() -> None:
     assert done.stdout.strip() == "set()"
 
 
-def test_the_client_half_loads_without_the_protocol_libraries() -> None:
+def test_lsp_client_imports_no_protocol_libraries() -> None:
     code = "import sys, starcoder_ls.lsp.client\nprint({'pygls', 'lsprotocol'} & set(sys.modules))"
     environment = {"PYTHONPATH": str(Path(app.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
@@ -38,7 +38,7 @@ def test_the_client_half_loads_without_the_protocol_libraries() -> None:
     "error", [OutOfMemory("No room. Close something."), UserFacingError("Not today. Ask tomorrow.")]
 )
 @async_test
-async def test_what_went_wrong_on_purpose_is_one_sentence_to_who_asked_and_null_to_who_typed(error: Exception) -> None:
+async def test_known_error_is_a_message_if_invoked_and_null_while_typing(error: Exception) -> None:
     async with initialized_client(ScriptedEngine(error=error)) as client:
         client.open(URI, SOURCE)
         assert await client.inline_completion(URI, 0, 0) is None
@@ -49,14 +49,14 @@ async def test_what_went_wrong_on_purpose_is_one_sentence_to_who_asked_and_null_
 
 
 @async_test
-async def test_an_engine_that_is_not_ready_after_all_is_no_error() -> None:
+async def test_engine_not_ready_during_a_request_gives_null() -> None:
     async with initialized_client(ScriptedEngine(error=EngineNotReady("Not yet. Wait."))) as client:
         client.open(URI, SOURCE)
         assert await client.inline_completion(URI, 0, 0, is_invoked=True) is None
 
 
 @async_test
-async def test_an_unforeseen_failure_is_logged_by_name_and_place_and_never_by_its_text(
+async def test_unexpected_error_is_logged_with_location_but_without_its_text(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -75,7 +75,7 @@ async def test_an_unforeseen_failure_is_logged_by_name_and_place_and_never_by_it
 
 
 @async_test
-async def test_a_notification_that_fails_costs_nothing_but_a_log_line(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failing_notification_handler_is_logged_and_nothing_else_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> None:
         raise ZeroDivisionError
 

@@ -83,8 +83,8 @@ WORDS_NOT_YET_REPLACED = {
     "seat", "seats", "somebody", "spots", "thought", "told", "unwanted", "wanted", "whoever",
 }  # fmt: skip
 TEST_FOLDERS_WITH_LONG_NAMES = {
-    "commands", "completion", "context", "daemon", "e2e", "editors", "engine", "evaluation", "features", "lsp",
-    "rewrite", "session", "test_app.py",
+    "commands", "completion", "context", "daemon", "e2e", "editors", "engine", "evaluation", "features",
+    "rewrite",
 }  # fmt: skip
 
 # Modules without a test file of their own: tests/features, tests/e2e or, for CUDA graphs, tests/gpu run them.

@@ -10,19 +10,25 @@ from harness import INLINE_COMPLETION, URI, async_test, initialized_client, noti
 
 CODE = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\nx = '😀' + 1\n"
 ALL = ["Explain", "Write docstring", "Write tests", "Simplify"]
-PROBLEM = {"range": lsp_range(4, 4, 4, 10), "message": "wrong\n  sign", "severity": 1, "code": 7, "data": {"any": [1]}}
+DIAGNOSTIC = {
+    "range": lsp_range(4, 4, 4, 10),
+    "message": "wrong\n  sign",
+    "severity": 1,
+    "code": 7,
+    "data": {"any": [1]},
+}
 
 
 def engine() -> ScriptedEngine:
     return ScriptedEngine(adapters=["astraios"])
 
 
-def titles(offered: Any) -> list[str]:
-    return [action["title"] for action in offered or []]
+def titles(actions: Any) -> list[str]:
+    return [action["title"] for action in actions or []]
 
 
 @async_test
-async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_same_without_asking_a_model() -> None:
+async def test_selection_and_enclosing_function_get_equal_actions_without_model() -> None:
     used = engine()
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
@@ -32,8 +38,7 @@ async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_sa
         assert {action["kind"] for action in at_cursor} == {
             "starcoder.explain", "starcoder.document", "starcoder.test", "starcoder.simplify"
         }  # fmt: skip
-        for one, other in zip(at_cursor, selected, strict=True):
-            assert one == other
+        assert at_cursor == selected
         by_title = {action["title"]: action for action in at_cursor}
         assert by_title["Simplify"]["data"]["range"] == lsp_range(3, 4, 0, 16)
         assert by_title["Explain"]["command"]["command"] == "starcoder.explain"
@@ -46,14 +51,14 @@ async def test_a_selection_and_the_function_around_the_cursor_are_offered_the_sa
     ids=["no function", "blank lines", "blank lines below"],
 )
 @async_test
-async def test_where_there_is_nothing_to_do_it_to_nothing_is_offered(where: dict[str, Any]) -> None:
+async def test_range_without_code_gets_no_actions(where: dict[str, Any]) -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert await code_actions(client, where) is None
 
 
 @async_test
-async def test_nothing_is_offered_that_nobody_can_do() -> None:
+async def test_actions_without_adapter_or_tuned_model_are_not_offered() -> None:
     async with initialized_client(ScriptedEngine(), capabilities=EDITOR) as client:
         client.open(URI, CODE)
         assert await code_actions(client, lsp_range(3, 5)) is None
@@ -71,18 +76,20 @@ async def test_nothing_is_offered_that_nobody_can_do() -> None:
 
 
 @async_test
-async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_words() -> None:
+async def test_fix_is_offered_for_a_diagnostic_and_contains_its_message() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        (fix,) = [a for a in await code_actions(client, lsp_range(3, 5), diagnostics=[PROBLEM]) if a["title"] == "Fix"]
+        (fix,) = [
+            a for a in await code_actions(client, lsp_range(3, 5), diagnostics=[DIAGNOSTIC]) if a["title"] == "Fix"
+        ]
         assert fix["kind"] == "quickfix"
         assert fix["data"]["diagnostics"] == ["Line 2: wrong sign"]
-        assert [problem["message"] for problem in fix["diagnostics"]] == [PROBLEM["message"]]
-        outside = {**PROBLEM, "range": lsp_range(7, 7, 0, 1)}
+        assert [item["message"] for item in fix["diagnostics"]] == [DIAGNOSTIC["message"]]
+        outside = {**DIAGNOSTIC, "range": lsp_range(7, 7, 0, 1)}
         assert "Fix" not in titles(await code_actions(client, lsp_range(3, 5), diagnostics=[outside]))
         (fix,) = await code_actions(client, lsp_range(7, 7, 0, 0), diagnostics=[outside], only=["quickfix"])
         assert fix["data"]["range"] == lsp_range(7, 7, 0, 12)
-        older = {**PROBLEM, "range": lsp_range(700, 700)}
+        older = {**DIAGNOSTIC, "range": lsp_range(700, 700)}
         assert "Fix" not in titles(await code_actions(client, lsp_range(3, 5), diagnostics=[older]))
 
 
@@ -99,24 +106,24 @@ async def test_fix_is_offered_where_an_editor_reports_a_problem_and_carries_its_
     ],
 )
 @async_test
-async def test_only_the_wanted_kinds_are_offered(only: list[str], expected: list[str]) -> None:
+async def test_only_the_requested_kinds_are_offered(only: list[str], expected: list[str]) -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        assert titles(await code_actions(client, lsp_range(3, 5), diagnostics=[PROBLEM], only=only)) == expected
+        assert titles(await code_actions(client, lsp_range(3, 5), diagnostics=[DIAGNOSTIC], only=only)) == expected
 
 
 @async_test
-async def test_a_light_bulb_appears_for_selections_and_problems_alone() -> None:
+async def test_automatic_requests_get_actions_for_selections_and_diagnostics() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         assert await code_actions(client, lsp_range(4, 4, 6, 6), triggerKind=2) is None
         assert titles(await code_actions(client, lsp_range(3, 5), triggerKind=2)) == ALL
-        problems = {"diagnostics": [PROBLEM], "triggerKind": 2}
-        assert titles(await code_actions(client, lsp_range(4, 4, 6, 6), **problems)) == ["Fix"]
+        context = {"diagnostics": [DIAGNOSTIC], "triggerKind": 2}
+        assert titles(await code_actions(client, lsp_range(4, 4, 6, 6), **context)) == ["Fix"]
 
 
 @async_test
-async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_that_asks() -> None:
+async def test_rewrite_gets_its_instruction_from_a_comment_or_the_client() -> None:
     text = "# use a dict\nx = 1\ny = 2\n"
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, text)
@@ -127,20 +134,20 @@ async def test_rewriting_takes_its_instruction_from_a_comment_or_from_a_client_t
     capabilities = {**EDITOR, "experimental": {"starcoderInstruct": True}}
     async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
         client.open(URI, CODE)
-        offered = {a["title"]: a for a in await code_actions(client, lsp_range(3, 5))}
-        assert set(offered) == {*ALL, "Rewrite …", "Ask …"}
-        command = offered["Rewrite …"]["command"]
+        by_title = {a["title"]: a for a in await code_actions(client, lsp_range(3, 5))}
+        assert set(by_title) == {*ALL, "Rewrite …", "Ask …"}
+        command = by_title["Rewrite …"]["command"]
         assert (command["command"], command["arguments"][1]) == ("starcoder.instruct", "starcoder.act")
-        assert offered["Ask …"]["command"]["arguments"][1] == "starcoder.explain"
+        assert by_title["Ask …"]["command"]["arguments"][1] == "starcoder.explain"
 
 
 @async_test
-async def test_a_client_that_knows_commands_only_gets_commands() -> None:
+async def test_client_without_code_action_literals_gets_commands() -> None:
     async with initialized_client(engine(), capabilities=COMMANDS_ONLY, options=ADAPTER) as client:
         client.open(URI, CODE)
-        offered = await code_actions(client, lsp_range(3, 5))
-        assert titles(offered) == ALL
-        assert [a["command"] for a in offered] == [
+        actions = await code_actions(client, lsp_range(3, 5))
+        assert titles(actions) == ALL
+        assert [a["command"] for a in actions] == [
             "starcoder.explain", "starcoder.act", "starcoder.explain", "starcoder.act"
         ]  # fmt: skip
     async with initialized_client(engine(), capabilities=INLINE_COMPLETION, options=ADAPTER) as client:
@@ -149,7 +156,7 @@ async def test_a_client_that_knows_commands_only_gets_commands() -> None:
 
 
 @async_test
-async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> None:
+async def test_user_can_add_change_and_disable_actions() -> None:
     options = {
         **ADAPTER,
         "actions": {
@@ -165,14 +172,14 @@ async def test_actions_are_data_that_a_user_adds_changes_and_switches_off() -> N
     }
     async with initialized_client(engine(), capabilities=EDITOR, options=options) as client:
         client.open(URI, CODE)
-        offered = await code_actions(client, lsp_range(3, 5))
-        assert titles(offered) == ["What is this?", "Write docstring", "Write tests", "Translate"]
-        assert offered[-1]["kind"] == "refactor.rewrite.c"
+        actions = await code_actions(client, lsp_range(3, 5))
+        assert titles(actions) == ["What is this?", "Write docstring", "Write tests", "Translate"]
+        assert actions[-1]["kind"] == "refactor.rewrite.c"
         assert "refactor.rewrite.c" in client.capabilities["codeActionProvider"]["codeActionKinds"]
 
 
 @async_test
-async def test_a_bad_action_of_the_user_is_told_once_with_its_key() -> None:
+async def test_invalid_action_in_the_settings_is_reported_once_with_its_key() -> None:
     options = {**ADAPTER, "actions": {"mine": {"title": "M", "instruction": "x {foo}", "kind": "source.x"}}}
     async with initialized_client(engine(), capabilities=EDITOR, options=options) as client:
         (message,) = notifications_of(client, "window/showMessage")
@@ -181,7 +188,7 @@ async def test_a_bad_action_of_the_user_is_told_once_with_its_key() -> None:
 
 
 @async_test
-async def test_while_the_model_loads_and_for_unknown_documents_the_answer_is_null() -> None:
+async def test_result_is_null_while_loading_and_for_unknown_documents() -> None:
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
     async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:
         client.open(URI, CODE)

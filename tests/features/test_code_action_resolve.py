@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import copy
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from actions import ADAPTER, EDITOR, apply_action, apply_edits, code_actions, lsp_range, resolve_action
 from fakes import ScriptedEngine
-from harness import URI, async_test, initialized_client, wait_until
+from harness import URI, async_test, initialized_client, wait_until, wait_until_idle
 from starcoder_ls.generation import Priority
 from starcoder_ls.lsp.client import ResponseFailed
 
@@ -24,7 +23,7 @@ def engine(*answer: str, token_s: float = 0.0) -> ScriptedEngine:
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32"])
 @async_test
-async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(encoding: str) -> None:
+async def test_edit_is_minimal_versioned_and_needs_confirmation(encoding: str) -> None:
     used = engine()
     capabilities = {**EDITOR, "general": {"positionEncodings": [encoding]}}
     async with initialized_client(used, capabilities=capabilities, options=ADAPTER) as client:
@@ -50,7 +49,7 @@ async def test_the_edit_is_minimal_versioned_confirmed_and_of_this_document(enco
 
 
 @async_test
-async def test_a_client_without_versions_or_annotations_gets_plain_changes() -> None:
+async def test_client_without_versions_or_annotations_gets_plain_changes() -> None:
     capabilities = copy.deepcopy(EDITOR)
     capabilities["workspace"] = {"applyEdit": True}
     async with initialized_client(engine(), capabilities=capabilities, options=ADAPTER) as client:
@@ -67,18 +66,18 @@ async def test_a_client_without_versions_or_annotations_gets_plain_changes() -> 
 
 
 @async_test
-async def test_the_words_of_problems_are_in_the_prompt() -> None:
+async def test_messages_of_diagnostics_are_in_the_prompt() -> None:
     used = engine()
-    problem = {"range": lsp_range(4, 4, 4, 8), "message": "wrong sign"}
+    diagnostic = {"range": lsp_range(4, 4, 4, 8), "message": "wrong sign"}
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
-        action = await resolve_action(client, "Fix", lsp_range(3, 6), diagnostics=[problem])
+        action = await resolve_action(client, "Fix", lsp_range(3, 6), diagnostics=[diagnostic])
         assert apply_action(CODE, action) == FIXED
         assert "Fix the bugs in this Python code.\nLine 2: wrong sign\ndef add" in used.requests[0].parts[0]
 
 
 @async_test
-async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_code_as_text() -> None:
+async def test_special_tokens_of_a_template_are_special_and_those_in_code_text() -> None:
     used = engine()
     template = "<fim_pad>user\n{question}<fim_pad>\n"
     options = {"adapters": {"astraios": {"path": "x", "template": template}}}
@@ -94,7 +93,7 @@ async def test_a_template_with_special_tokens_sends_them_as_such_and_those_in_co
 
 
 @async_test
-async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
+async def test_changed_document_gives_content_modified_instead_of_an_edit() -> None:
     used = engine(*SLOW, token_s=0.01)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
@@ -106,16 +105,16 @@ async def test_a_text_that_moved_on_is_an_error_and_no_edit() -> None:
             await pending
         assert caught.value.code == -32801
         steps = used.steps
-        await asyncio.sleep(0.1)
+        await wait_until_idle(used)
         assert used.steps <= steps + 1
         with pytest.raises(ResponseFailed) as caught:
-            await client.request("codeAction/resolve", simplify)  # of a version that is no more
+            await client.request("codeAction/resolve", simplify)  # of an older version
         assert caught.value.code == -32801
         assert len(used.requests) == 1
 
 
 @async_test
-async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> None:
+async def test_cancelled_resolve_gets_an_error_and_stops_the_generation() -> None:
     used = engine(*SLOW, token_s=0.01)
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
@@ -127,13 +126,13 @@ async def test_a_cancelled_one_is_answered_at_once_and_stops_the_device() -> Non
             await pending
         assert caught.value.code == -32800
         steps = used.steps
-        await asyncio.sleep(0.1)
+        await wait_until_idle(used)
         assert used.steps <= steps + 1
         assert not client.unmatched_responses
 
 
 @async_test
-async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
+async def test_action_with_a_command_is_returned_unchanged() -> None:
     async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         (explain,) = [a for a in await code_actions(client, lsp_range(3, 6)) if a["title"] == "Explain"]
@@ -141,7 +140,7 @@ async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "code", "said"),
+    ("data", "code", "expected"),
     [
         ({"action": "simplify", "uri": URI}, -32602, "`range` is missing"),
         ({"action": "simplify", "uri": URI, "range": lsp_range(0, -1)}, -32602, "range.end.line"),
@@ -155,19 +154,19 @@ async def test_an_action_that_runs_a_command_comes_back_as_it_is() -> None:
     ],
 )
 @async_test
-async def test_what_cannot_be_done_is_one_sentence(data: Any, code: int, said: str) -> None:
+async def test_impossible_request_gets_a_one_sentence_error(data: Any, code: int, expected: str) -> None:
     used = engine()
     async with initialized_client(used, capabilities=EDITOR, options=ADAPTER) as client:
         client.open(URI, CODE)
         with pytest.raises(ResponseFailed) as caught:
             await client.request("codeAction/resolve", {"title": "x", "data": data})
         assert caught.value.code == code
-        assert said in caught.value.message
+        assert expected in caught.value.message
         assert not used.requests
 
 
 @async_test
-async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_it_is_asked() -> None:
+async def test_code_that_exceeds_the_limits_is_rejected_before_generation() -> None:
     used = engine()
     options = {**ADAPTER, "actions": {"simplify": {"max_new_tokens": 40}}}
     async with initialized_client(used, capabilities=EDITOR, options=options) as client:
@@ -183,7 +182,7 @@ async def test_code_that_the_model_cannot_read_or_write_back_is_refused_before_i
 
 
 @async_test
-async def test_while_the_model_loads_the_user_is_told_so() -> None:
+async def test_resolve_while_loading_gets_the_loading_message_as_error() -> None:
     loading = ScriptedEngine(load_s=5, adapters=["astraios"])
     data = {"action": "simplify", "uri": URI, "range": lsp_range(3, 6)}
     async with initialized_client(loading, capabilities=EDITOR, options=ADAPTER, is_ready=False) as client:

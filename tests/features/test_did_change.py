@@ -12,7 +12,7 @@ def edit(start: tuple[int, int], end: tuple[int, int], text: str) -> dict[str, A
 
 
 @async_test
-async def test_several_edits_of_one_notification_apply_in_order() -> None:
+async def test_edits_of_one_notification_are_applied_in_order() -> None:
     engine = ScriptedEngine()
     async with initialized_client(engine) as client:
         client.open(URI, "one\ntwo\f\nthree")
@@ -22,7 +22,7 @@ async def test_several_edits_of_one_notification_apply_in_order() -> None:
 
 
 @async_test
-async def test_a_whole_text_without_a_range_replaces_everything() -> None:
+async def test_change_without_a_range_replaces_the_whole_text() -> None:
     engine = ScriptedEngine()
     async with initialized_client(engine) as client:
         client.open(URI, "one\ntwo")

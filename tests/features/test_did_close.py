@@ -5,7 +5,7 @@ from harness import URI, async_test, initialized_client, wait_until
 
 
 @async_test
-async def test_closing_ends_what_was_asked_and_forgets_the_text() -> None:
+async def test_close_cancels_requests_and_forgets_the_document() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
     async with initialized_client(engine) as client:
         client.open(URI, "x = ")
@@ -19,7 +19,7 @@ async def test_closing_ends_what_was_asked_and_forgets_the_text() -> None:
 
 
 @async_test
-async def test_closing_what_is_not_open_is_harmless() -> None:
+async def test_close_of_an_unknown_document_is_ignored() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
         client.open(URI, "x = ")

@@ -5,7 +5,7 @@ from harness import URI, async_test, initialized_client, wait_until
 
 
 @async_test
-async def test_the_model_reads_what_was_opened() -> None:
+async def test_prompt_contains_the_opened_text() -> None:
     engine = ScriptedEngine()
     async with initialized_client(engine) as client:
         client.open("file:///a%20b.py", "x = ")
@@ -14,7 +14,7 @@ async def test_the_model_reads_what_was_opened() -> None:
 
 
 @async_test
-async def test_opening_again_ends_what_was_asked_and_replaces_the_text() -> None:
+async def test_reopening_cancels_requests_and_replaces_the_text() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(50)]], token_s=0.02)
     async with initialized_client(engine) as client:
         client.open(URI, "x = ")
@@ -28,7 +28,7 @@ async def test_opening_again_ends_what_was_asked_and_replaces_the_text() -> None
 
 
 @async_test
-async def test_any_string_is_a_language_and_any_a_uri() -> None:
+async def test_unknown_language_and_empty_uri_are_accepted() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         client.open("", "x = ", language="a language from the future")
         assert await client.inline_completion("", 0, 4)

@@ -19,7 +19,7 @@ from starcoder_ls.settings import InlineCompletion, Settings
 
 
 @async_test
-async def test_capabilities_are_what_we_do_and_no_more() -> None:
+async def test_server_capabilities_are_exactly_the_supported_features() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         assert client.capabilities == {
             "positionEncoding": "utf-16",
@@ -43,7 +43,7 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "is_offered"),
+    ("declared", "is_provided"),
     [
         ({"inlineCompletion": {}}, True),
         ({"inlineCompletion": None}, True),
@@ -52,10 +52,12 @@ async def test_capabilities_are_what_we_do_and_no_more() -> None:
     ],
 )
 @async_test
-async def test_ghost_text_is_offered_to_whoever_names_it(said: dict[str, Any], is_offered: bool) -> None:
-    async with initialized_client(ScriptedEngine(), capabilities={"textDocument": said}) as client:
-        assert ("inlineCompletionProvider" in client.capabilities) is is_offered
-        assert ("completionProvider" in client.capabilities) is not is_offered
+async def test_client_with_inline_completion_gets_no_completion_provider(
+    declared: dict[str, Any], is_provided: bool
+) -> None:
+    async with initialized_client(ScriptedEngine(), capabilities={"textDocument": declared}) as client:
+        assert ("inlineCompletionProvider" in client.capabilities) is is_provided
+        assert ("completionProvider" in client.capabilities) is not is_provided
 
 
 @pytest.mark.parametrize(
@@ -72,10 +74,10 @@ async def test_ghost_text_is_offered_to_whoever_names_it(said: dict[str, Any], i
     ],
 )
 @async_test
-async def test_options_are_laid_over_the_process_settings(options: Any, expected: int) -> None:
+async def test_initialization_options_override_the_process_settings(options: Any, expected: int) -> None:
     engine = ScriptedEngine()
-    given = Settings(inline_completion=InlineCompletion(max_new_tokens=33))
-    async with initialized_client(engine, given, options=options) as client:
+    process_settings = Settings(inline_completion=InlineCompletion(max_new_tokens=33))
+    async with initialized_client(engine, process_settings, options=options) as client:
         client.open(URI, "x = ")
         await client.inline_completion(URI, 0, 4)
         assert engine.requests[0].max_new_tokens == expected
@@ -84,7 +86,7 @@ async def test_options_are_laid_over_the_process_settings(options: Any, expected
 
 @pytest.mark.parametrize("options", [{"inline_completion": {"max_new_tokens": -1}}, {"unheard_of": 1}, {"model": 5}])
 @async_test
-async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> None:
+async def test_invalid_options_are_reported_once_and_ignored(options: Any) -> None:
     async with initialized_client(ScriptedEngine(), options=options) as client:
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
@@ -104,7 +106,7 @@ async def test_bad_options_are_told_once_and_the_rest_goes_on(options: Any) -> N
     ],
 )
 @async_test
-async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_session(params: dict[str, Any]) -> None:
+async def test_malformed_client_capabilities_do_not_fail_initialize(params: dict[str, Any]) -> None:
     server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
         result = await client.request("initialize", params)
@@ -115,22 +117,22 @@ async def test_what_a_newer_or_careless_client_says_of_itself_never_costs_the_se
 
 
 @async_test
-async def test_the_first_clients_model_is_loaded_once_and_kept() -> None:
-    made: list[tuple[str, ScriptedEngine]] = []
+async def test_first_clients_model_is_loaded_once_and_stays() -> None:
+    engines: list[tuple[str, ScriptedEngine]] = []
 
-    def engine_for(chosen: Any) -> ScriptedEngine:
-        made.append((chosen.model.name, ScriptedEngine()))
-        return made[-1][1]
+    def create_engine(settings: Any) -> ScriptedEngine:
+        engines.append((settings.model.name, ScriptedEngine()))
+        return engines[-1][1]
 
-    server = Server(engine_for, SCRIPTED_SETTINGS)
+    server = Server(create_engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as first, connect_client(server) as second, connect_client(server) as third:
         await first.initialize({"model": {"name": "a"}}, INLINE_COMPLETION)
         await wait_until_ready(first)
         await second.initialize({"model": {"name": "a"}}, INLINE_COMPLETION)
         await third.initialize({"model": {"name": "b"}}, INLINE_COMPLETION)
         await wait_until_ready(third)
-        assert [name for name, _ in made] == ["a"]
-        assert made[0][1].start_count == 1
+        assert [name for name, _ in engines] == ["a"]
+        assert engines[0][1].start_count == 1
         assert not notifications_of(second, "window/showMessage")
         (message,) = notifications_of(third, "window/showMessage")
         assert message["type"] == 2

@@ -4,14 +4,14 @@ from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import INLINE_COMPLETION, async_test, connect_client, notifications_of, wait_until
 from starcoder_ls.app import Server
 
-ASKS_STATUS = {**INLINE_COMPLETION, "experimental": {"starcoderStatus": True}}
+STATUS_CAPABILITIES = {**INLINE_COMPLETION, "experimental": {"starcoderStatus": True}}
 
 
 @async_test
-async def test_nothing_is_told_before_the_client_says_that_it_is_initialized() -> None:
+async def test_no_notification_is_sent_before_initialized() -> None:
     server = Server(lambda _: ScriptedEngine(failure="It is broken. Mend it."), SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
-        await client.request("initialize", {"capabilities": ASKS_STATUS})
+        await client.request("initialize", {"capabilities": STATUS_CAPABILITIES})
         while (await client.request("starcoder/status"))["phase"] != "failed":
             pass
         assert not client.notifications

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from fakes import ScriptedEngine, text_before_cursor
-from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of, wait_until
+from harness import (
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    initialized_client,
+    notifications_of,
+    wait_until,
+    wait_until_idle,
+)
 from starcoder_ls.lsp.client import ResponseFailed
 from starcoder_ls.settings import InlineCompletion, Settings
 
@@ -119,7 +127,7 @@ async def test_a_change_ends_what_was_asked_about_the_text_before_it() -> None:
         assert await pending is None
         assert time.monotonic() - begin < 0.1
         steps = engine.steps
-        await asyncio.sleep(0.1)
+        await wait_until_idle(engine)
         assert engine.steps <= steps + 1
 
 

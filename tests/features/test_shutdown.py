@@ -8,7 +8,7 @@ from starcoder_ls.lsp.client import ResponseFailed
 
 
 @async_test
-async def test_what_is_in_flight_is_answered_before_shutdown_is() -> None:
+async def test_running_requests_get_their_response_before_shutdown() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
     async with initialized_client(engine) as client:
         client.open(URI, "x = ")

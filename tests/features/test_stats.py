@@ -8,7 +8,7 @@ from starcoder_ls.app import Server
 
 
 @async_test
-async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
+async def test_stats_count_answers_by_source_and_contain_no_text() -> None:
     async with initialized_client(ScriptedEngine([["secret_name", "\n"]])) as client:
         client.open(URI, "x = ")
         assert await client.inline_completion(URI, 0, 4)
@@ -23,7 +23,7 @@ async def test_stats_say_where_answers_came_from_and_hold_no_text() -> None:
 
 
 @async_test
-async def test_all_connections_of_a_server_are_counted_together() -> None:
+async def test_stats_cover_all_connections_of_a_server() -> None:
     engine = ScriptedEngine()
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as one, connect_client(server) as other:

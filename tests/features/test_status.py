@@ -7,7 +7,7 @@ from harness import async_test, initialized_client
 
 
 @async_test
-async def test_the_status_is_what_the_engine_says() -> None:
+async def test_status_is_the_engines_status() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         expected = {
             "adapters": [],
@@ -27,7 +27,7 @@ async def test_the_status_is_what_the_engine_says() -> None:
 
 
 @async_test
-async def test_the_status_is_known_while_loading() -> None:
+async def test_status_request_works_while_loading() -> None:
     async with initialized_client(ScriptedEngine(load_s=5), is_ready=False) as client:
         status = await client.request("starcoder/status", {"anything": 1})
         assert status["phase"] == "loading"

@@ -5,7 +5,7 @@ from harness import URI, async_test, initialized_client
 
 
 @async_test
-async def test_a_document_is_told_as_it_is_after_its_changes() -> None:
+async def test_text_returns_the_document_after_its_changes() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         client.open(URI, "é = 1\n")
         end = {"line": 1, "character": 0}
@@ -15,7 +15,7 @@ async def test_a_document_is_told_as_it_is_after_its_changes() -> None:
 
 
 @async_test
-async def test_a_document_that_is_not_known_or_out_of_step_is_null() -> None:
+async def test_unknown_or_out_of_sync_document_is_null() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         assert await client.request("starcoder/text", {"uri": URI}) is None
         client.open(URI, "x")

@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine, text_before_cursor
-from harness import INLINE_COMPLETION, URI, async_test, connect_client, wait_until, wait_until_ready
+from harness import INLINE_COMPLETION, URI, async_test, connect_client, wait_until, wait_until_idle, wait_until_ready
 from starcoder_ls.app import Server
 from starcoder_ls.lsp import tcp
 from starcoder_ls.lsp.framing import frame
 
 
 @async_test
-async def test_sessions_share_the_engine_and_nothing_else() -> None:
+async def test_sessions_share_only_the_engine() -> None:
     engine = ScriptedEngine(token_s=0.01)
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as one, connect_client(server) as two:
@@ -33,7 +33,7 @@ async def test_sessions_share_the_engine_and_nothing_else() -> None:
 
 
 @async_test
-async def test_a_client_that_vanishes_stops_its_work() -> None:
+async def test_disconnected_clients_requests_are_cancelled() -> None:
     engine = ScriptedEngine([[f"word{i} " for i in range(500)]], token_s=0.02)
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
@@ -45,13 +45,13 @@ async def test_a_client_that_vanishes_stops_its_work() -> None:
         client._writer.transport.abort()
         await wait_until(engine.requests[0].cancel.is_set)
         steps = engine.steps
-        await asyncio.sleep(0.1)
+        await wait_until_idle(engine)
         assert engine.steps <= steps + 1
     await asyncio.to_thread(server.close)
 
 
 @async_test
-async def test_a_client_that_does_not_read_is_hung_up_on(
+async def test_client_that_does_not_read_is_disconnected(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tcp, "MAX_SEND_QUEUE_BYTES", 1_000_000)
@@ -68,7 +68,7 @@ async def test_a_client_that_does_not_read_is_hung_up_on(
 
 
 @async_test
-async def test_one_packet_with_everything_in_it_is_worked_off_in_order() -> None:
+async def test_messages_in_one_packet_are_processed_in_order() -> None:
     engine = ScriptedEngine()
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as client:

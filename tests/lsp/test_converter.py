@@ -10,15 +10,15 @@ from lsprotocol import types as t
 from starcoder_ls.lsp.converter import _structure_key_stroke, converter, structure
 from starcoder_ls.lsp.request_handle import ResponseError
 
-PLACE = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
+POSITION_PARAMS = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
 
 
 INVOKED, AUTOMATIC = t.InlineCompletionTriggerKind.Invoked, t.InlineCompletionTriggerKind.Automatic
 
 
 @pytest.mark.parametrize(("value", "kind"), [(1, INVOKED), (2, AUTOMATIC), (0, INVOKED)])
-def test_trigger_kinds_of_both_generations_of_clients(value: int, kind: t.InlineCompletionTriggerKind) -> None:
-    params = structure({**PLACE, "context": {"triggerKind": value}}, t.InlineCompletionParams)
+def test_trigger_kinds_of_old_and_new_clients_are_accepted(value: int, kind: t.InlineCompletionTriggerKind) -> None:
+    params = structure({**POSITION_PARAMS, "context": {"triggerKind": value}}, t.InlineCompletionParams)
     assert params.context.trigger_kind is kind
 
 
@@ -27,42 +27,42 @@ def change(version: object, text: object) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("raw", "kind", "place"),
+    ("raw", "target", "path"),
     [
-        ({**PLACE, "context": {}}, t.InlineCompletionParams, "params.context.triggerKind"),
-        ({**PLACE, "context": {"triggerKind": 3}}, t.InlineCompletionParams, "params.context.triggerKind"),
-        ({**PLACE, "textDocument": {"uri": None}}, t.CompletionParams, "params.textDocument.uri"),
-        ({**PLACE, "position": {"line": "1", "character": 0}}, t.CompletionParams, "params.position.line"),
+        ({**POSITION_PARAMS, "context": {}}, t.InlineCompletionParams, "params.context.triggerKind"),
+        ({**POSITION_PARAMS, "context": {"triggerKind": 3}}, t.InlineCompletionParams, "params.context.triggerKind"),
+        ({**POSITION_PARAMS, "textDocument": {"uri": None}}, t.CompletionParams, "params.textDocument.uri"),
+        ({**POSITION_PARAMS, "position": {"line": "1", "character": 0}}, t.CompletionParams, "params.position.line"),
         (change(2, None), t.DidChangeTextDocumentParams, "params.contentChanges[0]"),
         (change(True, "a"), t.DidChangeTextDocumentParams, "params.textDocument.version"),
         ("def secret(): ...", t.CompletionParams, "params.position"),
         (None, t.CompletionParams, "CompletionParams"),
     ],
 )
-def test_what_does_not_fit_is_named_by_place_and_not_quoted(raw: Any, kind: type, place: str) -> None:
+def test_invalid_params_are_named_by_path_without_their_values(raw: Any, target: type, path: str) -> None:
     with pytest.raises(ResponseError) as caught:
-        structure(raw, kind)
+        structure(raw, target)
     assert caught.value.code == -32602
-    assert place in caught.value.message
+    assert path in caught.value.message
     assert "secret" not in caught.value.message
 
 
-def test_what_a_newer_client_adds_is_passed_over() -> None:
+def test_unknown_fields_of_newer_clients_are_ignored() -> None:
     params = structure(
-        {**PLACE, "context": {"triggerKind": 1, "novelty": {"a": [1]}}, "more": 5}, t.InlineCompletionParams
+        {**POSITION_PARAMS, "context": {"triggerKind": 1, "unknown": {"a": [1]}}, "more": 5}, t.InlineCompletionParams
     )
     assert params.position.line == 1
 
 
-def typed(**changes: object) -> dict[str, Any]:
-    """A change as a key makes it; ``changes`` replace what they name, wherever that is."""
-    named = {"uri": "file:///a", "version": 2, "line": 1, "character": 3, "text": "x", "length": 0} | changes
-    start = {"line": named["line"], "character": 0}
-    end = {"line": 4, "character": named["character"]}
-    change = {"range": {"start": start, "end": end}, "text": named["text"], "rangeLength": named["length"]}
-    if named["length"] == "absent":
+def key_stroke(**changes: object) -> dict[str, Any]:
+    """The change of a key stroke, with the fields in ``changes`` replaced."""
+    fields = {"uri": "file:///a", "version": 2, "line": 1, "character": 3, "text": "x", "length": 0} | changes
+    start = {"line": fields["line"], "character": 0}
+    end = {"line": 4, "character": fields["character"]}
+    change = {"range": {"start": start, "end": end}, "text": fields["text"], "rangeLength": fields["length"]}
+    if fields["length"] == "absent":
         del change["rangeLength"]
-    return {"textDocument": {"uri": named["uri"], "version": named["version"]}, "contentChanges": [change]}
+    return {"textDocument": {"uri": fields["uri"], "version": fields["version"]}, "contentChanges": [change]}
 
 
 VALUES = st.one_of(st.integers(-1, 3), st.sampled_from([2**31 - 1, 2**31, True, None, 1.0, "1", "absent", [], {}]))
@@ -71,15 +71,15 @@ VALUES = st.one_of(st.integers(-1, 3), st.sampled_from([2**31 - 1, 2**31, True, 
 @given(st.dictionaries(st.sampled_from(["uri", "version", "line", "character", "text", "length"]), VALUES, max_size=2))
 @example({})
 @example({"length": "absent"})
-def test_a_key_is_read_as_cattrs_reads_it_or_left_to_it(changes: dict[str, object]) -> None:
-    raw = typed(**changes)
-    quick = _structure_key_stroke(raw)
-    if quick is not None:
-        assert quick == converter().structure(raw, t.DidChangeTextDocumentParams)
+def test_fast_path_for_key_strokes_equals_cattrs(changes: dict[str, object]) -> None:
+    raw = key_stroke(**changes)
+    fast = _structure_key_stroke(raw)
+    if fast is not None:
+        assert fast == converter().structure(raw, t.DidChangeTextDocumentParams)
     else:
         assert changes
 
 
-@pytest.mark.parametrize("raw", [None, [], {}, {"textDocument": 1}, {**typed(), "more": 1}, change(1, "a")])
-def test_what_no_key_makes_is_left_to_cattrs(raw: Any) -> None:
+@pytest.mark.parametrize("raw", [None, [], {}, {"textDocument": 1}, {**key_stroke(), "more": 1}, change(1, "a")])
+def test_fast_path_rejects_other_changes(raw: Any) -> None:
     assert _structure_key_stroke(raw) is None

@@ -21,21 +21,21 @@ HEADERS = st.sampled_from(
 )
 
 
-def read(reader: FrameReader, *chunks: bytes) -> list[bytes]:
+def read_bodies(reader: FrameReader, *chunks: bytes) -> list[bytes]:
     return [body for chunk in chunks for body in reader.feed_data(chunk)]
 
 
 @given(st.lists(st.tuples(HEADERS, st.binary(max_size=80)), max_size=8), st.data())
-def test_frames_are_the_same_however_they_are_cut(frames: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
+def test_frames_do_not_depend_on_chunk_boundaries(frames: list[tuple[bytes, bytes]], data: st.DataObject) -> None:
     stream = b"".join(header.replace(b"%d", b"%d" % len(body)) + body for header, body in frames)
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
     chunks = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
-    assert read(FrameReader(), *chunks) == [body for _, body in frames]
-    assert read(FrameReader(), *(stream[n : n + 1] for n in range(len(stream)))) == [body for _, body in frames]
+    assert read_bodies(FrameReader(), *chunks) == [body for _, body in frames]
+    assert read_bodies(FrameReader(), *(stream[n : n + 1] for n in range(len(stream)))) == [body for _, body in frames]
 
 
 @given(st.lists(st.binary(max_size=3000), max_size=40))
-def test_garbage_is_refused_or_held_within_the_cap(chunks: list[bytes]) -> None:
+def test_garbage_is_rejected_or_buffered_within_the_limit(chunks: list[bytes]) -> None:
     reader = FrameReader()
     try:
         for chunk in chunks:
@@ -69,7 +69,7 @@ def test_garbage_is_refused_or_held_within_the_cap(chunks: list[bytes]) -> None:
     ],
     ids=lambda header: repr(header[:30]),
 )
-def test_what_cannot_be_read_ends_the_stream_after_the_frames_before_it(header: bytes) -> None:
+def test_invalid_header_ends_the_stream_after_earlier_frames(header: bytes) -> None:
     reader = FrameReader()
     bodies = []
     chunk = frame(b"{}") + frame(b"[]") + header
@@ -79,14 +79,14 @@ def test_what_cannot_be_read_ends_the_stream_after_the_frames_before_it(header: 
     assert "jsonrpc" not in str(caught.value)
 
 
-def test_a_length_too_short_does_not_let_the_rest_pass_as_a_header() -> None:
+def test_rest_of_a_body_after_a_short_length_is_no_header() -> None:
     body = json.dumps({"jsonrpc": "2.0", "method": "x"}).encode()
     with pytest.raises(FramingError):
-        read(FrameReader(), b"Content-Length: 10\r\n\r\n" + body + frame(body))
+        read_bodies(FrameReader(), b"Content-Length: 10\r\n\r\n" + body + frame(body))
 
 
-def test_a_body_at_the_cap_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_at_the_size_limit_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "MAX_BODY_BYTES", 100)
-    assert read(FrameReader(), frame(b"x" * 100)) == [b"x" * 100]
+    assert read_bodies(FrameReader(), frame(b"x" * 100)) == [b"x" * 100]
     with pytest.raises(FramingError):
-        read(FrameReader(), frame(b"x" * 101))
+        read_bodies(FrameReader(), frame(b"x" * 101))

@@ -12,7 +12,7 @@ ENCODINGS = st.sampled_from(list(Encoding))
 
 
 def width(char: str, encoding: Encoding) -> int:
-    """Written another way than the code under test: character by character, from the definition."""
+    """From the definition of the encoding, independent of the code under test."""
     if encoding is Encoding.UTF_32:
         return 1
     if encoding is Encoding.UTF_16:
@@ -21,7 +21,7 @@ def width(char: str, encoding: Encoding) -> int:
 
 
 @given(LINES, ENCODINGS, st.data())
-def test_a_column_is_the_sum_of_the_widths_before_it_and_leads_back(
+def test_column_is_the_sum_of_character_widths_and_round_trips(
     line: str, encoding: Encoding, data: st.DataObject
 ) -> None:
     chars = data.draw(st.integers(0, len(line)))
@@ -31,7 +31,7 @@ def test_a_column_is_the_sum_of_the_widths_before_it_and_leads_back(
 
 
 @given(LINES, ENCODINGS, st.integers(0, 200))
-def test_every_column_is_a_character_or_refused_or_the_end(line: str, encoding: Encoding, units: int) -> None:
+def test_column_inside_a_character_is_rejected(line: str, encoding: Encoding, units: int) -> None:
     columns = [sum(width(char, encoding) for char in line[:n]) for n in range(len(line) + 1)]
     if units >= columns[-1]:
         assert to_chars(line, units, encoding) == len(line)
@@ -52,5 +52,5 @@ def test_every_column_is_a_character_or_refused_or_the_end(line: str, encoding: 
         ([], Encoding.UTF_16),
     ],
 )
-def test_the_first_known_encoding_is_taken_and_utf16_without_one(offered: list[object], chosen: Encoding) -> None:
+def test_first_known_encoding_is_chosen_else_utf_16(offered: list[object], chosen: Encoding) -> None:
     assert negotiate(offered) is chosen

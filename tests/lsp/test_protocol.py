@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lsprotocol import types as t
 
@@ -195,7 +195,6 @@ WELL_FORMED = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(JSON | WELL_FORMED, max_size=12), st.booleans())
 def test_every_valid_request_gets_exactly_one_response(messages: list[Any], is_initialized: bool) -> None:
     """Ids may repeat here, so responses are counted by id."""

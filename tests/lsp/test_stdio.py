@@ -25,7 +25,7 @@ def pipes() -> Iterator[tuple[int, int, int, int]]:
 
 
 @async_test
-async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, int, int, int]) -> None:
+async def test_bytes_keep_their_order_and_the_end_of_input_is_reported(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     ended = threading.Event()
     stream = PipeStream(ours_in, ours_out, on_eof=ended.set)
@@ -41,7 +41,7 @@ async def test_bytes_come_and_go_in_order_and_the_end_is_told(pipes: tuple[int, 
 
 
 @async_test
-async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> None:
+async def test_abort_ends_a_pending_read(pipes: tuple[int, int, int, int]) -> None:
     _, ours_in, ours_out, _ = pipes
     stream = PipeStream(ours_in, ours_out)
     reading = asyncio.ensure_future(stream.read())
@@ -52,7 +52,7 @@ async def test_hanging_up_wakes_the_reader(pipes: tuple[int, int, int, int]) -> 
 
 
 @async_test
-async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
+async def test_writes_without_a_reader_never_block_and_abort_at_the_limit(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
@@ -67,7 +67,7 @@ async def test_writing_to_who_does_not_read_never_blocks_and_ends_at_the_cap(
 
 
 @async_test
-async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int, int, int]) -> None:
+async def test_small_response_is_in_the_pipe_when_write_returns(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     stream = PipeStream(ours_in, ours_out)
     os.set_blocking(theirs_in, False)
@@ -81,7 +81,7 @@ async def test_an_answer_is_in_the_pipe_when_write_returns(pipes: tuple[int, int
 
 @pytest.mark.parametrize("sizes", [(1, 9_000, 2), (70_000, 1, 300), (512, 512, 512, 80_000, 5)])
 @async_test
-async def test_short_and_long_messages_come_in_the_order_they_were_written(
+async def test_short_and_long_messages_keep_their_order(
     pipes: tuple[int, int, int, int], sizes: tuple[int, ...]
 ) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
@@ -100,7 +100,7 @@ async def test_short_and_long_messages_come_in_the_order_they_were_written(
 
 
 @async_test
-async def test_who_asks_but_does_not_read_never_blocks_the_loop(
+async def test_client_that_sends_but_does_not_read_never_blocks_the_loop(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
@@ -119,7 +119,7 @@ async def test_who_asks_but_does_not_read_never_blocks_the_loop(
 
 
 @async_test
-async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[int, int, int, int]) -> None:
+async def test_write_to_a_closed_pipe_ends_the_stream(pipes: tuple[int, int, int, int]) -> None:
     theirs_out, ours_in, ours_out, theirs_in = pipes
     stream = PipeStream(ours_in, ours_out)
     os.write(theirs_out, b"question")
@@ -131,7 +131,7 @@ async def test_who_has_gone_when_an_answer_comes_ends_the_stream(pipes: tuple[in
 
 
 @async_test
-async def test_a_flood_waits_in_the_pipe_not_in_memory(
+async def test_input_beyond_the_queue_limit_waits_in_the_pipe(
     pipes: tuple[int, int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     theirs_out, ours_in, ours_out, _ = pipes
@@ -154,5 +154,5 @@ async def test_a_flood_waits_in_the_pipe_not_in_memory(
     assert total == 100 * stdio._CHUNK_BYTES
 
 
-def test_the_cap_is_the_one_of_the_connection() -> None:
+def test_send_queue_limit_is_the_connections() -> None:
     assert stdio.MAX_SEND_QUEUE_BYTES == connection.MAX_SEND_QUEUE_BYTES

@@ -12,16 +12,16 @@ from starcoder_ls.lsp.client import Client
 from starcoder_ls.settings import Adapter
 
 
-def names(engine: ScriptedEngine) -> list[str]:
-    return [held.name for held in engine.status().adapters]
+def adapter_names(engine: ScriptedEngine) -> list[str]:
+    return [adapter.name for adapter in engine.status().adapters]
 
 
-def explain(path: str, **others: Any) -> dict[str, Any]:
+def explain_options(path: str, **others: Any) -> dict[str, Any]:
     return {"adapters": {"explain": {"path": path, **others}}}
 
 
-class Picky(ScriptedEngine):
-    """Refuses one path."""
+class SelectiveEngine(ScriptedEngine):
+    """Rejects the path "/bad"."""
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
         if adapter.path == "/bad":
@@ -30,28 +30,28 @@ class Picky(ScriptedEngine):
 
 
 @async_test
-async def test_a_second_clients_adapter_is_attached_once_the_model_is_ready() -> None:
+async def test_second_clients_adapter_is_attached_when_the_engine_is_ready() -> None:
     engine = ScriptedEngine(load_s=0.1)
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as first, connect_client(server) as second:
         await first.initialize({}, {})
-        await second.initialize(explain("/more"), {})
-        await wait_until(lambda: names(engine) == ["explain"])
+        await second.initialize(explain_options("/more"), {})
+        await wait_until(lambda: adapter_names(engine) == ["explain"])
         assert not notifications_of(first, "window/showMessage")
         assert not notifications_of(second, "window/showMessage")
     await asyncio.to_thread(server.close)
 
 
 @async_test
-async def test_the_same_name_for_another_source_is_said_once_and_the_first_stays() -> None:
+async def test_name_with_another_source_warns_once_and_keeps_the_first() -> None:
     engine = ScriptedEngine()
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as first, connect_client(server) as second:
-        await first.initialize(explain("/one"), {})
-        await wait_until(lambda: names(engine) == ["explain"])
-        await second.initialize(explain("/two"), {})
+        await first.initialize(explain_options("/one"), {})
+        await wait_until(lambda: adapter_names(engine) == ["explain"])
+        await second.initialize(explain_options("/two"), {})
         await wait_until(lambda: bool(notifications_of(second, "window/showMessage")))
-        second.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain("/two")}})
+        second.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain_options("/two")}})
         await second.request("starcoder/status")
         (message,) = notifications_of(second, "window/showMessage")
         assert "The adapter explain is /one in this server, not /two." in message["message"]
@@ -60,11 +60,13 @@ async def test_the_same_name_for_another_source_is_said_once_and_the_first_stays
 
 
 @async_test
-async def test_an_adapter_that_is_refused_is_told_once_and_the_others_come() -> None:
-    engine = Picky()
+async def test_invalid_adapter_warns_once_and_others_are_attached() -> None:
+    engine = SelectiveEngine()
     options = {"adapters": {"bad": {"path": "/bad"}, "good": {"path": "/good"}}}
     async with initialized_client(engine, options=options) as client:
-        await wait_until(lambda: names(engine) == ["good"] and bool(notifications_of(client, "window/showMessage")))
+        await wait_until(
+            lambda: adapter_names(engine) == ["good"] and bool(notifications_of(client, "window/showMessage"))
+        )
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": options}})
         await client.request("starcoder/status")
         (message,) = notifications_of(client, "window/showMessage")
@@ -72,19 +74,19 @@ async def test_an_adapter_that_is_refused_is_told_once_and_the_others_come() -> 
 
 
 @async_test
-async def test_an_adapter_of_new_settings_is_attached_and_completes() -> None:
+async def test_adapter_of_changed_settings_is_attached_and_used() -> None:
     engine = ScriptedEngine()
     async with initialized_client(engine) as client:
         client.open(URI, "x = ")
-        assert await asked_adapter(client, engine) is None
-        options = explain("/more", tasks=["completion"], languages=["python"])
+        assert await requested_adapter(client, engine) is None
+        options = explain_options("/more", tasks=["completion"], languages=["python"])
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": options}})
-        await wait_until(lambda: names(engine) == ["explain"])
-        assert await asked_adapter(client, engine) == "explain"
+        await wait_until(lambda: adapter_names(engine) == ["explain"])
+        assert await requested_adapter(client, engine) == "explain"
         status = await client.request("starcoder/status")
         assert status["adapters"] == [{"name": "explain", "method": "LORA", "source": "/more", "memoryBytes": 0}]
 
 
-async def asked_adapter(client: Client, engine: ScriptedEngine) -> str | None:
+async def requested_adapter(client: Client, engine: ScriptedEngine) -> str | None:
     await client.inline_completion(URI, 0, 4)
     return engine.requests[-1].adapter

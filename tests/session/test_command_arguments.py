@@ -10,15 +10,15 @@ from starcoder_ls.session.command_arguments import ActionArguments, AttachArgume
 RANGE = {"start": {"line": 0, "character": 0}, "end": {"line": 1, "character": 0}}
 
 
-def test_what_fits_is_read() -> None:
-    asked = parse_arguments(ActionArguments, {"uri": "u", "range": RANGE, "token": 5}, "x")
-    assert (asked.action, asked.range.end.line, asked.token) == ("explain", 1, 5)
-    attached = parse_arguments(AttachArguments, {"name": "a", "path": "p", "tasks": ["explain"]}, "x")
-    assert attached.adapter.tasks == ("explain",)
+def test_valid_arguments_are_parsed() -> None:
+    arguments = parse_arguments(ActionArguments, {"uri": "u", "range": RANGE, "token": 5}, "x")
+    assert (arguments.action, arguments.range.end.line, arguments.token) == ("explain", 1, 5)
+    attach = parse_arguments(AttachArguments, {"name": "a", "path": "p", "tasks": ["explain"]}, "x")
+    assert attach.adapter.tasks == ("explain",)
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("raw", "expected"),
     [
         ({"range": RANGE}, "`uri` is missing"),
         ({"uri": "secret", "range": RANGE, "versio": 1}, "`versio` is not known"),
@@ -29,9 +29,9 @@ def test_what_fits_is_read() -> None:
         (None, "argument of a command"),
     ],
 )
-def test_what_does_not_fit_is_named_and_never_quoted(given: Any, said: str) -> None:
+def test_invalid_fields_are_named_without_their_values(raw: Any, expected: str) -> None:
     with pytest.raises(ResponseError) as caught:
-        parse_arguments(ActionArguments, given, "a command")
+        parse_arguments(ActionArguments, raw, "a command")
     assert caught.value.code == -32602
-    assert said in caught.value.message
+    assert expected in caught.value.message
     assert "secret" not in caught.value.message

@@ -14,7 +14,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return explanation_output.answers_folder()
 
 
-def test_each_text_has_a_file_of_its_own_that_only_the_user_reads() -> None:
+def test_each_text_gets_its_own_private_file() -> None:
     files = {explanation_output.write_private_file("a text") for _ in range(3)}
     assert len(files) == 3
     for file in files:
@@ -23,14 +23,14 @@ def test_each_text_has_a_file_of_its_own_that_only_the_user_reads() -> None:
         assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_that_others_could_read_is_closed(cache: Path) -> None:
+def test_folder_that_others_can_read_becomes_private(cache: Path) -> None:
     cache.mkdir(parents=True)
     cache.chmod(0o777)
     explanation_output.write_private_file("x")
     assert cache.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_link_in_place_of_the_folder_is_not_followed(cache: Path, tmp_path: Path) -> None:
+def test_symlink_in_place_of_the_folder_is_rejected(cache: Path, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     cache.parent.mkdir(parents=True)
     cache.symlink_to(tmp_path / "elsewhere")

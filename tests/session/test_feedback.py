@@ -20,86 +20,88 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "feedback.sqlite3"
 
 
-def rows(state: Path, columns: str = "outcome, accepted_chars, kept_percent") -> list[tuple[Any, ...]]:
-    """None where there is no file either."""
+def stored_rows(state: Path, columns: str = "outcome, accepted_chars, kept_percent") -> list[tuple[Any, ...]]:
+    """Empty if there is no file or no table."""
     if not state.exists():
         return []
     database = sqlite3.connect(state)
     try:
         return database.execute(f"select {columns} from suggestions order by shown_at").fetchall()
-    except sqlite3.OperationalError:  # the table is being made
+    except sqlite3.OperationalError:  # the table does not exist yet
         return []
     finally:
         database.close()
 
 
-async def item(client: Client, character: int = 4) -> dict[str, Any]:
-    (found,) = await client.inline_completion(URI, 0, character)
-    return found
+async def request_item(client: Client, character: int = 4) -> dict[str, Any]:
+    (item,) = await client.inline_completion(URI, 0, character)
+    return item
 
 
 def accept(client: Client, shown: dict[str, Any]) -> Any:
     return client.request("workspace/executeCommand", {**shown["command"]})
 
 
-def typed(client: Client, text: str, version: int = 2) -> None:
+def replace_text(client: Client, text: str, version: int = 2) -> None:
     client.change(URI, version, {"text": text})
 
 
 @async_test
-async def test_accepted_suggestion_is_looked_at_again(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_accepted_suggestion_is_compared_with_the_document_later(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(feedback, "RETENTION_CHECK_S", 0.1)
     async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
-        shown = await item(client)
+        shown = await request_item(client)
         client.notify("textDocument/didShowCompletion", {"item": shown})
-        typed(client, "x = one(two)\n")
+        replace_text(client, "x = one(two)\n")
         assert await accept(client, shown) is None
-        await wait_until(lambda: rows(state) == [("accepted", 8, None)])
-        typed(client, "x = one(\n", 3)
-        await wait_until(lambda: rows(state) == [("accepted", 8, 50)])
-        assert rows(state, "language, model, source, chars, lines, suggestion") == [
+        await wait_until(lambda: stored_rows(state) == [("accepted", 8, None)])
+        replace_text(client, "x = one(\n", 3)
+        await wait_until(lambda: stored_rows(state) == [("accepted", 8, 50)])
+        assert stored_rows(state, "language, model, source, chars, lines, suggestion") == [
             ("python", "scripted", "model", 8, 1, None)
         ]
 
 
 @async_test
-async def test_shown_and_then_replaced_is_rejected(state: Path) -> None:
+async def test_shown_suggestion_that_was_replaced_is_rejected(state: Path) -> None:
     async with initialized_client(ScriptedEngine([["one()", "\n"]])) as client:
         client.open(URI, "x = \n")
-        client.notify("textDocument/didShowCompletion", {"item": await item(client)})
-        await wait_until(lambda: rows(state) == [("shown", 0, None)])
-        typed(client, "y += \n")
-        await item(client, 5)
-        await wait_until(lambda: rows(state) == [("rejected", 0, None)])
+        client.notify("textDocument/didShowCompletion", {"item": await request_item(client)})
+        await wait_until(lambda: stored_rows(state) == [("shown", 0, None)])
+        replace_text(client, "y += \n")
+        await request_item(client, 5)
+        await wait_until(lambda: stored_rows(state) == [("rejected", 0, None)])
 
 
 @async_test
-async def test_suggestion_that_is_typed_into_stays_one_and_the_same(state: Path) -> None:
+async def test_rest_of_a_partly_typed_suggestion_is_the_same_suggestion(state: Path) -> None:
     async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
-        first = await item(client)
+        first = await request_item(client)
         client.notify("textDocument/didShowCompletion", {"item": first})
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": first, "acceptedLength": 3})
-        typed(client, "x = one\n")
-        rest = await item(client, 7)
+        replace_text(client, "x = one\n")
+        rest = await request_item(client, 7)
         assert (rest["insertText"], suggestion_key({"item": rest})) == ("(two)", suggestion_key({"item": first}))
         client.notify("textDocument/didPartiallyAcceptCompletion", {"item": rest, "acceptedLength": 1})
-        await wait_until(lambda: rows(state) == [("partly", 4, None)])
+        await wait_until(lambda: stored_rows(state) == [("partly", 4, None)])
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        await accept(client, rest)  # too late, and nobody's mistake
-        assert rows(state) == [("partly", 4, None)]
+        await accept(client, rest)  # too late; ignored
+        assert stored_rows(state) == [("partly", 4, None)]
 
 
 @pytest.mark.parametrize("keep", ["outcomes", "text"])
 @async_test
-async def test_text_is_kept_only_where_allowed_and_without_secrets(keep: Any, state: Path) -> None:
-    given = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep=keep)})
-    async with initialized_client(ScriptedEngine([["one()", "\n"]]), given) as client:
+async def test_text_is_recorded_only_if_enabled_and_without_secrets(keep: Any, state: Path) -> None:
+    settings = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep=keep)})
+    async with initialized_client(ScriptedEngine([["one()", "\n"]]), settings) as client:
         client.open(URI, 'x = \npassword = "hunter2-correct-horse-9"\n')
-        client.notify("textDocument/didShowCompletion", {"item": await item(client)})
-        await wait_until(lambda: len(rows(state)) == 1)
-        ((before, after, text),) = rows(state, "prefix, suffix, suggestion")
+        client.notify("textDocument/didShowCompletion", {"item": await request_item(client)})
+        await wait_until(lambda: len(stored_rows(state)) == 1)
+        ((before, after, text),) = stored_rows(state, "prefix, suffix, suggestion")
         if keep == "outcomes":
             assert (before, after, text) == (None, None, None)
         else:
@@ -109,23 +111,23 @@ async def test_text_is_kept_only_where_allowed_and_without_secrets(keep: Any, st
 
 
 @async_test
-async def test_who_wants_nothing_kept_gets_items_without_a_command(state: Path) -> None:
-    given = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep="nothing")})
-    async with initialized_client(ScriptedEngine(), given) as client:
+async def test_disabled_feedback_sends_items_without_a_command(state: Path) -> None:
+    settings = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep="nothing")})
+    async with initialized_client(ScriptedEngine(), settings) as client:
         client.open(URI, "x = \n")
-        assert "command" not in await item(client)
-    assert rows(state) == []
+        assert "command" not in await request_item(client)
+    assert stored_rows(state) == []
 
 
 @async_test
-async def test_unknown_and_broken_messages_change_nothing(state: Path) -> None:
+async def test_unknown_and_malformed_feedback_is_ignored(state: Path) -> None:
     async with initialized_client(ScriptedEngine()) as client:
-        for params in (None, {}, {"item": 3}, {"item": {"command": {"arguments": [{"id": "never heard of"}]}}}):
+        for params in (None, {}, {"item": 3}, {"item": {"command": {"arguments": [{"id": "unknown"}]}}}):
             client.notify("textDocument/didShowCompletion", params)
             client.notify("textDocument/didPartiallyAcceptCompletion", params)
         with pytest.raises(ResponseFailed, match="`id` is missing"):
             await client.request("workspace/executeCommand", {"command": feedback.ACCEPTED, "arguments": [{}]})
-    assert rows(state) == []
+    assert stored_rows(state) == []
 
 
 @pytest.mark.parametrize(
@@ -138,5 +140,5 @@ async def test_unknown_and_broken_messages_change_nothing(state: Path) -> None:
         ("", 0),
     ],
 )
-def test_kept_is_what_still_stands_where_it_was_put(text: str, percent: int) -> None:
+def test_retained_percent_counts_text_that_is_still_there(text: str, percent: int) -> None:
     assert retained_percent("one(two)", "a = 1\nx = ", 10, text) == percent

@@ -55,7 +55,7 @@ def test_change_of_a_document_cancels_its_requests_of_all_kinds() -> None:
     assert requests.responses == [(1, None), (2, None)]
 
 
-def test_concluded_request_is_not_cancelled_and_an_older_one_concludes_nothing() -> None:
+def test_concluded_request_is_not_cancelled_by_a_change() -> None:
     latest, requests = LatestRequest(), Requests()
     first, second = requests.create(), requests.create()
     latest.supersede("kind", A, first)

@@ -29,14 +29,14 @@ def phases(client: Any) -> list[str]:
 
 
 @async_test
-async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None:
+async def test_status_is_sent_once_per_change_and_at_limited_rate() -> None:
     async with initialized_client(ScriptedEngine(load_s=0.3, load_steps=100), capabilities=STATUS) as client:
         await wait_until(lambda: "ready" in phases(client))
-        said = notifications_of(client, "starcoder/status")
-        assert phases(client) == ["loading"] * (len(said) - 1) + ["ready"]
-        assert 2 <= len(said) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
-        assert all(before != after for before, after in pairwise(said))
-        assert said[-1] == {
+        sent = notifications_of(client, "starcoder/status")
+        assert phases(client) == ["loading"] * (len(sent) - 1) + ["ready"]
+        assert 2 <= len(sent) <= 7  # 0.3 s of progress in a hundred steps, at most one message per 0.1 s
+        assert all(before != after for before, after in pairwise(sent))
+        assert sent[-1] == {
             "adapters": [],
             "phase": "ready",
             "message": "",
@@ -44,12 +44,12 @@ async def test_loading_and_ready_are_told_once_each_change_and_no_more() -> None
             "device": "cpu",
             "progress": 1.0,
             "memoryBytes": 0,
-            "sharing": said[-1]["sharing"],
+            "sharing": sent[-1]["sharing"],
         }
 
 
 @async_test
-async def test_working_is_told_if_it_lasts_and_not_for_every_key() -> None:
+async def test_working_is_sent_if_it_lasts_and_not_for_every_key_stroke() -> None:
     async with initialized_client(ScriptedEngine(token_s=0.001), capabilities=STATUS) as client:
         client.open(URI, "x = ")
         await wait_until(lambda: phases(client)[-1:] == ["ready"])
@@ -68,7 +68,7 @@ async def test_working_is_told_if_it_lasts_and_not_for_every_key() -> None:
 
 
 @async_test
-async def test_a_client_that_did_not_ask_for_status_is_not_sent_any() -> None:
+async def test_client_without_status_capability_gets_no_status() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         await asyncio.sleep(0.2)
         assert not client.notifications
@@ -76,7 +76,7 @@ async def test_a_client_that_did_not_ask_for_status_is_not_sent_any() -> None:
 
 @pytest.mark.parametrize("capabilities", [INLINE_COMPLETION, STATUS, PROGRESS])
 @async_test
-async def test_a_failed_load_is_one_message_and_the_process_stays(capabilities: dict[str, Any]) -> None:
+async def test_failed_load_shows_one_message_and_the_server_stays(capabilities: dict[str, Any]) -> None:
     engine = ScriptedEngine(load_s=0.1, failure="There is no model x. Name another.")
     async with initialized_client(engine, capabilities=capabilities, is_ready=False) as client:
         await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
@@ -96,11 +96,11 @@ async def test_a_failed_load_is_one_message_and_the_process_stays(capabilities: 
     ],
 )
 @async_test
-async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, message: str) -> None:
-    def engine_for(_: Any) -> ScriptedEngine:
+async def test_engine_that_cannot_be_created_is_reported_as_failed(error: Exception, message: str) -> None:
+    def create_engine(_: Any) -> ScriptedEngine:
         raise error
 
-    server = Server(engine_for, SCRIPTED_SETTINGS)
+    server = Server(create_engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
         await client.initialize({}, INLINE_COMPLETION)
         await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
@@ -111,16 +111,16 @@ async def test_an_engine_that_cannot_be_made_is_a_failed_load(error: Exception, 
 
 
 @async_test
-async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
-    asked: list[tuple[str, Any]] = []
+async def test_loading_is_shown_as_work_done_progress() -> None:
+    requests: list[tuple[str, Any]] = []
     server = Server(lambda _: ScriptedEngine(load_s=0.4), SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
-        client.on_request = lambda method, params: asked.append((method, params))
+        client.on_request = lambda method, params: requests.append((method, params))
         await client.initialize({}, PROGRESS)
         await wait_until(
             lambda: "end" in [report["value"]["kind"] for report in notifications_of(client, "$/progress")]
         )
-        ((method, params),) = asked
+        ((method, params),) = requests
         assert method == "window/workDoneProgress/create"
         shown = notifications_of(client, "$/progress")
         assert {report["token"] for report in shown} == {params["token"]}
@@ -133,10 +133,10 @@ async def test_loading_is_shown_as_progress_from_begin_to_end() -> None:
 
 
 @async_test
-async def test_a_client_that_never_answers_the_progress_request_is_served_all_the_same() -> None:
+async def test_unanswered_progress_request_does_not_block_the_client() -> None:
     server = Server(lambda _: ScriptedEngine(load_s=0.1), SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
-        client._receive = _without_requests(client._receive)  # type: ignore[method-assign]
+        client._receive = _drop_requests(client._receive)  # type: ignore[method-assign]
         await client.initialize({}, PROGRESS)
         await wait_until_ready(client)
         client.open(URI, "x = ")
@@ -145,5 +145,5 @@ async def test_a_client_that_never_answers_the_progress_request_is_served_all_th
     await asyncio.to_thread(server.close)
 
 
-def _without_requests(receive: Any) -> Any:
+def _drop_requests(receive: Any) -> Any:
     return lambda message: None if "method" in message and "id" in message else receive(message)

@@ -12,15 +12,15 @@ WATCHING = INLINE_COMPLETION | {"workspace": {"didChangeWatchedFiles": {"dynamic
 
 
 @async_test
-async def test_a_client_that_can_is_asked_to_watch_and_may_refuse(tmp_path: Path) -> None:
-    asked: list[tuple[str, Any]] = []
+async def test_file_watching_is_registered_with_clients_that_support_it(tmp_path: Path) -> None:
+    requests: list[tuple[str, Any]] = []
     server = Server(lambda _: ScriptedEngine(), Settings())
     async with connect_client(server) as client:
-        client.on_request = lambda method, params: asked.append((method, params))
+        client.on_request = lambda method, params: requests.append((method, params))
         folders = [{"uri": tmp_path.as_uri(), "name": "x"}]
         await client.initialize({}, WATCHING, workspaceFolders=folders)
-        await wait_until(lambda: bool(asked))
-        method, params = asked[0]
+        await wait_until(lambda: bool(requests))
+        method, params = requests[0]
         (registration,) = params["registrations"]
         assert (method, registration["method"]) == ("client/registerCapability", "workspace/didChangeWatchedFiles")
         assert registration["registerOptions"]["watchers"] == [{"globPattern": "**/*"}]
@@ -29,10 +29,10 @@ async def test_a_client_that_can_is_asked_to_watch_and_may_refuse(tmp_path: Path
 
 
 @async_test
-async def test_without_folders_or_the_capability_nobody_is_asked(tmp_path: Path) -> None:
+async def test_file_watching_is_not_registered_without_folders_or_support(tmp_path: Path) -> None:
     for capabilities, folder in ((WATCHING, None), (INLINE_COMPLETION, tmp_path)):
         async with initialized_client(ScriptedEngine(), capabilities=capabilities, folder=folder) as client:
-            asked: list[str] = []
-            client.on_request = lambda method, _, asked=asked: asked.append(method)  # type: ignore[misc]
+            requests: list[str] = []
+            client.on_request = lambda method, _, requests=requests: requests.append(method)  # type: ignore[misc]
             await client.request("starcoder/status")
-            assert asked == []
+            assert requests == []

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from context_files import workspace
+from context_files import create_workspace
 from fakes import FIM_TOKENS, ScriptedEngine
 from harness import async_test, initialized_client
 from starcoder_ls.generation import Phase, Request, Status
@@ -20,28 +20,30 @@ BELOW = "\n\n\ndef after():\n    pass\n"
 
 
 @pytest.mark.parametrize(
-    ("wanted", "context_tokens", "expected"),
+    ("setting", "context_tokens", "expected"),
     [("auto", 2048, 0), ("auto", 8192, 512), ("auto", 16384, 512), (300, 2048, 300), (8000, 2048, 1024), (0, 8192, 0)],
 )
-def test_small_models_get_no_snippets_unless_told_so(wanted: int | str, context_tokens: int, expected: int) -> None:
+def test_snippet_budget_is_zero_for_small_models_unless_set(
+    setting: int | str, context_tokens: int, expected: int
+) -> None:
     status = Status(Phase.READY, context_tokens=context_tokens)
-    assert snippet_token_budget(Context(prompt_tokens=wanted), status) == expected  # type: ignore[arg-type]
+    assert snippet_token_budget(Context(prompt_tokens=setting), status) == expected  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("uri", ["untitled:a", "", "file:", "not a uri", "git:/a/.env"])
-def test_what_is_no_file_has_no_path(uri: str) -> None:
+def test_uri_of_another_scheme_has_no_path(uri: str) -> None:
     assert path_of_uri(uri) == ""
 
 
-def head(request: Request) -> tuple[object, ...]:
-    """All that stands before the text before the cursor."""
+def parts_before_prefix(request: Request) -> tuple[object, ...]:
+    """The parts of the prompt before the text before the cursor."""
     return request.parts[: request.prefix_parts[0]]
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(typed=st.text(alphabet="matrix_ner(s, )1", min_size=3, max_size=25), other=st.text(max_size=40))
-def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: Path, typed: str, other: str) -> None:
-    workspace(tmp_path)
+def test_context_in_the_prompt_is_stable_while_typing(tmp_path: Path, typed: str, other: str) -> None:
+    create_workspace(tmp_path)
     uri, helper = (tmp_path / "app.py").as_uri(), (tmp_path / "helper.py").as_uri()
 
     @async_test
@@ -57,18 +59,18 @@ def test_the_head_of_the_prompt_is_the_same_through_a_burst_of_typing(tmp_path: 
                 if number == 2:  # another file changes in between, as by a formatter
                     client.change(helper, 2, {"text": other})
                 await client.inline_completion(uri, 4, column)
-        heads = {head(request) for request in engine.requests}
-        assert len(heads) == 1
-        assert any("# def matrix_inverse(rows):" in part for part in heads.pop() if isinstance(part, str))
+        contexts = {parts_before_prefix(request) for request in engine.requests}
+        assert len(contexts) == 1
+        assert any("# def matrix_inverse(rows):" in part for part in contexts.pop() if isinstance(part, str))
 
     burst()
 
 
 @async_test
-async def test_models_with_marks_between_files_get_files(tmp_path: Path) -> None:
+async def test_models_with_file_separators_get_separate_files(tmp_path: Path) -> None:
     engine = ScriptedEngine()
     engine._status = dataclasses.replace(engine._status, special_tokens=FIM_TOKENS | {"<repo_name>", "<file_sep>"})
-    workspace(tmp_path)
+    create_workspace(tmp_path)
     async with initialized_client(engine, folder=tmp_path) as client:
         client.open((tmp_path / "helper.py").as_uri(), (tmp_path / "helper.py").read_text())
         client.open((tmp_path / "app.py").as_uri(), CODE)
@@ -78,7 +80,7 @@ async def test_models_with_marks_between_files_get_files(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("is_open", [True, False])
 @async_test
-async def test_no_env_file_private_key_or_ignored_file_reaches_a_prompt(tmp_path: Path, is_open: bool) -> None:
+async def test_secrets_and_ignored_files_never_reach_a_prompt(tmp_path: Path, is_open: bool) -> None:
     engine = ScriptedEngine()
     marker = "def matrix_inverse(rows):\n    leaked = 1\n    return rows, leaked\n"
     key = "-----BEGIN RSA PRIVATE KEY-----\nleakedleakedleaked\n-----END RSA PRIVATE KEY-----"

@@ -13,7 +13,7 @@ from starcoder_ls.lsp.documents.document import Document, Edit, Position
 from starcoder_ls.lsp.positions import Encoding
 
 ENCODINGS = st.sampled_from(list(Encoding))
-PIECES = st.lists(
+TEXTS = st.lists(
     st.sampled_from([*"ab \r\n\f\v\x1c\x85\u2028é\u0301漢😀", "\r\n"]),
     max_size=25,
 ).map("".join)
@@ -41,19 +41,17 @@ def positions(text: str, encoding: Encoding) -> list[tuple[Position, int]]:
 
 
 @settings(max_examples=300)
-@given(PIECES, ENCODINGS, st.data())
-def test_random_edits_equal_a_plain_string(text: str, encoding: Encoding, data: st.DataObject) -> None:
+@given(TEXTS, ENCODINGS, st.data())
+def test_random_edits_match_a_plain_string(text: str, encoding: Encoding, data: st.DataObject) -> None:
     edited, version = document(text, encoding), 1
     for _ in range(data.draw(st.integers(0, 6))):
         edits = []
         for _ in range(data.draw(st.integers(1, 3))):
             choice = st.sampled_from(positions(text, encoding))
-            (start, begin), (end, finish_reason) = sorted(
-                (data.draw(choice), data.draw(choice)), key=lambda pair: pair[1]
-            )
-            inserted = data.draw(PIECES)
+            (start, begin), (end, finish) = sorted((data.draw(choice), data.draw(choice)), key=lambda pair: pair[1])
+            inserted = data.draw(TEXTS)
             edits.append(Edit(inserted, start, end))
-            text = text[:begin] + inserted + text[finish_reason:]
+            text = text[:begin] + inserted + text[finish:]
         version += data.draw(st.integers(1, 3))
         edited.change(version, edits)
         assert edited.text == text
@@ -63,21 +61,21 @@ def test_random_edits_equal_a_plain_string(text: str, encoding: Encoding, data: 
         assert edited.position_at(offset) == position
 
 
-def test_a_column_past_the_line_end_means_the_line_end() -> None:
+def test_column_past_the_line_end_means_the_line_end() -> None:
     assert document("ab\r\ncd").offset_at(Position(0, 99)) == 2
 
 
-def test_the_line_after_the_last_means_the_end_of_the_text() -> None:
-    """Neovim says so when it deletes the last line."""
+def test_line_after_the_last_means_the_end_of_the_text() -> None:
+    """Neovim sends this position when it deletes the last line."""
     assert document("ab\ncd").offset_at(Position(2, 0)) == 5
 
 
-def test_a_line_further_out_does_not_exist() -> None:
+def test_line_beyond_the_end_is_out_of_sync() -> None:
     with pytest.raises(DocumentOutOfSync):
         document("ab\ncd").offset_at(Position(3, 0))
 
 
-def test_between_cr_and_lf_there_is_only_the_line_end() -> None:
+def test_offset_between_cr_and_lf_is_the_line_end() -> None:
     assert document("ab\r\ncd").position_at(3) == Position(0, 2)
 
 
@@ -88,40 +86,40 @@ def test_between_cr_and_lf_there_is_only_the_line_end() -> None:
         Edit("x", Position(0, 2), Position(0, 1)),
         Edit("x", Position(1, 1), Position(1, 1)),
     ],
-    ids=["line that is not there", "end before start", "inside a surrogate pair"],
+    ids=["line beyond the end", "end before start", "inside a surrogate pair"],
 )
-def test_an_edit_that_cannot_be_true_loses_the_document_until_it_is_sent_whole(edit: Edit) -> None:
-    lost = document("abc\n😀")
+def test_invalid_edit_is_out_of_sync_until_the_whole_text_arrives(edit: Edit) -> None:
+    edited_document = document("abc\n😀")
     with pytest.raises(DocumentOutOfSync):
-        lost.change(2, [edit])
+        edited_document.change(2, [edit])
     with pytest.raises(DocumentOutOfSync):
-        lost.change(3, [Edit("y", Position(0, 0), Position(0, 0))])
-    assert not lost.is_in_sync
-    lost.change(4, [Edit("new")])
-    assert lost.is_in_sync
-    lost.change(5, [Edit("er", Position(0, 3), Position(0, 3))])
-    assert lost.text == "newer"
+        edited_document.change(3, [Edit("y", Position(0, 0), Position(0, 0))])
+    assert not edited_document.is_in_sync
+    edited_document.change(4, [Edit("new")])
+    assert edited_document.is_in_sync
+    edited_document.change(5, [Edit("er", Position(0, 3), Position(0, 3))])
+    assert edited_document.text == "newer"
 
 
 @pytest.mark.parametrize("version", [5, 4, -1])
-def test_a_version_that_does_not_grow_loses_the_document(version: int) -> None:
-    lost = document("abc")
-    lost.change(5, [])
+def test_version_that_does_not_increase_is_out_of_sync(version: int) -> None:
+    edited_document = document("abc")
+    edited_document.change(5, [])
     with pytest.raises(DocumentOutOfSync):
-        lost.change(version, [Edit("x", Position(0, 0), Position(0, 0))])
-    assert not lost.is_in_sync
+        edited_document.change(version, [Edit("x", Position(0, 0), Position(0, 0))])
+    assert not edited_document.is_in_sync
 
 
-def test_versions_may_skip_numbers() -> None:
-    skipping = document("abc")
-    skipping.change(40, [Edit("x", Position(0, 0), Position(0, 0))])
-    assert skipping.text == "xabc"
+def test_gaps_between_versions_are_allowed() -> None:
+    edited_document = document("abc")
+    edited_document.change(40, [Edit("x", Position(0, 0), Position(0, 0))])
+    assert edited_document.text == "xabc"
 
 
-def test_a_whole_text_after_a_bad_edit_in_one_notification_puts_it_right() -> None:
-    lost = document("abc")
-    lost.change(2, [Edit("x", Position(9, 0), Position(9, 0)), Edit("whole")])
-    assert lost.text == "whole"
+def test_whole_text_after_an_invalid_edit_restores_sync() -> None:
+    edited_document = document("abc")
+    edited_document.change(2, [Edit("x", Position(9, 0), Position(9, 0)), Edit("whole")])
+    assert edited_document.text == "whole"
 
 
 @pytest.mark.parametrize(
@@ -133,19 +131,20 @@ def test_a_whole_text_after_a_bad_edit_in_one_notification_puts_it_right() -> No
         ("", ""),
     ],
 )
-def test_only_files_have_a_path(uri: str, path: str) -> None:
+def test_only_file_uris_have_a_path(uri: str, path: str) -> None:
     assert Document(uri, "python", 1, "", Encoding.UTF_16).path == path
 
 
+@pytest.mark.perf
 @pytest.mark.parametrize("wide", ["", "# 😀\n"], ids=["ascii", "with an emoji"])
-def test_one_key_in_a_megabyte_takes_about_a_millisecond(wide: str) -> None:
+def test_key_stroke_in_a_megabyte_takes_about_a_millisecond(wide: str) -> None:
     """The bound is ten times what a 2-core machine needs (0.2 ms), so that only another order of growth fails."""
     lines = wide + "    value = compute(1)\n" * 45_000
-    typed = document(lines)
+    edited_document = document(lines)
     times = []
     for number in range(30):
         position = Position(20_000 + number % 3, 4)
         begin = time.perf_counter()
-        typed.change(2 + number, [Edit("x", position, position)])
+        edited_document.change(2 + number, [Edit("x", position, position)])
         times.append(time.perf_counter() - begin)
     assert sorted(times)[15] < 0.005 if wide else sorted(times)[15] < 0.002

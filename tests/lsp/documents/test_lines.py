@@ -16,7 +16,7 @@ def starts_of(text: str) -> list[int]:
 
 
 @given(TEXTS, st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60), TEXTS), max_size=12))
-def test_edits_leave_the_same_lines_as_a_fresh_count(text: str, edits: list[tuple[int, int, str]]) -> None:
+def test_lines_after_edits_equal_a_new_search(text: str, edits: list[tuple[int, int, str]]) -> None:
     lines = Lines(text)
     for first, second, inserted in edits:
         start, end = sorted((min(first, len(text)), min(second, len(text))))
@@ -38,7 +38,7 @@ def test_only_lf_cr_and_crlf_end_a_line(char: str) -> None:
     assert len(Lines(f"a\r\nb\rc\nd{char}")) == 4
 
 
-def test_the_content_of_a_line_stops_before_its_line_end() -> None:
+def test_span_of_a_line_excludes_its_line_end() -> None:
     text = "ab\r\ncd\re\n\nf"
     lines = Lines(text)
     assert [text[slice(*lines.span(n, text))] for n in range(len(lines))] == ["ab", "cd", "e", "", "f"]

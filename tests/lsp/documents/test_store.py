@@ -7,27 +7,27 @@ from starcoder_ls.lsp.documents.document import Edit, Position
 from starcoder_ls.lsp.documents.store import Documents
 
 URI = "file:///a.py"
-HERE = Position(0, 0)
+START = Position(0, 0)
 
 
-def test_a_change_to_a_document_never_opened_is_refused() -> None:
+def test_change_of_an_unopened_document_is_rejected() -> None:
     documents = Documents()
     with pytest.raises(DocumentNotOpen):
-        documents.change(URI, 2, [Edit("x", HERE, HERE)])
+        documents.change(URI, 2, [Edit("x", START, START)])
     with pytest.raises(DocumentNotOpen):
         documents.for_model(URI)
     assert len(documents) == 0
 
 
-def test_a_whole_text_begins_a_document_never_opened() -> None:
+def test_whole_text_opens_an_unopened_document() -> None:
     documents = Documents()
-    documents.change(URI, 7, [Edit("whole"), Edit("the ", HERE, HERE)])
+    documents.change(URI, 7, [Edit("whole"), Edit("the ", START, START)])
     assert documents.for_model(URI).text == "the whole"
-    documents.change(URI, 8, [Edit("at ", HERE, HERE)])
+    documents.change(URI, 8, [Edit("at ", START, START)])
     assert documents.for_model(URI).text == "at the whole"
 
 
-def test_opening_again_puts_a_lost_document_right() -> None:
+def test_reopening_restores_an_out_of_sync_document() -> None:
     documents = Documents()
     documents.open(URI, "python", 1, "a")
     documents.mark_out_of_sync(URI)
@@ -37,7 +37,7 @@ def test_opening_again_puts_a_lost_document_right() -> None:
     assert documents.for_model(URI).text == "b"
 
 
-def test_an_edit_that_names_no_document_loses_each_of_them() -> None:
+def test_unreadable_edit_without_uri_affects_all_documents() -> None:
     documents = Documents()
     documents.open(URI, "python", 1, "a")
     documents.open("file:///b.py", "python", 1, "b")
@@ -49,20 +49,20 @@ def test_an_edit_that_names_no_document_loses_each_of_them() -> None:
             documents.for_model(uri)
 
 
-def test_a_text_is_still_right_only_while_the_same_document_reads_it() -> None:
+def test_is_unchanged_requires_the_same_open_document_and_text() -> None:
     documents = Documents()
     documents.open(URI, "python", 1, "ab")
     document = documents.for_model(URI)
     assert documents.is_unchanged(document, "ab")
-    documents.change(URI, 2, [Edit("x", HERE, HERE)])
+    documents.change(URI, 2, [Edit("x", START, START)])
     assert not documents.is_unchanged(document, "ab")
-    documents.change(URI, 3, [Edit("", HERE, Position(0, 1))])
+    documents.change(URI, 3, [Edit("", START, Position(0, 1))])
     assert documents.is_unchanged(document, "ab")
     documents.close(URI)
     assert not documents.is_unchanged(document, "ab")
 
 
-def test_an_excluded_document_is_open_but_not_read_for_a_model() -> None:
+def test_excluded_document_is_open_but_not_given_to_the_model() -> None:
     documents = Documents()
     documents.open(URI, "python", 1, "x")
     documents.exclusion = lambda uri, path: "the rules say so" if (uri, path) == (URI, "/a.py") else None
