@@ -28,9 +28,11 @@ import transformers
 
 import gpu_parts
 import starcoder_ls
+from starcoder_ls.engine.assembly import assemble, load
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
-from starcoder_ls.engine.loading.load_model import Loaded, load, ready
+from starcoder_ls.engine.loading.load_model import freeze
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.settings import Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -129,7 +131,7 @@ def made(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
         torch.set_default_dtype(before)
 
 
-def resident(shape: str, run: Run) -> Loaded:
+def resident(shape: str, run: Run) -> LoadedModel:
     """As the engine has it once it is loaded; never at its end, since random weights would say so at once."""
     dtype = torch.bfloat16 if run.device.type == "cuda" else torch.float32
     model = made(shape, run.device, dtype)
@@ -140,23 +142,26 @@ def resident(shape: str, run: Run) -> Loaded:
     )  # fmt: skip
     wanted = Model(name=shape, device=run.device.type, document_ngrams="off")  # type: ignore[arg-type]
     placement = Placement(run.device.type, dtype, None)
-    loaded = ready(model, Tokenizer.from_folder(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
+    freeze(model)
+    loaded = assemble(model, Tokenizer.from_folder(BUNDLED), checkpoint, placement, wanted, lambda *_: None)
     return with_graphs(loaded, run)
 
 
-def with_graphs(loaded: Loaded, run: Run) -> Loaded:
+def with_graphs(loaded: LoadedModel, run: Run) -> LoadedModel:
     """On a CPU the operations are done again one by one, so that all of the script has something to run."""
     if run.device.type == "cpu":
         sys.path.append(str(Path(__file__).parents[1] / "tests"))
         from tape import Tape
 
-        loaded.model.__dict__.pop("lean", None)
-        loaded.model.graphs = GraphRegistry(loaded.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 31)
-    loaded.pass_costs = ()
+        loaded.runner.cpu_pass = loaded.runner.compiled_pass = None
+        loaded.runner.graphs = GraphRegistry(
+            loaded.runner.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 31
+        )
+    loaded.runner.pass_costs = ()
     return loaded
 
 
-def quantized(shape: str, kind: str, run: Run, folder: Path) -> Loaded:
+def quantized(shape: str, kind: str, run: Run, folder: Path) -> LoadedModel:
     """Saved in bfloat16, and loaded as a user's checkpoint is."""
     if not (folder / "config.json").is_file():
         model = made(shape, run.device, torch.bfloat16)
@@ -183,7 +188,7 @@ def machine(device: torch.device) -> str:
 
 
 def measure_shape(shape: str, run: Run, given: argparse.Namespace) -> None:
-    built: list[Loaded] = []
+    built: list[LoadedModel] = []
 
     def build() -> gpu_parts.Table:
         began_s = time.monotonic()

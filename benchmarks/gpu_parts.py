@@ -23,14 +23,12 @@ from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS, ROW_COUNTS, Bucket
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
-from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
-from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import forward_pass, model_forward
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
-from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.logits import Logits
+from starcoder_ls.engine.runner.pass_costs import interpolate
 from starcoder_ls.engine.scheduling.batcher import Batcher
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.generation import CancelFlag, FinishReason, Request
@@ -107,31 +105,31 @@ class Told:
     def __init__(self, graphs: GraphRegistry | None, ids: Sequence[int]) -> None:
         self._graphs, self._ids = graphs, ids
 
-    def answers(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits]:
+    def replay(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits]:
         starts = [wanted.cache.length for wanted in several]
-        made = None if self._graphs is None else self._graphs.answers(several, plain)
+        made = None if self._graphs is None else self._graphs.replay(several, plain)
         if made is None:
             made = [Logits(values) for values in plain()]
         said = []
         for logits, wanted, start in zip(made, several, starts, strict=True):
-            following = range(start + 1, start + 1 + len(wanted.rows[0]))[wanted.asked]
-            logits.likeliest()  # its time counts
+            following = range(start + 1, start + 1 + len(wanted.rows[0]))[wanted.logit_positions]
+            logits.greedy()  # its time counts
             said.append(Logits(logits.values, [SampledToken(self._ids[at % len(self._ids)], -1.0) for at in following]))
         return said
 
 
 @dataclass
 class Bench:
-    loaded: Loaded
+    loaded: LoadedModel
     device: torch.device
     is_quick: bool
     copy_gb_per_s: float
     goals: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.model = self.loaded.model
-        assert self.loaded.graphs is not None, "this model cannot have graphs"
-        self.kept: GraphRegistry = self.loaded.graphs
+        self.model = self.loaded.runner.model
+        assert self.loaded.runner.graphs is not None, "this model cannot have graphs"
+        self.kept: GraphRegistry = self.loaded.runner.graphs
         self.tries = 4 if self.is_quick else 40
         self.rows = [rows for rows in ROW_COUNTS if rows <= (16 if self.device.type == "cuda" else 2)]
         rng = random.Random(0)
@@ -159,9 +157,9 @@ class Bench:
         return torch.cuda.mem_get_info(self.device)[0] / 1e9 if self.device.type == "cuda" else 0.0
 
     def cache(self, behind: int, ids: Sequence[int] | None = None) -> KvCache:
-        made, ids = KvCache(self.loaded.layers, behind + 64), self.ids if ids is None else ids
+        made, ids = KvCache(self.loaded.runner.layers, behind + 64), self.ids if ids is None else ids
         for start in range(0, behind, 512):
-            model_forward.read(self.model, [list(ids[start : min(start + 512, behind)])], made)
+            self.loaded.runner.run(ForwardPass([list(ids[start : min(start + 512, behind)])], made, LogitsFor.NONE))
         return made
 
     def pass_ms(self, behind: int, new: int = 1, count: int | None = None) -> float:
@@ -170,8 +168,8 @@ class Bench:
 
         def one() -> None:
             cache.truncate(behind)
-            answer = forward_pass.run(self.model, ForwardPass([self.ids[behind : behind + new]], cache, LogitsFor.ALL))
-            answer.likeliest()
+            forward_pass = ForwardPass([self.ids[behind : behind + new]], cache, LogitsFor.ALL)
+            self.loaded.runner.run(forward_pass).greedy()
 
         for _ in range(2):  # wanted, then proven
             one()
@@ -179,23 +177,25 @@ class Bench:
         return median_ms(self.device, one, count or self.tries)
 
     def record(self) -> None:
-        current = self.model.__dict__.get("graphs")
+        current = self.loaded.runner.graphs
         if isinstance(current, GraphRegistry):
             current.record_while(lambda _seconds: True)
 
     def without_graphs(self, measure: Callable[[], float]) -> float:
-        del self.model.graphs
+        self.loaded.runner.graphs = None
         try:
             return measure()
         finally:
-            self.model.graphs = self.kept
+            self.loaded.runner.graphs = self.kept
 
     def bytes_per_token(self, behind: int) -> int:
         """The weights once, without the tables of which a row is read, and the keys and values."""
-        weights = self.loaded.base_bytes - self.model.get_submodule("transformer.wpe").weight.nbytes
+        weights = self.loaded.runner.weight_bytes - self.model.get_submodule("transformer.wpe").weight.nbytes
         sample = self.cache(1).first_layer_keys
         assert sample is not None
-        return weights + behind * 2 * self.loaded.layers * sample.shape[1] * sample.shape[3] * sample.element_size()
+        return (
+            weights + behind * 2 * self.loaded.runner.layers * sample.shape[1] * sample.shape[3] * sample.element_size()
+        )
 
     def decode(self) -> Table:
         """One token after another, each waited for."""
@@ -215,11 +215,11 @@ class Bench:
 
     def request_ms(self) -> float:
         """Per token, with everything that is around a pass, and no drafts."""
-        slots, made = PrefixCache(self.loaded.layers), 0
+        state, made = GenerationState.empty(self.loaded), 0
         text = source(MODULES[0])[:1500]
         took_s = 0.0
         for attempt in range(4):
-            pieces = completion(Request((text,), 64), self.loaded, slots, lambda: None)
+            pieces = generate_alone(Request((text,), 64), state, lambda: None)
             while not next(pieces):
                 pass
             since_s = time.perf_counter()
@@ -286,17 +286,17 @@ class Bench:
 
     def speculation(self) -> Table:
         """Answers of real code that the model is made to say, drafted and plain in turn."""
-        costs = self.kept.pass_costs or (1.0,) * 8
-        slots = PrefixCache(self.loaded.layers)
+        costs = interpolate(self.kept.replay_costs() or {1: 1.0, 8: 1.0})
+        state = GenerationState.empty(self.loaded)
         took: dict[str, list[float]] = {"plain": [], "drafted": []}
         passes_made = accepted = 0
         try:
             for text, ids in cursors(self.loaded, 4 if self.is_quick else 60, self.most):
-                self.model.graphs = Told(self.kept, ids)
+                self.loaded.runner.graphs = Told(self.kept, ids)
                 for kind in random.sample(sorted(took), 2):
-                    slots.answers = DraftHistory()  # the other's answer would be a perfect draft
-                    self.loaded.pass_costs = costs if kind == "drafted" else ()
-                    pieces = completion(Request((text,), DRAFTED_TOKENS), self.loaded, slots, lambda: None)
+                    state.draft_history.clear_answers()  # the other's answer would be a perfect draft
+                    self.loaded.runner.pass_costs = costs if kind == "drafted" else ()
+                    pieces = generate_alone(Request((text,), DRAFTED_TOKENS), state, lambda: None)
                     while not next(pieces):
                         pass
                     wait(self.device)
@@ -308,7 +308,7 @@ class Bench:
                         accepted += last.timings.accepted_tokens
                 self.kept.record_while(lambda _seconds: True)
         finally:
-            self.model.graphs, self.loaded.pass_costs = self.kept, ()
+            self.loaded.runner.graphs, self.loaded.runner.pass_costs = self.kept, ()
         ratios = sorted(plain / drafted for plain, drafted in zip(took["plain"], took["drafted"], strict=True))
         self.goals["speculation, plain / drafted by the clock (goal 1.5)"] = sum(took["plain"]) / sum(took["drafted"])
         self.goals["speculation, worst tenth (goal never under 0.97)"] = ratios[len(ratios) // 10]
@@ -337,45 +337,45 @@ class Bench:
 
     def crowd(self, is_shared: bool, has_graphs: bool) -> tuple[list[Silent], float]:
         """Prompts are read before the clock runs."""
-        jobs, slots, tokens = RequestQueue(), PrefixCache(self.loaded.layers), 8 if self.is_quick else 48
+        queue, state, tokens = RequestQueue(), GenerationState.empty(self.loaded), 8 if self.is_quick else 48
 
-        def ended(job: ScheduledRequest) -> None:
-            jobs.remove(job)
-            job.outlet.put(None)
+        def on_finished(scheduled: ScheduledRequest) -> None:
+            queue.remove(scheduled)
+            scheduled.output.put(None)
 
-        rounds = Batcher(jobs, self.loaded, slots, ended)
-        rounds._can_share = is_shared
+        batcher = Batcher(queue, state, on_finished)
+        batcher._can_batch = is_shared
         asked = []
         for person in range(self.rows[-1]):
             text = source(MODULES[person % len(MODULES)])[person * 500 : person * 500 + 1200]
             asked.append(Request((text,), tokens, client=str(person), cancel=CancelFlag()))
         for request in asked:
-            jobs.add(ScheduledRequest(request, Silent(), is_prefill=True))
-            while not jobs.is_idle():
-                self.round(jobs, rounds)
-        outlets = [Silent() for _ in asked]
-        for request, outlet in zip(asked, outlets, strict=True):
-            jobs.add(ScheduledRequest(request, outlet))
-        return outlets, self.played(jobs, rounds, outlets, has_graphs)
+            queue.add(ScheduledRequest(request, Silent(), is_prefill=True))
+            while not queue.is_idle():
+                self.step(queue, batcher)
+        outputs = [Silent() for _ in asked]
+        for request, output in zip(asked, outputs, strict=True):
+            queue.add(ScheduledRequest(request, output))
+        return outputs, self.run_all(queue, batcher, outputs, has_graphs)
 
-    def played(self, jobs: RequestQueue, rounds: Batcher, outlets: list[Silent], has_graphs: bool) -> float:
+    def run_all(self, queue: RequestQueue, batcher: Batcher, outputs: list[Silent], has_graphs: bool) -> float:
         wait(self.device)
         since_s = time.perf_counter()
 
-        def play() -> float:
-            while not jobs.is_idle():
-                self.round(jobs, rounds)
+        def run() -> float:
+            while not queue.is_idle():
+                self.step(queue, batcher)
             return time.perf_counter() - since_s
 
-        took_s = play() if has_graphs else self.without_graphs(play)
-        for outlet in outlets:
-            outlet.ended_s -= since_s
+        took_s = run() if has_graphs else self.without_graphs(run)
+        for output in outputs:
+            output.ended_s -= since_s
         return took_s
 
-    def round(self, jobs: RequestQueue, rounds: Batcher) -> None:
-        leader = jobs.best()
+    def step(self, queue: RequestQueue, batcher: Batcher) -> None:
+        leader = queue.next_request()
         assert leader is not None
-        rounds.play(leader)
+        batcher.step(leader)
 
     def adapters(self) -> Table:
         """A step through none and through each, and turns between two."""
@@ -425,9 +425,8 @@ class Bench:
 
         def both() -> None:
             for held, cache in ((None, first), (other, second)):
-                self.loaded.adapters.activate(held)
                 cache.truncate(behind)
-                forward_pass.run(self.model, ForwardPass([[7]], cache)).likeliest()
+                self.loaded.runner.run(ForwardPass([[7]], cache), held).greedy()
 
         for _ in range(3):
             both()
@@ -436,7 +435,7 @@ class Bench:
 
     def cancel(self) -> Table:
         """From the flag to the end of the request, in the thread that has the device."""
-        took, slots = [], PrefixCache(self.loaded.layers)
+        took, state = [], GenerationState.empty(self.loaded)
         text = source(MODULES[1])[:1200]
         for attempt in range(4 if self.is_quick else 40):
             flag, set_s = threading.Event(), [0.0]
@@ -447,10 +446,9 @@ class Bench:
 
             timer = threading.Timer(0.02 + random.random() * 0.03, set_it)
             wanted = Request((text,), min(400, self.loaded.context_tokens - 700))
-            pieces = completion(
+            pieces = generate_alone(
                 wanted,
-                self.loaded,
-                slots,
+                state,
                 lambda flag=flag: FinishReason.CANCELLED if flag.is_set() else None,  # type: ignore[misc]
             )
             timer.start()
@@ -516,12 +514,12 @@ class Bench:
                 ms = self.replay_ms(shape)
                 behind = self.most - 100
                 share = self.bytes_per_token(behind) / ms / 1e6 / (self.copy_gb_per_s or 1)
-                self.model.graphs = others
+                self.loaded.runner.graphs = others
                 self.pass_ms(behind, shape.new_tokens, count=4)  # compared with the plain pass
                 said = others.told.refused.get((None, shape)) or f"{others.told.replayed} replayed"
                 rows.append([str(shape), took[-1] if took else "", ms, share, said])
         finally:
-            self.kept = self.model.graphs = mine
+            self.kept = self.loaded.runner.graphs = mine
         return Table(["shape", "compiled and recorded in s", "a replay, ms", "of copy bandwidth", "proof"], rows)
 
 
@@ -538,7 +536,7 @@ def source(module: str) -> str:
     return (Path(sysconfig.get_paths()["stdlib"]) / f"{module}.py").read_text(encoding="utf-8")
 
 
-def cursors(loaded: Loaded, count: int, most_tokens: int) -> Iterator[tuple[str, list[int]]]:
+def cursors(loaded: LoadedModel, count: int, most_tokens: int) -> Iterator[tuple[str, list[int]]]:
     """Prompts that end somewhere in real code, and the tokens of prompt and true continuation."""
     rng = random.Random(0)
     for number in range(count):

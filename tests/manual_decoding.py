@@ -7,45 +7,61 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
-from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import model_forward
+from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.generation import Request
 
 
+def forward(
+    runner: ModelRunner, rows: list[list[int]], cache: KvCache, adapter: ResidentAdapter | None = None
+) -> torch.Tensor:
+    """Read ``rows``; the logits after the last token of each: [rows, vocabulary]."""
+    return runner.run(ForwardPass(rows, cache), adapter).values
+
+
+def forward_all(
+    runner: ModelRunner, ids: list[int], cache: KvCache, adapter: ResidentAdapter | None = None
+) -> torch.Tensor:
+    """Read one row; the logits after each of its tokens: [time, vocabulary]."""
+    return runner.run(ForwardPass([ids], cache, LogitsFor.ALL), adapter).values
+
+
+def read(runner: ModelRunner, rows: list[list[int]], cache: KvCache, adapter: ResidentAdapter | None = None) -> None:
+    """Read ``rows`` into ``cache``."""
+    runner.run(ForwardPass(rows, cache, LogitsFor.NONE), adapter)
+
+
+def use_transformers_forward(runner: ModelRunner) -> None:
+    """All passes run through the transformers model's own forward, as on a GPU."""
+    runner.cpu_pass = runner.compiled_pass = None
+
+
 def compute_logits(
-    loaded: Loaded, ids: Sequence[int], adapter: str | None = None, chunk_tokens: int | None = None
+    loaded: LoadedModel, ids: Sequence[int], adapter: str | None = None, chunk_tokens: int | None = None
 ) -> torch.Tensor:
     """The logits after each of ``ids``, through ``adapter``: [time, vocabulary], on the CPU.
 
     Each forward pass reads ``chunk_tokens`` tokens; without it, one pass reads all.
     """
     resident, step = loaded.adapters.named(adapter), chunk_tokens or len(ids)
-    loaded.adapters.activate(resident)
-    try:
-        cache = _cache(loaded, resident, len(ids))
-        chunks = [list(ids[start : start + step]) for start in range(0, len(ids), step)]
-        return torch.cat([model_forward.forward_all(loaded.model, chunk, cache) for chunk in chunks]).cpu()
-    finally:
-        loaded.adapters.activate(None)
+    cache = cache_with_virtual_tokens(loaded, resident, len(ids))
+    chunks = [list(ids[start : start + step]) for start in range(0, len(ids), step)]
+    return torch.cat([forward_all(loaded.runner, chunk, cache, resident) for chunk in chunks]).cpu()
 
 
-def request_and_greedy_tokens(loaded: Loaded, text: str, adapter: str | None) -> tuple[list[int], list[int]]:
+def request_and_greedy_tokens(loaded: LoadedModel, text: str, adapter: str | None) -> tuple[list[int], list[int]]:
     """Token ids of the answer to a request for six tokens, and as many that plain forward passes choose greedily."""
     resident = loaded.adapters.named(adapter)
-    steps = completion(Request((text,), 6), loaded, PrefixCache(loaded.layers), lambda: None, held=resident)
-    answered = [id_ for chunks in steps for chunk in chunks for id_ in chunk.token_ids]
+    outputs = generate_alone(Request((text,), 6, adapter=adapter), GenerationState.empty(loaded))
+    generated = [id_ for chunks in outputs for chunk in chunks for id_ in chunk.token_ids]
     ids = loaded.tokenizer.encode([text])
-    loaded.adapters.activate(resident)
-    try:
-        cache, greedy = _cache(loaded, resident, len(ids) + len(answered)), list[int]()
-        while len(greedy) < len(answered):
-            greedy.append(int(model_forward.forward(loaded.model, [greedy[-1:] or ids], cache).argmax()))
-    finally:
-        loaded.adapters.activate(None)
-    return answered, greedy
+    cache, greedy = cache_with_virtual_tokens(loaded, resident, len(ids) + len(generated)), list[int]()
+    while len(greedy) < len(generated):
+        greedy.append(int(forward(loaded.runner, [greedy[-1:] or ids], cache, resident).argmax()))
+    return generated, greedy
 
 
 def chunk_ranges(ids: Sequence[int], sizes: Sequence[int], rewind: int, cache: KvCache) -> Iterator[tuple[int, int]]:
@@ -63,8 +79,9 @@ def chunk_ranges(ids: Sequence[int], sizes: Sequence[int], rewind: int, cache: K
             cache.truncate(start)
 
 
-def _cache(loaded: Loaded, resident: ResidentAdapter | None, tokens: int) -> KvCache:
-    cache = KvCache(loaded.layers, tokens + (0 if resident is None else resident.virtual_tokens))
-    if resident is not None and resident.prompt is not None:
-        resident.prompt.write(loaded.model, cache)
+def cache_with_virtual_tokens(loaded: LoadedModel, adapter: ResidentAdapter | None, tokens: int) -> KvCache:
+    """An empty cache, except for the virtual tokens of ``adapter``."""
+    cache = KvCache(loaded.runner.layers, tokens + (0 if adapter is None else adapter.virtual_tokens))
+    if adapter is not None and adapter.prompt is not None:
+        loaded.runner.write_virtual_tokens(adapter, cache)
     return cache

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from starcoder_ls.app import Server
-from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.generation import Chunk, FinishReason, Request
 from starcoder_ls.lsp import stdio
@@ -38,7 +38,7 @@ class ForcedEngine(LocalEngine):
         self._target, self._share_right = target, share_right
         self._lines = [line for line in target.split("\n") if line.strip()]
 
-    def _load(self) -> Loaded | None:
+    def _load(self) -> LoadedModel | None:
         loaded = super()._load()
         if loaded is not None:
             made_natural(loaded.tokenizer)

@@ -31,10 +31,11 @@ from rich.table import Table
 
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.local_engine import LocalEngine
-from starcoder_ls.engine.runner.model_forward import forward
 from starcoder_ls.generation import Phase, Priority, Request
 from starcoder_ls.settings import Adapter, Model
 
@@ -79,29 +80,27 @@ def made(base: Path, folder: Path) -> dict[str, Path]:
     return folders
 
 
-def cache_behind(loaded: Loaded, held: ResidentAdapter | None, room: int = STEPS) -> KvCache:
+def cache_behind(loaded: LoadedModel, held: ResidentAdapter | None, room: int = STEPS) -> KvCache:
     """With a text of BEHIND_TOKENS in it, and before it what virtual tokens there are."""
-    loaded.adapters.activate(held)
     virtual = 0 if held is None else held.virtual_tokens
-    cache = KvCache(loaded.layers, virtual + BEHIND_TOKENS + room)
+    cache = KvCache(loaded.runner.layers, virtual + BEHIND_TOKENS + room)
     if held is not None and held.prompt is not None:
-        held.prompt.write(loaded.model, cache)
-    forward(loaded.model, [[i % 1000 for i in range(BEHIND_TOKENS)]], cache)
+        loaded.runner.write_virtual_tokens(held, cache)
+    loaded.runner.run(ForwardPass([[i % 1000 for i in range(BEHIND_TOKENS)]], cache), held)
     return cache
 
 
-def steps_ms(loaded: Loaded, held: ResidentAdapter | None, cache: KvCache) -> float:
-    loaded.adapters.activate(held)
+def steps_ms(loaded: LoadedModel, held: ResidentAdapter | None, cache: KvCache) -> float:
     start = cache.length
     began = time.thread_time()
     for token in range(STEPS):
-        forward(loaded.model, [[token]], cache)
+        loaded.runner.run(ForwardPass([[token]], cache), held)
     took_ms = (time.thread_time() - began) * 1000 / STEPS
     cache.truncate(start)
     return took_ms
 
 
-def step_ratios(loaded: Loaded) -> Table:
+def step_ratios(loaded: LoadedModel) -> Table:
     caches = {held: cache_behind(loaded, held) for held in (None, *loaded.adapters)}
     rounds = []
     for _ in range(ROUNDS):
@@ -109,7 +108,7 @@ def step_ratios(loaded: Loaded) -> Table:
         rounds.append({held: steps_ms(loaded, held, caches[held]) for held in order})
     off_ms = statistics.median(costs[None] for costs in rounds)
     table = Table("method", "ms a step", "on / off", "MB", title=f"{BEHIND_TOKENS} tokens behind, {ROUNDS} rounds")
-    table.add_row("off", f"{off_ms:.2f}", "1.00", f"{loaded.base_bytes / 1e6:.1f}")
+    table.add_row("off", f"{off_ms:.2f}", "1.00", f"{loaded.runner.weight_bytes / 1e6:.1f}")
     for held in sorted(loaded.adapters, key=lambda held: list(configs()).index(held.name)):
         ms = statistics.median(costs[held] for costs in rounds)
         ratio = statistics.median(costs[held] / costs[None] for costs in rounds)
@@ -134,7 +133,7 @@ def quantizations(name: str) -> Table:
     columns = ("MB", "ms a step", "/ none", f"ms for {READ_TOKENS} tokens", "/ none")
     table = Table("quantization", *columns, title=f"{name}, {BEHIND_TOKENS} tokens behind, {len(rounds)} rounds")
     for kind in kinds:
-        cells = [f"{bases[kind].base_bytes / 1e6:.1f}"]
+        cells = [f"{bases[kind].runner.weight_bytes / 1e6:.1f}"]
         for which in (0, 1):
             cells.append(f"{statistics.median(costs[kind][which] for costs in rounds):.2f}")
             cells.append(f"{statistics.median(costs[kind][which] / costs['none'][which] for costs in rounds):.2f}")
@@ -142,16 +141,16 @@ def quantizations(name: str) -> Table:
     return table
 
 
-def read_ms(loaded: Loaded, cache: KvCache) -> float:
+def read_ms(loaded: LoadedModel, cache: KvCache) -> float:
     start = cache.length
     began = time.thread_time()
-    forward(loaded.model, [list(range(READ_TOKENS))], cache)
+    loaded.runner.run(ForwardPass([list(range(READ_TOKENS))], cache))
     took_ms = (time.thread_time() - began) * 1000
     cache.truncate(start)
     return took_ms
 
 
-def switches_ms(loaded: Loaded) -> list[float]:
+def switches_ms(loaded: LoadedModel) -> list[float]:
     """From one adapter of layers to the next, the costliest kind of switch there is."""
     layered = [held for held in loaded.adapters if held.sites]
     times = []
@@ -179,8 +178,8 @@ def of_shape(name: str, folder: Path, console: Console) -> None:
         loaded.adapters.add(kind, prepare_adapter(Adapter(path=str(folders[kind])), True, lambda *_: None))
     grown = resident_bytes() - before
     three = (
-        f"base {loaded.base_bytes / 1e6:.1f} MB, with {', '.join(THREE)} {loaded.bytes / 1e6:.1f} MB: "
-        f"{loaded.bytes / loaded.base_bytes:.3f}; the process grew by {grown / 1e6:.1f} MB"
+        f"base {loaded.runner.weight_bytes / 1e6:.1f} MB, with {', '.join(THREE)} {loaded.bytes / 1e6:.1f} MB: "
+        f"{loaded.bytes / loaded.runner.weight_bytes:.3f}; the process grew by {grown / 1e6:.1f} MB"
     )
     for kind in folders.keys() - set(THREE):
         loaded.adapters.add(kind, prepare_adapter(Adapter(path=str(folders[kind])), True, lambda *_: None))

@@ -32,10 +32,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
 import starcoder_ls
 from peers import llama_cpp
-from starcoder_ls.engine.generation.prompt_lookup import DraftHistory
-from starcoder_ls.engine.generation.request_generation import completion
-from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.generation import Request, SpecialToken, Timings
 from starcoder_ls.settings import Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -112,8 +111,8 @@ def read_gb_per_s() -> float:
     return values.nbytes / best_s / 1e9
 
 
-def resident(folder: Path, **settings: str) -> Loaded:
-    """Loaded, and never at its end: random weights would say so at once."""
+def resident(folder: Path, **settings: str) -> LoadedModel:
+    """LoadedModel, and never at its end: random weights would say so at once."""
     wanted = Model.model_validate({"name": str(folder), "device": "cpu"} | settings)
     loaded = load(wanted, lambda *_: None)
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset())
@@ -122,11 +121,11 @@ def resident(folder: Path, **settings: str) -> Loaded:
 
 def ours(folder: Path, prompt: str, **settings: str) -> Contestant:
     loaded = resident(folder, **settings)
-    loaded.pass_costs = ()
-    slots, wanted = PrefixCache(loaded.layers), Request((prompt,), NEW_TOKENS)
+    loaded.runner.pass_costs = ()
+    state, wanted = GenerationState.empty(loaded), Request((prompt,), NEW_TOKENS)
 
     def step() -> Cost:
-        pieces = completion(wanted, loaded, slots, lambda: None)
+        pieces = generate_alone(wanted, state, lambda: None)
         while not next(pieces):  # the prompt, and the token after it
             pass
         since = time.perf_counter(), worked_ms()
@@ -134,9 +133,11 @@ def ours(folder: Path, prompt: str, **settings: str) -> Contestant:
             pass
         return cost_since(*since, NEW_TOKENS - 1)
 
-    read = loaded.bytes - loaded.model.transformer.wpe.weight.nbytes
-    if loaded.model.get_output_embeddings().weight.numel() == 0:  # packed: the input embedding is a table of its own
-        read -= loaded.model.transformer.wte.weight.nbytes
+    read = loaded.bytes - loaded.runner.model.transformer.wpe.weight.nbytes
+    if (
+        loaded.runner.model.get_output_embeddings().weight.numel() == 0
+    ):  # packed: the input embedding is a table of its own
+        read -= loaded.runner.model.transformer.wte.weight.nbytes
     return Contestant(f"ours, {loaded.placement.said}", read, step)
 
 
@@ -214,20 +215,18 @@ def tabled(contestants: list[Contestant], rounds: list[dict[str, Cost]], title: 
 class Told:
     """Says the tokens of a text whatever the weights say, and takes as long: a model that is always right."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: LoadedModel) -> None:
         self.ids: list[int] = []
-        self._exact, self._end = loaded.model.lean, 0
-        loaded.model.lean = self
-        loaded.model.get_output_embeddings().register_forward_hook(self._say)
+        exact = loaded.runner.compiled_pass or loaded.runner.cpu_pass
+        assert exact is not None
+        self._hidden_states, self._end = exact.hidden_states, 0
+        exact.hidden_states = self._read  # type: ignore[method-assign]
+        loaded.runner.model.get_output_embeddings().register_forward_hook(self._say)
 
-    def __call__(self, ids: torch.Tensor, cache: Any) -> torch.Tensor:
+    def _read(self, inputs: Any) -> list[torch.Tensor]:
+        ((ids, cache),) = inputs
         self._end = cache.length + ids.shape[1]
-        hidden: torch.Tensor = self._exact(ids, cache)
-        return hidden
-
-    def norm(self, hidden: torch.Tensor) -> torch.Tensor:
-        normed: torch.Tensor = self._exact.norm(hidden)
-        return normed
+        return self._hidden_states(inputs)
 
     def _say(self, _module: Any, _entry: Any, logits: torch.Tensor) -> None:
         for row in range(len(logits)):
@@ -236,7 +235,7 @@ class Told:
                 logits[row, self.ids[at]] += 1e4
 
 
-def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, list[int]]]:
+def at_random_cursors(loaded: LoadedModel, cursors: int) -> Iterator[tuple[Request, list[int]]]:
     """Requests in held-out files, and the tokens of prompt and true continuation."""
     rng = random.Random(0)
     for number in range(cursors):
@@ -258,18 +257,18 @@ def at_random_cursors(loaded: Loaded, cursors: int) -> Iterator[tuple[Request, l
 def drafting(folder: Path, is_told: bool, console: Console) -> None:
     """Answers in held-out files, drafted and plain in turn."""
     loaded = resident(folder)
-    costs = loaded.pass_costs
+    costs = loaded.runner.pass_costs
     told = Told(loaded) if is_told else None
-    slots = PrefixCache(loaded.layers)
+    state = GenerationState.empty(loaded)
     worked: dict[str, list[float]] = {"plain": [], "drafted": []}
     made: list[Timings] = []
     for wanted, ids in at_random_cursors(loaded, CURSORS[folder.name]):
         if told is not None:
             told.ids = ids
         for kind in random.sample(sorted(worked), 2):
-            slots.answers = DraftHistory()  # the other's answer would be a perfect draft
-            loaded.pass_costs = costs if kind == "drafted" else ()
-            pieces = completion(wanted, loaded, slots, lambda: None)
+            state.draft_history.clear_answers()  # the other's answer would be a perfect draft
+            loaded.runner.pass_costs = costs if kind == "drafted" else ()
+            pieces = generate_alone(wanted, state, lambda: None)
             while not next(pieces):
                 pass
             began = worked_ms()

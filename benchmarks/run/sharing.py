@@ -17,7 +17,7 @@ import statistics
 import sys
 import sysconfig
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from lib.typist import Typist
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.engine.local_engine import LocalEngine
-from starcoder_ls.engine.runner import model_forward
+from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.generation import CancelFlag, Phase, Request
 from starcoder_ls.settings import InlineCompletion, Model
 
@@ -82,15 +82,15 @@ class Played:
 
 def started(folder: Path, is_sharing: bool, threads: int) -> LocalEngine:
     """An engine that is ready."""
-    can: Callable[..., bool] = model_forward.can_read_together
+    can_batch = ModelRunner.can_batch
     if not is_sharing:
-        model_forward.can_read_together = lambda _model: False
+        ModelRunner.can_batch = False  # type: ignore[assignment, method-assign]
     engine = LocalEngine(Model(name=str(folder), device="cpu", threads=threads))
     engine.start()
     while engine.status().phase is Phase.LOADING:
         time.sleep(0.05)
     asyncio.run(warmed(engine))
-    model_forward.can_read_together = can
+    ModelRunner.can_batch = can_batch  # type: ignore[method-assign]
     return engine
 
 

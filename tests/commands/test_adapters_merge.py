@@ -5,7 +5,7 @@ from pathlib import Path
 from adapters import GOLDEN
 from starcoder_ls import settings
 from starcoder_ls.commands import adapters_merge
-from starcoder_ls.engine.loading.load_model import load
+from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.loading.progress import ignore_progress
 
 

@@ -30,7 +30,6 @@ import asyncio, json, sys, threading, time
 from contextlib import aclosing
 import torch
 from starcoder_ls.engine import local_engine
-from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import Phase, Request, SpecialToken
 from starcoder_ls.settings import Model
 

@@ -13,32 +13,33 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import torch
 
-from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.settings import Adapter, Model
 
 torch.set_num_threads(1)
 
 
-def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path] | None = None) -> Loaded:
+def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path] | None = None) -> LoadedModel:
     """A loaded model in float64, where equal computations give equal tokens; chunks shorter than the prompts."""
     wanted = Model(name=str(folder), device="cpu", dtype="float32")
     resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
     loaded = load(wanted, lambda _fraction, _sentence: None, resident)
     assert loaded.message == ""
-    loaded.model.double()
+    loaded.runner.model.double()
     for held in loaded.adapters:
         for site in held.sites:
             site.adapter_layer.double()
         if held.prompt is not None:
             held.prompt.states.data = held.prompt.states.double()
-    loaded.chunk_tokens = chunk_tokens
-    loaded.pass_costs = ()  # no drafts unless a test wants them: what is tried would follow the clock
+    loaded.runner.chunk_tokens = chunk_tokens
+    loaded.runner.pass_costs = ()  # no drafts unless a test wants them: what is tried would follow the clock
     return loaded
 
 
 @pytest.fixture(scope="session")
-def doubled() -> Callable[..., Loaded]:
+def doubled() -> Callable[..., LoadedModel]:
     return in_double
 
 

@@ -16,9 +16,9 @@ from transformers import AutoModelForCausalLM
 
 import adapters as made
 import checkpoints
-from starcoder_ls.engine import local_engine
+import manual_decoding
+from starcoder_ls.engine import assembly, local_engine
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
-from starcoder_ls.engine.loading import load_model
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
 from starcoder_ls.generation import CancelFlag, Chunk, Engine, FinishReason, Phase, Priority, Request, Sampling, Status
@@ -69,26 +69,18 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, int]]:
     No drafts, so that an answer takes as many passes as tokens.
     """
     from starcoder_ls.engine.generation.prompt_lookup import PromptLookup
-    from starcoder_ls.engine.runner import model_forward
+    from starcoder_ls.engine.runner.model_runner import ModelRunner
 
     seen: list[tuple[float, int]] = []
-    read = model_forward.hidden_states
+    exact = ModelRunner.run_batch
 
-    def slow(model: Any, rows: list[list[int]], cache: Any) -> torch.Tensor:
-        seen.append((time.monotonic(), len(rows[0])))
+    def slow(runner: ModelRunner, forward_passes: Any, adapter: Any = None) -> Any:
+        seen.append((time.monotonic(), sum(forward_pass.tokens for forward_pass in forward_passes)))
         time.sleep(0.01)
-        return read(model, rows, cache)
+        return exact(runner, forward_passes, adapter)
 
-    together = model_forward.read_together
-
-    def slow_together(model: Any, several: Any) -> list[torch.Tensor]:
-        seen.append((time.monotonic(), sum(len(row) for rows, _ in several for row in rows)))
-        time.sleep(0.01)
-        return together(model, several)
-
-    monkeypatch.setattr(model_forward, "read_together", slow_together)
-    monkeypatch.setattr(model_forward, "hidden_states", slow)
-    monkeypatch.setattr(PromptLookup, "proposed", lambda *_: [])
+    monkeypatch.setattr(ModelRunner, "run_batch", slow)
+    monkeypatch.setattr(PromptLookup, "propose", lambda *_: [])
     return seen
 
 
@@ -115,14 +107,14 @@ import os, sys, time
 from starcoder_ls.engine import local_engine
 from starcoder_ls.settings import Adapter, Model
 seen = []
-prepare = local_engine._prepare_threads
+prepare = local_engine._configure_openmp
 def watched():
     prepare(); seen.append((os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
-local_engine._prepare_threads = watched
-count = local_engine._use_threads
+local_engine._configure_openmp = watched
+count = local_engine._set_threads
 def counted(wanted):
     count(wanted); seen.append(sys.modules["torch"].get_num_threads())
-local_engine._use_threads = counted
+local_engine._set_threads = counted
 engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", threads=2))
 engine.start()
 while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
@@ -130,7 +122,7 @@ engine.close()
 print(seen)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[('PASSIVE', False), 2]", done.stderr
+    assert done.stdout.strip() == "[('PASSIVE', False), 2, 1]", done.stderr
 
 
 def test_greedy_answer_is_transformers_own(engine: LocalEngine, starcoder: Path) -> None:
@@ -160,7 +152,7 @@ def test_status_tells_the_life(starcoder: Path, monkeypatch: pytest.MonkeyPatch)
     ready = reached(engine, Phase.READY)
     assert ready.memory_bytes > 100_000
     assert ready.special_tokens == set(checkpoints.STARCODER)
-    monkeypatch.setattr(local_engine, "WORKING_AFTER_S", 0.0)
+    monkeypatch.setattr(local_engine, "NOTIFY_WORKING_AFTER_S", 0.0)
     run(answer(engine, asked()))
     after = reached(engine, Phase.READY)
     assert after.memory_bytes > ready.memory_bytes, "the cache counts too"
@@ -210,17 +202,17 @@ def test_failed_load_is_one_sentence_for_everyone(tmp_path: Path, engines: Engin
 def test_load_that_breaks_unexpectedly_is_a_failure_too(
     starcoder: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(load_model, "warm_up", lambda *_: 1 / 0)
+    monkeypatch.setattr(assembly, "measure_chunk_tokens", lambda *_: 1 / 0)
     assert "could not be loaded: division by zero" in reached(engines(starcoder), Phase.FAILED).message
 
 
 def test_weights_are_loaded_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from starcoder_ls.engine.runner import model_forward
+    from starcoder_ls.engine.runner.model_runner import ModelRunner
 
     models = []
-    read = model_forward.hidden_states
+    exact = ModelRunner.run_batch
     monkeypatch.setattr(
-        model_forward, "hidden_states", lambda model, *rest: (models.append(model), read(model, *rest))[1]
+        ModelRunner, "run_batch", lambda runner, *rest: (models.append(runner.model), exact(runner, *rest))[1]
     )
 
     async def many() -> list[list[int]]:
@@ -396,7 +388,7 @@ def test_tokens_are_chosen_on_one_thread(engine: LocalEngine) -> None:
 def test_out_of_memory_ends_the_request_and_the_engine_lives(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from starcoder_ls.engine.runner import model_forward
+    from starcoder_ls.engine.runner.model_runner import ModelRunner
 
     before = ids(run(answer(engine, asked())))
     used = reached(engine, Phase.READY).memory_bytes
@@ -405,7 +397,7 @@ def test_out_of_memory_ends_the_request_and_the_engine_lives(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     with monkeypatch.context() as patched:
-        patched.setattr(model_forward, "hidden_states", full)
+        patched.setattr(ModelRunner, "_compute", full)
         with pytest.raises(OutOfMemory, match="no room for this request"):
             run(answer(engine, asked()))
     assert reached(engine, Phase.READY).memory_bytes < used, "the caches are given back"
@@ -415,17 +407,17 @@ def test_out_of_memory_ends_the_request_and_the_engine_lives(
 def test_no_room_for_a_moment_costs_the_caches_and_no_answer(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from starcoder_ls.engine.runner import model_forward
+    from starcoder_ls.engine.runner.model_runner import ModelRunner
 
     before = ids(run(answer(engine, asked())))
-    read, failures = model_forward.hidden_states, [torch.OutOfMemoryError("CUDA out of memory")]
+    exact, failures = ModelRunner._compute, [torch.OutOfMemoryError("CUDA out of memory")]
 
     def full_once(*args: Any) -> Any:
         if failures:
             raise failures.pop()
-        return read(*args)
+        return exact(*args)
 
-    monkeypatch.setattr(model_forward, "hidden_states", full_once)
+    monkeypatch.setattr(ModelRunner, "_compute", full_once)
     assert ids(run(answer(engine, asked()))) == before
     assert not failures
 
@@ -433,13 +425,12 @@ def test_no_room_for_a_moment_costs_the_caches_and_no_answer(
 def test_a_device_that_fails_ends_the_engine_with_a_sentence_and_every_request_with_an_error(
     engine: LocalEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from starcoder_ls.engine.runner import model_forward
+    from starcoder_ls.engine.runner.model_runner import ModelRunner
 
     def broken(*_: Any) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(model_forward, "read", broken)
-    monkeypatch.setattr(model_forward, "read_together", broken)
+    monkeypatch.setattr(ModelRunner, "_compute", broken)
 
     async def scenario() -> list[Any]:
         return await asyncio.gather(*(answer(engine, asked(text)) for text in "ab"), return_exceptions=True)
@@ -625,7 +616,7 @@ def test_iterator_that_was_never_begun_costs_nothing(engine: LocalEngine) -> Non
 def recorded(monkeypatch: pytest.MonkeyPatch) -> list[GraphRegistry]:
     """The graphs of every load, of a CPU's model that is read as a GPU's is; each takes 20 ms more to record."""
     seen: list[GraphRegistry] = []
-    load = load_model.load
+    load = assembly.load
 
     def slow(function: Callable[[], None]) -> Tape:
         time.sleep(0.02)
@@ -633,12 +624,12 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[GraphRegistry]:
 
     def loaded(*arguments: Any) -> Any:
         found = load(*arguments)
-        found.model.__dict__.pop("lean")
-        seen.append(GraphRegistry(found.model, found.adapters, found.context_tokens, slow, lambda: 1 << 40))
-        found.model.graphs = seen[-1]
+        manual_decoding.use_transformers_forward(found.runner)
+        seen.append(GraphRegistry(found.runner.model, found.adapters, found.context_tokens, slow, lambda: 1 << 40))
+        found.runner.graphs = seen[-1]
         return found
 
-    monkeypatch.setattr(load_model, "load", loaded)
+    monkeypatch.setattr(assembly, "load", loaded)
     return seen
 
 
@@ -652,7 +643,7 @@ def test_passes_are_recorded_while_nobody_asks_and_answers_stay_what_they_were(
     first = [ids(run(answer(engine, asked(text)))) for text in texts]
     (graphs,) = recorded
     end_s = time.monotonic() + 30
-    while not graphs.pass_costs:
+    while not graphs.replay_costs():
         assert time.monotonic() < end_s
         time.sleep(0.01)
     for _ in range(3):

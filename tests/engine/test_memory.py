@@ -6,7 +6,7 @@ import weakref
 import pytest
 import torch
 
-from starcoder_ls.engine.memory import give_back, is_out_of_memory, kept
+from starcoder_ls.engine.memory import gc_frozen, is_out_of_memory, release_memory
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_nothing_refers_to_is_given_back() -> None:
             self.itself = self
 
     gone = weakref.ref(Weights())
-    give_back()
+    release_memory()
     assert gone() is None
 
 
@@ -48,17 +48,17 @@ def test_what_is_kept_is_not_looked_at_again_until_memory_is_given_back() -> Non
         def __init__(self) -> None:
             self.itself = self
 
-    with kept():
+    with gc_frozen():
         assert not gc.isenabled()
         gone = weakref.ref(Library())
     assert gc.isenabled()
     gc.collect()
     assert gone() is not None
-    give_back()
+    release_memory()
     assert gone() is None
 
 
 def test_what_fails_while_it_is_kept_leaves_the_collector_as_it_was() -> None:
-    with pytest.raises(ImportError), kept():
+    with pytest.raises(ImportError), gc_frozen():
         raise ImportError
     assert gc.isenabled()

@@ -15,13 +15,14 @@ import torch
 
 import adapters as made
 import checkpoints
+import manual_decoding
+from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.cuda_graphs import buckets
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
 from starcoder_ls.engine.cuda_graphs.registry import TOLERANCE, TOLERANCES, GraphRegistry
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
-from starcoder_ls.engine.runner import forward_pass, model_forward
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -64,26 +65,26 @@ def folder(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Path:
     return folders[request.param]
 
 
-def loaded_as(folder: Path, dtype: str = "bfloat16", adapters: dict[str, Path] | None = None) -> Loaded:
+def loaded_as(folder: Path, dtype: str = "bfloat16", adapters: dict[str, Path] | None = None) -> LoadedModel:
     wanted = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
     found = load(Model(name=str(folder), device="cuda", dtype=dtype), nothing, wanted)  # type: ignore[arg-type]
-    assert found.graphs is not None
+    assert found.runner.graphs is not None
     return found
 
 
-def graphs_of(loaded: Loaded) -> GraphRegistry:
-    assert loaded.graphs is not None
-    return loaded.graphs
+def graphs_of(loaded: LoadedModel) -> GraphRegistry:
+    assert loaded.runner.graphs is not None
+    return loaded.runner.graphs
 
 
 def idle(graphs: GraphRegistry) -> None:
     graphs.record_while(lambda _seconds: True)
 
 
-def read(loaded: Loaded, number: int, tokens: int) -> KvCache:
-    cache = KvCache(loaded.layers, tokens + 40)
+def read(loaded: LoadedModel, number: int, tokens: int, adapter: Any = None) -> KvCache:
+    cache = KvCache(loaded.runner.layers, tokens + 40)
     for start in range(0, tokens, 512):
-        model_forward.read(loaded.model, [IDS[number][start : min(tokens, start + 512)]], cache)
+        manual_decoding.read(loaded.runner, [IDS[number][start : min(tokens, start + 512)]], cache, adapter)
     return cache
 
 
@@ -94,10 +95,8 @@ def group(caches: list[KvCache], news: list[int]) -> list[ForwardPass]:
     ]
 
 
-def run(loaded: Loaded, several: list[ForwardPass]) -> list[torch.Tensor]:
-    if len(several) == 1:
-        return [forward_pass.run(loaded.model, several[0]).values]
-    return [answer.values for answer in forward_pass.run_together(loaded.model, several)]
+def run(loaded: LoadedModel, several: list[ForwardPass], adapter: Any = None) -> list[torch.Tensor]:
+    return [answer.values for answer in loaded.runner.run_batch(several, adapter)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -117,11 +116,11 @@ def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> 
             before = graphs.told.replayed
             found = run(loaded, group(caches, news))
             replayed += graphs.told.replayed - before
-            del loaded.model.graphs
+            loaded.runner.graphs = None
             for cache, start in zip(caches, starts, strict=True):
                 cache.truncate(start)
             plain = run(loaded, group(caches, news))
-            loaded.model.graphs = graphs
+            loaded.runner.graphs = graphs
             for ours, theirs in zip(found, plain, strict=True):
                 assert float((ours - theirs).abs().max()) <= bound * float(theirs.std()), (rows, time_, end, attempt)
     assert replayed >= 2 * (16 + 12)
@@ -134,11 +133,9 @@ def test_what_a_replay_tells_is_the_likeliest_token(folder: Path) -> None:
     idle(graphs)
     cache = read(loaded, 0, 300)
     for _ in range(3):
-        answer = forward_pass.run(
-            loaded.model, ForwardPass([IDS[0][cache.length : cache.length + 4]], cache, LogitsFor.ALL)
-        )
+        answer = loaded.runner.run(ForwardPass([IDS[0][cache.length : cache.length + 4]], cache, LogitsFor.ALL))
         logprobs = answer.values.double().log_softmax(-1)
-        for row, drawn in enumerate(answer.likeliest()):
+        for row, drawn in enumerate(answer.greedy()):
             assert drawn.id == int(answer.values[row].argmax())
             assert drawn.logprob == pytest.approx(float(logprobs[row, drawn.id]), abs=1e-3)
     assert graphs.told.replayed == 2
@@ -189,9 +186,8 @@ def test_adapters_are_heard_through_their_own_graphs(folders: dict[str, Path], t
     for _ in range(3):
         for name in (None, "lora", "parallel", None, "ia3"):
             held = loaded.adapters.named(name)
-            loaded.adapters.activate(held)
-            cache = read(loaded, 0, 100)
-            (found,) = run(loaded, group([cache], [3]))
+            cache = read(loaded, 0, 100, held)
+            (found,) = run(loaded, group([cache], [3]), held)
             expected = seen.setdefault(name, found)
             assert float((found - expected).abs().max()) <= 1e-2 * float(expected.std())
         idle(graphs)
@@ -242,7 +238,7 @@ def test_a_model_that_asks_its_device_in_a_pass_goes_on_without_graphs(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     loaded = loaded_as(folder)
-    first = next(module for module in loaded.model.modules() if isinstance(module, torch.nn.Linear))
+    first = next(module for module in loaded.runner.model.modules() if isinstance(module, torch.nn.Linear))
     first.register_forward_hook(lambda _module, _args, output: None if output.isfinite().all() else output)
     with caplog.at_level(logging.WARNING, logger="starcoder_ls"):
         idle(graphs_of(loaded))
@@ -269,5 +265,5 @@ def test_a_replay_is_much_faster_than_the_plain_pass(folders: dict[str, Path]) -
 
     took_s()
     replayed_s = took_s()
-    del loaded.model.graphs
+    loaded.runner.graphs = None
     assert took_s() > 1.5 * replayed_s

@@ -10,7 +10,8 @@ import torch
 import adapters as made
 import checkpoints
 import manual_decoding
-from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -41,7 +42,7 @@ def folders(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
 
 
 @pytest.fixture(scope="module")
-def exact(base: Path, folders: dict[str, Path]) -> Loaded:
+def exact(base: Path, folders: dict[str, Path]) -> LoadedModel:
     return loaded_as(base, folders, device="cpu", dtype="float32")
 
 
@@ -52,16 +53,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def loaded(kind: str, base: Path, folders: dict[str, Path]) -> Loaded:
+def loaded(kind: str, base: Path, folders: dict[str, Path]) -> LoadedModel:
     return loaded_as(base, folders, device="cuda", quantization=kind)
 
 
-def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> Loaded:
+def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> LoadedModel:
     wanted = {name: Adapter(path=str(path)) for name, path in folders.items()}
     return load(Model.model_validate({"name": str(base)} | settings), nothing, wanted)
 
 
-def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
+def logits(loaded: LoadedModel, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
     return manual_decoding.compute_logits(loaded, IDS, name, at_once)
 
 
@@ -69,14 +70,14 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def test_every_weight_is_on_the_device_and_takes_what_was_asked_for(kind: str, loaded: Loaded) -> None:
-    assert {weight.device.type for weight in loaded.model.parameters()} == {"cuda"}
-    half = 2 * sum(size for size in (4 * 1024 * 1024, 4 * 1024 * 1024, 1280 * 1024, 1024 * 1024)) * loaded.layers
-    vocabulary = loaded.model.get_input_embeddings().weight.nbytes
-    assert loaded.base_bytes < half * (BITS[kind] + 1.2) / 16 + 2 * vocabulary
+def test_every_weight_is_on_the_device_and_takes_what_was_asked_for(kind: str, loaded: LoadedModel) -> None:
+    assert {weight.device.type for weight in loaded.runner.model.parameters()} == {"cuda"}
+    half = 2 * sum(size for size in (4 * 1024 * 1024, 4 * 1024 * 1024, 1280 * 1024, 1024 * 1024)) * loaded.runner.layers
+    vocabulary = loaded.runner.model.get_input_embeddings().weight.nbytes
+    assert loaded.runner.weight_bytes < half * (BITS[kind] + 1.2) / 16 + 2 * vocabulary
 
 
-def test_ia3_is_refused_where_bitsandbytes_computes_in_half_precision(kind: str, loaded: Loaded) -> None:
+def test_ia3_is_refused_where_bitsandbytes_computes_in_half_precision(kind: str, loaded: LoadedModel) -> None:
     is_refused = "ia3" not in [status.name for status in loaded.adapters.statuses()]
     assert is_refused == (kind in ("int8", "nf4") and loaded.placement.dtype is not torch.float32)
     assert ("needs float32 activations" in loaded.message) == is_refused
@@ -84,7 +85,7 @@ def test_ia3_is_refused_where_bitsandbytes_computes_in_half_precision(kind: str,
 
 @pytest.mark.parametrize("method", [None, *made.METHODS])
 def test_logits_are_near_those_of_the_exact_weights(
-    method: str | None, kind: str, loaded: Loaded, exact: Loaded
+    method: str | None, kind: str, loaded: LoadedModel, exact: LoadedModel
 ) -> None:
     if method == "ia3" and kind in ("int8", "nf4"):
         pytest.skip("refused, as the test above says")
@@ -93,28 +94,30 @@ def test_logits_are_near_those_of_the_exact_weights(
     assert torch.equal(logits(loaded), off)
 
 
-def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
+def test_a_draft_cannot_change_an_answer(loaded: LoadedModel) -> None:
     """But for the rounding of half precision; where the library lets tokens change each other's, nothing is drafted."""
     if loaded.placement.keeps_rows_apart:
         assert distance(logits(loaded, at_once=1), logits(loaded)) < 0.03
     else:
-        assert loaded.pass_costs == ()
+        assert loaded.runner.pass_costs == ()
 
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
-def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loaded, "pass_costs", ())  # token by token, as by hand
+def test_requests_are_answered_as_by_hand(
+    method: str | None, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded.runner, "pass_costs", ())  # token by token, as by hand
     said, expected = manual_decoding.request_and_greedy_tokens(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
     assert said == expected
 
 
-def test_switching_loads_nothing_and_moves_nothing(loaded: Loaded) -> None:
-    addresses = [weight.data_ptr() for weight in loaded.model.parameters()]
+def test_switching_loads_nothing_and_moves_nothing(loaded: LoadedModel) -> None:
+    addresses = [weight.data_ptr() for weight in loaded.runner.model.parameters()]
     for name in ("lora", "parallel", "ptuning", None, "adapterh") * 4:
         logits(loaded, name)
     allocated = torch.cuda.memory_allocated()
     for name in ("lora", "parallel", "ptuning", None, "adapterh") * 4:
         logits(loaded, name)
     assert torch.cuda.memory_allocated() == allocated
-    assert [weight.data_ptr() for weight in loaded.model.parameters()] == addresses
+    assert [weight.data_ptr() for weight in loaded.runner.model.parameters()] == addresses

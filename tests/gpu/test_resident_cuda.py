@@ -13,9 +13,9 @@ import pytest
 import torch
 
 import checkpoints
-from starcoder_ls.engine.loading import load_model
+from starcoder_ls.engine import assembly
 from starcoder_ls.engine.local_engine import LocalEngine
-from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.scheduling import batcher
 from starcoder_ls.errors import OutOfMemory
 from starcoder_ls.generation import Chunk, Phase, Request, Sampling
@@ -37,23 +37,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def models(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The model of every load."""
+def runners(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The runner of every load."""
     seen: list[Any] = []
-    load = load_model.load
+    load = assembly.load
 
     def kept(*arguments: Any) -> Any:
         loaded = load(*arguments)
-        seen.append(loaded.model)
+        seen.append(loaded.runner)
         return loaded
 
-    monkeypatch.setattr(load_model, "load", kept)
+    monkeypatch.setattr(assembly, "load", kept)
     return seen
 
 
 @pytest.fixture
-def engine(folder: Path, models: list[Any]) -> Iterator[LocalEngine]:
-    del models  # patched before the engine starts
+def engine(folder: Path, runners: list[Any]) -> Iterator[LocalEngine]:
+    del runners  # patched before the engine starts
     engine = LocalEngine(Model(name=str(folder), device="cuda"))
     engine.start()
     ready(engine)
@@ -73,10 +73,10 @@ async def answer(engine: LocalEngine, request: Request) -> list[Chunk]:
     return [chunk async for chunk in engine.stream(request)]
 
 
-def recorded(model: Any) -> None:
+def recorded(runner: Any) -> None:
     """No graph waits to be recorded."""
     end_s = time.monotonic() + 120
-    while model.graphs._wanted:
+    while runner.graphs._wanted:
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
@@ -86,34 +86,34 @@ def request(i: int, **changes: Any) -> Request:
     return Request(parts=(TEXT * (1 + i % 20) + "x" * (i % 7),), **(settings | changes))
 
 
-def test_weights_live_on_the_device_in_its_own_type(engine: LocalEngine, models: list[Any]) -> None:
-    assert {weight.device.type for weight in models[0].parameters()} == {"cuda"}
+def test_weights_live_on_the_device_in_its_own_type(engine: LocalEngine, runners: list[Any]) -> None:
+    assert {weight.device.type for weight in runners[0].model.parameters()} == {"cuda"}
     status = engine.status()
     assert status.device == "cuda"
     assert status.dtype == ("bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32")
 
 
-def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: LocalEngine, models: list[Any]) -> None:
+def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: LocalEngine, runners: list[Any]) -> None:
     async def some(start: int, count: int) -> None:
         for i in range(start, start + count):
             await answer(engine, request(i))
 
     asyncio.run(some(0, 100))  # slots reach their sizes
-    recorded(models[0])
+    recorded(runners[0])
     asyncio.run(some(0, 100))  # each graph is proven
     ready(engine)
-    addresses = [weight.data_ptr() for weight in models[0].parameters()]
+    addresses = [weight.data_ptr() for weight in runners[0].model.parameters()]
     allocated = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     asyncio.run(some(100, 100))
     peak = torch.cuda.max_memory_allocated()
     asyncio.run(some(200, COMPLETIONS - 200))
     ready(engine)
-    assert [weight.data_ptr() for weight in models[0].parameters()] == addresses
-    assert len(models) == 1
+    assert [weight.data_ptr() for weight in runners[0].model.parameters()] == addresses
+    assert len(runners) == 1
     assert torch.cuda.memory_allocated() == allocated
     assert torch.cuda.max_memory_allocated() <= 1.05 * peak
-    assert models[0].graphs.told.replayed > COMPLETIONS
+    assert runners[0].graphs.told.replayed > COMPLETIONS
 
 
 def test_device_answers_what_the_cpu_answers(folder: Path) -> None:
@@ -168,12 +168,12 @@ def test_device_without_room_for_a_request_says_so_and_goes_on(folder: Path) -> 
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two CUDA devices")
-def test_model_is_spread_over_two_devices(folder: Path, models: list[Any]) -> None:
+def test_model_is_spread_over_two_devices(folder: Path, runners: list[Any]) -> None:
     engine = LocalEngine(Model(name=str(folder), max_memory={"0": "6MiB", "1": "1GiB"}))
     engine.start()
     ready(engine)
     try:
-        assert {weight.device.index for weight in models[0].parameters()} == {0, 1}
+        assert {weight.device.index for weight in runners[0].model.parameters()} == {0, 1}
         assert asyncio.run(answer(engine, request(1)))[-1].finish_reason is not None
     finally:
         engine.close()

@@ -16,8 +16,8 @@ from starcoder_ls.engine.adapters.files import WEIGHTS_FILE, check_adapter_folde
 from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
-from starcoder_ls.engine.loading.load_model import load
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.learning.trainable_adapter import add_adapter, parallel_config, save_adapter
 from starcoder_ls.settings import Adapter, Model
@@ -77,8 +77,8 @@ def test_saved_adapter_gives_the_same_logits_when_loaded(
     loaded = load(Model(name=str(base), device="cpu", dtype="float32"), ignore_progress)
     adapter = loaded.adapters.add("own", prepare_adapter(Adapter(path=str(tmp_path)), True, ignore_progress))
     loaded.adapters.activate(adapter)
-    loaded.model.double()
-    assert torch.equal(logits(loaded.model), logits(model.double()))
+    loaded.runner.model.double()
+    assert torch.equal(logits(loaded.runner.model), logits(model.double()))
 
 
 @pytest.mark.parametrize("name", ["parallel", "adapterh", "adapterp"])

@@ -74,11 +74,11 @@ def _describe_losses(model: settings.Model) -> str:
     """The loss of the model, without n-grams, on the held-out files, prepared as for training."""
     from tokenizers import Tokenizer
 
-    from starcoder_ls.engine.loading import load_model
+    from starcoder_ls.engine import assembly
     from starcoder_ls.engine.loading.progress import ignore_progress
     from starcoder_ls.learning import corpus, loss
 
-    loaded_model = load_model.load(model.model_copy(update={"document_ngrams": "off"}), ignore_progress)
+    loaded_model = assembly.load(model.model_copy(update={"document_ngrams": "off"}), ignore_progress)
     with tempfile.TemporaryDirectory() as folder_name, stderr.status("losses"):
         folder = Path(folder_name)
         shutil.copy(loaded_model.checkpoint.folder / "tokenizer.json", folder)
@@ -87,7 +87,7 @@ def _describe_losses(model: settings.Model) -> str:
         full_tokens = min(loaded_model.context_tokens, 2048)
         tokens = min(512, full_tokens)
         short, full = (
-            loss.measure_held_out_loss(loaded_model.model, data, length, 64) for length in (tokens, full_tokens)
+            loss.measure_held_out_loss(loaded_model.runner.model, data, length, 64) for length in (tokens, full_tokens)
         )
     parts = [statistics.fmean(full.by_position[i : i + 256]) for i in range(0, len(full.by_position), 256)]
     return (

@@ -1,7 +1,7 @@
-"""The engine that keeps a model in this process: one thread of its own loads it and runs every request.
+"""The engine that keeps a model in this process: one thread of its own loads the model and runs every request.
 
-Decides how requests get to that thread, how answers get back, and what a failure ends. Refuses to know how a token is
-made. Importing this is cheap: torch comes in with the thread.
+Requests reach that thread through a queue; each has an output stream back to its caller. Importing this module is
+cheap: torch is imported by the thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from starcoder_ls.engine.memory import give_back, kept
+from starcoder_ls.engine.memory import gc_frozen, release_memory
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
@@ -26,86 +26,86 @@ from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
 if TYPE_CHECKING:
     from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
-    from starcoder_ls.engine.loading.load_model import Loaded
+    from starcoder_ls.engine.generation.loaded_model import LoadedModel
     from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 _log = logging.getLogger(__name__)
 
-CLOSE_WAIT_S = 1.0
+CLOSE_TIMEOUT_S = 1.0
 
-WORKING_AFTER_S = 0.05
-"""Shorter work is not told to listeners: at every key it would wake every window's loop, before the first pass."""
+NOTIFY_WORKING_AFTER_S = 0.05
+"""Listeners are not notified of shorter work: at every key it would wake every window's loop before the first pass."""
 
 
 class LocalEngine:
     """``generation.Engine`` over weights in this process. Constructing it starts nothing."""
 
     def __init__(self, model: Model, adapters: Mapping[str, Adapter] | None = None) -> None:
-        self._wanted = model
-        self._wanted_adapters = dict(adapters or {})
+        self._settings = model
+        self._adapter_settings = dict(adapters or {})
         self._adapters: ResidentAdapters | None = None
-        self._jobs = RequestQueue()
+        self._queue = RequestQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_closing = threading.Event()
         self._status = Status(phase=Phase.LOADING, message="The model has not begun to load.", model=model.name)
-        self._told = self._status
+        self._last_notified = self._status
         self._listeners: list[Callable[[Status], None]] = []
         self._tokenizer: Tokenizer | None = None
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
-        job, has_ended = ScheduledRequest(request, OutputStream()), False
-        self._submit(job)
+        scheduled, has_ended = ScheduledRequest(request, OutputStream()), False
+        self._submit(scheduled)
         try:
-            while not has_ended and (chunks := await job.outlet.chunks()) is not None:
+            while not has_ended and (chunks := await scheduled.output.chunks()) is not None:
                 for chunk in chunks:
-                    has_ended = chunk.timings is not None  # the last one: what the engine has to put away can wait
+                    has_ended = chunk.timings is not None  # the last one: the engine's own clean-up is not awaited
                     yield chunk
         finally:
-            job.abandoned.set()
+            scheduled.abandoned.set()
 
     async def prefill(self, request: Request) -> None:
-        job = ScheduledRequest(request, OutputStream(), is_prefill=True)
-        self._submit(job)
+        scheduled = ScheduledRequest(request, OutputStream(), is_prefill=True)
+        self._submit(scheduled)
         try:
-            while await job.outlet.chunks() is not None:
+            while await scheduled.output.chunks() is not None:
                 pass
         finally:
-            job.abandoned.set()
+            scheduled.abandoned.set()
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
         if not re.fullmatch(ADAPTER_NAME, name):
             raise AdapterInvalid(f"{name!r:.80} is no name for an adapter. Use letters, digits, `-` and `_`.")
-        attached = self._attached()
+        adapters = self._ready_adapters()
         from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
         from starcoder_ls.engine.loading.progress import ignore_progress
 
         # Reading files takes a disk, and perhaps a network: the engine's thread goes on meanwhile.
-        prepared = await asyncio.to_thread(prepare_adapter, adapter, self._wanted.offline, ignore_progress)
+        prepared = await asyncio.to_thread(prepare_adapter, adapter, self._settings.offline, ignore_progress)
         added: list[AdapterStatus] = []
-        await self._in_own_thread(lambda: added.append(attached.add(name, prepared).status()))
+        await self._run_control_task(lambda: added.append(adapters.add(name, prepared).status()))
         return added[0]
 
     async def detach(self, name: str) -> None:
-        attached = self._attached()
-        await self._in_own_thread(lambda: attached.remove(name))
+        adapters = self._ready_adapters()
+        await self._run_control_task(lambda: adapters.remove(name))
 
-    async def _in_own_thread(self, errand: Callable[[], None]) -> None:
-        """Run it between two pieces of other work. Requests that were asked before hold their adapters already."""
-        job = ScheduledRequest(Request((), 0), OutputStream(), errand=errand)
-        self._submit(job)
-        while await job.outlet.chunks() is not None:
+    async def _run_control_task(self, control_task: Callable[[], None]) -> None:
+        """Run it in the engine's thread between two passes. Requests that arrived before keep their adapters."""
+        scheduled = ScheduledRequest(Request((), 0), OutputStream(), control_task=control_task)
+        self._submit(scheduled)
+        while await scheduled.output.chunks() is not None:
             pass
 
-    def _attached(self) -> ResidentAdapters:
+    def _ready_adapters(self) -> ResidentAdapters:
         if self._adapters is None or self._status.phase not in (Phase.READY, Phase.WORKING):
-            raise self._not_ready()
+            raise self._not_ready_error()
         return self._adapters
 
     def count_tokens(self, text: str) -> int:
         tokenizer = self._tokenizer
         if tokenizer is None:
-            raise self._not_ready()
+            raise self._not_ready_error()
         return tokenizer.count_tokens(text)
 
     def status(self) -> Status:
@@ -130,23 +130,23 @@ class LocalEngine:
         self._thread.start()
 
     def close(self) -> None:
-        """As the seam says. A load that is inside a library call is left to the daemon thread, which ends after it."""
+        """End all requests and the thread. A load inside a library call is left to the daemon thread, which ends
+        after it."""
         self._is_closing.set()
-        self._jobs.close()
+        self._queue.close()
         with self._lock:
             thread = self._thread
         if thread is None:
-            self._tell(replace(self._status, phase=Phase.CLOSED, message=""))
+            self._notify(replace(self._status, phase=Phase.CLOSED, message=""))
         elif thread is not threading.current_thread():
-            thread.join(CLOSE_WAIT_S)
+            thread.join(CLOSE_TIMEOUT_S)
 
-    def _submit(self, job: ScheduledRequest) -> None:
-        if self._status.phase not in (Phase.READY, Phase.WORKING):
-            raise self._not_ready()
-        job.adapter = self._attached().named(job.request.adapter)
-        self._jobs.add(job)
+    def _submit(self, scheduled: ScheduledRequest) -> None:
+        """Raises EngineNotReady, EngineClosed, and AdapterInvalid for an adapter that is not loaded."""
+        scheduled.adapter = self._ready_adapters().named(scheduled.request.adapter)
+        self._queue.add(scheduled)
 
-    def _not_ready(self) -> EngineError:
+    def _not_ready_error(self) -> EngineError:
         status = self._status
         if self._is_closing.is_set() or status.phase is Phase.CLOSED:
             return EngineClosed("The engine has been closed. Start the server again.")
@@ -154,11 +154,12 @@ class LocalEngine:
             return EngineNotReady(status.message)
         return EngineNotReady(f"The model is still loading ({status.progress:.0%}). Try again in a moment.")
 
-    def _tell(self, status: Status) -> None:
+    def _notify(self, status: Status) -> None:
+        """Set the status and notify the listeners of it, unless they know it already."""
         self._status = status
-        if status == self._told:
+        if status == self._last_notified:
             return
-        self._told = status
+        self._last_notified = status
         with self._lock:
             listeners = tuple(self._listeners)
         for listener in listeners:
@@ -181,103 +182,103 @@ class LocalEngine:
             self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
         finally:
             loaded = self._tokenizer = self._adapters = None
-            self._jobs.close()
-            for job in self._jobs.drain():
-                if job.work is not None:
-                    job.work.close()
-                job.outlet.put(EngineClosed("The engine ended while it worked on this. Ask once more."))
-            give_back()
+            self._queue.close()
+            for scheduled in self._queue.drain():
+                if scheduled.steps is not None:
+                    scheduled.steps.close()
+                scheduled.output.put(EngineClosed("The engine ended while it worked on this. Ask once more."))
+            release_memory()
             if self._is_closing.is_set():
-                self._tell(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
+                self._notify(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
 
-    def _load(self) -> Loaded | None:
-        """The model, or None where the status says why not."""
+    def _load(self) -> LoadedModel | None:
+        """The model; None if it cannot be loaded, for the reason that the status then has."""
         self._report(0.0, "Starting torch.")
         try:
-            _prepare_threads()
-            with kept():
-                from starcoder_ls.engine.loading import load_model
+            _configure_openmp()
+            with gc_frozen():
+                from starcoder_ls.engine import assembly
 
-            _use_threads(self._wanted.threads)
-            loaded = load_model.load(self._wanted, self._report, self._wanted_adapters)
+            _set_threads(self._settings.threads or _physical_cores())
+            loaded = assembly.load(self._settings, self._report, self._adapter_settings)
         except _Closing:
             return None
         except StarcoderError as error:
             self._fail(str(error))
             return None
         except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
-            _log.exception("loading %s failed", self._wanted.name)
-            self._fail(f"{self._wanted.name} could not be loaded: {error}. The log has the details.")
+            _log.exception("loading %s failed", self._settings.name)
+            self._fail(f"{self._settings.name} could not be loaded: {error}. The log has the details.")
             return None
         self._tokenizer, self._adapters = loaded.tokenizer, loaded.adapters
-        self._tell(loaded.described(self._wanted.name))
+        self._notify(loaded.ready_status(self._settings.name))
         return loaded
 
     def _report(self, progress: float, sentence: str) -> None:
         if self._is_closing.is_set():
             raise _Closing
-        self._tell(replace(self._status, phase=Phase.LOADING, progress=progress, message=sentence))
+        self._notify(replace(self._status, phase=Phase.LOADING, progress=progress, message=sentence))
 
     def _fail(self, sentence: str) -> None:
-        self._tell(replace(self._status, phase=Phase.FAILED, message=sentence))
+        self._notify(replace(self._status, phase=Phase.FAILED, message=sentence))
 
-    def _serve(self, loaded: Loaded) -> None:
-        from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
+    def _serve(self, loaded: LoadedModel) -> None:
+        """Run requests until the queue is closed. Raises DeviceFailed."""
+        from starcoder_ls.engine.generation.request_generation import GenerationState
         from starcoder_ls.engine.scheduling.batcher import Batcher
 
-        slots = PrefixCache(loaded.layers)
+        _set_threads(1)  # the runner uses more for long passes; what is computed between passes is too small to divide
+        state, runner, adapters = GenerationState.empty(loaded), loaded.runner, loaded.adapters
 
-        def ended(job: ScheduledRequest) -> None:
-            self._jobs.remove(job)
-            slots.retain_adapters(loaded.adapters.keys)
-            if graphs is not None:
-                graphs.retain_adapters(loaded.adapters.keys)
-            if job.errand is not None:
-                self._tell(replace(self._status, adapters=loaded.adapters.statuses()))
-            job.outlet.put(None)
+        def on_finished(scheduled: ScheduledRequest) -> None:
+            self._queue.remove(scheduled)
+            state.prefix_cache.retain_adapters(adapters.keys)
+            if runner.graphs is not None:
+                runner.graphs.retain_adapters(adapters.keys)
+            if scheduled.control_task is not None:
+                self._notify(replace(self._status, adapters=adapters.statuses()))
+            scheduled.output.put(None)
 
-        graphs = loaded.graphs
-        rounds = Batcher(self._jobs, loaded, slots, ended)
+        batcher = Batcher(self._queue, state, on_finished)
         busy_since_s: float | None = None
         while True:
-            if graphs is not None:
-                graphs.record_while(self._jobs.stays_quiet)
-                if loaded.pass_costs:  # else this model takes no drafts
-                    loaded.pass_costs = graphs.pass_costs or loaded.pass_costs
-            if (job := self._jobs.best()) is None:
+            runner.record_graphs(self._queue.stays_quiet)
+            if (scheduled := self._queue.next_request()) is None:
                 return
             if busy_since_s is None:
                 busy_since_s, self._status = time.monotonic(), replace(self._status, phase=Phase.WORKING)
-            elif time.monotonic() - busy_since_s > WORKING_AFTER_S:
-                self._tell(self._status)
-            rounds.play(job)
-            if self._jobs.is_idle():
-                memory_bytes = loaded.bytes + slots.bytes + (0 if graphs is None else graphs.bytes)
+            elif time.monotonic() - busy_since_s > NOTIFY_WORKING_AFTER_S:
+                self._notify(self._status)
+            batcher.step(scheduled)
+            if self._queue.is_idle():
+                graph_bytes = 0 if runner.graphs is None else runner.graphs.bytes
+                memory_bytes = loaded.bytes + state.prefix_cache.bytes + graph_bytes
                 busy_since_s = None
-                self._tell(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
+                self._notify(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
 
 
 class _Closing(Exception):
     """Ends a load between two reports."""
 
 
-def _prepare_threads() -> None:
-    """Before torch is imported. Threads that spin while they wait cost 1,416 ms a step beside a busy process; 26 so.
+def _configure_openmp() -> None:
+    """Set how OpenMP's threads wait; called before torch is imported.
 
-    They may spin for some microseconds: 164 million weights on two threads took 9.9 ms a step instead of 11.3, and
-    10.3 instead of 9.0 beside a busy process; ten times as long made that 23.
+    Threads that spin while they wait cost 1,416 ms a step beside a busy process, against 26 with this setting. They may
+    spin for some microseconds: 164 million weights on two threads took 9.9 ms a step instead of 11.3, and 10.3 instead
+    of 9.0 beside a busy process; ten times as long made that 23.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("GOMP_SPINCOUNT", "300")
 
 
-def _use_threads(wanted: int) -> None:
+def _set_threads(count: int) -> None:
     import torch
 
-    torch.set_num_threads(wanted or _physical_cores())
+    torch.set_num_threads(count)
 
 
 def _physical_cores() -> int:
-    """Those that this process may use; containers and taskset allow fewer than there are."""
+    """Those that this process may use; containers and taskset allow fewer than the machine has."""
     physical = psutil.cpu_count(logical=False) or 1
     return max(1, min(physical, len(os.sched_getaffinity(0)))) if hasattr(os, "sched_getaffinity") else physical

@@ -1,7 +1,4 @@
-"""Out of memory, whoever says it: one error and one sentence; memory given back, and what is never looked at for it.
-
-Decides which exceptions mean it. Refuses to know what was being computed.
-"""
+"""Memory: which errors mean that there is none left, how it is released, and what the collector need not examine."""
 
 from __future__ import annotations
 
@@ -11,25 +8,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# torch has an exception class for accelerators only; these are the CPU allocator's and mmap's words.
-_CPU = re.compile(
+# torch has an exception class for accelerators only; these are the messages of the CPU allocator and of mmap.
+_CPU_MESSAGES = re.compile(
     r"can't allocate memory|not enough memory|DefaultCPUAllocator|unable to mmap|Cannot allocate memory", re.I
 )
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` says that the device or the host has no room."""
+    """Whether ``error`` means that the device or the host has no memory left."""
     if isinstance(error, MemoryError):
         return True
     import torch
 
     return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError | OSError) and bool(_CPU.search(str(error)))
+        isinstance(error, RuntimeError | OSError) and bool(_CPU_MESSAGES.search(str(error)))
     )
 
 
-def give_back() -> None:
-    """What nothing refers to any more goes to the device and the system now: the process may live on."""
+def release_memory() -> None:
+    """Collect garbage, and return the device's cached memory to the system: this process may live on."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
@@ -39,12 +36,11 @@ def give_back() -> None:
 
 
 @contextmanager
-def kept() -> Iterator[None]:
-    """What is made in here is taken to last: Python's garbage collector does not look for more room meanwhile, nor at
-    any of it later, until memory is given back.
+def gc_frozen() -> Iterator[None]:
+    """The garbage collector does not run in here, and does not examine the objects made here until ``release_memory``.
 
-    torch and transformers are half a million objects. To look at them took 0.3 s, several times while they were
-    imported (2.7 s to a ready bundled model instead of 4.6) and once in a while between two keys.
+    torch and transformers are half a million objects. Examining them took 0.3 s, several times while they were imported
+    (2.7 s to a ready bundled model instead of 4.6) and occasionally between two keys.
     """
     was_enabled = gc.isenabled()
     gc.disable()

@@ -20,8 +20,9 @@ from starcoder_ls.engine.adapters.config import CONFIG_FILE
 from starcoder_ls.engine.adapters.files import PICKLED_WEIGHTS_FILE, WEIGHTS_FILE, check_adapter_folder
 from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
-from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.learning import trainable_adapter
@@ -29,7 +30,7 @@ from starcoder_ls.settings import Adapter, Model
 
 
 @pytest.fixture(scope="module")
-def loaded(starcoder: Path) -> Loaded:
+def loaded(starcoder: Path) -> LoadedModel:
     return load(Model(name=str(starcoder), device="cpu", dtype="float32"), ignore_progress)
 
 
@@ -47,13 +48,13 @@ def copy_adapter(adapters: dict[str, Path], tmp_path: Path) -> Callable[[str], P
     return copy_adapter
 
 
-def refuse(loaded: Loaded, folder: Path) -> str:
-    before = {name: weight.clone() for name, weight in loaded.model.named_parameters()}
-    types = [type(module) for module in loaded.model.modules()]
+def refuse(loaded: LoadedModel, folder: Path) -> str:
+    before = {name: weight.clone() for name, weight in loaded.runner.model.named_parameters()}
+    types = [type(module) for module in loaded.runner.model.modules()]
     with pytest.raises(AdapterInvalid) as caught:
         loaded.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
-    assert all(torch.equal(before[name], weight) for name, weight in loaded.model.named_parameters())
-    assert types == [type(module) for module in loaded.model.modules()], "PEFT left a layer in the model"
+    assert all(torch.equal(before[name], weight) for name, weight in loaded.runner.model.named_parameters())
+    assert types == [type(module) for module in loaded.runner.model.modules()], "PEFT left a layer in the model"
     assert not list(loaded.adapters)
     return str(caught.value)
 
@@ -70,13 +71,13 @@ def first_name(weights: dict[str, torch.Tensor]) -> str:
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_valid_adapter_of_each_method_is_accepted(method: str, adapters: dict[str, Path], loaded: Loaded) -> None:
+def test_valid_adapter_of_each_method_is_accepted(method: str, adapters: dict[str, Path], loaded: LoadedModel) -> None:
     loaded.adapters.add("own", prepare_adapter(Adapter(path=str(adapters[method])), True, ignore_progress))
     loaded.adapters.remove("own")
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: Loaded) -> None:
+def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     def remove_first(weights: dict[str, torch.Tensor]) -> None:
         del weights[first_name(weights)]
 
@@ -96,19 +97,19 @@ def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: Loade
     ],
 )
 @pytest.mark.parametrize("method", made.METHODS)
-def test_tensor_of_the_base_is_refused(method: str, key: str, copy_adapter: Any, loaded: Loaded) -> None:
+def test_tensor_of_the_base_is_refused(method: str, key: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = rewrite_weights(copy_adapter(method), lambda weights: weights.update({key: torch.zeros(3)}))
     assert f"contains {key}, which is not a tensor of a" in refuse(loaded, folder)
 
 
-def test_tensor_of_a_layer_that_the_base_lacks_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_tensor_of_a_layer_that_the_base_lacks_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     key = "base_model.model.transformer.h.2.attn.c_attn.lora_A.weight"
     folder = rewrite_weights(copy_adapter("lora"), lambda weights: weights.update({key: torch.zeros(4, 48)}))
     assert f"0 tensors are missing and 1 are unexpected, such as {key}" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: Loaded) -> None:
+def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = rewrite_weights(
         copy_adapter(method), lambda weights: weights.update({first_name(weights): torch.zeros(3, 3)})
     )
@@ -117,21 +118,21 @@ def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: Loaded) 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 @pytest.mark.parametrize("method", made.METHODS)
-def test_non_finite_value_is_refused(method: str, value: float, copy_adapter: Any, loaded: Loaded) -> None:
+def test_non_finite_value_is_refused(method: str, value: float, copy_adapter: Any, loaded: LoadedModel) -> None:
     def set_first_value(weights: dict[str, torch.Tensor]) -> None:
         weights[first_name(weights)].view(-1)[0] = value
 
     assert "which is not finite" in refuse(loaded, rewrite_weights(copy_adapter(method), set_first_value))
 
 
-def test_truncated_file_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_truncated_file_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("lora")
     (folder / WEIGHTS_FILE).write_bytes((folder / WEIGHTS_FILE).read_bytes()[:-10])
     assert "is damaged" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "parallel", "adapterh", "ptuning", "prefix"])
-def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded: Loaded, tmp_path: Path) -> None:
+def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded: LoadedModel, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=64, n_inner=128)
     folder = made.trained(other, tmp_path / "adapter", made.config_of(method))
     message = refuse(loaded, folder)
@@ -139,26 +140,28 @@ def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded
     assert "(2 layers, width 48)" in message
 
 
-def test_adapter_of_a_deeper_base_is_refused(loaded: Loaded, tmp_path: Path) -> None:
+def test_adapter_of_a_deeper_base_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "deep", n_layer=3)
     folder = made.trained(other, tmp_path / "adapter", made.config_of("parallel"))
     assert "0 tensors are missing and 2 are unexpected" in refuse(loaded, folder)
 
 
-def test_bottleneck_on_an_unsupported_target_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_bottleneck_on_an_unsupported_target_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("adapterp")
     made.edit_config(folder, target_modules=["c_attn"])
     assert "cannot adapt c_attn" in refuse(loaded, folder)
 
 
-def test_target_that_is_not_in_the_model_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_target_that_is_not_in_the_model_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("lora")
     made.edit_config(folder, target_modules=["q_proj"])
     assert "q_proj" in refuse(loaded, folder)
 
 
 @pytest.mark.parametrize("target", ["wte", "lm_head", "ln_1"])
-def test_target_outside_the_blocks_linear_layers_is_refused(target: str, copy_adapter: Any, loaded: Loaded) -> None:
+def test_target_outside_the_blocks_linear_layers_is_refused(
+    target: str, copy_adapter: Any, loaded: LoadedModel
+) -> None:
     folder = copy_adapter("lora")
     made.edit_config(folder, target_modules=["c_attn", target])
     assert "does not fit" in refuse(loaded, folder)
@@ -175,7 +178,7 @@ def train_own_adapter(starcoder: Path, folder: Path, base_fingerprint: str) -> P
 
 
 def test_own_adapter_is_refused_on_another_base_of_the_same_shape(
-    starcoder: Path, loaded: Loaded, tmp_path: Path
+    starcoder: Path, loaded: LoadedModel, tmp_path: Path
 ) -> None:
     """Only the fingerprint differs."""
     right = compute_fingerprint(read_checkpoint(starcoder))
@@ -219,7 +222,7 @@ class _CreatesFolder:
         return os.mkdir, (str(self.path),)
 
 
-def test_pickle_with_code_is_refused_and_not_run(copy_adapter: Any, loaded: Loaded, tmp_path: Path) -> None:
+def test_pickle_with_code_is_refused_and_not_run(copy_adapter: Any, loaded: LoadedModel, tmp_path: Path) -> None:
     folder = copy_adapter("lora")
     (folder / WEIGHTS_FILE).unlink()
     torch.save({"x": _CreatesFolder(tmp_path / "ran")}, folder / PICKLED_WEIGHTS_FILE)
@@ -227,7 +230,7 @@ def test_pickle_with_code_is_refused_and_not_run(copy_adapter: Any, loaded: Load
     assert not (tmp_path / "ran").exists()
 
 
-def test_pickle_other_than_a_flat_dictionary_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_pickle_other_than_a_flat_dictionary_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("lora")
     (folder / WEIGHTS_FILE).unlink()
     torch.save({"nested": {"x": torch.zeros(1)}}, folder / PICKLED_WEIGHTS_FILE)
@@ -237,7 +240,7 @@ def test_pickle_other_than_a_flat_dictionary_is_refused(copy_adapter: Any, loade
         assert "is damaged" in refuse(loaded, folder)
 
 
-def test_adapter_without_files_is_refused(copy_adapter: Any, loaded: Loaded) -> None:
+def test_adapter_without_files_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("lora")
     (folder / WEIGHTS_FILE).unlink()
     assert f"has neither {WEIGHTS_FILE} nor {PICKLED_WEIGHTS_FILE}" in refuse(loaded, folder)

@@ -7,12 +7,13 @@ import torch
 
 import adapters as made
 import checkpoints
+import manual_decoding
 from starcoder_ls.engine.adapters.merge import merge
-from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.loading.progress import ignore_progress
-from starcoder_ls.engine.runner.model_forward import forward
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 
@@ -22,12 +23,12 @@ IDS = list(range(20, 45))
 FP32_TOLERANCE = 2e-4
 
 
-def load_base(folder: Path, dtype: str = "float32") -> Loaded:
+def load_base(folder: Path, dtype: str = "float32") -> LoadedModel:
     return load(Model(name=str(folder), device="cpu", dtype=dtype), ignore_progress)  # type: ignore[arg-type]
 
 
-def logits(model: Loaded) -> torch.Tensor:
-    return forward(model.model, [IDS], KvCache(model.layers, 32))[0]
+def logits(loaded: LoadedModel, adapter: ResidentAdapter | None = None) -> torch.Tensor:
+    return manual_decoding.forward(loaded.runner, [IDS], KvCache(loaded.runner.layers, 32), adapter)[0]
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3"])
@@ -35,12 +36,10 @@ def test_merged_checkpoint_gives_the_logits_of_the_adapter(method: str, starcode
     folder = made.trained(starcoder, tmp_path / "adapter", made.config_of(method))
     unmerged = load_base(starcoder)
     base_logits = logits(unmerged)
-    unmerged.adapters.activate(
-        unmerged.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
-    )
+    adapter = unmerged.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
     merge(Model(name=str(starcoder)), [Adapter(path=str(folder))], tmp_path / "out", ignore_progress)
     merged = logits(load_base(tmp_path / "out"))
-    assert (merged - logits(unmerged)).abs().max() <= FP32_TOLERANCE
+    assert (merged - logits(unmerged, adapter)).abs().max() <= FP32_TOLERANCE
     assert (merged - base_logits).abs().max() > 1
     assert {path.name for path in tmp_path.iterdir()} == {"adapter", "out"}, "a temporary folder is left"
 

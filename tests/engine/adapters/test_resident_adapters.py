@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 
 import adapters as made
 import checkpoints
+import manual_decoding
 from starcoder_ls.engine.adapters import resident_adapters, virtual_tokens
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, ResidentAdapters
-from starcoder_ls.engine.generation.request_generation import completion
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.loading.progress import ignore_progress
-from starcoder_ls.engine.runner import model_forward
 from starcoder_ls.generation import Phase, Request
 from starcoder_ls.settings import Adapter, Model
 
@@ -46,7 +47,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.golden_base(tmp_path_factory.mktemp("golden") / "base")
 
 
-def resident(base: Path, dtype: str = "float32") -> Loaded:
+def resident(base: Path, dtype: str = "float32") -> LoadedModel:
     wanted = {name: Adapter(path=str(made.GOLDEN / name)) for name in made.GOLDEN_NAMES}
     loaded = load(Model(name=str(base), device="cpu", dtype=dtype), ignore_progress, wanted)  # type: ignore[arg-type]
     assert loaded.message == ""
@@ -54,21 +55,21 @@ def resident(base: Path, dtype: str = "float32") -> Loaded:
 
 
 @pytest.fixture(scope="module")
-def loaded(base: Path) -> Loaded:
+def loaded(base: Path) -> LoadedModel:
     return resident(base)
 
 
-def logits(loaded: Loaded, name: str | None, ids: torch.Tensor) -> torch.Tensor:
+def logits(loaded: LoadedModel, name: str | None, ids: torch.Tensor) -> torch.Tensor:
     """[rows, time, vocabulary], the adapter in use, through transformers' own forward."""
     held = loaded.adapters.named(name)
     loaded.adapters.activate(held)
     with torch.inference_mode():
         rows = []
         for row in ids:
-            cache = KvCache(loaded.layers, 0)
+            cache = KvCache(loaded.runner.layers, 0)
             if held is not None and held.prompt is not None:
-                held.prompt.write(loaded.model, cache)
-            rows.append(loaded.model(input_ids=row[None], past_key_values=cache, use_cache=True).logits[0])
+                held.prompt.write(loaded.runner.model, cache)
+            rows.append(loaded.runner.model(input_ids=row[None], past_key_values=cache, use_cache=True).logits[0])
         answer: torch.Tensor = torch.stack(rows).float()
     return answer
 
@@ -78,7 +79,7 @@ def golden_logits(name: str, dtype: str) -> torch.Tensor:
     return made.golden()[f"{name}.logits.{dtype}"].float()[:, -12:]
 
 
-def test_all_golden_adapters_agree_at_once_in_any_order(loaded: Loaded) -> None:
+def test_all_golden_adapters_agree_at_once_in_any_order(loaded: LoadedModel) -> None:
     ids = made.golden()["input_ids"]
     order = [*made.GOLDEN_NAMES, None] * 3
     random.Random(1).shuffle(order)
@@ -119,7 +120,7 @@ def test_golden_adapters_answer_their_greedy_tokens_through_the_engine(base: Pat
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(order=st.lists(st.sampled_from([None, *made.GOLDEN_NAMES]), min_size=2, max_size=12))
-def test_any_order_of_switching_gives_the_very_same_logits(order: list[str | None], loaded: Loaded) -> None:
+def test_any_order_of_switching_gives_the_very_same_logits(order: list[str | None], loaded: LoadedModel) -> None:
     ids = made.golden()["input_ids"][:1]
     first: dict[str | None, torch.Tensor] = {}
     for name in order:
@@ -130,24 +131,24 @@ def test_any_order_of_switching_gives_the_very_same_logits(order: list[str | Non
     )
 
 
-def test_base_without_an_adapter_is_the_model_as_it_was_loaded(loaded: Loaded, base: Path) -> None:
+def test_base_without_an_adapter_is_the_model_as_it_was_loaded(loaded: LoadedModel, base: Path) -> None:
     alone = load(Model(name=str(base), device="cpu", dtype="float32"), ignore_progress)
     ids = made.golden()["input_ids"]
     assert torch.equal(logits(loaded, None, ids), logits(alone, None, ids))
     loaded.adapters.activate(None)
-    assert [type(m) for m in loaded.model.modules()] == [type(m) for m in alone.model.modules()]
+    assert [type(m) for m in loaded.runner.model.modules()] == [type(m) for m in alone.runner.model.modules()]
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
     """A base with an adapter of every method, and what each answers alone."""
 
-    loaded: Loaded
+    loaded: LoadedModel
     alone: dict[str | None, list[int]]
 
 
 @pytest.fixture(scope="module")
-def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., Loaded]) -> Crowd:
+def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]) -> Crowd:
     folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
     alone = {name: run_alone(loaded, name) for name in (None, *folders)}
@@ -159,16 +160,16 @@ def asked(name: str | None) -> Request:
     return Request((TEXT,), 16, adapter=name)
 
 
-def run_alone(loaded: Loaded, name: str | None, slots: PrefixCache | None = None) -> list[int]:
-    pieces = completion(asked(name), loaded, slots or PrefixCache(loaded.layers), lambda: None)
+def run_alone(loaded: LoadedModel, name: str | None, state: GenerationState | None = None) -> list[int]:
+    pieces = generate_alone(asked(name), state or GenerationState.empty(loaded), lambda: None)
     return [id_ for chunks in pieces for chunk in chunks for id_ in chunk.token_ids]
 
 
-def hammer(crowd: Crowd, seed: int, slots: PrefixCache | None = None) -> None:
+def hammer(crowd: Crowd, seed: int, state: GenerationState | None = None) -> None:
     """Requests on the base and every adapter run in random turns, piece by piece, twice over shared slots."""
-    rng, slots = random.Random(seed), slots or PrefixCache(crowd.loaded.layers)
+    rng, state = random.Random(seed), state or GenerationState.empty(crowd.loaded)
     for _ in range(2):
-        running = {name: (completion(asked(name), crowd.loaded, slots, lambda: None), []) for name in crowd.alone}
+        running = {name: (generate_alone(asked(name), state, lambda: None), []) for name in crowd.alone}
         said: dict[str | None, list[int]] = {name: [] for name in running}
         while running:
             name = rng.choice(list(running))
@@ -244,7 +245,7 @@ def test_mutation_is_caught_by_the_hammer(mutation: str, crowd: Crowd, monkeypat
 
 def test_slots_blind_to_adapters_are_caught_by_the_hammer(crowd: Crowd) -> None:
     with pytest.raises(AssertionError):
-        hammer(crowd, 0, _BlindSlots(crowd.loaded.layers))
+        hammer(crowd, 0, GenerationState(crowd.loaded, _BlindSlots(crowd.loaded.runner.layers)))
 
 
 def test_an_adapter_attached_again_reads_its_prompt_anew(starcoder: Path, tmp_path: Path, doubled: Any) -> None:
@@ -253,16 +254,16 @@ def test_an_adapter_attached_again_reads_its_prompt_anew(starcoder: Path, tmp_pa
     fresh = [run_alone(doubled(starcoder, 16, {"own": folder}), "own") for folder in folders]
     assert fresh[0] != fresh[1]
     loaded = doubled(starcoder, 16, {"own": folders[0]})
-    slots = PrefixCache(loaded.layers)
-    assert run_alone(loaded, "own", slots) == fresh[0]
+    state = GenerationState.empty(loaded)
+    assert run_alone(loaded, "own", state) == fresh[0]
     held = loaded.adapters.add(
         "own", resident_adapters.prepare_adapter(Adapter(path=str(folders[1])), True, ignore_progress)
     )
     for site in held.sites:
         site.adapter_layer.double()
-    assert run_alone(loaded, "own", slots) == fresh[1]
-    slots.retain_adapters(loaded.adapters.keys)
-    assert {slot.adapter_key for slot in slots._idle} == {held.key}
+    assert run_alone(loaded, "own", state) == fresh[1]
+    state.prefix_cache.retain_adapters(loaded.adapters.keys)
+    assert {slot.adapter_key for slot in state.prefix_cache._idle} == {held.key}
 
 
 @pytest.mark.parametrize("layers", [2, 24])
@@ -286,7 +287,7 @@ def test_a_switch_takes_less_than_5_ms(layers: int, tmp_path: Path) -> None:
     assert sorted(times)[190] < 5.0
 
 
-def test_memory_is_that_of_the_adapters_own_weights(loaded: Loaded) -> None:
+def test_memory_is_that_of_the_adapters_own_weights(loaded: LoadedModel) -> None:
     sizes = {held.name: held.bytes for held in loaded.adapters}
     d, out, f, layers = 64, 64 + 2 * 16, 256, 3
     assert sizes["parallel"] == 4 * layers * 16 * (d + out)
@@ -295,7 +296,7 @@ def test_memory_is_that_of_the_adapters_own_weights(loaded: Loaded) -> None:
     assert sizes["lora"] == 4 * layers * 8 * ((d + out) + (d + d) + (f + d))
     assert sizes["ia3"] == 4 * layers * (out + f)
     assert sizes["ptuning"] == 4 * 30 * d
-    assert loaded.bytes == loaded.base_bytes + sum(sizes.values())
+    assert loaded.bytes == loaded.runner.weight_bytes + sum(sizes.values())
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # PEFT's own
@@ -314,14 +315,14 @@ def test_logits_are_those_of_peft_itself(method: str, starcoder: Path, tmp_path:
         expected = theirs(input_ids=ids).logits[:, -ids.shape[1] :]
     held = loaded.adapters.named("own")
     loaded.adapters.activate(held)
-    cache = KvCache(loaded.layers, 0)
+    cache = KvCache(loaded.runner.layers, 0)
     if held is not None and held.prompt is not None:
-        held.prompt.write(loaded.model, cache)
+        held.prompt.write(loaded.runner.model, cache)
     with torch.inference_mode():
-        ours = loaded.model(input_ids=ids, past_key_values=cache, use_cache=True).logits
+        ours = loaded.runner.model(input_ids=ids, past_key_values=cache, use_cache=True).logits
     torch.testing.assert_close(ours, expected, rtol=0, atol=1e-9)
     loaded.adapters.activate(None)
-    base = model_forward.forward(loaded.model, ids.tolist(), KvCache(loaded.layers, 0))
+    base = manual_decoding.forward(loaded.runner, ids.tolist(), KvCache(loaded.runner.layers, 0))
     assert (base - ours[:, -1]).abs().max() > 0.1
 
 
@@ -334,7 +335,7 @@ def wait_until_ready(engine: Any) -> None:
     assert engine.status().message == ""
 
 
-def test_status_of_each_says_method_source_and_size(loaded: Loaded) -> None:
+def test_status_of_each_says_method_source_and_size(loaded: LoadedModel) -> None:
     statuses = {status.name: status for status in loaded.adapters.statuses()}
     assert {name: status.method for name, status in statuses.items()} == {
         name: json.loads((made.GOLDEN / name / "adapter_config.json").read_text())["peft_type"]

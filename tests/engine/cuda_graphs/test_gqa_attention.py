@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from starcoder_ls.engine.cuda_graphs import gqa_attention
-from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 
 
 def states(rows: int, heads: int, kv_heads: int, time: int, tokens: int) -> list[torch.Tensor]:
@@ -56,8 +56,10 @@ def test_bfloat16_is_multiplied_and_summed_in_float32(split: int, monkeypatch: p
     assert float((found.double() - exact).abs().max()) < 0.01 * float(exact.abs().max())
 
 
-def test_attention_is_installed_within_the_context_only(starcoder: Path, doubled: Callable[[Path], Loaded]) -> None:
-    model = doubled(starcoder).model
+def test_attention_is_installed_within_the_context_only(
+    starcoder: Path, doubled: Callable[[Path], LoadedModel]
+) -> None:
+    model = doubled(starcoder).runner.model
     with gqa_attention.installed_in(model):
         assert model.base_model.h[0].attn.config._attn_implementation == gqa_attention.IMPLEMENTATION
     with contextlib.suppress(ValueError), gqa_attention.installed_in(model):

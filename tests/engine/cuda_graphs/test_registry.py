@@ -18,20 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import adapters as made
+import manual_decoding
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.cuda_graphs import buckets, static_pass
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
-from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry, use
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry, create_registry
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache import static_kv
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import forward_pass, model_forward
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
-from starcoder_ls.engine.scheduling.batcher import Batcher
 from starcoder_ls.errors import DeviceFailed
 from starcoder_ls.generation import Request
 from starcoder_ls.settings import Adapter
-from table import TEXT, Table, alone, asked, heard
+from step_scheduler import TEXT, StepScheduler, answers_alone, output_of, requests_about_text
 from tape import Tape
 
 FAMILIES = ["starcoder", "starcoder2", "santacoder", "llama", "qwen2"]
@@ -47,16 +46,16 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(buckets, "MAX_SHARED_KV_TOKENS", 64)
 
 
-def with_graphs(loaded: Loaded, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
+def with_graphs(loaded: LoadedModel, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
     """All through the model's own forward, as on a GPU."""
-    loaded.model.__dict__.pop("lean", None)
-    graphs = GraphRegistry(loaded.model, loaded.adapters, loaded.context_tokens, capture, lambda: free_bytes)
-    loaded.model.graphs = graphs
+    manual_decoding.use_transformers_forward(loaded.runner)
+    graphs = GraphRegistry(loaded.runner.model, loaded.adapters, loaded.context_tokens, capture, lambda: free_bytes)
+    loaded.runner.graphs = graphs
     return graphs
 
 
 @pytest.fixture
-def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     return doubled(starcoder)
 
 
@@ -66,25 +65,25 @@ def idle(graphs: GraphRegistry, count: int = 1000) -> None:
     graphs.record_while(lambda _seconds: next(left, False))
 
 
-def read(loaded: Loaded, number: int, tokens: int) -> KvCache:
-    cache = KvCache(loaded.layers, 8)
-    model_forward.read(loaded.model, [IDS[number][:tokens]], cache)
+def read(loaded: LoadedModel, number: int, tokens: int) -> KvCache:
+    cache = KvCache(loaded.runner.layers, 8)
+    manual_decoding.read(loaded.runner, [IDS[number][:tokens]], cache)
     return cache
 
 
 def one_pass(
-    loaded: Loaded, cache: KvCache, number: int, new: int = 1, wanted: LogitsFor = LogitsFor.ALL
+    loaded: LoadedModel, cache: KvCache, number: int, new: int = 1, logits_for: LogitsFor = LogitsFor.ALL
 ) -> torch.Tensor:
     start = cache.length
-    return forward_pass.run(loaded.model, ForwardPass([IDS[number][start : start + new]], cache, wanted)).values
+    return loaded.runner.run(ForwardPass([IDS[number][start : start + new]], cache, logits_for)).values
 
 
-def whole(loaded: Loaded, number: int, start: int, end: int) -> torch.Tensor:
+def whole(loaded: LoadedModel, number: int, start: int, end: int) -> torch.Tensor:
     with torch.inference_mode():
-        return torch.as_tensor(loaded.model(torch.tensor([IDS[number][:end]])).logits[0, start:])
+        return torch.as_tensor(loaded.runner.model(torch.tensor([IDS[number][:end]])).logits[0, start:])
 
 
-def difference(loaded: Loaded, cache: KvCache, number: int, new: int = 1) -> float:
+def difference(loaded: LoadedModel, cache: KvCache, number: int, new: int = 1) -> float:
     """Between a pass and what transformers says of the whole sequence."""
     start = cache.length
     found = one_pass(loaded, cache, number, new)
@@ -93,54 +92,54 @@ def difference(loaded: Loaded, cache: KvCache, number: int, new: int = 1) -> flo
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    requests=st.lists(st.tuples(st.integers(0, 12), asked(3)), min_size=2, max_size=6),
+    requests=st.lists(st.tuples(st.integers(0, 12), requests_about_text(3)), min_size=2, max_size=6),
     costs=st.sampled_from([(), FREE]),
     free_bytes=st.sampled_from([PLENTY, 200_000]),
     random=st.randoms(use_true_random=False),
 )
 def test_requests_answer_as_each_alone_without_graphs(
-    requests: list[tuple[int, Request]], costs: tuple[float, ...], free_bytes: int, random: Any, loaded: Loaded
+    requests: list[tuple[int, Request]], costs: tuple[float, ...], free_bytes: int, random: Any, loaded: LoadedModel
 ) -> None:
     """They come when they like, over seats for all or for few, and recordings come between, three times over."""
-    loaded.model.__dict__.pop("graphs", None)
-    loaded.pass_costs = ()
-    expected = [alone(loaded, request) for _, request in requests]
-    loaded.pass_costs = costs
+    loaded.runner.graphs = None
+    loaded.runner.pass_costs = ()
+    expected = [answers_alone(loaded, request) for _, request in requests]
+    loaded.runner.pass_costs = costs
     graphs = with_graphs(loaded, free_bytes=free_bytes)
-    table = Table(loaded)
+    scheduler = StepScheduler(loaded)
     order = sorted(range(len(requests)), key=lambda at: requests[at][0])
     for _ in range(3):
         late, jobs = list(order), []
         for now in range(13):
             while late and requests[late[0]][0] <= now:
-                jobs.append(table.ask(requests[late.pop(0)][1]))
-            table.play(1)
+                jobs.append(scheduler.submit(requests[late.pop(0)][1]))
+            scheduler.run(1)
             if random.random() < 0.2:
                 idle(graphs, random.randrange(4))
-        table.play()
-        assert [heard(job).said() for job in jobs] == [expected[at] for at in order]
+        scheduler.run()
+        assert [output_of(job).answers() for job in jobs] == [expected[at] for at in order]
         idle(graphs)
     assert graphs.told.refused.keys() <= {key for key in graphs.told.refused if free_bytes < PLENTY}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_so_they_do_in_every_family(
-    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family))
-    loaded.model.__dict__.pop("lean", None)
+    manual_decoding.use_transformers_forward(loaded.runner)
     requests = [Request((TEXT[n : n + 30],), 20, client=str(n)) for n in (0, 9, 30)]
-    expected = [alone(loaded, one) for one in requests]
+    expected = [answers_alone(loaded, one) for one in requests]
     graphs = with_graphs(loaded)
-    loaded.pass_costs = FREE
-    table = Table(loaded)
+    loaded.runner.pass_costs = FREE
+    scheduler = StepScheduler(loaded)
     for _ in range(4):
-        jobs = [table.ask(one) for one in requests]
-        table.play()
-        assert [heard(job).said() for job in jobs] == expected
-        lone = table.ask(requests[0])
-        table.play()
-        assert heard(lone).said() == expected[0]
+        jobs = [scheduler.submit(one) for one in requests]
+        scheduler.run()
+        assert [output_of(job).answers() for job in jobs] == expected
+        lone = scheduler.submit(requests[0])
+        scheduler.run()
+        assert output_of(lone).answers() == expected[0]
         idle(graphs)
     assert graphs.told.replayed > 10
     assert any(key[1].rows > 1 for key in graphs.told.recorded_ms)
@@ -148,12 +147,12 @@ def test_so_they_do_in_every_family(
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_sequences_that_grow_past_every_step_are_read_right(
-    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     """From an empty cache to the end of the context: out of the shared seats and into the long one."""
     loaded = doubled(request.getfixturevalue(family))
     graphs = with_graphs(loaded)
-    cache = KvCache(loaded.layers, 8)
+    cache = KvCache(loaded.runner.layers, 8)
     while cache.length + 8 <= 200:
         idle(graphs)
         for new in (1, 3, 4):
@@ -163,7 +162,7 @@ def test_sequences_that_grow_past_every_step_are_read_right(
     assert {key[1].kv_tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
 
 
-def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: Loaded) -> None:
+def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: LoadedModel) -> None:
     graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
     one_pass(loaded, cache, 0)
     assert (graphs.told.replayed, graphs.told.recorded_ms) == (0, {})
@@ -177,7 +176,7 @@ def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: 
     assert cache.is_view
 
 
-def test_nothing_is_recorded_while_somebody_asks(loaded: Loaded) -> None:
+def test_nothing_is_recorded_while_somebody_asks(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded)
     asked: list[float] = []
     graphs.record_while(lambda seconds: bool(asked.append(seconds)))
@@ -185,7 +184,7 @@ def test_nothing_is_recorded_while_somebody_asks(loaded: Loaded) -> None:
     assert asked == [pytest.approx(0.05)]
 
 
-def test_a_larger_one_serves_until_the_right_one_is_there(loaded: Loaded) -> None:
+def test_a_larger_one_serves_until_the_right_one_is_there(loaded: LoadedModel) -> None:
     graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
     idle(graphs, 1)
     assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 8, 64))]
@@ -196,64 +195,64 @@ def test_a_larger_one_serves_until_the_right_one_is_there(loaded: Loaded) -> Non
     assert (None, Bucket(1, 1, 16)) in graphs.told.recorded_ms
 
 
-def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measured(loaded: Loaded) -> None:
+def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measured(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded)
-    assert graphs.pass_costs == ()
+    assert graphs.replay_costs() == {}
     idle(graphs)
     assert set(graphs.told.recorded_ms) == {
         (None, shape) for shape in buckets.single_request_buckets(loaded.context_tokens)
     }
-    assert len(graphs.pass_costs) == 8
-    assert min(graphs.pass_costs) > 0
+    assert set(graphs.replay_costs()) == set(buckets.NEW_TOKENS)
+    assert min(graphs.replay_costs().values()) > 0
 
 
-def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: Loaded) -> None:
+def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded)
     idle(graphs)
     cache = read(loaded, 0, 20)
     assert difference(loaded, cache, 0, 9) < 1e-9
     with torch.inference_mode():
         several = read(loaded, 0, 20).fork(2, 30)
-    answer = forward_pass.run(loaded.model, ForwardPass([[7], [8]], several)).values
+    answer = loaded.runner.run(ForwardPass([[7], [8]], several)).values
     assert answer.shape == (2, 640)
     assert graphs.told.replayed == 0
 
 
-def test_a_pass_that_wants_no_logits_proves_nothing(loaded: Loaded) -> None:
+def test_a_pass_that_wants_no_logits_proves_nothing(loaded: LoadedModel) -> None:
     graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
     idle(graphs)
     for _ in range(3):
-        one_pass(loaded, cache, 0, wanted=LogitsFor.NONE)
+        one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
     assert graphs.told.replayed == 0
     one_pass(loaded, cache, 0)
-    one_pass(loaded, cache, 0, wanted=LogitsFor.NONE)
+    one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
     assert graphs.told.replayed == 1
     assert difference(loaded, cache, 0) < 1e-9
 
 
 @pytest.fixture(scope="module")
-def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., Loaded]) -> Any:
+def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]) -> Any:
     folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
-    loaded.model.__dict__.pop("lean", None)
-    answers = {name: alone(loaded, Request((TEXT,), 12, adapter=name)) for name in (None, *folders)}
+    manual_decoding.use_transformers_forward(loaded.runner)
+    answers = {name: answers_alone(loaded, Request((TEXT,), 12, adapter=name)) for name in (None, *folders)}
     return loaded, folders, answers
 
 
 def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
     loaded, _, answers = crowd
     graphs = with_graphs(loaded)
-    table = Table(loaded)
+    scheduler = StepScheduler(loaded)
     for _ in range(3):
-        jobs = {name: table.ask(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
-        table.play()
-        assert {name: heard(job).said() for name, job in jobs.items()} == answers
+        jobs = {name: scheduler.submit(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
+        scheduler.run()
+        assert {name: output_of(job).answers() for name, job in jobs.items()} == answers
         idle(graphs)
     replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.used}
     assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
 
 
-def attached_again(loaded: Loaded, folder: Path, factor: float) -> None:
+def attached_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
     """Another adapter under the same name."""
     loaded.adapters.remove("lora")
     held = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
@@ -263,25 +262,25 @@ def attached_again(loaded: Loaded, folder: Path, factor: float) -> None:
             weight.data.mul_(factor)
 
 
-def successor_is_heard(loaded: Loaded, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
+def successor_is_heard(loaded: LoadedModel, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
     """Whether an adapter that takes another's name answers as it does alone."""
-    graphs, table = with_graphs(loaded), Table(loaded)
+    graphs, scheduler = with_graphs(loaded), StepScheduler(loaded)
     request = Request((TEXT,), 12, adapter="lora")
     for _ in range(3):
-        table.ask(request)
-        table.play()
+        scheduler.submit(request)
+        scheduler.run()
         idle(graphs)
     assert graphs.told.replayed > 0
     attached_again(loaded, folder, factor)
     graphs.retain_adapters(loaded.adapters.keys)
     said = []
     for _ in range(3):
-        job = table.ask(request)
-        table.play()
+        job = scheduler.submit(request)
+        scheduler.run()
         idle(graphs)
-        said.append(heard(job).said())
-    del loaded.model.graphs
-    return graphs, said == [alone(loaded, request)] * 3
+        said.append(output_of(job).answers())
+    loaded.runner.graphs = None
+    return graphs, said == [answers_alone(loaded, request)] * 3
 
 
 def test_a_detached_adapters_graphs_are_gone_and_its_successor_gets_its_own(crowd: Any) -> None:
@@ -327,7 +326,7 @@ class NotANumber(Tape):
 
 @pytest.mark.parametrize("wrong", [mask_one_on, written_one_on, NotANumber])
 def test_a_graph_that_disagrees_is_never_an_answer(
-    wrong: Any, loaded: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    wrong: Any, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     if wrong is NotANumber:
         graphs = with_graphs(loaded, NotANumber)
@@ -345,13 +344,13 @@ def test_a_graph_that_disagrees_is_never_an_answer(
     assert "off by" in caplog.text
 
 
-def test_a_model_that_cannot_be_recorded_says_so_once(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_model_that_cannot_be_recorded_says_so_once(loaded: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     """As bitsandbytes' eight bits, which ask the device for outliers in the middle of a pass."""
 
     def asks(_module: Any, _args: Any, output: torch.Tensor) -> None:
         assert output.isfinite().all()
 
-    loaded.model.base_model.h[0].mlp.register_forward_hook(asks)
+    loaded.runner.model.base_model.h[0].mlp.register_forward_hook(asks)
     graphs = with_graphs(loaded)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
@@ -362,7 +361,9 @@ def test_a_model_that_cannot_be_recorded_says_so_once(loaded: Loaded, caplog: py
     assert "cannot be recorded (WaitsForDevice: " in caplog.text
 
 
-def test_one_shape_that_cannot_be_recorded_leaves_the_others(loaded: Loaded, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_shape_that_cannot_be_recorded_leaves_the_others(
+    loaded: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
     count = iter(range(100))
 
     def capture(function: Callable[[], None]) -> Tape:
@@ -380,7 +381,7 @@ def test_one_shape_that_cannot_be_recorded_leaves_the_others(loaded: Loaded, cap
     assert len(graphs.told.refused) == 1, "it is not tried again"
 
 
-def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: Loaded) -> None:
+def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: LoadedModel) -> None:
     def capture(_function: Callable[[], None]) -> Tape:
         raise DeviceFailed("gone")
 
@@ -390,11 +391,11 @@ def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: Loaded) -
 
 @pytest.mark.parametrize("when", ["while recording", "in a pass"])
 def test_no_room_ends_graphs_and_nothing_else(
-    when: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    when: str, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    loaded.model.__dict__.pop("lean", None)
+    manual_decoding.use_transformers_forward(loaded.runner)
     requests = [Request((TEXT[n:],), 30, client=str(n)) for n in (0, 9)]
-    expected = [alone(loaded, one) for one in requests]
+    expected = [answers_alone(loaded, one) for one in requests]
     is_full = False
 
     def capture(function: Callable[[], None]) -> Tape:
@@ -402,15 +403,15 @@ def test_no_room_ends_graphs_and_nothing_else(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return Tape(function)
 
-    graphs, table = with_graphs(loaded, capture), Table(loaded)
+    graphs, scheduler = with_graphs(loaded, capture), StepScheduler(loaded)
     for _ in range(2):
         for request in requests:
-            table.ask(request)
-        table.play()
+            scheduler.submit(request)
+        scheduler.run()
         idle(graphs)
     assert graphs.told.replayed > 0
-    jobs = [table.ask(request) for request in requests]
-    table.play(12)
+    jobs = [scheduler.submit(request) for request in requests]
+    scheduler.run(12)
     (pool, *_) = [weakref.ref(each) for each in graphs._tables or ()]
     is_full = True
     if when == "in a pass":
@@ -419,20 +420,20 @@ def test_no_room_ends_graphs_and_nothing_else(
         graphs.want(Bucket(1, 2, 128))
         idle(graphs)
     with caplog.at_level(logging.WARNING):
-        table.play()
-    assert [heard(job).said() for job in jobs] == expected
+        scheduler.run()
+    assert [output_of(job).answers() for job in jobs] == expected
     assert graphs.bytes == 0
     gc.collect()
     assert pool() is None, "its memory is free"
     replayed = graphs.told.replayed
-    again = table.ask(requests[0])
-    table.play()
+    again = scheduler.submit(requests[0])
+    scheduler.run()
     idle(graphs)
-    assert heard(again).said() == expected[0]
+    assert output_of(again).answers() == expected[0]
     assert graphs.told.replayed == replayed
 
 
-def test_without_room_for_seats_passes_run_as_they_did(loaded: Loaded) -> None:
+def test_without_room_for_seats_passes_run_as_they_did(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded, free_bytes=1000)
     idle(graphs)
     cache = read(loaded, 0, 20)
@@ -442,7 +443,7 @@ def test_without_room_for_seats_passes_run_as_they_did(loaded: Loaded) -> None:
     assert graphs.told.replayed == graphs.bytes == 0
 
 
-def test_no_more_graphs_are_kept_than_fit(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_graphs_are_kept_than_fit(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starcoder_ls.engine.cuda_graphs.registry.MOST_GRAPHS", 3)
     graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
     for new in (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8):
@@ -452,7 +453,6 @@ def test_no_more_graphs_are_kept_than_fit(loaded: Loaded, monkeypatch: pytest.Mo
     assert graphs.told.replayed > 0
 
 
-def test_a_cpu_has_none(loaded: Loaded) -> None:
-    use(loaded.model, loaded.adapters, loaded.context_tokens)
-    assert loaded.graphs is None
-    Batcher(Table(loaded).jobs, loaded, Table(loaded).slots, lambda _job: None)
+def test_a_cpu_has_none(loaded: LoadedModel) -> None:
+    assert create_registry(loaded.runner.model, loaded.adapters, loaded.context_tokens) is None
+    assert loaded.runner.graphs is None

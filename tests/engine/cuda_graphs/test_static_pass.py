@@ -15,15 +15,15 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import adapters as adapter_files
-from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
+import manual_decoding
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.cuda_graphs import gqa_attention, static_pass
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
-from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.model_shape import activation_type, key_value_shape
-from starcoder_ls.engine.runner import model_forward
 from tape import Tape, WaitsForDevice
 
 FAMILIES = ["starcoder", "santacoder", "starcoder2", "llama", "qwen2"]
@@ -36,45 +36,45 @@ Sequences = Sequence[tuple[int, int]]
 
 
 @pytest.fixture(params=FAMILIES)
-def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     return without_cpu_forward(doubled(request.getfixturevalue(request.param)))
 
 
 @pytest.fixture
-def starcoder_loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+def starcoder_loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     return without_cpu_forward(doubled(starcoder))
 
 
-def without_cpu_forward(loaded: Loaded) -> Loaded:
+def without_cpu_forward(loaded: LoadedModel) -> LoadedModel:
     """Use the model's own forward, as on a GPU."""
-    loaded.model.__dict__.pop("lean", None)
+    manual_decoding.use_transformers_forward(loaded.runner)
     return loaded
 
 
-def used_static_kv(loaded: Loaded, tokens: int = TOKENS) -> StaticKv:
+def used_static_kv(loaded: LoadedModel, tokens: int = TOKENS) -> StaticKv:
     """Return rows that contain states of earlier sequences."""
-    device, dtype = activation_type(loaded.model)
+    device, dtype = activation_type(loaded.runner.model)
     with torch.inference_mode():
-        static_kv = StaticKv(16, tokens, key_value_shape(loaded.model.config), device, dtype)
+        static_kv = StaticKv(16, tokens, key_value_shape(loaded.runner.model.config), device, dtype)
         static_kv._pool.normal_(generator=torch.Generator().manual_seed(3))
     return static_kv
 
 
 def logits_of(
-    loaded: Loaded,
+    loaded: LoadedModel,
     bucket: Bucket,
     sequences: Sequences,
-    virtual: VirtualTokens | None = None,
+    adapter: ResidentAdapter | None = None,
     tokens: int = TOKENS,
 ) -> list[torch.Tensor]:
     """Return the logits of the pass after each new token: [new, vocabulary] for each sequence."""
-    model, static_kv = loaded.model, used_static_kv(loaded, tokens)
+    model, static_kv = loaded.runner.model, used_static_kv(loaded, tokens)
     caches = []
     for ids, (cached, _) in zip(IDS, sequences, strict=False):
-        cache = KvCache(loaded.layers, 8)
-        if virtual is not None:
-            virtual.write(model, cache)
-        model_forward.read(model, [ids[: cached + 1]], cache)
+        cache = KvCache(loaded.runner.layers, 8)
+        if adapter is not None and adapter.prompt is not None:
+            loaded.runner.write_virtual_tokens(adapter, cache)
+        manual_decoding.read(loaded.runner, [ids[: cached + 1]], cache, adapter)
         cache.truncate(cache.length - 1)
         caches.append(cache)
     device, dtype = activation_type(model)
@@ -94,13 +94,13 @@ def logits_of(
         return [values[row, :count].clone() for row, (_, count) in zip(rows, sequences, strict=True)]
 
 
-def largest_difference(loaded: Loaded, bucket: Bucket, sequences: Sequences, tokens: int = TOKENS) -> float:
+def largest_difference(loaded: LoadedModel, bucket: Bucket, sequences: Sequences, tokens: int = TOKENS) -> float:
     """Return the largest difference from the logits of transformers for each whole sequence."""
     largest = 0.0
     results = logits_of(loaded, bucket, sequences, tokens=tokens)
     for result, ids, (cached, count) in zip(results, IDS, sequences, strict=False):
         with torch.inference_mode():
-            expected = loaded.model(torch.tensor([ids[: cached + count]])).logits[0, cached:]
+            expected = loaded.runner.model(torch.tensor([ids[: cached + count]])).logits[0, cached:]
         assert result.shape == expected.shape
         largest = max(largest, float((result - expected).abs().max()))
     return largest
@@ -124,12 +124,12 @@ MIXED = ((30, 1), (9, 3), (17, 4), (1, 2))
         (Bucket(16, 8, 64), [(3 * n, 1 + n % 8) for n in range(16)]),
     ],
 )
-def test_each_row_agrees_with_transformers(bucket: Bucket, sequences: Sequences, loaded: Loaded) -> None:
+def test_each_row_agrees_with_transformers(bucket: Bucket, sequences: Sequences, loaded: LoadedModel) -> None:
     """Also for sequences longer than StarCoder2's window of 16 tokens."""
     assert largest_difference(loaded, bucket, sequences) < EXACT
 
 
-def test_padding_stays_within_the_positions_of_the_model(starcoder_loaded: Loaded) -> None:
+def test_padding_stays_within_the_positions_of_the_model(starcoder_loaded: LoadedModel) -> None:
     context_tokens = starcoder_loaded.context_tokens
     assert (
         largest_difference(starcoder_loaded, Bucket(1, 8, context_tokens), [(context_tokens - 1, 1)], context_tokens)
@@ -139,24 +139,20 @@ def test_padding_stays_within_the_positions_of_the_model(starcoder_loaded: Loade
 
 def test_rows_have_as_many_spare_tokens_as_a_pass_reads() -> None:
     from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS
-    from starcoder_ls.engine.scheduling.batcher import SHORT_TOKENS
+    from starcoder_ls.engine.scheduling.batcher import MAX_SHARED_PASS_TOKENS
 
-    assert SPARE_TOKENS == NEW_TOKEN_COUNTS[-1] == SHORT_TOKENS
+    assert SPARE_TOKENS == NEW_TOKEN_COUNTS[-1] == MAX_SHARED_PASS_TOKENS
 
 
-def test_each_adapter_changes_the_logits(starcoder: Path, tmp_path: Path, doubled: Callable[..., Loaded]) -> None:
+def test_each_adapter_changes_the_logits(starcoder: Path, tmp_path: Path, doubled: Callable[..., LoadedModel]) -> None:
     folders = adapter_files.of_every_method(starcoder, tmp_path)
     loaded = without_cpu_forward(doubled(starcoder, 16, folders))
     results = []
     for name in (None, *folders):
         adapter = loaded.adapters.named(name)
-        loaded.adapters.activate(adapter)
-        virtual = None if adapter is None else adapter.prompt
-        (result,) = logits_of(loaded, Bucket(1, 4, 64), [(20, 3)], virtual)
-        cache = KvCache(loaded.layers, 8)
-        if virtual is not None:
-            virtual.write(loaded.model, cache)
-        expected = model_forward.forward_all(loaded.model, IDS[0][:23], cache)[20:]
+        (result,) = logits_of(loaded, Bucket(1, 4, 64), [(20, 3)], adapter)
+        cache = manual_decoding.cache_with_virtual_tokens(loaded, adapter, 8)
+        expected = manual_decoding.forward_all(loaded.runner, IDS[0][:23], cache, adapter)[20:]
         torch.testing.assert_close(result, expected, rtol=0, atol=EXACT)
         results.append(result)
     for number, logits in enumerate(results):
@@ -226,29 +222,29 @@ def mutant_padding_visible(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_comparison_detects_mutants(
-    mutant: Callable[[pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RoPE depends on distances only, so a whole sequence shifted by one position would give equal logits."""
     mutant(monkeypatch)
     assert largest_difference(loaded, Bucket(4, 4, 64), MIXED) > 1e-3
 
 
-def test_replay_agrees_with_transformers_for_other_sequences(loaded: Loaded) -> None:
+def test_replay_agrees_with_transformers_for_other_sequences(loaded: LoadedModel) -> None:
     """The tape replays operations at fixed addresses, without Python, and overwrites temporary memory."""
-    device, dtype = activation_type(loaded.model)
+    device, dtype = activation_type(loaded.runner.model)
     static_kv, model_pass, bucket = (
         used_static_kv(loaded),
-        StaticPass(loaded.model, 16, device, dtype),
+        StaticPass(loaded.runner.model, 16, device, dtype),
         Bucket(2, 4, 64),
     )
-    with torch.inference_mode(), gqa_attention.installed_in(loaded.model):
+    with torch.inference_mode(), gqa_attention.installed_in(loaded.runner.model):
         model_pass.write_inputs(bucket, [[], []], [TOKENS, TOKENS])
         tape = Tape(model_pass.build(static_kv, bucket))
-    before = {name: value.clone() for name, value in loaded.model.state_dict().items()}
+    before = {name: value.clone() for name, value in loaded.runner.model.state_dict().items()}
     for number, (cached, count) in enumerate(MIXED):
-        cache = KvCache(loaded.layers, 8)
+        cache = KvCache(loaded.runner.layers, 8)
         ids = IDS[number]
-        model_forward.read(loaded.model, [ids[: max(cached, 1)]], cache)
+        manual_decoding.read(loaded.runner, [ids[: max(cached, 1)]], cache)
         with torch.inference_mode():
             (row,) = static_kv.assign([cache], 2)
             new: list[list[int]] = [[], []]
@@ -256,9 +252,9 @@ def test_replay_agrees_with_transformers_for_other_sequences(loaded: Loaded) -> 
             model_pass.write_inputs(bucket, new, [cached if at == row else TOKENS for at in range(2)])
             tape.replay()
             result = model_pass.read_outputs(bucket)[0][row, :count]
-            expected = loaded.model(torch.tensor([ids[: cached + count]])).logits[0, cached:]
+            expected = loaded.runner.model(torch.tensor([ids[: cached + count]])).logits[0, cached:]
         assert float((result - expected).abs().max()) < EXACT
-    assert all(torch.equal(value, before[name]) for name, value in loaded.model.state_dict().items())
+    assert all(torch.equal(value, before[name]) for name, value in loaded.runner.model.state_dict().items())
 
 
 @pytest.mark.parametrize("operation", [

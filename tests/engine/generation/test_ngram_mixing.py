@@ -68,7 +68,7 @@ def test_word_half_typed_is_completed_by_the_rest_of_it() -> None:
 
 def test_mixture_is_a_distribution_that_leans_to_what_followed_before() -> None:
     levels = [(2, {3: 1}), (3, {3: 1})]
-    mixed = NgramStrengths({"2/1/one": 0.5, "3/1/one": 0.5}).mixed(torch.zeros(12), levels).softmax(-1)
+    mixed = NgramStrengths({"2/1/one": 0.5, "3/1/one": 0.5}).mix(torch.zeros(12), levels).softmax(-1)
     assert float(mixed.sum()) == pytest.approx(1.0)
     assert float(mixed[3]) == pytest.approx(0.75 + 0.25 / 12)
     assert float(mixed[4]) == pytest.approx(0.25 / 12)
@@ -77,14 +77,14 @@ def test_mixture_is_a_distribution_that_leans_to_what_followed_before() -> None:
 def test_nothing_changes_where_nothing_was_fitted_or_nothing_matches() -> None:
     logits = torch.randn(12, generator=torch.Generator().manual_seed(0))
     for strengths, levels in ((NgramStrengths({}), [(2, {3: 1})]), (NgramStrengths({"2/1/one": 0.9}), [])):
-        assert torch.equal(strengths.mixed(logits, levels), logits)
+        assert torch.equal(strengths.mix(logits, levels), logits)
 
 
 def test_each_candidate_is_matched_by_its_own_text_and_half_a_character_by_none() -> None:
     document = DocumentNgrams("ab1 cd2 ", [], encode)
     opinion = NgramMixer(NgramStrengths({"2/1/one": 0.9}), document)
     logits = torch.zeros(3, 128)
-    mixed = opinion.mixed(logits, ["ab", "cd", None])
+    mixed = opinion.mix(logits, ["ab", "cd", None])
     assert mixed.argmax(-1).tolist()[:2] == [ord("1"), ord("2")]
     assert torch.equal(mixed[2], logits[2])
 

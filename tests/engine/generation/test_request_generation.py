@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 import torch
 
-from starcoder_ls.engine.generation.request_generation import completion, warm_cache
-from starcoder_ls.engine.kv_cache import prefix_cache as slots_module
-from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
-from starcoder_ls.engine.loading.load_model import Loaded
+from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import (
+    GenerationState,
+    RequestGeneration,
+    Steps,
+    generate_alone,
+    run_alone,
+)
+from starcoder_ls.engine.kv_cache import prefix_cache
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.kv_cache.prefix_cache import PrefixSlot
 from starcoder_ls.errors import AdapterInvalid, ModelUnsupported, PromptTooLong
 from starcoder_ls.generation import Chunk, FinishReason, Request, Sampling, SpecialToken
 
@@ -22,7 +30,7 @@ FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
 
 @pytest.fixture
-def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     return doubled(starcoder)
 
 
@@ -31,10 +39,32 @@ def asked(text: str = TEXT, max_new_tokens: int = 24, **changes: Any) -> Request
 
 
 def answered(
-    request: Request, loaded: Loaded, slots: PrefixCache | None = None, finish_reason: FinishReason | None = None
+    request: Request,
+    loaded: LoadedModel,
+    state: GenerationState | None = None,
+    finish_reason: FinishReason | None = None,
 ) -> list[Chunk]:
-    pieces = completion(request, loaded, slots or PrefixCache(loaded.layers), lambda: finish_reason)
+    pieces = generate_alone(request, state or GenerationState.empty(loaded), lambda: finish_reason)
     return [chunk for chunks in pieces for chunk in chunks]
+
+
+def prefilled(request: Request, state: GenerationState) -> list[Chunk]:
+    """The chunks of a request that only reads its prompt."""
+    steps = RequestGeneration(request, state, None, lambda: None).prefill()
+    return [chunk for chunks in run_alone(steps, state, None) for chunk in chunks]
+
+
+def counted_passes(loaded: LoadedModel) -> list[int]:
+    """The number of tokens of each pass from here on."""
+    passes: list[int] = []
+    run_batch = loaded.runner.run_batch
+
+    def counted(forward_passes: Any, adapter: Any = None) -> Any:
+        passes.append(sum(forward_pass.tokens for forward_pass in forward_passes))
+        return run_batch(forward_passes, adapter)
+
+    loaded.runner.run_batch = counted  # type: ignore[method-assign]
+    return passes
 
 
 def by_candidate(chunks: Iterable[Chunk]) -> dict[int, tuple[str, list[int]]]:
@@ -50,24 +80,24 @@ def ids_of(chunks: Iterable[Chunk]) -> list[int]:
     return by_candidate(chunks)[0][1]
 
 
-def reference(request: Request, loaded: Loaded) -> list[int]:
+def reference(request: Request, loaded: LoadedModel) -> list[int]:
     """What transformers' own greedy generation answers."""
     prompt = torch.tensor([loaded.tokenizer.encode(request.parts)])
-    made = loaded.model.generate(
+    made = loaded.runner.model.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
         max_new_tokens=request.max_new_tokens,
         do_sample=False,
-        eos_token_id=sorted(loaded.end_ids),
+        eos_token_id=sorted(loaded.checkpoint.end_ids),
         pad_token_id=0,
     )[0, prompt.shape[1] :].tolist()
-    return [id_ for id_ in made if id_ not in loaded.end_ids]
+    return [id_ for id_ in made if id_ not in loaded.checkpoint.end_ids]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("chunk_tokens", [5, 512])
 def test_greedy_answers_what_transformers_generates(
-    family: str, chunk_tokens: int, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+    family: str, chunk_tokens: int, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family), chunk_tokens)
     for text in (TEXT, "x", "import os\n" * 8):
@@ -75,51 +105,51 @@ def test_greedy_answers_what_transformers_generates(
         assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
 
 
-def test_float32_answers_what_transformers_generates(loaded: Loaded) -> None:
-    loaded.model.float()
+def test_float32_answers_what_transformers_generates(loaded: LoadedModel) -> None:
+    loaded.runner.model.float()
     assert ids_of(answered(asked(), loaded)) == reference(asked(), loaded)
 
 
-def edits(loaded: Loaded, slots: PrefixCache) -> list[tuple[list[int], list[int]]]:
+def edits(loaded: LoadedModel, state: GenerationState) -> list[tuple[list[int], list[int]]]:
     """A document being typed in, cut back, changed in the middle: what is answered and what should be."""
     texts = [TEXT, TEXT + ", w", TEXT + ", width)\n", TEXT[:40], TEXT[:20] + "X" + TEXT[20:], TEXT]
     answers = []
     for text in texts:
         wanted = asked(text, 8)
-        answers.append((ids_of(answered(wanted, loaded, slots)), reference(wanted, loaded)))
+        answers.append((ids_of(answered(wanted, loaded, state)), reference(wanted, loaded)))
     return answers
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_reused_cache_answers_as_a_fresh_one(
-    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family))
-    for got, expected in edits(loaded, PrefixCache(loaded.layers)):
+    for got, expected in edits(loaded, GenerationState.empty(loaded)):
         assert got == expected
 
 
 @pytest.mark.parametrize("mutant", ["stale keys and values", "one token too many", "any slot will do"])
-def test_a_wrong_reuse_shows(mutant: str, loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_reuse_shows(mutant: str, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each mistake the test above is there for makes it fail."""
     if mutant == "stale keys and values":
         monkeypatch.setattr(PrefixSlot, "truncate", lambda slot, length: slot.ids.__delitem__(slice(length, None)))
     elif mutant == "one token too many":
-        shared = slots_module.common_prefix_length
-        monkeypatch.setattr(slots_module, "common_prefix_length", lambda a, b: min(shared(a, b) + 1, len(a), len(b)))
+        shared = prefix_cache.common_prefix_length
+        monkeypatch.setattr(prefix_cache, "common_prefix_length", lambda a, b: min(shared(a, b) + 1, len(a), len(b)))
     else:
-        monkeypatch.setattr(slots_module, "common_prefix_length", lambda a, b: min(len(a), len(b)))
+        monkeypatch.setattr(prefix_cache, "common_prefix_length", lambda a, b: min(len(a), len(b)))
     try:
-        answers = edits(loaded, PrefixCache(loaded.layers))
+        answers = edits(loaded, GenerationState.empty(loaded))
     except IndexError:
         return  # positions beyond the table: it shows
     assert any(got != expected for got, expected in answers)
 
 
-def test_timings_say_what_was_reused(loaded: Loaded) -> None:
-    slots = PrefixCache(loaded.layers)
-    first = answered(asked(), loaded, slots)[-1].timings
-    second = answered(asked(), loaded, slots)[-1].timings
+def test_timings_say_what_was_reused(loaded: LoadedModel) -> None:
+    state = GenerationState.empty(loaded)
+    first = answered(asked(), loaded, state)[-1].timings
+    second = answered(asked(), loaded, state)[-1].timings
     assert first is not None
     assert second is not None
     length = loaded.tokenizer.count_tokens(TEXT)
@@ -130,29 +160,27 @@ def test_timings_say_what_was_reused(loaded: Loaded) -> None:
     assert first.decode_ms > 0
 
 
-def test_warming_leaves_one_token_to_read(loaded: Loaded) -> None:
-    slots = PrefixCache(loaded.layers)
-    assert [chunks for chunks in warm_cache(asked(), loaded, slots, lambda: None) if chunks] == []
-    timings = answered(asked(), loaded, slots)[-1].timings
+def test_warming_leaves_one_token_to_read(loaded: LoadedModel) -> None:
+    state = GenerationState.empty(loaded)
+    assert prefilled(asked(), state) == []
+    timings = answered(asked(), loaded, state)[-1].timings
     assert timings is not None
     assert timings.reused_tokens == timings.prompt_tokens - 1
 
 
-def test_warming_with_less_than_is_held_forgets_nothing(loaded: Loaded) -> None:
-    slots = PrefixCache(loaded.layers)
-    chunks = answered(asked(), loaded, slots)
+def test_warming_with_less_than_is_held_forgets_nothing(loaded: LoadedModel) -> None:
+    state = GenerationState.empty(loaded)
+    chunks = answered(asked(), loaded, state)
     made = next(chunk.timings for chunk in chunks if chunk.timings)
     assert made is not None
-    assert [
-        chunks for chunks in warm_cache(asked(TEXT[: TEXT.index("(")]), loaded, slots, lambda: None) if chunks
-    ] == []
-    again = next(chunk.timings for chunk in answered(asked(), loaded, slots) if chunk.timings)
+    assert prefilled(asked(TEXT[: TEXT.index("(")]), state) == []
+    again = next(chunk.timings for chunk in answered(asked(), loaded, state) if chunk.timings)
     assert again is not None
     assert again.reused_tokens == made.prompt_tokens - 1
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
-def test_candidates_are_distinct_and_the_first_is_greedy(loaded: Loaded, temperature: float) -> None:
+def test_candidates_are_distinct_and_the_first_is_greedy(loaded: LoadedModel, temperature: float) -> None:
     wanted = asked(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
     answers = by_candidate(answered(wanted, loaded))
     assert len(answers) == 5
@@ -160,14 +188,14 @@ def test_candidates_are_distinct_and_the_first_is_greedy(loaded: Loaded, tempera
     assert len({text for text, _ in answers.values()}) == 5
 
 
-def test_candidates_that_would_all_say_the_same_differ(loaded: Loaded) -> None:
+def test_candidates_that_would_all_say_the_same_differ(loaded: LoadedModel) -> None:
     """One sharp distribution and a stop after two characters: without care all five are equal."""
     wanted = asked(candidates=5, sampling=Sampling(temperature=0.01), stop=lambda text: 2 if len(text) > 1 else None)
     answers = by_candidate(answered(wanted, loaded))
     assert len({text for text, _ in answers.values()}) == 5
 
 
-def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: Loaded) -> None:
+def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: LoadedModel) -> None:
     """Rows that end early leave the batch without disturbing the others: every token has its own logits' logprob."""
     stop = {"calls": 0}
 
@@ -181,7 +209,7 @@ def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: Loaded) -> No
     lengths = set()
     for candidate, (_, ids) in by_candidate(chunks).items():
         with torch.inference_mode():
-            logprobs = loaded.model(torch.tensor([prompt + ids])).logits[0].log_softmax(-1)
+            logprobs = loaded.runner.model(torch.tensor([prompt + ids])).logits[0].log_softmax(-1)
         expected = [float(logprobs[len(prompt) - 1 + i, id_]) for i, id_ in enumerate(ids)]
         got = [chunk.logprob for chunk in chunks if chunk.candidate == candidate and chunk.token_ids]
         assert got == pytest.approx(expected, abs=1e-9)
@@ -189,21 +217,21 @@ def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: Loaded) -> No
     assert len(lengths) > 1, "all ended together: the test shows nothing"
 
 
-def test_seed_decides_the_text(loaded: Loaded) -> None:
+def test_seed_decides_the_text(loaded: LoadedModel) -> None:
     def sampled(seed: int) -> list[int]:
         return ids_of(answered(asked(sampling=Sampling(temperature=1.0, seed=seed)), loaded))
 
     assert sampled(1) == sampled(1) != sampled(2)
 
 
-def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timings(loaded: Loaded) -> None:
+def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timings(loaded: LoadedModel) -> None:
     chunks = answered(asked(candidates=3, sampling=Sampling(temperature=1.0)), loaded)
     finished = [chunk.candidate for chunk in chunks if chunk.finish_reason is not None]
     assert sorted(finished) == [0, 1, 2]
     assert [chunk.timings is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 
-def test_end_tokens_of_the_request_end_it(loaded: Loaded) -> None:
+def test_end_tokens_of_the_request_end_it(loaded: LoadedModel) -> None:
     ids = reference(asked(), loaded)
     special = next(i for i, id_ in enumerate(ids) if 0 < id_ < 19)
     literal = next(
@@ -214,7 +242,7 @@ def test_end_tokens_of_the_request_end_it(loaded: Loaded) -> None:
     assert chunks[-1].finish_reason is FinishReason.END_OF_TEXT
 
 
-def test_end_of_text_of_the_checkpoint_ends_it(loaded: Loaded) -> None:
+def test_end_of_text_of_the_checkpoint_ends_it(loaded: LoadedModel) -> None:
     ids = reference(asked(), loaded)
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[5]}))
     chunks = answered(asked(), loaded)
@@ -223,9 +251,8 @@ def test_end_of_text_of_the_checkpoint_ends_it(loaded: Loaded) -> None:
 
 
 @pytest.mark.parametrize("finish_reason", [FinishReason.CANCELLED, FinishReason.DEADLINE])
-def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, finish_reason: FinishReason) -> None:
-    passes = []
-    loaded.model.register_forward_hook(lambda *_: passes.append(1))
+def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: LoadedModel, finish_reason: FinishReason) -> None:
+    passes = counted_passes(loaded)
     chunks = answered(asked(candidates=2), loaded, finish_reason=finish_reason)
     assert [(chunk.candidate, chunk.finish_reason, chunk.text) for chunk in chunks] == [
         (0, finish_reason, ""),
@@ -235,26 +262,28 @@ def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: Loaded, fin
 
 
 @pytest.mark.parametrize("after_pieces", [1, 2, 6, 10])
-def test_no_pass_follows_an_interruption(loaded: Loaded, after_pieces: int) -> None:
-    passes: list[int] = []
-    loaded.model.register_forward_hook(lambda *_: passes.append(1))
-    state: dict[str, FinishReason | None] = {"finish": None}
-    pieces = completion(asked(), loaded, PrefixCache(loaded.layers), lambda: state["finish"])
+def test_no_pass_follows_an_interruption(loaded: LoadedModel, after_pieces: int) -> None:
+    passes = counted_passes(loaded)
+    interruption: list[FinishReason] = []
+    pieces = generate_alone(asked(), GenerationState.empty(loaded), lambda: next(iter(interruption), None))
     for _ in range(after_pieces):
         next(pieces)
     before = len(passes)
-    state["finish"] = FinishReason.CANCELLED
+    interruption.append(FinishReason.CANCELLED)
     last = [chunk for chunks in pieces for chunk in chunks][-1]
     assert last.finish_reason is FinishReason.CANCELLED
     assert len(passes) == before
 
 
-def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
-    state: dict[str, FinishReason | None] = {"finish": None}
+def test_text_so_far_is_answered_at_the_deadline(loaded: LoadedModel) -> None:
+    interruption: list[FinishReason] = []
     chunks: list[Chunk] = []
-    for made in completion(asked(stop=lambda _: None), loaded, PrefixCache(loaded.layers), lambda: state["finish"]):
+    for made in generate_alone(
+        asked(stop=lambda _: None), GenerationState.empty(loaded), lambda: next(iter(interruption), None)
+    ):
         chunks += made
-        state["finish"] = FinishReason.DEADLINE if len(chunks) == 6 else None
+        if len(chunks) == 6:
+            interruption.append(FinishReason.DEADLINE)
     text, ids = by_candidate(chunks)[0]
     assert chunks[-1].finish_reason is FinishReason.DEADLINE
     assert len(ids) == 6
@@ -262,23 +291,23 @@ def test_text_so_far_is_answered_at_the_deadline(loaded: Loaded) -> None:
     assert text
 
 
-def test_an_interrupted_read_is_continued_by_the_next_request(loaded: Loaded) -> None:
-    slots = PrefixCache(loaded.layers)
-    state: dict[str, FinishReason | None] = {"finish": None}
-    pieces = completion(asked(), loaded, slots, lambda: state["finish"])
+def test_an_interrupted_read_is_continued_by_the_next_request(loaded: LoadedModel) -> None:
+    state = GenerationState.empty(loaded)
+    interruption: list[FinishReason] = []
+    pieces = generate_alone(asked(), state, lambda: next(iter(interruption), None))
     next(pieces)
-    state["finish"] = FinishReason.CANCELLED
+    interruption.append(FinishReason.CANCELLED)
     list(pieces)
-    chunks = answered(asked(), loaded, slots)
+    chunks = answered(asked(), loaded, state)
     assert chunks[-1].timings is not None
-    assert chunks[-1].timings.reused_tokens == loaded.chunk_tokens
+    assert chunks[-1].timings.reused_tokens == loaded.runner.chunk_tokens
     assert ids_of(chunks) == reference(asked(), loaded)
 
 
-def test_two_requests_in_turns_answer_as_if_alone(loaded: Loaded) -> None:
-    slots = PrefixCache(loaded.layers)
+def test_two_requests_in_turns_answer_as_if_alone(loaded: LoadedModel) -> None:
+    state = GenerationState.empty(loaded)
     wanted = [asked(), asked(TEXT[:30] + "y"), asked(TEXT, candidates=2, sampling=Sampling(temperature=1.0))]
-    runs = [completion(one, loaded, slots, lambda: None) for one in wanted]
+    runs = [generate_alone(one, state, lambda: None) for one in wanted]
     made: list[list[Chunk]] = [[] for _ in runs]
     alive = set(range(len(runs)))
     while alive:
@@ -292,7 +321,7 @@ def test_two_requests_in_turns_answer_as_if_alone(loaded: Loaded) -> None:
         assert ids_of(chunks) == reference(one, loaded)
 
 
-def test_prompt_and_answer_must_fit_the_context(loaded: Loaded) -> None:
+def test_prompt_and_answer_must_fit_the_context(loaded: LoadedModel) -> None:
     tokens = loaded.tokenizer.count_tokens(TEXT)
     room = loaded.context_tokens - tokens
     with pytest.raises(PromptTooLong, match=rf"prompt of {tokens} tokens and {room + 1} new ones .* context of 256\."):
@@ -300,26 +329,26 @@ def test_prompt_and_answer_must_fit_the_context(loaded: Loaded) -> None:
     assert len(ids_of(answered(asked(max_new_tokens=room), loaded))) == room
 
 
-def test_the_last_position_of_the_context_is_reached(loaded: Loaded) -> None:
+def test_the_last_position_of_the_context_is_reached(loaded: LoadedModel) -> None:
     room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
     wanted = asked(max_new_tokens=room)
     assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
 
 
-def test_empty_prompt_continues_an_end_of_text(loaded: Loaded) -> None:
+def test_empty_prompt_continues_an_end_of_text(loaded: LoadedModel) -> None:
     begun = Request(parts=(SpecialToken("<|endoftext|>"),), max_new_tokens=4)
     assert ids_of(answered(asked("", 4), loaded)) == ids_of(answered(begun, loaded))
 
 
-def test_unknown_adapter_and_token_are_errors(loaded: Loaded) -> None:
+def test_unknown_adapter_and_token_are_errors(loaded: LoadedModel) -> None:
     with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; there is none"):
         answered(asked(adapter="mine"), loaded)
     with pytest.raises(ModelUnsupported, match="no token <mid>"):
         answered(asked(end_tokens=(SpecialToken("<mid>"),)), loaded)
 
 
-def test_only_work_counts_as_time(loaded: Loaded) -> None:
-    pieces = completion(asked(max_new_tokens=3), loaded, PrefixCache(loaded.layers), lambda: None)
+def test_only_work_counts_as_time(loaded: LoadedModel) -> None:
+    pieces = generate_alone(asked(max_new_tokens=3), GenerationState.empty(loaded), lambda: None)
     last: tuple[Chunk, ...] = ()
     for chunks in pieces:
         time.sleep(0.1)
@@ -332,7 +361,7 @@ def test_only_work_counts_as_time(loaded: Loaded) -> None:
 @pytest.mark.parametrize("forced_prefix", [" ", " lin", "zyx", "(\n    "])
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_an_answer_begins_with_its_opening_and_does_not_show_it(
-    loaded: Loaded, forced_prefix: str, candidates: int
+    loaded: LoadedModel, forced_prefix: str, candidates: int
 ) -> None:
     seen: list[str] = []
     full: list[str] = []
@@ -354,7 +383,36 @@ def test_an_answer_begins_with_its_opening_and_does_not_show_it(
     assert not loaded.tokenizer.decode(unmasked).startswith("zyx"), "the model says so by itself: prove it with another"
 
 
-def test_an_opening_already_likely_changes_nothing(loaded: Loaded) -> None:
+def test_an_opening_already_likely_changes_nothing(loaded: LoadedModel) -> None:
     plain = answered(asked(), loaded)
     forced_prefix = loaded.tokenizer.decode(ids_of(plain)[:2])
     assert ids_of(answered(asked(forced_prefix=forced_prefix), loaded)) == ids_of(plain)
+
+
+def test_run_alone_sends_logits_into_the_steps_and_yields_their_chunks(loaded: LoadedModel) -> None:
+    received: list[Any] = []
+
+    def steps() -> Steps:
+        received.append((yield ForwardPass([[20, 21, 22]], KvCache(loaded.runner.layers, 8))))
+        received.append((yield (Chunk("a"),)))
+        yield ()
+
+    assert list(run_alone(steps(), GenerationState.empty(loaded), None)) == [(Chunk("a"),), ()]
+    assert received[0].values.shape == (1, 640)
+    assert received[1] is None
+
+
+def test_run_alone_closes_the_steps_when_it_is_closed(loaded: LoadedModel) -> None:
+    closed = []
+
+    def steps() -> Steps:
+        try:
+            yield ()
+            yield ()
+        finally:
+            closed.append(True)
+
+    outputs = run_alone(steps(), GenerationState.empty(loaded), None)
+    next(outputs)
+    outputs.close()
+    assert closed == [True]

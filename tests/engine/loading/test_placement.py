@@ -10,7 +10,6 @@ import torch
 from starcoder_ls.engine.loading import placement
 from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.placement import SMALL_MODEL_VALUES, Placement, place
-from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
 
@@ -36,51 +35,49 @@ def test_auto_type_on_a_cpu(
     has_bf16: bool, values: int, dtype: torch.dtype, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": has_bf16})
-    monkeypatch.setattr(packed_linear, "is_possible", lambda: False)
-    placement = place(Model(device="cpu"), of_size(checkpoint, values))
+    placement = place(Model(device="cpu"), of_size(checkpoint, values), lambda: False)
     assert placement.dtype is dtype
     assert not placement.is_packed
 
 
 @pytest.mark.parametrize(("stored", "read"), [("F16", torch.float16), ("BF16", torch.bfloat16), ("F32", torch.float32)])
 def test_weights_to_be_packed_are_read_as_they_are_stored(
-    stored: str, read: torch.dtype, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+    stored: str, read: torch.dtype, checkpoint: Checkpoint
 ) -> None:
-    monkeypatch.setattr(packed_linear, "is_possible", lambda: True)
     given = replace(checkpoint, weights=replace(checkpoint.weights, dtypes=frozenset({stored})))
-    assert place(Model(device="cpu"), given) == Placement("cpu", read, None, is_packed=True)
-    assert not place(Model(device="cpu", dtype="float32"), given).is_packed
-    assert not place(Model(device="cpu", max_memory={"cpu": "1GiB"}), given).is_packed
+    assert place(Model(device="cpu"), given, lambda: True) == Placement("cpu", read, None, is_packed=True)
+    assert not place(Model(device="cpu", dtype="float32"), given, lambda: True).is_packed
+    assert not place(Model(device="cpu", max_memory={"cpu": "1GiB"}), given, lambda: True).is_packed
 
 
 @pytest.mark.parametrize("name", ["float32", "bfloat16", "float16"])
 def test_given_type_is_taken(name: str, checkpoint: Checkpoint) -> None:
     wanted = Model.model_validate({"device": "cpu", "dtype": name})
-    assert str(place(wanted, checkpoint).dtype) == f"torch.{name}"
+    assert str(place(wanted, checkpoint, lambda: False).dtype) == f"torch.{name}"
 
 
 def test_auto_device_prefers_an_accelerator(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert place(Model(), checkpoint).device == "mps"
+    assert place(Model(), checkpoint, lambda: False).device == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert place(Model(), checkpoint).device == "cpu"
+    assert place(Model(), checkpoint, lambda: False).device == "cpu"
 
 
 def test_device_that_is_not_there_is_a_settings_error(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SettingsError, match=r"`model\.device` is cuda, but torch .* finds no such device"):
-        place(Model(device="cuda"), checkpoint)
+        place(Model(device="cuda"), checkpoint, lambda: False)
 
 
 def test_weights_without_room_are_refused_before_they_load(checkpoint: Checkpoint) -> None:
     values = psutil.virtual_memory().total
     with pytest.raises(OutOfMemory, match=r"need \d+\.\d GiB and cpu has .* free\. Choose a smaller model, or spread"):
-        place(Model(device="cpu"), of_size(checkpoint, values))
+        place(Model(device="cpu"), of_size(checkpoint, values), lambda: False)
 
 
 def test_caps_are_followed_by_what_is_free(checkpoint: Checkpoint) -> None:
-    placed = place(Model(device="cpu", max_memory={"disk": "9GiB"}), checkpoint)
+    placed = place(Model(device="cpu", max_memory={"disk": "9GiB"}), checkpoint, lambda: False)
     assert placed.max_memory is not None
     assert placed.max_memory["disk"] == "9GiB"
     assert isinstance(placed.max_memory["cpu"], int)
@@ -89,7 +86,7 @@ def test_caps_are_followed_by_what_is_free(checkpoint: Checkpoint) -> None:
 @pytest.mark.parametrize("name", ["7", "gpu", "cuda:0"])
 def test_cap_for_an_unknown_device_is_a_settings_error(name: str, checkpoint: Checkpoint) -> None:
     with pytest.raises(SettingsError, match=rf"names the device '{name}', which is not here"):
-        place(Model(device="cpu", max_memory={name: "1GiB"}), checkpoint)
+        place(Model(device="cpu", max_memory={name: "1GiB"}), checkpoint, lambda: False)
 
 
 @pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])

@@ -15,9 +15,10 @@ import adapters as made
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
-from starcoder_ls.engine.loading.load_model import Loaded, load
 from starcoder_ls.engine.loading.safetensors_files import SINGLE_FILE
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
@@ -49,13 +50,13 @@ def folders(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, P
     return made.of_every_method(base, tmp_path_factory.mktemp("adapters"))
 
 
-def loaded_as(base: Path, kind: str, dtype: str = "auto", folders: dict[str, Path] | None = None) -> Loaded:
+def loaded_as(base: Path, kind: str, dtype: str = "auto", folders: dict[str, Path] | None = None) -> LoadedModel:
     wanted = Model.model_validate({"name": str(base), "device": "cpu", "quantization": kind, "dtype": dtype})
     return load(wanted, nothing, {name: Adapter(path=str(path)) for name, path in (folders or {}).items()})
 
 
 @pytest.fixture(scope="module")
-def exact(base: Path, folders: dict[str, Path]) -> Loaded:
+def exact(base: Path, folders: dict[str, Path]) -> LoadedModel:
     return loaded_as(base, "none", "float32", folders)
 
 
@@ -65,11 +66,11 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def loaded(kind: str, base: Path, folders: dict[str, Path]) -> Loaded:
+def loaded(kind: str, base: Path, folders: dict[str, Path]) -> LoadedModel:
     return loaded_as(base, kind, "auto", folders)
 
 
-def logits(loaded: Loaded, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
+def logits(loaded: LoadedModel, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
     return manual_decoding.compute_logits(loaded, IDS, name, at_once)
 
 
@@ -77,30 +78,30 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm())
 
 
-def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base: Path, loaded: Loaded) -> None:
+def test_weights_take_what_was_asked_for_and_the_status_says_so(kind: str, base: Path, loaded: LoadedModel) -> None:
     bits = {"int8": 8, "nf4": 4, "torchao-int8": 8, "torchao-int4": 4}[kind]
     weights = load_file(base / SINGLE_FILE)
     few = sum(weight.numel() for name, weight in weights.items() if ".h." in name and weight.dim() == 2)
     rest = sum(weight.nbytes for weight in weights.values()) - 4 * few
     if kind == "int8":  # the vocabulary also to multiply by, and a scale for 64 weights
         few += weights["transformer.wte.weight"].numel()
-    assert few * bits / 8 + rest <= loaded.base_bytes <= few * (bits + 1.1) / 8 + rest
-    status = loaded.described("mine")
+    assert few * bits / 8 + rest <= loaded.runner.weight_bytes <= few * (bits + 1.1) / 8 + rest
+    status = loaded.ready_status("mine")
     assert (status.dtype, status.device, status.message) == (kind, "cpu", "")
     assert loaded.placement.dtype is torch.float32
 
 
-def test_estimate_is_what_it_takes(kind: str, base: Path, loaded: Loaded) -> None:
+def test_estimate_is_what_it_takes(kind: str, base: Path, loaded: LoadedModel) -> None:
     estimate = quantization.estimated_bytes(kind, read_checkpoint(base), loaded.placement.dtype, "cpu")
-    assert estimate == pytest.approx(loaded.base_bytes, rel=0.04)
+    assert estimate == pytest.approx(loaded.runner.weight_bytes, rel=0.04)
 
 
-def test_logits_are_near_those_of_the_exact_weights(kind: str, loaded: Loaded, exact: Loaded) -> None:
+def test_logits_are_near_those_of_the_exact_weights(kind: str, loaded: LoadedModel, exact: LoadedModel) -> None:
     assert 1e-3 < distance(logits(loaded), logits(exact)) < TOLERANCE[kind]
 
 
 @pytest.mark.parametrize("method", made.METHODS)
-def test_every_adapter_takes_effect_on_top(method: str, kind: str, loaded: Loaded, exact: Loaded) -> None:
+def test_every_adapter_takes_effect_on_top(method: str, kind: str, loaded: LoadedModel, exact: LoadedModel) -> None:
     off = logits(loaded)
     on = logits(loaded, method)
     assert distance(on, logits(exact, method)) < TOLERANCE[kind]
@@ -112,17 +113,17 @@ def test_every_adapter_takes_effect_on_top(method: str, kind: str, loaded: Loade
     assert torch.equal(logits(loaded), off)
 
 
-def test_a_draft_cannot_change_an_answer(loaded: Loaded) -> None:
+def test_a_draft_cannot_change_an_answer(loaded: LoadedModel) -> None:
     """Token by token or all at once; where the library lets one token change another's rounding, nothing is drafted."""
     if loaded.placement.keeps_rows_apart:
         assert distance(logits(loaded, at_once=1), logits(loaded)) < 1e-4
-        assert loaded.pass_costs
+        assert loaded.runner.pass_costs
     else:
-        assert loaded.pass_costs == ()
+        assert loaded.runner.pass_costs == ()
 
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
-def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) -> None:
+def test_requests_are_answered_as_by_hand(method: str | None, loaded: LoadedModel) -> None:
     said, expected = manual_decoding.request_and_greedy_tokens(loaded, "def wrap(text, width=70):\n    return ", method)
     assert len(said) > 1
     assert said == expected
@@ -130,7 +131,7 @@ def test_requests_are_answered_as_by_hand(method: str | None, loaded: Loaded) ->
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_the_rest_may_be_half_precision_but_for_our_own_kernels(
-    dtype: str, kind: str, base: Path, exact: Loaded
+    dtype: str, kind: str, base: Path, exact: LoadedModel
 ) -> None:
     if kind == "int8":
         with pytest.raises(SettingsError, match=r"computes in float32 alone. Set `model.dtype` to auto"):
@@ -140,7 +141,7 @@ def test_the_rest_may_be_half_precision_but_for_our_own_kernels(
 
 
 def test_ia3_in_half_precision_runs_on_torchao_and_is_refused_on_bitsandbytes(
-    kind: str, base: Path, folders: dict[str, Path], exact: Loaded
+    kind: str, base: Path, folders: dict[str, Path], exact: LoadedModel
 ) -> None:
     if kind == "int8":
         pytest.skip("our own kernels compute in float32")
@@ -165,13 +166,13 @@ def test_weights_that_are_not_finite_are_refused(kind: str, base: Path, tmp_path
 
 def test_8_bits_need_no_library_on_a_cpu_and_are_drafted_for(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
-    assert loaded_as(base, "int8").pass_costs
+    assert loaded_as(base, "int8").runner.pass_costs
 
 
 def test_a_shape_that_the_library_lacks_kernels_for_is_said_with_a_way_out(starcoder: Path) -> None:
     """bitsandbytes 0.50 on CPUs with avx512_bf16: no rows but multiples of 32; elsewhere it runs."""
     try:
-        assert loaded_as(starcoder, "nf4").described("mine").dtype == "nf4"
+        assert loaded_as(starcoder, "nf4").ready_status("mine").dtype == "nf4"
     except ModelInvalid as error:
         assert "bitsandbytes says" in str(error)  # noqa: PT017
         assert "Set `model.quantization` to another kind" in str(error)  # noqa: PT017
@@ -183,9 +184,7 @@ def test_widths_that_torchao_leaves_alone_without_a_word_are_refused(starcoder: 
 
 
 def test_libraries_that_are_installed_say_nothing_at_import() -> None:
-    code = (
-        "import sys, starcoder_ls.engine.loading.load_model; assert {'torchao', 'bitsandbytes'} <= sys.modules.keys()"
-    )
+    code = "import sys, starcoder_ls.engine.assembly; assert {'torchao', 'bitsandbytes'} <= sys.modules.keys()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -196,7 +195,7 @@ def test_missing_library_is_named_with_the_extra_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)  # Python's own mark of a module that is not there
     with pytest.raises(SettingsError, match=rf"needs {library}.*starcoder-ls\[quantization\]"):
-        quantization.require(Model(quantization=name), "cpu")
+        quantization.require(Model(quantization=name), "cpu", lambda: True)
 
 
 @pytest.mark.parametrize(
@@ -210,8 +209,8 @@ def test_missing_library_is_named_with_the_extra_to_install(
 )
 def test_what_does_not_go_together_is_one_sentence(wanted: dict[str, Any], device: str, said: str) -> None:
     with pytest.raises(SettingsError, match=said):
-        quantization.require(Model.model_validate(wanted), device)
+        quantization.require(Model.model_validate(wanted), device, lambda: True)
 
 
 def test_nothing_is_required_of_a_plain_base() -> None:
-    quantization.require(Model(max_memory={"cpu": "1GiB"}), "mps")
+    quantization.require(Model(max_memory={"cpu": "1GiB"}), "mps", lambda: True)

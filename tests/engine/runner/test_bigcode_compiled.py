@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 import adapters as made
 import checkpoints
 import manual_decoding
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded, load
-from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, model_forward, packed_linear
-from starcoder_ls.engine.runner.threads import single_threaded
+from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, packed_linear
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
@@ -46,7 +46,7 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 
 @pytest.fixture(scope="module")
-def loaded(folder: Path) -> Loaded:
+def loaded(folder: Path) -> LoadedModel:
     return load(Model(name=str(folder), device="cpu"), nothing)
 
 
@@ -66,49 +66,50 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.std())
 
 
-def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(folder: Path, loaded: Loaded) -> None:
-    assert isinstance(loaded.model.lean._native, bigcode_compiled.CompiledBigCode)
+def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(
+    folder: Path, loaded: LoadedModel
+) -> None:
+    assert isinstance(loaded.runner.compiled_pass, bigcode_compiled.CompiledBigCode)
     wide = load(Model(name=str(folder), device="cpu", dtype="float32"), nothing)
-    assert isinstance(wide.model.lean, bigcode_cpu.BigCodeCpu)
-    assert wide.model.lean._native is None
+    assert isinstance(wide.runner.cpu_pass, bigcode_cpu.BigCodeCpu)
+    assert wide.runner.compiled_pass is None
 
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), rewind=st.integers(0, 60))
 def test_any_cut_into_chunks_gives_transformers_own_logits(
-    loaded: Loaded, exact: Any, cuts: list[int], rewind: int
+    loaded: LoadedModel, exact: Any, cuts: list[int], rewind: int
 ) -> None:
     expected = plain(exact, IDS)
-    cache = KvCache(loaded.layers, 8)
+    cache = KvCache(loaded.runner.layers, 8)
     for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
-        logits = model_forward.forward_all(loaded.model, IDS[start:end], cache)
+        logits = manual_decoding.forward_all(loaded.runner, IDS[start:end], cache)
         assert distance(logits, expected[start:end]) < CLOSE
 
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), threads=st.sampled_from([1, 2, 3]))
 def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
-    loaded: Loaded, cuts: list[int], threads: int
+    loaded: LoadedModel, cuts: list[int], threads: int
 ) -> None:
     """Bit by bit: cached is uncached, a draft changes nothing."""
-    with single_threaded():
-        expected = model_forward.forward_all(loaded.model, IDS, KvCache(loaded.layers, 256))
-    cache, start, before = KvCache(loaded.layers, 8), 0, torch.get_num_threads()
-    torch.set_num_threads(threads)
+    loaded.runner.threads = 1
+    expected = manual_decoding.forward_all(loaded.runner, IDS, KvCache(loaded.runner.layers, 256))
+    cache, start = KvCache(loaded.runner.layers, 8), 0
+    loaded.runner.threads = threads
     try:
         for size in cuts:
             if part := IDS[start : start + size]:
-                assert torch.equal(
-                    model_forward.forward_all(loaded.model, part, cache), expected[start : start + len(part)]
-                )
+                logits = manual_decoding.forward_all(loaded.runner, part, cache)
+                assert torch.equal(logits, expected[start : start + len(part)])
             start += len(part)
     finally:
-        torch.set_num_threads(before)
+        loaded.runner.threads = 1
 
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_several_caches_in_one_pass_are_each_as_alone(loaded: Loaded, data: st.DataObject) -> None:
+def test_several_caches_in_one_pass_are_each_as_alone(loaded: LoadedModel, data: st.DataObject) -> None:
     """Bit by bit, rows of candidates included."""
     several, alone = [], []
     for _ in range(data.draw(st.integers(1, 5))):
@@ -117,13 +118,17 @@ def test_several_caches_in_one_pass_are_each_as_alone(loaded: Loaded, data: st.D
         tails = [IDS[(first + 11 * row) % 150 :][:time] for row in range(rows)]
         caches = []
         for _ in range(2):
-            cache = KvCache(loaded.layers, 8)
-            model_forward.forward(loaded.model, [IDS[first : first + held]], cache)
+            cache = KvCache(loaded.runner.layers, 8)
+            manual_decoding.forward(loaded.runner, [IDS[first : first + held]], cache)
             caches.append(cache if rows == 1 else cache.fork(rows, 80))
-        several.append((tails, caches[0]))
-        alone.append(model_forward.read_together(loaded.model, [(tails, caches[1])])[0])
-    for found, expected in zip(model_forward.read_together(loaded.model, several), alone, strict=True):
-        assert torch.equal(found, expected)
+        several.append((torch.tensor(tails), caches[0]))
+        alone.append((torch.tensor(tails), caches[1]))
+    compiled_pass = loaded.runner.compiled_pass
+    assert compiled_pass is not None
+    with torch.inference_mode():
+        expected = [compiled_pass.hidden_states([single])[0] for single in alone]
+        found = compiled_pass.hidden_states(several)
+    assert all(map(torch.equal, found, expected))
 
 
 @pytest.mark.parametrize("method", ["lora", "parallel", "prefix"])
@@ -134,27 +139,23 @@ def test_an_adapter_takes_effect_and_off_is_the_base_again(
     loaded = load(Model(name=str(folder), device="cpu"), nothing, {"mine": Adapter(path=str(path))})
     held = loaded.adapters.named("mine")
     assert held is not None
-    before = model_forward.forward_all(loaded.model, IDS[:40], KvCache(loaded.layers, 64))
-    loaded.adapters.activate(held)
-    cache = KvCache(loaded.layers, 128)
-    if held.prompt is not None:
-        held.prompt.write(loaded.model, cache)
-    with_it = model_forward.forward_all(loaded.model, IDS[:40], cache)
-    loaded.adapters.activate(None)
-    assert torch.equal(model_forward.forward_all(loaded.model, IDS[:40], KvCache(loaded.layers, 64)), before)
+    before = manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64))
+    cache = manual_decoding.cache_with_virtual_tokens(loaded, held, 128)
+    with_it = manual_decoding.forward_all(loaded.runner, IDS[:40], cache, held)
+    assert torch.equal(manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64)), before)
     assert distance(before, plain(exact, IDS[:40])) < CLOSE
     assert distance(with_it, before) > 0.1
 
 
-def test_what_no_table_holds_is_an_error_and_not_memory(loaded: Loaded) -> None:
+def test_what_no_table_holds_is_an_error_and_not_memory(loaded: LoadedModel) -> None:
     for ids in ([640], [-1], [20] * 257):
         with pytest.raises(IndexError, match=r"no token|positions"):
-            model_forward.forward(loaded.model, [ids], KvCache(loaded.layers, 8))
+            manual_decoding.forward(loaded.runner, [ids], KvCache(loaded.runner.layers, 8))
 
 
 def one_position_on(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
-    table, bits, *places = reader._tables
-    reader._tables = table, bits, places[0] + reader._width * abs(places[1]) // 8, places[1]
+    table, bits, *places = reader._embeddings
+    reader._embeddings = table, bits, places[0] + reader._width * abs(places[1]) // 8, places[1]
 
 
 def one_key_back(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,10 +179,10 @@ def test_a_reader_that_is_wrong_by_one_is_found_out(
     mutant: Callable[[Any, pytest.MonkeyPatch], None], folder: Path, exact: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load(Model(name=str(folder), device="cpu"), nothing)
-    mutant(loaded.model.lean._native, monkeypatch)
-    cache = KvCache(loaded.layers, 128)
-    model_forward.forward(loaded.model, [IDS[50:80]], cache)
+    mutant(loaded.runner.compiled_pass, monkeypatch)
+    cache = KvCache(loaded.runner.layers, 128)
+    manual_decoding.forward(loaded.runner, [IDS[50:80]], cache)
     cache.truncate(0)
-    model_forward.forward(loaded.model, [IDS[:1]], cache)
-    logits = model_forward.forward_all(loaded.model, IDS[1:40], cache)
+    manual_decoding.forward(loaded.runner, [IDS[:1]], cache)
+    logits = manual_decoding.forward_all(loaded.runner, IDS[1:40], cache)
     assert distance(logits, plain(exact, IDS[:40])[1:]) > 100 * CLOSE

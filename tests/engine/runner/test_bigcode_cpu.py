@@ -10,52 +10,52 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import manual_decoding
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import bigcode_cpu, model_forward
+from starcoder_ls.engine.runner import bigcode_cpu
 
 IDS = torch.randint(20, 600, (90,), generator=torch.Generator().manual_seed(3)).tolist()
 DOUBLE = {"rtol": 0.0, "atol": 1e-9}
 
 
 @pytest.fixture(params=["starcoder", "santacoder"])
-def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     found = doubled(request.getfixturevalue(request.param))
-    if not hasattr(found.model, "lean"):
+    if found.runner.cpu_pass is None:
         pytest.skip("this shape has no lean reader")
     return found
 
 
-def plain(loaded: Loaded, rows: list[list[int]]) -> torch.Tensor:
+def plain(loaded: LoadedModel, rows: list[list[int]]) -> torch.Tensor:
     """transformers' own logits of the last token of each row."""
     with torch.inference_mode():
-        logits: torch.Tensor = loaded.model(torch.tensor(rows)).logits[:, -1]
+        logits: torch.Tensor = loaded.runner.model(torch.tensor(rows)).logits[:, -1]
     return logits
 
 
 def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
-    starcoder: Path, starcoder2: Path, llama: Path, doubled: Callable[[Path], Loaded]
+    starcoder: Path, starcoder2: Path, llama: Path, doubled: Callable[[Path], LoadedModel]
 ) -> None:
-    assert isinstance(doubled(starcoder).model.lean, bigcode_cpu.BigCodeCpu)
-    assert not hasattr(doubled(starcoder2).model, "lean")
-    assert not hasattr(doubled(llama).model, "lean")
+    assert isinstance(doubled(starcoder).runner.cpu_pass, bigcode_cpu.BigCodeCpu)
+    assert doubled(starcoder2).runner.cpu_pass is None
+    assert doubled(llama).runner.cpu_pass is None
 
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
-def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: Loaded, cuts: list[int], rewind: int) -> None:
-    cache = KvCache(loaded.layers, 8)
+def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: LoadedModel, cuts: list[int], rewind: int) -> None:
+    cache = KvCache(loaded.runner.layers, 8)
     for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
-        logits = model_forward.forward(loaded.model, [IDS[start:end]], cache)
+        logits = manual_decoding.forward(loaded.runner, [IDS[start:end]], cache)
         torch.testing.assert_close(logits, plain(loaded, [IDS[:end]]), **DOUBLE)
 
 
 @pytest.mark.parametrize("time", [1, 3, 40])
-def test_rows_together_are_as_each_alone(loaded: Loaded, time: int) -> None:
-    cache = KvCache(loaded.layers, 16)
-    model_forward.forward(loaded.model, [IDS[:20]], cache)
+def test_rows_together_are_as_each_alone(loaded: LoadedModel, time: int) -> None:
+    cache = KvCache(loaded.runner.layers, 16)
+    manual_decoding.forward(loaded.runner, [IDS[:20]], cache)
     tails = [IDS[20 + 7 * row :][:time] for row in range(3)]
-    together = model_forward.forward(loaded.model, tails, cache.fork(3, 64))
+    together = manual_decoding.forward(loaded.runner, tails, cache.fork(3, 64))
     torch.testing.assert_close(together, plain(loaded, [IDS[:20] + tail for tail in tails]), **DOUBLE)
 
 
@@ -65,8 +65,8 @@ def one_position_on(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_look_ahead(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = reader._mask
-    monkeypatch.setattr(reader, "_mask", lambda time, start, like: exact(time, start, like).roll(1, 1))
+    exact = reader._causal_mask
+    monkeypatch.setattr(reader, "_causal_mask", lambda time, start, like: exact(time, start, like).roll(1, 1))
 
 
 def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,12 +75,12 @@ def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mutant", [one_position_on, a_look_ahead, stale_keys])
 def test_a_reader_that_is_wrong_by_one_is_found_out(
-    mutant: Callable[[Any, pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[Any, pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = plain(loaded, [IDS[:40]])
-    mutant(loaded.model.lean, monkeypatch)
-    cache = KvCache(loaded.layers, 64)
-    model_forward.forward(loaded.model, [IDS[50:80]], cache)
+    mutant(loaded.runner.cpu_pass, monkeypatch)
+    cache = KvCache(loaded.runner.layers, 64)
+    manual_decoding.forward(loaded.runner, [IDS[50:80]], cache)
     cache.truncate(0)
-    logits = model_forward.forward(loaded.model, [IDS[:40]], cache)
+    logits = manual_decoding.forward(loaded.runner, [IDS[:40]], cache)
     assert not torch.allclose(logits, expected, **DOUBLE)

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded
 from starcoder_ls.engine.runner import packed_linear, threads
-from starcoder_ls.engine.runner.model_forward import forward
 
 pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
 
@@ -71,24 +70,28 @@ def test_a_row_is_the_same_among_others_as_alone(rows: int, is_int8: bool) -> No
     entry = torch.randn(rows, 1500)
     with torch.inference_mode():
         together = layer(entry)
-        with threads.single_threaded():
+        with threads.use_threads(1):
             for row in range(rows):
                 assert torch.equal(layer(entry[row : row + 1])[0], together[row])
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_packed_model_answers_as_with_its_weights_in_half(
-    family: str, request: pytest.FixtureRequest, doubled: Callable[..., Loaded]
+    family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
-    plain = doubled(request.getfixturevalue(family)).model.half().float()
-    halves = doubled(request.getfixturevalue(family)).model.half()
+    plain = doubled(request.getfixturevalue(family)).runner.model.half().float()
+    halves = doubled(request.getfixturevalue(family)).runner.model.half()
     assert packed_linear.pack(halves)
-    ids = torch.randint(20, 600, (40,), generator=torch.Generator().manual_seed(2)).tolist()
+    ids = torch.randint(20, 600, (1, 40), generator=torch.Generator().manual_seed(2))
     layers = plain.config.num_hidden_layers
     caches = KvCache(layers, 64), KvCache(layers, 64)
-    for start, end in ((0, 30), (30, 31), (31, 40)):
-        expected, answer = (forward(m, [ids[start:end]], c) for m, c in zip((plain, halves), caches, strict=True))
-        torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
+    with torch.inference_mode():
+        for start, end in ((0, 30), (30, 31), (31, 40)):
+            expected, answer = (
+                model(input_ids=ids[:, start:end], past_key_values=cache, use_cache=True).logits[:, -1]
+                for model, cache in zip((plain, halves), caches, strict=True)
+            )
+            torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_what_half_precision_cannot_hold_is_left_alone() -> None:

@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 import torch
 
+import manual_decoding
+from starcoder_ls.engine import model_shape
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import model_forward, padded_batch
+from starcoder_ls.engine.runner import padded_batch
 
 FAMILIES = ["starcoder", "santacoder", "starcoder2", "llama", "qwen2"]
 IDS = torch.randint(20, 600, (4, 60), generator=torch.Generator().manual_seed(7)).tolist()
@@ -17,38 +19,40 @@ SHAPES = ((30, 1), (9, 1), (17, 4), (1, 2))  # tokens read, new tokens
 
 
 @pytest.fixture(params=FAMILIES)
-def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     """All through the model's own forward: so is StarCoder's on a GPU."""
     found = doubled(request.getfixturevalue(request.param))
-    found.model.__dict__.pop("lean", None)
+    manual_decoding.use_transformers_forward(found.runner)
     return found
 
 
-def caches(loaded: Loaded) -> list[KvCache]:
+def caches(loaded: LoadedModel) -> list[KvCache]:
     """Each with stale keys and values behind what it holds."""
     made = []
     for ids, (read, _) in zip(IDS, SHAPES, strict=True):
-        cache = KvCache(loaded.layers, 8)
-        model_forward.read(loaded.model, [ids[:read] + IDS[0][:9]], cache)
+        cache = KvCache(loaded.runner.layers, 8)
+        manual_decoding.read(loaded.runner, [ids[:read] + IDS[0][:9]], cache)
         cache.truncate(read)
         made.append(cache)
     return made
 
 
-def largest_difference(loaded: Loaded) -> float:
+def largest_difference(loaded: LoadedModel) -> float:
     """Between what a pass over all says and what transformers says of each whole sequence."""
     parts = [[ids[read : read + new]] for ids, (read, new) in zip(IDS, SHAPES, strict=True)]
-    together = model_forward.read_together(loaded.model, list(zip(parts, caches(loaded), strict=True)))
+    with torch.inference_mode():
+        inputs = [(torch.tensor(rows), cache) for rows, cache in zip(parts, caches(loaded), strict=True)]
+        together = padded_batch.hidden_states(loaded.runner.model, inputs)
     largest = 0.0
     for ids, (read, new), hidden in zip(IDS, SHAPES, together, strict=True):
         with torch.inference_mode():
-            whole = loaded.model.base_model(torch.tensor([ids[: read + new]])).last_hidden_state
+            whole = loaded.runner.model.base_model(torch.tensor([ids[: read + new]])).last_hidden_state
         assert hidden.shape == (1, new, whole.shape[2])
         largest = max(largest, float((hidden[0] - whole[0, read:]).abs().max()))
     return largest
 
 
-def test_each_row_is_as_transformers_reads_it_whole(loaded: Loaded) -> None:
+def test_each_row_is_as_transformers_reads_it_whole(loaded: LoadedModel) -> None:
     """Also beyond StarCoder2's window of 16 tokens."""
     assert largest_difference(loaded) < 1e-9
 
@@ -88,7 +92,7 @@ def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("mutant", [position_one_on, mask_one_on, mask_one_short, stale_keys, neighbours_cache])
 def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
-    mutant: Callable[[pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
     try:
@@ -99,9 +103,9 @@ def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
 
 
 def test_a_window_is_not_one_token_longer(
-    starcoder2: Path, doubled: Callable[[Path], Loaded], monkeypatch: pytest.MonkeyPatch
+    starcoder2: Path, doubled: Callable[[Path], LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(padded_batch, "window", lambda config: config.sliding_window + 1)
+    monkeypatch.setattr(model_shape, "attention_window", lambda config: config.sliding_window + 1)
     assert largest_difference(doubled(starcoder2)) > 1e-3
 
 
@@ -114,16 +118,16 @@ def test_a_window_is_not_one_token_longer(
     ],
 )
 def test_models_that_need_other_masks_share_no_pass(
-    change: dict[str, Any], qwen2: Path, doubled: Callable[[Path], Loaded]
+    change: dict[str, Any], qwen2: Path, doubled: Callable[[Path], LoadedModel]
 ) -> None:
     loaded = doubled(qwen2)
-    assert padded_batch.fits(loaded.model)
+    assert padded_batch.supports(loaded.runner.model)
     for name, value in change.items():
-        vars(loaded.model.config)[name] = value
-    assert not padded_batch.fits(loaded.model)
+        vars(loaded.runner.model.config)[name] = value
+    assert not padded_batch.supports(loaded.runner.model)
 
 
-def test_models_on_several_devices_share_no_pass(qwen2: Path, doubled: Callable[[Path], Loaded]) -> None:
+def test_models_on_several_devices_share_no_pass(qwen2: Path, doubled: Callable[[Path], LoadedModel]) -> None:
     loaded = doubled(qwen2)
-    loaded.model.get_output_embeddings().to("meta")
-    assert not padded_batch.fits(loaded.model)
+    loaded.runner.model.get_output_embeddings().to("meta")
+    assert not padded_batch.supports(loaded.runner.model)

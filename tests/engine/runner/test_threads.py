@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 import torch
-from torch import nn
 
-from starcoder_ls.engine.runner import threads
+from starcoder_ls.engine.runner.threads import SHORT_PASS_TOKENS, SMALL_MODEL_BYTES, threads_for_pass, use_threads
 
 
 @pytest.fixture(autouse=True)
@@ -17,32 +16,24 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def seen(weight_bytes: int, tokens: int) -> int:
-    model = nn.Linear(1, 1)
-    threads.mark(model, weight_bytes)
-    with threads.threads_for_pass(model, tokens):
-        return torch.get_num_threads()
+def test_short_pass_of_a_small_model_uses_one_thread() -> None:
+    assert threads_for_pass(1, 2**20, 4) == 1
+    assert threads_for_pass(SHORT_PASS_TOKENS, SMALL_MODEL_BYTES, 4) == 1
 
 
-def test_a_short_pass_of_a_small_model_runs_on_one_thread_and_gives_the_others_back() -> None:
-    assert seen(2**20, 1) == 1
+def test_long_pass_and_large_model_use_all_threads() -> None:
+    assert threads_for_pass(SHORT_PASS_TOKENS + 1, 2**20, 4) == 4
+    assert threads_for_pass(1, SMALL_MODEL_BYTES + 1, 4) == 4
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_use_threads_sets_the_count_and_restores_it(count: int) -> None:
+    with use_threads(count):
+        assert torch.get_num_threads() == count
     assert torch.get_num_threads() == 2
 
 
-def test_long_passes_and_large_models_keep_all() -> None:
-    assert seen(2**20, 512) == 2
-    assert seen(2**30, 1) == 2
-
-
-def test_a_failure_gives_them_back_too() -> None:
-    model = nn.Linear(1, 1)
-    threads.mark(model, 1)
-    with pytest.raises(RuntimeError), threads.threads_for_pass(model, 1):
+def test_use_threads_restores_the_count_after_an_error() -> None:
+    with pytest.raises(RuntimeError), use_threads(1):
         raise RuntimeError
-    assert torch.get_num_threads() == 2
-
-
-def test_what_is_small_runs_on_one_thread() -> None:
-    with threads.single_threaded():
-        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 2

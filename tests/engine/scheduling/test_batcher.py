@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -16,26 +16,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import adapters as made
+from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.request_generation import GenerationState
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-from starcoder_ls.engine.loading.load_model import Loaded
-from starcoder_ls.engine.runner import forward_pass, model_forward
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
-from starcoder_ls.engine.runner.forward_pass import ForwardPass
-from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.scheduling import batcher
-from starcoder_ls.engine.scheduling.batcher import MOST_BEGUN, SHORT_TOKENS
+from starcoder_ls.engine.scheduling.batcher import MAX_SHARED_PASS_TOKENS, MAX_STARTED_REQUESTS
 from starcoder_ls.engine.scheduling.request_queue import ScheduledRequest
 from starcoder_ls.errors import EngineError, StarcoderError
 from starcoder_ls.generation import FinishReason, Priority, Request
-from table import TEXT, Table, alone, asked, heard
+from step_scheduler import TEXT, StepScheduler, answers_alone, output_of, requests_about_text
 
 FREE = (1.0,) * 8  # eight tokens cost what one costs: all drafts are tried
 DRAFTED = Request((TEXT,), 24)
 
 
 @pytest.fixture
-def loaded(starcoder: Path, doubled: Callable[[Path], Loaded]) -> Loaded:
+def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     return doubled(starcoder)
 
 
@@ -50,87 +51,86 @@ class Watch:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch([], [])
-    one, several = forward_pass.run, forward_pass.run_together
+    exact = ModelRunner.run_batch
 
-    def run(model: Any, wanted: ForwardPass) -> Logits:
-        watch.seen.append([wanted.tokens])
-        watch.caches.append([wanted.cache])
-        return one(model, wanted)
+    def run_batch(runner: ModelRunner, passes: Sequence[ForwardPass], adapter: Any = None) -> list[Logits]:
+        watch.seen.append([forward_pass.tokens for forward_pass in passes])
+        watch.caches.append([forward_pass.cache for forward_pass in passes])
+        return exact(runner, passes, adapter)
 
-    def run_together(model: Any, all_: list[ForwardPass]) -> list[Logits]:
-        watch.seen.append([wanted.tokens for wanted in all_])
-        watch.caches.append([wanted.cache for wanted in all_])
-        return several(model, all_)
-
-    monkeypatch.setattr(batcher, "run", run)
-    monkeypatch.setattr(batcher, "run_together", run_together)
+    monkeypatch.setattr(ModelRunner, "run_batch", run_batch)
     return watch
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     requests=st.lists(
-        st.tuples(st.integers(0, 12), asked(2, (Priority.COMPLETION, Priority.COMPLETION, Priority.EXPLANATION))),
+        st.tuples(
+            st.integers(0, 12), requests_about_text(2, (Priority.COMPLETION, Priority.COMPLETION, Priority.EXPLANATION))
+        ),
         min_size=2,
         max_size=6,
     ),
     costs=st.sampled_from([(), FREE]),
 )
 def test_requests_together_answer_as_each_alone(
-    requests: list[tuple[int, Request]], costs: tuple[float, ...], loaded: Loaded
+    requests: list[tuple[int, Request]], costs: tuple[float, ...], loaded: LoadedModel
 ) -> None:
     """They come when they like, some sampled, some of three candidates, with drafts and without, twice over the same
     slots, whose keys and values stay behind."""
-    loaded.pass_costs = ()
-    expected = [alone(loaded, request) for _, request in requests]
-    loaded.pass_costs = costs
-    table = Table(loaded)
+    loaded.runner.pass_costs = ()
+    expected = [answers_alone(loaded, request) for _, request in requests]
+    loaded.runner.pass_costs = costs
+    scheduler = StepScheduler(loaded)
     for _ in range(2):
         jobs, late = [], sorted(range(len(requests)), key=lambda at: requests[at][0])
         order = list(late)
         for now in range(13):
             while late and requests[late[0]][0] <= now:
-                jobs.append(table.ask(requests[late.pop(0)][1]))
-            table.play(1)
-        table.play()
-        assert [heard(job).said() for job in jobs] == [expected[at] for at in order]
+                jobs.append(scheduler.submit(requests[late.pop(0)][1]))
+            scheduler.run(1)
+        scheduler.run()
+        assert [output_of(job).answers() for job in jobs] == [expected[at] for at in order]
 
 
 @pytest.mark.parametrize("family", ["santacoder", "llama", "qwen2", "starcoder2"])
 @pytest.mark.parametrize("can_share", [True, False])
 def test_so_do_those_of_other_families_and_without_sharing(
-    family: str, can_share: bool, request: pytest.FixtureRequest, doubled: Callable[..., Loaded], watch: Watch,
+    family: str, can_share: bool, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel], watch: Watch,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     loaded = doubled(request.getfixturevalue(family))
-    loaded.pass_costs = FREE
-    monkeypatch.setattr(model_forward, "can_read_together", lambda _model: can_share)
+    loaded.runner.pass_costs = FREE
+    monkeypatch.setattr(ModelRunner, "can_batch", can_share)
     requests = [Request((TEXT[start:],), 20, client=str(start)) for start in (0, 9, 30)]
-    table = Table(loaded)
-    jobs = [table.ask(one) for one in requests]
-    table.play()
-    assert [heard(job).said() for job in jobs] == [alone(loaded, one) for one in requests]
+    scheduler = StepScheduler(loaded)
+    jobs = [scheduler.submit(one) for one in requests]
+    scheduler.run()
+    assert [output_of(job).answers() for job in jobs] == [answers_alone(loaded, one) for one in requests]
     assert max(map(len, watch.seen)) == (3 if can_share else 1)
 
 
 @pytest.fixture(scope="module")
-def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., Loaded]) -> Any:
+def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]) -> Any:
     folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
-    answers = {name: alone(loaded, Request((TEXT,), 16, adapter=name)) for name in (None, *folders)}
+    answers = {name: answers_alone(loaded, Request((TEXT,), 16, adapter=name)) for name in (None, *folders)}
     assert len({str(answer) for answer in answers.values()}) == len(answers), "each says something else"
     return loaded, answers
 
 
-def crowded(loaded: Loaded, answers: dict[str | None, Any], slots: PrefixCache | None = None) -> bool:
+def crowded(loaded: LoadedModel, answers: dict[str | None, Any], state: GenerationState | None = None) -> bool:
     """Whether two requests on every adapter, all at once and twice, answer as alone."""
-    table, rng = Table(loaded, slots), random.Random(0)
+    scheduler, rng = StepScheduler(loaded, state), random.Random(0)
     for _ in range(2):
         names = [*answers, *answers]
         rng.shuffle(names)
-        jobs = [table.ask(Request((TEXT,), 16, adapter=name, client=str(number))) for number, name in enumerate(names)]
-        table.play()
-        if [heard(job).said() for job in jobs] != [answers[name] for name in names]:
+        jobs = [
+            scheduler.submit(Request((TEXT,), 16, adapter=name, client=str(number)))
+            for number, name in enumerate(names)
+        ]
+        scheduler.run()
+        if [output_of(job).answers() for job in jobs] != [answers[name] for name in names]:
             return False
     return True
 
@@ -154,11 +154,11 @@ class BlindSlots(PrefixCache):
 
 def test_another_adapters_slot_is_found_out(crowd: Any) -> None:
     loaded, answers = crowd
-    assert not crowded(loaded, answers, BlindSlots(loaded.layers))
+    assert not crowded(loaded, answers, GenerationState(loaded, BlindSlots(loaded.runner.layers)))
 
 
 def test_another_adapters_layers_are_found_out(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batcher, "_layers", lambda _job: None)
+    monkeypatch.setattr(batcher, "_layers_key", lambda _request: None)
     assert not crowded(*crowd)
 
 
@@ -172,9 +172,9 @@ def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each draft sees the one after it."""
-    exact = BigCodeCpu._mask
+    exact = BigCodeCpu._causal_mask
     monkeypatch.setattr(
-        BigCodeCpu, "_mask", lambda reader, time, start, like: exact(reader, time + 1, start, like)[1:, :-1]
+        BigCodeCpu, "_causal_mask", lambda reader, time, start, like: exact(reader, time + 1, start, like)[1:, :-1]
     )
 
 
@@ -183,40 +183,40 @@ def stale_rejected_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = BigCodeCpu.together
+    exact = BigCodeCpu.hidden_states
 
     def swapped(reader: BigCodeCpu, several: Any) -> list[torch.Tensor]:
         caches = [cache for _, cache in several]
         ids = [ids for ids, _ in several]
         return exact(reader, list(zip(ids, caches[1:] + caches[:1], strict=True)))
 
-    monkeypatch.setattr(BigCodeCpu, "together", swapped)
+    monkeypatch.setattr(BigCodeCpu, "hidden_states", swapped)
 
 
 def neighbours_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = batcher.run_together
+    exact = ModelRunner.run_batch
 
-    def rolled(model: Any, several: list[ForwardPass]) -> list[Logits]:
-        answers = exact(model, several)
+    def rolled(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
+        answers = exact(runner, passes, adapter)
         return answers[1:] + answers[:1]
 
-    monkeypatch.setattr(batcher, "run_together", rolled)
+    monkeypatch.setattr(ModelRunner, "run_batch", rolled)
 
 
 def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever shared a pass finds its last token not there."""
-    exact = batcher.run_together
+    exact = ModelRunner.run_batch
 
-    def forgetful(model: Any, several: list[ForwardPass]) -> list[Logits]:
-        answers = exact(model, several)
-        for layer in several[-1].cache._kv_layers:
+    def forgetful(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
+        answers = exact(runner, passes, adapter)
+        for layer in passes[-1].cache._kv_layers:
             storage = layer.storage
             assert storage is not None
             with torch.inference_mode():
                 storage[0][:, :, layer.get_seq_length() - 1].zero_()
         return answers
 
-    monkeypatch.setattr(batcher, "run_together", forgetful)
+    monkeypatch.setattr(ModelRunner, "run_batch", forgetful)
 
 
 @pytest.mark.parametrize(
@@ -224,20 +224,20 @@ def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     [position_one_on, mask_one_on, stale_rejected_drafts, neighbours_cache, neighbours_logits, unseen_keys],
 )
 def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
-    mutant: Callable[[pytest.MonkeyPatch], None], loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = [Request((TEXT * 2,), 24, client="a"), Request((TEXT[9:] * 2,), 24, client="b"), DRAFTED]
-    expected = [alone(loaded, request) for request in requests]
-    loaded.pass_costs = FREE
+    expected = [answers_alone(loaded, request) for request in requests]
+    loaded.runner.pass_costs = FREE
 
     def answers() -> list[Any]:
-        table = Table(loaded)
+        scheduler = StepScheduler(loaded)
         for request, ((_, ids, _),) in zip(requests, expected, strict=True):
             half_right = [id_ if at % 4 else 30 + at for at, id_ in enumerate(ids)]
-            table.slots.answers.add(loaded.tokenizer.encode(request.parts), half_right)
-        jobs = [table.ask(request) for request in requests]
-        table.play()
-        return [heard(job).said() for job in jobs]
+            scheduler.state.draft_history.add(loaded.tokenizer.encode(request.parts), half_right)
+        jobs = [scheduler.submit(request) for request in requests]
+        scheduler.run()
+        return [output_of(job).answers() for job in jobs]
 
     with monkeypatch.context() as patched:
         mutant(patched)
@@ -245,128 +245,128 @@ def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
     assert answers() == expected, "without the mutant: drafts and all"
 
 
-def decoding(table: Table, count: int, tokens: int = 12, **changes: Any) -> list[ScheduledRequest]:
+def decoding(scheduler: StepScheduler, count: int, tokens: int = 12, **changes: Any) -> list[ScheduledRequest]:
     """Requests of as many clients whose prompts are read."""
-    jobs = [table.ask(Request((TEXT[n:],), tokens, client=str(n), **changes)) for n in range(count)]
-    while any(len(heard(job).chunks_told) == 0 for job in jobs):
-        table.play(1)
+    jobs = [scheduler.submit(Request((TEXT[n:],), tokens, client=str(n), **changes)) for n in range(count)]
+    while any(len(output_of(job).recorded_chunks) == 0 for job in jobs):
+        scheduler.run(1)
     return jobs
 
 
-def test_several_requests_take_the_passes_of_one(loaded: Loaded, watch: Watch) -> None:
+def test_several_requests_take_the_passes_of_one(loaded: LoadedModel, watch: Watch) -> None:
     jobs = [Request((TEXT[n:],), 12, client=str(n)) for n in range(4)]
-    table = Table(loaded)
+    scheduler = StepScheduler(loaded)
     for request in jobs:
-        table.ask(request, is_prefill=True)
-    table.play()
+        scheduler.submit(request, is_prefill=True)
+    scheduler.run()
     watch.seen.clear()
     for request in jobs:
-        table.ask(request)
-    table.play()
+        scheduler.submit(request)
+    scheduler.run()
     assert watch.seen == [[1] * 4] * 12
 
 
-def test_a_pass_is_shared_by_no_more_than_fits(loaded: Loaded, watch: Watch) -> None:
-    loaded.chunk_tokens = 9
-    table = Table(loaded)
-    jobs = decoding(table, 12, 40)
-    before = [len(heard(job).chunks_told) for job in jobs]
-    table.play(16)
-    gained = sorted(len(heard(job).chunks_told) - old for job, old in zip(jobs, before, strict=True))
+def test_a_pass_is_shared_by_no_more_than_fits(loaded: LoadedModel, watch: Watch) -> None:
+    loaded.runner.chunk_tokens = 9
+    scheduler = StepScheduler(loaded)
+    jobs = decoding(scheduler, 12, 40)
+    before = [len(output_of(job).recorded_chunks) for job in jobs]
+    scheduler.run(16)
+    gained = sorted(len(output_of(job).recorded_chunks) - old for job, old in zip(jobs, before, strict=True))
     assert gained[-2] - gained[0] <= 2, "the places beside whoever has the turn go round"
     assert sum(gained) == 16 * 9
-    table.play()
+    scheduler.run()
     assert max(sum(tokens) for tokens in watch.seen if len(tokens) > 1) == 9
-    assert all(tokens <= SHORT_TOKENS for round_ in watch.seen for tokens in round_ if len(round_) > 1)
+    assert all(tokens <= MAX_SHARED_PASS_TOKENS for round_ in watch.seen for tokens in round_ if len(round_) > 1)
 
 
-def test_those_that_wait_hold_no_slot(loaded: Loaded) -> None:
-    table = Table(loaded)
-    for n in range(3 * MOST_BEGUN):
-        table.ask(Request((TEXT[n % 30 :],), 60, client=str(n)))
+def test_those_that_wait_hold_no_slot(loaded: LoadedModel) -> None:
+    scheduler = StepScheduler(loaded)
+    for n in range(3 * MAX_STARTED_REQUESTS):
+        scheduler.submit(Request((TEXT[n % 30 :],), 60, client=str(n)))
     most = 0
-    while not table.jobs.is_idle():
-        table.play(1)
-        most = max(most, sum(job.work is not None for job in table.jobs._jobs))
-    assert MOST_BEGUN <= most <= MOST_BEGUN + 3
-    assert len(table.ended) == 3 * MOST_BEGUN
+    while not scheduler.queue.is_idle():
+        scheduler.run(1)
+        most = max(most, sum(job.steps is not None for job in scheduler.queue._requests))
+    assert MAX_STARTED_REQUESTS <= most <= MAX_STARTED_REQUESTS + 3
+    assert len(scheduler.finished) == 3 * MAX_STARTED_REQUESTS
 
 
-def test_a_completion_waits_for_no_more_than_the_pass_that_runs(loaded: Loaded, watch: Watch) -> None:
-    table = Table(loaded)
-    explanations = decoding(table, 4, 60, priority=Priority.EXPLANATION)
-    before = [len(heard(job).chunks_told) for job in explanations]
+def test_a_completion_waits_for_no_more_than_the_pass_that_runs(loaded: LoadedModel, watch: Watch) -> None:
+    scheduler = StepScheduler(loaded)
+    explanations = decoding(scheduler, 4, 60, priority=Priority.EXPLANATION)
+    before = [len(output_of(job).recorded_chunks) for job in explanations]
     watch.seen.clear()
-    short = table.ask(Request(("x",), 3))
-    while short not in table.ended:
-        table.play(1)
-    assert [len(heard(job).chunks_told) for job in explanations] == before
+    short = scheduler.submit(Request(("x",), 3))
+    while short not in scheduler.finished:
+        scheduler.run(1)
+    assert [len(output_of(job).recorded_chunks) for job in explanations] == before
     assert all(len(tokens) == 1 for tokens in watch.seen), "nor does it share one with them"
 
 
-def test_who_is_cancelled_leaves_before_the_next_pass(loaded: Loaded, watch: Watch) -> None:
-    table = Table(loaded)
-    jobs = decoding(table, 4, 40)
-    table.play(2)
+def test_who_is_cancelled_leaves_before_the_next_pass(loaded: LoadedModel, watch: Watch) -> None:
+    scheduler = StepScheduler(loaded)
+    jobs = decoding(scheduler, 4, 40)
+    scheduler.run(2)
     watch.seen.clear()
     jobs[2].request.cancel.set()
-    table.play(1)
-    assert table.ended == [jobs[2]]
-    assert heard(jobs[2]).chunks_told[-1].finish_reason is FinishReason.CANCELLED
-    table.play(1)
+    scheduler.run(1)
+    assert scheduler.finished == [jobs[2]]
+    assert output_of(jobs[2]).recorded_chunks[-1].finish_reason is FinishReason.CANCELLED
+    scheduler.run(1)
     assert watch.seen == [[1] * 3]
-    expected = [alone(loaded, job.request) for job in (jobs[0], jobs[1], jobs[3])]
-    table.play()
-    assert [heard(job).said() for job in (jobs[0], jobs[1], jobs[3])] == expected
+    expected = [answers_alone(loaded, job.request) for job in (jobs[0], jobs[1], jobs[3])]
+    scheduler.run()
+    assert [output_of(job).answers() for job in (jobs[0], jobs[1], jobs[3])] == expected
 
 
-def test_what_a_cancelled_one_had_read_is_kept(loaded: Loaded) -> None:
+def test_what_a_cancelled_one_had_read_is_kept(loaded: LoadedModel) -> None:
     """Also where it had asked for a pass that was not run: the slot claims no token of it."""
-    table = Table(loaded)
-    (other,) = decoding(table, 1, 30)
-    reader = table.ask(Request(("long = 1\n" * 20,), 8, client="reader"))
-    while reader.wanted is None:
-        table.play(1)
-    table.play(2)
-    assert reader.wanted is not None
+    scheduler = StepScheduler(loaded)
+    (other,) = decoding(scheduler, 1, 30)
+    reader = scheduler.submit(Request(("long = 1\n" * 20,), 8, client="reader"))
+    while reader.next_pass is None:
+        scheduler.run(1)
+    scheduler.run(2)
+    assert reader.next_pass is not None
     reader.request.cancel.set()
-    table.play()
-    (slot,) = [slot for slot in table.slots._idle if slot.client == "reader"]
+    scheduler.run()
+    (slot,) = [slot for slot in scheduler.state.prefix_cache._idle if slot.client == "reader"]
     assert slot.cache.length == len(slot.ids) > 0
     assert slot.ids == loaded.tokenizer.encode(["long = 1\n" * 20])[: len(slot.ids)]
-    assert heard(other).said() == alone(loaded, other.request)
+    assert output_of(other).answers() == answers_alone(loaded, other.request)
 
 
-def test_a_long_prompt_and_those_who_decode_take_turns(loaded: Loaded, watch: Watch) -> None:
-    table = Table(loaded)
-    decoding(table, 3, 60)
+def test_a_long_prompt_and_those_who_decode_take_turns(loaded: LoadedModel, watch: Watch) -> None:
+    scheduler = StepScheduler(loaded)
+    decoding(scheduler, 3, 60)
     watch.seen.clear()
-    reader = table.ask(Request(("long = 1\n" * 20,), 4, client="reader"))
-    while not heard(reader).chunks_told:
-        table.play(1)
-    chunks = [tokens == [loaded.chunk_tokens] for tokens in watch.seen]
+    reader = scheduler.submit(Request(("long = 1\n" * 20,), 4, client="reader"))
+    while not output_of(reader).recorded_chunks:
+        scheduler.run(1)
+    chunks = [tokens == [loaded.runner.chunk_tokens] for tokens in watch.seen]
     assert sum(chunks) >= 3
     assert all(before != after for before, after in pairwise(chunks[:-1])), "one, then the other"
     assert len(watch.seen[-2]) == 4, "the last few tokens of the prompt are read along"
 
 
-def test_two_requests_about_one_document_do_not_compete_for_its_slot(loaded: Loaded) -> None:
-    table = Table(loaded)
-    first = table.ask(Request((TEXT,), 8, document="a", client="me"))
-    second = table.ask(Request((TEXT,), 8, document="a", client="me"))
-    table.play()
-    timings = heard(second).chunks_told[-1].timings
+def test_two_requests_about_one_document_do_not_compete_for_its_slot(loaded: LoadedModel) -> None:
+    scheduler = StepScheduler(loaded)
+    first = scheduler.submit(Request((TEXT,), 8, document="a", client="me"))
+    second = scheduler.submit(Request((TEXT,), 8, document="a", client="me"))
+    scheduler.run()
+    timings = output_of(second).recorded_chunks[-1].timings
     assert timings is not None
     assert timings.reused_tokens == timings.prompt_tokens - 1
-    assert heard(first).said() == heard(second).said()
+    assert output_of(first).answers() == output_of(second).answers()
 
 
 def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
-    loaded: Loaded, monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    table = Table(loaded)
-    jobs = decoding(table, 3, 20)
-    expected = [alone(loaded, job.request) for job in jobs]
+    scheduler = StepScheduler(loaded)
+    jobs = decoding(scheduler, 3, 20)
+    expected = [answers_alone(loaded, job.request) for job in jobs]
     cursed: list[KvCache] = []
     exact = KvCache.writable_storage
 
@@ -378,33 +378,33 @@ def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
         return exact(cache, rows, end, like, dim)
 
     monkeypatch.setattr(KvCache, "writable_storage", failing)
-    table.play()
-    failed = [job for job in jobs if heard(job).error is not None]
+    scheduler.run()
+    failed = [job for job in jobs if output_of(job).error is not None]
     assert len(failed) == 1
-    assert isinstance(heard(failed[0]).error, EngineError)
-    assert isinstance(heard(failed[0]).error, StarcoderError)
-    assert len(table.slots._idle) == 2, "the slot of the one that failed is dropped"
+    assert isinstance(output_of(failed[0]).error, EngineError)
+    assert isinstance(output_of(failed[0]).error, StarcoderError)
+    assert len(scheduler.state.prefix_cache._idle) == 2, "the slot of the one that failed is dropped"
     for job, right in zip(jobs, expected, strict=True):
-        assert job in failed or heard(job).said() == right
+        assert job in failed or output_of(job).answers() == right
 
 
-def test_a_stop_rule_that_fails_ends_its_own_request_only(loaded: Loaded) -> None:
+def test_a_stop_rule_that_fails_ends_its_own_request_only(loaded: LoadedModel) -> None:
     def broken(text: str) -> int | None:
         raise ZeroDivisionError(text)
 
-    table = Table(loaded)
-    failing = table.ask(Request((TEXT,), 8, stop=broken, client="a"))
-    fine = table.ask(Request((TEXT,), 8, client="b"))
-    table.play()
-    assert isinstance(heard(failing).error, EngineError)
-    assert heard(fine).said() == alone(loaded, fine.request)
+    scheduler = StepScheduler(loaded)
+    failing = scheduler.submit(Request((TEXT,), 8, stop=broken, client="a"))
+    fine = scheduler.submit(Request((TEXT,), 8, client="b"))
+    scheduler.run()
+    assert isinstance(output_of(failing).error, EngineError)
+    assert output_of(fine).answers() == answers_alone(loaded, fine.request)
 
 
-def test_drafts_are_dearer_in_company(loaded: Loaded) -> None:
-    table = Table(loaded)
-    decoding(table, 5)
-    assert table.slots.record.sequences > 1
-    table.play()
-    table.ask(Request((TEXT,), 2))
-    table.play()
-    assert table.slots.record.sequences == 1
+def test_drafts_are_dearer_in_company(loaded: LoadedModel) -> None:
+    scheduler = StepScheduler(loaded)
+    decoding(scheduler, 5)
+    assert scheduler.state.draft_history.rates.batch_size > 1
+    scheduler.run()
+    scheduler.submit(Request((TEXT,), 2))
+    scheduler.run()
+    assert scheduler.state.draft_history.rates.batch_size == 1

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from starcoder_ls.engine.scheduling.request_queue import TURN_PIECES, OutputStream, RequestQueue, ScheduledRequest
+from starcoder_ls.engine.scheduling.request_queue import TURN_PASSES, OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
 
@@ -39,7 +39,7 @@ def test_order_is_by_priority_then_arrival() -> None:
         jobs.add(one)
     taken = []
     while not jobs.is_idle():
-        best = jobs.best()
+        best = jobs.next_request()
         assert best is not None
         taken.append(best)
         jobs.remove(best)
@@ -56,24 +56,24 @@ def test_what_is_over_is_taken_first_so_that_it_ends_at_once(way: str) -> None:
         over.request.cancel.set()
     elif way == "abandoned":
         over.abandoned.set()
-    assert jobs.best() is over
-    assert over.interrupted() is (FinishReason.DEADLINE if way == "deadline" else FinishReason.CANCELLED)
+    assert jobs.next_request() is over
+    assert over.interruption() is (FinishReason.DEADLINE if way == "deadline" else FinishReason.CANCELLED)
 
 
 def test_job_is_not_over_before_its_deadline() -> None:
-    assert job(Priority.COMPLETION, deadline_s=time.monotonic() + 60).interrupted() is None
+    assert job(Priority.COMPLETION, deadline_s=time.monotonic() + 60).interruption() is None
 
 
 def test_best_waits_for_a_job() -> None:
     jobs, one = RequestQueue(), job(Priority.COMPLETION)
     threading.Timer(0.05, jobs.add, (one,)).start()
-    assert jobs.best() is one
+    assert jobs.next_request() is one
 
 
 def test_closing_wakes_the_waiter_and_refuses_more() -> None:
     jobs = RequestQueue()
     threading.Timer(0.05, jobs.close).start()
-    assert jobs.best() is None
+    assert jobs.next_request() is None
     with pytest.raises(EngineClosed, match="closed"):
         jobs.add(job(Priority.COMPLETION))
 
@@ -118,7 +118,7 @@ def turns(jobs: RequestQueue, pieces: int) -> list[ScheduledRequest]:
     """Who gets the next pieces of work."""
     taken = []
     for _ in range(pieces):
-        best = jobs.best()
+        best = jobs.next_request()
         assert best is not None
         taken.append(best)
     return taken
@@ -140,8 +140,8 @@ def test_a_long_request_gives_others_a_turn_and_takes_it_again() -> None:
     jobs.add(long := job(client="a"))
     assert turns(jobs, 5) == [long] * 5
     jobs.add(other := job(client="b"))
-    assert turns(jobs, TURN_PIECES - 5) == [long] * (TURN_PIECES - 5)
-    assert turns(jobs, TURN_PIECES) == [other] * TURN_PIECES
+    assert turns(jobs, TURN_PASSES - 5) == [long] * (TURN_PASSES - 5)
+    assert turns(jobs, TURN_PASSES) == [other] * TURN_PASSES
     assert turns(jobs, 1) == [long]
 
 
@@ -157,13 +157,13 @@ def test_a_short_request_is_not_cut_in_pieces_by_others() -> None:
 def test_who_comes_again_and_again_does_not_starve_who_waits() -> None:
     jobs = RequestQueue()
     jobs.add(waiting := job(client="a"))
-    turns(jobs, TURN_PIECES)
+    turns(jobs, TURN_PASSES)
     served = 0
     for _ in range(20):
         jobs.add(again := job(client="b"))
-        served += turns(jobs, TURN_PIECES).count(waiting)
+        served += turns(jobs, TURN_PASSES).count(waiting)
         jobs.remove(again)
-    assert served >= 9 * TURN_PIECES
+    assert served >= 9 * TURN_PASSES
 
 
 def test_a_turn_ends_for_whoever_is_more_urgent() -> None:
@@ -182,17 +182,17 @@ def test_equals_are_those_of_one_priority_the_first_of_each_client_before_the_se
     over.request.cancel.set()
     for one in (*many, *others, over):
         jobs.add(one)
-    assert jobs.equals(many[0]) == [many[1], others[0], others[2], many[2]]
-    assert jobs.equals(others[3]) == []
+    assert jobs.peers_of(many[0]) == [many[1], others[0], others[2], many[2]]
+    assert jobs.peers_of(others[3]) == []
 
 
 def test_of_one_clients_requests_those_that_have_begun_come_first() -> None:
     jobs = RequestQueue()
     leader, waiting, begun = job(client="a"), job(client="b"), job(client="b")
-    begun.work = (x for x in ())  # type: ignore[assignment]
+    begun.steps = (x for x in ())  # type: ignore[assignment]
     for one in (leader, waiting, begun):
         jobs.add(one)
-    assert jobs.equals(leader) == [begun, waiting]
+    assert jobs.peers_of(leader) == [begun, waiting]
 
 
 def test_a_given_turn_is_one_piece_and_no_way_past_a_priority() -> None:

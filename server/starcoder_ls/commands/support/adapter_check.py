@@ -22,13 +22,13 @@ class CheckedAdapter:
 
 def check_adapter(model: settings.Model, adapter: settings.Adapter) -> CheckedAdapter:
     """Load the model and the adapter, as a server does. Raises ModelError."""
+    from starcoder_ls.engine import assembly
     from starcoder_ls.engine.adapters import fit
     from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
-    from starcoder_ls.engine.loading import load_model
 
     with loading_status() as on_progress:
         prepared = prepare_adapter(adapter, model.offline, on_progress)
-        loaded_model = load_model.load(model, on_progress)
+        loaded_model = assembly.load(model, on_progress)
         resident = loaded_model.adapters.add("checked", prepared)
     warning = fit.base_name_warning(prepared.files, model.name)
     return CheckedAdapter(resident.method.peft_type, resident.bytes, warning)

@@ -125,8 +125,6 @@ class ResidentAdapters:
             for target in held.sites:
                 target.use_adapter_layer()
         self._active = held
-        if (reader := self._model.__dict__.get("lean")) is not None:
-            reader.is_adapted = held is not None and bool(held.sites)
 
     def add(self, name: str, prepared: PreparedAdapter, is_base_changed: bool = False) -> ResidentAdapter:
         """Make the adapter resident, in place of one of the same name.

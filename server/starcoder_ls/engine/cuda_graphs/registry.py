@@ -11,25 +11,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
+from starcoder_ls.engine import model_shape
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
 from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import is_out_of_memory
-from starcoder_ls.engine.model_shape import activation_type, key_value_shape
-from starcoder_ls.engine.runner import padded_batch
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor
-from starcoder_ls.engine.runner.logits import Logits
-from starcoder_ls.engine.runner.model_forward import filled_in
 from starcoder_ls.errors import DeviceFailed
-
-if TYPE_CHECKING:
-    from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
 
 _log = logging.getLogger(__name__)
 
@@ -69,13 +65,14 @@ class Told:
     refused: dict[Key, str] = field(default_factory=dict)
 
 
-def use(model: Any, adapters: ResidentAdapters, context_tokens: int) -> None:
-    """Let the passes of ``model``, which is on one CUDA device, be replayed where they fit."""
-    device = activation_type(model)[0]
-    if padded_batch.fits(model) and device.type == "cuda":
-        model.graphs = GraphRegistry(
-            model, adapters, context_tokens, CudaCapture(device), lambda: torch.cuda.mem_get_info(device)[0]
-        )
+def create_registry(model: Any, adapters: ResidentAdapters, context_tokens: int) -> GraphRegistry | None:
+    """A registry for ``model``; None unless it computes on a CUDA device."""
+    device = model_shape.input_device(model)
+    if device.type != "cuda":
+        return None
+    return GraphRegistry(
+        model, adapters, context_tokens, CudaCapture(device), lambda: torch.cuda.mem_get_info(device)[0]
+    )
 
 
 class GraphRegistry:
@@ -104,7 +101,7 @@ class GraphRegistry:
         """Of seats and frame; what graphs keep for themselves is not known."""
         return sum(part.bytes for part in (*(self._tables or ()), *([self._frame] if self._frame else ())))
 
-    def answers(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits] | None:
+    def replay(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits] | None:
         """``several`` as one pass, from a replay; None where there is none for them, and then nothing was done.
 
         The first replay of a graph is compared with ``plain``, which is then the answer. Raises what it raises.
@@ -126,7 +123,7 @@ class GraphRegistry:
             values, likeliest = self._frame.read_outputs(shape)
             values = values.clone()  # the next pass writes there
             answers = [
-                Logits(values[row, wanted.asked], likeliest[row][wanted.asked])
+                Logits(values[row, wanted.logit_positions], likeliest[row][wanted.logit_positions])
                 for row, wanted in zip(rows, several, strict=True)
             ]
             if not graph.is_proven:
@@ -154,14 +151,16 @@ class GraphRegistry:
         """Record a graph for it when there is time."""
         self._wanted[layers, shape] += 1
 
-    @property
-    def pass_costs(self) -> tuple[float, ...]:
-        """Of a lone request's replays, as ``decode.pass_costs``; none until all of one size have been measured."""
+    def replay_costs(self) -> dict[int, float]:
+        """Milliseconds of a replay by its number of tokens, for a request that runs alone.
+
+        Empty until all sizes have been measured for one number of places.
+        """
         for size in buckets.kv_sizes(self._context_tokens):
             keys = {time: (None, Bucket(1, time, size)) for time in buckets.NEW_TOKEN_COUNTS}
             if all(key in self.told.replay_ms for key in keys.values()):
-                return filled_in({time: self.told.replay_ms[key] for time, key in keys.items()})
-        return ()
+                return {time: self.told.replay_ms[key] for time, key in keys.items()}
+        return {}
 
     def retain_adapters(self, layers: Container[Layers]) -> None:
         """Drop the graphs of adapters that are gone."""
@@ -205,7 +204,7 @@ class GraphRegistry:
                 table = self._table(shape)
                 if table is None or not all(table.is_compatible(wanted.cache) for wanted in several):
                     return None
-                if not graph.is_proven and all(wanted.wanted is LogitsFor.NONE for wanted in several):
+                if not graph.is_proven and all(wanted.logits_for is LogitsFor.NONE for wanted in several):
                     return None  # nothing would be compared
                 if key != exact:
                     self.want(exact[1], layers)
@@ -263,8 +262,8 @@ class GraphRegistry:
     def _table(self, shape: Bucket) -> StaticKv | None:
         """The seats that hold ``shape``, the smallest there are; None where they would take too much memory."""
         if self._tables is None:
-            device, dtype = activation_type(self._model)
-            states = key_value_shape(self._model.config)
+            device, dtype = model_shape.activation_type(self._model)
+            states = model_shape.key_value_shape(self._model.config)
             with torch.inference_mode():
                 self._tables = allocate_static_kv(
                     states, device, dtype, buckets.static_kv_sizes(self._context_tokens), self._free_bytes
@@ -276,7 +275,7 @@ class GraphRegistry:
 
     def _proven(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """``expected``; and the graph is used from here on if it had found the same."""
-        bound = TOLERANCES.get(activation_type(self._model)[1], TOLERANCE)
+        bound = TOLERANCES.get(model_shape.activation_type(self._model)[1], TOLERANCE)
         for ours, theirs in zip(found, expected, strict=True):
             if not len(ours):
                 continue

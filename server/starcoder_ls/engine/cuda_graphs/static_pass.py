@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, DynamicLayer
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.kv_cache.cache import KeysAndValues
 from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
-from starcoder_ls.engine.runner import padded_batch
+from starcoder_ls.engine.model_shape import attention_window
 from starcoder_ls.text_tokens.candidate import SampledToken
 
 
@@ -81,7 +81,7 @@ class StaticPass:
         offsets = torch.arange(bucket.new_tokens, device=device)
         kv_positions = torch.arange(bucket.kv_tokens, device=device)
         last_position = int(model.config.max_position_embeddings) - 1
-        window = padded_batch.window(model.config)
+        window = attention_window(model.config)
         storages = static_kv.layer_views(bucket.rows)
 
         def run_pass() -> None:

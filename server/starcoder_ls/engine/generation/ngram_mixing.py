@@ -142,7 +142,7 @@ class NgramStrengths:
         rounded = {key: round(value, 3) for key, value in sorted(self.by_evidence.items())}
         (folder / FILE).write_text(json.dumps(rounded, indent=1) + "\n", encoding="utf-8")
 
-    def mixed(self, logits: torch.Tensor, levels: Iterable[Level]) -> torch.Tensor:
+    def mix(self, logits: torch.Tensor, levels: Iterable[Level]) -> torch.Tensor:
         """Logits of the mixture: a constant apart from its log-probabilities.  # [vocabulary] -> [vocabulary]"""
         kept, added = 1.0, dict[int, float]()  # one pass over the vocabulary, however many levels
         for level in levels:
@@ -174,11 +174,11 @@ class NgramMixer:
     strengths: NgramStrengths
     document: DocumentNgrams
 
-    def mixed(self, logits: torch.Tensor, generated: Sequence[str | None]) -> torch.Tensor:
+    def mix(self, logits: torch.Tensor, generated: Sequence[str | None]) -> torch.Tensor:
         """Row ``i`` continues ``generated[i]``; None leaves a row as it is.  # [rows, vocabulary] -> the same"""
         with torch.inference_mode():
             rows = [
-                row if text is None else self.strengths.mixed(row, self.document.levels(text))
+                row if text is None else self.strengths.mix(row, self.document.levels(text))
                 for row, text in zip(logits, generated, strict=True)
             ]
             return rows[0][None] if len(rows) == 1 else torch.stack(rows)

@@ -1,7 +1,7 @@
-"""Guesses at the next tokens, from what stood after the same last tokens before, and how many of them to try.
+"""Prompt-lookup decoding: draft tokens are copied from where the same last tokens occurred before.
 
-Decides where a draft comes from and how long it is. Refuses to know the model: a guess can cost time, never change an
-answer.
+A draft is taken from the latest answers, else from the prompt and what has been generated. Its length is the one with
+the most expected tokens per time. A wrong draft costs time and never changes an answer.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 MATCH_TOKENS = (4, 3, 2)
-"""The last tokens that a place must share; the longest match is taken, of equal ones the latest."""
+"""Numbers of last tokens that must match. The longest match is taken; of equally long ones, the latest."""
 
-LONGEST = 7
+MAX_DRAFT_TOKENS = 7
 """Eight rows in one step cost 1.5 to 2.2 times one row on a CPU, and few drafts are right for longer."""
 
-KEPT_ANSWERS = 8
+MAX_RETAINED_ANSWERS = 8
 
 # One character per token: the search for the last occurrence then is str.rfind, which needs no index to be built; over
 # 1,200 tokens 3 us, where filling dictionaries of n-grams took as long as half a step of the bundled model.
-_GAP = "\U0010ffff"
+_SEPARATOR = "\U0010ffff"
 _UTF_32 = "utf-32-le" if sys.byteorder == "little" else "utf-32-be"
-_MEMORY = 0.97  # of a rate's weight is left after the next observation: about 30 observations count
+_DECAY = 0.97  # of a rate's weight is left after the next observation: about 30 observations count
 
 
 @dataclass(slots=True)
 class _Rate:
-    """How often something came true lately. Begins as three tries, of which ``hits`` / ``tries`` came true."""
+    """How often drafts were accepted lately. Starts as three tries, of which ``hits`` were accepted."""
 
     hits: float
     tries: float = 3.0
 
-    def seen(self, came_true: bool) -> None:
-        self.hits = self.hits * _MEMORY + came_true
-        self.tries = self.tries * _MEMORY + 1
+    def add(self, is_accepted: bool) -> None:
+        self.hits = self.hits * _DECAY + is_accepted
+        self.tries = self.tries * _DECAY + 1
 
     @property
     def share(self) -> float:
@@ -44,99 +44,105 @@ class _Rate:
 
 
 @dataclass(slots=True)
-class Record:
-    """What became of drafts so far, by the length of the match: of their first token, and of those after a right one.
+class AcceptanceRates:
+    """Acceptance of drafts by the length of the match: of the first token, and of tokens after an accepted one.
 
-    Drafts that were not tried are seen too, since the tokens that came instead say what would have become of them.
+    Drafts that were not tried count as well: the tokens that were generated instead show whether they were right.
     """
 
     first: dict[int, _Rate] = field(default_factory=lambda: {n: _Rate(0.3 * n) for n in MATCH_TOKENS})
     later: dict[int, _Rate] = field(default_factory=lambda: {n: _Rate(2.0) for n in MATCH_TOKENS})
-    sequences: int = 1
-    """How many share a pass now. Each bears its part of what a pass costs however little it reads, so that one more
-    token is dearer beside that than it is alone."""
+    batch_size: int = 1
+    """How many sequences share a pass now. They share its fixed cost, so that one more token is relatively dearer."""
 
     def best_length(self, match: int, longest: int, costs: Sequence[float]) -> int:
-        """The length whose tokens per time are the most expected; 0 where no draft pays.
+        """The draft length with the most expected tokens per time; 0 where no draft pays.
 
-        ``costs[n]`` is the time of one step over ``n`` + 1 tokens.
+        ``costs[n]`` is the time of one pass over ``n`` + 1 tokens.
         """
         per_token = (costs[-1] - costs[0]) / max(len(costs) - 1, 1)
-        spared = max(costs[0] - per_token, 0.0) * (1 - 1 / self.sequences)
-        best, best_speed = 0, 1 / (costs[0] - spared)
-        expected, still_right = 1.0, self.first[match].share
+        shared_cost = max(costs[0] - per_token, 0.0) * (1 - 1 / self.batch_size)
+        best, best_speed = 0, 1 / (costs[0] - shared_cost)
+        expected, acceptance = 1.0, self.first[match].share
         for length in range(1, min(longest, len(costs) - 1) + 1):
-            expected += still_right
-            still_right *= self.later[match].share
-            speed = expected / (costs[length] - spared)
+            expected += acceptance
+            acceptance *= self.later[match].share
+            speed = expected / (costs[length] - shared_cost)
             if speed > best_speed:
                 best, best_speed = length, speed
         return best
 
 
 class DraftHistory:
-    """The latest answers, each behind the tokens that it continued."""
+    """What drafts of later requests use: the latest answers, and how often drafts were accepted."""
 
     def __init__(self) -> None:
-        self._kept: deque[str] = deque(maxlen=KEPT_ANSWERS)
+        self.rates = AcceptanceRates()
+        self._answers: deque[str] = deque(maxlen=MAX_RETAINED_ANSWERS)
 
     def add(self, prompt: Sequence[int], answer: Sequence[int]) -> None:
+        """Retain ``answer`` behind the last tokens of the prompt that it continued."""
         if answer:
-            self._kept.append(_text([*prompt[-MATCH_TOKENS[0] :], *answer]))
+            self._answers.append(_encode([*prompt[-MATCH_TOKENS[0] :], *answer]))
+
+    def clear_answers(self) -> None:
+        """Forget the answers and keep the acceptance rates."""
+        self._answers.clear()
 
     def text(self) -> str:
-        return _GAP.join(self._kept)
+        """The answers, a character per token, with a separator between them."""
+        return _SEPARATOR.join(self._answers)
 
 
 class PromptLookup:
-    """The guesses of one request."""
+    """The drafts of one request."""
 
-    def __init__(self, prompt: Sequence[int], answers: DraftHistory, record: Record) -> None:
-        self._written = _text(prompt)
-        self._answers = answers.text()
-        self._record = record
-        self._guess = ""  # the newest one whole, and how far it has come true
-        self._match = 0
-        self._right = 0
+    def __init__(self, prompt: Sequence[int], history: DraftHistory) -> None:
+        self._written = _encode(prompt)
+        self._answers = history.text()
+        self._rates = history.rates
+        self._draft = ""  # the newest one at full length, and how many of its tokens were right so far
+        self._match_tokens = 0
+        self._right_tokens = 0
 
-    def saw(self, id_: int) -> None:
-        """``id_`` is the next token."""
+    def append(self, id_: int) -> None:
+        """``id_`` is the next token of the sequence."""
         token = chr(id_)
         self._written += token
-        if self._right < len(self._guess):
-            came_true = self._guess[self._right] == token
-            rates = self._record.later if self._right else self._record.first
-            rates[self._match].seen(came_true)
-            self._right = self._right + 1 if came_true else len(self._guess)
+        if self._right_tokens < len(self._draft):
+            is_right = self._draft[self._right_tokens] == token
+            rates = self._rates.later if self._right_tokens else self._rates.first
+            rates[self._match_tokens].add(is_right)
+            self._right_tokens = self._right_tokens + 1 if is_right else len(self._draft)
 
-    def proposed(
-        self, longest: int, costs: Sequence[float], is_possible: Callable[[int], bool] = lambda _: True
+    def propose(
+        self, longest: int, costs: Sequence[float], is_allowed: Callable[[int], bool] = lambda _: True
     ) -> list[int]:
-        """What may follow, at most ``longest`` tokens; empty where trying would not pay.
+        """A draft of at most ``longest`` tokens; empty where trying one would not pay.
 
-        ``is_possible`` is asked of the first.
+        ``is_allowed`` is called with the first token of each possible draft.
         """
-        self._guess, self._match, self._right = "", 0, 0
+        self._draft, self._match_tokens, self._right_tokens = "", 0, 0
         for match in MATCH_TOKENS:
-            if len(self._written) < match or not (guess := self._found(self._written[-match:])):
+            if len(self._written) < match or not (draft := self._continuation(self._written[-match:])):
                 continue
-            if is_possible(ord(guess[0])):
-                self._guess, self._match = guess, match
-                length = self._record.best_length(match, min(longest, len(guess)), costs)
-                return [ord(token) for token in guess[:length]]
+            if is_allowed(ord(draft[0])):
+                self._draft, self._match_tokens = draft, match
+                length = self._rates.best_length(match, min(longest, len(draft)), costs)
+                return [ord(token) for token in draft[:length]]
         return []
 
-    def _found(self, wanted: str) -> str:
-        """What stands behind the last ``wanted``: in the latest answers, else in what is written."""
+    def _continuation(self, tail: str) -> str:
+        """What follows the last occurrence of ``tail`` in the latest answers, else in this sequence."""
         for text, end in ((self._answers, len(self._answers)), (self._written, len(self._written) - 1)):
-            place = text.rfind(wanted, 0, end)
-            if place >= 0:
-                start = place + len(wanted)
-                if guess := text[start : start + LONGEST].partition(_GAP)[0]:
-                    return guess
+            found = text.rfind(tail, 0, end)
+            if found >= 0:
+                start = found + len(tail)
+                if draft := text[start : start + MAX_DRAFT_TOKENS].partition(_SEPARATOR)[0]:
+                    return draft
         return ""
 
 
-def _text(ids: Sequence[int]) -> str:
+def _encode(ids: Sequence[int]) -> str:
     """``"".join(map(chr, ids))``, five times as fast: 0.01 ms for a prompt of 1,000."""
     return array("I", ids).tobytes().decode(_UTF_32, "surrogatepass")

@@ -1,302 +1,278 @@
-"""One request, as passes that it wants of the model, chunks of its prompt or a token per candidate, and what it says.
+"""One request from its prompt to its last chunk, as a generator that yields forward passes and chunks.
 
-Decides what happens in which order within a request. Refuses to know other requests, threads and event loops: whoever
-drives the generator runs its passes, alone or along with others', and may leave it between any two, or for good.
+Whoever drives the generator runs each pass, alone or in a batch, sends its logits back, and may stop between any two.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
-from starcoder_ls.engine.adapters.activation import in_turn, leased
-from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, ResidentAdapters
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.decoding import Decoder
-from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramMixer, NgramStrengths
-from starcoder_ls.engine.generation.prompt_lookup import PromptLookup
-from starcoder_ls.engine.generation.token_selection import opening_only, samplers_of, select_tokens
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramMixer
+from starcoder_ls.engine.generation.prompt_lookup import DraftHistory, PromptLookup
+from starcoder_ls.engine.generation.token_selection import build_samplers, mask_forced_prefix, select_tokens
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, LogitsFor, Pieces, Work, alone
-from starcoder_ls.engine.runner.logits import Logits
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
 from starcoder_ls.text_tokens.candidate import Candidate, StopCriteria
-from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-Interrupted = Callable[[], FinishReason | None]
-"""Why to end now, if at all: asked before every pass."""
+Chunks = tuple[Chunk, ...]
 
-
-class Resident(Protocol):
-    """What is needed of a loaded model."""
-
-    @property
-    def model(self) -> Any: ...
-    @property
-    def tokenizer(self) -> Tokenizer: ...
-    @property
-    def chunk_tokens(self) -> int: ...
-    @property
-    def adapters(self) -> ResidentAdapters: ...
-    @property
-    def context_tokens(self) -> int: ...
-    @property
-    def end_ids(self) -> frozenset[int]: ...
-    @property
-    def strengths(self) -> NgramStrengths | None: ...
-    @property
-    def pass_costs(self) -> tuple[float, ...]: ...
+Steps = Generator[ForwardPass | Chunks, Logits | None, None]
+"""Yields a forward pass that it needs, or the chunks that it has made; no chunks where it may be left between two
+passes. Each pass is answered with its logits, or with None if it was not run, because the request has ended."""
 
 
 @dataclass(slots=True)
-class _Clock:
-    """Where the time goes. Only work counts: what another request takes in between does not."""
+class GenerationState:
+    """What is kept from one request to the next: the loaded model, the cached prefixes, and the history of drafts."""
+
+    loaded: LoadedModel
+    prefix_cache: PrefixCache
+    draft_history: DraftHistory = field(default_factory=DraftHistory)
+
+    @classmethod
+    def empty(cls, loaded: LoadedModel) -> GenerationState:
+        return cls(loaded, PrefixCache(loaded.runner.layers))
+
+
+@dataclass(slots=True)
+class _Stopwatch:
+    """Timings of one request. Only its own work counts, not what other requests take in between."""
 
     timings: Timings
-    choosing_ms: float = 0.0
+    select_ms: float = 0.0
 
-    def prefilled(self, took_ms: float) -> None:
+    def add_prefill(self, took_ms: float) -> None:
         self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + took_ms)
 
-    def decoded(self, steps: Decoder, choosing_ms: float = 0.0) -> None:
-        self.choosing_ms += choosing_ms
+    def add_decode(self, decoder: Decoder, select_ms: float = 0.0) -> None:
+        self.select_ms += select_ms
         self.timings = replace(
             self.timings,
-            decode_ms=self.choosing_ms + steps.pass_ms,
-            decode_steps=steps.passes,
-            draft_tokens=steps.draft_tokens,
-            accepted_tokens=steps.accepted_tokens,
+            decode_ms=self.select_ms + decoder.pass_ms,
+            decode_steps=decoder.passes,
+            draft_tokens=decoder.draft_tokens,
+            accepted_tokens=decoder.accepted_tokens,
         )
 
 
-def completion(
-    request: Request,
-    resident: Resident,
-    slots: PrefixCache,
-    interrupted: Interrupted,
-    queue_ms: float = 0.0,
-    held: ResidentAdapter | None = None,
-) -> Pieces:
-    """The chunks of ``request`` with the model to itself. Raises what ``answering`` does."""
-    return alone(resident.model, answering(request, resident, slots, interrupted, queue_ms, held))
+class RequestGeneration:
+    """Generates the answer of one request, or reads its prompt into the prefix cache.
 
-
-def warm_cache(
-    request: Request,
-    resident: Resident,
-    slots: PrefixCache,
-    interrupted: Interrupted,
-    held: ResidentAdapter | None = None,
-) -> Pieces:
-    """``reading`` with the model to itself."""
-    return alone(resident.model, reading(request, resident, slots, interrupted, held))
-
-
-def answering(
-    request: Request,
-    resident: Resident,
-    slots: PrefixCache,
-    interrupted: Interrupted,
-    queue_ms: float = 0.0,
-    held: ResidentAdapter | None = None,
-) -> Work:
-    """Answer ``request`` through ``held`` or, without it, through the adapter that it names.
-
-    Raises PromptTooLong, AdapterInvalid, ModelUnsupported; whatever the model raises.
+    ``adapter`` is the one that the request names; None is the base model. ``interruption`` returns why to end now, if
+    at all; it is called before every pass.
     """
-    held = held or resident.adapters.named(request.adapter)
-    return in_turn(held, resident.adapters, _answering(request, resident, slots, interrupted, queue_ms, held))
 
+    def __init__(
+        self,
+        request: Request,
+        state: GenerationState,
+        adapter: ResidentAdapter | None,
+        interruption: Callable[[], FinishReason | None],
+        queue_ms: float = 0.0,
+    ) -> None:
+        self._request, self._state, self._adapter, self._interruption = request, state, adapter, interruption
+        self._loaded = state.loaded
+        self._stopwatch = _Stopwatch(Timings(queue_ms=queue_ms))
 
-def reading(
-    request: Request,
-    resident: Resident,
-    slots: PrefixCache,
-    interrupted: Interrupted,
-    held: ResidentAdapter | None = None,
-) -> Work:
-    """Read the prompt of ``request``, so that the next one like it has little left to read. Makes no chunks."""
-    held = held or resident.adapters.named(request.adapter)
-    return in_turn(held, resident.adapters, _reading(request, resident, slots, interrupted, held))
+    def generate(self) -> Steps:
+        """Answer the request.
 
+        Raises PromptTooLong, ModelUnsupported, and whatever the model and the request's stop rule raise.
+        """
+        started_s = time.monotonic()
+        request, tokenizer = self._request, self._loaded.tokenizer
+        prompt = self._encode_prompt(request.max_new_tokens)
+        end_ids = self._loaded.checkpoint.end_ids | {
+            tokenizer.special_token_id(special) for special in request.end_tokens
+        }
+        criteria = StopCriteria(request, tokenizer, end_ids)
+        candidates = [Candidate(i, tokenizer.initial_state(), request.forced_prefix) for i in range(request.candidates)]
+        with self._lease_slot(prompt) as slot:
+            self._stopwatch.timings = replace(
+                self._stopwatch.timings, prompt_tokens=len(prompt), reused_tokens=len(slot.ids)
+            )
+            self._stopwatch.add_prefill(_ms_since(started_s))
+            decoder = self._build_decoder(prompt, slot)
+            logits = yield from self._prefill(prompt, slot, decoder)
+            finish_reason = self._interruption()
+            if logits is None or finish_reason is not None or request.max_new_tokens < 1:
+                decoder.finish()
+                yield self._final_chunks(criteria, candidates, finish_reason or FinishReason.LENGTH)
+                return
+            if request.candidates > 1:
+                decoder.fork(request.candidates, slot.cache.length + request.max_new_tokens)
+            yield from self._decode(decoder.after_prompt(logits), decoder, criteria, candidates)
+            decoder.finish()
+            self._state.draft_history.add(prompt, slot.ids[len(prompt) :])
 
-def _answering(
-    request: Request,
-    resident: Resident,
-    slots: PrefixCache,
-    interrupted: Interrupted,
-    queue_ms: float,
-    held: ResidentAdapter | None,
-) -> Work:
-    started_s = time.monotonic()
-    prompt = _prompt(request, resident, request.max_new_tokens, held)
-    end_ids = resident.end_ids | {resident.tokenizer.special_token_id(special) for special in request.end_tokens}
-    ending = StopCriteria(request, resident.tokenizer, end_ids)
-    candidates = [
-        Candidate(i, resident.tokenizer.initial_state(), request.forced_prefix) for i in range(request.candidates)
-    ]
-    clock = _Clock(Timings(queue_ms=queue_ms, prompt_tokens=len(prompt)))
-    with leased(slots, prompt, request.max_new_tokens, resident.model, held) as slot:
-        slot.client = request.client
-        clock.timings = replace(clock.timings, reused_tokens=len(slot.ids))
-        clock.prefilled(_ms_since(started_s))
-        steps = _steps(request, resident, prompt, slot, slots)
-        logits = yield from _read(prompt, slot, resident, interrupted, clock, (steps, request))
-        finish_reason = interrupted()
-        if logits is None or finish_reason is not None or request.max_new_tokens < 1:
-            steps.end()
-            yield _ended(ending, candidates, finish_reason or FinishReason.LENGTH, clock)
+    def prefill(self) -> Steps:
+        """Read the prompt into the prefix cache, so that a later request that begins alike has little left to read.
+
+        Yields no chunks. Raises PromptTooLong, and whatever the model raises.
+        """
+        prompt = self._encode_prompt(0)
+        if self._state.prefix_cache.contains(prompt, None if self._adapter is None else self._adapter.key):
             return
-        if request.candidates > 1:
-            steps.fork(request.candidates, slot.cache.length + request.max_new_tokens)
-        yield from _write(logits, steps, ending, candidates, _second_opinion(request, resident), interrupted, clock)
-        steps.end()
-        slots.answers.add(prompt, slot.ids[len(prompt) :])
+        with self._lease_slot(prompt, is_prefetch=True) as slot:
+            yield from self._prefill(prompt, slot)
 
+    def _encode_prompt(self, new_tokens: int) -> list[int]:
+        """The ids of the prompt; raises PromptTooLong unless it and ``new_tokens`` fit the context."""
+        loaded = self._loaded
+        context_tokens = loaded.context_tokens - (0 if self._adapter is None else self._adapter.virtual_tokens)
+        prompt = loaded.tokenizer.encode(self._request.parts)
+        if not prompt:  # a model needs a token to continue: the one that separated texts in training
+            prompt = [min(loaded.checkpoint.end_ids, default=0)]
+        if len(prompt) + new_tokens > context_tokens:
+            raise PromptTooLong(
+                f"The prompt of {len(prompt):,} tokens and {new_tokens:,} new ones exceed the model's context of "
+                f"{context_tokens:,}. Shorten the prompt."
+            )
+        return prompt
 
-def _reading(
-    request: Request, resident: Resident, slots: PrefixCache, interrupted: Interrupted, held: ResidentAdapter | None
-) -> Work:
-    prompt = _prompt(request, resident, 0, held)
-    if slots.contains(prompt, None if held is None else held.key):
-        return
-    clock = _Clock(Timings())
-    with leased(slots, prompt, request.max_new_tokens, resident.model, held, is_prefetch=True) as slot:
-        slot.client = request.client
-        yield from _read(prompt, slot, resident, interrupted, clock)
+    @contextmanager
+    def _lease_slot(self, prompt: Sequence[int], is_prefetch: bool = False) -> Iterator[PrefixSlot]:
+        """A slot that only this adapter's requests use, with the adapter's virtual tokens in it."""
+        adapter, room = self._adapter, len(prompt) + self._request.max_new_tokens
+        owner, virtual_tokens = (None, 0) if adapter is None else (adapter.key, adapter.virtual_tokens)
+        with self._state.prefix_cache.acquire(prompt, room, owner, virtual_tokens, is_prefetch) as slot:
+            if adapter is not None and slot.cache.length < virtual_tokens:
+                self._loaded.runner.write_virtual_tokens(adapter, slot.cache)
+            slot.client = self._request.client
+            yield slot
 
+    def _build_decoder(self, prompt: Sequence[int], slot: PrefixSlot) -> Decoder:
+        """With drafts for a request with one candidate and greedy selection."""
+        costs = self._loaded.runner.pass_costs
+        if self._request.candidates > 1 or self._request.sampling.temperature > 0.0 or len(costs) < 2:
+            return Decoder(slot)
+        return Decoder(slot, PromptLookup(prompt, self._state.draft_history), costs)
 
-def _prompt(request: Request, resident: Resident, room: int, held: ResidentAdapter | None) -> list[int]:
-    context_tokens = resident.context_tokens - (0 if held is None else held.virtual_tokens)
-    prompt = resident.tokenizer.encode(request.parts)
-    if not prompt:
-        # A model needs something to continue: what its training put between two texts.
-        prompt = [min(resident.end_ids, default=0)]
-    if len(prompt) + room > context_tokens:
-        raise PromptTooLong(
-            f"The prompt of {len(prompt):,} tokens and {room:,} new ones exceed the model's context of "
-            f"{context_tokens:,}. Shorten the prompt."
-        )
-    return prompt
+    def _prefill(
+        self, prompt: Sequence[int], slot: PrefixSlot, decoder: Decoder | None = None
+    ) -> Generator[ForwardPass | Chunks, Logits | None, Logits | None]:
+        """Read the tokens of ``prompt`` that ``slot`` lacks, a chunk at a time.
 
+        Returns the logits of the last pass, which ``decoder`` has made; None without a decoder, or if interrupted.
+        """
+        logits = None
+        while (start := len(slot.ids)) < len(prompt):
+            if self._interruption() is not None:
+                return None
+            chunk = list(prompt[start : start + self._loaded.runner.chunk_tokens])
+            if decoder is not None and start + len(chunk) == len(prompt):
+                forward_pass = decoder.first_pass(chunk, self._request.max_new_tokens, self._may_begin)
+            else:
+                forward_pass = ForwardPass([chunk], slot.cache, LogitsFor.NONE)
+            logits = yield forward_pass
+            if logits is None:
+                return None
+            slot.extend(chunk)
+            self._stopwatch.add_prefill(forward_pass.took_ms)
+            yield ()
+        return None if decoder is None else logits
 
-def _read(
-    prompt: Sequence[int],
-    slot: PrefixSlot,
-    resident: Resident,
-    interrupted: Interrupted,
-    clock: _Clock,
-    then: tuple[Decoder, Request] | None = None,
-) -> Generator[ForwardPass | tuple[Chunk, ...], Logits | None, Logits | None]:
-    """Read what ``slot`` lacks of ``prompt``, a chunk at a time.
+    def _may_begin(self, id_: int) -> bool:
+        """Whether the answer may begin with this token."""
+        forced_prefix = self._request.forced_prefix
+        return not forced_prefix or id_ in self._loaded.tokenizer.prefix_compatible_ids(forced_prefix)
 
-    Answers the logits after it, [1, vocabulary], for what comes ``then``; None if nothing does, or if interrupted.
-    """
-    logits = None
-    while (start := len(slot.ids)) < len(prompt):
-        if interrupted() is not None:
-            return None
-        chunk = list(prompt[start : start + resident.chunk_tokens])
-        is_last = start + len(chunk) == len(prompt)
-        asked = (
-            ForwardPass([chunk], slot.cache, LogitsFor.NONE)
-            if then is None or not is_last
-            else _last(chunk, resident, *then)
-        )
-        logits = yield asked
-        if logits is None:
-            return None
-        slot.extend(chunk)
-        clock.prefilled(asked.took_ms)
-        yield ()
-    return None if then is None or logits is None else then[0].read(logits)
-
-
-def _last(chunk: list[int], resident: Resident, steps: Decoder, request: Request) -> ForwardPass:
-    forced_prefix, tokenizer = request.forced_prefix, resident.tokenizer
-    return steps.first(
-        chunk,
-        request.max_new_tokens,
-        lambda id_: not forced_prefix or id_ in tokenizer.prefix_compatible_ids(forced_prefix),
-    )
-
-
-def _steps(
-    request: Request, resident: Resident, prompt: Sequence[int], slot: PrefixSlot, slots: PrefixCache
-) -> Decoder:
-    """Drafts where there is one candidate and nothing is left to chance."""
-    if request.candidates > 1 or request.sampling.temperature > 0.0 or len(resident.pass_costs) < 2:
-        return Decoder(slot)
-    drafts = PromptLookup(prompt, slots.answers, slots.record)
-    return Decoder(slot, drafts, resident.pass_costs)
-
-
-def _write(
-    logits: Logits,
-    steps: Decoder,
-    ending: StopCriteria,
-    candidates: list[Candidate],
-    opinion: NgramMixer | None,
-    interrupted: Interrupted,
-    clock: _Clock,
-) -> Work:
-    """Make a token per candidate until all are at their end. ``logits``: [1, vocabulary], those after the prompt."""
-    logits = logits.repeated(len(candidates))
-    samplers = samplers_of(ending.request)
-    alive = list(candidates)
-    while True:
-        since_s = time.monotonic()
-        if opinion is not None:
-            said = [c.decoded.text if c.decoded.is_complete else None for c in alive]
-            logits = Logits(opinion.mixed(logits.on_host(), said))
-        drawn, grown = select_tokens(opening_only(logits, alive, ending.tokenizer), alive, candidates, samplers, ending)
-        chunks = [ending.build_chunk(*step) for step in zip(alive, grown, drawn, strict=True)]
-        for candidate in grown:
-            candidates[candidate.index] = candidate
-        survivors = [row for row, candidate in enumerate(grown) if candidate.finish_reason is None]
-        clock.decoded(steps, _ms_since(since_s))
-        if not survivors:
-            chunks[-1] = replace(chunks[-1], timings=clock.timings)
+    def _decode(self, logits: Logits, decoder: Decoder, criteria: StopCriteria, candidates: list[Candidate]) -> Steps:
+        """Generate a token for each candidate until all have ended. ``logits``: [1, vocabulary], after the prompt."""
+        logits = logits.repeat(len(candidates))
+        samplers, mixer = build_samplers(self._request), self._build_ngram_mixer()
+        alive = list(candidates)
+        while True:
+            since_s = time.monotonic()
+            if mixer is not None:
+                texts = [candidate.decoded.text if candidate.decoded.is_complete else None for candidate in alive]
+                logits = Logits(mixer.mix(logits.on_cpu(), texts))
+            logits = mask_forced_prefix(logits, alive, criteria.tokenizer)
+            tokens, extended = select_tokens(logits, alive, candidates, samplers, criteria)
+            chunks = [criteria.build_chunk(*step) for step in zip(alive, extended, tokens, strict=True)]
+            for candidate in extended:
+                candidates[candidate.index] = candidate
+            survivors = [row for row, candidate in enumerate(extended) if candidate.finish_reason is None]
+            self._stopwatch.add_decode(decoder, _ms_since(since_s))
+            if not survivors:
+                chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings)
+                yield tuple(chunks)
+                return
             yield tuple(chunks)
-            return
-        yield tuple(chunks)
-        alive = [grown[row] for row in survivors]
-        after = None
-        if (finish_reason := interrupted()) is None:
-            if len(survivors) < len(grown):
-                steps.keep(survivors)
-            room = ending.request.max_new_tokens - min(candidate.generated_tokens for candidate in alive)
-            after = yield from steps.after([drawn[row].id for row in survivors], room)
-            clock.decoded(steps)
-        if after is None:
-            yield _ended(ending, alive, finish_reason or interrupted() or FinishReason.CANCELLED, clock)
-            return
-        logits = after
+            alive = [extended[row] for row in survivors]
+            next_logits = None
+            if (finish_reason := self._interruption()) is None:
+                if len(survivors) < len(extended):
+                    decoder.keep_rows(survivors)
+                room = self._request.max_new_tokens - min(candidate.generated_tokens for candidate in alive)
+                next_logits = yield from decoder.advance([tokens[row].id for row in survivors], room)
+                self._stopwatch.add_decode(decoder)
+            if next_logits is None:
+                yield self._final_chunks(
+                    criteria, alive, finish_reason or self._interruption() or FinishReason.CANCELLED
+                )
+                return
+            logits = next_logits
+
+    def _build_ngram_mixer(self) -> NgramMixer | None:
+        """For a checkpoint with n-gram strengths and a request that says which of its parts it continues."""
+        request, strengths = self._request, self._loaded.ngram_strengths
+        if strengths is None or not request.prefix_parts:
+            return None
+        before = "".join(str(request.parts[at]) for at in request.prefix_parts)
+        others = [
+            part for at, part in enumerate(request.parts) if at not in request.prefix_parts and isinstance(part, str)
+        ]
+        first_token_id = self._loaded.tokenizer.first_token_id
+        return NgramMixer(
+            strengths, DocumentNgrams(before, others, lambda text: (first_token_id(text),), request.lookup_text)
+        )
+
+    def _final_chunks(self, criteria: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason) -> Chunks:
+        """The last chunks of candidates that are ended from outside."""
+        chunks = [
+            criteria.build_chunk(candidate, replace(candidate, finish_reason=finish_reason), None)
+            for candidate in alive
+        ]
+        chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings)
+        return tuple(chunks)
 
 
-def _second_opinion(request: Request, resident: Resident) -> NgramMixer | None:
-    """The document's own, where the checkpoint has strengths for it and the request says what it continues."""
-    if resident.strengths is None or not request.prefix_parts:
-        return None
-    before = "".join(str(request.parts[at]) for at in request.prefix_parts)
-    others = [part for at, part in enumerate(request.parts) if at not in request.prefix_parts and isinstance(part, str)]
-    document = DocumentNgrams(
-        before, others, lambda text: (resident.tokenizer.first_token_id(text),), request.lookup_text
-    )
-    return NgramMixer(resident.strengths, document)
+def generate_alone(
+    request: Request, state: GenerationState, interruption: Callable[[], FinishReason | None] = lambda: None
+) -> Iterator[Chunks]:
+    """The chunks of ``request``, whose passes run one by one without a scheduler.
+
+    Raises AdapterInvalid, and what ``RequestGeneration.generate`` raises.
+    """
+    adapter = state.loaded.adapters.named(request.adapter)
+    steps = RequestGeneration(request, state, adapter, interruption).generate()
+    return run_alone(steps, state, adapter)
 
 
-def _ended(
-    ending: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason, clock: _Clock
-) -> tuple[Chunk, ...]:
-    """The last chunks of candidates that are ended from outside."""
-    chunks = [
-        ending.build_chunk(candidate, replace(candidate, finish_reason=finish_reason), None) for candidate in alive
-    ]
-    chunks[-1] = replace(chunks[-1], timings=clock.timings)
-    return tuple(chunks)
+def run_alone(steps: Steps, state: GenerationState, adapter: ResidentAdapter | None) -> Iterator[Chunks]:
+    """Run each pass of ``steps`` when it is yielded, through ``adapter``; the chunks, () between two passes."""
+    try:
+        step = next(steps)
+        while True:
+            if isinstance(step, ForwardPass):
+                step = steps.send(state.loaded.runner.run(step, adapter))
+            else:
+                yield step
+                step = next(steps)
+    except StopIteration:
+        return
+    finally:
+        steps.close()
 
 
 def _ms_since(since_s: float) -> float:

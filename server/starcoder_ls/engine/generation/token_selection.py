@@ -1,6 +1,6 @@
-"""Which token each candidate of a request gets next, and what becomes of the candidate by it.
+"""Selects the next token of each candidate of a request.
 
-Decides that an answer begins with its opening, and that candidates end apart. Refuses to know where logits come from.
+The first candidate is greedy. Candidates end with different texts, and begin with the request's forced prefix.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 
 import torch
 
-from starcoder_ls.engine.runner.logits import Logits
-from starcoder_ls.engine.runner.sampling import Sampler
+from starcoder_ls.engine.generation.sampling import Sampler
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.generation import Request
 from starcoder_ls.text_tokens.candidate import Candidate, SampledToken, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-_TRIES = 4  # draws by which a candidate may avoid ending as a copy of another
+MAX_RESAMPLES = 4  # by which a candidate may avoid ending as a copy of another
 
 
-def samplers_of(request: Request) -> list[Sampler | None]:
-    """None is greedy: the first of several, and all at temperature 0."""
+def build_samplers(request: Request) -> list[Sampler | None]:
+    """A sampler for each candidate. None is greedy: the first of several, and all at temperature 0."""
     if request.candidates == 1 and request.sampling.temperature == 0.0:
         return [None]
-    drawn = [Sampler(request.sampling, stream) for stream in range(request.candidates)]
-    return list(drawn) if request.candidates == 1 else [None, *drawn[1:]]
+    samplers = [Sampler(request.sampling, stream) for stream in range(request.candidates)]
+    return list(samplers) if request.candidates == 1 else [None, *samplers[1:]]
 
 
 def select_tokens(
@@ -31,49 +31,55 @@ def select_tokens(
     alive: Sequence[Candidate],
     all_candidates: Sequence[Candidate],
     samplers: Sequence[Sampler | None],
-    ending: StopCriteria,
+    criteria: StopCriteria,
 ) -> tuple[list[SampledToken], list[Candidate]]:
-    """The next token of each of ``alive``, and what becomes of it. ``logits`` has a row for each."""
+    """The next token of each of ``alive``, and the candidate extended by it.
+
+    ``logits``: [len(alive), vocabulary]. Raises whatever the request's stop rule raises.
+    """
     with torch.inference_mode():
-        likeliest = logits.likeliest() if None in (samplers[c.index] for c in alive) else []
-        taken = {candidate.text for candidate in all_candidates if candidate.finish_reason is not None}
-        drawn, grown = [], []
+        greedy = logits.greedy() if None in (samplers[c.index] for c in alive) else []
+        used_texts = {candidate.text for candidate in all_candidates if candidate.finish_reason is not None}
+        tokens, extended = [], []
         for row, candidate in enumerate(alive):
             sampler = samplers[candidate.index]
             if sampler is None:
-                token = likeliest[row]
-                after = ending.append_token(candidate, token.id)
+                token = greedy[row]
+                after = criteria.append_token(candidate, token.id)
             else:
-                token, after = _drawn_apart(logits.values[row], candidate, sampler, ending, taken)
+                token, after = _sample_distinct(logits.values[row], candidate, sampler, criteria, used_texts)
             if after.finish_reason is not None:
-                taken.add(after.text)
-            drawn.append(token)
-            grown.append(after)
-        return drawn, grown
+                used_texts.add(after.text)
+            tokens.append(token)
+            extended.append(after)
+        return tokens, extended
 
 
-def _drawn_apart(
-    logits: torch.Tensor, candidate: Candidate, sampler: Sampler, ending: StopCriteria, taken: set[str]
+def _sample_distinct(
+    logits: torch.Tensor, candidate: Candidate, sampler: Sampler, criteria: StopCriteria, used_texts: set[str]
 ) -> tuple[SampledToken, Candidate]:
-    """A token that does not make ``candidate`` end with a text that is taken, if few draws find one.
+    """A token that does not end ``candidate`` with a used text, if few draws find one.  # logits [vocabulary]
 
-    Two candidates are alike for good only with the token that ends the second, so that token alone is drawn anew.
+    Two candidates become equal only with the token that ends the second, so only that token is sampled again.
     """
     banned: set[int] = set()
     while True:
-        token = sampler.draw(logits, banned)
-        after = ending.append_token(candidate, token.id)
-        if after.finish_reason is None or after.text not in taken or len(banned) == _TRIES:
+        token = sampler.sample(logits, banned)
+        after = criteria.append_token(candidate, token.id)
+        if after.finish_reason is None or after.text not in used_texts or len(banned) == MAX_RESAMPLES:
             return token, after
         banned.add(token.id)
 
 
-def opening_only(logits: Logits, alive: Sequence[Candidate], tokenizer: Tokenizer) -> Logits:
-    """``logits``, a row for each of ``alive``, without the tokens by which a candidate would leave its opening."""
+def mask_forced_prefix(logits: Logits, alive: Sequence[Candidate], tokenizer: Tokenizer) -> Logits:
+    """``logits`` without the tokens that contradict what is left of a candidate's forced prefix.
+
+    A row for each of ``alive``: [len(alive), vocabulary] -> the same shape.
+    """
     if not any(candidate.remaining_prefix for candidate in alive):
         return logits
     with torch.inference_mode():
-        values = logits.on_host()
+        values = logits.on_cpu()
         masked = values.clone()
         for row, candidate in enumerate(alive):
             if candidate.remaining_prefix and (allowed := tokenizer.prefix_compatible_ids(candidate.remaining_prefix)):

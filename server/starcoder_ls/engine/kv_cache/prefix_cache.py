@@ -10,7 +10,6 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from starcoder_ls.engine.generation.prompt_lookup import DraftHistory, Record
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
 SLOTS_PER_CLIENT = 4
@@ -63,7 +62,6 @@ class PrefixCache:
         self._layers, self._clock = layers, clock
         self._idle: list[PrefixSlot] = []
         self._min_slots, self._max_bytes = SLOTS_PER_CLIENT, MAX_IDLE_BYTES
-        self.answers, self.record = DraftHistory(), Record()  # sources of drafts, and how many were accepted
 
     @property
     def bytes(self) -> int:

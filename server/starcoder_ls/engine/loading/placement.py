@@ -5,6 +5,7 @@ Decides device, dtype and the split over several devices, and whether there is r
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import psutil
@@ -12,7 +13,6 @@ import torch
 
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
 
@@ -55,14 +55,17 @@ class Placement:
         return quantization.keeps_rows_apart(self.quantization, self.device)
 
 
-def place(wanted: Model, checkpoint: Checkpoint) -> Placement:
-    """Raises SettingsError for what is not there or does not go together, OutOfMemory where the weights cannot fit."""
+def place(wanted: Model, checkpoint: Checkpoint, can_pack: Callable[[], bool]) -> Placement:
+    """Where the weights of ``checkpoint`` go; ``can_pack`` says whether this processor has kernels for packed weights.
+
+    Raises SettingsError for what is not there or does not go together, OutOfMemory where the weights cannot fit.
+    """
     device = _device(wanted.device)
-    quantization.require(wanted, device)
+    quantization.require(wanted, device, can_pack)
     if wanted.quantization != "none":
         return _quantized(wanted, checkpoint, device)
     max_memory = _caps(wanted.max_memory, device) if wanted.max_memory else None
-    is_packed = device == "cpu" and wanted.dtype == "auto" and max_memory is None and packed_linear.is_possible()
+    is_packed = device == "cpu" and wanted.dtype == "auto" and max_memory is None and can_pack()
     if is_packed:
         dtype = _stored(checkpoint)
     else:

@@ -17,7 +17,6 @@ from torch import nn
 
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.memory import is_out_of_memory
-from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import ModelInvalid, SettingsError
 from starcoder_ls.settings import Model
 
@@ -34,13 +33,16 @@ _ONE_DEVICE = (
 _LIBRARIES = {"int8": "bitsandbytes", "nf4": "bitsandbytes", "torchao-int8": "torchao", "torchao-int4": "torchao"}
 
 
-def require(wanted: Model, device: str) -> None:
-    """Raise SettingsError, before anything is read, where ``wanted`` cannot be quantized as it says on ``device``."""
+def require(wanted: Model, device: str, can_pack: Callable[[], bool]) -> None:
+    """Raise SettingsError, before anything is read, where ``wanted`` cannot be quantized as it says on ``device``.
+
+    ``can_pack`` says whether this processor has kernels for packed weights.
+    """
     kind = wanted.quantization
     if kind == "none":
         return
     if is_own(kind, device):
-        _require_own(wanted)
+        _require_own(wanted, can_pack)
         return
     library = _LIBRARIES[kind]
     if importlib.util.find_spec(library) is None:
@@ -64,7 +66,7 @@ def is_own(kind: str, device: str) -> bool:
     return kind == "int8" and device == "cpu"
 
 
-def _require_own(wanted: Model) -> None:
+def _require_own(wanted: Model, can_pack: Callable[[], bool]) -> None:
     if wanted.max_memory:
         raise SettingsError(_ONE_DEVICE.format(kind=wanted.quantization))
     if wanted.dtype not in ("auto", "float32"):
@@ -72,7 +74,7 @@ def _require_own(wanted: Model) -> None:
             f"`model.quantization` is int8 and `model.dtype` is {wanted.dtype}: on a CPU it computes in float32 alone. "
             "Set `model.dtype` to auto."
         )
-    if not packed_linear.is_possible():
+    if not can_pack():
         raise SettingsError(
             "`model.quantization` is int8, for which there are no kernels on this processor (the log says why). "
             "Set it to torchao-int8, or to none."

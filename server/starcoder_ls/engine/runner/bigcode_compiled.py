@@ -1,7 +1,6 @@
-"""GPTBigCode's forward pass by the compiled kernels: from modules and caches to the addresses that they work on.
+"""GPTBigCode's forward pass in compiled kernels: passes the addresses of weights and caches to them.
 
-Decides when the kernels may stand in for the modules: all layers are the base's own, packed. Refuses to know how a
-pass is computed.
+The kernels compute the base model only. While an adapter's layers are active the runner uses ``BigCodeCpu`` instead.
 """
 
 from __future__ import annotations
@@ -16,94 +15,102 @@ from torch import nn
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.runner.packed_linear import PackedLinear
 
-_TABLES = {torch.float16: 16, torch.bfloat16: -16, torch.float32: 32}
+_EMBEDDING_TYPES = {torch.float16: 16, torch.bfloat16: -16, torch.float32: 32}
+"""The kernels' numbers of the types of embeddings."""
 
 
 class CompiledBigCode:
-    """Reads tokens behind what caches hold, as ``lean.LeanReader.together`` does, through no adapter."""
+    """Computes what ``BigCodeCpu`` computes. The base model's weights must stay where they are."""
 
     def __init__(self, model: Any) -> None:
         from starcoder_ls.engine.runner.kernels import jit
         from starcoder_ls.engine.runner.kernels.forward import forward, scratch_floats
 
-        self._parallel_threads = jit.parallel_threads
+        self._exclusive_threads = jit.parallel_threads
         self._forward: Any = forward
         self._scratch_floats = scratch_floats
         body, config = model.transformer, model.config
         self._width, self._heads, self._inner = config.n_embd, config.n_head, body.h[0].mlp.c_fc.out_features
         self._dim = config.n_embd // config.n_head
-        self._kept: list[Any] = []  # whose addresses the table holds
-        self._layers = np.array([self._row(block) for block in body.h], dtype=np.int64)
-        self._tables = *self._table(body.wte), *self._table(body.wpe)
+        self._referenced: list[Any] = []  # the layer table holds their addresses
+        self._layers = np.array([self._layer_row(block) for block in body.h], dtype=np.int64)
+        self._embeddings = *self._embedding(body.wte), *self._embedding(body.wpe)
         self._limits = body.wte.weight.shape[0], body.wpe.weight.shape[0]
         self._eps = np.float32(body.ln_f.eps)
         self._scale = np.float32(self._dim**-0.5 if config.scale_attn_weights else 1.0)
         self._scratch = torch.empty(0)
 
-    def _row(self, block: Any) -> list[int]:
-        """The columns that ``kernels.forward`` names."""
+    def _layer_row(self, block: Any) -> list[int]:
+        """A row of the layer table, whose columns ``kernels.forward`` names."""
         norms = [weight for norm in (block.ln_1, block.ln_2) for weight in (norm.weight, norm.bias)]
         matrices = _matrices(block)
-        self._kept += [*norms, *matrices]
-        return [weight.data_ptr() for weight in norms] + [number for one in matrices for number in one.described]
+        self._referenced += [*norms, *matrices]
+        return [weight.data_ptr() for weight in norms] + [
+            number for matrix in matrices for number in matrix.kernel_args
+        ]
 
-    def _table(self, embedding: nn.Embedding) -> tuple[int, int]:
-        self._kept.append(embedding.weight)
-        return embedding.weight.data_ptr(), _TABLES[embedding.weight.dtype]
+    def _embedding(self, embedding: nn.Embedding) -> tuple[int, int]:
+        """Address and type of a table of embeddings."""
+        self._referenced.append(embedding.weight)
+        return embedding.weight.data_ptr(), _EMBEDDING_TYPES[embedding.weight.dtype]
 
-    def together(self, several: Sequence[tuple[torch.Tensor, KvCache]]) -> list[torch.Tensor]:
-        """Hidden states before the last norm, of every new token: [rows, time] -> [rows, time, width] of each."""
+    def hidden_states(self, inputs: Sequence[tuple[torch.Tensor, KvCache]]) -> list[torch.Tensor]:
+        """Hidden states before the last norm of every new token, which are written to the caches.
+
+        ids [rows, time] of each cache -> [rows, time, width] of each. Raises IndexError for a token or a position that
+        the model does not have.
+        """
         like = torch.empty(0)
-        ids = torch.cat([ids.view(-1) for ids, _ in several])
+        ids = torch.cat([ids.view(-1) for ids, _ in inputs])
         first = 0
-        places: list[int] = []
-        sequences: list[tuple[int, int, int]] = []
-        columns: list[list[tuple[int, int]]] = []
-        for own, cache in several:
+        positions: list[int] = []
+        sequences: list[tuple[int, int, int]] = []  # first token, number of tokens, first position
+        addresses: list[list[tuple[int, int]]] = []  # keys and values, by sequence and layer
+        for own, cache in inputs:
             rows, time = own.shape
             start = cache.length
             storages = cache.writable_storage(rows, start + time, like, self._dim)
             row_bytes = 4 * storages[0][0].stride(0)
-            addresses = [(keys.data_ptr(), values.data_ptr()) for keys, values in storages]
+            layers = [(keys.data_ptr(), values.data_ptr()) for keys, values in storages]
             for row in range(rows):
-                places += range(start, start + time)
+                positions += range(start, start + time)
                 sequences.append((first, time, start))
-                columns.append([(keys + row_bytes * row, values + row_bytes * row) for keys, values in addresses])
+                addresses.append([(keys + row_bytes * row, values + row_bytes * row) for keys, values in layers])
                 first += time
-        with self._parallel_threads(torch.get_num_threads()) as threads:
-            hidden = self._computed(ids, places, sequences, columns, threads)
-        answers, first = [], 0
-        for own, cache in several:
+        with self._exclusive_threads(torch.get_num_threads()) as threads:
+            hidden = self._compute(ids, positions, sequences, addresses, threads)
+        outputs, first = [], 0
+        for own, cache in inputs:
             rows, time = own.shape
             cache.set_length(cache.length + time)
-            answers.append(hidden[first : first + rows * time].view(rows, time, -1))
+            outputs.append(hidden[first : first + rows * time].view(rows, time, -1))
             first += rows * time
-        return answers
+        return outputs
 
-    def _computed(
+    def _compute(
         self,
         ids: torch.Tensor,
-        places: list[int],
+        positions: list[int],
         sequences: list[tuple[int, int, int]],
-        columns: list[list[tuple[int, int]]],
+        addresses: list[list[tuple[int, int]]],
         threads: int,
     ) -> torch.Tensor:
-        """[tokens, width]; ``columns`` are addresses of keys and values, for each sequence and layer."""
-        most = max(start + time for _, time, start in sequences)
-        tokens, sizes = len(ids), (self._width, self._heads, self._dim, self._inner, most)
+        """The hidden states of all tokens: [tokens, width]."""
+        longest = max(start + time for _, time, start in sequences)
+        tokens, sizes = len(ids), (self._width, self._heads, self._dim, self._inner, longest)
         if (numbers := self._scratch_floats(*sizes, tokens, threads)) > self._scratch.numel():
             self._scratch = torch.empty(numbers)
         hidden = torch.empty(tokens, self._width)
         self._forward(
             self._layers,
-            *self._tables,
+            *self._embeddings,
             np.array((*sizes, threads, *self._limits), dtype=np.int64),
             self._eps,
             self._scale,
             ids.numpy(),
-            np.array(places, dtype=np.int64),
+            np.array(positions, dtype=np.int64),
             np.array(sequences, dtype=np.int64),
-            np.ascontiguousarray(np.array(columns, dtype=np.int64).transpose(1, 0, 2)),
+            np.ascontiguousarray(np.array(addresses, dtype=np.int64).transpose(1, 0, 2)),
             hidden.data_ptr(),
             self._scratch.data_ptr(),
         )
@@ -115,17 +122,18 @@ def _matrices(block: Any) -> tuple[Any, ...]:
 
 
 def needs_compilation() -> bool:
-    """The kernels are still to be compiled on this machine."""
+    """Whether the kernels are still to be compiled on this machine."""
     from starcoder_ls.engine.runner.kernels import jit
 
     return jit.needs_compilation()
 
 
-def fits(model: Any) -> bool:
-    """Whether all that a pass goes through is what the kernels compute, ``lean`` having found the shape right."""
+def supports(model: Any) -> bool:
+    """Whether the kernels compute all layers of ``model``, which ``bigcode_cpu`` supports: packed, with GELU and heads
+    of a multiple of 64."""
     return (
-        all(type(one) is PackedLinear for block in model.transformer.h for one in _matrices(block))
+        all(type(matrix) is PackedLinear for block in model.transformer.h for matrix in _matrices(block))
         and all(type(block.mlp.act).__name__ == "GELUTanh" for block in model.transformer.h)
         and (model.config.n_embd // model.config.n_head) % 64 == 0
-        and all(table.weight.dtype in _TABLES for table in (model.transformer.wte, model.transformer.wpe))
+        and all(table.weight.dtype in _EMBEDDING_TYPES for table in (model.transformer.wte, model.transformer.wpe))
     )

@@ -65,8 +65,8 @@ class PackedLinear(nn.Linear):
         return self.packed.nbytes + self.packed_bias.nbytes + self.scales.nbytes
 
     @property
-    def described(self) -> tuple[int, int, int, int]:
-        """What ``products.linear`` wants to know: kind, and addresses of weights, scales and bias."""
+    def kernel_args(self) -> tuple[int, int, int, int]:
+        """The arguments of ``products.linear``: kind, and addresses of weights, scales and bias."""
         return int(self.kind), self.packed.data_ptr(), self.scales.data_ptr(), self.packed_bias.data_ptr()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
@@ -78,7 +78,7 @@ class PackedLinear(nn.Linear):
         assert entry.dtype == torch.float32, entry.dtype
         rows, outputs = entry.numel() // self.in_features, self.packed_bias.numel()
         answer = torch.empty((*input.shape[:-1], outputs))
-        where = (*self.described, self.blocks, self.in_features, entry.data_ptr(), 4 * self.in_features)
+        where = (*self.kernel_args, self.blocks, self.in_features, entry.data_ptr(), 4 * self.in_features)
         rest = rows, answer.data_ptr(), 4 * outputs
         wanted = torch.get_num_threads()
         if wanted > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= SHARED_WEIGHTS:

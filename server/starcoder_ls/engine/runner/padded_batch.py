@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
 Several = Sequence[tuple[torch.Tensor, KvCache]]
 
 
-def fits(model: Any) -> bool:
+def supports(model: Any) -> bool:
     """One mask must do for all layers, and all of them must be where the mask is."""
     kinds = set(getattr(model.config, "layer_types", None) or ())
     is_one_mask = len(kinds) < 2 and kinds <= {"full_attention", "sliding_attention"}
@@ -71,7 +72,7 @@ def hidden_states(model: Any, several: Several) -> list[torch.Tensor]:
         places = torch.arange(part.start, part.start + longest).clamp_max(part.start + part.time - 1)
         positions[part.first : part.last] = places
     device = model.get_input_embeddings().weight.device
-    mask = _mask(positions, max(part.start + part.time for part in parts), window(model.config))
+    mask = _mask(positions, max(part.start + part.time for part in parts), model_shape.attention_window(model.config))
     layers = zip(*(cache.layers for _, cache in several), strict=True)
     hidden = model.base_model(
         input_ids=ids.to(device),
@@ -90,11 +91,3 @@ def _mask(positions: torch.Tensor, end: int, window: int | None) -> torch.Tensor
     if window is not None:
         may_look &= places > positions[:, :, None] - window
     return may_look[:, None]
-
-
-def window(config: Any) -> int | None:
-    """How many tokens back its layers look; None is all."""
-    if set(getattr(config, "layer_types", None) or ()) == {"full_attention"}:
-        return None
-    window: int | None = getattr(config, "sliding_window", None)
-    return window

@@ -1,48 +1,37 @@
-"""How many CPU threads a pass gets.
+"""How many CPU threads a pass uses.
 
-Decides that short passes of a small model run on one, and so does the choice of tokens: there is too little to share
-out, and a second thread that the machine gives to somebody else makes all wait. Refuses to know what a pass computes.
+Short passes of a small model run on one thread: there is too little work to divide, and all threads wait for one that
+the operating system has suspended.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 
-SMALL_BYTES = 64 * 2**20
-FEW_TOKENS = 16
+SMALL_MODEL_BYTES = 64 * 2**20
+SHORT_PASS_TOKENS = 16
 # Bundled model behind 300 tokens, two cores, 25 tries in turn on a machine at a load of 6, one thread against two:
 # 1 token at best 1.7 ms against 2.0, at the upper quartile 2.9 against 49; 4 tokens 2.0 against 2.6, 5.0 against 105.
-# 512 tokens at best 67 against 41: long passes keep all threads. Changing the number takes 0.2 us.
+# 512 tokens at best 67 against 41: long passes use all threads. Changing the number takes 0.2 us.
 
 
-def mark(model: Any, weight_bytes: int) -> None:
-    """Remember whether ``model`` is small enough."""
-    model.is_small = weight_bytes <= SMALL_BYTES
-
-
-@contextmanager
-def threads_for_pass(model: Any, tokens: int) -> Iterator[None]:
-    """A pass of ``model`` over so many tokens in all its rows runs in here."""
-    if tokens > FEW_TOKENS or not model.__dict__.get("is_small", False):
-        yield
-        return
-    with single_threaded():
-        yield
+def threads_for_pass(tokens: int, weight_bytes: int, available: int) -> int:
+    """The threads for a pass over ``tokens`` new tokens of a model of ``weight_bytes``."""
+    return 1 if tokens <= SHORT_PASS_TOKENS and weight_bytes <= SMALL_MODEL_BYTES else available
 
 
 @contextmanager
-def single_threaded() -> Iterator[None]:
-    """What is computed in here is small. A logsumexp over 8,192 took 0.02 ms or, beside a busy process, 7."""
-    threads = torch.get_num_threads()
-    if threads == 1:
+def use_threads(count: int) -> Iterator[None]:
+    """torch computes on ``count`` threads in here."""
+    before = torch.get_num_threads()
+    if count == before:
         yield
         return
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)

@@ -1,7 +1,6 @@
-"""One round: a pass of the model for the request whose turn it is, and for all others that can share it.
+"""One step of the scheduler: a forward pass for the request that is next, and for the requests that can share it.
 
-Decides which passes run as one, who begins, and what a failure ends. Refuses to know how a pass is made, and who comes
-first: that is ``schedule``'s.
+Decides which passes run as one batch, how many requests hold a cache at once, and which requests a failure ends.
 """
 
 from __future__ import annotations
@@ -9,211 +8,212 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.device_errors import has_device_failed
-from starcoder_ls.engine.generation import request_generation
-from starcoder_ls.engine.generation.prompt_lookup import LONGEST
-from starcoder_ls.engine.memory import give_back, is_out_of_memory
-from starcoder_ls.engine.runner import model_forward
-from starcoder_ls.engine.runner.forward_pass import ForwardPass, Work, run, run_together
-from starcoder_ls.engine.runner.logits import Logits
-from starcoder_ls.engine.runner.threads import single_threaded
+from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation.prompt_lookup import MAX_DRAFT_TOKENS
+from starcoder_ls.engine.generation.request_generation import GenerationState, RequestGeneration, Steps
+from starcoder_ls.engine.logits import Logits
+from starcoder_ls.engine.memory import is_out_of_memory, release_memory
+from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
 from starcoder_ls.errors import DeviceFailed, EngineError, OutOfMemory, StarcoderError
 from starcoder_ls.generation import Chunk
 
-if TYPE_CHECKING:
-    from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
-    from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache
-    from starcoder_ls.engine.loading.load_model import Loaded
-    from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
-
 _log = logging.getLogger(__name__)
 
-SHORT_TOKENS = 1 + LONGEST
-"""A pass over more, a chunk of a prompt, is work enough to run alone."""
+MAX_SHARED_PASS_TOKENS = 1 + MAX_DRAFT_TOKENS
+"""A pass over more tokens, such as a chunk of a prompt, is enough work to run alone."""
 
-MOST_TOKENS = 64
-"""In one round, and no more than a chunk of a prompt, for which a keystroke may wait: beyond, the arithmetic of a token
-costs what it would cost alone, and a round only gets longer."""
+MAX_BATCH_TOKENS = 64
+"""In one step, and never more than a chunk of a prompt, for which a keystroke may wait. Beyond it the arithmetic of a
+token costs what it costs alone, so that a larger batch only takes longer."""
 
-MOST_BEGUN = 16
-"""Requests that hold a slot at the same time, so far as it can be helped: those that wait need no memory."""
+MAX_STARTED_REQUESTS = 16
+"""Requests that hold a slot of the prefix cache at the same time; the others wait and need no memory."""
 
+_HANDLED = "is_handled"
+"""Set on an error that has been handled. Keeping the error itself would keep the tensors of the failed pass alive."""
 
-_SEEN = "is_seen"
-"""Written on an error: to remember the error itself would keep alive what the failed pass had in hand."""
+Peer = tuple[ScheduledRequest, ForwardPass]
 
 
 class Batcher:
-    """The rounds of one model, in the engine's thread. ``ended`` is told of each job that is over."""
+    """Runs the requests of one model in the engine's thread. ``on_finished`` is called with each that has ended."""
 
     def __init__(
-        self, jobs: RequestQueue, loaded: Loaded, slots: PrefixCache, ended: Callable[[ScheduledRequest], None]
+        self, queue: RequestQueue, state: GenerationState, on_finished: Callable[[ScheduledRequest], None]
     ) -> None:
-        self._jobs, self._loaded, self._slots, self._ended = jobs, loaded, slots, ended
-        self._can_share = model_forward.can_read_together(loaded.model)
-        self._room = max(SHORT_TOKENS, min(MOST_TOKENS, loaded.chunk_tokens))
-        self._served = 0
+        self._queue, self._state, self._on_finished = queue, state, on_finished
+        self._runner = state.loaded.runner
+        self._can_batch = self._runner.can_batch
+        self._max_tokens = max(MAX_SHARED_PASS_TOKENS, min(MAX_BATCH_TOKENS, self._runner.chunk_tokens))
+        self._pass_number = 0
 
-    def play(self, leader: ScheduledRequest) -> None:
-        """Bring ``leader`` one pass further, or to its end; along with it whoever can share the pass."""
-        wanted = self._next_pass(leader)
-        if wanted is None:
-            return
-        group = [(leader, wanted)]
-        if self._can_share and wanted.tokens <= SHORT_TOKENS:
-            group += self._companions(leader, self._room - wanted.tokens)
-        self._slots.record.sequences = len(group)
-        self._loaded.adapters.activate(_held(leader))
-        answers = self._answers([wanted for _, wanted in group])
-        for (job, _), answer in zip(group, answers, strict=True):
-            self._served += 1
-            job.wanted, job.served = None, self._served
-            self._resume(job, answer)
-
-    def _companions(self, leader: ScheduledRequest, room: int) -> list[tuple[ScheduledRequest, ForwardPass]]:
-        """Those whose next pass can be part of the leader's. One that has more to read gets the next turn for it."""
-        group: list[tuple[ScheduledRequest, ForwardPass]] = []
-        reader: ScheduledRequest | None = None
-        others = [job for job in self._jobs.equals(leader) if _layers(job) == _layers(leader)]
-        begun = [leader, *(job for job in others if job.work is not None)]
-        for job in others:
-            if job.work is None:
-                if len(begun) >= MOST_BEGUN or any(_is_same_document(job, other) for other in begun):
-                    continue  # a slot of its own would have all of the prompt to read
-                begun.append(job)
-            wanted = self._next_pass(job)
-            if wanted is None:
-                continue
-            if wanted.tokens > SHORT_TOKENS:
-                reader = job if reader is None or job.is_reading else reader
-            elif wanted.tokens <= room:
-                room -= wanted.tokens
-                group.append((job, wanted))
-        if reader is not None:
-            reader.is_reading = True
-            self._jobs.give_turn(reader)
-        return group
-
-    def _next_pass(self, job: ScheduledRequest) -> ForwardPass | None:
-        """The pass that ``job`` waits for; None where it came to its end without one."""
-        while not job.is_over:
-            if job.wanted is None:
-                self._resume(job, None)
-            elif job.interrupted() is not None:
-                job.wanted = None
-                self._resume(job, None)  # not run: it says that it was interrupted
-            else:
-                return cast("ForwardPass", job.wanted)
-        return None
-
-    def _answers(self, passes: list[ForwardPass]) -> list[Logits | Exception]:
-        """Of each, the logits or why there are none: what fails together is tried one by one.
+    def step(self, leader: ScheduledRequest) -> None:
+        """Run the next pass of ``leader`` together with those that can share it, or let ``leader`` end.
 
         Raises DeviceFailed.
         """
-        starts = [wanted.cache.length for wanted in passes]
+        forward_pass = self._next_pass(leader)
+        if forward_pass is None:
+            return
+        batch = [(leader, forward_pass)]
+        if self._can_batch and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
+            batch += self._select_peers(leader, self._max_tokens - forward_pass.tokens)
+        self._state.draft_history.rates.batch_size = len(batch)
+        results = self._run([forward_pass for _, forward_pass in batch], _adapter(leader))
+        for (request, _), result in zip(batch, results, strict=True):
+            self._pass_number += 1
+            request.next_pass, request.last_pass_number = None, self._pass_number
+            self._resume(request, result)
+
+    def _select_peers(self, leader: ScheduledRequest, room: int) -> list[Peer]:
+        """Requests whose next pass can join the leader's, of ``room`` tokens in all.
+
+        One whose next pass is longer gets the next turn for it.
+        """
+        batch: list[Peer] = []
+        long_reader: ScheduledRequest | None = None
+        peers = [peer for peer in self._queue.peers_of(leader) if _layers_key(peer) == _layers_key(leader)]
+        started = [leader, *(peer for peer in peers if peer.steps is not None)]
+        for peer in peers:
+            if peer.steps is None:
+                if len(started) >= MAX_STARTED_REQUESTS or any(_is_same_document(peer, other) for other in started):
+                    continue  # with a slot of its own it would have to read all of its prompt
+                started.append(peer)
+            forward_pass = self._next_pass(peer)
+            if forward_pass is None:
+                continue
+            if forward_pass.tokens > MAX_SHARED_PASS_TOKENS:
+                long_reader = peer if long_reader is None or peer.has_reading_turn else long_reader
+            elif forward_pass.tokens <= room:
+                room -= forward_pass.tokens
+                batch.append((peer, forward_pass))
+        if long_reader is not None:
+            long_reader.has_reading_turn = True
+            self._queue.give_turn(long_reader)
+        return batch
+
+    def _next_pass(self, request: ScheduledRequest) -> ForwardPass | None:
+        """The pass that ``request`` needs next; None if it ended without one."""
+        while not request.is_finished:
+            if request.next_pass is None:
+                self._resume(request, None)
+            elif request.interruption() is not None:
+                request.next_pass = None
+                self._resume(request, None)  # the pass is not run; the request yields its last chunks
+            else:
+                return cast("ForwardPass", request.next_pass)
+        return None
+
+    def _run(self, passes: list[ForwardPass], adapter: ResidentAdapter | None) -> list[Logits | Exception]:
+        """The logits of each pass, or the error that it failed with. A batch that fails is run pass by pass.
+
+        Raises DeviceFailed.
+        """
+        starts = [forward_pass.cache.length for forward_pass in passes]
         if len(passes) > 1:
             try:
-                return list(run_together(self._loaded.model, passes))
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is nearly always the fault of one
-                self._look_at(error)
-                _log.debug("a pass of %d failed", len(passes), exc_info=True)
-        answers: list[Logits | Exception] = []
-        for wanted, start in zip(passes, starts, strict=True):
-            answer = self._alone(wanted, start)
-            if isinstance(answer, Exception) and is_out_of_memory(answer):
-                answer = self._alone(wanted, start)  # there is more room now
-            answers.append(answer)
-        return answers
+                return list(self._runner.run_batch(passes, adapter))
+            except Exception as error:  # noqa: BLE001 - whatever it is, one of the passes causes it nearly always
+                self._handle(error)
+                _log.debug("a batch of %d passes failed", len(passes), exc_info=True)
+        results: list[Logits | Exception] = []
+        for forward_pass, start in zip(passes, starts, strict=True):
+            result = self._run_single(forward_pass, start, adapter)
+            if isinstance(result, Exception) and is_out_of_memory(result):
+                result = self._run_single(forward_pass, start, adapter)  # memory has been released since
+            results.append(result)
+        return results
 
-    def _alone(self, wanted: ForwardPass, start: int) -> Logits | Exception:
-        wanted.cache.truncate(start)
+    def _run_single(self, forward_pass: ForwardPass, start: int, adapter: ResidentAdapter | None) -> Logits | Exception:
+        forward_pass.cache.truncate(start)
         try:
-            return run(self._loaded.model, wanted)
-        except Exception as error:  # noqa: BLE001 - the others go on
-            self._look_at(error)
+            return self._runner.run(forward_pass, adapter)
+        except Exception as error:  # noqa: BLE001 - the other requests go on
+            self._handle(error)
             return error
 
-    def _look_at(self, error: Exception) -> None:
-        """Where there was no room, less is done at once and less is kept from here on. Raises DeviceFailed."""
-        if _SEEN in vars(error):
+    def _handle(self, error: Exception) -> None:
+        """After an out-of-memory error, use smaller batches and less cache from here on. Raises DeviceFailed."""
+        if _HANDLED in vars(error):
             return
-        vars(error)[_SEEN] = True
+        vars(error)[_HANDLED] = True
         if has_device_failed(error):
             _log.error("the device failed", exc_info=error)
             name = type(error).__name__
             raise DeviceFailed(f"The device has failed ({name}). The model is loaded again; ask once more.") from error
         if is_out_of_memory(error):
-            self._room = max(SHORT_TOKENS, self._room // 2)
-            self._slots.shrink()
-            if self._loaded.graphs is not None:
-                self._loaded.graphs.drop("a pass found no room")
-            give_back()
-            _log.warning("no room: passes of at most %d tokens from here on, and fewer cached prefixes", self._room)
+            self._max_tokens = max(MAX_SHARED_PASS_TOKENS, self._max_tokens // 2)
+            self._state.prefix_cache.shrink()
+            if self._runner.graphs is not None:
+                self._runner.graphs.drop("a pass ran out of memory")
+            release_memory()
+            _log.warning(
+                "out of memory: batches have at most %d tokens from now on, and fewer prefixes are cached",
+                self._max_tokens,
+            )
 
-    def _resume(self, job: ScheduledRequest, answer: Logits | Exception | None) -> None:
-        """Let ``job`` work up to its next pass or chunks. A failure ends this job and no other."""
+    def _resume(self, request: ScheduledRequest, result: Logits | Exception | None) -> None:
+        """Let ``request`` work up to its next pass or chunks. A failure ends this request and no other."""
         try:
-            if job.work is None:
-                job.work = self._begun(job)
-            with single_threaded():
-                made = job.work.throw(answer) if isinstance(answer, Exception) else job.work.send(answer)
+            if request.steps is None:
+                request.steps = self._start(request)
+            step = request.steps.throw(result) if isinstance(result, Exception) else request.steps.send(result)
         except StopIteration:
-            self._end(job)
+            self._finish(request)
         except DeviceFailed:
             raise
         except StarcoderError as error:
-            self._end(job, error)
+            self._finish(request, error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other requests go on
-            self._end(job, self._translated(error))
+            self._finish(request, self._translate(error))
         else:
-            if isinstance(made, ForwardPass):
-                job.wanted = made
-            elif made:
-                job.outlet.put(made)
+            if isinstance(step, ForwardPass):
+                request.next_pass = step
+            elif step:
+                request.output.put(step)
 
-    def _end(self, job: ScheduledRequest, error: StarcoderError | None = None) -> None:
-        job.is_over, job.wanted = True, None
+    def _finish(self, request: ScheduledRequest, error: StarcoderError | None = None) -> None:
+        request.is_finished, request.next_pass = True, None
         if error is not None:
-            job.outlet.put(error)
-        self._ended(job)
+            request.output.put(error)
+        self._on_finished(request)
 
-    def _begun(self, job: ScheduledRequest) -> Work:
-        if job.errand is not None:
-            return _run_once(job.errand)
-        held = _held(job)
-        if job.is_prefill:
-            return request_generation.reading(job.request, self._loaded, self._slots, job.interrupted, held)
-        queue_ms = (time.monotonic() - job.submitted_s) * 1000
-        return request_generation.answering(job.request, self._loaded, self._slots, job.interrupted, queue_ms, held)
+    def _start(self, request: ScheduledRequest) -> Steps:
+        if request.control_task is not None:
+            return _run_control_task(request.control_task)
+        queue_ms = (time.monotonic() - request.submitted_s) * 1000
+        generation = RequestGeneration(request.request, self._state, _adapter(request), request.interruption, queue_ms)
+        return generation.prefill() if request.is_prefill else generation.generate()
 
-    def _translated(self, error: Exception) -> EngineError:
-        """For the one who asked. Raises DeviceFailed."""
-        self._look_at(error)
+    def _translate(self, error: Exception) -> EngineError:
+        """The error that the client receives. Raises DeviceFailed."""
+        self._handle(error)
         if not is_out_of_memory(error):
             _log.error("a request failed", exc_info=error)
             return EngineError(f"The model failed on this request ({type(error).__name__}). The log has the details.")
         return OutOfMemory("There was no room for this request. Lower `prompt_tokens`, or ask for fewer candidates.")
 
 
-def _held(job: ScheduledRequest) -> ResidentAdapter | None:
-    return cast("ResidentAdapter | None", job.adapter)
+def _adapter(request: ScheduledRequest) -> ResidentAdapter | None:
+    return cast("ResidentAdapter | None", request.adapter)
 
 
-def _layers(job: ScheduledRequest) -> tuple[str, int] | None:
-    """Whose layers its passes go through. Virtual tokens are no layers: they lie in the cache of whoever uses them."""
-    held = _held(job)
-    return None if held is None or not held.sites else held.key
+def _layers_key(request: ScheduledRequest) -> tuple[str, int] | None:
+    """Whose layers its passes use; None is the base model's, also of adapters that only add virtual tokens."""
+    adapter = _adapter(request)
+    return None if adapter is None or not adapter.sites else adapter.key
 
 
-def _is_same_document(job: ScheduledRequest, other: ScheduledRequest) -> bool:
-    """They would want the same slot."""
-    mine, its = job.request, other.request
-    return bool(mine.document) and (mine.client, mine.document) == (its.client, its.document)
+def _is_same_document(request: ScheduledRequest, other: ScheduledRequest) -> bool:
+    """Whether both would use the same slot of the prefix cache."""
+    own, others = request.request, other.request
+    return bool(own.document) and (own.client, own.document) == (others.client, others.document)
 
 
-def _run_once(errand: Callable[[], None]) -> Generator[tuple[Chunk, ...], Logits | None, None]:
-    errand()
+def _run_control_task(control_task: Callable[[], None]) -> Generator[tuple[Chunk, ...], Logits | None, None]:
+    control_task()
     yield from ()

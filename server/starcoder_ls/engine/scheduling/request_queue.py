@@ -1,8 +1,7 @@
-"""Who runs next.
+"""The queue of requests, and the order in which they run.
 
-Decides the order of requests: what is already over, then by priority, then clients by turns, then by arrival; asked
-again after every piece of work, so that a completion overtakes an explanation between two tokens. Refuses to know
-models and torch.
+Requests that have ended come first, then the order is by priority, then clients take turns, then by arrival. It is
+decided anew after every pass, so that a completion overtakes an explanation between two tokens.
 """
 
 from __future__ import annotations
@@ -18,74 +17,75 @@ from typing import Any
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
 
-TURN_PIECES = 32
-"""Passes that one client's work may take while another's of the same priority waits: a short suggestion."""
+TURN_PASSES = 32
+"""Passes of one client while another client of the same priority waits: a short suggestion."""
 
-_KNOWN_CLIENTS = 64
+MAX_RETAINED_CLIENTS = 64
 
-_MOST_UNSEEN = 16
-"""Chunks that say nothing yet and wait for one that does: to wake the loop costs the engine's thread 0.5 ms, as it
-gives up the interpreter for it, and half of what a token of the bundled model takes."""
+MAX_BUFFERED_CHUNKS = 16
+"""Chunks without text that wait for one with text. Waking the event loop costs the engine's thread 0.5 ms, because it
+gives up the interpreter lock for it: half of the time of a token of the bundled model."""
 
-Delivery = tuple[Chunk, ...] | BaseException | None
-"""Chunks, or the error that ended the request, or its regular end."""
+Output = tuple[Chunk, ...] | BaseException | None
+"""Chunks; or the error that ended the request; or None, its regular end."""
 
 
 class OutputStream:
-    """The way from the engine's thread to one waiting task."""
+    """Carries the output of one request from the engine's thread to the task that waits for it."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._arrived: asyncio.Queue[Delivery] = asyncio.Queue()
-        self._unseen: tuple[Chunk, ...] = ()
+        self._arrived: asyncio.Queue[Output] = asyncio.Queue()
+        self._buffered: tuple[Chunk, ...] = ()
 
-    def put(self, delivery: Delivery) -> None:
-        """From one thread at a time. A loop that is closed has nobody waiting."""
-        if isinstance(delivery, tuple):
-            self._unseen += delivery
-            is_silent = not any(chunk.text or chunk.finish_reason is not None for chunk in delivery)
-            if is_silent and len(self._unseen) < _MOST_UNSEEN:
+    def put(self, output: Output) -> None:
+        """Called from one thread at a time. Output for an event loop that is closed is dropped."""
+        if isinstance(output, tuple):
+            self._buffered += output
+            is_silent = not any(chunk.text or chunk.finish_reason is not None for chunk in output)
+            if is_silent and len(self._buffered) < MAX_BUFFERED_CHUNKS:
                 return
-            delivery, self._unseen = self._unseen, ()
-        elif self._unseen:
-            self._send(self._unseen)
-            self._unseen = ()
-        self._send(delivery)
+            output, self._buffered = self._buffered, ()
+        elif self._buffered:
+            self._send(self._buffered)
+            self._buffered = ()
+        self._send(output)
 
-    def _send(self, delivery: Delivery) -> None:
+    def _send(self, output: Output) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._arrived.put_nowait, delivery)
+            self._loop.call_soon_threadsafe(self._arrived.put_nowait, output)
         except RuntimeError:
             return
 
     async def chunks(self) -> tuple[Chunk, ...] | None:
-        """The next ones, None after the last. Raises what ended the request."""
-        delivery = await self._arrived.get()
-        if isinstance(delivery, BaseException):
-            raise delivery
-        return delivery
+        """The next chunks; None after the last. Raises the error that ended the request."""
+        output = await self._arrived.get()
+        if isinstance(output, BaseException):
+            raise output
+        return output
 
 
 @dataclass(eq=False, slots=True)
 class ScheduledRequest:
-    """A request on its way, and the generator that works on it once it has begun.
+    """A request in the queue, and the generator that works on it once it has started.
 
-    ``adapter`` is whatever the engine resolved the request's name to: the request keeps it, come what may of the name.
-    ``errand`` is other work for the engine's thread, in place of the request. ``wanted`` is the pass that it waits for;
-    ``served`` is the number of the last it got, counted over all; ``is_reading``: it was given a turn for a long one.
+    ``adapter`` is resolved when the request arrives: the request keeps it even if the name is removed meanwhile.
+    ``control_task`` is other work for the engine's thread, in place of the request. ``next_pass`` is the forward pass
+    that it waits for; ``last_pass_number`` counts passes over all requests; ``has_reading_turn``: it was given a turn
+    for a long pass.
     """
 
     request: Request
-    outlet: OutputStream
+    output: OutputStream
     is_prefill: bool = False
     adapter: object = None
-    errand: Callable[[], None] | None = None
+    control_task: Callable[[], None] | None = None
     submitted_s: float = field(default_factory=time.monotonic)
-    work: Generator[Any, Any, None] | None = None
-    wanted: object = None
-    served: int = 0
-    is_reading: bool = False
-    is_over: bool = False
+    steps: Generator[Any, Any, None] | None = None
+    next_pass: object = None
+    last_pass_number: int = 0
+    has_reading_turn: bool = False
+    is_finished: bool = False
     abandoned: CancelFlag = field(default_factory=CancelFlag)
 
     @property
@@ -93,11 +93,11 @@ class ScheduledRequest:
         return Priority.PREFILL if self.is_prefill else self.request.priority
 
     @property
-    def is_long(self) -> bool:
-        """It wants the device, rather than one moment of the thread."""
-        return self.errand is None and self.interrupted() is None
+    def needs_device(self) -> bool:
+        """Whether it needs passes, rather than one moment of the engine's thread."""
+        return self.control_task is None and self.interruption() is None
 
-    def interrupted(self) -> FinishReason | None:
+    def interruption(self) -> FinishReason | None:
         """Why it should end now, if it should."""
         if self.abandoned.is_set() or self.request.cancel.is_set():
             return FinishReason.CANCELLED
@@ -106,86 +106,91 @@ class ScheduledRequest:
 
 
 class RequestQueue:
-    """All jobs that are not over, in order of arrival."""
+    """All requests that have not ended, in order of arrival."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._jobs: list[ScheduledRequest] = []
+        self._requests: list[ScheduledRequest] = []
         self._current: ScheduledRequest | None = None
-        self._pieces_left = 0
-        self._turns: dict[str, int] = {}
+        self._passes_left = 0
+        self._last_turns: dict[str, int] = {}  # by client
         self._turn = 0
         self._is_closed = False
 
-    def add(self, job: ScheduledRequest) -> None:
-        """Raises EngineClosed."""
+    def add(self, request: ScheduledRequest) -> None:
+        """Raises EngineClosed after ``close``."""
         with self._changed:
             if self._is_closed:
                 raise EngineClosed("The engine has been closed. Start the server again.")
-            self._jobs.append(job)
+            self._requests.append(request)
             self._changed.notify()
 
-    def remove(self, job: ScheduledRequest) -> None:
+    def remove(self, request: ScheduledRequest) -> None:
+        """Raises ValueError if it is not in the queue."""
         with self._changed:
-            self._jobs.remove(job)
+            self._requests.remove(request)
 
     def is_idle(self) -> bool:
         with self._changed:
-            return not self._jobs
+            return not self._requests
 
     def stays_quiet(self, seconds: float) -> bool:
-        """Nobody is there, nor comes within ``seconds``; False once closed."""
+        """Whether the queue is empty and stays so for ``seconds``; False once closed."""
         with self._changed:
-            return not self._changed.wait_for(lambda: bool(self._jobs) or self._is_closed, seconds)
+            return not self._changed.wait_for(lambda: bool(self._requests) or self._is_closed, seconds)
 
-    def best(self) -> ScheduledRequest | None:
-        """The job to work on now, waiting for one to come; None once closed."""
+    def next_request(self) -> ScheduledRequest | None:
+        """The request to work on now, waiting for one to arrive; None once closed."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._is_closed)
+            self._changed.wait_for(lambda: self._requests or self._is_closed)
             if self._is_closed:
                 return None
-            best = min(self._jobs, key=self._rank)
-            self._take_turn(best)
-            return best
+            request = min(self._requests, key=self._rank)
+            self._take_turn(request)
+            return request
 
-    def equals(self, job: ScheduledRequest) -> list[ScheduledRequest]:
-        """The others of its priority that want the device: of each client the first, then of each the second, ...
+    def peers_of(self, request: ScheduledRequest) -> list[ScheduledRequest]:
+        """The others of its priority that need the device: the first of each client, then the second of each, ...
 
-        Of one client those that have begun come first, of these whoever has waited longest for a pass.
+        Of one client those that have started come first, and of these the one that has waited longest for a pass.
         """
         with self._changed:
-            others = [one for one in self._jobs if one is not job and one.priority == job.priority and one.is_long]
-        others.sort(key=lambda one: (one.work is None, one.served))
-        numbers: Counter[str] = Counter()
-        places: list[tuple[int, int]] = []
-        for at, one in enumerate(others):
-            places.append((numbers[one.request.client], at))
-            numbers[one.request.client] += 1
-        return [others[at] for _, at in sorted(places)]
+            peers = [
+                other
+                for other in self._requests
+                if other is not request and other.priority == request.priority and other.needs_device
+            ]
+        peers.sort(key=lambda peer: (peer.steps is None, peer.last_pass_number))
+        counts: Counter[str] = Counter()
+        ranks: list[tuple[int, int]] = []  # number among its client's, index
+        for index, peer in enumerate(peers):
+            ranks.append((counts[peer.request.client], index))
+            counts[peer.request.client] += 1
+        return [peers[index] for _, index in sorted(ranks)]
 
-    def give_turn(self, job: ScheduledRequest) -> None:
-        """To ``job`` for one pass, before others of its priority."""
+    def give_turn(self, request: ScheduledRequest) -> None:
+        """``request`` runs its next pass before others of its priority."""
         with self._changed:
             self._turn += 1
-            self._current, self._pieces_left = job, 1
+            self._current, self._passes_left = request, 1
 
-    def _rank(self, job: ScheduledRequest) -> tuple[bool, Priority, bool, int]:
-        """What is over, then by priority; among equals whoever has the turn, then whose last turn is longest ago."""
-        has_turn = job is self._current and self._pieces_left > 0
-        return job.is_long, job.priority, not has_turn, self._turns.get(job.request.client, 0)
+    def _rank(self, request: ScheduledRequest) -> tuple[bool, Priority, bool, int]:
+        """Ended requests first, then by priority, then the one whose turn it is, then the longest without a turn."""
+        has_turn = request is self._current and self._passes_left > 0
+        return request.needs_device, request.priority, not has_turn, self._last_turns.get(request.request.client, 0)
 
-    def _take_turn(self, job: ScheduledRequest) -> None:
-        """A client keeps the device for TURN_PIECES: in turns of one, two suggestions would both come late."""
-        if job is not self._current:
+    def _take_turn(self, request: ScheduledRequest) -> None:
+        """A client keeps its turn for ``TURN_PASSES``: with turns of one pass two suggestions would both come late."""
+        if request is not self._current:
             self._turn += 1
-            self._current, self._pieces_left = job, TURN_PIECES
-        elif self._pieces_left == 0:
+            self._current, self._passes_left = request, TURN_PASSES
+        elif self._passes_left == 0:
             self._turn += 1
-            self._pieces_left = TURN_PIECES
-        self._pieces_left -= 1
-        self._turns[job.request.client] = self._turn
-        if len(self._turns) > _KNOWN_CLIENTS:
-            del self._turns[min(self._turns, key=self._turns.__getitem__)]
+            self._passes_left = TURN_PASSES
+        self._passes_left -= 1
+        self._last_turns[request.request.client] = self._turn
+        if len(self._last_turns) > MAX_RETAINED_CLIENTS:
+            del self._last_turns[min(self._last_turns, key=self._last_turns.__getitem__)]
 
     def close(self) -> None:
         with self._changed:
@@ -193,7 +198,7 @@ class RequestQueue:
             self._changed.notify()
 
     def drain(self) -> list[ScheduledRequest]:
-        """Whoever is left, after the end."""
+        """Remove and return the requests that are left after ``close``."""
         with self._changed:
-            left, self._jobs = self._jobs, []
+            left, self._requests = self._requests, []
             return left

@@ -8,7 +8,7 @@ from peft import LoraConfig
 import adapters as made
 from starcoder_ls.engine.adapters.config import read_config
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
-from starcoder_ls.engine.loading.load_model import load
+from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter, Model
 

@@ -6,7 +6,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 import checkpoints
-from starcoder_ls.engine.loading.load_model import Loaded, load
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.loading.safetensors_files import SINGLE_FILE
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import ModelInvalid
@@ -21,7 +22,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("eighths") / "base", **sizes)
 
 
-def loaded_as(folder: Path | str, kind: str) -> Loaded:
+def loaded_as(folder: Path | str, kind: str) -> LoadedModel:
     wanted = Model.model_validate({"name": str(folder), "device": "cpu", "quantization": kind})
     return load(wanted, lambda _fraction, _sentence: None)
 
@@ -29,7 +30,7 @@ def loaded_as(folder: Path | str, kind: str) -> Loaded:
 def test_the_bundled_model_goes_through_and_takes_two_thirds() -> None:
     """Half of it is the vocabulary, which is also looked up, in 16 bits."""
     before, after = loaded_as(BUNDLED, "none"), loaded_as(BUNDLED, "int8")
-    assert after.described("mine").dtype == "int8"
+    assert after.ready_status("mine").dtype == "int8"
     assert after.bytes < 0.7 * before.bytes
 
 
@@ -46,4 +47,4 @@ def test_weights_that_8_bits_hold_badly_are_refused(base: Path, tmp_path: Path) 
     save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
     with pytest.raises(ModelInvalid, match=r"loses [\d.]+ nats a token in 8 bits.*`model.quantization` to none"):
         loaded_as(folder, "int8")
-    assert loaded_as(folder, "none").described("mine").dtype == "float16"
+    assert loaded_as(folder, "none").ready_status("mine").dtype == "float16"

@@ -1,0 +1,113 @@
+"""Assembles a model that can generate: reads a checkpoint, builds its runner, adds its adapters, and warms it up.
+
+The order of the checks is decided here: files first, then memory, then weights, then the logits of the loaded model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
+from starcoder_ls.engine.cuda_graphs import registry
+from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading import load_model, quantization, weight_check
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
+from starcoder_ls.engine.loading.placement import Placement, place
+from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
+from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.runner import int8_check, packed_linear
+from starcoder_ls.engine.runner.model_runner import ModelRunner
+from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
+from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
+from starcoder_ls.settings import Adapter, Model
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
+
+
+def load(settings: Model, report: ProgressCallback, adapters: Mapping[str, Adapter] | None = None) -> LoadedModel:
+    """Load the model that ``settings`` name and each of ``adapters`` that fits it.
+
+    Raises ModelError, SettingsError or OutOfMemory, and whatever ``report`` raises.
+    """
+    try:
+        checkpoint = load_model.find(settings, scale_progress(report, 0.0, 0.1))
+        tokenizer = Tokenizer.from_folder(checkpoint.folder)
+        if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
+            raise ModelInvalid(
+                f"{checkpoint.folder} has a tokenizer of {tokenizer.vocabulary_size:,} tokens and a model of "
+                f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
+            )
+        placement = place(settings, checkpoint, packed_linear.is_possible)
+        model = load_model.read_weights(checkpoint, placement, scale_progress(report, 0.1, 0.85))
+        return assemble(model, tokenizer, checkpoint, placement, settings, scale_progress(report, 0.85, 1.0), adapters)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OutOfMemory(
+            f"There was no room for {settings.name} while it loaded. Choose a smaller model, or spread it with "
+            "`model.max_memory`."
+        ) from error
+
+
+def assemble(
+    model: Any,
+    tokenizer: Tokenizer,
+    checkpoint: Checkpoint,
+    placement: Placement,
+    settings: Model,
+    report: ProgressCallback,
+    adapters: Mapping[str, Adapter] | None = None,
+) -> LoadedModel:
+    """Check ``model``, which is frozen and whose weights are where ``placement`` says; add ``adapters``; warm it up.
+
+    Raises ModelInvalid if its weights or logits are not usable, and whatever ``report`` raises.
+    """
+    weight_check.require_finite(model, checkpoint)
+    if placement.is_packed and not packed_linear.pack(model):
+        raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
+    resident = ResidentAdapters(model, checkpoint, settings.name, placement.quantization)
+    runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
+    message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(report, 0.0, 0.3))
+    report(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
+    runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
+    if placement.keeps_rows_apart:  # else a draft could change an answer
+        runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)
+    if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
+        runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
+    strengths = NgramStrengths.of(checkpoint.folder) if settings.document_ngrams == "auto" else None
+    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message)
+
+
+def _build_runner(
+    model: Any, adapters: ResidentAdapters, tokenizer: Tokenizer, checkpoint: Checkpoint, placement: Placement
+) -> ModelRunner:
+    """Raises ModelInvalid if the model is quantized and its logits show that it must not be."""
+    runner = ModelRunner(model, adapters)
+    if placement.quantization == "none":
+        return runner
+    if placement.is_packed:
+        return int8_check.round_to_8_bits(runner, tokenizer, checkpoint)
+    quantization.require_answer(
+        model,
+        lambda: runner.run(ForwardPass([[0, 1]], KvCache(runner.layers, 2))).values,
+        placement.quantization,
+        checkpoint,
+    )
+    return runner
+
+
+def _add_adapters(
+    resident: ResidentAdapters, adapters: Mapping[str, Adapter], offline: bool, report: ProgressCallback
+) -> str:
+    """Add each adapter that fits; sentences for the user about those that do not, which are left out."""
+    problems = []
+    for number, (name, adapter) in enumerate(adapters.items()):
+        report(number / len(adapters), f"Adding the adapter {name}.")
+        try:
+            resident.add(name, prepare_adapter(adapter, offline, scale_progress(report, number / len(adapters), 1.0)))
+        except (ModelError, OutOfMemory) as error:
+            problems.append(f"The adapter {name} was left out. {error}")
+    return " ".join(problems)

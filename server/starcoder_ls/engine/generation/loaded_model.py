@@ -1,0 +1,54 @@
+"""A loaded model with everything that generation uses: runner, tokenizer, adapters, and facts of its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
+from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
+from starcoder_ls.engine.loading.placement import Placement
+from starcoder_ls.engine.runner.model_runner import ModelRunner
+from starcoder_ls.generation import Phase, Status
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
+
+
+@dataclass(slots=True)
+class LoadedModel:
+    """A model that is ready to generate.
+
+    ``message`` is for the user and says which adapters were left out and why; it is empty if none was.
+    """
+
+    runner: ModelRunner
+    tokenizer: Tokenizer
+    checkpoint: Checkpoint
+    placement: Placement
+    adapters: ResidentAdapters
+    ngram_strengths: NgramStrengths | None = None
+    message: str = ""
+
+    @property
+    def context_tokens(self) -> int:
+        return self.checkpoint.context_tokens
+
+    @property
+    def bytes(self) -> int:
+        """Memory of the weights and buffers, each counted once, and of the adapters."""
+        return self.runner.weight_bytes + self.adapters.bytes
+
+    def ready_status(self, name: str) -> Status:
+        """The engine's status once this model, which the settings call ``name``, is ready."""
+        return Status(
+            phase=Phase.READY,
+            progress=1.0,
+            message=self.message,
+            model=name,
+            architecture=self.checkpoint.architecture,
+            device=self.placement.device,
+            dtype=self.placement.said,
+            context_tokens=self.context_tokens,
+            special_tokens=self.tokenizer.special_tokens,
+            adapters=self.adapters.statuses(),
+            memory_bytes=self.bytes,
+        )

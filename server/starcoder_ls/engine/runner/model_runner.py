@@ -1,0 +1,142 @@
+"""Runs the forward passes of one model.
+
+The runner owns everything that computes: the transformers model, the CPU implementations of its forward pass, the CUDA
+graphs, and the number of threads. Each pass activates its adapter and chooses its threads once, here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from starcoder_ls.engine import model_shape
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, ResidentAdapters
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading import quantization
+from starcoder_ls.engine.logits import Logits
+from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, packed_linear, padded_batch
+from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, interpolate
+from starcoder_ls.engine.runner.threads import threads_for_pass, use_threads
+
+
+class ModelRunner:
+    """One transformers model, used by one thread.
+
+    ``chunk_tokens``: prompt tokens that one pass reads. ``pass_costs[n]``: milliseconds of a pass over n + 1 tokens;
+    empty where drafts are not used. ``cpu_pass`` and ``compiled_pass`` are None for models that they do not support.
+    """
+
+    def __init__(self, model: Any, adapters: ResidentAdapters) -> None:
+        self.model, self.adapters = model, adapters
+        self.layers = model_shape.layer_count(model.config)
+        self.weight_bytes = _weight_bytes(model)
+        self.threads = torch.get_num_threads()
+        self.chunk_tokens = CHUNK_TOKENS[-1]
+        self.pass_costs: tuple[float, ...] = ()
+        self.graphs: GraphRegistry | None = None
+        self.cpu_pass = bigcode_cpu.BigCodeCpu(model) if bigcode_cpu.supports(model) else None
+        self.compiled_pass = (
+            bigcode_compiled.CompiledBigCode(model)
+            if self.cpu_pass is not None and bigcode_compiled.supports(model)
+            else None
+        )
+
+    @property
+    def can_batch(self) -> bool:
+        """Whether ``run_batch`` takes more than one pass."""
+        return self.cpu_pass is not None or padded_batch.supports(self.model)
+
+    @property
+    def will_compile(self) -> bool:
+        """Whether the first pass compiles kernels, which takes seconds."""
+        return self.compiled_pass is not None and bigcode_compiled.needs_compilation()
+
+    def run(self, forward_pass: ForwardPass, adapter: ResidentAdapter | None = None) -> Logits:
+        """The logits that the pass names: [rows, vocabulary], or [time, vocabulary] for all tokens of one row."""
+        return self.run_batch([forward_pass], adapter)[0]
+
+    def run_batch(self, passes: Sequence[ForwardPass], adapter: ResidentAdapter | None = None) -> list[Logits]:
+        """The logits of each of ``passes``, computed together through the layers of ``adapter``.
+
+        Raises whatever the device raises; the caches then hold an unknown number of the new tokens.
+        """
+        started_s = time.monotonic()
+        self.adapters.activate(adapter)
+        tokens = sum(forward_pass.tokens for forward_pass in passes)
+        with torch.inference_mode(), use_threads(threads_for_pass(tokens, self.weight_bytes, self.threads)):
+            logits = None if self.graphs is None else self.graphs.replay(passes, lambda: self._compute(passes))
+            if logits is None:
+                logits = [Logits(values) for values in self._compute(passes)]
+        took_ms = (time.monotonic() - started_s) * 1000
+        for forward_pass in passes:
+            forward_pass.took_ms = took_ms
+        return logits
+
+    def write_virtual_tokens(self, adapter: ResidentAdapter, cache: KvCache) -> None:
+        """Put the virtual tokens of ``adapter`` into ``cache``, which is empty."""
+        assert adapter.prompt is not None
+        self.adapters.activate(adapter)
+        with use_threads(threads_for_pass(adapter.virtual_tokens, self.weight_bytes, self.threads)):
+            adapter.prompt.write(self.model, cache)
+
+    def record_graphs(self, stays_quiet: Callable[[float], bool]) -> None:
+        """Record the CUDA graphs that passes have missed while ``stays_quiet`` returns True, and use their costs.
+
+        Raises DeviceFailed.
+        """
+        if self.graphs is None:
+            return
+        self.graphs.record_while(stays_quiet)
+        if self.pass_costs and (measured := self.graphs.replay_costs()):
+            self.pass_costs = interpolate(measured)
+
+    def _compute(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
+        """The logits of each pass without a graph, in float32 or wider: [rows or time, vocabulary] each."""
+        hidden = self._hidden_states(passes)
+        picked = [
+            states.flatten(0, 1) if forward_pass.logits_for is LogitsFor.ALL else states[:, -1]
+            for forward_pass, states in zip(passes, hidden, strict=True)
+            if forward_pass.logits_for is not LogitsFor.NONE
+        ]
+        logits = iter(self._project(picked))
+        return [
+            states[0, :0] if forward_pass.logits_for is LogitsFor.NONE else next(logits)
+            for forward_pass, states in zip(passes, hidden, strict=True)
+        ]
+
+    def _hidden_states(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
+        """The output of the last block after every new token: [rows, time, width] of each pass."""
+        if self.cpu_pass is None and len(passes) == 1:
+            (only,) = passes
+            ids = torch.tensor(only.rows, device=model_shape.input_device(self.model))
+            return [self.model.base_model(input_ids=ids, past_key_values=only.cache, use_cache=True).last_hidden_state]
+        inputs = [(torch.tensor(forward_pass.rows), forward_pass.cache) for forward_pass in passes]
+        if self.cpu_pass is None:
+            return padded_batch.hidden_states(self.model, inputs)
+        if self.compiled_pass is not None and self.adapters.layers is None:
+            return self.compiled_pass.hidden_states(inputs)
+        return self.cpu_pass.hidden_states(inputs)
+
+    def _project(self, hidden: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        """Output layer: [n, width] -> [n, vocabulary] of each."""
+        if not hidden:
+            return ()
+        # Contiguous and of two dimensions: over a slice of three dimensions F.linear copies the whole output layer,
+        # which took 1.3 of the 1.8 s that 32 tokens of a 1B model took. For the same reason no `logits_to_keep`.
+        states = hidden[0].contiguous() if len(hidden) == 1 else torch.cat(list(hidden))
+        if self.cpu_pass is not None:  # transformers' own forward pass has applied the last norm already
+            states = self.cpu_pass.norm(states)
+        logits: torch.Tensor = self.model.get_output_embeddings()(states)
+        logits = logits if logits.dtype == torch.float64 else logits.float()
+        return torch.split(logits, [len(states) for states in hidden])
+
+
+def _weight_bytes(model: torch.nn.Module) -> int:
+    """Memory of all weights and buffers, each counted once."""
+    tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
+    return sum(map(quantization.bytes_of, tensors.values())) + packed_linear.bytes_of(model)

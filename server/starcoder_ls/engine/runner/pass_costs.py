@@ -1,0 +1,96 @@
+"""What a pass costs on this machine, measured once when a model is loaded.
+
+The measurements decide how many prompt tokens one pass reads and how many draft tokens are worth trying.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import Any, Protocol
+
+import torch
+
+from starcoder_ls.engine import model_shape
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.logits import Logits
+
+# A keystroke waits for the chunk that runs. Below 32 rows reading the weights costs more than the arithmetic.
+MAX_CHUNK_MS = 20.0
+CHUNK_TOKENS = (512, 256, 128, 64, 32)
+
+PROBED_TOKENS = (1, 2, 4, 8)
+MAX_PROBES, MAX_PROBING_MS = 12, 300.0
+
+
+class Runner(Protocol):
+    """What is measured: a ``ModelRunner``."""
+
+    model: Any
+    layers: int
+
+    def run(self, forward_pass: ForwardPass) -> Logits: ...
+
+
+def measure_chunk_tokens(runner: Runner, context_tokens: int) -> int:
+    """Warm the model up; the largest of ``CHUNK_TOKENS`` that one pass reads within ``MAX_CHUNK_MS``.
+
+    Chosen once and from powers of two: sizes that followed the load of the machine would change the last bits of the
+    logits from one request to the next.
+    """
+    probe = min(64, context_tokens - 1)
+    elapsed_ms = 0.0
+    for _ in range(2):  # the first allocates, picks kernels and pages the weights in
+        cache = KvCache(runner.layers, context_tokens if context_tokens < 2 * probe else 2 * probe)
+        elapsed_ms = _measure_ms(runner, ForwardPass([[0] * probe], cache))
+        runner.run(ForwardPass([[0]], cache))
+    fitting = [tokens for tokens in CHUNK_TOKENS if elapsed_ms * tokens / probe <= MAX_CHUNK_MS]
+    return fitting[0] if fitting else CHUNK_TOKENS[-1]
+
+
+def measure_pass_costs(runner: Runner, context_tokens: int) -> tuple[float, ...]:
+    """Milliseconds of a pass over 1, 2, ... tokens; empty where the context has no room to measure.
+
+    The minimum of several tries, the sizes taken in turn: other processes make a try longer, never shorter. A slow
+    model is tried less often, so that loading it does not take longer.
+    """
+    measured: dict[int, float] = {}
+    behind = min(64, context_tokens - max(PROBED_TOKENS) - 1)
+    if behind < 1:
+        return ()
+    cache = KvCache(runner.layers, behind + max(PROBED_TOKENS))
+    runner.run(ForwardPass([[0] * behind], cache))
+    spent_ms = 0.0
+    for attempt in range(MAX_PROBES):
+        for tokens in PROBED_TOKENS:
+            cache.truncate(behind)
+            took_ms = _measure_ms(runner, ForwardPass([[0] * tokens], cache, LogitsFor.ALL))
+            measured[tokens] = min(took_ms, measured.get(tokens, took_ms))
+            spent_ms += took_ms
+        if spent_ms > MAX_PROBING_MS and attempt:
+            break
+    return interpolate(measured)
+
+
+def interpolate(measured: Mapping[int, float]) -> tuple[float, ...]:
+    """Milliseconds of a pass over 1, 2, ... tokens, linear between the sizes that were measured."""
+    sizes = sorted(measured)
+    between = [(low, high, n) for low, high in pairwise(sizes) for n in range(low, high)]
+    costs = [measured[lo] + (measured[hi] - measured[lo]) * (n - lo) / (hi - lo) for lo, hi, n in between]
+    return (*costs, measured[sizes[-1]])
+
+
+def _measure_ms(runner: Runner, forward_pass: ForwardPass) -> float:
+    started_ms = _now_ms(model_shape.input_device(runner.model))
+    float(runner.run(forward_pass).values[-1, 0])  # reading a value waits for the device
+    return _now_ms(model_shape.input_device(runner.model)) - started_ms
+
+
+def _now_ms(device: torch.device) -> float:
+    """On a CPU the time that this thread has worked; a clock also counts what other programs take meanwhile.
+
+    Beside four busy processes 2 tokens seemed to cost twice what 8 do, and a 164M model got chunks of 32, not 128.
+    """
+    return (time.thread_time() if device.type == "cpu" else time.perf_counter()) * 1000

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import gc
+import json
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from safetensors.torch import load_file, save_file
+
+import checkpoints
+import manual_decoding
+from starcoder_ls.engine import assembly
+from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FILE
+from starcoder_ls.engine.runner import packed_linear
+from starcoder_ls.errors import ModelInvalid, OutOfMemory
+from starcoder_ls.settings import Model
+
+IDS = list(range(20, 60))
+
+
+@pytest.fixture
+def folder(starcoder: Path, tmp_path: Path) -> Path:
+    return checkpoints.copy_checkpoint(starcoder, tmp_path / "copy")
+
+
+def loaded_from(folder: Path, **settings: object) -> LoadedModel:
+    return load(Model.model_validate({"name": str(folder), "device": "cpu"} | settings), lambda *_: None)
+
+
+def logits_of(loaded: LoadedModel) -> torch.Tensor:
+    return manual_decoding.forward(loaded.runner, [IDS], KvCache(loaded.runner.layers, 64))[0]
+
+
+@pytest.mark.parametrize("family", ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"])
+def test_logits_are_those_of_transformers_own_loading(family: str, request: pytest.FixtureRequest) -> None:
+    folder = request.getfixturevalue(family)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    with torch.inference_mode():
+        expected = model(torch.tensor([IDS])).logits[0, -1]
+    torch.testing.assert_close(logits_of(loaded_from(folder, dtype="float32")), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
+def test_on_a_cpu_weights_are_packed_halves_and_their_memory_is_counted(tmp_path: Path) -> None:
+    folder = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=128, n_head=2, n_inner=512)
+    loaded = loaded_from(folder)
+    values = sum(tensor.numel() for tensor in load_file(folder / SINGLE_FILE).values())
+    tied = loaded.checkpoint.vocabulary_size * loaded.runner.model.config.n_embd  # read by row, and multiplied by
+    assert 2 * (values + tied) <= loaded.bytes < 3 * (values + tied)
+    assert loaded.ready_status("mine").dtype == "float16"
+
+
+def test_weights_beyond_half_precision_are_refused_with_the_way_out(folder: Path) -> None:
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["transformer.h.1.mlp.c_fc.weight"][0, 0] = 1e6
+
+    rewritten(folder, grow)
+    with pytest.raises(ModelInvalid, match=r"beyond float16.*bfloat16"):
+        loaded_from(folder)
+    assert loaded_from(folder, dtype="bfloat16")
+
+
+def test_memory_is_weights_once_and_no_mask(starcoder: Path) -> None:
+    """The embedding is the output layer too, and GPTBigCode's mask of context² bytes is gone."""
+    loaded = loaded_from(starcoder, dtype="float32")
+    assert loaded.bytes == sum(tensor.nbytes for tensor in load_file(starcoder / SINGLE_FILE).values())
+
+
+def test_shards_load_as_one(folder: Path) -> None:
+    whole = logits_of(loaded_from(folder))
+    tensors = load_file(folder / SINGLE_FILE)
+    names = sorted(tensors)
+    weight_map = {}
+    for shard, part in (("model-a.safetensors", names[::2]), ("model-b.safetensors", names[1::2])):
+        save_file({name: tensors[name] for name in part}, folder / shard, {"format": "pt"})
+        weight_map |= dict.fromkeys(part, shard)
+    (folder / SINGLE_FILE).unlink()
+    (folder / INDEX_FILE).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    # Tensors lie at other addresses of the files then, and kernels sum in another order.
+    torch.testing.assert_close(logits_of(loaded_from(folder)), whole, rtol=1e-5, atol=1e-4)
+
+
+def rewritten(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> Path:
+    tensors = load_file(folder / SINGLE_FILE)
+    change(tensors)
+    save_file(tensors, folder / SINGLE_FILE, {"format": "pt"})
+    return folder
+
+
+def test_missing_weights_are_refused(folder: Path) -> None:
+    rewritten(folder, lambda tensors: tensors.__delitem__("transformer.h.1.mlp.c_fc.weight"))
+    with pytest.raises(ModelInvalid, match=r"lacks weights: 1 tensors, such as transformer\.h\.1\.mlp\.c_fc\.weight"):
+        loaded_from(folder)
+
+
+def test_unexpected_weights_are_refused(folder: Path) -> None:
+    rewritten(folder, lambda tensors: tensors.update({"transformer.h.2.ln_1.weight": torch.ones(48)}))
+    with pytest.raises(ModelInvalid, match=r"no place for: 1 tensors, such as transformer\.h\.2\.ln_1\.weight"):
+        loaded_from(folder)
+
+
+def test_masks_of_old_conversions_are_no_reason_to_refuse(folder: Path) -> None:
+    rewritten(folder, lambda tensors: tensors.update({"transformer.h.0.attn.masked_bias": torch.ones(1)}))
+    loaded_from(folder)
+
+
+def test_weights_of_another_shape_are_refused(folder: Path) -> None:
+    checkpoints.edit_config(folder, n_inner=100)
+    with pytest.raises(ModelInvalid, match="copy"):
+        loaded_from(folder)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_refused(folder: Path, value: float) -> None:
+    rewritten(folder, lambda tensors: tensors["transformer.h.1.ln_2.weight"].__setitem__(3, value))
+    with pytest.raises(ModelInvalid, match=r"transformer\.h\.1\.ln_2\.weight, which is not finite"):
+        loaded_from(folder)
+
+
+def test_tokenizer_larger_than_the_model_is_refused(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text(checkpoints.byte_level_tokenizer(size=700))
+    with pytest.raises(ModelInvalid, match="tokenizer of 700 tokens and a model of 640"):
+        loaded_from(folder)
+
+
+def test_code_beside_the_weights_never_runs(folder: Path) -> None:
+    witness = folder / "ran"
+    (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Model: ...\n")
+    checkpoints.edit_config(folder, auto_map={"AutoConfig": "evil.Model", "AutoModelForCausalLM": "evil.Model"})
+    loaded_from(folder)
+    assert not witness.exists()
+
+
+def test_attention_of_the_checkpoints_choice_is_not_loaded(folder: Path) -> None:
+    """transformers would fetch a kernel repository named here from the Hub."""
+    checkpoints.edit_config(folder, _attn_implementation="owner/kernels", attn_implementation="owner/kernels")
+    assert loaded_from(folder).runner.model.config._attn_implementation == "sdpa"
+
+
+def test_host_without_room_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(*_: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(assembly, "measure_chunk_tokens", exhausted)
+    with pytest.raises(OutOfMemory, match=r"There was no room for .*copy while it loaded\. Choose a smaller model"):
+        loaded_from(folder)
+
+
+def test_progress_rises_and_names_its_stages(starcoder: Path) -> None:
+    seen: list[tuple[float, str]] = []
+    load(Model(name=str(starcoder), device="cpu"), lambda fraction, sentence: seen.append((fraction, sentence)))
+    assert seen == sorted(seen, key=lambda report: report[0])
+    sentences = [sentence for _, sentence in seen]
+    assert any("weights" in sentence for sentence in sentences)
+    assert sentences[-1] == "Warming up."
+
+
+@pytest.mark.parametrize("cpu_kib", [60, 150])
+def test_weights_beyond_the_cap_live_on_the_disk(starcoder: Path, cpu_kib: int) -> None:
+    """The smaller cap leaves little but the embedding in memory; the answer stays the same."""
+    resident = loaded_from(starcoder, dtype="float32")
+    spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": f"{cpu_kib}KiB", "disk": "1GiB"})
+    assert "disk" in spread.runner.model.hf_device_map.values()
+    torch.testing.assert_close(logits_of(spread), logits_of(resident), rtol=1e-5, atol=1e-4)
+
+
+def test_cap_that_holds_everything_leaves_all_in_place(starcoder: Path) -> None:
+    spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": "1GiB"})
+    assert all(weight.device.type == "cpu" for weight in spread.runner.model.parameters())
+    torch.testing.assert_close(logits_of(spread), logits_of(loaded_from(starcoder, dtype="float32")))
+
+
+def test_offloaded_weights_are_removed_with_the_model(
+    starcoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    spread = loaded_from(starcoder, max_memory={"cpu": "60KiB", "disk": "1GiB"})
+    assert list(tmp_path.glob("starcoder-ls-*/*.dat")) or list(tmp_path.glob("starcoder-ls-*"))
+    del spread
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_load_leaves_nothing_on_the_disk(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
+    rewritten(folder, lambda tensors: tensors.update({"transformer.h.2.ln_1.weight": torch.ones(48)}))
+    with pytest.raises(ModelInvalid):
+        loaded_from(folder, max_memory={"cpu": "60KiB", "disk": "1GiB"})
+    assert not list((tmp_path / "temp").iterdir())
