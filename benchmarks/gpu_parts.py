@@ -138,13 +138,13 @@ class Bench:
 
     def graphs(self) -> Table:
         """Time and memory of each, of the first to be recorded and those for several rows."""
-        before, free = list(self.kept.told.recorded_ms), self.free_gb()
+        before, free = list(self.kept.statistics.capture_ms), self.free_gb()
         for rows in self.rows[1:]:
             for new in NEW_TOKEN_COUNTS:
-                self.kept.want(Bucket(rows, new, self.most))
-        self.kept.record_while(lambda _seconds: True)
-        took = [ms for key, ms in self.kept.told.recorded_ms.items() if key not in before]
-        refused = {str(key[1]): reason for key, reason in self.kept.told.refused.items()}
+                self.kept.request_graph(Bucket(rows, new, self.most))
+        self.kept.capture_while(lambda _seconds: True)
+        took = [ms for key, ms in self.kept.statistics.capture_ms.items() if key not in before]
+        refused = {str(key[1]): reason for key, reason in self.kept.statistics.rejected.items()}
         spent = free - self.free_gb() - self.kept.bytes / 1e9
         header = ["graphs", "first, ms", "others, median ms", "worst", "MB each beside seats", "seats and frame, MB"]
         return Table([*header, "refused"], [[
@@ -179,7 +179,7 @@ class Bench:
     def record(self) -> None:
         current = self.loaded.runner.graphs
         if isinstance(current, GraphRegistry):
-            current.record_while(lambda _seconds: True)
+            current.capture_while(lambda _seconds: True)
 
     def without_graphs(self, measure: Callable[[], float]) -> float:
         self.loaded.runner.graphs = None
@@ -201,9 +201,9 @@ class Bench:
         """One token after another, each waited for."""
         rows = []
         for behind in sorted({min(500, self.most // 2), self.most - 100, self.loaded.context_tokens - 100}):
-            replayed_before = self.kept.told.replayed
+            replayed_before = self.kept.statistics.replays
             captured = self.pass_ms(behind)
-            is_replayed = self.kept.told.replayed > replayed_before
+            is_replayed = self.kept.statistics.replays > replayed_before
             plain = self.without_graphs(lambda behind=behind: self.pass_ms(behind, count=self.tries // 2))  # type: ignore[misc]
             share = self.bytes_per_token(behind) / captured / 1e6 / (self.copy_gb_per_s or 1)
             rows.append([behind, plain, captured, plain / captured, 1000 / captured, share, is_replayed])
@@ -231,7 +231,7 @@ class Bench:
 
     def verify(self) -> Table:
         """Rows and new tokens against one of one."""
-        self.kept.record_while(lambda _seconds: True)
+        self.kept.capture_while(lambda _seconds: True)
         one = self.replay_ms(Bucket(1, 1, self.most))
         rows = []
         for count in self.rows:
@@ -244,11 +244,11 @@ class Bench:
     def replay_ms(self, shape: Bucket, layers: Any = None) -> float:
         """Of the graph alone, and what is read of it."""
         graph = self.kept._graphs.get((layers, shape))
-        frame = self.kept._frame
+        frame = self.kept._static_pass
         if graph is None or frame is None:
             return float("nan")
         # Wherever its rows stood last: the tokens are read there again.
-        return median_ms(self.device, lambda: (graph.recording.replay(), frame.read_outputs(shape)), self.tries)
+        return median_ms(self.device, lambda: (graph.captured.replay(), frame.read_outputs(shape)), self.tries)
 
     def attention(self) -> Table:
         """One layer's: as transformers does it, ours by the size of the pieces, and two others."""
@@ -306,7 +306,7 @@ class Bench:
                     if kind == "drafted" and last.timings is not None:
                         passes_made += last.timings.decode_steps
                         accepted += last.timings.accepted_tokens
-                self.kept.record_while(lambda _seconds: True)
+                self.kept.capture_while(lambda _seconds: True)
         finally:
             self.loaded.runner.graphs, self.loaded.runner.pass_costs = self.kept, ()
         ratios = sorted(plain / drafted for plain, drafted in zip(took["plain"], took["drafted"], strict=True))
@@ -326,7 +326,7 @@ class Bench:
         for graphs, way, crowds in (("captured", "shared", 3), ("captured", "serial", 3), ("plain", "shared", 1)):
             for _ in range(crowds):  # the first ones want and prove graphs
                 outlets, took_s = self.crowd(is_shared=way == "shared", has_graphs=graphs == "captured")
-                self.kept.record_while(lambda _seconds: True)
+                self.kept.capture_while(lambda _seconds: True)
             waits = sorted(outlet.ended_s for outlet in outlets)
             speeds[graphs, way] = sum(outlet.tokens for outlet in outlets) / took_s
             rows.append([graphs, way, speeds[graphs, way], waits[-1] / statistics.mean(waits)])
@@ -390,8 +390,8 @@ class Bench:
         shape, rows = Bucket(1, 1, self.most), []
         off = self.replay_ms(shape)
         for name, one in held.items():
-            self.kept.want(shape, one.key)
-            self.kept.record_while(lambda _seconds: True)
+            self.kept.request_graph(shape, one.key)
+            self.kept.capture_while(lambda _seconds: True)
             on = self.replay_ms(shape, one.key)
             rows.append([name, one.bytes / 1e6, on, on / off, self.switched_ms(one) / (self.switched_ms(None))])
         self.loaded.adapters.activate(None)
@@ -430,7 +430,7 @@ class Bench:
 
         for _ in range(3):
             both()
-            self.kept.record_while(lambda _seconds: True)
+            self.kept.capture_while(lambda _seconds: True)
         return median_ms(self.device, both, self.tries) / 2
 
     def cancel(self) -> Table:
@@ -504,19 +504,19 @@ class Bench:
             return torch.cuda.mem_get_info(self.device)[0] if self.device.type == "cuda" else 1 << 31
 
         others = GraphRegistry(self.model, self.loaded.adapters, self.loaded.context_tokens, fused, free_bytes)
-        others._wanted.clear()
+        others._pending.clear()
         mine, self.kept = self.kept, others
         rows = []
         try:
             for shape in [Bucket(1, new, self.most) for new in ((1,) if self.is_quick else (1, 4))]:
-                others.want(shape)
-                others.record_while(lambda _seconds: True)
+                others.request_graph(shape)
+                others.capture_while(lambda _seconds: True)
                 ms = self.replay_ms(shape)
                 behind = self.most - 100
                 share = self.bytes_per_token(behind) / ms / 1e6 / (self.copy_gb_per_s or 1)
                 self.loaded.runner.graphs = others
                 self.pass_ms(behind, shape.new_tokens, count=4)  # compared with the plain pass
-                said = others.told.refused.get((None, shape)) or f"{others.told.replayed} replayed"
+                said = others.statistics.rejected.get((None, shape)) or f"{others.statistics.replays} replayed"
                 rows.append([str(shape), took[-1] if took else "", ms, share, said])
         finally:
             self.kept = self.loaded.runner.graphs = mine

@@ -648,7 +648,7 @@ def test_passes_are_recorded_while_nobody_asks_and_answers_stay_what_they_were(
         time.sleep(0.01)
     for _ in range(3):
         assert [ids(run(answer(engine, asked(text)))) for text in texts] == first
-    assert graphs.told.replayed > 0
+    assert graphs.statistics.replays > 0
     assert reached(engine, Phase.READY).memory_bytes >= before + graphs.bytes
 
 
@@ -657,7 +657,7 @@ def test_an_engine_can_be_closed_while_it_records(
 ) -> None:
     engine = engines(starcoder, dtype="float32")
     reached(engine, Phase.READY)
-    while not recorded[0].told.recorded_ms:
+    while not recorded[0].statistics.capture_ms:
         time.sleep(0.001)
     engine.close()
     assert reached(engine, Phase.CLOSED).phase is Phase.CLOSED

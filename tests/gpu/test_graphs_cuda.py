@@ -78,7 +78,7 @@ def graphs_of(loaded: LoadedModel) -> GraphRegistry:
 
 
 def idle(graphs: GraphRegistry) -> None:
-    graphs.record_while(lambda _seconds: True)
+    graphs.capture_while(lambda _seconds: True)
 
 
 def read(loaded: LoadedModel, number: int, tokens: int, adapter: Any = None) -> KvCache:
@@ -113,9 +113,9 @@ def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> 
         for attempt in range(4):  # wanted, proven, replayed, replayed
             idle(graphs)
             starts = [cache.length for cache in caches]
-            before = graphs.told.replayed
+            before = graphs.statistics.replays
             found = run(loaded, group(caches, news))
-            replayed += graphs.told.replayed - before
+            replayed += graphs.statistics.replays - before
             loaded.runner.graphs = None
             for cache, start in zip(caches, starts, strict=True):
                 cache.truncate(start)
@@ -124,7 +124,7 @@ def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> 
             for ours, theirs in zip(found, plain, strict=True):
                 assert float((ours - theirs).abs().max()) <= bound * float(theirs.std()), (rows, time_, end, attempt)
     assert replayed >= 2 * (16 + 12)
-    assert graphs.told.refused == {}
+    assert graphs.statistics.rejected == {}
 
 
 def test_what_a_replay_tells_is_the_likeliest_token(folder: Path) -> None:
@@ -138,7 +138,7 @@ def test_what_a_replay_tells_is_the_likeliest_token(folder: Path) -> None:
         for row, drawn in enumerate(answer.greedy()):
             assert drawn.id == int(answer.values[row].argmax())
             assert drawn.logprob == pytest.approx(float(logprobs[row, drawn.id]), abs=1e-3)
-    assert graphs.told.replayed == 2
+    assert graphs.statistics.replays == 2
 
 
 def test_a_thousand_replays_keep_nothing(folder: Path) -> None:
@@ -153,7 +153,7 @@ def test_a_thousand_replays_keep_nothing(folder: Path) -> None:
         if cache.length > 480:
             cache.truncate(300)
         run(loaded, group([cache], [1 + count % 8]))
-    assert graphs.told.replayed > 1100
+    assert graphs.statistics.replays > 1100
     assert torch.cuda.memory_allocated() == allocated
 
 
@@ -162,15 +162,15 @@ def test_recording_takes_moments_and_dropping_gives_memory_back(folder: Path) ->
     graphs = graphs_of(loaded)
     before = torch.cuda.memory_allocated()
     idle(graphs)
-    assert len(graphs.told.recorded_ms) == 12
-    assert max(list(graphs.told.recorded_ms.values())[1:]) < 2000
+    assert len(graphs.statistics.capture_ms) == 12
+    assert max(list(graphs.statistics.capture_ms.values())[1:]) < 2000
     assert torch.cuda.memory_allocated() - before >= graphs.bytes
     cache = read(loaded, 0, 300)
     run(loaded, group([cache], [1]))
     run(loaded, group([cache], [1]))
     assert cache.is_view
     held, full = graphs.bytes, torch.cuda.memory_allocated()
-    graphs.drop("a test wants it back")
+    graphs.disable("a test wants it back")
     del cache
     gc.collect()
     assert full - torch.cuda.memory_allocated() >= 0.9 * held
@@ -191,7 +191,7 @@ def test_adapters_are_heard_through_their_own_graphs(folders: dict[str, Path], t
             expected = seen.setdefault(name, found)
             assert float((found - expected).abs().max()) <= 1e-2 * float(expected.std())
         idle(graphs)
-    assert graphs.told.replayed >= 4
+    assert graphs.statistics.replays >= 4
     assert all(
         float((seen[a] - seen[b]).abs().max()) > float(seen[a].std()) for a, b in [(None, "lora"), ("lora", "parallel")]
     )
@@ -242,7 +242,7 @@ def test_a_model_that_asks_its_device_in_a_pass_goes_on_without_graphs(
     first.register_forward_hook(lambda _module, _args, output: None if output.isfinite().all() else output)
     with caplog.at_level(logging.WARNING, logger="starcoder_ls"):
         idle(graphs_of(loaded))
-    assert "cannot be recorded" in caplog.text
+    assert "cannot be captured" in caplog.text
     assert len(caplog.records) == 1
     cache = read(loaded, 0, 100)
     assert run(loaded, group([cache], [3]))[0].isfinite().all()

@@ -76,7 +76,7 @@ async def answer(engine: LocalEngine, request: Request) -> list[Chunk]:
 def recorded(runner: Any) -> None:
     """No graph waits to be recorded."""
     end_s = time.monotonic() + 120
-    while runner.graphs._wanted:
+    while runner.graphs.has_pending:
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
@@ -113,7 +113,7 @@ def test_a_thousand_completions_load_nothing_and_keep_nothing(engine: LocalEngin
     assert len(runners) == 1
     assert torch.cuda.memory_allocated() == allocated
     assert torch.cuda.max_memory_allocated() <= 1.05 * peak
-    assert runners[0].graphs.told.replayed > COMPLETIONS
+    assert runners[0].graphs.statistics.replays > COMPLETIONS
 
 
 def test_device_answers_what_the_cpu_answers(folder: Path) -> None:

@@ -242,7 +242,7 @@ class LocalEngine:
         batcher = Batcher(self._queue, state, on_finished)
         busy_since_s: float | None = None
         while True:
-            runner.record_graphs(self._queue.stays_quiet)
+            runner.capture_graphs(self._queue.stays_quiet)
             if (scheduled := self._queue.next_request()) is None:
                 return
             if busy_since_s is None:

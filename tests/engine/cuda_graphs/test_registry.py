@@ -62,7 +62,7 @@ def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedMod
 def idle(graphs: GraphRegistry, count: int = 1000) -> None:
     """Time for so many recordings."""
     left = iter([True] * count)
-    graphs.record_while(lambda _seconds: next(left, False))
+    graphs.capture_while(lambda _seconds: next(left, False))
 
 
 def read(loaded: LoadedModel, number: int, tokens: int) -> KvCache:
@@ -119,7 +119,7 @@ def test_requests_answer_as_each_alone_without_graphs(
         scheduler.run()
         assert [output_of(job).answers() for job in jobs] == [expected[at] for at in order]
         idle(graphs)
-    assert graphs.told.refused.keys() <= {key for key in graphs.told.refused if free_bytes < PLENTY}
+    assert graphs.statistics.rejected.keys() <= {key for key in graphs.statistics.rejected if free_bytes < PLENTY}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -141,8 +141,8 @@ def test_so_they_do_in_every_family(
         scheduler.run()
         assert output_of(lone).answers() == expected[0]
         idle(graphs)
-    assert graphs.told.replayed > 10
-    assert any(key[1].rows > 1 for key in graphs.told.recorded_ms)
+    assert graphs.statistics.replays > 10
+    assert any(key[1].rows > 1 for key in graphs.statistics.capture_ms)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -157,52 +157,52 @@ def test_sequences_that_grow_past_every_step_are_read_right(
         idle(graphs)
         for new in (1, 3, 4):
             assert difference(loaded, cache, 0, new) < 1e-9
-    assert graphs.told.replayed > 40
+    assert graphs.statistics.replays > 40
     assert cache.is_view
-    assert {key[1].kv_tokens for key in graphs.told.recorded_ms} == {16, 32, 64, 128, 256}
+    assert {key[1].kv_tokens for key in graphs.statistics.capture_ms} == {16, 32, 64, 128, 256}
 
 
 def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: LoadedModel) -> None:
     graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
     one_pass(loaded, cache, 0)
-    assert (graphs.told.replayed, graphs.told.recorded_ms) == (0, {})
+    assert (graphs.statistics.replays, graphs.statistics.capture_ms) == (0, {})
     assert not cache.is_view
     idle(graphs, 1)
-    assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
+    assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
     one_pass(loaded, cache, 0)
-    assert graphs.told.replayed == 0, "the first is compared with the plain pass, which is the answer"
+    assert graphs.statistics.replays == 0, "the first is compared with the plain pass, which is the answer"
     one_pass(loaded, cache, 0)
-    assert graphs.told.replayed == 1
+    assert graphs.statistics.replays == 1
     assert cache.is_view
 
 
 def test_nothing_is_recorded_while_somebody_asks(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded)
     asked: list[float] = []
-    graphs.record_while(lambda seconds: bool(asked.append(seconds)))
-    assert graphs.told.recorded_ms == {}
+    graphs.capture_while(lambda seconds: bool(asked.append(seconds)))
+    assert graphs.statistics.capture_ms == {}
     assert asked == [pytest.approx(0.05)]
 
 
 def test_a_larger_one_serves_until_the_right_one_is_there(loaded: LoadedModel) -> None:
     graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
     idle(graphs, 1)
-    assert list(graphs.told.recorded_ms) == [(None, Bucket(1, 8, 64))]
+    assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 8, 64))]
     for new in (1, 2, 3, 1):
         assert difference(loaded, cache, 0, new) < 1e-9
-    assert graphs.told.replayed == 3
+    assert graphs.statistics.replays == 3
     idle(graphs, 1)
-    assert (None, Bucket(1, 1, 16)) in graphs.told.recorded_ms
+    assert (None, Bucket(1, 1, 16)) in graphs.statistics.capture_ms
 
 
 def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measured(loaded: LoadedModel) -> None:
     graphs = with_graphs(loaded)
     assert graphs.replay_costs() == {}
     idle(graphs)
-    assert set(graphs.told.recorded_ms) == {
+    assert set(graphs.statistics.capture_ms) == {
         (None, shape) for shape in buckets.single_request_buckets(loaded.context_tokens)
     }
-    assert set(graphs.replay_costs()) == set(buckets.NEW_TOKENS)
+    assert set(graphs.replay_costs()) == set(buckets.NEW_TOKEN_COUNTS)
     assert min(graphs.replay_costs().values()) > 0
 
 
@@ -215,7 +215,7 @@ def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: LoadedMode
         several = read(loaded, 0, 20).fork(2, 30)
     answer = loaded.runner.run(ForwardPass([[7], [8]], several)).values
     assert answer.shape == (2, 640)
-    assert graphs.told.replayed == 0
+    assert graphs.statistics.replays == 0
 
 
 def test_a_pass_that_wants_no_logits_proves_nothing(loaded: LoadedModel) -> None:
@@ -223,10 +223,10 @@ def test_a_pass_that_wants_no_logits_proves_nothing(loaded: LoadedModel) -> None
     idle(graphs)
     for _ in range(3):
         one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
-    assert graphs.told.replayed == 0
+    assert graphs.statistics.replays == 0
     one_pass(loaded, cache, 0)
     one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
-    assert graphs.told.replayed == 1
+    assert graphs.statistics.replays == 1
     assert difference(loaded, cache, 0) < 1e-9
 
 
@@ -248,7 +248,7 @@ def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
         scheduler.run()
         assert {name: output_of(job).answers() for name, job in jobs.items()} == answers
         idle(graphs)
-    replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.used}
+    replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.last_replay}
     assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
 
 
@@ -270,7 +270,7 @@ def successor_is_heard(loaded: LoadedModel, folder: Path, factor: float) -> tupl
         scheduler.submit(request)
         scheduler.run()
         idle(graphs)
-    assert graphs.told.replayed > 0
+    assert graphs.statistics.replays > 0
     attached_again(loaded, folder, factor)
     graphs.retain_adapters(loaded.adapters.keys)
     said = []
@@ -339,8 +339,8 @@ def test_a_graph_that_disagrees_is_never_an_answer(
             cache = read(loaded, 0, 20)
             for new in (1, 3, 1, 3):
                 assert difference(loaded, cache, 0, new) < 1e-9
-    assert graphs.told.replayed == 0
-    assert len(caplog.records) == len(graphs.told.refused) >= 2
+    assert graphs.statistics.replays == 0
+    assert len(caplog.records) == len(graphs.statistics.rejected) >= 2
     assert "off by" in caplog.text
 
 
@@ -358,7 +358,7 @@ def test_a_model_that_cannot_be_recorded_says_so_once(loaded: LoadedModel, caplo
             cache = read(loaded, 0, 20)
             assert difference(loaded, cache, 0) < 1e-9
     assert len(caplog.records) == 1
-    assert "cannot be recorded (WaitsForDevice: " in caplog.text
+    assert "cannot be captured (WaitsForDevice: " in caplog.text
 
 
 def test_one_shape_that_cannot_be_recorded_leaves_the_others(
@@ -374,11 +374,11 @@ def test_one_shape_that_cannot_be_recorded_leaves_the_others(
     graphs = with_graphs(loaded, capture)
     with caplog.at_level(logging.WARNING):
         idle(graphs)
-    assert list(graphs.told.refused.values()) == ["RuntimeError: no kernel for this"]
+    assert list(graphs.statistics.rejected.values()) == ["RuntimeError: no kernel for this"]
     assert len(caplog.records) == 1
-    assert len(graphs.told.recorded_ms) == len(list(buckets.single_request_buckets(256))) - 1
+    assert len(graphs.statistics.capture_ms) == len(list(buckets.single_request_buckets(256))) - 1
     idle(graphs)
-    assert len(graphs.told.refused) == 1, "it is not tried again"
+    assert len(graphs.statistics.rejected) == 1, "it is not tried again"
 
 
 def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: LoadedModel) -> None:
@@ -409,15 +409,15 @@ def test_no_room_ends_graphs_and_nothing_else(
             scheduler.submit(request)
         scheduler.run()
         idle(graphs)
-    assert graphs.told.replayed > 0
+    assert graphs.statistics.replays > 0
     jobs = [scheduler.submit(request) for request in requests]
     scheduler.run(12)
-    (pool, *_) = [weakref.ref(each) for each in graphs._tables or ()]
+    (pool, *_) = [weakref.ref(each) for each in graphs._static_kvs or ()]
     is_full = True
     if when == "in a pass":
         monkeypatch.setattr(static_kv.StaticKv, "assign", lambda *_: capture(lambda: None))
     else:
-        graphs.want(Bucket(1, 2, 128))
+        graphs.request_graph(Bucket(1, 2, 128))
         idle(graphs)
     with caplog.at_level(logging.WARNING):
         scheduler.run()
@@ -425,12 +425,12 @@ def test_no_room_ends_graphs_and_nothing_else(
     assert graphs.bytes == 0
     gc.collect()
     assert pool() is None, "its memory is free"
-    replayed = graphs.told.replayed
+    replayed = graphs.statistics.replays
     again = scheduler.submit(requests[0])
     scheduler.run()
     idle(graphs)
     assert output_of(again).answers() == expected[0]
-    assert graphs.told.replayed == replayed
+    assert graphs.statistics.replays == replayed
 
 
 def test_without_room_for_seats_passes_run_as_they_did(loaded: LoadedModel) -> None:
@@ -440,17 +440,17 @@ def test_without_room_for_seats_passes_run_as_they_did(loaded: LoadedModel) -> N
     for _ in range(3):
         assert difference(loaded, cache, 0) < 1e-9
     idle(graphs)
-    assert graphs.told.replayed == graphs.bytes == 0
+    assert graphs.statistics.replays == graphs.bytes == 0
 
 
 def test_no_more_graphs_are_kept_than_fit(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("starcoder_ls.engine.cuda_graphs.registry.MOST_GRAPHS", 3)
+    monkeypatch.setattr("starcoder_ls.engine.cuda_graphs.registry.MAX_GRAPHS", 3)
     graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
     for new in (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8):
         assert difference(loaded, cache, 0, new) < 1e-9
         idle(graphs)
         assert len(graphs._graphs) <= 3
-    assert graphs.told.replayed > 0
+    assert graphs.statistics.replays > 0
 
 
 def test_a_cpu_has_none(loaded: LoadedModel) -> None:

@@ -1,7 +1,6 @@
-"""Short passes as CUDA graphs: one call for the hundreds of kernels of a pass, which would else wait for Python.
+"""CUDA graphs of short forward passes: one call replaces the hundreds of kernel launches of a pass.
 
-Decides which shapes are recorded, when, in which memory, and which passes they fit. Whatever does not fit runs as it
-would without. Refuses to know requests; the pass itself is ``frame``'s.
+Decides which shapes are captured, when, in which memory, and which passes they fit. A pass that fits none runs without.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any
 
 import torch
 
-from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
 from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
@@ -25,49 +23,51 @@ from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.model_shape import activation_type, input_device, key_value_shape
 from starcoder_ls.errors import DeviceFailed
 
 _log = logging.getLogger(__name__)
 
-MOST_GRAPHS = 64
+MAX_GRAPHS = 64
 QUIET_S = 0.05
-"""Nobody may have asked for anything for so long before a graph is recorded. The next request may wait for that one."""
+"""A graph is captured only after no request has arrived for so long; the next one may have to wait for the capture."""
 
-REPLAYS = 3
-"""Of each new graph, to know what it costs: the least is taken."""
+MEASURED_REPLAYS = 3
+"""Replays of each new graph that are timed; their minimum is its cost."""
 
 TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-2}
 TOLERANCE = 0.3
-"""How far logits may be from those of the plain pass, in units of their spread; the last for types of 16 bits. Other
-kernels round otherwise; a mask or a place that is wrong moves them by more than 1."""
+"""Largest allowed difference of a graph's logits from those of the plain pass, in units of their standard deviation;
+this one is for 16-bit types. Other kernels round differently; a wrong mask or position changes them by more than 1."""
 
-Layers = tuple[str, int] | None
-Key = tuple[Layers, Bucket]
+AdapterKey = tuple[str, int] | None
+"""The adapter whose layers a graph applies; None is the base model."""
+Key = tuple[AdapterKey, Bucket]
 
 
 @dataclass(slots=True)
 class _Graph:
-    """``function`` is not called again; it holds memory that the recording reads."""
+    """A captured pass. ``function`` is not called again; it holds memory that the graph reads."""
 
-    recording: CapturedGraph
+    captured: CapturedGraph
     function: Callable[[], None]
-    is_proven: bool = False
-    used: int = 0
+    is_verified: bool = False
+    last_replay: int = 0
 
 
 @dataclass(slots=True)
-class Told:
+class GraphStatistics:
     """What became of passes and graphs so far, for benchmarks and tests."""
 
-    replayed: int = 0
-    recorded_ms: dict[Key, float] = field(default_factory=dict)
+    replays: int = 0
+    capture_ms: dict[Key, float] = field(default_factory=dict)
     replay_ms: dict[Key, float] = field(default_factory=dict)
-    refused: dict[Key, str] = field(default_factory=dict)
+    rejected: dict[Key, str] = field(default_factory=dict)  # the reasons
 
 
 def create_registry(model: Any, adapters: ResidentAdapters, context_tokens: int) -> GraphRegistry | None:
     """A registry for ``model``; None unless it computes on a CUDA device."""
-    device = model_shape.input_device(model)
+    device = input_device(model)
     if device.type != "cuda":
         return None
     return GraphRegistry(
@@ -76,7 +76,7 @@ def create_registry(model: Any, adapters: ResidentAdapters, context_tokens: int)
 
 
 class GraphRegistry:
-    """All graphs of one model, in the engine's thread."""
+    """All graphs of one model. Used by the engine's thread only."""
 
     def __init__(
         self,
@@ -89,205 +89,218 @@ class GraphRegistry:
         self._model, self._adapters, self._context_tokens = model, adapters, context_tokens
         self._capture, self._free_bytes = capture, free_bytes
         self._graphs: dict[Key, _Graph] = {}
-        self._wanted: Counter[Key] = Counter()
-        self._tables: list[StaticKv] | None = None
-        self._frame: StaticPass | None = None
-        self._is_off = False
-        self.told = Told()
-        self._wanted.update((None, shape) for shape in buckets.single_request_buckets(context_tokens))
+        self._pending: Counter[Key] = Counter()  # graphs to capture, by how many passes lacked them
+        self._static_kvs: list[StaticKv] | None = None
+        self._static_pass: StaticPass | None = None
+        self._is_disabled = False
+        self.statistics = GraphStatistics()
+        self._pending.update((None, bucket) for bucket in buckets.single_request_buckets(context_tokens))
 
     @property
     def bytes(self) -> int:
-        """Of seats and frame; what graphs keep for themselves is not known."""
-        return sum(part.bytes for part in (*(self._tables or ()), *([self._frame] if self._frame else ())))
+        """Memory of the static rows, inputs and outputs; that of the graphs themselves is not known."""
+        static_pass = 0 if self._static_pass is None else self._static_pass.bytes
+        return sum(static_kv.bytes for static_kv in self._static_kvs or ()) + static_pass
 
-    def replay(self, several: Sequence[ForwardPass], plain: Callable[[], list[torch.Tensor]]) -> list[Logits] | None:
-        """``several`` as one pass, from a replay; None where there is none for them, and then nothing was done.
+    def replay(
+        self, passes: Sequence[ForwardPass], compute_plain: Callable[[], list[torch.Tensor]]
+    ) -> list[Logits] | None:
+        """The logits of ``passes``, computed together by one replay; None if no graph fits, and nothing was done then.
 
-        The first replay of a graph is compared with ``plain``, which is then the answer. Raises what it raises.
+        The first replay of a graph is verified: ``compute_plain`` computes the same logits without a graph, and they
+        are returned. Raises what it raises.
         """
-        found = self._found(several)
+        found = self._find_graph(passes)
         if found is None:
             return None
-        key, graph, table = found
-        shape = key[1]
-        assert self._frame is not None
+        key, graph, static_kv = found
+        bucket = key[1]
+        assert self._static_pass is not None
         with torch.inference_mode():
-            rows = table.assign([wanted.cache for wanted in several], shape.rows)
-            ids: list[list[int]] = [[]] * shape.rows
-            starts = [table.tokens] * shape.rows
-            for row, wanted in zip(rows, several, strict=True):
-                ids[row], starts[row] = wanted.rows[0], wanted.cache.length
-            self._frame.write_inputs(shape, ids, starts)
-            graph.recording.replay()
-            values, likeliest = self._frame.read_outputs(shape)
-            values = values.clone()  # the next pass writes there
-            answers = [
-                Logits(values[row, wanted.logit_positions], likeliest[row][wanted.logit_positions])
-                for row, wanted in zip(rows, several, strict=True)
+            rows = static_kv.assign([forward_pass.cache for forward_pass in passes], bucket.rows)
+            ids: list[list[int]] = [[]] * bucket.rows
+            starts = [static_kv.tokens] * bucket.rows
+            for row, forward_pass in zip(rows, passes, strict=True):
+                ids[row], starts[row] = forward_pass.rows[0], forward_pass.cache.length
+            self._static_pass.write_inputs(bucket, ids, starts)
+            graph.captured.replay()
+            values, likeliest = self._static_pass.read_outputs(bucket)
+            values = values.clone()  # the next pass overwrites them
+            logits = [
+                Logits(values[row, forward_pass.logit_positions], likeliest[row][forward_pass.logit_positions])
+                for row, forward_pass in zip(rows, passes, strict=True)
             ]
-            if not graph.is_proven:
-                return self._proven(key, graph, answers, plain())
-            for wanted in several:
-                wanted.cache.set_length(wanted.cache.length + len(wanted.rows[0]))
-        self.told.replayed += 1
-        graph.used = self.told.replayed
-        return answers
+            if not graph.is_verified:
+                return self._verify(key, graph, logits, compute_plain())
+            for forward_pass in passes:
+                forward_pass.cache.set_length(forward_pass.cache.length + len(forward_pass.rows[0]))
+        self.statistics.replays += 1
+        graph.last_replay = self.statistics.replays
+        return logits
 
-    def record_while(self, stays_quiet: Callable[[float], bool]) -> None:
-        """What is wanted, the most wanted first, while ``stays_quiet`` says that nobody asked anything for so many
-        seconds. Raises DeviceFailed.
+    def capture_while(self, stays_quiet: Callable[[float], bool]) -> None:
+        """Capture pending graphs, those that most passes lacked first.
+
+        ``stays_quiet`` is called before each and returns whether no request arrives for so many seconds. Raises
+        DeviceFailed.
         """
-        while self._wanted and stays_quiet(QUIET_S):
-            key = max(self._wanted, key=self._wanted.__getitem__)
-            del self._wanted[key]
-            held = next((held for held in self._adapters if held.key == key[0]), None)
-            if key[0] is None or held is not None:  # else it was detached meanwhile
-                self._adapters.activate(held)
-                assert self._adapters.layers == key[0], "recorded through other layers than it would be replayed for"
-                self._record(key)
+        while self._pending and stays_quiet(QUIET_S):
+            key = max(self._pending, key=self._pending.__getitem__)
+            del self._pending[key]
+            adapter = next((adapter for adapter in self._adapters if adapter.key == key[0]), None)
+            if key[0] is None or adapter is not None:  # else it was detached meanwhile
+                self._adapters.activate(adapter)
+                assert self._adapters.layers == key[0], "captured with other layers than it would be replayed for"
+                self._try_capture(key)
 
-    def want(self, shape: Bucket, layers: Layers = None) -> None:
-        """Record a graph for it when there is time."""
-        self._wanted[layers, shape] += 1
+    def request_graph(self, bucket: Bucket, adapter_key: AdapterKey = None) -> None:
+        """Capture a graph for it when there is time."""
+        self._pending[adapter_key, bucket] += 1
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a graph is still to be captured."""
+        return bool(self._pending)
 
     def replay_costs(self) -> dict[int, float]:
-        """Milliseconds of a replay by its number of tokens, for a request that runs alone.
+        """Milliseconds of a replay by its number of new tokens, for a request that runs alone.
 
-        Empty until all sizes have been measured for one number of places.
+        Empty until all numbers of tokens have been measured for one size of cache.
         """
         for size in buckets.kv_sizes(self._context_tokens):
-            keys = {time: (None, Bucket(1, time, size)) for time in buckets.NEW_TOKEN_COUNTS}
-            if all(key in self.told.replay_ms for key in keys.values()):
-                return {time: self.told.replay_ms[key] for time, key in keys.items()}
+            keys = {count: (None, Bucket(1, count, size)) for count in buckets.NEW_TOKEN_COUNTS}
+            if all(key in self.statistics.replay_ms for key in keys.values()):
+                return {count: self.statistics.replay_ms[key] for count, key in keys.items()}
         return {}
 
-    def retain_adapters(self, layers: Container[Layers]) -> None:
+    def retain_adapters(self, adapter_keys: Container[AdapterKey]) -> None:
         """Drop the graphs of adapters that are gone."""
-        for key in [key for key in (*self._graphs, *self._wanted) if key[0] not in layers]:
+        for key in [key for key in (*self._graphs, *self._pending) if key[0] not in adapter_keys]:
             self._graphs.pop(key, None)
-            self._wanted.pop(key, None)
+            self._pending.pop(key, None)
 
-    def drop(self, reason: str) -> None:
-        """All graphs and seats, for good: the memory is wanted elsewhere."""
-        if self._is_off:
+    def disable(self, reason: str) -> None:
+        """Drop all graphs and static rows for good, because the memory is needed elsewhere."""
+        if self._is_disabled:
             return
-        self._is_off = True
-        _log.warning("no CUDA graphs from here on: %s", reason)
+        self._is_disabled = True
+        _log.warning("CUDA graphs are disabled: %s", reason)
         self._graphs.clear()
-        self._wanted.clear()
-        tables, self._tables, self._frame = self._tables, [], None
-        for table in tables or ():
+        self._pending.clear()
+        static_kvs, self._static_kvs, self._static_pass = self._static_kvs, [], None
+        for static_kv in static_kvs or ():
             try:
                 with torch.inference_mode():
-                    table.release()
+                    static_kv.release()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                return  # its memory stays while somebody sits in it
+                return  # its memory stays while a cache uses it
 
-    def _found(self, several: Sequence[ForwardPass]) -> tuple[Key, _Graph, StaticKv] | None:
-        """The graph for them, or one for more that does as well meanwhile; what is missing is wanted from here on."""
-        if self._is_off or any(len(wanted.rows) > 1 for wanted in several):
+    def _find_graph(self, passes: Sequence[ForwardPass]) -> tuple[Key, _Graph, StaticKv] | None:
+        """The graph for ``passes``, or meanwhile one for a larger shape; a graph that is missing becomes pending."""
+        if self._is_disabled or any(len(forward_pass.rows) > 1 for forward_pass in passes):
             return None
-        new = max(len(wanted.rows[0]) for wanted in several)
-        end = max(wanted.cache.length + len(wanted.rows[0]) for wanted in several)
-        layers = self._adapters.layers
+        new_tokens = max(len(forward_pass.rows[0]) for forward_pass in passes)
+        end = max(forward_pass.cache.length + len(forward_pass.rows[0]) for forward_pass in passes)
+        adapter_key = self._adapters.layers
         exact: Key | None = None
-        for shape in buckets.buckets_holding(len(several), new, end, self._context_tokens):
-            key = (layers, shape)
+        for bucket in buckets.buckets_holding(len(passes), new_tokens, end, self._context_tokens):
+            key = (adapter_key, bucket)
             if exact is None:
-                if key in self.told.refused:
+                if key in self.statistics.rejected:
                     return None
                 exact = key
             if (graph := self._graphs.get(key)) is not None:
-                table = self._table(shape)
-                if table is None or not all(table.is_compatible(wanted.cache) for wanted in several):
+                static_kv = self._static_kv_for(bucket)
+                if static_kv is None or not all(static_kv.is_compatible(each.cache) for each in passes):
                     return None
-                if not graph.is_proven and all(wanted.logits_for is LogitsFor.NONE for wanted in several):
-                    return None  # nothing would be compared
+                if not graph.is_verified and all(each.logits_for is LogitsFor.NONE for each in passes):
+                    return None  # there is nothing to verify it by
                 if key != exact:
-                    self.want(exact[1], layers)
-                return key, graph, table
+                    self.request_graph(exact[1], adapter_key)
+                return key, graph, static_kv
         if exact is not None:
-            self.want(exact[1], layers)
+            self.request_graph(exact[1], adapter_key)
         return None
 
-    def _record(self, key: Key) -> None:
+    def _try_capture(self, key: Key) -> None:
+        """Capture the graph, or note why it cannot be. Raises DeviceFailed."""
         started_s = time.perf_counter()
         try:
-            graph = self._recorded(key)
+            graph = self._capture_graph(key)
         except DeviceFailed:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever cannot be recorded runs as it did before
+        except Exception as error:  # noqa: BLE001 - whatever cannot be captured runs without a graph
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             if is_out_of_memory(error):
-                self.drop("there was no room to record another")
-            elif self.told.recorded_ms:
-                self._refuse(key, reason)
-            else:  # the first is the plainest of all
-                self.told.refused[key] = reason
-                self.drop(f"this model cannot be recorded ({reason})")
+                self.disable("there was no memory to capture another")
+            elif self.statistics.capture_ms:
+                self._reject(key, reason)
+            else:  # the first is the simplest of all
+                self.statistics.rejected[key] = reason
+                self.disable(f"this model cannot be captured ({reason})")
             return
         if graph is None:
-            self.told.refused[key] = "no memory for its seats"
+            self.statistics.rejected[key] = "no memory for its static rows"
             return
         self._graphs[key] = graph
-        self.told.recorded_ms[key] = took_ms = (time.perf_counter() - started_s) * 1000
-        _log.debug("recorded a graph for %s in %.0f ms", key, took_ms)
-        while len(self._graphs) > MOST_GRAPHS:
-            del self._graphs[min(self._graphs, key=lambda other: self._graphs[other].used)]
+        self.statistics.capture_ms[key] = took_ms = (time.perf_counter() - started_s) * 1000
+        _log.debug("captured a graph for %s in %.0f ms", key, took_ms)
+        while len(self._graphs) > MAX_GRAPHS:
+            del self._graphs[min(self._graphs, key=lambda other: self._graphs[other].last_replay)]
 
-    def _recorded(self, key: Key) -> _Graph | None:
-        """None where there is no memory for its seats."""
-        shape = key[1]
-        table = self._table(shape)
-        if table is None or self._frame is None:
+    def _capture_graph(self, key: Key) -> _Graph | None:
+        """None where there is no memory for its static rows. Raises what the capture raises."""
+        bucket = key[1]
+        static_kv = self._static_kv_for(bucket)
+        if static_kv is None or self._static_pass is None:
             return None
         with torch.inference_mode(), gqa_attention.installed_in(self._model):
-            self._frame.write_inputs(
-                shape, [[]] * shape.rows, [table.tokens] * shape.rows
-            )  # nobody's places are written
-            function = self._frame.build(table, shape)
-            graph = _Graph(self._capture(function), function, used=self.told.replayed)
+            unused = [static_kv.tokens] * bucket.rows  # positions that belong to no sequence
+            self._static_pass.write_inputs(bucket, [[]] * bucket.rows, unused)
+            function = self._static_pass.build(static_kv, bucket)
+            graph = _Graph(self._capture(function), function, last_replay=self.statistics.replays)
             took_ms = []
-            for _ in range(REPLAYS):
+            for _ in range(MEASURED_REPLAYS):
                 started_s = time.perf_counter()
-                graph.recording.replay()
-                self._frame.read_outputs(shape)  # waits for the device
+                graph.captured.replay()
+                self._static_pass.read_outputs(bucket)  # waits for the device
                 took_ms.append((time.perf_counter() - started_s) * 1000)
-            self.told.replay_ms[key] = min(took_ms)
+            self.statistics.replay_ms[key] = min(took_ms)
             return graph
 
-    def _table(self, shape: Bucket) -> StaticKv | None:
-        """The seats that hold ``shape``, the smallest there are; None where they would take too much memory."""
-        if self._tables is None:
-            device, dtype = model_shape.activation_type(self._model)
-            states = model_shape.key_value_shape(self._model.config)
+    def _static_kv_for(self, bucket: Bucket) -> StaticKv | None:
+        """The smallest static rows that hold ``bucket``; None if they would take too much memory."""
+        if self._static_kvs is None:
+            device, dtype = activation_type(self._model)
+            shape = key_value_shape(self._model.config)
             with torch.inference_mode():
-                self._tables = allocate_static_kv(
-                    states, device, dtype, buckets.static_kv_sizes(self._context_tokens), self._free_bytes
+                self._static_kvs = allocate_static_kv(
+                    shape, device, dtype, buckets.static_kv_sizes(self._context_tokens), self._free_bytes
                 )
-                if self._tables:
-                    self._frame = StaticPass(self._model, self._tables[0].rows, device, dtype)
-        fitting = (table for table in self._tables if table.rows >= shape.rows and table.tokens >= shape.kv_tokens)
-        return next(fitting, None)
+                if self._static_kvs:
+                    self._static_pass = StaticPass(self._model, self._static_kvs[0].rows, device, dtype)
+        for static_kv in self._static_kvs:
+            if static_kv.rows >= bucket.rows and static_kv.tokens >= bucket.kv_tokens:
+                return static_kv
+        return None
 
-    def _proven(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
-        """``expected``; and the graph is used from here on if it had found the same."""
-        bound = TOLERANCES.get(model_shape.activation_type(self._model)[1], TOLERANCE)
-        for ours, theirs in zip(found, expected, strict=True):
+    def _verify(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
+        """Use the graph from now on if it computed ``expected`` [n, vocabulary] each; return ``expected``."""
+        bound = TOLERANCES.get(activation_type(self._model)[1], TOLERANCE)
+        for ours, plain in zip(found, expected, strict=True):
             if not len(ours):
                 continue
-            spread = float(theirs.std())
-            difference = float((ours.values - theirs).abs().max())
-            if not difference <= bound * spread:
-                self._refuse(key, f"its logits were off by {difference / spread:.2g} of their spread")
+            spread = float(plain.std())
+            difference = float((ours.values - plain).abs().max())
+            if not difference <= bound * spread:  # also for NaN
+                self._reject(key, f"its logits were off by {difference / spread:.2g} of their spread")
                 del self._graphs[key]
                 break
-        graph.is_proven = True
+        graph.is_verified = True
         return [Logits(values) for values in expected]
 
-    def _refuse(self, key: Key, reason: str) -> None:
-        self.told.refused[key] = reason
+    def _reject(self, key: Key, reason: str) -> None:
+        self.statistics.rejected[key] = reason
         _log.warning("no CUDA graph for %s: %s", key, reason)

@@ -84,14 +84,14 @@ class ModelRunner:
         with use_threads(threads_for_pass(adapter.virtual_tokens, self.weight_bytes, self.threads)):
             adapter.prompt.write(self.model, cache)
 
-    def record_graphs(self, stays_quiet: Callable[[float], bool]) -> None:
-        """Record the CUDA graphs that passes have missed while ``stays_quiet`` returns True, and use their costs.
+    def capture_graphs(self, stays_quiet: Callable[[float], bool]) -> None:
+        """Capture the CUDA graphs that passes have missed while ``stays_quiet`` returns True, and use their costs.
 
         Raises DeviceFailed.
         """
         if self.graphs is None:
             return
-        self.graphs.record_while(stays_quiet)
+        self.graphs.capture_while(stays_quiet)
         if self.pass_costs and (measured := self.graphs.replay_costs()):
             self.pass_costs = interpolate(measured)
 

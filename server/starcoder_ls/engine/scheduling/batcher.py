@@ -149,7 +149,7 @@ class Batcher:
             self._max_tokens = max(MAX_SHARED_PASS_TOKENS, self._max_tokens // 2)
             self._state.prefix_cache.shrink()
             if self._runner.graphs is not None:
-                self._runner.graphs.drop("a pass ran out of memory")
+                self._runner.graphs.disable("a pass ran out of memory")
             release_memory()
             _log.warning(
                 "out of memory: batches have at most %d tokens from now on, and fewer prefixes are cached",
