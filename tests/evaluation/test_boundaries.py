@@ -77,9 +77,9 @@ def test_python_lines_exclude_comments_and_docstrings() -> None:
 
 
 def test_python_blocks_are_bodies_without_docstrings() -> None:
-    found = texts(PYTHON, boundaries.find_boundaries(PYTHON, "python").blocks)
-    assert len(found) == 3
-    class_body, label, branch = found
+    blocks = texts(PYTHON, boundaries.find_boundaries(PYTHON, "python").blocks)
+    assert len(blocks) == 3
+    class_body, label, branch = blocks
     assert class_body.startswith("def label(self, price):")
     assert class_body.endswith("return self.name")
     assert label.startswith("name = self.name")
@@ -102,8 +102,8 @@ def test_python_code_excludes_comments_and_docstrings() -> None:
 
 
 def test_other_languages_use_indentation_and_comment_marks() -> None:
-    found = boundaries.find_boundaries(JAVASCRIPT, "javascript")
-    assert texts(JAVASCRIPT, found.lines) == [
+    result = boundaries.find_boundaries(JAVASCRIPT, "javascript")
+    assert texts(JAVASCRIPT, result.lines) == [
         "import { price } from './price.js';",
         "function label(item) {",
         "const name = item.name;",
@@ -111,17 +111,17 @@ def test_other_languages_use_indentation_and_comment_marks() -> None:
         "return name + price(item);",
         "const list = [",
     ]
-    assert texts(JAVASCRIPT, found.blocks) == [
+    assert texts(JAVASCRIPT, result.blocks) == [
         "const name = item.name;\n\n  if (name) {\n    return name + price(item);\n  }"
     ]
-    assert "not code" not in "".join(texts(JAVASCRIPT, found.code))
+    assert "not code" not in "".join(texts(JAVASCRIPT, result.code))
 
 
 def test_invalid_python_uses_indentation() -> None:
     broken = "def first(:\n    value = 1\n    return value\n"
-    found = boundaries.find_boundaries(broken, "python")
-    assert texts(broken, found.blocks) == ["value = 1\n    return value"]
-    assert len(found.lines) == 3
+    result = boundaries.find_boundaries(broken, "python")
+    assert texts(broken, result.blocks) == ["value = 1\n    return value"]
+    assert len(result.lines) == 3
 
 
 @pytest.mark.parametrize("language", ["python", "go"])
@@ -129,8 +129,8 @@ def test_invalid_python_uses_indentation() -> None:
     "text", ["", "\n", "\n\n  \n", "x", "}\n", "\t", "a = '\\\n", "\f\nvalue = 1\n", "# only\n# words"]
 )
 def test_boundaries_lie_within_any_text(text: str, language: str) -> None:
-    found = boundaries.find_boundaries(text, language)
-    for begin, end in (*found.lines, *found.blocks, *found.code):
+    result = boundaries.find_boundaries(text, language)
+    for begin, end in (*result.lines, *result.blocks, *result.code):
         assert 0 <= begin < end <= len(text)
 
 

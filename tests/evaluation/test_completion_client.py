@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,12 +20,37 @@ from starcoder_ls.learning.sources import Source
 from starcoder_ls.lsp.client import Client
 
 
+class GatedEngine(ScriptedEngine):
+    """Loads when ``may_load`` is set."""
+
+    def __init__(self, *script: str) -> None:
+        super().__init__([script])
+        self.may_load = threading.Event()
+
+    def _run(self) -> None:
+        self.may_load.wait()
+        super()._run()
+
+
+class SilentEngine(ScriptedEngine):
+    """Answers no request; ``has_request`` is set when it has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_request = threading.Event()
+
+    def _decode(self, *_: object) -> None:
+        self.has_request.set()
+        self._is_closed.wait()
+
+
 @asynccontextmanager
 async def initialized_client(engine: ScriptedEngine, folders: list[Path]) -> AsyncIterator[Client]:
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     try:
         async with connect_client(server) as client:
-            await completion_client.initialize(client, folders, {})
+            options = {"inline_completion": {"budget_ms": 600_000}}  # a busy machine must not cut the answer
+            await completion_client.initialize(client, folders, options)
             yield client
     finally:
         await asyncio.to_thread(server.close)
@@ -34,12 +60,17 @@ async def initialized_client(engine: ScriptedEngine, folders: list[Path]) -> Asy
 async def test_suggestion_is_the_text_that_an_editor_would_insert(tmp_path: Path) -> None:
     folder = repository(tmp_path)
     files = Repository([folder])
-    engine = ScriptedEngine([["self", ".kind", "\n"]], load_s=0.3)
+    engine = GatedEngine("self", ".kind", "\n")
     async with initialized_client(engine, files.folders) as client:
         progress: list[str] = []
-        info = await completion_client.wait_until_ready(client, progress.append)
+
+        def show_progress(message: str) -> None:
+            progress.append(message)
+            engine.may_load.set()
+
+        info = await completion_client.wait_until_ready(client, show_progress)
         assert (info.model, info.device, info.adapters) == ("scripted", "cpu", ())
-        assert any("Reading the weights." in line for line in progress)
+        assert "Reading the weights." in progress[0]
         hole = next(hole for hole in files.draw_holes([Kind.LINE], 20, 0) if hole.middle == "self.name = name")
         text, elapsed_ms = await completion_client.request_suggestion(client, hole, "python")
     assert text == "self.kind"
@@ -93,10 +124,11 @@ async def test_model_that_cannot_load_raises_its_message(tmp_path: Path) -> None
 @async_test
 async def test_lost_connection_raises_an_engine_error(tmp_path: Path) -> None:
     hole = Hole(Kind.LINE, Source(str(tmp_path), "a.py", "value = 1\n"), 0, 9)
-    async with initialized_client(ScriptedEngine(token_s=5.0), [tmp_path]) as client:
+    engine = SilentEngine()
+    async with initialized_client(engine, [tmp_path]) as client:
         await completion_client.wait_until_ready(client, lambda _: None)
         request = asyncio.create_task(completion_client.request_suggestion(client, hole, "python"))
-        await asyncio.sleep(0.1)
+        await asyncio.to_thread(engine.has_request.wait)
         client.close()
         with pytest.raises(EngineError, match="has ended"):
             await request

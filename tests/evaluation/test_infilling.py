@@ -54,11 +54,11 @@ def test_model_completes_without_stop_rule_and_server_with_one() -> None:
 
     async def complete() -> tuple[list[str], list[str]]:
         generated = [text async for text in infilling.complete_with_model(engine, [problem], "psm")]
-        shown = [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
-        return generated, shown
+        suggested = [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
+        return generated, suggested
 
     try:
-        generated, shown = asyncio.run(complete())
+        generated, suggested = asyncio.run(complete())
     finally:
         engine.close()
     assert generated == ["urn \nmore"]
@@ -68,7 +68,7 @@ def test_model_completes_without_stop_rule_and_server_with_one() -> None:
     )  # fmt: skip
     assert engine.requests[0].stop is None
     assert engine.requests[1].stop is not None
-    assert len(shown) == 1
+    assert len(suggested) == 1
 
 
 def test_published_problems_pass_with_their_middles() -> None:

@@ -11,11 +11,11 @@ from starcoder_ls.evaluation.repository import Repository, path_of
 
 
 def test_no_hole_is_drawn_in_ignored_or_secret_files(tmp_path: Path) -> None:
-    found = Repository([repository(tmp_path)], ["täglich.py"])
-    assert [Path(path).relative_to(tmp_path.resolve()).as_posix() for path in found.files] == [
+    files = Repository([repository(tmp_path)], ["täglich.py"])
+    assert [Path(path).relative_to(tmp_path.resolve()).as_posix() for path in files.files] == [
         "shop/shop.py", "web/list.js",
     ]  # fmt: skip
-    for hole in found.draw_holes(SYNTAX_KINDS, 50, 0):
+    for hole in files.draw_holes(SYNTAX_KINDS, 50, 0):
         assert path_of(hole.source).read_text() == hole.source.text
         assert "Ignored" not in hole.source.text
         assert "Secret" not in hole.source.text
@@ -38,24 +38,24 @@ def test_path_without_source_files_is_rejected_with_the_reason(tmp_path: Path, n
 
 def test_workspace_is_the_repository_around_a_file(tmp_path: Path) -> None:
     folder = repository(tmp_path)
-    found = Repository([folder / "shop" / "shop.py", folder / "web"])
-    assert found.folders == [folder.resolve()]
-    assert len(found.files) == 2
+    files = Repository([folder / "shop" / "shop.py", folder / "web"])
+    assert files.folders == [folder.resolve()]
+    assert len(files.files) == 2
 
 
 def test_names_are_relative_to_the_workspace_folders(tmp_path: Path) -> None:
-    one, other = tmp_path / "one", tmp_path / "other"
-    for folder in (one, other):
+    first, second = tmp_path / "one", tmp_path / "other"
+    for folder in (first, second):
         folder.mkdir()
         repository(folder)
-    hole = Repository([one / "shop" / "shop.py"]).draw_holes([Kind.LINE], 1, 0)[0]
-    assert Repository([one]).name_of(hole.source) == "shop/shop.py"
-    assert Repository([one, other]).name_of(hole.source) == "one/shop/shop.py"
+    hole = Repository([first / "shop" / "shop.py"]).draw_holes([Kind.LINE], 1, 0)[0]
+    assert Repository([first]).name_of(hole.source) == "shop/shop.py"
+    assert Repository([first, second]).name_of(hole.source) == "one/shop/shop.py"
 
 
 def test_repository_keeps_only_the_chosen_languages(tmp_path: Path) -> None:
-    found = Repository([repository(tmp_path)], languages=["javascript"])
-    assert {found.language_of(hole.source.path) for hole in found.draw_holes([Kind.LINE], 9, 0)} == {"javascript"}
+    files = Repository([repository(tmp_path)], languages=["javascript"])
+    assert {files.language_of(hole.source.path) for hole in files.draw_holes([Kind.LINE], 9, 0)} == {"javascript"}
     with pytest.raises(SettingsError, match="no source files in cobol"):
         Repository([tmp_path], languages=["cobol"])
 

@@ -22,8 +22,8 @@ def test_edit_similarity_is_from_zero_to_one() -> None:
 def test_interval_of_a_proportion_covers_the_true_value_in_95_percent() -> None:
     rng, covered = random.Random(0), 0
     for _ in range(400):
-        found = score.estimate_proportion([rng.random() < 0.1 for _ in range(200)])
-        covered += found.low <= 0.1 <= found.high
+        estimate = score.estimate_proportion([rng.random() < 0.1 for _ in range(200)])
+        covered += estimate.low <= 0.1 <= estimate.high
     assert 0.92 < covered / 400 < 0.985
 
 
@@ -34,9 +34,9 @@ def test_interval_of_a_zero_proportion_is_not_empty() -> None:
 
 
 def test_mean_lies_within_its_interval() -> None:
-    found = score.estimate_mean([0.0, 1.0] * 50)
-    assert found.low < found.value == 0.5 < found.high
-    assert str(found).startswith("50.0 (")
+    estimate = score.estimate_mean([0.0, 1.0] * 50)
+    assert estimate.low < estimate.value == 0.5 < estimate.high
+    assert str(estimate).startswith("50.0 (")
 
 
 def test_exact_match_ignores_surrounding_blanks_only() -> None:
@@ -58,8 +58,7 @@ def test_exact_match_ignores_surrounding_blanks_only() -> None:
     ],
 )
 def test_identifier_f1_ignores_strings_and_keywords(suggestion: str, truth: str, f1: float | None) -> None:
-    found = score.identifier_f1(suggestion, truth)
-    assert found is None if f1 is None else found == pytest.approx(f1)
+    assert score.identifier_f1(suggestion, truth) == (None if f1 is None else pytest.approx(f1))
 
 
 @pytest.mark.parametrize(("suggestion", "count"), [("", 0), ("abc", 3), ("abcd", 3), ("xabc", 0), ("ab", 2)])
@@ -70,8 +69,8 @@ def test_kept_chars_are_the_correct_ones_from_the_start(suggestion: str, count: 
 def test_interval_of_a_quantile_covers_the_true_value_in_95_percent() -> None:
     rng, covered = random.Random(3), 0
     for _ in range(400):
-        found = score.estimate_quantile([rng.expovariate(1.0) for _ in range(80)], 0.5)
-        covered += found.low <= 0.6931 <= found.high
+        estimate = score.estimate_quantile([rng.expovariate(1.0) for _ in range(80)], 0.5)
+        covered += estimate.low <= 0.6931 <= estimate.high
     assert 0.92 < covered / 400 < 0.99
 
 
@@ -84,6 +83,6 @@ def test_quantile_is_one_of_the_values() -> None:
 def test_interval_of_a_mean_of_four_covers_the_true_value_in_95_percent() -> None:
     rng, covered = random.Random(5), 0
     for _ in range(1000):
-        found = score.estimate_mean([rng.gauss(3.0, 2.0) for _ in range(4)])
-        covered += found.low <= 3.0 <= found.high
+        estimate = score.estimate_mean([rng.gauss(3.0, 2.0) for _ in range(4)])
+        covered += estimate.low <= 3.0 <= estimate.high
     assert 0.92 < covered / 1000 < 0.98

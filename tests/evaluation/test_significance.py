@@ -24,8 +24,8 @@ def test_interval_of_a_difference_covers_the_true_value_in_95_percent() -> None:
     for _ in range(200):
         baseline = [float(rng.random() < 0.3) for _ in range(80)]
         values = [max(base, float(rng.random() < 0.1)) for base in baseline]  # 0.7 * 0.1 more
-        found = significance.paired_difference(values, baseline, samples=400)
-        covered += found.low <= 0.07 <= found.high
+        estimate = significance.paired_difference(values, baseline, samples=400)
+        covered += estimate.low <= 0.07 <= estimate.high
     assert 0.89 < covered / 200 <= 1.0
 
 
@@ -33,20 +33,20 @@ def test_paired_difference_is_independent_of_the_spread() -> None:
     rng = random.Random(2)
     baseline = [rng.uniform(0, 100) for _ in range(50)]
     values = [base + rng.uniform(0, 2) for base in baseline]
-    found = significance.paired_difference(values, baseline)
-    assert 0 < found.low < found.value < found.high < 2
+    estimate = significance.paired_difference(values, baseline)
+    assert 0 < estimate.low < estimate.value < estimate.high < 2
 
 
 def test_equal_values_have_no_difference() -> None:
-    found = significance.paired_difference([0.0, 1.0, 1.0], [0.0, 1.0, 1.0])
-    assert (found.value, found.low, found.high) == (0.0, 0.0, 0.0)
+    estimate = significance.paired_difference([0.0, 1.0, 1.0], [0.0, 1.0, 1.0])
+    assert (estimate.value, estimate.low, estimate.high) == (0.0, 0.0, 0.0)
 
 
 def test_ratio_lies_within_its_interval() -> None:
-    found = significance.ratio_of_means([1.0, 1.0, 0.0, 0.0] * 25, [1.0, 0.0, 0.0, 0.0] * 25)
-    assert found is not None
-    assert found.value == 2.0
-    assert 1 < found.low < 2 < found.high < 4
+    estimate = significance.ratio_of_means([1.0, 1.0, 0.0, 0.0] * 25, [1.0, 0.0, 0.0, 0.0] * 25)
+    assert estimate is not None
+    assert estimate.value == 2.0
+    assert 1 < estimate.low < 2 < estimate.high < 4
 
 
 def test_ratio_to_zero_is_none() -> None:
@@ -55,7 +55,7 @@ def test_ratio_to_zero_is_none() -> None:
 
 
 def test_median_ratio_is_over_the_pairs() -> None:
-    found = significance.median_ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
-    assert found is not None
-    assert (found.low, found.value, found.high) == (2.0, 2.0, 2.0)
+    estimate = significance.median_ratio([2.0, 20.0, 200.0], [1.0, 10.0, 100.0])
+    assert estimate is not None
+    assert (estimate.low, estimate.value, estimate.high) == (2.0, 2.0, 2.0)
     assert significance.median_ratio([0.0], [1.0]) is None

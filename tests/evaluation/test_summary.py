@@ -53,7 +53,7 @@ def test_identifier_score_skips_holes_without_identifiers(run: Run) -> None:
 def test_latencies_are_by_quantile(run: Run) -> None:
     all_holes = summary.group_by_kind(run.holes)[-1]
     count = len(run.holes)
-    found = all_holes.latencies()
-    assert found[0.5].value == pytest.approx(count / 2, abs=1)
-    assert found[0.5].low < found[0.5].value < found[0.5].high
-    assert found[0.99].value == count
+    latencies = all_holes.latencies()
+    assert latencies[0.5].value == pytest.approx(count / 2, abs=1)
+    assert latencies[0.5].low < latencies[0.5].value < latencies[0.5].high
+    assert latencies[0.99].value == count

@@ -39,8 +39,8 @@ def test_extract_answer_without_a_question_prefix_never_ends() -> None:
 @given(st.text(alphabet="Q ues\nt", max_size=12), st.text(alphabet="Question: \n", max_size=12))
 def test_partial_answer_hides_the_beginning_of_the_next_question(before: str, after: str) -> None:
     answer, _ = answer_parsing.extract_answer(f"It.{before}\nQuest", PREFIX, SUFFIX)
-    shown = answer_parsing.hold_back_question(answer, PREFIX)
-    assert not shown.rpartition("\n")[2].startswith("Q") or "\nQuest" not in f"\n{shown}"
+    partial = answer_parsing.hold_back_question(answer, PREFIX)
+    assert not partial.rpartition("\n")[2].startswith("Q") or "\nQuest" not in f"\n{partial}"
     assert answer_parsing.extract_answer(f"It.\nQuestion:{after}", PREFIX, SUFFIX) == ("It.", True)
 
 

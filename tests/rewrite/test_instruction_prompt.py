@@ -57,12 +57,12 @@ def test_special_tokens_of_the_template_are_tokens_and_end_the_answer(engine: Sc
 @pytest.mark.parametrize("lines", [2_000, 200_000])
 def test_code_to_explain_is_cut_at_a_line_end_and_the_note_says_so(engine: ScriptedEngine, lines: int) -> None:
     prompt = build_prompt(engine, "Explain.", text="x = 1\n" * lines)
-    shown = prompt.code.count("\n") + 1
+    shown_lines = prompt.code.count("\n") + 1
     if lines == 2_000:
-        assert (shown, prompt.note) == (lines, "")
+        assert (shown_lines, prompt.note) == (lines, "")
     else:
-        assert 0 < shown < lines
-        assert prompt.note == f"Only the first {shown} of {lines} lines were read: the rest does not fit."
+        assert 0 < shown_lines < lines
+        assert prompt.note == f"Only the first {shown_lines} of {lines} lines were read: the rest does not fit."
         (text,) = prompt.request.parts
         assert 8192 - 130 <= engine.count_tokens(str(text)) + prompt.request.max_new_tokens <= 8192
 

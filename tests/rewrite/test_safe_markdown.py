@@ -91,9 +91,9 @@ def token_types(text: str) -> set[str]:
 @settings(max_examples=600)
 @given(TEXTS)
 def test_sanitized_text_has_no_html_image_or_link(text: str) -> None:
-    shown = sanitize_markdown(text)
-    assert not token_types(shown) & {"html_block", "html_inline", "image", "link_open"}, shown
-    assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", shown))
+    sanitized = sanitize_markdown(text)
+    assert not token_types(sanitized) & {"html_block", "html_inline", "image", "link_open"}, sanitized
+    assert all(unicodedata.category(c) not in ("Cc", "Cf", "Cs") for c in re.sub(r"[\n\t]", "", sanitized))
 
 
 @settings(max_examples=200)

@@ -14,8 +14,11 @@ BOOTSTRAP_SAMPLES = 4000
 
 def mcnemar_p(better: int, worse: int) -> float:
     """The two-sided p of the exact sign test over the pairs that differ (McNemar 1947; binomial with p = 1/2)."""
-    pairs = better + worse
-    tail = sum(math.comb(pairs, count) for count in range(min(better, worse) + 1))
+    pairs, fewer = better + worse, min(better, worse)
+    tail, coefficient = 0, 1  # the binomial coefficients of ``pairs`` over 0, 1, ..., ``fewer``, and their sum
+    for count in range(fewer + 1):
+        tail += coefficient
+        coefficient = coefficient * (pairs - count) // (count + 1)
     return float(min(1.0, 2 * tail / 2**pairs)) if pairs else 1.0
 
 
