@@ -1,7 +1,7 @@
-"""Takes the pictures in README.md: ghost text of the bundled model in a real VS Code and a real Neovim.
+"""Takes the pictures in README.md: ghost text of the bundled model in VS Code and in Neovim.
 
-`make screenshots` installs the editors and runs it. What is on them is what the editors drew: VS Code as its browser
-shows it, Neovim as it tells a graphical front end to draw, cell by cell.
+`make screenshots` installs the editors and runs this script. VS Code is photographed in its browser. Neovim sends its
+screen, cell by cell, to this script as to a graphical front end; the picture is drawn from these cells.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ TYPED = "        self.c"
 COLUMNS, ROWS = 88, 22
 
 
-def of_vscode(target: Path, place: Path) -> None:
-    with vscode.running(place) as code:
-        code.set_user(**{"workbench.colorTheme": "Default Dark Modern", "window.commandCenter": False})
-        code.set_machine(**{"starcoder.server.command": vscode.BUNDLED_SERVER})
-        (place / "geometry").mkdir()
-        (place / "geometry" / FILE).write_text(TEXT)
-        window = code.open(place / "geometry", FILE)
+def photograph_vscode(target: Path, folder: Path) -> None:
+    with vscode.running(folder) as code:
+        code.write_user_settings(**{"workbench.colorTheme": "Default Dark Modern", "window.commandCenter": False})
+        code.write_machine_settings(**{"starcoder.server.command": vscode.BUNDLED_SERVER})
+        (folder / "geometry").mkdir()
+        (folder / "geometry" / FILE).write_text(TEXT)
+        window = code.open(folder / "geometry", FILE)
         window.page.set_viewport_size({"width": 960, "height": 520})
         window.wait_for_status("bundled")
         window.run("Notifications: Clear All Notifications")
@@ -53,12 +53,12 @@ def of_vscode(target: Path, place: Path) -> None:
         window.press("Control+End")
         window.type(TYPED)
         print("VS Code:", window.wait_for_ghost())
-        time.sleep(1.0)  # the cursor and the status item come to rest
+        time.sleep(1.0)  # until the cursor and the status item have stopped changing
         window.page.screenshot(path=target)
 
 
-def of_neovim(target: Path, place: Path) -> None:
-    folder = place / "neovim"
+def photograph_neovim(target: Path, folder: Path) -> None:
+    folder = folder / "neovim"
     folder.mkdir()
     (folder / FILE).write_text(TEXT)
     setup = f"""
@@ -68,16 +68,16 @@ vim.o.statusline = " %f %m%=%{{v:lua.require'starcoder'.statusline()}}  %l:%c "
 """
     with neovim.running(folder, folder / FILE, setup) as editor:
         editor.nvim.command(f"cd {folder}")
-        editor.until_ready()
+        editor.wait_until_ready()
         editor.type("Go" + TYPED.lstrip())
         print("Neovim:", editor.wait_for_ghost())
         time.sleep(0.5)
         screen = Screen(editor.nvim, COLUMNS, ROWS)
-    photograph(screen.as_html(), target)
+    photograph_html(screen.as_html(), target)
 
 
 class Screen:
-    """What Neovim tells a front end to draw (`:help ui-linegrid`)."""
+    """The screen that Neovim sends to a front end (`:help ui-linegrid`)."""
 
     def __init__(self, nvim: Any, columns: int, rows: int) -> None:
         self.cells = [[(" ", 0)] * columns for _ in range(rows)]
@@ -87,19 +87,19 @@ class Screen:
         while not self.is_drawn:
             _, name, events = nvim.next_message()
             for event in events if name == "redraw" else []:
-                for given in event[1:]:
-                    self._obey(event[0], given)
+                for arguments in event[1:]:
+                    self._apply(event[0], arguments)
 
-    def _obey(self, name: str, given: list[Any]) -> None:
+    def _apply(self, name: str, arguments: list[Any]) -> None:
         match name:
             case "default_colors_set":
-                self.colors = (given[0], given[1])
+                self.colors = (arguments[0], arguments[1])
             case "hl_attr_define":
-                self.styles[given[0]] = given[1]
+                self.styles[arguments[0]] = arguments[1]
             case "grid_cursor_goto":
-                self.cursor = (given[1], given[2])
+                self.cursor = (arguments[1], arguments[2])
             case "grid_line":
-                self._draw(*given[1:4])
+                self._draw(*arguments[1:4])
             case "flush":
                 self.is_drawn = any(text.strip() for row in self.cells for text, _ in row)
 
@@ -123,16 +123,16 @@ class Screen:
         return f'<pre style="{page};background:#{self.colors[1]:06x}">' + "\n".join(rows) + "</pre>"
 
     def _css(self, style: int, is_cursor: bool) -> str:
-        said = self.styles[style]
-        front, back = said.get("foreground", self.colors[0]), said.get("background", self.colors[1])
-        if bool(said.get("reverse")) != is_cursor:
+        attributes = self.styles[style]
+        front, back = attributes.get("foreground", self.colors[0]), attributes.get("background", self.colors[1])
+        if bool(attributes.get("reverse")) != is_cursor:
             front, back = back, front
         css = f"color:#{front:06x};background:#{back:06x}"
-        css += ";font-weight:bold" if said.get("bold") else ""
-        return css + (";font-style:italic" if said.get("italic") else "")
+        css += ";font-weight:bold" if attributes.get("bold") else ""
+        return css + (";font-style:italic" if attributes.get("italic") else "")
 
 
-def photograph(page_html: str, target: Path) -> None:
+def photograph_html(page_html: str, target: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -146,9 +146,9 @@ def photograph(page_html: str, target: Path) -> None:
 
 
 def main() -> int:
-    with isolated_environment(), tempfile.TemporaryDirectory() as place:
-        of_neovim(ROOT / "docs" / "neovim.png", Path(place))
-        of_vscode(ROOT / "docs" / "vscode.png", Path(place))
+    with isolated_environment(), tempfile.TemporaryDirectory() as folder:
+        photograph_neovim(ROOT / "docs" / "neovim.png", Path(folder))
+        photograph_vscode(ROOT / "docs" / "vscode.png", Path(folder))
     return 0
 
 

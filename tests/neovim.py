@@ -1,4 +1,4 @@
-"""A real Neovim with our plug-in, headless, driven through pynvim. `NVIM` names one that is not on the path."""
+"""Drives a headless Neovim with the plug-in through pynvim. `NVIM` names a program that is not on the PATH."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ end)()"""
 INIT = """
 vim.opt.runtimepath:append({plugin})
 vim.opt.swapfile = false
-questions = {{}}  -- without a screen `confirm` answers by itself; this one tells what it was asked
-vim.fn.confirm = function(question) table.insert(questions, question) return 1 end
+confirmations = {{}}  -- headless, `confirm` returns at once; this one records its messages
+vim.fn.confirm = function(message) table.insert(confirmations, message) return 1 end
 """
 
 
-def binary() -> str:
-    """Skips without Neovim 0.12 or newer."""
+def find_neovim() -> str:
+    """The program of Neovim 0.12 or newer; skips the test without one."""
     found = os.environ.get("NVIM") or shutil.which("nvim")
     if not found:
         pytest.skip("no Neovim on the path, and NVIM names none: `make test-editors` installs one")
@@ -49,7 +49,7 @@ def binary() -> str:
 
 
 def fake_server(**engine: object) -> list[str]:
-    """The command of a real server process around a scripted engine."""
+    """The command of a server process with a scripted engine."""
     return [*FAKE_SERVER_COMMAND, json.dumps(engine)]
 
 
@@ -63,52 +63,59 @@ def lua(value: object) -> str:
 
 
 @contextlib.contextmanager
-def running(place: Path, file: Path, init: str) -> Iterator[Editor]:
-    """Neovim on ``file``, with the plug-in on its path and ``init`` as the user's own init.lua."""
+def running(folder: Path, file: Path, init: str) -> Iterator[Editor]:
+    """Neovim with ``file`` open and the plug-in in its runtimepath; ``init`` goes into an init.lua in ``folder``."""
     pynvim = pytest.importorskip("pynvim")
-    config = place / "init.lua"
+    config = folder / "init.lua"
     config.write_text(INIT.format(plugin=lua(str(PLUGIN))) + init)
-    nvim = pynvim.attach("child", argv=[binary(), "--embed", "--headless", "-u", str(config), str(file)])
+    nvim = pynvim.attach("child", argv=[find_neovim(), "--embed", "--headless", "-u", str(config), str(file)])
     try:
         yield Editor(nvim)
     finally:
-        with contextlib.suppress(EOFError, OSError):  # it quits: that closes the channel
+        with contextlib.suppress(EOFError, OSError):  # quitting closes the channel
             nvim.command("qa!")
         nvim.close()
 
 
 class Editor:
+    """A running Neovim."""
+
     def __init__(self, nvim: Any) -> None:
         self.nvim = nvim
 
-    def lua(self, expression: str, *given: object) -> Any:
-        return self.nvim.exec_lua(f"return {expression}", *given)
+    def lua(self, expression: str, *arguments: object) -> Any:
+        """The value of a Lua expression."""
+        return self.nvim.exec_lua(f"return {expression}", *arguments)
 
-    def do(self, statement: str, *given: object) -> None:
-        self.nvim.exec_lua(statement, *given)
+    def run_lua(self, statement: str, *arguments: object) -> None:
+        self.nvim.exec_lua(statement, *arguments)
 
     def type(self, keys: str) -> None:
         self.nvim.input(keys)
 
     def wait(self, expression: str, seconds: float = 60.0) -> Any:
+        """Wait until a Lua expression is truthy; its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if value := self.lua(expression):
                 return value
             time.sleep(0.02)
-        raise AssertionError(f"after {seconds} s not {expression}; {self.messages()}")
+        raise AssertionError(f"{expression} was still false after {seconds} s; messages: {self.messages()}")
 
-    def until_ready(self, seconds: float = 120.0) -> None:
+    def wait_until_ready(self, seconds: float = 120.0) -> None:
         self.wait("#vim.lsp.get_clients() > 0 and vim.lsp.get_clients()[1].initialized", seconds)
-        asked = "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000)"
-        self.wait(f"(function() local told = {asked} return told and told.result.phase == 'ready' end)()", seconds)
+        request = "vim.lsp.get_clients()[1]:request_sync('starcoder/status', vim.empty_dict(), 1000)"
+        self.wait(
+            f"(function() local answer = {request} return answer and answer.result.phase == 'ready' end)()", seconds
+        )
 
     def ghost(self) -> str:
+        """The ghost text on the screen, or an empty text."""
         return str(self.lua(GHOST))
 
-    def wait_for_ghost(self, text: str | None = None, seconds: float = 20.0) -> str:
-        wanted = f"{GHOST} == {lua(text)}" if text is not None else f"{GHOST} ~= ''"
-        self.wait(wanted, seconds)
+    def wait_for_ghost(self, text: str | None = None, seconds: float = 60.0) -> str:
+        condition = f"{GHOST} == {lua(text)}" if text is not None else f"{GHOST} ~= ''"
+        self.wait(condition, seconds)
         return self.ghost()
 
     def lines(self, buffer: int = 0) -> list[str]:

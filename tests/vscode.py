@@ -1,4 +1,4 @@
-"""A real VS Code with our packaged extension, headless, driven through a real browser. `make test-editors` installs it.
+"""Drives a headless VS Code (code-server) with the packaged extension through a browser; see `make test-editors`.
 
 `VSCODE` names the code-server to run, `CHROMIUM` the browser.
 """
@@ -39,41 +39,45 @@ _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-back
 
 
 class VSCode:
-    """One code-server with the extension installed in a fresh profile, and the browser that looks at it."""
+    """One code-server with the extension installed in a new profile, and the browser that opens its windows."""
 
-    def __init__(self, binary: str, place: Path, browser: Any) -> None:
-        self._place, self._browser = place, browser
-        self.profile = place / "profile"
-        folders = ["--user-data-dir", str(self.profile), "--extensions-dir", str(place / "extensions")]
-        self.set_user()
+    def __init__(self, binary: str, folder: Path, browser: Any) -> None:
+        self._folder, self._browser = folder, browser
+        self.profile = folder / "profile"
+        folders = ["--user-data-dir", str(self.profile), "--extensions-dir", str(folder / "extensions")]
+        self.write_user_settings()
         install = [binary, *folders, "--install-extension", str(VSIX)]
         subprocess.run(install, check=True, capture_output=True, timeout=120)
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         quiet = ["--auth", "none", "--disable-telemetry", "--disable-update-check"]
-        self._log = (place / "code-server.log").open("wb")
-        path = [one for one in os.environ["PATH"].split(os.pathsep) if not (Path(one) / "starcoder-ls").exists()]
+        self._log = (folder / "code-server.log").open("wb")
+        path = [entry for entry in os.environ["PATH"].split(os.pathsep) if not (Path(entry) / "starcoder-ls").exists()]
         self._process = subprocess.Popen(
             ["nice", binary, *folders, *quiet, "--bind-addr", f"127.0.0.1:{self._port}"],
             stdout=self._log,
             stderr=self._log,
-            env={**os.environ, "PATH": os.pathsep.join(path), "PIPX_BIN_DIR": str(place)},  # no server but the one set
+            env={
+                **os.environ,
+                "PATH": os.pathsep.join(path),
+                "PIPX_BIN_DIR": str(folder),
+            },  # only the configured server can be found
         )
-        self._wait_until_it_listens()
+        self._wait_until_listening()
 
-    def _wait_until_it_listens(self) -> None:
+    def _wait_until_listening(self) -> None:
         for _ in range(120):
             with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self._port}/healthz"):
                 return
             time.sleep(0.5)
-        raise AssertionError((self._place / "code-server.log").read_text())
+        raise AssertionError((self._folder / "code-server.log").read_text())
 
-    def set_user(self, **settings: object) -> None:
+    def write_user_settings(self, **settings: object) -> None:
         self._write("User", {**USER_SETTINGS, **settings})
 
-    def set_machine(self, **settings: object) -> None:
-        """What only the user may say, such as the server's command."""
+    def write_machine_settings(self, **settings: object) -> None:
+        """Write the settings that a folder may not change, such as the server's command."""
         self._write("Machine", settings)
 
     def _write(self, name: str, settings: dict[str, Any]) -> None:
@@ -90,7 +94,7 @@ class VSCode:
         return Window(page, folder / file)
 
     def servers(self) -> list[psutil.Process]:
-        """The language servers that windows have started."""
+        """The language server processes that windows have started."""
         return [
             process
             for process in psutil.Process(self._process.pid).children(recursive=True)
@@ -104,14 +108,14 @@ class VSCode:
 
 
 class Window:
-    """One page: one window of VS Code with its own extension host and server."""
+    """One window of VS Code: a browser page with its own extension host and server."""
 
     def __init__(self, page: Any, file: Path) -> None:
         self.page, self.file = page, file
         page.set_default_timeout(30000)
 
     def status(self) -> str:
-        """What the item in the status bar says."""
+        """The text of the status bar item."""
         item = self.page.query_selector(STATUS)
         return item.inner_text().strip() if item else ""
 
@@ -119,11 +123,11 @@ class Window:
         wait(lambda: part in self.status(), f"{part!r} in the status bar", seconds, self.status)
 
     def ghost(self) -> str:
-        """The ghost text on the screen, all its parts."""
-        parts = self.page.eval_on_selector_all(GHOST, "all => all.map(one => one.textContent)")
+        """The ghost text on the screen, with all its parts."""
+        parts = self.page.eval_on_selector_all(GHOST, "all => all.map(part => part.textContent)")
         return "".join(parts).replace("\xa0", " ")
 
-    def wait_for_ghost(self, part: str = "", seconds: float = 20.0) -> str:
+    def wait_for_ghost(self, part: str = "", seconds: float = 60.0) -> str:
         wait(lambda: self.ghost() and part in self.ghost(), f"ghost text {part!r}", seconds, self.ghost)
         return self.ghost()
 
@@ -135,7 +139,7 @@ class Window:
             self.page.keyboard.press(key)
 
     def run(self, command: str) -> None:
-        """A command of the palette, by its title."""
+        """Run a command of the palette by its title."""
         self.press("F1")
         self.page.wait_for_selector(".quick-input-widget input", state="visible")
         self.page.keyboard.type(command)
@@ -143,8 +147,8 @@ class Window:
         self.page.wait_for_selector(row)
         self.press("Enter")
 
-    def saved(self) -> str:
-        """What the file holds after saving: the truth, where the screen mixes text and ghost."""
+    def save(self) -> str:
+        """Save the file and return its content. (The screen mixes text and ghost text.)"""
 
         def is_saved() -> bool:
             self.press("Control+s")
@@ -158,39 +162,42 @@ class Window:
         """The frame inside the webview that shows an explanation."""
         found: list[Any] = []
 
-        def look() -> bool:
+        def find_panel() -> bool:
             found[:] = [frame for frame in self.page.frames if frame.query_selector("nav #insert")]
             return bool(found)
 
-        wait(look, "the panel", 30)
+        wait(find_panel, "the panel")
         return found[0]
 
     def close(self) -> None:
         self.page.close()
 
 
-def wait(holds: Callable[[], Any], what: str, seconds: float = 20.0, seen: Callable[[], object] = str) -> None:
+def wait(
+    condition: Callable[[], Any], description: str, seconds: float = 60.0, actual: Callable[[], object] = str
+) -> None:
+    """Wait until ``condition`` is true; the error after ``seconds`` contains ``description`` and ``actual``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        with contextlib.suppress(Exception):  # a page between two states; what lasts is told below
-            if holds():
+        with contextlib.suppress(Exception):  # the page is changing; a lasting error is reported below
+            if condition():
                 return
         time.sleep(0.05)
-    raise AssertionError(f"after {seconds} s there is no {what}; there is {seen()!r}")
+    raise AssertionError(f"no {description} after {seconds} s; actual: {actual()!r}")
 
 
 @contextlib.contextmanager
-def running(place: Path) -> Iterator[VSCode]:
-    """Skips where `VSCODE` names none."""
+def running(folder: Path) -> Iterator[VSCode]:
+    """A VS Code whose files are in ``folder``. Skips the test unless `VSCODE` names a code-server."""
     binary = os.environ.get("VSCODE")
     if not binary:
-        pytest.skip("VS Code is not run here: `make test-editors` does")
+        pytest.skip("VSCODE names no code-server: `make test-editors` installs one")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=_ARGUMENTS
         )
-        vscode = VSCode(binary, place, browser)
+        vscode = VSCode(binary, folder, browser)
         try:
             yield vscode
         finally:

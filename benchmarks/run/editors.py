@@ -80,11 +80,11 @@ def in_neovim(place: Path) -> list[float]:
     file.write_text(before())
     setup = f"require('starcoder').setup({{ cmd = {neovim.lua(neovim.BUNDLED_SERVER)}, maps = true }})\n"
     with neovim.running(place, file, setup) as editor:
-        editor.until_ready()
-        editor.do(TIMED_BY_NEOVIM)
+        editor.wait_until_ready()
+        editor.run_lua(TIMED_BY_NEOVIM)
         editor.type("Go")
         for begun, rest in lines():
-            editor.do("answered_ms = nil")
+            editor.run_lua("answered_ms = nil")
             editor.type(begun.replace("<", "<lt>"))
             time.sleep(LOOK_S if begun else 0)
             if editor.ghost() and (answered_ms := editor.lua("answered_ms")):
@@ -97,8 +97,8 @@ def in_neovim(place: Path) -> list[float]:
 def in_vscode(place: Path) -> list[float]:
     measured = list[float]()
     with vscode.running(place) as code:
-        code.set_user(**AS_TYPED)
-        code.set_machine(**{"starcoder.server.command": vscode.BUNDLED_SERVER})
+        code.write_user_settings(**AS_TYPED)
+        code.write_machine_settings(**{"starcoder.server.command": vscode.BUNDLED_SERVER})
         folder = place / "folder"
         folder.mkdir()
         (folder / "store.py").write_text(before())
@@ -114,7 +114,7 @@ def in_vscode(place: Path) -> list[float]:
             if begun and drawn_ms is not None:
                 measured.append(drawn_ms - VSCODE_DELAY_MS)
             window.type(rest + "\n", 15)
-        assert window.saved().strip() == WRITTEN.read_text().strip(), "something else was written"
+        assert window.save().strip() == WRITTEN.read_text().strip(), "something else was written"
     return measured
 
 

@@ -1,4 +1,4 @@
-"""A real Neovim with the plug-in, against a real server process: scripted, and once with the bundled model.
+"""The plug-in in a headless Neovim, with a scripted server process and once with the bundled model.
 
 Skipped without Neovim 0.12 or newer.
 """
@@ -16,74 +16,76 @@ import pytest
 from neovim import BUNDLED_SERVER, Editor, fake_server, lua, running
 
 CODE = ["import os", "", ""]
-Open = Callable[..., Editor]
+OpenEditor = Callable[..., Editor]
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def opened(tmp_path: Path) -> Iterator[Open]:
-    """Opens a Neovim on a file in a folder of its own, set up as the README says, with the default maps."""
+def open_editor(tmp_path: Path) -> Iterator[OpenEditor]:
+    """Starts a Neovim on a file in its own folder, configured as the README describes, with the default maps."""
     with contextlib.ExitStack() as editors:
 
-        def open_editor(
+        def start_editor(
             command: list[str] | None = None, text: list[str] = CODE, name: str = "one", is_ready: bool = True
         ) -> Editor:
-            place = tmp_path / name
-            place.mkdir()
-            (place / "app.py").write_text("\n".join(text) + "\n")
+            folder = tmp_path / name
+            folder.mkdir()
+            (folder / "app.py").write_text("\n".join(text) + "\n")
             options = f"{{ cmd = {lua(command or fake_server())}, maps = true }}"
-            editor = editors.enter_context(running(place, place / "app.py", f"require('starcoder').setup({options})\n"))
+            editor = editors.enter_context(
+                running(folder, folder / "app.py", f"require('starcoder').setup({options})\n")
+            )
             if is_ready:
-                editor.until_ready()
+                editor.wait_until_ready()
             return editor
 
-        yield open_editor
+        yield start_editor
 
 
-def test_ghost_text_appears_and_tab_accepts_it(opened: Open) -> None:
-    editor = opened()
+def test_ghost_text_appears_and_tab_accepts_it(open_editor: OpenEditor) -> None:
+    editor = open_editor()
     editor.type("Gox = ")
     assert editor.wait_for_ghost() == "return 1"
-    assert editor.lines() == [*CODE, "x = "], "ghost text is no text"
+    assert editor.lines() == [*CODE, "x = "], "ghost text is not in the buffer"
     editor.type("<Tab>")
     editor.wait("vim.api.nvim_get_current_line() == 'x = return 1'")
 
 
-def test_tab_is_a_tab_where_there_is_no_ghost_text(opened: Open) -> None:
-    editor = opened(fake_server(scripts=[[" \n"]]))
+def test_tab_without_ghost_text_inserts_a_tab(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[[" \n"]]))
     editor.type("Go<Tab>x")
     editor.wait("vim.api.nvim_get_current_line():find('^%s+x$') ~= nil")
 
 
-def test_typing_through_a_suggestion_keeps_it(opened: Open) -> None:
-    editor = opened(fake_server(scripts=[["alpha_", "beta_", "gamma", "\n"]], token_s=0.5))
+def test_typing_into_a_suggestion_keeps_it(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[["alpha_", "beta_", "gamma", "\n"]], token_s=0.5))
     editor.type("Gox = ")
     editor.wait_for_ghost("alpha_beta_gamma")
-    for at, typed in enumerate("alph", start=1):
+    for count, typed in enumerate("alph", start=1):
         editor.type(typed)
-        time.sleep(0.35)  # longer than Neovim's own delay: the server was asked again
-        assert editor.ghost() == "alpha_beta_gamma"[at:], "a new generation would have taken 1.5 s"
+        time.sleep(0.35)  # longer than Neovim's delay, so that it has sent another request
+        assert editor.ghost() == "alpha_beta_gamma"[count:], "a new generation would have taken 1.5 s"
     editor.type("<Tab>")
     editor.wait("vim.api.nvim_get_current_line() == 'x = alpha_beta_gamma'")
 
 
-def test_a_slow_older_answer_never_replaces_a_newer_one(opened: Open) -> None:
+def test_slow_older_answer_does_not_replace_newer_one(open_editor: OpenEditor) -> None:
     replies = {"newer =": ["quick", "\n"], "older =": [*["slow "] * 8, "\n"]}
-    editor = opened(fake_server(replies=replies, token_s=0.2))
+    editor = open_editor(fake_server(replies=replies, token_s=0.2))
     editor.type("Goolder = ")
     time.sleep(0.5)
-    assert editor.ghost() == "", "the older one is still being made"
+    assert editor.ghost() == "", "the older answer is still being generated"
     editor.type("0<CR>newer = ")
     editor.wait_for_ghost("quick", 5)
-    end = time.monotonic() + 2.5  # the older one would take 1.8 s
+    end = time.monotonic() + 2.5  # the older answer would take 1.8 s
     while time.monotonic() < end:
         assert editor.ghost() == "quick"
         time.sleep(0.02)
 
 
-def test_words_and_lines_are_accepted_one_by_one(opened: Open) -> None:
-    editor = opened(fake_server(scripts=[["file = open(näme, ", "mode)\n", "    second()\n", "\n"]]), ["def f():"])
+def test_accept_word_and_accept_line_insert_one_part_each(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[["file = open(näme, ", "mode)\n", "    second()\n", "\n"]]), ["def f():"])
     editor.type("Go")
     editor.wait_for_ghost("file = open(näme, mode)\n    second()")
     for part in ("file", "file =", "file = open", "file = open(", "file = open(näme", "file = open(näme,"):
@@ -99,8 +101,8 @@ def test_words_and_lines_are_accepted_one_by_one(opened: Open) -> None:
     editor.wait("vim.api.nvim_get_current_line() == '    second()'")
 
 
-def test_other_candidates_are_looked_at(opened: Open) -> None:
-    editor = opened(fake_server(scripts=[["first", "\n"], ["second", "\n"]]))
+def test_next_key_shows_another_suggestion(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[["first", "\n"], ["second", "\n"]]))
     editor.type("Gox = ")
     editor.wait_for_ghost("first")
     editor.type("<M-]>")
@@ -110,25 +112,27 @@ def test_other_candidates_are_looked_at(opened: Open) -> None:
     assert editor.ghost() == ""
 
 
-def test_a_ghost_does_not_outlive_its_place(opened: Open) -> None:
-    editor = opened(fake_server(replies={"y =": [" \n"]}))
+def test_tab_after_cursor_moved_does_not_accept_old_suggestion(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(replies={"y =": [" \n"]}))
     editor.type("Gox = ")
     editor.wait_for_ghost("return 1")
     editor.type("0<CR>y = ")
     editor.wait("vim.api.nvim_get_current_line() == 'y = '")
-    editor.type("<Tab>")  # Neovim has not asked yet, and would accept what it showed at the old place
+    editor.type("<Tab>")  # Neovim has not sent a request yet and would accept the suggestion at the old position
     editor.wait("vim.api.nvim_get_current_line():find('^y = %s+$') ~= nil")
     time.sleep(0.6)
-    assert editor.ghost() == "", "there is nothing to say here, and the old place is left"
+    assert editor.ghost() == "", "no suggestion at the new position, and the old one is gone"
     assert editor.lines()[3] == "x = 0"
 
 
-def test_a_killed_server_is_restarted_and_the_status_tells(opened: Open) -> None:
-    editor = opened(fake_server(load_s=1.5))
+def test_killed_server_is_restarted_and_status_shows_it(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(load_s=1.5))
     status = "require('starcoder').statusline()"
     editor.wait(f"{status} == 'scripted · cpu'")
     (server,) = [
-        one for one in psutil.Process(editor.lua("vim.fn.getpid()")).children() if "serve_fake" in str(one.cmdline())
+        child
+        for child in psutil.Process(editor.lua("vim.fn.getpid()")).children()
+        if "serve_fake" in str(child.cmdline())
     ]
     server.kill()
     editor.wait(f"{status} == 'StarCoder: restarting' or {status}:find('loading') ~= nil")
@@ -139,35 +143,35 @@ def test_a_killed_server_is_restarted_and_the_status_tells(opened: Open) -> None
     editor.wait_for_ghost("return 1")
 
 
-def test_a_server_that_keeps_ending_is_left_alone(opened: Open) -> None:
-    editor = opened(["sh", "-c", "exit 3"], is_ready=False)
+def test_server_that_keeps_crashing_is_not_restarted(open_editor: OpenEditor) -> None:
+    editor = open_editor(["sh", "-c", "exit 3"], is_ready=False)
     editor.wait("vim.fn.execute('messages'):find('not started again') ~= nil")
     assert editor.lua("require('starcoder').statusline()") == "StarCoder: stopped"
 
 
-def test_two_editors_have_a_server_each_and_one_survives_the_other(opened: Open) -> None:
-    one, other = opened(), opened(name="other")
-    one.type("Gox = ")
-    other.type("Goy = ")
-    one.wait_for_ghost("return 1")
-    other.wait_for_ghost("return 1")
+def test_second_editor_works_after_the_first_one_quits(open_editor: OpenEditor) -> None:
+    first, second = open_editor(), open_editor(name="second")
+    first.type("Gox = ")
+    second.type("Goy = ")
+    first.wait_for_ghost("return 1")
+    second.wait_for_ghost("return 1")
     with contextlib.suppress(EOFError, OSError):
-        one.nvim.command("qa!")
-    other.type("<Tab>")
-    other.wait("vim.api.nvim_get_current_line() == 'y = return 1'")
-    other.type("<CR>z = ")
-    other.wait_for_ghost("return 1")
-    assert other.lines()[-2] == "y = return 1"
+        first.nvim.command("qa!")
+    second.type("<Tab>")
+    second.wait("vim.api.nvim_get_current_line() == 'y = return 1'")
+    second.type("<CR>z = ")
+    second.wait_for_ghost("return 1")
+    assert second.lines()[-2] == "y = return 1"
 
 
-def test_pausing_ends_suggestions_and_resuming_brings_them_back(opened: Open) -> None:
-    editor = opened()
-    for pause, resume, said in (
+def test_pause_stops_suggestions_and_resume_restores_them(open_editor: OpenEditor) -> None:
+    editor = open_editor()
+    for pause, resume, status in (
         ("pause", "resume", "StarCoder: paused"),
         ("pause python", "resume python", "StarCoder: not in python"),
     ):
         editor.nvim.command(f"Starcoder {pause}")
-        assert editor.lua("require('starcoder').statusline()") == said
+        assert editor.lua("require('starcoder').statusline()") == status
         editor.type("<Esc>Gox = ")
         time.sleep(0.6)
         assert editor.ghost() == ""
@@ -177,27 +181,27 @@ def test_pausing_ends_suggestions_and_resuming_brings_them_back(opened: Open) ->
         editor.wait_for_ghost("return 1")
 
 
-def test_a_pause_outlives_a_restart(opened: Open) -> None:
-    editor = opened()
+def test_pause_persists_across_a_server_restart(open_editor: OpenEditor) -> None:
+    editor = open_editor()
     editor.nvim.command("Starcoder pause")
     editor.nvim.command("Starcoder restart")
     editor.wait("#vim.lsp.get_clients() == 0")
-    editor.until_ready()
+    editor.wait_until_ready()
     editor.type("Gox = ")
     time.sleep(0.8)
     assert editor.ghost() == ""
 
 
-def test_sub_commands_are_completed(opened: Open) -> None:
-    editor = opened(fake_server(adapters=["astraios"]))
+def test_command_line_completion_of_sub_commands(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(adapters=["astraios"]))
     assert editor.lua("vim.fn.getcompletion('Starcoder re', 'cmdline')") == ["restart", "resume", "rewrite"]
     assert editor.lua("vim.fn.getcompletion('Starcoder pause ', 'cmdline')") == ["python"]
     editor.wait("#vim.fn.getcompletion('Starcoder detach ', 'cmdline') > 0")
     assert "astraios" in editor.lua("vim.fn.getcompletion('Starcoder detach ', 'cmdline')")
 
 
-def test_what_the_model_sees_and_how_fast_it_was_can_be_asked(opened: Open) -> None:
-    editor = opened()
+def test_latency_and_prompt_commands_show_their_results(open_editor: OpenEditor) -> None:
+    editor = open_editor()
     editor.type("Gox = ")
     editor.wait_for_ghost()
     editor.type("<Esc>")
@@ -205,27 +209,27 @@ def test_what_the_model_sees_and_how_fast_it_was_can_be_asked(opened: Open) -> N
     editor.wait("vim.fn.execute('messages'):find('1 answers') ~= nil")
     editor.nvim.command("Starcoder prompt")
     editor.wait("vim.api.nvim_buf_get_name(0) == 'starcoder://prompt'")
-    shown = editor.lines()
-    assert shown[2].startswith("budget")
-    assert "──── <fim_middle>" in shown
-    assert shown[-1] == "x ="
+    prompt = editor.lines()
+    assert prompt[2].startswith("budget")
+    assert "──── <fim_middle>" in prompt
+    assert prompt[-1] == "x ="
 
 
-def test_checkhealth_is_green_and_without_a_server_helpful(opened: Open) -> None:
-    good, bad = opened(), opened(["/nowhere/starcoder-ls"], name="bad", is_ready=False)
-    good.nvim.command("checkhealth starcoder")
-    report = "\n".join(good.lines())
+def test_checkhealth_passes_and_explains_a_missing_server(open_editor: OpenEditor) -> None:
+    working, broken = open_editor(), open_editor(["/nowhere/starcoder-ls"], name="broken", is_ready=False)
+    working.nvim.command("checkhealth starcoder")
+    report = "\n".join(working.lines())
     assert "Model scripted on cpu is ready" in report
     assert "ERROR" not in report
     assert "WARNING" not in report
-    bad.nvim.command("checkhealth starcoder")
-    report = "\n".join(bad.lines())
+    broken.nvim.command("checkhealth starcoder")
+    report = "\n".join(broken.lines())
     assert "ERROR There is no program /nowhere/starcoder-ls" in report
     assert "make demo" in report
 
 
-def test_the_help_names_every_sub_command_and_function(opened: Open) -> None:
-    editor = opened()
+def test_help_describes_every_sub_command_and_function(open_editor: OpenEditor) -> None:
+    editor = open_editor()
     help_text = (Path(__file__).parents[2] / "editors/neovim/doc/starcoder.txt").read_text()
     for name in editor.lua("vim.tbl_keys(require('starcoder.command').subcommands)"):
         assert f":Starcoder {name}" in help_text, name
@@ -233,13 +237,13 @@ def test_the_help_names_every_sub_command_and_function(opened: Open) -> None:
         assert f"*starcoder.{name}()*" in help_text
 
 
-def test_the_bundled_model_answers(opened: Open) -> None:
+def test_bundled_model_suggests_and_tab_accepts(open_editor: OpenEditor) -> None:
     text = ["import argparse", "", "", "def main():", "    parser = argparse.ArgumentParser()"]
-    editor = opened(BUNDLED_SERVER, text)
+    editor = open_editor(BUNDLED_SERVER, text)
     ghost = ""
     for keys in ("Go    print(", "<Esc>ccfor name in ", "<Esc>ccargs = ", "<Esc>ccreturn ", "<Esc>ccself."):
         editor.type(keys)
-        with contextlib.suppress(AssertionError):  # a small model may have nothing to say here
+        with contextlib.suppress(AssertionError):  # a small model may have no suggestion here
             ghost = editor.wait_for_ghost(seconds=5)
             break
     assert ghost

@@ -1,5 +1,7 @@
-"""Actions in a real Neovim, headless, against a real server process that replays recorded answers. Skipped without
-Neovim 0.12 or newer."""
+"""Code actions in a headless Neovim, with a server process that replays recorded answers.
+
+Skipped without Neovim 0.12 or newer.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +28,11 @@ require("starcoder").setup({{
   cmd = {cmd},
   init_options = {{ adapters = {{ astraios = {{ path = "bigcode/astraios-7b-parallel" }} }} }},
 }})
-offered, wanted = {{}}, nil
+offered, chosen_title = {{}}, nil
 vim.ui.select = function(items, options, choose)
   offered = vim.tbl_map(options.format_item, items)
   for _, item in ipairs(items) do
-    if vim.startswith(item.action.title, wanted) then return choose(item) end
+    if vim.startswith(item.action.title, chosen_title) then return choose(item) end
   end
 end
 vim.ui.input = function(_, answer) answer("use a generator") end
@@ -56,27 +58,27 @@ def code(editor: Editor) -> list[str]:
 
 
 def choose(editor: Editor, title: str) -> list[str]:
-    """Select the function, ask for actions, take the one called ``title``; what was offered."""
-    editor.do("wanted = ...", title)
+    """Select the function, open the code actions and choose the one called ``title``; the offered titles."""
+    editor.run_lua("chosen_title = ...", title)
     editor.type("4GVj")
     editor.wait("vim.api.nvim_get_mode().mode == 'V'")
-    editor.do("vim.lsp.buf.code_action()")
+    editor.run_lua("vim.lsp.buf.code_action()")
     editor.wait("#offered > 0")
     editor.type("<Esc>")
     return list(editor.lua("offered"))
 
 
-def test_write_docstring_inserts_one_that_one_undo_takes_back(editor: Editor) -> None:
+def test_write_docstring_is_undone_in_one_step(editor: Editor) -> None:
     assert choose(editor, "Write docstring") == OFFERED
     editor.wait("vim.api.nvim_buf_line_count(0) == 9")
     assert code(editor) == DESCRIBED
-    assert editor.lua("questions") == ["Apply all changes?\nStarCoder: Write docstring: written by a model"]
+    assert editor.lua("confirmations") == ["Apply all changes?\nStarCoder: Write docstring: written by a model"]
     editor.type("u")
     editor.wait("vim.api.nvim_buf_line_count(0) == 8")
     assert code(editor) == CODE
 
 
-def test_explain_shows_text_in_a_floating_window_as_it_is_made(editor: Editor) -> None:
+def test_explain_streams_text_into_a_floating_window(editor: Editor) -> None:
     choose(editor, "Explain")
     editor.wait(IS_FLOAT)
     editor.wait(f"vim.startswith({TEXT}, 'It ')")
@@ -88,7 +90,7 @@ def test_explain_shows_text_in_a_floating_window_as_it_is_made(editor: Editor) -
     assert not editor.messages()
 
 
-def test_an_explanation_can_be_copied_and_become_a_comment(editor: Editor) -> None:
+def test_explanation_can_be_copied_and_inserted_as_comment(editor: Editor) -> None:
     editor.nvim.command("5")
     editor.nvim.command("Starcoder explain")
     editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
@@ -96,18 +98,18 @@ def test_an_explanation_can_be_copied_and_become_a_comment(editor: Editor) -> No
     editor.wait(f"vim.fn.getreg('\"') == {lua(EXPLAINED)} .. '\\n'")
     editor.type("gi")
     editor.wait("vim.fn.winnr('$') == 1")
-    said = [f"# {line}" for line in EXPLAINED.split("\n")]
-    assert code(editor) == [*CODE[:3], *said, *CODE[3:]], "above the function, though the cursor was inside it"
+    comment = [f"# {line}" for line in EXPLAINED.split("\n")]
+    assert code(editor) == [*CODE[:3], *comment, *CODE[3:]], "above the function, though the cursor was inside it"
 
 
-def test_closing_the_window_ends_the_work(editor: Editor) -> None:
+def test_closing_the_window_cancels_generation(editor: Editor) -> None:
     editor.nvim.command("4")
     editor.nvim.command("Starcoder test")
     editor.wait(f"vim.startswith({TEXT}, 'word word')")
     phase = "require('starcoder.status').of(vim.fn.bufnr('sums.py')).phase"
     editor.wait(f"{phase} == 'working'")
     editor.type("q")
-    editor.wait(f"{phase} == 'ready'", 3)  # the whole answer would take 15 s
+    editor.wait(f"{phase} == 'ready'", 10)  # the whole answer would take 15 s
 
 
 def test_rewrite_asks_for_an_instruction(editor: Editor) -> None:
@@ -116,7 +118,7 @@ def test_rewrite_asks_for_an_instruction(editor: Editor) -> None:
     assert code(editor) == REWRITTEN
 
 
-def test_sub_commands_edit_the_function_at_the_cursor_or_a_range(editor: Editor) -> None:
+def test_sub_commands_edit_enclosing_function_or_range(editor: Editor) -> None:
     editor.nvim.command("5")
     editor.nvim.command("Starcoder document")
     editor.wait("vim.api.nvim_buf_line_count(0) == 9")
@@ -128,7 +130,7 @@ def test_sub_commands_edit_the_function_at_the_cursor_or_a_range(editor: Editor)
     assert code(editor) == REWRITTEN
 
 
-def test_what_cannot_be_done_is_refused_with_a_reason(editor: Editor) -> None:
+def test_impossible_sub_command_is_refused_with_a_reason(editor: Editor) -> None:
     editor.nvim.command("2")
     editor.nvim.command("Starcoder document")
     editor.wait("vim.fn.execute('messages'):find('There is no code here') ~= nil")
@@ -136,8 +138,8 @@ def test_what_cannot_be_done_is_refused_with_a_reason(editor: Editor) -> None:
     editor.wait("vim.fn.execute('messages'):find('there is no :Starcoder nonsense; there are adapters, ask') ~= nil")
 
 
-def test_what_is_typed_meanwhile_is_not_overwritten(editor: Editor) -> None:
+def test_edit_is_refused_after_the_document_changed(editor: Editor) -> None:
     choose(editor, "Write docstring")
     editor.nvim.current.buffer[0] = "import sys"
-    editor.wait("vim.fn.execute('messages'):find('changed meanwhile') ~= nil")
+    editor.wait("vim.fn.execute('messages'):find('changed in the meantime') ~= nil")
     assert code(editor) == ["import sys", *CODE[1:]]

@@ -1,4 +1,4 @@
-"""Two real Neovims and one resident process: one quits, the process is killed, and ghost text comes all the same."""
+"""Two headless Neovims share one daemon: one quits, the daemon is killed, and ghost text still appears."""
 
 from __future__ import annotations
 
@@ -30,40 +30,41 @@ def editors(tmp_path: Path) -> Iterator[list[Editor]]:
     with isolated_environment(), contextlib.ExitStack() as stack:
         started = [stack.enter_context(running(tmp_path, file, setup)) for _ in range(2)]
         for editor in started:
-            editor.until_ready()
+            editor.wait_until_ready()
             editor.type("Go")
         yield started
 
 
-def resident() -> dict[str, Any]:
+def daemon_status() -> dict[str, Any]:
+    """The entry of the only daemon in `starcoder-ls ps --json`."""
     done = subprocess.run([sys.executable, "-m", "starcoder_ls", "ps", "--json"], capture_output=True, check=True)
-    (only,) = json.loads(done.stdout)
-    answer: dict[str, Any] = only
-    return answer
+    (daemon,) = json.loads(done.stdout)
+    status: dict[str, Any] = daemon
+    return status
 
 
-def wait_for_any_ghost(editor: Editor, seconds: float = 5.0) -> None:
-    """Whatever the model says behind one of some beginnings; it is small, and may have nothing to say to each."""
+def wait_for_any_ghost(editor: Editor, seconds: float = 10.0) -> None:
+    """Type several beginnings until ghost text appears: the small model has no suggestion for some of them."""
     for beginning in BEGINNINGS:
         editor.type(f"<Esc>0C    {beginning}")
         with contextlib.suppress(AssertionError):
             editor.wait_for_ghost(seconds=seconds)
             return
-    raise AssertionError(f"no ghost text behind any of {BEGINNINGS}; {editor.messages()}")
+    raise AssertionError(f"no ghost text after any of {BEGINNINGS}; {editor.messages()}")
 
 
-def test_one_quits_the_process_is_killed_and_the_other_completes(editors: list[Editor]) -> None:
+def test_second_editor_completes_after_daemon_was_killed(editors: list[Editor]) -> None:
     first, second = editors
     wait_for_any_ghost(first)
-    shared = resident()
+    shared = daemon_status()
     assert shared["sharing"]["windows"] == 2
-    with contextlib.suppress(EOFError, OSError):  # it quits: that closes the channel
+    with contextlib.suppress(EOFError, OSError):  # quitting closes the channel
         first.nvim.command("qa!")
     wait_for_any_ghost(second)
-    assert resident()["sharing"]["windows"] == 1
+    assert daemon_status()["sharing"]["windows"] == 1
     second.type("<Esc>0D")
     second.wait("vim.api.nvim_get_current_line() == ''")
     psutil.Process(shared["process"]).kill()
-    wait_for_any_ghost(second, seconds=25.0)
-    assert resident()["process"] != shared["process"]
+    wait_for_any_ghost(second, seconds=60.0)
+    assert daemon_status()["process"] != shared["process"]
     assert second.lua("#vim.lsp.get_clients()") == 1

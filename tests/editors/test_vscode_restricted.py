@@ -1,4 +1,4 @@
-"""A folder that nobody trusts, in a real VS Code: it may say how suggestions look, not which program or model runs."""
+"""An untrusted folder in VS Code may set how suggestions look, but not which program or model runs."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ def code(tmp_path: Path) -> Iterator[VSCode]:
         yield vscode
 
 
-def overheard(said: Path) -> dict[str, Any]:
-    """The options of the `initialize` request among the bytes that VS Code wrote to the server."""
-    body = said.read_bytes().split(b"\r\n\r\n", 2)[1]
+def initialization_options(recording: Path) -> dict[str, Any]:
+    """The options of the `initialize` request in the recorded bytes that VS Code wrote to the server."""
+    body = recording.read_bytes().split(b"\r\n\r\n", 2)[1]
     message, _ = json.JSONDecoder().raw_decode(body.decode(errors="replace"))
     assert message["method"] == "initialize"
     options: dict[str, Any] = message["params"]["initializationOptions"]
     return options
 
 
-def test_an_untrusted_folder_chooses_no_program_no_model_no_adapter(code: VSCode, tmp_path: Path) -> None:
-    folder, said, owned = tmp_path / "stranger", tmp_path / "said", tmp_path / "owned"
+def test_untrusted_folder_cannot_set_program_model_or_adapter(code: VSCode, tmp_path: Path) -> None:
+    folder, recording, owned = tmp_path / "untrusted", tmp_path / "recording", tmp_path / "owned"
     (folder / ".vscode").mkdir(parents=True)
     (folder / "app.py").write_text("x = 1\n")
     program = folder / "starcoder-ls"
     program.write_text(f"#!/bin/sh\ntouch {owned}\n")
     program.chmod(0o755)
-    (tmp_path / "starcoder-ls").symlink_to(program)  # where pipx would put it: the server that is found
-    strange = {
+    (tmp_path / "starcoder-ls").symlink_to(program)  # where pipx installs programs: this server is found
+    folder_settings = {
         "starcoder.server.command": [str(program), "serve"],
         "starcoder.model.name": "http://evil.example/v1",
         "starcoder.model.template": "evil",
@@ -50,21 +50,23 @@ def test_an_untrusted_folder_chooses_no_program_no_model_no_adapter(code: VSCode
         "starcoder.actions": {"evil": {"title": "Evil", "instruction": "Evil"}},
         "starcoder.inline_completion.max_new_tokens": 7,
     }
-    (folder / ".vscode" / "settings.json").write_text(json.dumps(strange))
-    listening = ["sh", "-c", 'tee "$0" | "$@"', str(said), *FAKE_SERVER_COMMAND, "{}"]
-    code.set_user(**{"security.workspace.trust.enabled": True, "security.workspace.trust.startupPrompt": "never"})
-    code.set_machine(**{"starcoder.server.command": listening, "starcoder.model.threads": 1})
+    (folder / ".vscode" / "settings.json").write_text(json.dumps(folder_settings))
+    recorded_server = ["sh", "-c", 'tee "$0" | "$@"', str(recording), *FAKE_SERVER_COMMAND, "{}"]
+    code.write_user_settings(
+        **{"security.workspace.trust.enabled": True, "security.workspace.trust.startupPrompt": "never"}
+    )
+    code.write_machine_settings(**{"starcoder.server.command": recorded_server, "starcoder.model.threads": 1})
     window = code.open(folder, "app.py")
     window.page.wait_for_selector('.statusbar-item:has-text("Restricted Mode")')
     window.wait_for_status("scripted")
-    options = overheard(said)
+    options = initialization_options(recording)
     assert options.pop("model") == {"threads": 1}
-    assert options == {"inline_completion": {"max_new_tokens": 7}}, "only what every folder may say"
+    assert options == {"inline_completion": {"max_new_tokens": 7}}, "only settings that any folder may set"
     assert not owned.exists()
-    code.set_machine()  # no server is named: one is looked for
+    code.write_machine_settings()  # no command is set: the extension searches for a server
     window.wait_for_status("not installed")
     assert not owned.exists(), "a program inside the folder is not started"
     window.close()
-    code.set_user()  # whoever trusts the folder has its program found
+    code.write_user_settings()  # in a trusted folder its program is found
     code.open(folder, "app.py")
-    wait(owned.exists, "start of the folder's own program")
+    wait(owned.exists, "start of the program in the folder")
