@@ -1,11 +1,10 @@
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
 
-from actions import ADAPTER, COMMANDS_ONLY, EDITOR, execute_command, lsp_range
+from actions import ADAPTER, EDITOR, lsp_range
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, notifications_of, wait_until, wait_until_idle
 from starcoder_ls.lsp.client import Client, ResponseFailed
@@ -40,17 +39,3 @@ async def test_long_request_shows_progress_that_can_cancel_it() -> None:
         client.notify("window/workDoneProgress/cancel", {"token": begin["token"]})
         client.notify("window/workDoneProgress/cancel", {"token": 12345})
         assert await client.request("starcoder/status")
-
-
-@pytest.mark.parametrize("capabilities", [PROGRESS_CAPABILITIES, COMMANDS_ONLY], ids=["quick", "no progress"])
-@async_test
-async def test_fast_request_or_client_without_progress_shows_none(
-    capabilities: dict[str, Any], tmp_path: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    engine = ScriptedEngine([["It adds."]], adapters=["astraios"])
-    async with initialized_client(engine, capabilities=capabilities, options=ADAPTER) as client:
-        client.open(URI, CODE)
-        assert (await execute_command(client, "starcoder.explain", TARGET))["text"] == "It adds."
-        await asyncio.sleep(0.5)
-        assert progress_kinds(client) == []

@@ -45,7 +45,7 @@ async def test_abort_ends_a_pending_read(pipes: tuple[int, int, int, int]) -> No
     _, ours_in, ours_out, _ = pipes
     stream = PipeStream(ours_in, ours_out)
     reading = asyncio.ensure_future(stream.read())
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     stream.abort()
     assert await asyncio.wait_for(reading, 1) == b""
     os.close(pipes[0])
@@ -146,7 +146,7 @@ async def test_input_beyond_the_queue_limit_waits_in_the_pipe(
         os.close(theirs_out)
 
     threading.Thread(target=flood, daemon=True).start()
-    await asyncio.sleep(0.2)
+    await wait_until(lambda: stream._incoming.qsize() == 4)
     assert not written.is_set()
     total = 0
     while chunk := await stream.read():

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from fakes import ScriptedEngine
+from fakes import FakeClock, ManualEngine, ScriptedEngine
 from harness import async_test, wait_until
 from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.generation import Phase, Status
@@ -21,53 +21,6 @@ from starcoder_ls.session.engine_supervisor import (
 from starcoder_ls.settings import Adapter, Model, Settings
 
 MODEL_A, MODEL_B = Settings(model=Model(name="a")), Settings(model=Model(name="b"))
-
-
-class FakeClock:
-    """Time that only ``advance`` moves; threads run at once in the caller's thread, unless ``is_threaded``."""
-
-    def __init__(self, is_threaded: bool = False) -> None:
-        self.now_s = 100.0
-        self.timers: list[tuple[float, Callable[[], None]]] = []
-        self._is_threaded = is_threaded
-
-    def monotonic(self) -> float:
-        return self.now_s
-
-    def call_later(self, delay_s: float, callback: Callable[[], None]) -> None:
-        self.timers.append((self.now_s + delay_s, callback))
-
-    def start_thread(self, name: str, run: Callable[[], None]) -> None:
-        if self._is_threaded:
-            threading.Thread(target=run, name=name, daemon=True).start()
-        else:
-            run()
-
-    def advance(self, seconds: float) -> None:
-        """Run the timers that are due within ``seconds``, each at its time."""
-        end_s = self.now_s + seconds
-        while due := [timer for timer in self.timers if timer[0] <= end_s]:
-            timer = min(due, key=lambda timer: timer[0])
-            self.timers.remove(timer)
-            self.now_s = max(self.now_s, timer[0])
-            timer[1]()
-        self.now_s = end_s
-
-
-class ManualEngine(ScriptedEngine):
-    """Has no thread: the test reports its phases."""
-
-    def start(self) -> None:
-        self.start_count += 1
-
-    def close(self) -> None:
-        self.set_status(phase=Phase.CLOSED)
-
-    def become_ready(self) -> None:
-        self.set_status(phase=Phase.READY, message="")
-
-    def fail(self, message: str = "The engine stopped.") -> None:
-        self.set_status(phase=Phase.FAILED, message=message)
 
 
 class Fixture:

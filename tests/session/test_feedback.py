@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,13 @@ import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggestion import Suggestion
+from starcoder_ls.generation import FinishReason, Timings
 from starcoder_ls.lsp.client import Client, ResponseFailed
+from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session import feedback
+from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.feedback import retained_percent, suggestion_key
 from starcoder_ls.settings import Feedback
 
@@ -47,10 +54,7 @@ def replace_text(client: Client, text: str, version: int = 2) -> None:
 
 
 @async_test
-async def test_accepted_suggestion_is_compared_with_the_document_later(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feedback, "RETENTION_CHECK_S", 0.1)
+async def test_accepted_suggestion_is_recorded_with_its_details(state: Path) -> None:
     async with initialized_client(ScriptedEngine([["one", "(two)", "\n"]])) as client:
         client.open(URI, "x = \n")
         shown = await request_item(client)
@@ -58,11 +62,40 @@ async def test_accepted_suggestion_is_compared_with_the_document_later(
         replace_text(client, "x = one(two)\n")
         assert await accept(client, shown) is None
         await wait_until(lambda: stored_rows(state) == [("accepted", 8, None)])
-        replace_text(client, "x = one(\n", 3)
-        await wait_until(lambda: stored_rows(state) == [("accepted", 8, 50)])
         assert stored_rows(state, "language, model, source, chars, lines, suggestion") == [
             ("python", "scripted", "model", 8, 1, None)
         ]
+
+
+@pytest.mark.parametrize(("is_open", "percent"), [(True, 50), (False, None)], ids=["open", "closed since"])
+@async_test
+async def test_accepted_suggestion_is_compared_with_the_document_later(
+    state: Path, is_open: bool, percent: int | None
+) -> None:
+    loop, timers = asyncio.get_running_loop(), list[tuple[float, Callable[[], None]]]()
+
+    def call_later(delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append((delay_s, callback))
+        return loop.call_later(3600, callback)
+
+    documents = Documents()
+    documents.open(URI, "python", 1, "x = \n")
+    client_settings = ClientSettings(SCRIPTED_SETTINGS, lambda _: None)
+    recorder = feedback.Feedback(client_settings, documents, lambda: "scripted", call_later)
+    suggestion = Suggestion("one(two)", 4, 4, FinishReason.STOP_RULE, 9, 3, Timings())
+    (command,) = recorder.offer(Cursor("x = \n", 4, "python", document=URI), [suggestion])
+    assert command is not None
+    (argument,) = command.arguments or ()
+    recorder.on_accepted(argument["id"])
+    await wait_until(lambda: stored_rows(state) == [("accepted", 8, None)])
+    documents.open(URI, "python", 2, "x = one(\n")
+    if not is_open:
+        documents.close(URI)
+    ((delay_s, callback),) = timers
+    assert delay_s == feedback.RETENTION_CHECK_S
+    callback()
+    recorder.close()
+    assert stored_rows(state) == [("accepted", 8, percent)]
 
 
 @async_test

@@ -33,6 +33,9 @@ _ANCHOR_CHARS = 60
 _MIN_MATCH_CHARS = 3  # shorter matches are accidental
 
 
+CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+
+
 @dataclass(slots=True)
 class _Offer:
     """A suggestion that was sent to the client and has had no outcome yet."""
@@ -50,12 +53,22 @@ class _Offer:
 
 
 class Feedback:
-    """Of one client. With ``feedback.keep`` "nothing", nothing is recorded and no item carries a command."""
+    """Of one client. With ``feedback.keep`` "nothing", nothing is recorded and no item carries a command.
 
-    def __init__(self, settings: ClientSettings, documents: Documents, model_name: Callable[[], str]) -> None:
+    ``call_later`` replaces that of the event loop in tests.
+    """
+
+    def __init__(
+        self,
+        settings: ClientSettings,
+        documents: Documents,
+        model_name: Callable[[], str],
+        call_later: CallLater | None = None,
+    ) -> None:
         self._settings, self._documents, self._model_name = settings, documents, model_name
+        self._call_later = call_later or (lambda *timer: asyncio.get_running_loop().call_later(*timer))
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
-        self._checks: set[asyncio.TimerHandle] = set()
+        self._checks: dict[str, asyncio.TimerHandle] = {}
         self._opened_store: FeedbackStore | None = None
 
     def offer(self, cursor: Cursor, suggestions: list[Suggestion]) -> list[t.Command | None]:
@@ -111,9 +124,7 @@ class Feedback:
         if not offer.is_shown:
             self._store().record_shown(offer.row)
         self._store().record_outcome(key, "accepted", offer.row.chars)
-        loop = asyncio.get_running_loop()
-        self._checks = {check for check in self._checks if not check.cancelled() and check.when() > loop.time()}
-        self._checks.add(loop.call_later(RETENTION_CHECK_S, self._record_retention, key, offer))
+        self._checks[key] = self._call_later(RETENTION_CHECK_S, lambda: self._record_retention(key, offer))
 
     def on_document_closed(self, uri: str) -> None:
         """Suggestions that were shown in the document count as rejected."""
@@ -121,7 +132,7 @@ class Feedback:
             self._reject(key, offer)
 
     def close(self) -> None:
-        for check in self._checks:
+        for check in self._checks.values():
             check.cancel()
         if self._opened_store is not None:
             self._opened_store.close()
@@ -149,6 +160,7 @@ class Feedback:
             self._store().record_outcome(key, "rejected")
 
     def _record_retention(self, key: str, offer: _Offer) -> None:
+        del self._checks[key]
         try:
             text = self._documents.for_model(offer.uri).text
         except DocumentError:  # closed or excluded since: unknown

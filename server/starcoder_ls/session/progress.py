@@ -14,16 +14,16 @@ from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.background_tasks import BackgroundTasks
 
-_DELAY_S = 0.3  # faster requests show no progress
+DELAY_S = 0.3
 _CREATE_TIMEOUT_S = 5.0
 _numbers = itertools.count(1)
 
 
 class WorkDoneProgress:
-    """The progress of one client's requests."""
+    """The progress of one client's requests. Requests that take less than ``delay_s`` show none."""
 
-    def __init__(self, client: LanguageClient, tasks: BackgroundTasks) -> None:
-        self._client, self._tasks = client, tasks
+    def __init__(self, client: LanguageClient, tasks: BackgroundTasks, delay_s: float = DELAY_S) -> None:
+        self._client, self._tasks, self._delay_s = client, tasks, delay_s
         self._cancellable: dict[int | str, RequestHandle] = {}
 
     @asynccontextmanager
@@ -49,7 +49,7 @@ class WorkDoneProgress:
     async def _show(self, token: str, title: str, has_ended: asyncio.Event) -> None:
         """A background task, because no request may wait for the client (pygls #621)."""
         try:
-            await asyncio.wait_for(has_ended.wait(), _DELAY_S)
+            await asyncio.wait_for(has_ended.wait(), self._delay_s)
             return
         except TimeoutError:
             pass
