@@ -9,20 +9,20 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Settings, validate
 
 
-def test_a_users_table_changes_only_what_it_names() -> None:
-    given = validate(
+def test_table_of_a_built_in_action_changes_only_its_own_keys() -> None:
+    settings = validate(
         {"actions": {"explain": {"max_new_tokens": 9}, "mine": {"title": "M", "instruction": "Do."}}}, "a test"
     )
-    assert list(given.actions) == [*BUILT_IN, "mine"]
-    assert given.actions["explain"].title == "Explain"
-    assert given.actions["explain"].max_new_tokens == 9
-    assert given.actions["mine"].becomes == "replacement"
-    assert validate(given.model_dump(), "itself") == given
+    assert list(settings.actions) == [*BUILT_IN, "mine"]
+    assert settings.actions["explain"].title == "Explain"
+    assert settings.actions["explain"].max_new_tokens == 9
+    assert settings.actions["mine"].becomes == "replacement"
+    assert validate(settings.model_dump(), "itself") == settings
     assert validate({}, "nothing") == Settings()
 
 
 @pytest.mark.parametrize(
-    ("actions", "said"),
+    ("actions", "message"),
     [
         ({"mine": {"instruction": "x"}}, "`actions.mine.title` is missing"),
         ({"mine": {"title": "M", "instruction": "{cod}"}}, "there is no placeholder {cod}; known are {instruction}"),
@@ -35,12 +35,12 @@ def test_a_users_table_changes_only_what_it_names() -> None:
         (5, "`actions`"),
     ],
 )
-def test_bad_actions_are_refused_with_their_key(actions: Any, said: str) -> None:
+def test_invalid_action_is_an_error_with_its_key(actions: Any, message: str) -> None:
     with pytest.raises(SettingsError) as caught:
         validate({"actions": actions}, "a test")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 @pytest.mark.parametrize("kind", ["", "quickfix", "quickfix.mine", "starcoder.a.b", "refactor.rewrite"])
-def test_kinds_that_editors_show_are_taken(kind: str) -> None:
+def test_kinds_that_editors_show_are_valid(kind: str) -> None:
     assert validate({"actions": {"explain": {"kind": kind}}}, "a test").actions["explain"].kind == kind

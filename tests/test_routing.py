@@ -33,23 +33,23 @@ ALL = ("astraios", "explainer", "python", "tests")
         ("fix", "python", "/home/me/tests/a.py", "tests"),
     ],
 )
-def test_the_narrowest_adapter_does_the_task(task: str, language: str, path: str, adapter: str | None) -> None:
+def test_most_specific_adapter_does_the_task(task: str, language: str, path: str, adapter: str | None) -> None:
     assert route(SETTINGS, ALL, task, language, path) == Route(adapter)
 
 
-def test_an_adapter_that_is_not_resident_does_nothing() -> None:
+def test_adapter_that_is_not_resident_is_not_selected() -> None:
     assert route(SETTINGS, ("astraios",), "explain") == Route("astraios")
     assert route(SETTINGS, (), "explain") is None
     assert route(SETTINGS, (), "completion", "python") == Route()
 
 
-def test_an_instruction_tuned_base_does_every_action() -> None:
+def test_instruction_tuned_base_model_does_every_action() -> None:
     tuned = validate({"model": {"name": "x", "tasks": ["completion", "instruct"]}}, "a test")
     assert route(tuned, (), "explain") == Route()
     assert route(Settings(), (), "test") is None
 
 
-def test_a_users_adapter_comes_before_the_bundled_models_own() -> None:
+def test_adapter_of_the_user_precedes_that_of_the_bundled_model() -> None:
     own = Settings(adapters={"mine": Adapter(path="x", tasks=("instruct",))})
     assert route(own, ["explain", "mine"], "explain") == Route("mine")
     assert route(own, ["explain"], "explain") == Route("explain")

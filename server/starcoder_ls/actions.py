@@ -1,6 +1,6 @@
-"""The actions on code, as data: what is asked of a model and what its answer becomes.
+"""The actions on code as settings: the instruction to the model, and what its answer becomes.
 
-Decides the built-in ones and what makes one valid. Refuses to know how prompts are put together, editors, models.
+It defines the built-in actions and validates those of the user.
 """
 
 from __future__ import annotations
@@ -19,64 +19,64 @@ Becomes = Literal["text", "replacement", "docstring", "insertion"]
 
 
 class Action(BaseModel):
-    """One action on code, built in (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`, `ask`) or your own; a
-    table of a built-in name changes only what it names."""
+    """One action on code: built in (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`, `ask`) or custom. A table
+    with the name of a built-in action changes only the keys that it contains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     enabled: bool = True
-    """Offer it at all."""
+    """Offer the action."""
 
     title: str = Field(min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f]+$")
-    """What the editor's menu shows."""
+    """The name in the editor's menu."""
 
     instruction: str = Field(min_length=1)
-    """What the model is asked. `{language}`, `{file}`, `{code}`, `{diagnostics}` and `{instruction}` (what the user
-    types) are filled in; without `{code}` the code follows on its own lines."""
+    """The instruction to the model. `{language}`, `{file}`, `{code}`, `{diagnostics}` and `{instruction}` (typed by the
+    user) are replaced. Without `{code}`, the code follows the instruction on lines of its own."""
 
     becomes: Becomes = "replacement"
-    """What the answer becomes: `text` to read, `replacement` of the code, `docstring` of the function, or `insertion`
+    """How the answer is used: as `text` to read, `replacement` of the code, `docstring` of the function, or `insertion`
     below the code."""
 
     kind: str = ""
-    """The LSP kind, by which editors group and bind actions; empty is `starcoder.NAME`."""
+    """The LSP code action kind, by which editors group actions and bind keys. Empty: `starcoder.NAME`."""
 
     task: str = ""
-    """What an adapter's `tasks` must name, or cover by `instruct`; empty is the action's own name."""
+    """The task that an adapter must have in its `tasks`, unless it has `instruct`. Empty: the name of the action."""
 
     needs_diagnostics: bool = False
-    """Offer it only where the editor reports a problem in the code."""
+    """Offer the action only if the editor reports a problem in the code."""
 
     max_new_tokens: int = Field(default=512, ge=1, le=8192)
-    """Longest answer, in tokens. Code that has more cannot be replaced."""
+    """Maximum length of the answer in tokens. Longer code cannot be replaced."""
 
     temperature: float = Field(default=0.0, ge=0.0, le=2.0)
-    """0 takes the likeliest answer, always the same; more draws more freely."""
+    """Sampling temperature. 0 selects the most likely token each time, so the answer is always the same."""
 
     top_p: float = Field(default=0.95, gt=0.0, le=1.0)
-    """Where temperature is above 0: draw from the likeliest tokens that together have this probability."""
+    """If the temperature is above 0: sample from the most likely tokens whose probabilities add up to this value."""
 
     needs_confirmation: bool = True
-    """Ask before an edit is applied, in editors that can."""
+    """Ask for confirmation before an edit is applied, in editors that support it."""
 
     @field_validator("instruction")
     @classmethod
     def _has_known_placeholders(cls, text: str) -> str:
-        if strange := sorted(set(PLACEHOLDER.findall(text)) - set(PLACEHOLDERS)):
+        if unknown := sorted(set(PLACEHOLDER.findall(text)) - set(PLACEHOLDERS)):
             known = ", ".join(f"{{{name}}}" for name in PLACEHOLDERS)
-            raise ValueError(f"there is no placeholder {{{strange[0]}}}; known are {known}")
+            raise ValueError(f"there is no placeholder {{{unknown[0]}}}; known are {known}")
         return text
 
     @field_validator("kind")
     @classmethod
-    def _is_ours(cls, kind: str) -> str:
+    def _has_known_kind(cls, kind: str) -> str:
         if kind and not _KIND.fullmatch(kind):
             raise ValueError("a kind begins with `starcoder.` or `refactor.`, or is `quickfix`; editors hide others")
         return kind
 
     @property
     def needs_instruction(self) -> bool:
-        """Whether the user has to say something first."""
+        """Whether the user must type an instruction."""
         return "{instruction}" in self.instruction
 
 
@@ -123,12 +123,12 @@ BUILT_IN: dict[str, dict[str, Any]] = {
 }
 
 
-def over_built_in(given: object) -> object:
-    """The user's tables laid over the built-in ones; what is no table is left for the validation to refuse."""
-    if not isinstance(given, Mapping):
-        return given
+def merge_with_built_in(user_tables: object) -> object:
+    """The built-in tables with the user's keys and tables. Values that are no tables are kept for the validation."""
+    if not isinstance(user_tables, Mapping):
+        return user_tables
     tables: dict[str, Any] = {name: dict(table) for name, table in BUILT_IN.items()}
-    for name, table in given.items():
+    for name, table in user_tables.items():
         is_change = name in tables and isinstance(table, Mapping)
         tables[name] = {**tables[name], **table} if is_change else table
     return tables

@@ -1,7 +1,4 @@
-"""Which adapter does a task for a document.
-
-Decides by the settings and by what is resident. Refuses to know what a task asks and who runs it.
-"""
+"""Selects the adapter for a task on a document, from the settings and the resident adapters."""
 
 from __future__ import annotations
 
@@ -14,42 +11,43 @@ from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.settings import Adapter, Settings
 
 COMPLETION = "completion"
-_Fit = tuple[bool, bool, bool]
-
 INSTRUCT = "instruct"
-"""Stands for every task but completion."""
+"""In the tasks of an adapter or model: every task but completion."""
+
+_Specificity = tuple[bool, bool, bool]
+"""Whether an adapter names files, languages and the task. Greater tuples are more specific."""
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Who does it: an adapter by name, or the base model alone (None)."""
+    """The name of an adapter, or None for the base model."""
 
     adapter: str | None = None
 
 
 def route(settings: Settings, resident: Collection[str], task: str, language: str = "", path: str = "") -> Route | None:
-    """The narrowest resident adapter that does ``task`` for this document, else the base if it does; else None.
+    """The most specific resident adapter that does ``task`` for this document, else the base model; None if neither does.
 
-    An adapter that names files comes before one that names languages, that before one for all; one that names the task
-    before one for every action; among equals the first in the settings. The bundled model's own come after the user's.
-    The base completes in any case.
+    An adapter that names files comes before one that names languages, and that before one for all documents; then one
+    that names the task before one for every action; then the first in the settings. The adapters of the bundled model
+    come after the user's. The base model does every completion.
     """
-    best: tuple[tuple[bool, _Fit], str] | None = None
+    best: tuple[tuple[bool, _Specificity], str] | None = None
     for name, adapter in settings.resident_adapters().items():
-        fit = _fit(adapter, task, language, path)
-        if name not in resident or fit is None:
+        specificity = _specificity(adapter, task, language, path)
+        if name not in resident or specificity is None:
             continue
-        rank = name in settings.adapters, fit
+        rank = name in settings.adapters, specificity
         if best is None or rank > best[0]:
             best = rank, name
     if best is not None:
         return Route(best[1])
-    return Route() if task == COMPLETION or _does(settings.model.tasks, task) else None
+    return Route() if task == COMPLETION or _includes(settings.model.tasks, task) else None
 
 
-def _fit(adapter: Adapter, task: str, language: str, path: str) -> _Fit | None:
-    """How narrowly ``adapter`` fits, or None where it does not."""
-    if not _does(adapter.tasks, task):
+def _specificity(adapter: Adapter, task: str, language: str, path: str) -> _Specificity | None:
+    """None if the adapter does not do the task for this document."""
+    if not _includes(adapter.tasks, task):
         return None
     if adapter.languages and normalize_id(language) not in map(normalize_id, adapter.languages):
         return None
@@ -58,5 +56,5 @@ def _fit(adapter: Adapter, task: str, language: str, path: str) -> _Fit | None:
     return bool(adapter.files), bool(adapter.languages), task in adapter.tasks
 
 
-def _does(tasks: Collection[str], task: str) -> bool:
+def _includes(tasks: Collection[str], task: str) -> bool:
     return task in tasks or (task != COMPLETION and INSTRUCT in tasks)

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from starcoder_ls.actions import BUILT_IN, Action, over_built_in
+from starcoder_ls.actions import BUILT_IN, Action, merge_with_built_in
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
@@ -258,7 +258,7 @@ class Settings(_Section):
     sharing: Sharing = Sharing()
     log: Log = Log()
 
-    _with_built_in = field_validator("actions", mode="before")(over_built_in)
+    _with_built_in = field_validator("actions", mode="before")(merge_with_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
         """The adapters to load with the model: the user's, and those of the bundled model unless their name is used."""

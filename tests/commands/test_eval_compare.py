@@ -21,25 +21,27 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     return first, second
 
 
-def test_the_sentence_comes_before_the_table(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_verdict_is_printed_before_the_table(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert eval_compare.run(*files, is_json=False) == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith("gold.json is better than silence.json")
-    for said in ("single-line", "no answer", "-100.0*", "+100.0 to +100.0"):
-        assert said in shown
+    printed = capsys.readouterr().out
+    assert printed.startswith("gold.json is better than silence.json")
+    for text in ("single-line", "no answer", "-100.0*", "+100.0 to +100.0"):
+        assert text in printed
 
 
-def test_the_result_is_one_json_object(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_result_is_one_object(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert eval_compare.run(*files, is_json=True) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["is_certain"] is True
-    assert told["worse"] == 0
-    assert told["p"] < 0.05
-    assert told["ratio"] is None
-    assert {row["hole"] for row in told["rows"]} == {"single-line", "rest of line", "block", "random span", "all"}
+    result = json.loads(capsys.readouterr().out)
+    assert result["is_certain"] is True
+    assert result["worse"] == 0
+    assert result["p"] < 0.05
+    assert result["ratio"] is None
+    assert {row["hole"] for row in result["rows"]} == {"single-line", "rest of line", "block", "random span", "all"}
 
 
-def test_files_of_the_same_name_are_told_apart(files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_of_the_same_name_are_shown_with_their_paths(
+    files: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
     other = files[0].parent / "other" / "silence.json"
     other.parent.mkdir()
     other.write_text(files[0].read_text())
@@ -47,7 +49,7 @@ def test_files_of_the_same_name_are_told_apart(files: tuple[Path, Path], capsys:
     assert str(other) in json.loads(capsys.readouterr().out)["sentence"]
 
 
-def test_files_of_different_holes_are_refused(files: tuple[Path, Path]) -> None:
+def test_runs_over_different_holes_are_an_error(files: tuple[Path, Path]) -> None:
     tree = json.loads(files[1].read_text())
     tree["holes"].pop()
     files[1].write_text(json.dumps(tree))

@@ -25,16 +25,14 @@ PROGRAM = {
 }
 
 
-def written(folder: Path, *rows: dict[str, Any]) -> Path:
+def problems_file(folder: Path, *rows: dict[str, Any]) -> Path:
     file = folder / "problems.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return file
 
 
-def test_lines_are_scored_by_both_conventions_without_running_anything(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert eval_infilling.run({}, None, written(tmp_path, *LINES), ["gold", "empty"], False, True) == 0
+def test_lines_are_scored_by_both_conventions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert eval_infilling.run({}, None, problems_file(tmp_path, *LINES), ["gold", "empty"], False, True) == 0
     rows = {(row["way"], row["language"]): row for row in json.loads(capsys.readouterr().out)}
     assert rows["gold", "py"] == {
         "way": "gold", "language": "py", "problems": 2,
@@ -45,26 +43,26 @@ def test_lines_are_scored_by_both_conventions_without_running_anything(
     assert rows["empty", "py"]["exact"] == rows["empty", "py"]["first_line"] == 0
 
 
-def test_the_table_of_lines_names_both_conventions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    eval_infilling.run({}, None, written(tmp_path, *LINES), ["gold"], False, False)
-    shown = capsys.readouterr().out
-    assert "exact match" in shown
-    assert "first line" in shown
-    assert "| gold | js | 1 | 100.0 (20.7–100.0) | 100.0 (20.7–100.0) | none | none |" in shown
+def test_table_of_lines_names_both_conventions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eval_infilling.run({}, None, problems_file(tmp_path, *LINES), ["gold"], False, False)
+    table = capsys.readouterr().out
+    assert "exact match" in table
+    assert "first line" in table
+    assert "| gold | js | 1 | 100.0 (20.7–100.0) | 100.0 (20.7–100.0) | none | none |" in table
 
 
-def test_programs_run_only_where_the_user_said_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = written(tmp_path, PROGRAM)
+def test_programs_run_only_if_the_user_allows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = problems_file(tmp_path, PROGRAM)
     with pytest.raises(SettingsError, match="--run-untrusted-code"):
         eval_infilling.run({}, None, file, ["gold"], False, True)
     eval_infilling.run({}, None, file, ["gold", "empty"], True, True)
-    told = json.loads(capsys.readouterr().out)
-    assert told == {"gold": {"passed": 1, "problems": 1}, "empty": {"passed": 0, "problems": 1}}
+    results = json.loads(capsys.readouterr().out)
+    assert results == {"gold": {"passed": 1, "problems": 1}, "empty": {"passed": 0, "problems": 1}}
 
 
-def test_a_missing_network_namespace_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    eval_infilling.run({}, None, written(tmp_path, PROGRAM), ["gold"], True, True)
-    is_said = "the programs can reach the network" in " ".join(capsys.readouterr().err.split())
-    assert is_said is not sandbox.can_isolate_network()
-    assert "the programs can reach the network" in eval_infilling.network_note(False)
-    assert eval_infilling.network_note(True) == ""
+def test_missing_network_isolation_is_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    eval_infilling.run({}, None, problems_file(tmp_path, PROGRAM), ["gold"], True, True)
+    is_reported = "the programs can reach the network" in " ".join(capsys.readouterr().err.split())
+    assert is_reported is not sandbox.can_isolate_network()
+    assert "the programs can reach the network" in eval_infilling.network_warning(False)
+    assert eval_infilling.network_warning(True) == ""

@@ -197,15 +197,15 @@ def setup(
     quantization: Annotated[str | None, typer.Option(help="none, int8, nf4, ... instead of the proposed one.")] = None,
     adapter: Annotated[str | None, typer.Option(help="The adapter for actions; empty for none.")] = None,
     settings: SettingsOption = None,
-    is_yes: Annotated[bool, typer.Option("--yes", "-y", help="Take the first proposal without asking.")] = False,
-    is_fetched: Annotated[
+    accepts_all: Annotated[bool, typer.Option("--yes", "-y", help="Take the first proposal without asking.")] = False,
+    may_download: Annotated[
         bool, typer.Option("--fetch/--no-fetch", help="Download files that are not on this machine yet.")
     ] = True,
 ) -> None:
     """Choose a model that fits this machine, download it, and write the settings."""
-    from starcoder_ls.commands.setup import Wishes, run
+    from starcoder_ls.commands.setup import SetupOptions, run
 
-    raise typer.Exit(run(Wishes(model, quantization, adapter, is_yes, is_fetched), settings))
+    raise typer.Exit(run(SetupOptions(model, quantization, adapter, accepts_all, may_download), settings))
 
 
 @application.command()

@@ -20,7 +20,7 @@ def evaluate_holes(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
-    changed: Annotated[
+    assignments: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
@@ -45,13 +45,14 @@ def evaluate_holes(
     ] = True,
 ) -> None:
     """Remove text from your own files, let the server fill it in, and report accuracy and speed."""
-    from starcoder_ls.commands.eval_holes import Asked, Served, kinds_of, overrides, run
+    from starcoder_ls.commands.eval_holes import HoleSelection, ServerLaunch, parse_assignments, parse_kinds, run
 
-    given = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
-    arguments = [part for option, value in given.items() if value is not None for part in (option, str(value))]
-    served = Served(arguments, overlay_of(model, adapter, device, dtype, settings), overrides(changed or ()), settings)
-    asked = Asked(paths, holes, seed, kinds_of(kind or ()), language or (), has_texts)
-    raise typer.Exit(run(asked, served, json_file, html_file))
+    options = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
+    arguments = [part for option, value in options.items() if value is not None for part in (option, str(value))]
+    overlay = overlay_of(model, adapter, device, dtype, settings)
+    launch = ServerLaunch(arguments, overlay, parse_assignments(assignments or ()), settings)
+    selection = HoleSelection(paths, holes, seed, parse_kinds(kind or ()), language or (), has_texts)
+    raise typer.Exit(run(selection, launch, json_file, html_file))
 
 
 @evaluate.command("compare")
@@ -99,7 +100,7 @@ def evaluate_infilling(
             "gold, empty. Repeat for more."
         ),
     ] = ["spm", "psm", "server"],  # noqa: B006 - typer reads it once
-    is_allowed: Annotated[
+    is_running_allowed: Annotated[
         bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
     ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
@@ -109,7 +110,7 @@ def evaluate_infilling(
 
     if unknown := set(way) - set(WAYS):
         raise typer.BadParameter(f"{min(unknown)} is not one of {', '.join(WAYS)}")
-    raise typer.Exit(run(overlay_of(model, None, device, dtype), settings, problems, way, is_allowed, is_json))
+    raise typer.Exit(run(overlay_of(model, None, device, dtype), settings, problems, way, is_running_allowed, is_json))
 
 
 @evaluate.command("explain")

@@ -46,7 +46,7 @@ def run(
     """
     config = settings.load(overlay, file=settings_file)
     adapter = adapter_option.adapter_name(adapter, config)
-    source, target = line_range.target_at(region, language, config.context.ignore)
+    source, target = line_range.read_target(region, language, config.context.ignore)
     target = replace(target, instruction=action_input.instruction, diagnostics=action_input.problems)
     route = actions.select_route(config, action, target, adapter)
     factory = DaemonOrLocalEngineFactory(needs_adapter=lambda name, _: name == route.adapter)
@@ -62,10 +62,10 @@ def run(
 def write_or_print_diff(source: line_range.Source, new_text: str, is_written: bool) -> None:
     """Write the file, or print the diff. On a terminal, control characters of the file are escaped."""
     if is_written:
-        line_range.write(source, new_text)
+        line_range.write_source(source, new_text)
         stderr.print(f"{source.name} is written", style="dim")
         return
-    diff = line_range.diff(source, new_text)
+    diff = line_range.unified_diff(source, new_text)
     if sys.stdout.isatty():
         diff = _CONTROL_CHARACTERS.sub(lambda match: f"\\x{ord(match[0]):02x}", diff.replace("\r\n", "\n"))
         print(diff, end="")

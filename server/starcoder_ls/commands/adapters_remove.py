@@ -15,7 +15,7 @@ def run(name: str, settings_file: Path | None) -> int:
     Raises SettingsError if there is no such table.
     """
     file = settings_file or settings.settings_file()
-    if not settings_files.drop(file, ("adapters", name)):
+    if not settings_files.remove(file, ("adapters", name)):
         raise SettingsError(f"{file} has no adapter {name}. `starcoder-ls adapters list` lists those there are.")
     print(f"{name} was removed from {file}; the adapter's files are unchanged")
     return 0

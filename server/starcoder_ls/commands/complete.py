@@ -16,7 +16,7 @@ from starcoder_ls import settings
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter, with_routed_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import DaemonOrLocalEngineFactory, loaded_engine
-from starcoder_ls.commands.support.source_position import cursor_at, line_and_column, render_suggestion
+from starcoder_ls.commands.support.source_position import line_and_column, read_cursor, render_suggestion
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.completion.suggest import suggest
@@ -34,7 +34,7 @@ def run(
 ) -> int:
     """Print the suggestions. The exit code is 1 if there is none. Raises DocumentError, ModelError, SettingsError."""
     config = settings.load(overlay, file=settings_file)
-    cursor = cursor_at(position, config.context.ignore)
+    cursor = read_cursor(position, config.context.ignore)
     with loaded_engine(config, DaemonOrLocalEngineFactory(needs_adapter=is_completion_adapter)) as engine:
         cursor = with_routed_adapter(engine, config, cursor)
         if shows_prompt:

@@ -1,4 +1,4 @@
-"""``starcoder-ls eval compare``: two runs over the same holes, and whether they differ by more than chance."""
+"""``starcoder-ls eval compare``: tests whether two runs over the same holes differ significantly."""
 
 from __future__ import annotations
 
@@ -16,17 +16,20 @@ from starcoder_ls.evaluation.comparison import MeasureComparison, Verdict
 
 
 def run(first: Path, second: Path, is_json: bool) -> int:
-    """The sentence first on standard output, then the table behind it."""
-    names = _names(first, second)
+    """Print the verdict, then the table it is based on. The exit code is 0.
+
+    Raises SettingsError if a file is not a run, or the runs have different holes.
+    """
+    names = _display_names(first, second)
     pairs = comparison.pair_holes(results.read_run(first), results.read_run(second), names)
     verdict, rows = comparison.compute_verdict(pairs), list(comparison.compare_measures(pairs))
     if is_json:
-        print(json.dumps(_tree(verdict, rows, names)))
+        print(json.dumps(_describe(verdict, rows, names)))
         return 0
     console = Console(highlight=False, markup=False)
     console.print(verdict.sentence(*names), style="bold")
-    if said := verdict.latency_sentence(names[1]):
-        console.print(said)
+    if sentence := verdict.latency_sentence(names[1]):
+        console.print(sentence)
     console.print(_table(rows, names))
     return 0
 
@@ -35,9 +38,8 @@ def _table(rows: Sequence[MeasureComparison], names: tuple[str, str]) -> Table:
     table = Table(
         box=SIMPLE_HEAD,
         caption=(
-            "Differences are paired, with 95 % bootstrap intervals; * leaves out zero. One question is tested, first "
-            "lines over all holes: of many intervals one in twenty leaves out zero by chance. Kept: characters, "
-            "the others per cent."
+            "Paired differences with 95 % bootstrap intervals. * marks those that exclude zero; one in twenty does "
+            "by chance. The test is of the first lines of all holes only. Kept in characters, the others in per cent."
         ),
     )
     for heading in ("hole", "measure"):
@@ -45,23 +47,23 @@ def _table(rows: Sequence[MeasureComparison], names: tuple[str, str]) -> Table:
     for heading in ("n", *names, "difference", "95 %"):
         table.add_column(heading, justify="right", no_wrap=heading not in names, overflow="fold")
     for number, row in enumerate(rows):
-        is_new = number == 0 or rows[number - 1].group != row.group
-        shown, scale = row.measure.format, 100 if row.measure.is_percent else 1
-        moved = row.difference
+        is_first_of_group = number == 0 or rows[number - 1].group != row.group
+        format_value, scale = row.measure.format, 100 if row.measure.is_percent else 1
+        difference = row.difference
         table.add_row(
-            row.group if is_new else "",
+            row.group if is_first_of_group else "",
             row.measure.name,
             str(row.count),
-            shown(row.first),
-            shown(row.second),
-            f"{scale * moved.value:+.1f}{'*' if row.is_significant else ''}",
-            f"{scale * moved.low:+.1f} to {scale * moved.high:+.1f}",
+            format_value(row.first),
+            format_value(row.second),
+            f"{scale * difference.value:+.1f}{'*' if row.is_significant else ''}",
+            f"{scale * difference.low:+.1f} to {scale * difference.high:+.1f}",
             end_section=number + 1 < len(rows) and rows[number + 1].group != row.group,
         )
     return table
 
 
-def _tree(verdict: Verdict, rows: Sequence[MeasureComparison], names: tuple[str, str]) -> dict[str, Any]:
+def _describe(verdict: Verdict, rows: Sequence[MeasureComparison], names: tuple[str, str]) -> dict[str, Any]:
     return {
         "sentence": verdict.sentence(*names),
         "is_certain": verdict.is_significant,
@@ -85,6 +87,6 @@ def _tree(verdict: Verdict, rows: Sequence[MeasureComparison], names: tuple[str,
     }
 
 
-def _names(first: Path, second: Path) -> tuple[str, str]:
-    """The files' names; the whole paths where those are the same."""
+def _display_names(first: Path, second: Path) -> tuple[str, str]:
+    """The names of the files, or their paths if the names are equal."""
     return (first.name, second.name) if first.name != second.name else (str(first), str(second))

@@ -1,6 +1,6 @@
-"""``starcoder-ls eval holes``: how good suggestions are in the user's own files, through a real server process.
+"""``starcoder-ls eval holes``: measures suggestions in the user's own files, through a real server process.
 
-Decides what is shown while it runs and where the results go. Refuses to know how holes are drawn and scored.
+It shows progress, prints the tables and writes the result files. ``evaluation`` draws and scores the holes.
 """
 
 from __future__ import annotations
@@ -34,12 +34,15 @@ from starcoder_ls.evaluation.summary import MEASURES, Group, group_by_kind, grou
 from starcoder_ls.lsp import client
 from starcoder_ls.settings_merge import merge
 
-_SHOWN_LOG_LINES = 6
+_MAX_SHOWN_LOG_LINES = 6
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What is drawn. ``kinds`` and ``languages`` empty: all."""
+class HoleSelection:
+    """The holes to draw, ``per_kind`` of each kind. Empty ``kinds`` or ``languages`` mean all.
+
+    ``has_texts`` says whether the result files contain code.
+    """
 
     paths: Sequence[Path]
     per_kind: int
@@ -50,10 +53,10 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """How the server is started: its command line, and the settings it is sent besides.
+class ServerLaunch:
+    """How to start the server: its command line, and the settings that are sent to it (``options``).
 
-    ``overlay`` is what ``arguments`` mean as settings.
+    ``overlay`` is the settings tree of ``arguments``.
     """
 
     arguments: Sequence[str]
@@ -67,131 +70,152 @@ class Served:
         return [*self.program, *self.arguments]
 
 
-def run(asked: Asked, served: Served, json_file: Path | None, html_file: Path | None) -> int:
-    """Draw, fill, show. 0 also where the suggestions are bad: that is a result."""
+def run(selection: HoleSelection, launch: ServerLaunch, json_file: Path | None, html_file: Path | None) -> int:
+    """Print the results and write the files. The exit code is 0, however bad the suggestions are.
+
+    Raises SettingsError, ModelError, EngineError.
+    """
     for file in (json_file, html_file):
         if file is not None and not file.absolute().parent.is_dir():
-            raise SettingsError(f"There is no folder {file.absolute().parent} to write {file.name} to. Make it first.")
-    made = measured(asked, served)
-    show(made)
+            raise SettingsError(
+                f"There is no folder {file.absolute().parent} to write {file.name} to. Create it first."
+            )
+    result = measure(selection, launch)
+    print_tables(result)
     if json_file is not None:
-        results.write_run(made, json_file)
+        results.write_run(result, json_file)
     if html_file is not None:
-        results.write_text(html_report.render_html(made), html_file)
+        results.write_text(html_report.render_html(result), html_file)
     return 0
 
 
-def measured(asked: Asked, served: Served) -> Run:
-    """A whole run, with progress on standard error. Raises StarcoderError with what the server said last."""
-    chosen = settings.load(served.overlay, served.options, file=served.settings_file)
-    repository, cut = drawn(asked, chosen)
+def measure(selection: HoleSelection, launch: ServerLaunch) -> Run:
+    """Draw the holes and let the server fill them, with progress on standard error.
+
+    Raises SettingsError, ModelError and EngineError, with the last lines of the server's log.
+    """
+    config = settings.load(launch.overlay, launch.options, file=launch.settings_file)
+    repository, holes = draw_holes(selection, config)
     with tempfile.TemporaryDirectory() as folder, Path(folder, "server.log").open("w+", encoding="utf-8") as log:
         try:
-            about, filled = asyncio.run(_filled(repository, cut, asked, served, Path(folder), log))
+            server_info, scored = asyncio.run(_fill_holes(repository, holes, selection, launch, Path(folder), log))
         except StarcoderError as error:
             raise type(error)(f"{error}{_last_lines(log)}") from error
-    return as_run(repository, asked, about, merge(dict(served.overlay), served.options), filled)
+    return create_run(repository, selection, server_info, merge(dict(launch.overlay), launch.options), scored)
 
 
-def drawn(asked: Asked, chosen: settings.Settings) -> tuple[Repository, list[Hole]]:
+def draw_holes(selection: HoleSelection, config: settings.Settings) -> tuple[Repository, list[Hole]]:
+    """Raises SettingsError if the paths have no usable source files."""
     with stderr.status("looking for source files"):
-        repository = Repository(asked.paths, chosen.context.ignore, asked.languages)
-        cut = repository.draw_holes(asked.kinds or SYNTAX_KINDS, asked.per_kind, asked.seed)
-    _say_what_is_short(cut, asked)
-    return repository, cut
+        repository = Repository(selection.paths, config.context.ignore, selection.languages)
+        holes = repository.draw_holes(selection.kinds or SYNTAX_KINDS, selection.per_kind, selection.seed)
+    _print_missing_holes(holes, selection)
+    return repository, holes
 
 
-def as_run(
+def create_run(
     repository: Repository,
-    asked: Asked,
-    about: completion_client.ServerInfo,
-    changed: Mapping[str, Any],
-    filled: list[ScoredHole],
+    selection: HoleSelection,
+    server_info: completion_client.ServerInfo,
+    overrides: Mapping[str, Any],
+    holes: list[ScoredHole],
 ) -> Run:
+    """The result, with everything needed to repeat the run."""
     return Run(
         made=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         version=__version__,
-        model=about.model,
-        device=about.device,
-        adapters=list(about.adapters),
-        overrides=dict(changed),
+        model=server_info.model,
+        device=server_info.device,
+        adapters=list(server_info.adapters),
+        overrides=dict(overrides),
         machine=f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
-        folders=[one.name or str(one) for one in repository.folders],
+        folders=[folder.name or str(folder) for folder in repository.folders],
         files=len(repository.files),
-        seed=asked.seed,
-        wanted_per_kind=asked.per_kind,
-        holes=filled,
+        seed=selection.seed,
+        wanted_per_kind=selection.per_kind,
+        holes=holes,
     )
 
 
-async def _filled(
-    repository: Repository, cut: Sequence[Hole], asked: Asked, served: Served, folder: Path, log: IO[str]
+async def _fill_holes(
+    repository: Repository,
+    holes: Sequence[Hole],
+    selection: HoleSelection,
+    launch: ServerLaunch,
+    state_folder: Path,
+    log: IO[str],
 ) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
-    env = {**os.environ, "STARCODER_LS_STATE": str(folder)}  # what is asked here is not what the user asked
-    async with client.start(served.command, env=env, stderr=log.fileno()) as server:
+    env = {**os.environ, "STARCODER_LS_STATE": str(state_folder)}  # keeps these requests out of the statistics
+    async with client.start(launch.command, env=env, stderr=log.fileno()) as server:
         try:
             with stderr.status("starting the server") as line:
-                await completion_client.initialize(server, repository.folders, served.options)
-                about = await completion_client.wait_until_ready(server, lambda said: line.update(Text(said)))
-            filled = []
-            with _bar() as bar:
-                for hole in bar.track(cut, description=f"{len(cut)} holes"):
+                await completion_client.initialize(server, repository.folders, launch.options)
+                server_info = await completion_client.wait_until_ready(
+                    server, lambda message: line.update(Text(message))
+                )
+            scored = []
+            with _progress_bar() as bar:
+                for hole in bar.track(holes, description=f"{len(holes)} holes"):
                     language = repository.language_of(hole.source.path)
                     text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
                     name = repository.name_of(hole.source)
-                    filled.append(results.score_hole(hole, name, language, text, elapsed_ms, asked.has_texts))
+                    scored.append(results.score_hole(hole, name, language, text, elapsed_ms, selection.has_texts))
             await server.shutdown()
         except client.ConnectionClosed as error:
-            raise EngineError("The server ended before it could be asked.") from error
-    return about, filled
+            raise EngineError("The server ended before it was ready.") from error
+    return server_info, scored
 
 
-def _bar() -> Progress:
+def _progress_bar() -> Progress:
     columns = (
         SpinnerColumn(), TextColumn("filling holes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
     )  # fmt: skip
     return Progress(*columns, console=stderr)
 
 
-def _say_what_is_short(cut: Sequence[Hole], asked: Asked) -> None:
-    for kind in asked.kinds or SYNTAX_KINDS:
-        count = sum(hole.kind is kind for hole in cut)
-        if count < asked.per_kind:
-            stderr.print(f"Only {count} of {asked.per_kind} holes of the kind {kind}: the files have no more places.")
+def _print_missing_holes(holes: Sequence[Hole], selection: HoleSelection) -> None:
+    for kind in selection.kinds or SYNTAX_KINDS:
+        count = sum(hole.kind is kind for hole in holes)
+        if count < selection.per_kind:
+            stderr.print(f"Only {count} of {selection.per_kind} holes of the kind {kind}: the files have no more.")
 
 
 def _last_lines(log: IO[str]) -> str:
     log.seek(0)
     lines = [line.rstrip() for line in log if line.strip()]
-    return "".join(f"\n  {line}" for line in ["The server's last words:", *lines[-_SHOWN_LOG_LINES:]]) if lines else ""
+    return (
+        "".join(f"\n  {line}" for line in ["The end of the server's log:", *lines[-_MAX_SHOWN_LOG_LINES:]])
+        if lines
+        else ""
+    )
 
 
-def show(made: Run) -> None:
-    """Two tables: what suggestions are worth, and how long they took."""
+def print_tables(result: Run) -> None:
+    """Print a table of the quality of the suggestions and one of their latency."""
     console = Console(highlight=False)
-    head = f"{made.model} on {made.device}, {len(made.holes)} holes, seed {made.seed}"
-    worth = Table(
-        title=head,
-        caption="with 95 % intervals; kept: characters, the others per cent",
+    title = f"{result.model} on {result.device}, {len(result.holes)} holes, seed {result.seed}"
+    quality = Table(
+        title=title,
+        caption="with 95 % intervals; kept in characters, the others in per cent",
         title_justify="left",
         box=SIMPLE_HEAD,
     )
-    times = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    worth.add_column("hole", no_wrap=True, min_width=12)
-    times.add_column("hole", no_wrap=True)
-    worth.add_column("n", justify="right")
+    latency = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    quality.add_column("hole", no_wrap=True, min_width=12)
+    latency.add_column("hole", no_wrap=True)
+    quality.add_column("n", justify="right")
     for measure in MEASURES:
-        worth.add_column(measure.name, justify="right")
-    kinds = group_by_kind(made.holes)
-    for which in kinds[0].latencies():
-        times.add_column(f"p{100 * which:g}", justify="right")
-    for group in (*kinds, *group_by_language(made.holes)):
-        _add(worth, times, group)
-    console.print(worth)
-    console.print(times)
+        quality.add_column(measure.name, justify="right")
+    kinds = group_by_kind(result.holes)
+    for quantile in kinds[0].latencies():
+        latency.add_column(f"p{100 * quantile:g}", justify="right")
+    for group in (*kinds, *group_by_language(result.holes)):
+        _add_row(quality, latency, group)
+    console.print(quality)
+    console.print(latency)
 
 
-def _add(worth: Table, times: Table, group: Group) -> None:
+def _add_row(quality: Table, latency: Table, group: Group) -> None:
     cells = []
     for measure in MEASURES:
         mean = measure.estimate(group.holes)
@@ -199,35 +223,38 @@ def _add(worth: Table, times: Table, group: Group) -> None:
         cells.append(f"{measure.format(mean.value)}\n[dim]{low}–{high}[/dim]")
     style = "bold" if not group.kind else None
     name = f"  {group.name}" if group.is_subgroup else group.name
-    worth.add_row(name, str(len(group.holes)), *cells, style=style)
-    times.add_row(name, *(f"{found.value:.0f}" for found in group.latencies().values()), style=style)
+    quality.add_row(name, str(len(group.holes)), *cells, style=style)
+    latency.add_row(name, *(f"{estimate.value:.0f}" for estimate in group.latencies().values()), style=style)
 
 
-_KINDS = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}
+_KIND_NAMES = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}
 
 
-def kinds_of(names: Sequence[str]) -> list[Kind]:
-    """Each once, in their own order. Raises SettingsError."""
+def parse_kinds(names: Sequence[str]) -> list[Kind]:
+    """The kinds without duplicates, in the order of the enumeration. Raises SettingsError for an unknown name."""
     for name in names:
-        if name not in _KINDS:
-            raise SettingsError(f"--kind {name}: there is no such kind of hole. Choose from {', '.join(_KINDS)}.")
-    return [kind for name, kind in _KINDS.items() if name in names]
+        if name not in _KIND_NAMES:
+            raise SettingsError(f"--kind {name}: there is no such kind of hole. Choose from {', '.join(_KIND_NAMES)}.")
+    return [kind for name, kind in _KIND_NAMES.items() if name in names]
 
 
-def overrides(assignments: Sequence[str]) -> dict[str, Any]:
-    """``context.evidence=false`` and the like as a settings tree. Raises SettingsError."""
+def parse_assignments(assignments: Sequence[str]) -> dict[str, Any]:
+    """The settings tree of assignments such as ``context.evidence=false``.
+
+    Raises SettingsError if one is not TOML, or is of a section that a server reads before it receives settings.
+    """
     tree: dict[str, Any] = {}
-    for one in assignments:
+    for assignment in assignments:
         try:
-            tree = merge(tree, tomllib.loads(one.replace("=", " = ", 1)))
+            tree = merge(tree, tomllib.loads(assignment.replace("=", " = ", 1)))
         except tomllib.TOMLDecodeError as error:
             raise SettingsError(
-                f"--set {one} is not KEY=VALUE in TOML ({error}). Write for example context.evidence=false or "
+                f"--set {assignment} is not KEY=VALUE in TOML ({error}). Write for example context.evidence=false or "
                 "inline_completion.fim_order='\"psm\"'."
             ) from error
     for section in tree.keys() & {"model", "log", "adapters"}:
         raise SettingsError(
-            f"--set {section}: a server reads `{section}` before it is sent settings. Use --model, --adapter, "
+            f"--set {section}: a server reads `{section}` before it receives settings. Use --model, --adapter, "
             "--device, --dtype, or --settings FILE."
         )
     return tree

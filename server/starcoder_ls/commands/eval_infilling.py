@@ -1,6 +1,6 @@
-"""``starcoder-ls eval infilling``: a file of published infilling problems, scored as it was published.
+"""``starcoder-ls eval infilling``: published infilling problems, scored as in their publications.
 
-HumanEval-Infilling by running the programs, SantaCoder-FIM by comparing lines. Decides which of them a file is.
+HumanEval-Infilling by running the programs, SantaCoder-FIM by comparing lines; the first row of the file tells which.
 """
 
 from __future__ import annotations
@@ -28,78 +28,94 @@ from starcoder_ls.languages.table import normalize_id
 
 WAYS = ("spm", "psm", "server", "gold", "empty")
 
+Problems = Sequence[HumanEvalProblem] | Sequence[MissingLine]
+
 
 def run(
-    overlay: dict[str, Any], file: Path | None, problems: Path, ways: list[str], is_allowed: bool, is_json: bool
+    overlay: dict[str, Any],
+    settings_file: Path | None,
+    problems_file: Path,
+    ways: list[str],
+    is_running_allowed: bool,
+    is_json: bool,
 ) -> int:
-    """Print the scores by way. Programs run on this machine, so only where the user said so."""
-    rows = infilling.read_rows(problems)
-    chosen = settings.load(overlay, file=file)
+    """Print the scores of each way to fill the problems. The exit code is 0.
+
+    Raises SettingsError, also if programs would have to run on this machine without ``is_running_allowed``; ModelError.
+    """
+    rows = infilling.read_rows(problems_file)
+    config = settings.load(overlay, file=settings_file)
     if santacoder.is_santacoder_row(rows[0]):
-        lines = santacoder.parse_problems(rows, problems)
-        _show_lines(_answers(ways, lines, chosen, santacoder.MAX_TOKENS), lines, is_json)
+        lines = santacoder.parse_problems(rows, problems_file)
+        _print_line_scores(_answer(ways, lines, config, santacoder.MAX_TOKENS), lines, is_json)
         return 0
-    found = infilling.parse_problems(rows, problems)
-    if not is_allowed:
+    problems = infilling.parse_problems(rows, problems_file)
+    if not is_running_allowed:
         raise SettingsError(
-            "This runs programs that a model wrote, on this machine. Say --run-untrusted-code if you accept that."
+            "This runs programs that a model wrote, on this machine. Add --run-untrusted-code if you accept that."
         )
     if sys.platform == "win32":
         raise SettingsError("Running untrusted programs needs limits that Windows does not have. Use Linux or macOS.")
-    if said := network_note(sandbox.can_isolate_network()):
-        stderr.print(said)
-    answers = _answers(ways, found, chosen, infilling.MAX_TOKENS)
-    _show_passed({way: _passed(found, given, way) for way, given in answers.items()}, is_json)
+    if warning := network_warning(sandbox.can_isolate_network()):
+        stderr.print(warning)
+    answers = _answer(ways, problems, config, infilling.MAX_TOKENS)
+    _print_pass_rates({way: _run_programs(problems, texts, way) for way, texts in answers.items()}, is_json)
     return 0
 
 
-def network_note(is_cut_off: bool) -> str:
-    """What a user is told before programs run that can reach the network; else nothing."""
-    kernel = "The kernel gives no network namespace to this user: the programs can reach the network."
-    return "" if is_cut_off else f"{kernel} Stop here if that is too much, or run this in a container without one."
+def network_warning(is_isolated: bool) -> str:
+    """A warning that the programs can reach the network; empty if they are isolated from it."""
+    if is_isolated:
+        return ""
+    return (
+        "The kernel gives no network namespace to this user: the programs can reach the network. Stop here if that is "
+        "not acceptable, or run this in a container without a network."
+    )
 
 
-Gaps = Sequence[HumanEvalProblem] | Sequence[MissingLine]
+def _answer(
+    ways: Sequence[str], problems: Problems, config: settings.Settings, max_tokens: int
+) -> dict[str, list[str]]:
+    """The answers to the problems, in order, by way. The model is loaded only if a way needs it."""
+    answers = {"gold": [problem.middle for problem in problems], "empty": [""] * len(problems)}
+    if model_ways := [way for way in ways if way not in answers]:
+        with loaded_engine(config, LocalEngineFactory(is_completion_adapter)) as engine:
+            for way in model_ways:
+                texts = _generate(way, engine, problems, config, max_tokens)
+                answers[way] = asyncio.run(_collect(texts, len(problems), way))
+    return {way: answers[way] for way in ways}
 
 
-def _answers(ways: Sequence[str], gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> dict[str, list[str]]:
-    """By way, one answer per gap, in order; the model is loaded once, and only if somebody asks it."""
-    made = {"gold": [gap.middle for gap in gaps], "empty": [""] * len(gaps)}
-    if needs_model := [way for way in ways if way not in made]:
-        with loaded_engine(chosen, LocalEngineFactory(is_completion_adapter)) as engine:
-            for way in needs_model:
-                answers = _by(way, engine, gaps, chosen, most_tokens)
-                made[way] = asyncio.run(_counted(answers, len(gaps), way))
-    return {way: made[way] for way in ways}
-
-
-def _by(way: str, engine: Engine, gaps: Gaps, chosen: settings.Settings, most_tokens: int) -> AsyncIterator[str]:
+def _generate(
+    way: str, engine: Engine, problems: Problems, config: settings.Settings, max_tokens: int
+) -> AsyncIterator[str]:
     if way == "server":
-        return infilling.complete_with_server(engine, gaps, chosen.inline_completion, _language)
-    return infilling.complete_with_model(engine, gaps, "spm" if way == "spm" else "psm", most_tokens)
+        return infilling.complete_with_server(engine, problems, config.inline_completion, _language_of)
+    return infilling.complete_with_model(engine, problems, "spm" if way == "spm" else "psm", max_tokens)
 
 
-def _language(gap: infilling.InfillingProblem) -> str:
-    return normalize_id(gap.language) if isinstance(gap, MissingLine) else "python"
+def _language_of(problem: infilling.InfillingProblem) -> str:
+    return normalize_id(problem.language) if isinstance(problem, MissingLine) else "python"
 
 
-async def _counted(answers: AsyncIterator[str], count: int, way: str) -> list[str]:
-    found = []
+async def _collect(texts: AsyncIterator[str], count: int, way: str) -> list[str]:
+    collected = []
     with Progress(console=stderr) as bar:
-        task = bar.add_task(f"{way}: asking", total=count)
-        async for answer in answers:
-            found.append(answer)
+        task = bar.add_task(f"{way}: generating", total=count)
+        async for text in texts:
+            collected.append(text)
             bar.advance(task)
-    return found
+    return collected
 
 
-def _passed(problems: Sequence[HumanEvalProblem], answers: Sequence[str], way: str) -> list[bool]:
+def _run_programs(problems: Sequence[HumanEvalProblem], texts: Sequence[str], way: str) -> list[bool]:
+    """Whether each program passes its tests."""
     with Progress(console=stderr) as bar:
-        pairs = bar.track(list(zip(problems, answers, strict=True)), description=f"{way}: running")
-        return [sandbox.passes(problem.build_program(answer)) for problem, answer in pairs]
+        pairs = bar.track(list(zip(problems, texts, strict=True)), description=f"{way}: running")
+        return [sandbox.passes(problem.build_program(text)) for problem, text in pairs]
 
 
-def _show_passed(results: dict[str, list[bool]], is_json: bool) -> None:
+def _print_pass_rates(results: dict[str, list[bool]], is_json: bool) -> None:
     if is_json:
         print(json.dumps({way: {"passed": sum(passed), "problems": len(passed)} for way, passed in results.items()}))
         return
@@ -115,12 +131,12 @@ _CONVENTIONS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
 )
 
 
-def _show_lines(answers: dict[str, list[str]], lines: Sequence[MissingLine], is_json: bool) -> None:
-    """By way and language, under both conventions, and under both without the lines that are only brackets."""
+def _print_line_scores(answers: dict[str, list[str]], lines: Sequence[MissingLine], is_json: bool) -> None:
+    """Scores by way and language in both conventions, of all lines, and without those that are only brackets."""
     rows = []
-    for way, given in answers.items():
+    for way, texts in answers.items():
         for language in sorted({line.language for line in lines}):
-            pairs = [(line, text) for line, text in zip(lines, given, strict=True) if line.language == language]
+            pairs = [(line, text) for line, text in zip(lines, texts, strict=True) if line.language == language]
             row: dict[str, Any] = {"way": way, "language": language, "problems": len(pairs)}
             for name, is_right in _CONVENTIONS:
                 row[name] = [is_right(text, line.middle) for line, text in pairs]

@@ -1,6 +1,6 @@
-"""``starcoder-ls setup``: what this machine can hold, and from there to a settings file and a snippet for the editor.
+"""``starcoder-ls setup``: proposes models for this machine, downloads one, writes the settings.
 
-Decides which model is proposed for how much memory, and that nothing is fetched or written without a yes.
+The proposals follow from the free memory. Nothing is downloaded or written before the user agrees.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
 from starcoder_ls import settings
-from starcoder_ls.commands.support import settings_file
+from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
 
 _GB = 1e9
-_BESIDE_GB = 1.0  # KV cache, activations and what the display takes
-_CPU_MODEL_GB = 4.0  # a larger one answers too slowly while somebody types
-_EMBEDDING_SHARE = {"1b": 0.09, "3b": 0.046, "7b": 0.028, "15b": 0.02}  # of the weights; they stay in 16 bits
-_BYTES = {"none": 2.0, "int8": 1.02, "nf4": 0.56}  # per weight of a linear layer, its scales included
+_OVERHEAD_GB = 1.0  # KV cache, activations and the display
+_MAX_CPU_MODEL_GB = 4.0  # a larger model is too slow on a CPU for completion while typing
+_EMBEDDING_SHARE = {"1b": 0.09, "3b": 0.046, "7b": 0.028, "15b": 0.02}  # share of the weights; not quantized
+_BYTES_PER_WEIGHT = {"none": 2.0, "int8": 1.02, "nf4": 0.56}  # of a linear layer, including its scales
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """One StarCoderBase. ``weights`` follow from its configuration, ``adapter`` does its actions."""
+    """A size of StarCoderBase. ``weights`` follows from its configuration; ``adapter`` provides the actions."""
 
     name: str
     key: str
@@ -40,8 +40,8 @@ class Size:
 
     def needed_gb(self, quantization: str) -> float:
         embedding = self.weights * _EMBEDDING_SHARE[self.key] * 2
-        linear = self.weights * (1 - _EMBEDDING_SHARE[self.key]) * _BYTES[quantization]
-        return (embedding + linear) / _GB + _BESIDE_GB
+        linear = self.weights * (1 - _EMBEDDING_SHARE[self.key]) * _BYTES_PER_WEIGHT[quantization]
+        return (embedding + linear) / _GB + _OVERHEAD_GB
 
 
 SIZES = (
@@ -65,88 +65,107 @@ BUNDLED = Proposal(settings.BUNDLED, "none", 0.2)
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """The flags: everything that would be asked can be said before."""
+class SetupOptions:
+    """The command line options: an answer in advance to each question."""
 
     model: str | None = None
     quantization: str | None = None
     adapter: str | None = None
-    is_yes: bool = False
-    is_fetched: bool = True
+    accepts_all: bool = False
+    may_download: bool = True
 
 
 def proposals(device: str, free_gb: float, has_bitsandbytes: bool) -> list[Proposal]:
-    """The largest first, each with as little quantization as it needs; the bundled model always fits."""
-    found = []
+    """Models that fit, the largest first, each with the least quantization; the bundled model is the last.
+
+    ``device`` is cuda, mps or cpu.
+    """
+    fitting = []
     for size in SIZES:
-        ways = ("none", "int8", "nf4") if device == "cuda" and has_bitsandbytes else ("none",)
-        room_gb = min(free_gb, _CPU_MODEL_GB) if device == "cpu" else free_gb
-        way = next((way for way in ways if size.needed_gb(way) <= room_gb), None)
-        if way is not None:
-            found.append(Proposal(size.name, way, size.needed_gb(way), size.adapter, size.adapter_mb))
-    return [*found, BUNDLED]
+        quantizations = ("none", "int8", "nf4") if device == "cuda" and has_bitsandbytes else ("none",)
+        budget_gb = min(free_gb, _MAX_CPU_MODEL_GB) if device == "cpu" else free_gb
+        quantization = next((name for name in quantizations if size.needed_gb(name) <= budget_gb), None)
+        if quantization is not None:
+            needed_gb = size.needed_gb(quantization)
+            fitting.append(Proposal(size.name, quantization, needed_gb, size.adapter, size.adapter_mb))
+    return [*fitting, BUNDLED]
 
 
-def machine() -> tuple[str, str, float]:
-    """Device, its name, and the GB that are free on it."""
+def inspect_machine() -> tuple[str, str, float]:
+    """Device (cuda, mps or cpu), its name, and its free memory in GB."""
     import torch
 
     if torch.cuda.is_available():
         return "cuda", torch.cuda.get_device_name(), torch.cuda.mem_get_info()[0] / _GB
     free_gb = psutil.virtual_memory().available / _GB
     if torch.backends.mps.is_available():
-        return "mps", "Apple GPU, sharing its memory", free_gb
+        return "mps", "Apple GPU with shared memory", free_gb
     return "cpu", f"{psutil.cpu_count(logical=False) or psutil.cpu_count()} cores, no GPU", free_gb
 
 
-def run(wishes: Wishes, file: Path | None, look: Callable[[], tuple[str, str, float]] = machine) -> int:
-    """0 once the settings are written, 1 if the user says no. Raises ModelError, SettingsError: nothing is written."""
-    device, name, free_gb = look()
+def run(
+    options: SetupOptions,
+    settings_file: Path | None,
+    inspect: Callable[[], tuple[str, str, float]] = inspect_machine,
+) -> int:
+    """Write the settings. The exit code is 1 if the user declines.
+
+    Raises ModelError or SettingsError; nothing is written then.
+    """
+    device, name, free_gb = inspect()
     has_bitsandbytes = importlib.util.find_spec("bitsandbytes") is not None
     stderr.print(f"{name}: {free_gb:.1f} GB free")
-    is_asking = sys.stdin.isatty() and not wishes.is_yes
-    chosen = _chosen(wishes, proposals(device, free_gb, has_bitsandbytes), is_asking)
+    is_interactive = sys.stdin.isatty() and not options.accepts_all
+    choice = _choose(options, proposals(device, free_gb, has_bitsandbytes), is_interactive)
     if device == "cuda" and not has_bitsandbytes:
-        stderr.print("Larger ones fit in fewer bits: pip install 'starcoder-ls[quantization]'", style="dim")
-    model = settings.validate({"model": _model_table(chosen)}, "the given options").model
-    place = file or settings.settings_file()
-    if is_asking and not Confirm.ask(f"Fetch what is not here yet, and write {place}?", console=stderr, default=True):
+        stderr.print("Larger models fit if quantized: pip install 'starcoder-ls[quantization]'", style="dim")
+    model = settings.validate({"model": _model_table(choice)}, "the given options").model
+    file = settings_file or settings.settings_file()
+    question = f"Download missing files, and write {file}?"
+    if is_interactive and not Confirm.ask(question, console=stderr, default=True):
         return 1
-    if wishes.is_fetched and model.name != settings.BUNDLED:
-        _fetch(model, chosen.adapter)
-    settings_file.assign(place, "model", _model_table(chosen))
-    if chosen.adapter:
-        settings_file.put(place, ("adapters", "instruct"), {"path": chosen.adapter, "tasks": ["instruct"]})
-    with_adapter = f" with {chosen.adapter}" if chosen.adapter else ""
-    print(f"{place} says: {chosen.model}{with_adapter}. `starcoder-ls doctor` tries it out.\n\n{_snippet()}")
+    if options.may_download and model.name != settings.BUNDLED:
+        _download(model, choice.adapter)
+    settings_files.assign(file, "model", _model_table(choice))
+    if choice.adapter:
+        settings_files.put(file, ("adapters", "instruct"), {"path": choice.adapter, "tasks": ["instruct"]})
+    with_adapter = f" with {choice.adapter}" if choice.adapter else ""
+    print(f"{file} now has {choice.model}{with_adapter}. Run `starcoder-ls doctor` to test it.\n\n{_editor_snippets()}")
     return 0
 
 
-def _chosen(wishes: Wishes, offered: list[Proposal], is_asking: bool) -> Proposal:
-    """By the flags, else by the user, else the first. An adapter named by a flag replaces the proposed one."""
-    picked = offered[0]
-    if wishes.model is not None:
-        known = next((one for one in offered if one.model == wishes.model), None)
-        picked = known or Proposal(wishes.model)
-    elif is_asking:
+def _choose(options: SetupOptions, offered: list[Proposal], is_interactive: bool) -> Proposal:
+    """The proposal that the options name, else that the user chooses, else the first.
+
+    Adapter and quantization of the options replace those of the proposal.
+    """
+    choice = offered[0]
+    if options.model is not None:
+        known = next((proposal for proposal in offered if proposal.model == options.model), None)
+        choice = known or Proposal(options.model)
+    elif is_interactive:
         table = Table("", "model", "quantization", "memory", "adapter for actions", box=None)
-        for number, one in enumerate(offered, start=1):
-            acting = f"{one.adapter} ({one.adapter_mb:.0f} MB)" if one.adapter else ""
-            table.add_row(str(number), one.model, one.quantization, f"{one.needed_gb:.1f} GB", acting)
+        for number, proposal in enumerate(offered, start=1):
+            adapter_cell = f"{proposal.adapter} ({proposal.adapter_mb:.0f} MB)" if proposal.adapter else ""
+            needed = f"{proposal.needed_gb:.1f} GB"
+            table.add_row(str(number), proposal.model, proposal.quantization, needed, adapter_cell)
         stderr.print(table)
         numbers = [str(number) for number in range(1, len(offered) + 1)]
-        picked = offered[int(Prompt.ask("Which", console=stderr, choices=numbers, default="1")) - 1]
-    adapter = picked.adapter if wishes.adapter is None else wishes.adapter.strip() or None
-    quantization = wishes.quantization or picked.quantization
-    return Proposal(picked.model, quantization, picked.needed_gb, adapter, picked.adapter_mb)
+        choice = offered[int(Prompt.ask("Which", console=stderr, choices=numbers, default="1")) - 1]
+    adapter = choice.adapter if options.adapter is None else options.adapter.strip() or None
+    quantization = options.quantization or choice.quantization
+    return Proposal(choice.model, quantization, choice.needed_gb, adapter, choice.adapter_mb)
 
 
-def _model_table(chosen: Proposal) -> dict[str, Any]:
-    return {"name": chosen.model, "quantization": chosen.quantization}
+def _model_table(proposal: Proposal) -> dict[str, Any]:
+    return {"name": proposal.model, "quantization": proposal.quantization}
 
 
-def _fetch(model: settings.Model, adapter: str | None) -> None:
-    """Both to this machine, with a bar. Raises ModelGated with the page of the licence, ModelNotFound without a Hub."""
+def _download(model: settings.Model, adapter: str | None) -> None:
+    """Download model and adapter, with a progress bar.
+
+    Raises ModelGated, with the page of the licence, ModelNotFound, also without a connection, and AdapterInvalid.
+    """
     from starcoder_ls.engine.adapters import files
     from starcoder_ls.engine.loading import hub
     from starcoder_ls.engine.loading.checkpoint import read_checkpoint
@@ -160,15 +179,15 @@ def _fetch(model: settings.Model, adapter: str | None) -> None:
     with Progress(*columns, console=stderr, transient=True) as bars:
         bar = bars.add_task("", total=1.0)
 
-        def report(fraction: float, sentence: str) -> None:
-            bars.update(bar, completed=fraction, description=sentence)
+        def show_progress(fraction: float, message: str) -> None:
+            bars.update(bar, completed=fraction, description=message)
 
-        hub.resolve(model.name, model.revision, hub.CHECKPOINT_FILES, model.offline, read_checkpoint, report)
+        hub.resolve(model.name, model.revision, hub.CHECKPOINT_FILES, model.offline, read_checkpoint, show_progress)
         if adapter:
-            files.resolve_adapter(settings.Adapter(path=adapter), model.offline, report)
+            files.resolve_adapter(settings.Adapter(path=adapter), model.offline, show_progress)
 
 
-def _snippet() -> str:
+def _editor_snippets() -> str:
     program = str(Path(sys.argv[0]).resolve()) if sys.argv[0].endswith("starcoder-ls") else "starcoder-ls"
     return (
         f'VS Code, settings.json:  "starcoder.server.command": ["{program}", "serve"]\n'

@@ -15,64 +15,66 @@ CODE = "import os\n\n\ndef f(a):\n    return a\n"
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    made = tmp_path / "a.py"
-    made.write_bytes(CODE.encode())
-    return made
+    path = tmp_path / "a.py"
+    path.write_bytes(CODE.encode())
+    return path
 
 
 @pytest.mark.parametrize(
     ("lines", "code"),
     [("4-5", "def f(a):\n    return a"), ("5", "def f(a):\n    return a"), ("1-2", "import os"), ("1-1", "import os")],
 )
-def test_lines_or_the_function_at_one_are_meant(file: Path, lines: str, code: str) -> None:
-    _, target = line_range.target_at(f"{file}:{lines}", None)
+def test_region_is_lines_or_the_function_at_a_line(file: Path, lines: str, code: str) -> None:
+    _, target = line_range.read_target(f"{file}:{lines}", None)
     assert (target.code, target.language) == (code, "python")
 
 
-@pytest.mark.parametrize("place", ["a.py", "a.py:", "a.py:x", "a.py:1-", ":1", "a.py:-1", "a.py:1-2-3"])
-def test_a_malformed_place_is_refused_with_an_example(place: str) -> None:
+@pytest.mark.parametrize("region", ["a.py", "a.py:", "a.py:x", "a.py:1-", ":1", "a.py:-1", "a.py:1-2-3"])
+def test_malformed_region_is_an_error_with_an_example(region: str) -> None:
     with pytest.raises(SettingsError, match=r"src/app\.py:10-24|cannot be read"):
-        line_range.target_at(place, None)
+        line_range.read_target(region, None)
 
 
-@pytest.mark.parametrize(("lines", "said"), [("0-1", "lines 1 to 5"), ("4-6", "lines 1 to 5"), ("5-4", "Write .*:4-5")])
-def test_lines_that_are_not_there_are_refused_with_those_there_are(file: Path, lines: str, said: str) -> None:
-    with pytest.raises(DocumentOutOfSync, match=said):
-        line_range.target_at(f"{file}:{lines}", None)
+@pytest.mark.parametrize(
+    ("lines", "message"), [("0-1", "lines 1 to 5"), ("4-6", "lines 1 to 5"), ("5-4", "Write .*:4-5")]
+)
+def test_missing_lines_are_an_error_with_the_existing_ones(file: Path, lines: str, message: str) -> None:
+    with pytest.raises(DocumentOutOfSync, match=message):
+        line_range.read_target(f"{file}:{lines}", None)
 
 
-@pytest.mark.parametrize(("lines", "said"), [("1", "no function"), ("2-3", "blank lines")])
-def test_lines_with_nothing_to_do_it_to_are_refused(file: Path, lines: str, said: str) -> None:
-    with pytest.raises(DocumentOutOfSync, match=said):
-        line_range.target_at(f"{file}:{lines}", None)
+@pytest.mark.parametrize(("lines", "message"), [("1", "No function"), ("2-3", "are blank")])
+def test_lines_without_code_are_an_error(file: Path, lines: str, message: str) -> None:
+    with pytest.raises(DocumentOutOfSync, match=message):
+        line_range.read_target(f"{file}:{lines}", None)
 
 
-def test_an_empty_file_and_other_lines_to_name_are_said_as_they_are(file: Path) -> None:
+def test_error_says_that_a_file_is_empty_or_which_lines_to_name(file: Path) -> None:
     with pytest.raises(DocumentOutOfSync, match=r"of 1 to 5, as in .*a\.py:1-5\."):
-        line_range.target_at(f"{file}:1", None)
+        line_range.read_target(f"{file}:1", None)
     file.write_text("")
     with pytest.raises(DocumentOutOfSync, match="is empty"):
-        line_range.target_at(f"{file}:1", None)
+        line_range.read_target(f"{file}:1", None)
 
 
-def test_a_file_that_no_model_may_see_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_excluded_file_is_an_error_before_it_is_read(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / ".gitignore").write_text("made/\n")
     (tmp_path / "made").mkdir()
     for name, reason in ((".env", "looks like a secret"), ("made/a.py", "gitignore"), ("b.sql", "context.ignore")):
         (tmp_path / name).write_text("A = 1\n")
         with pytest.raises(DocumentExcluded, match=f"{reason}.*pipe it in"):
-            line_range.target_at(f"{tmp_path / name}:1-1", None, ["*.sql"])
+            line_range.read_target(f"{tmp_path / name}:1-1", None, ["*.sql"])
         with pytest.raises(DocumentExcluded, match=reason):
             line_range.whole_file(str(tmp_path / name), ["*.sql"])
-    assert line_range.target_at(f"{tmp_path / '.env'}:1-1", None, ["!.env"])[1].code == "A = 1"
+    assert line_range.read_target(f"{tmp_path / '.env'}:1-1", None, ["!.env"])[1].code == "A = 1"
 
 
-def test_a_read_only_file_is_left_alone(file: Path, tmp_path: Path) -> None:
-    read = line_range.source(str(file))
+def test_read_only_file_is_not_written(file: Path, tmp_path: Path) -> None:
+    source = line_range.read_source(str(file))
     file.chmod(0o444)
     with pytest.raises(SettingsError, match="read-only"):
-        line_range.write(read, "new")
+        line_range.write_source(source, "new")
     assert file.read_text() == CODE
     assert os.listdir(tmp_path) == ["a.py"]
 
@@ -81,41 +83,41 @@ def test_a_read_only_file_is_left_alone(file: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after"), [(CODE, "x\ny"), ("a\r\nb\r\n", "a\r\nc\r\n"), ("a", "a\nb"), ("a\x0cb\n", "c\n")]
 )
-def test_patch_takes_the_diff(tmp_path: Path, before: str, after: str) -> None:
+def test_patch_applies_the_diff(tmp_path: Path, before: str, after: str) -> None:
     file = tmp_path / "a.txt"
     file.write_bytes(before.encode())
-    made = line_range.diff(line_range.source(str(file)), after)
-    subprocess.run(["patch", "--binary", "-s", str(file)], input=made.encode(), check=True)
+    diff = line_range.unified_diff(line_range.read_source(str(file)), after)
+    subprocess.run(["patch", "--binary", "-s", str(file)], input=diff.encode(), check=True)
     assert file.read_bytes() == after.encode()
 
 
-def test_a_file_is_written_whole_with_its_mode_and_through_links(file: Path, tmp_path: Path) -> None:
+def test_write_keeps_the_mode_and_links(file: Path, tmp_path: Path) -> None:
     file.chmod(0o751)
     link = tmp_path / "link.py"
     link.symlink_to(file)
-    line_range.write(line_range.source(str(link)), "é\r\n")
+    line_range.write_source(line_range.read_source(str(link)), "é\r\n")
     assert file.read_bytes() == "é\r\n".encode()
     assert file.stat().st_mode & 0o777 == 0o751
     assert link.is_symlink()
     assert sorted(os.listdir(tmp_path)) == ["a.py", "link.py"]
 
 
-def test_a_file_that_changed_meanwhile_is_left_alone(file: Path, tmp_path: Path) -> None:
-    read = line_range.source(str(file))
+def test_file_that_was_changed_meanwhile_is_not_written(file: Path, tmp_path: Path) -> None:
+    source = line_range.read_source(str(file))
     file.write_text("other")
     with pytest.raises(SettingsError, match="changed meanwhile"):
-        line_range.write(read, "new")
+        line_range.write_source(source, "new")
     assert file.read_text() == "other"
     assert os.listdir(tmp_path) == ["a.py"]
 
 
-def test_what_cannot_be_read_or_written_is_named(tmp_path: Path, file: Path) -> None:
+def test_error_names_a_file_that_cannot_be_read_or_written(tmp_path: Path, file: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
-        line_range.source(str(tmp_path / "none.py"))
+        line_range.read_source(str(tmp_path / "none.py"))
     (tmp_path / "b.py").write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="UTF-8"):
-        line_range.source(str(tmp_path / "b.py"))
-    read = line_range.source(str(file))
+        line_range.read_source(str(tmp_path / "b.py"))
+    source = line_range.read_source(str(file))
     file.unlink()
     with pytest.raises(SettingsError, match="cannot be written"):
-        line_range.write(read, "new")
+        line_range.write_source(source, "new")

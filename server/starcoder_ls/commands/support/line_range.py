@@ -1,7 +1,4 @@
-"""``FILE:10-24`` or ``FILE:10`` to the lines an action is done to, and changes of them back to the file.
-
-Decides what language a file is in and when it may be written. Refuses to know models.
-"""
+"""The region argument ``FILE:10-24`` or ``FILE:10``: reading its target, and writing changes back to the file."""
 
 from __future__ import annotations
 
@@ -26,7 +23,7 @@ _REGION = re.compile(r"(?P<file>.+):(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file as it was read; ``path`` is None for standard input."""
+    """A file as it was read. ``path`` is None for standard input."""
 
     name: str
     content: bytes
@@ -34,8 +31,11 @@ class Source:
     path: Path | None
 
 
-def source(name: str, ignored: Sequence[str] = ()) -> Source:
-    """Raises SettingsError for what cannot be read, or is no text, DocumentExcluded for what no model may see."""
+def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
+    """Read a file, or standard input if ``name`` is ``-``. ``ignored`` are the patterns of ``context.ignore``.
+
+    Raises SettingsError if it cannot be read or is not UTF-8, DocumentExcluded if no model may see it.
+    """
     path = None if name == "-" else Path(name)
     if path is not None:
         require_allowed(name, ignored)
@@ -48,73 +48,80 @@ def source(name: str, ignored: Sequence[str] = ()) -> Source:
         raise SettingsError(f"{name} is not UTF-8 text.") from error
 
 
-def target_at(place: str, language: str | None, ignored: Sequence[str] = ()) -> tuple[Source, Target]:
-    """Raises DocumentOutOfSync for a place that is not there or holds nothing, and what ``source`` raises."""
-    found = _REGION.fullmatch(place)
-    if found is None:
+def read_target(region: str, language: str | None, ignored: Sequence[str] = ()) -> tuple[Source, Target]:
+    """The lines ``FILE:FIRST-LAST``, or the function at the line ``FILE:LINE``.
+
+    Raises SettingsError for another format, DocumentOutOfSync if there are no such lines or they are blank, and what
+    ``read_source`` raises.
+    """
+    match = _REGION.fullmatch(region)
+    if match is None:
         raise SettingsError(
-            f"{place!r} is not FILE:FIRST-LAST. Write for example src/app.py:10-24, or src/app.py:10 for the function."
+            f"{region!r} is not FILE:FIRST-LAST. Write for example src/app.py:10-24, or src/app.py:10 for the function."
         )
-    read = source(found["file"], ignored)
-    rows = text_lines.split_lines(read.text)
-    first, last = int(found["first"]), int(found["last"] or found["first"])
-    if not read.text:
-        raise DocumentOutOfSync(f"{read.name} is empty, so there is nothing to do it to.")
+    source = read_source(match["file"], ignored)
+    lines = text_lines.split_lines(source.text)
+    first, last = int(match["first"]), int(match["last"] or match["first"])
+    if not source.text:
+        raise DocumentOutOfSync(f"{source.name} is empty, so the action has no code to work on.")
     if first > last:
-        raise DocumentOutOfSync(f"{first}-{last} ends before it begins. Write {found['file']}:{last}-{first}.")
-    if not 1 <= first <= last <= len(rows):
-        raise DocumentOutOfSync(f"{read.name} has lines 1 to {len(rows)}; {found['first']}-{last} is no part of them.")
-    start = sum(map(len, rows[: first - 1]))
-    end = start if found["last"] is None else start + sum(map(len, rows[first - 1 : last]))
-    spoken = language or by_path(found["file"]).id
-    path = str(read.path.absolute()) if read.path else ""
-    target = find_target(read.text, start, end, spoken, path, read.name)
+        raise DocumentOutOfSync(f"{first}-{last} ends before it begins. Write {match['file']}:{last}-{first}.")
+    if not 1 <= first <= last <= len(lines):
+        raise DocumentOutOfSync(f"{source.name} has lines 1 to {len(lines)}, not {first}-{last}. Name existing lines.")
+    start = sum(map(len, lines[: first - 1]))
+    end = start if match["last"] is None else start + sum(map(len, lines[first - 1 : last]))
+    language_id = language or by_path(match["file"]).id
+    path = str(source.path.absolute()) if source.path else ""
+    target = find_target(source.text, start, end, language_id, path, source.name)
     if target is None:
-        what = (
-            "There are only blank lines there" if found["last"] else f"Line {first} is in no function that is seen here"
+        problem = f"Lines {first}-{last} are blank" if match["last"] else f"No function was found at line {first}"
+        raise DocumentOutOfSync(
+            f"{problem}. Name other lines of 1 to {len(lines)}, as in {match['file']}:1-{len(lines)}."
         )
-        raise DocumentOutOfSync(f"{what}. Name other lines of 1 to {len(rows)}, as in {found['file']}:1-{len(rows)}.")
-    return read, target
+    return source, target
 
 
 def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
-    """All of a file; nothing where there is none."""
+    """A target of the whole file; an empty one if ``name`` is None. Raises what ``read_source`` raises."""
     if name is None:
         return Target("", 0, 0)
-    read = source(name, ignored)
-    return Target(read.text, 0, len(read.text), by_path(name).id, str(read.path or ""), read.name)
+    source = read_source(name, ignored)
+    return Target(source.text, 0, len(source.text), by_path(name).id, str(source.path or ""), source.name)
 
 
-def diff(read: Source, new_text: str) -> str:
-    """A unified diff that ``patch -p1`` takes."""
-    name = read.path.as_posix().lstrip("/") if read.path else "stdin"
-    made = difflib.unified_diff(
-        text_lines.split_lines(read.text), text_lines.split_lines(new_text), f"a/{name}", f"b/{name}"
+def unified_diff(source: Source, new_text: str) -> str:
+    """A diff that ``patch -p1`` accepts."""
+    name = source.path.as_posix().lstrip("/") if source.path else "stdin"
+    lines = difflib.unified_diff(
+        text_lines.split_lines(source.text), text_lines.split_lines(new_text), f"a/{name}", f"b/{name}"
     )
-    return "".join(row if row.endswith("\n") else f"{row}\n\\ No newline at end of file\n" for row in made)
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 
-def write(read: Source, new_text: str) -> None:
-    """All or nothing, through links, with the file's mode. Raises SettingsError if it changed since it was read."""
-    if read.path is None:
+def write_source(source: Source, new_text: str) -> None:
+    """Replace the file atomically. Links and the mode of the file are kept.
+
+    Raises SettingsError if it cannot be written, or was changed since it was read.
+    """
+    if source.path is None:
         raise SettingsError("Standard input cannot be written. Leave out --write for a diff.")
-    path = read.path.resolve()
+    path = source.path.resolve()
     temporary = ""
     try:
-        if not path.stat().st_mode & 0o222:  # a rename would go past it
-            raise SettingsError(f"{read.name} is read-only. Make it writable, or leave out --write for a diff.")
+        if not path.stat().st_mode & 0o222:  # replacing the file would ignore its mode
+            raise SettingsError(f"{source.name} is read-only. Make it writable, or leave out --write for a diff.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
             file.write(new_text.encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode & 0o7777)
-        if path.read_bytes() != read.content:
-            raise SettingsError(f"{read.name} was changed meanwhile, so it is left alone. Run the command again.")
+        if path.read_bytes() != source.content:
+            raise SettingsError(f"{source.name} was changed meanwhile and was not written. Run the command again.")
         os.replace(temporary, path)
         temporary = ""
     except OSError as error:
-        raise SettingsError(f"{read.name} cannot be written: {error.strerror}. It is as it was.") from error
+        raise SettingsError(f"{source.name} cannot be written: {error.strerror}. It is unchanged.") from error
     finally:
         if temporary:
             with contextlib.suppress(OSError):

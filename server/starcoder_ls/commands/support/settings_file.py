@@ -1,4 +1,4 @@
-"""A table in a settings file, put there or taken out, with everything the user wrote around it left as it is."""
+"""Edits of a settings file that keep the user's comments and formatting."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starcoder_ls.errors import SettingsError
 
 
 def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
-    """Set ``[section.name]``, in place of one of that name. Raises SettingsError."""
+    """Write the table ``[section.name]``, replacing one of that name. Raises SettingsError."""
     document = _read(file)
     section, name = path
     if section not in document:
@@ -28,7 +28,7 @@ def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
 
 
 def assign(file: Path, section: str, values: Mapping[str, Any]) -> None:
-    """Set keys of ``[section]``; its others stay. Raises SettingsError."""
+    """Set keys of ``[section]`` and keep its others. Raises SettingsError."""
     document = _read(file)
     if section not in document:
         document[section] = tomlkit.table()
@@ -37,8 +37,8 @@ def assign(file: Path, section: str, values: Mapping[str, Any]) -> None:
     _write(file, document)
 
 
-def drop(file: Path, path: tuple[str, str]) -> bool:
-    """Remove ``[section.name]``; False if there is none. Raises SettingsError."""
+def remove(file: Path, path: tuple[str, str]) -> bool:
+    """Remove the table ``[section.name]``. Returns False if there is none. Raises SettingsError."""
     document = _read(file)
     section, name = path
     if name not in document.get(section, {}):
@@ -54,19 +54,19 @@ def _read(file: Path) -> tomlkit.TOMLDocument:
     try:
         return tomlkit.parse(file.read_text(encoding="utf-8-sig")) if file.exists() else tomlkit.document()
     except (OSError, UnicodeDecodeError, TOMLKitError) as error:
-        raise SettingsError(f"{file} is not valid TOML: {error}. Correct it first; nothing was changed.") from error
+        raise SettingsError(f"{file} is not valid TOML: {error}. Correct it first. Nothing was changed.") from error
 
 
 def _write(file: Path, document: tomlkit.TOMLDocument) -> None:
-    """Whole or not at all."""
+    """Replace the file atomically; a link stays a link."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        target = file.resolve()  # a link, as dotfiles are kept, stays one
-        descriptor, unfinished = tempfile.mkstemp(dir=target.parent, prefix=target.name)
+        target = file.resolve()
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(tomlkit.dumps(document))
         if target.exists():
-            os.chmod(unfinished, target.stat().st_mode & 0o777)
-        os.replace(unfinished, target)
+            os.chmod(temporary, target.stat().st_mode & 0o777)
+        os.replace(temporary, target)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror}. Nothing was changed.") from error

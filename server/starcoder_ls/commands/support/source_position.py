@@ -1,4 +1,4 @@
-"""``FILE:LINE:COL`` to a cursor, and a cursor to the lines around it as an editor shows them."""
+"""The position argument ``FILE:LINE:COL``: reading its cursor, and rendering a suggestion at a cursor."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.context.ignore_rules import IgnoreRules, find_repository
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
-_SHOWN_LINES = 6
-_LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as editors do: a form feed ends no line
+_LINES_BEFORE, _LINES_AFTER = 6, 3
+_LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as in editors, a form feed ends no line
 
 
 def require_allowed(file: str, ignored: Sequence[str] = ()) -> None:
-    """Raises DocumentExcluded for a file that no model may see, by the rules of its repository and ``ignored``."""
+    """Raises DocumentExcluded if no model may see the file, by the ignore files of its repository or ``ignored``."""
     path = Path(os.path.abspath(file))
     if reason := IgnoreRules((find_repository(path.parent),), ignored).exclusion_reason(path):
-        raise DocumentExcluded(f"{file} is kept from the model: {reason}. To ask all the same, pipe it in as `-`.")
+        raise DocumentExcluded(f"{file} is kept from the model: {reason}. To use it nevertheless, pipe it in as `-`.")
 
 
-def cursor_at(place: str, ignored: Sequence[str] = ()) -> Cursor:
-    """The cursor of a 1-based ``FILE:LINE:COL``; ``-`` as FILE is standard input.
+def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
+    """The cursor at ``FILE:LINE:COL``, counted from 1. FILE ``-`` is standard input.
 
-    Raises SettingsError for a malformed place or an unreadable file, DocumentExcluded for one that no model may see,
-    DocumentOutOfSync for a place outside the text.
+    Raises SettingsError for another format or an unreadable file, DocumentExcluded for a file that no model may see,
+    DocumentOutOfSync for a position outside the text.
     """
-    file, line, column = _parsed(place)
+    file, line, column = _parse(position)
     if file != "-":
         require_allowed(file, ignored)
-    text = _decoded(sys.stdin.buffer.read(), "Standard input") if file == "-" else _read(Path(file))
+    text = _decode(sys.stdin.buffer.read(), "Standard input") if file == "-" else _read(Path(file))
     return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
 
 
 def offset_of(text: str, line: int, column: int) -> int:
-    """1-based line and column (in characters) to an offset."""
+    """The offset of a line and a column, both from 1; columns count characters. Raises DocumentOutOfSync."""
     lines = _LINE_STARTS.split(text)
     if not 1 <= line <= len(lines):
         raise DocumentOutOfSync(f"There is no line {line}: the text has {len(lines)}.")
@@ -50,38 +50,38 @@ def offset_of(text: str, line: int, column: int) -> int:
 
 
 def line_and_column(text: str, offset: int) -> tuple[int, int]:
-    """The reverse of ``offset_of``."""
+    """Line and column of an offset, the inverse of ``offset_of``."""
     lines = _LINE_STARTS.split(text[:offset])
     return len(lines), len(lines[-1]) + 1
 
 
 def render_suggestion(cursor: Cursor, suggestion: str) -> Text:
     """The lines around the cursor with the suggestion in dim italics, as an editor shows ghost text."""
-    before = cursor.text[: cursor.offset].split("\n")[-_SHOWN_LINES:]
-    after = cursor.text[cursor.offset :].split("\n")[:3]
+    before = cursor.text[: cursor.offset].split("\n")[-_LINES_BEFORE:]
+    after = cursor.text[cursor.offset :].split("\n")[:_LINES_AFTER]
     ghost = Text("\n".join(before))
     ghost.append(suggestion or "∅", style="dim italic cyan")
     return ghost.append("\n".join(after))
 
 
-def _parsed(place: str) -> tuple[str, int, int]:
-    file, _, rest = place.rpartition(":")
+def _parse(position: str) -> tuple[str, int, int]:
+    file, _, rest = position.rpartition(":")
     file, _, line = file.rpartition(":")
     if not file or not all(number.isascii() and number.isdigit() for number in (line, rest)):
         raise SettingsError(
-            f"{place!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1."
+            f"{position!r} is not FILE:LINE:COL. Write for example src/app.py:12:5, lines and columns from 1."
         )
     return file, int(line), int(rest)
 
 
 def _read(file: Path) -> str:
     try:
-        return _decoded(file.read_bytes(), str(file))
+        return _decode(file.read_bytes(), str(file))
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
 
 
-def _decoded(content: bytes, name: str) -> str:
+def _decode(content: bytes, name: str) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
