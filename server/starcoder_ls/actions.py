@@ -19,8 +19,8 @@ Becomes = Literal["text", "replacement", "docstring", "insertion"]
 
 
 class Action(BaseModel):
-    """One action on code: built in (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`, `ask`) or custom. A table
-    with the name of a built-in action changes only the keys that it contains."""
+    """One action on code: built in (`explain`, `document`, `fix`, `test`, `simplify`, `rewrite`, `ask`) or custom. A
+    table with the name of a built-in action changes only the keys that it contains."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
