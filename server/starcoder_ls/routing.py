@@ -26,7 +26,7 @@ class Route:
 
 
 def route(settings: Settings, resident: Collection[str], task: str, language: str = "", path: str = "") -> Route | None:
-    """The most specific resident adapter that does ``task`` for this document, else the base model; None if it does not.
+    """The most specific resident adapter that does ``task`` for this document, else the base model, else None.
 
     An adapter that names files comes before one that names languages, and that before one for all documents; then one
     that names the task before one for every action; then the first in the settings. The adapters of the bundled model
