@@ -168,7 +168,8 @@ async def test_response_of_the_client_completes_the_server_request() -> None:
         for response, expected in (
             ({"result": {"applied": True}}, True),
             ({"result": {"applied": "x"}}, ResponseError),
-            ({"error": {"code": 1, "message": "no"}}, Exception),
+            ({"error": {"code": 1, "message": "no"}}, ResponseError),
+            ({"error": "malformed"}, ResponseError),
         ):
             pending = asyncio.ensure_future(peer.client.workspace_apply_edit_async(params))
             await asyncio.sleep(0)

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pygls.exceptions import JsonRpcException
+from lsprotocol.types import LSPErrorCodes
 from pygls.protocol import LanguageServerProtocol
 
 from starcoder_ls.lsp.converter import structure
@@ -38,7 +38,10 @@ class PyglsProtocol(LanguageServerProtocol):
         self._send_data(message)
 
     def resolve_request(self, request_id: RequestId | None, response: Mapping[str, Any]) -> None:
-        """Complete the pending request that ``response`` answers; ignored if there is none (pygls #621)."""
+        """Complete the pending request that ``response`` answers; ignored if there is none (pygls #621).
+
+        An error response makes the request raise ResponseError, and so does a result of the wrong type.
+        """
         if request_id is None:
             return
         future, result_type = self._request_futures.pop(request_id, None), self._result_types.pop(request_id, None)
@@ -46,8 +49,7 @@ class PyglsProtocol(LanguageServerProtocol):
             return
         error = response.get("error")
         if error is not None:
-            message = str(error.get("message", "")) if isinstance(error, dict) else ""
-            future.set_exception(JsonRpcException(message=message[:_MAX_ERROR_CHARS]))
+            future.set_exception(_response_error(error))
             return
         try:
             result = structure(dict(response), result_type).result if result_type else response.get("result")
@@ -69,3 +71,10 @@ class PyglsProtocol(LanguageServerProtocol):
     def _send_data(self, data: Any) -> None:
         """All of pygls' output passes here; unlike the original, this logs no bodies."""
         self.write(json.dumps(data, default=self._serialize_message, separators=(",", ":")).encode())
+
+
+def _response_error(error: object) -> ResponseError:
+    """The client's error, as far as it is well-formed."""
+    fields = error if isinstance(error, dict) else {}
+    code, message = fields.get("code"), str(fields.get("message", ""))
+    return ResponseError(code if isinstance(code, int) else LSPErrorCodes.RequestFailed, message[:_MAX_ERROR_CHARS])

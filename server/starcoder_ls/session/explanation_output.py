@@ -13,7 +13,6 @@ from pathlib import Path
 
 import platformdirs
 from lsprotocol import types as t
-from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import ResponseError
@@ -63,7 +62,7 @@ async def show_in_file(client: LanguageClient, text: str) -> None:
     is_shown = False
     if client.info.has_show_document:
         params = t.ShowDocumentParams(uri=file.as_uri(), external=False, take_focus=False)
-        with contextlib.suppress(TimeoutError, JsonRpcException, ResponseError):
+        with contextlib.suppress(TimeoutError, ResponseError):
             result = await asyncio.wait_for(client.window_show_document_async(params), _SHOW_TIMEOUT_S)
             is_shown = result.success
     if not is_shown:

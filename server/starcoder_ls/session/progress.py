@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from lsprotocol import types as t
-from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
@@ -56,7 +55,7 @@ class WorkDoneProgress:
         progress = self._client.work_done_progress
         try:
             await asyncio.wait_for(progress.create_async(token), _CREATE_TIMEOUT_S)
-        except (TimeoutError, JsonRpcException, ResponseError):
+        except (TimeoutError, ResponseError):
             return
         progress.begin(token, t.WorkDoneProgressBegin(title=f"StarCoder: {title}", cancellable=True))
         await has_ended.wait()

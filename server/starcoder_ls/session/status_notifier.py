@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 from lsprotocol import types as t
-from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.lsp.language_client import LanguageClient
@@ -113,7 +112,7 @@ class StatusNotifier:
         progress = self._client.work_done_progress
         try:
             await asyncio.wait_for(progress.create_async(_TOKEN), _CREATE_TIMEOUT_S)
-        except (TimeoutError, JsonRpcException, ResponseError):
+        except (TimeoutError, ResponseError):
             logger.info("the client shows no progress")
             return
         status = self._supervisor.status()

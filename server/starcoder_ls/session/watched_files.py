@@ -6,7 +6,6 @@ import asyncio
 import logging
 
 from lsprotocol import types as t
-from pygls.exceptions import JsonRpcException
 
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import ResponseError
@@ -23,5 +22,5 @@ async def register_file_watching(client: LanguageClient) -> None:
     try:
         request = client.client_register_capability_async(t.RegistrationParams([registration]))
         await asyncio.wait_for(request, _TIMEOUT_S)
-    except (TimeoutError, JsonRpcException, ResponseError):
+    except (TimeoutError, ResponseError):
         logger.info("the client does not report changed files; only saved documents are noticed")
