@@ -1,0 +1,99 @@
+"""Models for the GPU benchmark: the shapes of StarCoderBase with random weights that are made on the device."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import starcoder_ls
+from starcoder_ls.engine.assembly import assemble, load
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.loading.checkpoint import read_checkpoint
+from starcoder_ls.engine.loading.load_model import freeze
+from starcoder_ls.engine.loading.placement import Placement
+from starcoder_ls.settings import Model
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
+
+BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
+SHAPES = {
+    "tiny": {"n_layer": 2, "n_embd": 128, "n_head": 4, "n_inner": 256, "n_positions": 1024, "vocab_size": 8192},
+    "1B": {"n_layer": 24, "n_embd": 2048, "n_head": 16, "n_inner": 8192, "n_positions": 8192},
+    "3B": {"n_layer": 36, "n_embd": 2816, "n_head": 22, "n_inner": 11264, "n_positions": 8192},
+    "7B": {"n_layer": 42, "n_embd": 4096, "n_head": 32, "n_inner": 16384, "n_positions": 8192},
+    "15B": {"n_layer": 40, "n_embd": 6144, "n_head": 48, "n_inner": 24576, "n_positions": 8192},
+}
+QUANTIZATIONS = ("int8", "nf4", "torchao-int8", "torchao-int4")
+
+
+def model_config(shape: str) -> transformers.GPTBigCodeConfig:
+    return transformers.GPTBigCodeConfig(
+        multi_query=True, activation_function="gelu_pytorch_tanh", bos_token_id=0, eos_token_id=0, pad_token_id=0,
+        attn_pdrop=0.0, resid_pdrop=0.0, embd_pdrop=0.0, attn_implementation="sdpa",
+        **({"vocab_size": 49_152} | SHAPES[shape]),
+    )  # fmt: skip
+
+
+def build_model(shape: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """Return a transformers model whose random weights are drawn on ``device``."""
+    torch.manual_seed(0)
+    default_dtype = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            return transformers.GPTBigCodeForCausalLM(model_config(shape))
+    finally:
+        torch.set_default_dtype(default_dtype)
+
+
+def load_random(shape: str, device: torch.device) -> LoadedModel:
+    """Return a random model as the engine assembles one. It has no end tokens: random weights would choose them."""
+    dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
+    model = build_model(shape, device, dtype)
+    freeze(model)
+    config = model_config(shape).to_dict()
+    sizes = {"context_tokens": config["n_positions"], "vocabulary_size": config["vocab_size"]}
+    checkpoint = replace(read_checkpoint(BUNDLED), config=config, end_ids=frozenset(), **sizes)
+    settings = Model(name=shape, device=device.type, document_ngrams="off")  # type: ignore[arg-type]
+    placement = Placement(device.type, dtype, None)
+    loaded = assemble(model, Tokenizer.from_folder(BUNDLED), checkpoint, placement, settings, lambda *_: None)
+    return use_graphs(loaded, device)
+
+
+def load_quantized(shape: str, quantization: str, device: torch.device, folder: Path) -> LoadedModel:
+    """Save a random model in bfloat16 in ``folder``, unless it is there, and load it as a user's checkpoint."""
+    if not (folder / "config.json").is_file():
+        model = build_model(shape, device, torch.bfloat16)
+        model.save_pretrained(folder)
+        (folder / "tokenizer.json").write_bytes((BUNDLED / "tokenizer.json").read_bytes())
+        del model
+        free_memory()
+    settings = Model(name=str(folder), device=device.type, quantization=quantization, document_ngrams="off")  # type: ignore[arg-type]
+    loaded = load(settings, lambda *_: None)
+    loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset())
+    return use_graphs(loaded, device)
+
+
+def use_graphs(loaded: LoadedModel, device: torch.device) -> LoadedModel:
+    """Disable drafts and, on a CPU, use the tests' stand-in for CUDA graphs, so that the whole script can run."""
+    runner = loaded.runner
+    if device.type == "cpu":
+        sys.path.append(str(Path(__file__).parents[2] / "tests"))
+        from tape import Tape
+
+        runner.cpu_pass = runner.compiled_pass = None
+        runner.graphs = GraphRegistry(runner.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 31)
+    runner.pass_costs = ()
+    return loaded
+
+
+def free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
