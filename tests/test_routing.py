@@ -27,6 +27,7 @@ ALL = ("astraios", "explainer", "python", "tests")
         ("explain", "python", "/home/me/a.py", "explainer"),
         ("my-own-action", "", "", "astraios"),
         ("completion", "python", "/home/me/a.py", "python"),
+        ("completion", "python3", "/home/me/a.py", "python"),
         ("completion", "rust", "/home/me/a.rs", None),
         ("completion", "python", "/home/me/tests/a.py", "tests"),
         ("completion", "python", "/home/me/a_test.py", "tests"),
