@@ -41,7 +41,9 @@ class SteppedEngine:
         self.elapsed_s = 0.0
         self.requests: list[Request] = []
         self.context_tokens = 8192
+        self.adapters: tuple[AdapterStatus, ...] = ()
         self._allowed_steps = 0
+        self._may_step = asyncio.Event()
 
     @property
     def generations(self) -> list[Request]:
@@ -53,14 +55,17 @@ class SteppedEngine:
 
     async def step(self, count: int = 1) -> None:
         """Allow ``count`` steps and wait until the engine has made those that it has work for."""
-        self._allowed_steps += count
+        self._allowed_steps = count
+        self._may_step.set()
         for _ in range(count):
             await settle()
         self._allowed_steps = 0
+        self._may_step.clear()
 
     async def run(self) -> None:
         """Allow all steps from now on, and wait until nothing runs."""
         self.is_stepped = False
+        self._may_step.set()
         before = -1
         while before != self.steps:
             before = self.steps
@@ -69,8 +74,9 @@ class SteppedEngine:
     async def _next_step(self, request: Request) -> FinishReason | None:
         """Wait for a step; the reason if the request ends before it."""
         await asyncio.sleep(0)
-        while self.is_stepped and not self._allowed_steps:  # noqa: ASYNC110 - deterministic: once per loop iteration
-            await asyncio.sleep(0)
+        while self.is_stepped and not self._allowed_steps:
+            self._may_step.clear()
+            await self._may_step.wait()
         if request.cancel.is_set():
             return FinishReason.CANCELLED
         if request.deadline_s is not None and time.monotonic() + self.elapsed_s > request.deadline_s:
@@ -112,10 +118,18 @@ class SteppedEngine:
         return (len(text) + 3) // 4
 
     def status(self) -> Status:
-        return Status(Phase.READY, model="stepped", context_tokens=self.context_tokens, special_tokens=FIM_TOKENS)
+        return Status(
+            Phase.READY,
+            model="stepped",
+            context_tokens=self.context_tokens,
+            special_tokens=FIM_TOKENS,
+            adapters=self.adapters,
+        )
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
-        return AdapterStatus(name, "LORA", adapter.path)
+        attached = AdapterStatus(name, "LORA", adapter.path)
+        self.adapters = (*(other for other in self.adapters if other.name != name), attached)
+        return attached
 
     async def detach(self, name: str) -> None:
         raise AdapterInvalid(f"No adapter {name} is loaded.")

@@ -83,7 +83,7 @@ WORDS_NOT_YET_REPLACED = {
     "seat", "seats", "somebody", "spots", "thought", "told", "unwanted", "wanted", "whoever",
 }  # fmt: skip
 TEST_FOLDERS_WITH_LONG_NAMES = {
-    "commands", "completion", "context", "daemon", "e2e", "editors", "engine", "evaluation", "features",
+    "commands", "daemon", "e2e", "editors", "engine", "evaluation", "features",
     "rewrite",
 }  # fmt: skip
 

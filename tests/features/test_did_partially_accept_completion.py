@@ -10,7 +10,7 @@ from starcoder_ls.features.did_partially_accept_completion import METHOD
 
 @pytest.mark.parametrize(("units", "chars"), [(3, 3), (4, 3), (5, 4), (99, 8), (-1, 0)])
 @async_test
-async def test_length_is_counted_in_utf_16_units(
+async def test_accepted_length_counts_utf_16_units(
     units: int, chars: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))

@@ -123,7 +123,7 @@ class DocumentCompleter:
     # States
 
     def _enter(self, state: State) -> None:
-        """The only place where the state changes: what has run until now is cancelled."""
+        """The only code that changes the state: what has run until now is cancelled."""
         self._state.cancel()
         self._state = state
 
@@ -156,7 +156,7 @@ class DocumentCompleter:
             self._leave(generation)
 
     def _end_generation(self, generation: PendingGeneration) -> None:
-        """Cache the text of ``generation``, also if nobody waits for it any more."""
+        """Cache the text of ``generation``, also if no request waits for it any more."""
         self._metrics.record_generation(generation.tokens, generation.is_prefetch)
         self._leave(generation)
         text, finish_reason = generation.text, generation.finish_reason
@@ -245,7 +245,7 @@ class DocumentCompleter:
         key = self._generation_key(engine, plan.cursor, settings)
         if _running(self._state) is not None or self._has_sufficient_hit(key, plan.cursor.divided):
             return
-        with suppress(StarcoderError):  # nobody has requested it
+        with suppress(StarcoderError):  # there is no request to report an error to
             prompt = build_prompt(engine, plan.cursor, settings)
             self._prefill_timer.cancel()
             self._enter(IDLE)
@@ -258,7 +258,7 @@ class DocumentCompleter:
         """Let the engine read the new text, so that a request at the cursor finds only the last word unread."""
         if _running(self._state) is not None:
             return
-        with suppress(StarcoderError):  # nobody has requested it
+        with suppress(StarcoderError):  # there is no request to report an error to
             cursor = make_cursor()
             key = self._generation_key(engine, cursor, settings)
             if settings.remember and self._has_sufficient_hit(key, cursor_text):
@@ -274,7 +274,7 @@ class DocumentCompleter:
             task.add_done_callback(self._prefill_tasks.discard)
 
     async def _prefill(self, engine: Engine, request: Request, state: Prefilling) -> None:
-        with suppress(StarcoderError):  # nobody has requested it
+        with suppress(StarcoderError):  # there is no request to report an error to
             await engine.prefill(request)
         if self._state is state:
             self._enter(IDLE)

@@ -36,7 +36,7 @@ class InsertionPoint:
     def at(
         cls, before: str, after: str, language_id: str, disabled_rules: Collection[str] = (), above: str = ""
     ) -> InsertionPoint:
-        """``above`` is the document's text before ``before``: a comment may have begun there."""
+        """``above`` is the document's text before ``before``: a comment may start there."""
         whole = above + before
         syntax = syntax_context.context_at(whole, after, language_id)
         parsable_before = syntax_context.trim_to_code(whole, language_id)

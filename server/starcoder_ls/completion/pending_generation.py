@@ -1,6 +1,6 @@
 """One generation that outlives the request it was started for: later requests may wait for it too.
 
-Knows the text so far before the engine's last chunk brings it. Whoever owns a generation decides when to cancel it.
+Knows the text so far before the engine's last chunk brings it. Its owner decides when to cancel it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class PendingGeneration:
     """A running generation. It starts when it is constructed, on the running event loop.
 
     ``generated`` is the beginning of the answer, if there is one already. ``on_end`` is called when the generation has
-    ended, also if nobody waits for it. ``is_typed``: the user has typed the beginning of its text since it started, so
-    it continues even if nobody waits for it.
+    ended, also if no request waits for it. ``is_typed``: the user has typed the beginning of its text since it started;
+    then it continues even if no request waits for it.
     """
 
     def __init__(

@@ -109,7 +109,7 @@ def test_starcoder_reads_snippets_as_comments_after_the_file_name() -> None:
     assert parts_with_snippets(STARCODER, "psm")[:5] == psm
 
 
-def test_starcoder2_reads_snippets_as_files_with_the_path_inside_the_prefix() -> None:
+def test_starcoder2_reads_snippets_as_files_and_the_path_in_the_prefix() -> None:
     files = [
         "[<repo_name>]",
         "acme",
@@ -123,7 +123,7 @@ def test_starcoder2_reads_snippets_as_files_with_the_path_inside_the_prefix() ->
     assert parts_with_snippets(STARCODER2) == [*files, *head, "src/x.py\n", "PRE"]
 
 
-def test_qwen_reads_snippets_as_files_with_the_path_before_the_prefix() -> None:
+def test_qwen_reads_snippets_as_files_and_the_path_before_the_prefix() -> None:
     files = ["[<|repo_name|>]", "acme\n", "[<|file_sep|>]", "a.py\none = 1\n", "[<|file_sep|>]", "b.py\ntwo = 2\n"]
     psm = ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
     expected = [*files, "[<|file_sep|>]", "src/x.py\n", *psm]

@@ -40,7 +40,7 @@ def drop_unfinished_end(text: str) -> str:
 
 
 def remove_echo(text: str, point: InsertionPoint) -> str:
-    """Remove a repetition of the text before the cursor on its line (some models begin the line anew)."""
+    """Remove a repetition of the text before the cursor on its line (some models start the line again)."""
     line = point.line_before.strip()
     if len(line) < _MIN_ECHO_CHARS or not has_words(line) or point.syntax.region != "code":
         return text
