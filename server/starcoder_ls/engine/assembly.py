@@ -77,7 +77,7 @@ def assemble(
         runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
-    strengths = NgramStrengths.of(checkpoint.folder) if settings.document_ngrams == "auto" else None
+    strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
     return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message)
 
 

@@ -8,7 +8,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramStrengths, Observation, fitted, observed
+from starcoder_ls.engine.generation.ngram_mixing import (
+    DocumentNgrams,
+    NgramStrengths,
+    Observation,
+    fit_to_observations,
+    observe,
+)
 from starcoder_ls.learning import corpus
 
 _SEED = 99  # no training run draws its rows with this seed
@@ -17,7 +23,7 @@ _OBSERVED_TOKENS = 16  # at the start of each middle: suggestions are short
 
 def fit_strengths(model: nn.Module, data: corpus.Corpus, rows: int = 240, length: int = 768) -> NgramStrengths:
     """Strengths for middles, from rows of the training corpus, which a model this small has not memorized."""
-    return fitted(list(collect_observations(model, data, rows, length)))
+    return fit_to_observations(list(collect_observations(model, data, rows, length)))
 
 
 def collect_observations(model: nn.Module, data: corpus.Corpus, rows: int, length: int) -> Iterator[Observation]:
@@ -35,7 +41,7 @@ def collect_observations(model: nn.Module, data: corpus.Corpus, rows: int, lengt
                 document = DocumentNgrams(data.decode(prefix), [data.decode(suffix)], data.encode)
                 for position in middle[:_OBSERVED_TOKENS]:
                     generated = data.decode([int(id_) for id_ in row[middle[0] : position]])
-                    yield observed(logits[position - 1], document.levels(generated), int(row[position]))
+                    yield observe(logits[position - 1], document.levels(generated), int(row[position]))
             start = int(end) + 1
 
 

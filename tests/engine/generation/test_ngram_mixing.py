@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import random
 from pathlib import Path
 
@@ -7,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from starcoder_ls.engine.generation.ngram_mixing import (
-    FILE,
     MATCH_CHARS,
+    STRENGTHS_FILE,
     DocumentNgrams,
     NgramMixer,
     NgramStrengths,
     Observation,
-    fitted,
-    observed,
+    fit_to_observations,
+    observe,
 )
 from starcoder_ls.errors import ModelInvalid
 
@@ -26,8 +28,8 @@ def encode(text: str) -> list[int]:
     return [ord(char) for char in text]
 
 
-def counted(before: str, after: str, generated: str) -> list[tuple[int, dict[int, int]]]:
-    """The levels by the definition: look at every place of the document."""
+def expected_levels(before: str, after: str, generated: str) -> list[tuple[int, dict[int, int]]]:
+    """The levels by their definition: every offset of the document is compared."""
     found = []
     tail = before + generated
     for length in MATCH_CHARS:
@@ -43,30 +45,30 @@ def counted(before: str, after: str, generated: str) -> list[tuple[int, dict[int
 
 
 @given(TEXTS, TEXTS, st.text(alphabet="ab ", max_size=8))
-def test_levels_are_what_really_followed_in_the_document(before: str, after: str, generated: str) -> None:
+def test_levels_are_what_followed_in_the_document(before: str, after: str, generated: str) -> None:
     document = DocumentNgrams(before, [after], encode)
-    assert [(length, dict(followers)) for length, followers in document.levels(generated)] == counted(
+    assert [(length, dict(followers)) for length, followers in document.levels(generated)] == expected_levels(
         before, after, generated
     )
 
 
-def test_of_many_places_the_nearest_before_the_cursor_are_taken() -> None:
+def test_nearest_occurrences_before_the_cursor_are_used() -> None:
     document = DocumentNgrams("xy1" * 80 + "xy2" * 64 + "xy", ["xy3" * 80], encode)
     (_, followers), *_ = document.levels()
     assert dict(followers) == {ord("2"): 64}
 
 
-def test_loop_of_the_model_is_no_evidence() -> None:
+def test_generated_text_is_not_searched() -> None:
     assert list(DocumentNgrams("begin ", [], encode).levels("get(x).get(x).get(x)")) == []
 
 
-def test_word_half_typed_is_completed_by_the_rest_of_it() -> None:
+def test_partial_word_is_continued_by_the_rest_of_it() -> None:
     document = DocumentNgrams("raise NotImplemented\nraise Not", [], lambda text: [len(text.split("\n")[0])])
     lengths = dict(document.levels())
     assert lengths[8] == {len("Implemented"): 1}
 
 
-def test_mixture_is_a_distribution_that_leans_to_what_followed_before() -> None:
+def test_mixture_is_a_distribution_with_the_shares_of_followers() -> None:
     levels = [(2, {3: 1}), (3, {3: 1})]
     mixed = NgramStrengths({"2/1/one": 0.5, "3/1/one": 0.5}).mix(torch.zeros(12), levels).softmax(-1)
     assert float(mixed.sum()) == pytest.approx(1.0)
@@ -74,47 +76,47 @@ def test_mixture_is_a_distribution_that_leans_to_what_followed_before() -> None:
     assert float(mixed[4]) == pytest.approx(0.25 / 12)
 
 
-def test_nothing_changes_where_nothing_was_fitted_or_nothing_matches() -> None:
+def test_logits_are_unchanged_without_strengths_or_matches() -> None:
     logits = torch.randn(12, generator=torch.Generator().manual_seed(0))
     for strengths, levels in ((NgramStrengths({}), [(2, {3: 1})]), (NgramStrengths({"2/1/one": 0.9}), [])):
         assert torch.equal(strengths.mix(logits, levels), logits)
 
 
-def test_each_candidate_is_matched_by_its_own_text_and_half_a_character_by_none() -> None:
+def test_each_row_is_mixed_by_its_own_text_and_none_leaves_it() -> None:
     document = DocumentNgrams("ab1 cd2 ", [], encode)
-    opinion = NgramMixer(NgramStrengths({"2/1/one": 0.9}), document)
+    mixer = NgramMixer(NgramStrengths({"2/1/one": 0.9}), document)
     logits = torch.zeros(3, 128)
-    mixed = opinion.mix(logits, ["ab", "cd", None])
+    mixed = mixer.mix(logits, ["ab", "cd", None])
     assert mixed.argmax(-1).tolist()[:2] == [ord("1"), ord("2")]
     assert torch.equal(mixed[2], logits[2])
 
 
-def test_fit_finds_the_share_that_drew_the_data() -> None:
+def test_fit_finds_the_strength_that_generated_the_data() -> None:
     rng = random.Random(0)
-    drawn = [Observation(0.02, (("2/1/one", 1.0 if rng.random() < 0.7 else 0.0),)) for _ in range(4000)]
-    assert fitted(drawn).by_evidence["2/1/one"] == pytest.approx(0.7, abs=0.03)
+    observations = [Observation(0.02, (("2/1/one", 1.0 if rng.random() < 0.7 else 0.0),)) for _ in range(4000)]
+    assert fit_to_observations(observations).by_evidence["2/1/one"] == pytest.approx(0.7, abs=0.03)
 
 
-def test_observation_is_what_the_mixture_uses() -> None:
+def test_observation_has_the_shares_that_the_mixture_uses() -> None:
     levels, logits = [(2, {6: 1})], torch.zeros(10)
-    assert observed(logits, levels, 6) == Observation(pytest.approx(0.1), (("2/1/one", 1.0),))
-    assert observed(logits, levels, 7).levels == (("2/1/one", 0.0),)
+    assert observe(logits, levels, 6) == Observation(pytest.approx(0.1), (("2/1/one", 1.0),))
+    assert observe(logits, levels, 7).levels == (("2/1/one", 0.0),)
 
 
-def test_strengths_come_back_from_a_checkpoint_folder(tmp_path: Path) -> None:
-    assert NgramStrengths.of(tmp_path) is None
+def test_strengths_are_read_as_they_were_saved(tmp_path: Path) -> None:
+    assert NgramStrengths.from_folder(tmp_path) is None
     NgramStrengths({"1/1/one": 0.25}).save(tmp_path)
-    assert NgramStrengths.of(tmp_path) == NgramStrengths({"1/1/one": 0.25})
+    assert NgramStrengths.from_folder(tmp_path) == NgramStrengths({"1/1/one": 0.25})
 
 
 @pytest.mark.parametrize("text", ["", "[1]", '{"1/1/one": "x"}', '{"1/1/one": 1.5}', '{"1/1/one": NaN}'])
-def test_spoilt_strengths_are_refused(tmp_path: Path, text: str) -> None:
-    (tmp_path / FILE).write_text(text)
-    with pytest.raises(ModelInvalid, match=FILE):
-        NgramStrengths.of(tmp_path)
+def test_damaged_strengths_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / STRENGTHS_FILE).write_text(text)
+    with pytest.raises(ModelInvalid, match=STRENGTHS_FILE):
+        NgramStrengths.from_folder(tmp_path)
 
 
-def test_other_files_are_asked_only_about_longer_matches_than_the_documents_own() -> None:
+def test_other_files_give_only_matches_longer_than_the_documents() -> None:
     document = DocumentNgrams("call_own(1) call_own(", [], encode, ["call_own(2) xcall_own(3) call_other_name(4)"])
     levels = list(document.levels())
     own = [length for length, followers in levels if dict(followers) == {ord("1"): 1}]
@@ -127,6 +129,6 @@ def test_other_files_are_asked_only_about_longer_matches_than_the_documents_own(
     ]
 
 
-def test_the_end_of_other_files_has_no_continuation() -> None:
+def test_end_of_another_file_has_no_continuation() -> None:
     assert list(DocumentNgrams("ends with this", [], encode, ["it ends with this"]).levels()) == []
     assert list(DocumentNgrams("ends with this", [], encode, ["it ends with this", "next"]).levels()) == []
