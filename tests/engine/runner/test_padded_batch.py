@@ -86,7 +86,7 @@ def stale_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = padded_batch._Layer.__init__
     monkeypatch.setattr(
-        padded_batch._Layer, "__init__", lambda layer, owners, parts: exact(layer, [*owners[1:], owners[0]], parts)
+        padded_batch._Layer, "__init__", lambda layer, layers, parts: exact(layer, [*layers[1:], layers[0]], parts)
     )
 
 

@@ -196,7 +196,7 @@ class Observation:
 
 
 def observe(logits: torch.Tensor, levels: Iterable[Level], token_id: int) -> Observation:
-    """An observation for ``fit_to_observations``: ``token_id`` followed where ``levels`` matched.  # logits [vocabulary]"""
+    """For ``fit_to_observations``: ``token_id`` followed where ``levels`` matched.  # logits [vocabulary]"""
     shares = ((evidence_key(level), level[1].get(token_id, 0) / sum(level[1].values())) for level in levels)
     return Observation(float(logits.float().softmax(-1)[token_id]), tuple(shares))
 

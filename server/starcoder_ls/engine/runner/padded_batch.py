@@ -1,6 +1,6 @@
-"""Several caches in one pass of a model's own forward: a row each, padded to equal lengths, under a mask of our own.
+"""A pass of transformers' own forward over several caches: one row for each, padded to equal lengths and masked.
 
-Decides which models this is exact for. Refuses to know requests, and StarCoder on a CPU: ``lean`` pads nothing.
+Used for models that ``bigcode_cpu`` does not support.
 """
 
 from __future__ import annotations
@@ -15,20 +15,18 @@ from transformers.cache_utils import Cache, DynamicLayer
 from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
-Several = Sequence[tuple[torch.Tensor, KvCache]]
-
 
 def supports(model: Any) -> bool:
-    """One mask must do for all layers, and all of them must be where the mask is."""
-    kinds = set(getattr(model.config, "layer_types", None) or ())
-    is_one_mask = len(kinds) < 2 and kinds <= {"full_attention", "sliding_attention"}
-    is_one_place = len({weight.device for weight in model.parameters()}) == 1
-    return is_one_mask and is_one_place and model.config._attn_implementation == "sdpa"
+    """Whether one mask is right for all layers of ``model``, and all of them are on one device."""
+    layer_types = set(getattr(model.config, "layer_types", None) or ())
+    is_one_mask = len(layer_types) < 2 and layer_types <= {"full_attention", "sliding_attention"}
+    is_one_device = len({weight.device for weight in model.parameters()}) == 1
+    return is_one_mask and is_one_device and model.config._attn_implementation == "sdpa"
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows of one cache, from ``first`` to before ``last``: ``time`` new tokens each, the first at ``start``."""
+    """The rows of one cache, ``first`` to before ``last``, with ``time`` new tokens each from position ``start``."""
 
     first: int
     last: int
@@ -37,57 +35,64 @@ class _Part:
 
 
 class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """One layer of all caches. What it is given goes to each; what each then holds comes back, padded with zeros."""
+    """One layer of all caches: distributes new states to them, and returns all their states padded with zeros."""
 
-    def __init__(self, owners: Sequence[Any], parts: Sequence[_Part]) -> None:
+    def __init__(self, layers: Sequence[Any], parts: Sequence[_Part]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._owners, self._parts = owners, parts
+        self._layers, self._parts = layers, parts
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_args: Any, **_kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[rows, heads, time, dim] of new states -> [rows, heads, longest, dim] of all."""
         longest = max(part.start + part.time for part in self._parts)
         rows, heads, _, dim = key_states.shape
         keys, values = (states.new_zeros(rows, heads, longest, dim) for states in (key_states, value_states))
-        for owner, part in zip(self._owners, self._parts, strict=True):
+        for layer, part in zip(self._layers, self._parts, strict=True):
             own = slice(part.first, part.last)
-            held = owner.update(key_states[own, :, : part.time], value_states[own, :, : part.time])
-            for padded, states in zip((keys, values), held, strict=True):
+            cached = layer.update(key_states[own, :, : part.time], value_states[own, :, : part.time])
+            for padded, states in zip((keys, values), cached, strict=True):
                 padded[own, :, : states.shape[2]] = states
         return keys, values
 
 
-def hidden_states(model: Any, several: Several) -> list[torch.Tensor]:
-    """What the last block says of every new token: [rows, time, width] of each."""
+def hidden_states(model: Any, inputs: Sequence[tuple[torch.Tensor, KvCache]]) -> list[torch.Tensor]:
+    """Hidden states after the last norm of every new token, which are written to the caches.
+
+    ids [rows, time] of each cache -> [rows, time, width] of each
+    """
     parts: list[_Part] = []
-    for ids, cache in several:
+    for ids, cache in inputs:
         first = parts[-1].last if parts else 0
         parts.append(_Part(first, first + ids.shape[0], ids.shape[1], cache.length))
     longest = max(part.time for part in parts)
     ids = torch.zeros(parts[-1].last, longest, dtype=torch.long)
     positions = torch.zeros_like(ids)
-    for (own, _), part in zip(several, parts, strict=True):
+    for (own, _), part in zip(inputs, parts, strict=True):
         ids[part.first : part.last, : part.time] = own
-        # What pads a row repeats its last place: it must be one that the model has.
-        places = torch.arange(part.start, part.start + longest).clamp_max(part.start + part.time - 1)
-        positions[part.first : part.last] = places
+        # Padding repeats the last position of its row, because it must be one that the model has.
+        padded = torch.arange(part.start, part.start + longest).clamp_max(part.start + part.time - 1)
+        positions[part.first : part.last] = padded
     device = model.get_input_embeddings().weight.device
     mask = _mask(positions, max(part.start + part.time for part in parts), model_shape.attention_window(model.config))
-    layers = zip(*(cache.layers for _, cache in several), strict=True)
+    layers = zip(*(cache.layers for _, cache in inputs), strict=True)
     hidden = model.base_model(
         input_ids=ids.to(device),
         position_ids=positions.to(device),
         attention_mask=mask.to(device),
-        past_key_values=Cache(layers=[_Layer(owners, parts) for owners in layers]),
+        past_key_values=Cache(layers=[_Layer(same_layer, parts) for same_layer in layers]),
         use_cache=True,
     ).last_hidden_state
     return [hidden[part.first : part.last, : part.time] for part in parts]
 
 
 def _mask(positions: torch.Tensor, end: int, window: int | None) -> torch.Tensor:
-    """True where a token may look: at its own place and before, as far as the window goes.  # [rows, 1, time, end]"""
-    places = torch.arange(end)
-    may_look = places <= positions[:, :, None]
+    """True where a token attends: at its own position and before it, as far as ``window`` reaches.
+
+    positions [rows, time] -> [rows, 1, time, end]
+    """
+    kv_positions = torch.arange(end)
+    is_visible = kv_positions <= positions[:, :, None]
     if window is not None:
-        may_look &= places > positions[:, :, None] - window
-    return may_look[:, None]
+        is_visible &= kv_positions > positions[:, :, None] - window
+    return is_visible[:, None]
