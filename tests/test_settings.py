@@ -16,7 +16,7 @@ def test_options_override_the_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "settings.toml"
     file.write_text('[model]\nname = "from/file"\ndevice = "cpu"\n')
     loaded = settings.load({"model": {"name": "from/option"}}, file=file)
-    assert (loaded.model.model.name, loaded.runner.model.device) == ("from/option", "cpu")
+    assert (loaded.model.name, loaded.model.device) == ("from/option", "cpu")
     assert loaded.inline_completion == settings.InlineCompletion()
 
 

@@ -1,6 +1,6 @@
-"""How long until the server answers, and until its model does; against the model card's script doing the same work.
+"""The time until the server responds, and until its model is ready, beside the model card's script for the same work.
 
-Each run is a fresh process. Peer: import transformers, load the checkpoint, generate one token.
+Each run is a new process. The script imports transformers, loads the checkpoint and generates one token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from starcoder_ls.lsp import client
 
 RUNS = 5
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
-PEER = f"""
+SERVE_COMMAND = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
+MODEL_CARD_SCRIPT = f"""
 from transformers import AutoModelForCausalLM, AutoTokenizer
 tokenizer = AutoTokenizer.from_pretrained({str(BUNDLED)!r})
 model = AutoModelForCausalLM.from_pretrained({str(BUNDLED)!r}, dtype="float32")
@@ -28,44 +29,40 @@ model.generate(**tokenizer("def f(x):", return_tensors="pt"), max_new_tokens=1, 
 """
 
 
-async def started() -> tuple[float, float]:
-    """Seconds from process start to the initialize reply, and to a model that is ready."""
-    ready = asyncio.Event()
+async def measure_server_s() -> tuple[float, float]:
+    """Seconds from the start of the process to the response to ``initialize``, and until the model is ready."""
+    is_ready = asyncio.Event()
 
-    def listen(method: str, params: object) -> None:
+    def on_notification(method: str, params: object) -> None:
         if method == "starcoder/status" and isinstance(params, dict) and params["phase"] == "ready":
-            ready.set()
+            is_ready.set()
 
-    began = time.monotonic()
-    command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
-    async with client.start(command, stderr=subprocess.DEVNULL) as server:
-        server.on_notification = listen
+    started_s = time.monotonic()
+    async with client.start(SERVE_COMMAND, stderr=subprocess.DEVNULL) as server:
+        server.on_notification = on_notification
         await server.initialize(capabilities={"experimental": {"starcoderStatus": True}})
-        replied = time.monotonic() - began
-        await asyncio.wait_for(ready.wait(), 120)
-        is_ready = time.monotonic() - began
+        initialize_s = time.monotonic() - started_s
+        await asyncio.wait_for(is_ready.wait(), 120)
+        ready_s = time.monotonic() - started_s
         await server.shutdown()
-    return replied, is_ready
+    return initialize_s, ready_s
 
 
-def peer() -> float:
-    began = time.monotonic()
-    subprocess.run([sys.executable, "-c", PEER], check=True, stderr=subprocess.DEVNULL)
-    return time.monotonic() - began
+def measure_script_s() -> float:
+    started_s = time.monotonic()
+    subprocess.run([sys.executable, "-c", MODEL_CARD_SCRIPT], check=True, stderr=subprocess.DEVNULL)
+    return time.monotonic() - started_s
 
 
 def main() -> None:
-    asyncio.run(started())
-    pairs = [(asyncio.run(started()), peer()) for _ in range(RUNS)]
+    asyncio.run(measure_server_s())  # fills the caches
+    runs = [(*asyncio.run(measure_server_s()), measure_script_s()) for _ in range(RUNS)]
     table = Table("process start to", "median s", "min", "max")
-    for name, values in (
-        ("initialize reply", [pair[0][0] for pair in pairs]),
-        ("model ready", [pair[0][1] for pair in pairs]),
-        ("model card's script, one token", [pair[1] for pair in pairs]),
-    ):
-        table.add_row(name, f"{statistics.median(values):.2f}", f"{min(values):.2f}", f"{max(values):.2f}")
+    for column, label in enumerate(("initialize reply", "model ready", "model card's script, one token")):
+        seconds = [run[column] for run in runs]
+        table.add_row(label, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
     Console().print(table)
-    ratio = statistics.median(pair[0][1] / pair[1] for pair in pairs)
+    ratio = statistics.median(ready_s / script_s for _, ready_s, script_s in runs)
     print(f"ready / script: {ratio:.2f} (median of {RUNS} pairs)")
 
 
