@@ -20,7 +20,14 @@ from rich.progress import track
 
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out_sources
-from starcoder_ls.commands.eval_holes import Asked, Served, as_run, drawn, measured, overrides
+from starcoder_ls.commands.eval_holes import (
+    HoleSelection,
+    ServerLaunch,
+    create_run,
+    draw_holes,
+    measure,
+    parse_assignments,
+)
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Kind
@@ -70,16 +77,18 @@ def write_settings(workspace: Path, model: str) -> Path:
 def run_variant(variant: Variant, workspace: Path, options: argparse.Namespace) -> Run:
     settings_file = write_settings(workspace, variant.model)
     arguments = ["--model", options.model, "--settings", str(settings_file)]
-    served = Served(arguments, {"model": {"name": options.model}}, overrides(variant.changed), settings_file)
-    return measured(Asked([workspace], options.holes, options.seed), served)
+    launch = ServerLaunch(
+        arguments, {"model": {"name": options.model}}, parse_assignments(variant.changed), settings_file
+    )
+    return measure(HoleSelection([workspace], options.holes, options.seed), launch)
 
 
 def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
     """The same holes, filled by the same model without the server's rules."""
     overlay = {"model": {"name": options.model, "document_ngrams": "off"}}
     config = settings.load(overlay, file=write_settings(workspace, ""))
-    asked = Asked([workspace], options.holes, options.seed)
-    repository, holes = drawn(asked, config)
+    selection = HoleSelection([workspace], options.holes, options.seed)
+    repository, holes = draw_holes(selection, config)
     with loaded_engine(config) as engine:
 
         async def fill_holes() -> list[ScoredHole]:
@@ -93,7 +102,7 @@ def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
 
         status = engine.status()
         info = completion_client.ServerInfo(status.model, status.device, ())
-        return as_run(repository, asked, info, {}, asyncio.run(fill_holes()))
+        return create_run(repository, selection, info, {}, asyncio.run(fill_holes()))
 
 
 def compare_with_baseline(shipped: Run, baseline: Run) -> str:
