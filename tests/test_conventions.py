@@ -212,3 +212,18 @@ def test_no_file_contains_a_path_of_this_machine() -> None:
         if file.suffix in {".py", ".md", ".toml", ".txt", ".lua", ".json", ".ts"} and file.is_file():
             text = file.read_text(encoding="utf-8")
             assert not any(path in text for path in paths), f"{name} contains a path of this machine"
+
+
+def test_contributing_lists_thirteen_changes_with_existing_files() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    section = text.split("## Typical changes")[1].split("\n## ")[0]
+    rows = [row.split("|") for row in section.splitlines() if row.startswith("| ")][1:]
+    assert len(rows) == 13
+    for _, change, files, _ in rows:
+        paths = re.findall(r"`([\w./<>-]+[./][\w./<>-]*)`", files)
+        assert paths, f"{change}: no file"
+        for name in paths:
+            base = PACKAGE if (PACKAGE / name.split("/")[0]).exists() else ROOT
+            existing = name.split("<")[0].rpartition("/")[0] if "<" in name else name
+            is_code_name = re.fullmatch(r"[a-z]+\.[A-Z]\w+", name) is not None  # such as `generation.Engine`
+            assert is_code_name or (base / existing).exists(), f"{change.strip()}: there is no {name}"
