@@ -22,13 +22,13 @@ from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loa
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
 from starcoder_ls.evaluation.infilling import HumanEvalProblem
-from starcoder_ls.evaluation.santacoder import MissingLine
+from starcoder_ls.evaluation.santacoder import SantaCoderProblem
 from starcoder_ls.generation import Engine
 from starcoder_ls.languages.table import normalize_id
 
 WAYS = ("spm", "psm", "server", "gold", "empty")
 
-Problems = Sequence[HumanEvalProblem] | Sequence[MissingLine]
+Problems = Sequence[HumanEvalProblem] | Sequence[SantaCoderProblem]
 
 
 def run(
@@ -95,7 +95,7 @@ def _generate(
 
 
 def _language_of(problem: infilling.InfillingProblem) -> str:
-    return normalize_id(problem.language) if isinstance(problem, MissingLine) else "python"
+    return normalize_id(problem.language) if isinstance(problem, SantaCoderProblem) else "python"
 
 
 async def _collect(texts: AsyncIterator[str], count: int, way: str) -> list[str]:
@@ -131,7 +131,7 @@ _CONVENTIONS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
 )
 
 
-def _print_line_scores(answers: dict[str, list[str]], lines: Sequence[MissingLine], is_json: bool) -> None:
+def _print_line_scores(answers: dict[str, list[str]], lines: Sequence[SantaCoderProblem], is_json: bool) -> None:
     """Scores by way and language in both conventions, of all lines, and without those that are only brackets."""
     rows = []
     for way, texts in answers.items():

@@ -18,7 +18,7 @@ MAX_TOKENS = 25
 
 
 @dataclass(frozen=True, slots=True)
-class MissingLine:
+class SantaCoderProblem:
     """The three texts do not make a valid file: mostly, the line breaks around ``middle`` are in none of them."""
 
     name: str
@@ -41,7 +41,7 @@ def is_santacoder_row(row: Mapping[str, Any]) -> bool:
     return "language" in row and "entry_point" not in row
 
 
-def parse_problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[MissingLine]:
+def parse_problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[SantaCoderProblem]:
     """Raises SettingsError, which names the line, if a row lacks a field."""
     problems = []
     for number, row in enumerate(rows, 1):
@@ -51,7 +51,9 @@ def parse_problems(rows: Sequence[Mapping[str, Any]], file: Path) -> list[Missin
                 f"{', '.join(FIELDS)}."
             )
         language, prefix, suffix, middle = (row[field] for field in FIELDS)
-        problems.append(MissingLine(str(row.get("name", f"{language}/{number}")), language, prefix, suffix, middle))
+        problems.append(
+            SantaCoderProblem(str(row.get("name", f"{language}/{number}")), language, prefix, suffix, middle)
+        )
     return problems
 
 
