@@ -189,10 +189,10 @@ class ScriptedEngine:
             time.sleep(self.token_s)
             self.steps += 1
             text += token
-            kept = request.stop(text) if request.stop else None
+            stop_length = request.stop(text) if request.stop else None
             put(Chunk("" if request.stop else token, token_ids=(number,), candidate=candidate))
-            if kept is not None:
-                return FinishReason.STOP_RULE, text[: max(kept, 0)]
+            if stop_length is not None:
+                return FinishReason.STOP_RULE, text[: max(stop_length, 0)]
         return FinishReason.END_OF_TEXT, text if request.stop else ""
 
     def set_status(self, **changes: object) -> None:

@@ -22,7 +22,7 @@ async def test_sessions_share_only_the_engine() -> None:
         one.open(URI, "one = ")
         two.open(URI, "two = é")
         first, second = one.inline_completion(URI, 0, 6), two.inline_completion(URI, 0, 8)
-        two.cancel(first)  # an id of somebody else's
+        two.cancel(first)  # the id belongs to another client
         assert await first
         assert await second
         assert [text_before_cursor(request) for request in engine.requests] == ["one = ", "two = é"]
@@ -72,13 +72,13 @@ async def test_messages_in_one_packet_are_processed_in_order() -> None:
     engine = ScriptedEngine()
     server = Server(lambda _: engine, SCRIPTED_SETTINGS)
     async with connect_client(server) as client:
-        asked = client.request("initialize", {"capabilities": INLINE_COMPLETION})
+        initialize = client.request("initialize", {"capabilities": INLINE_COMPLETION})
         client.notify("initialized", {})
         client.open(URI, "x = ")
         status = client.request("starcoder/status")
         down = client.request("shutdown")
         client.notify("exit")
-        assert (await asked)["capabilities"]
+        assert (await initialize)["capabilities"]
         assert (await status)["phase"]
         assert await down is None
         await client.wait_closed()

@@ -50,16 +50,16 @@ class Fixture:
 
 
 def test_start_returns_while_the_engine_is_still_being_made() -> None:
-    may_return, has_begun = threading.Event(), threading.Event()
+    may_return, has_started = threading.Event(), threading.Event()
 
     def engine_for(_: Settings) -> ManualEngine:
-        has_begun.set()
+        has_started.set()
         may_return.wait()
         return ManualEngine()
 
     supervisor = EngineSupervisor(engine_for, clock=FakeClock(is_threaded=True))
     assert supervisor.start(MODEL_A)
-    assert has_begun.wait(10)
+    assert has_started.wait(10)
     assert supervisor.status() == Status(Phase.LOADING, "Starting.", model="a")
     assert supervisor.ready_engine() is None
     may_return.set()

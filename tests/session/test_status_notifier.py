@@ -34,11 +34,11 @@ PROGRESS: dict[str, Any] = {**INLINE_COMPLETION, "window": {"workDoneProgress": 
 class Fixture:
     """A notifier of an engine that the test controls, and the messages that the client gets."""
 
-    def __init__(self, has_status: bool = True) -> None:
+    def __init__(self, has_status: bool = True, has_progress: bool = False) -> None:
         self.engine = ManualEngine()
         self.supervisor = EngineSupervisor(lambda _: self.engine, clock=FakeClock())
         self.client = LanguageClient()
-        self.client.info = ClientInfo(has_status=has_status)
+        self.client.info = ClientInfo(has_status=has_status, has_progress=has_progress)
         self.sent: list[dict[str, Any]] = []
         self.client.protocol.write = lambda body: self.sent.append(json.loads(body))
         self.notifier = StatusNotifier(self.client, self.supervisor, ProcessInfo())
@@ -156,32 +156,36 @@ async def test_engine_that_cannot_be_created_is_reported_as_failed(error: Except
     async with connect_client(server) as client:
         await client.initialize({}, INLINE_COMPLETION)
         await wait_until(lambda: bool(notifications_of(client, "window/showMessage")))
-        (shown,) = notifications_of(client, "window/showMessage")
-        assert message in shown["message"]
-        assert "/some/path" not in shown["message"]
+        (message_params,) = notifications_of(client, "window/showMessage")
+        assert message in message_params["message"]
+        assert "/some/path" not in message_params["message"]
     server.close()
 
 
 @async_test
 async def test_loading_is_shown_as_work_done_progress() -> None:
-    requests: list[tuple[str, Any]] = []
-    server = Server(lambda _: ScriptedEngine(load_s=0.4), SCRIPTED_SETTINGS)
-    async with connect_client(server) as client:
-        client.on_request = lambda method, params: requests.append((method, params))
-        await client.initialize({}, PROGRESS)
-        await wait_until(
-            lambda: "end" in [report["value"]["kind"] for report in notifications_of(client, "$/progress")]
-        )
-        ((method, params),) = requests
-        assert method == "window/workDoneProgress/create"
-        shown = notifications_of(client, "$/progress")
-        assert {report["token"] for report in shown} == {params["token"]}
-        kinds = [report["value"]["kind"] for report in shown]
-        assert kinds[0] == "begin"
-        assert set(kinds[1:-1]) == {"report"}
-        percentages = [report["value"]["percentage"] for report in shown[:-1]]
-        assert percentages == sorted(percentages)
-    await asyncio.to_thread(server.close)
+    fixture = Fixture(has_status=False, has_progress=True)
+
+    def reports() -> list[dict[str, Any]]:
+        return [message["params"]["value"] for message in fixture.sent if message["method"] == "$/progress"]
+
+    await wait_until(lambda: bool(fixture.sent))
+    (create,) = fixture.sent
+    assert create["method"] == "window/workDoneProgress/create"
+    fixture.client.protocol.resolve_request(create["id"], {"id": create["id"], "result": None})
+    await wait_until(lambda: len(reports()) == 1)
+    for count, progress in enumerate((0.25, 0.5), start=2):
+        fixture.engine.set_status(progress=progress, message=f"{progress:.0%}")
+        await wait_until(lambda count=count: len(reports()) == count)  # type: ignore[misc]
+    fixture.engine.become_ready()
+    await wait_until(lambda: reports()[-1]["kind"] == "end")
+    begin, first, second, end = reports()
+    assert (begin["kind"], begin["title"], begin["percentage"]) == ("begin", "Loading scripted", 0)
+    assert (first["kind"], first["message"], first["percentage"]) == ("report", "25%", 25)
+    assert (second["kind"], second["message"], second["percentage"]) == ("report", "50%", 50)
+    assert end["message"] == "ready"
+    progress_messages = [message for message in fixture.sent if message["method"] == "$/progress"]
+    assert {message["params"]["token"] for message in progress_messages} == {create["params"]["token"]}
 
 
 @async_test
