@@ -83,7 +83,7 @@ WORDS_NOT_YET_REPLACED = {
     "seat", "seats", "somebody", "spots", "thought", "told", "unwanted", "wanted", "whoever",
 }  # fmt: skip
 TEST_FOLDERS_WITH_LONG_NAMES = {
-    "commands", "daemon", "e2e", "editors", "engine",
+    "e2e", "editors", "engine",
 }  # fmt: skip
 
 # Modules without a test file of their own: tests/features, tests/e2e or, for CUDA graphs, tests/gpu run them.

@@ -50,7 +50,7 @@ async def test_status_count_and_generation_equal_those_of_the_engine() -> None:
 
 
 @async_test
-async def test_input_of_the_client_cancels_a_generation_which_still_sends_its_timings() -> None:
+async def test_client_input_cancels_a_generation_which_then_sends_timings() -> None:
     engine = await ready_engine(scripts=[["a"] * 5000], token_s=0.005)
     answers = await query(engine, 3, query="generate", request=wire.encode_request(Request(("p",), 5000)))
     last = wire.decode_chunk(answers[-1]["chunk"])

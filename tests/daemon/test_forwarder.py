@@ -128,7 +128,7 @@ def test_automatic_request_restarts_a_failed_daemon_after_the_delay() -> None:
     editor.close()
 
 
-def test_failure_before_initialize_is_its_error_response_and_can_be_retried() -> None:
+def test_failure_before_initialize_is_its_error_response() -> None:
     editor = Editor(b"", b"", b"", b"", frame_of(id=2, result={}))
     editor.send(id=1, method="initialize", params={})
     error_reply = editor.receive()

@@ -62,7 +62,7 @@ def test_chunk_and_status_round_trip_unchanged() -> None:
     assert wire.decode_status(through_json(wire.encode_status(status))) == status
 
 
-def test_error_round_trip_keeps_the_class_and_unknown_ones_become_engine_errors() -> None:
+def test_error_round_trip_keeps_the_class_if_it_is_known() -> None:
     decoded = wire.decode_error(through_json(wire.encode_error(errors.PromptTooLong("Too long."))))
     assert (type(decoded), str(decoded)) == (errors.PromptTooLong, "Too long.")
     assert type(wire.decode_error(["annotations", "?"])) is errors.EngineError

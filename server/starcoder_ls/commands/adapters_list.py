@@ -44,9 +44,13 @@ def _describe(name: str, adapter: settings.Adapter) -> dict[str, Any]:
     row |= {"source": adapter.source, "tasks": list(adapter.tasks)}
     row |= {"languages": list(adapter.languages), "files": list(adapter.files)}
     try:
-        found = files.resolve_adapter(adapter, True, ignore_progress)
+        adapter_files = files.resolve_adapter(adapter, True, ignore_progress)
     except AdapterInvalid as error:
         return row | {"problem": str(error)}
     except ModelError:
         return row | {"problem": "not here yet: downloaded when the server starts"}
-    return row | {"method": found.config.method.peft_type, "bytes": found.weights.stat().st_size, "is_here": True}
+    return row | {
+        "method": adapter_files.config.method.peft_type,
+        "bytes": adapter_files.weights.stat().st_size,
+        "is_here": True,
+    }

@@ -56,7 +56,7 @@ def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int
 
 def held_out_sources() -> list[sources.Source]:
     """Hand-written files of the held-out packages that are installed. Raises SettingsError if there are none."""
-    found = []
+    held_out = []
     for name in sources.HELD_OUT:
         try:
             distribution = importlib.metadata.distribution(name)
@@ -64,10 +64,10 @@ def held_out_sources() -> list[sources.Source]:
             continue
         package = sources.read_package(distribution)
         if package is not None:
-            found += list(sources.usable_sources(package, 10_000_000))
-    if not found:
+            held_out += list(sources.usable_sources(package, 10_000_000))
+    if not held_out:
         raise SettingsError(f"None of the held-out packages is installed here: {', '.join(sources.HELD_OUT)}.")
-    return found
+    return held_out
 
 
 def _describe_losses(model: settings.Model) -> str:

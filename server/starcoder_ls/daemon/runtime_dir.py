@@ -47,10 +47,10 @@ def runtime_dir() -> Path:
         path = Path(tempfile.gettempdir()) / f"starcoder-ls-{os.getuid()}"
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        found = path.lstat()
+        status = path.lstat()
     except OSError as error:
         raise DaemonError(f"The directory {path} cannot be created: {error.strerror}. Set XDG_RUNTIME_DIR.") from error
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise DaemonError(f"{path} is not a directory of this user alone. Remove it, or set owner and mode (700).")
     return path
 
@@ -108,10 +108,10 @@ def _is_at(descriptor: int, path: Path) -> bool:
 def socket_identity(path: Path) -> tuple[int, int] | None:
     """Inode and modification time, which differ between sockets bound to the same path. None if there is no file."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime_ns
+    return status.st_ino, status.st_mtime_ns
 
 
 def connect(path: Path) -> socket.socket | None:
