@@ -1,4 +1,4 @@
-"""llama.cpp as a peer: where its server is, our checkpoints in its file format, one server process.
+"""llama.cpp as a peer: finds its server program, converts checkpoints to GGUF, runs a server process.
 
 Build it once (6 to 11 minutes on 2 cores; needs a C++ compiler, cmake and ninja), from the project's folder:
 
@@ -33,34 +33,35 @@ from safetensors import safe_open
 
 Kind = Literal["f32", "f16", "q8_0"]
 KINDS: tuple[Kind, ...] = ("f32", "f16", "q8_0")
-BUILT = Path(__file__).parents[2] / ".cache" / "llama" / "build" / "bin"
-START_S = 60.0
+BUILD_FOLDER = Path(__file__).parents[2] / ".cache" / "llama" / "build" / "bin"
+START_TIMEOUT_S = 60.0
 
-# GPTBigCode's names in a block, and llama.cpp's.
-_BLOCK = {
+# From the names of GPTBigCode's tensors to those of llama.cpp: inside a block, outside, and FIM tokens.
+_BLOCK_TENSORS = {
     "ln_1": "attn_norm", "attn.c_attn": "attn_qkv", "attn.c_proj": "attn_output",
     "ln_2": "ffn_norm", "mlp.c_fc": "ffn_up", "mlp.c_proj": "ffn_down",
 }  # fmt: skip
-_OUTSIDE = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
+_OTHER_TENSORS = {"wte": "token_embd", "wpe": "position_embd", "ln_f": "output_norm"}
 _FIM = {"pre": "<fim_prefix>", "suf": "<fim_suffix>", "mid": "<fim_middle>", "pad": "<fim_pad>"}
 _NORMAL, _CONTROL, _UNUSED = 1, 3, 5
 
 
-def server_program() -> Path | None:
-    """llama-server, or None where there is none on this machine."""
+def find_server() -> Path | None:
+    """The program llama-server, or None if it is not on this machine."""
     if folder := os.environ.get("STARCODER_LS_LLAMA"):
         found = Path(folder) / "llama-server"
         return found if found.is_file() else None
-    if (BUILT / "llama-server").is_file():
-        return BUILT / "llama-server"
+    if (BUILD_FOLDER / "llama-server").is_file():
+        return BUILD_FOLDER / "llama-server"
     on_path = shutil.which("llama-server")
     return Path(on_path) if on_path else None
 
 
-def converted(checkpoint: Path, target: Path, kind: Kind) -> Path:
-    """The GPTBigCode checkpoint in the folder ``checkpoint`` as the GGUF file ``target``, unless it is there.
+def convert(checkpoint: Path, target: Path, kind: Kind) -> Path:
+    """Convert the GPTBigCode checkpoint in the folder ``checkpoint`` to the GGUF file ``target``, unless that exists.
 
-    As llama.cpp's own converter and llama-quantize have it: vectors and positions in float32, matrices in ``kind``.
+    Vectors and position embeddings are in float32 and matrices in ``kind``, as llama.cpp's converter and llama-quantize
+    write them.
     """
     import gguf
 
@@ -68,7 +69,7 @@ def converted(checkpoint: Path, target: Path, kind: Kind) -> Path:
         return target
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     if config["architectures"] != ["GPTBigCodeForCausalLM"] or not config.get("multi_query", True):
-        raise SystemExit(f"{checkpoint} is no GPTBigCode with one key-value head: only that is converted.")
+        raise SystemExit(f"{checkpoint} is no GPTBigCode model with one key-value head; others cannot be converted.")
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(".unfinished")
     writer = gguf.GGUFWriter(unfinished, "starcoder")
@@ -105,7 +106,7 @@ def _write_sizes(writer: Any, config: Mapping[str, Any], kind: Kind) -> None:
 
 
 def _write_vocabulary(writer: Any, tokenizer: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Byte-level BPE with StarCoder's way of cutting words; places without a token get names of their own."""
+    """Byte-level BPE with StarCoder's pre-tokenizer. Ids without a token get placeholder names."""
     ids = dict(tokenizer["model"]["vocab"])
     special = {token["content"]: token["id"] for token in tokenizer["added_tokens"]}
     ids |= special
@@ -129,38 +130,38 @@ def _write_vocabulary(writer: Any, tokenizer: Mapping[str, Any], config: Mapping
 
 
 def weights(checkpoint: Path) -> Iterator[tuple[str, torch.Tensor]]:
-    """What is written, under llama.cpp's names."""
+    """The tensors to write, with their names in llama.cpp."""
     for file in sorted(checkpoint.glob("*.safetensors")):
         with safe_open(file, "pt") as opened:
             for key in opened.keys():  # noqa: SIM118 - it is no mapping
                 if key == "lm_head.weight":
-                    continue  # tied: llama.cpp takes the embedding
+                    continue  # tied: llama.cpp uses the embedding
                 name, _, part = key.removeprefix("transformer.").rpartition(".")
-                if name in _OUTSIDE:
-                    yield f"{_OUTSIDE[name]}.{part}", opened.get_tensor(key)
+                if name in _OTHER_TENSORS:
+                    yield f"{_OTHER_TENSORS[name]}.{part}", opened.get_tensor(key)
                 elif name.startswith("h."):
                     _, number, inner = name.split(".", 2)
-                    if inner in _BLOCK:
-                        yield f"blk.{number}.{_BLOCK[inner]}.{part}", opened.get_tensor(key)
+                    if inner in _BLOCK_TENSORS:
+                        yield f"blk.{number}.{_BLOCK_TENSORS[inner]}.{part}", opened.get_tensor(key)
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A llama-server that answers at ``url``, and the id of its process."""
+    """A running llama-server: its ``url`` and the id of its process."""
 
     url: str
     process: int
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Send ``body`` as JSON, answer the JSON that comes back."""
-        asked = urllib.request.Request(
+        """Send ``body`` as JSON; the parsed JSON response."""
+        request = urllib.request.Request(
             self.url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
         )
-        with urllib.request.urlopen(asked, timeout=600) as answer:
+        with urllib.request.urlopen(request, timeout=600) as answer:
             return json.load(answer)
 
     def step_ms(self, prompt: list[int], tokens: int) -> float:
-        """Milliseconds per token, by its own clock, greedy, the prompt's tokens (cached or not) left out."""
+        """Milliseconds per generated token, greedy, as the server reports them; without the time to read the prompt."""
         answer = self.post(
             "/completion",
             {"prompt": prompt, "n_predict": tokens, "temperature": 0.0, "samplers": ["top_k"], "top_k": 1,
@@ -171,13 +172,13 @@ class Server:
 
 @contextmanager
 def running(gguf_file: Path, threads: int = 2, context_tokens: int = 2048, *options: str) -> Iterator[Server]:
-    """llama-server with ``gguf_file`` and one slot; ends with the block."""
-    program = server_program()
+    """Run llama-server with ``gguf_file`` and one slot. Raises SystemExit if there is no llama-server or it fails."""
+    program = find_server()
     if program is None:
-        raise SystemExit(f"There is no llama-server. {__doc__}")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        raise SystemExit(f"llama-server was not found. {__doc__}")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = [
         str(program), "--model", str(gguf_file), "--host", "127.0.0.1", "--port", str(port), "--threads", str(threads),
         "--threads-batch", str(threads), "--ctx-size", str(context_tokens), "--parallel", "1", "--no-webui", *options,
@@ -193,13 +194,13 @@ def running(gguf_file: Path, threads: int = 2, context_tokens: int = 2048, *opti
 
 
 def _wait_until_ready(server: Server, process: subprocess.Popen[bytes]) -> None:
-    until_s = time.monotonic() + START_S
-    while time.monotonic() < until_s:
+    deadline_s = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline_s:
         if process.poll() is not None:
-            raise SystemExit(f"llama-server ended with {process.returncode} before it was ready.")
+            raise SystemExit(f"llama-server exited with {process.returncode} before it was ready.")
         try:
             with urllib.request.urlopen(server.url + "/health", timeout=2):
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.05)
-    raise SystemExit(f"llama-server was not ready within {START_S:.0f} s.")
+    raise SystemExit(f"llama-server was not ready within {START_TIMEOUT_S:.0f} s.")

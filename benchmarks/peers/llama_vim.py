@@ -1,8 +1,8 @@
-"""The same keys into a llama-server that runs the same weights, in two orders of the prompt.
+"""Times a llama-server with the same weights on the same keys, with two orders of the prompt.
 
-As llama.vim asks: prefix and suffix of whole lines first, the cursor's line after ``<fim_middle>``. And as we would
-ask: our own ids in SPM variant 2. Both as token ids to ``/completion`` with slot 0 and prompt cache, so that they read
-what we read; as many tokens as we made, greedy, with ``ignore_eos``, since random weights end nowhere.
+llama.vim sends prefix and suffix of whole lines first and the line of the cursor after ``<fim_middle>``; our own
+prompts are in SPM variant 2. Both are sent as token ids to ``/completion`` with slot 0 and prompt cache, and generate
+as many tokens as our server did, greedily and with ``ignore_eos``, because random weights do not end an answer.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from starcoder_ls.generation import Engine, PromptPart, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-Ask = Callable[[str, int], Sequence[int]]
-"""Text and cursor -> the ids to read."""
+PromptBuilder = Callable[[str, int], Sequence[int]]
+"""From text and cursor offset to the token ids of the prompt."""
 
 
-def as_we_ask(engine: Engine, tokenizer: Tokenizer) -> Ask:
+def our_prompt(engine: Engine, tokenizer: Tokenizer) -> PromptBuilder:
     def ids(text: str, offset: int) -> list[int]:
         return tokenizer.encode(build_prompt(engine, Cursor(text, offset), InlineCompletion()).layout.parts)
 
     return ids
 
 
-def as_llama_vim_asks(engine: Engine, tokenizer: Tokenizer) -> Ask:
+def llama_vim_prompt(engine: Engine, tokenizer: Tokenizer) -> PromptBuilder:
     settings, family = InlineCompletion(), find_family(tokenizer.special_tokens)
 
     def ids(text: str, offset: int) -> list[int]:
@@ -50,22 +50,22 @@ def as_llama_vim_asks(engine: Engine, tokenizer: Tokenizer) -> Ask:
     return ids
 
 
-def replayed(url: str, keys: Sequence[tuple[str, int, int]], ask: Ask) -> list[float]:
-    """Milliseconds of each key (text, cursor, tokens to make), one after another on one connection."""
+def time_keys(url: str, keys: Sequence[tuple[str, int, int]], build_ids: PromptBuilder) -> list[float]:
+    """Milliseconds of each key (text, cursor offset, tokens to generate), one after another on one connection."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port or 8080, timeout=120)
     times = []
     for number, (text, offset, tokens) in enumerate([keys[0], *keys]):
         body = {
-            "prompt": list(ask(text, offset)), "n_predict": tokens, "cache_prompt": True, "id_slot": 0,
+            "prompt": list(build_ids(text, offset)), "n_predict": tokens, "cache_prompt": True, "id_slot": 0,
             "temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "ignore_eos": True, "stream": False,
         }  # fmt: skip
-        began = time.monotonic()
+        start_s = time.monotonic()
         connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
         answer = json.loads(connection.getresponse().read())
-        elapsed_ms = (time.monotonic() - began) * 1000
+        elapsed_ms = (time.monotonic() - start_s) * 1000
         assert answer.get("tokens_predicted", tokens) == tokens, answer.get("error", answer)
-        if number:  # the first warms it up
+        if number:  # the first call is the warm-up
             times.append(elapsed_ms)
     connection.close()
     return times

@@ -159,7 +159,7 @@ def generate(folder: Path, ids: list[int]) -> Contestant:
 
 
 def llama(folder: Path, kind: llama_cpp.Kind, ids: list[int], threads: int, stack: ExitStack) -> Contestant:
-    file = llama_cpp.converted(folder, CACHE / f"{folder.name}-{kind}.gguf", kind)
+    file = llama_cpp.convert(folder, CACHE / f"{folder.name}-{kind}.gguf", kind)
     server = stack.enter_context(llama_cpp.running(file, threads))
     values = sum(weight.numel() for name, weight in llama_cpp.weights(folder) if not name.startswith("position_embd"))
     bytes_per_value = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}[kind]
@@ -182,7 +182,7 @@ def steps_of(folder: Path, threads: int, console: Console) -> None:
         prompt = tokenizer.decode(ids)
         contestants = [ours(folder, prompt), ours(folder, prompt, quantization="int8")]
         contestants += [ours(folder, prompt, dtype="float32"), generate(folder, ids)]
-        if llama_cpp.server_program() is not None:
+        if llama_cpp.find_server() is not None:
             contestants += [llama(folder, kind, ids, threads, stack) for kind in llama_cpp.KINDS]
         for contestant in contestants:
             contestant.step()  # reads the prompt

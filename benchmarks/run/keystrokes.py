@@ -1,12 +1,12 @@
-"""From keystroke to suggestion: somebody types real files into the real server over stdio, and into what others offer.
+"""Latency from keystroke to suggestion, while a simulated user types real files into a server over stdio; and peers.
 
-Each key is a change and a request at once, as VS Code sends them; the next key comes when the answer is there and the
-trace's pause (at most CAP_S) is over. Latency is from sending the change to the answer. With random weights the text is
-forced (benchmarks/lib/forced.py); the bundled model says what it says.
+Each key sends a change and a request at once, as VS Code does; the next key follows after the answer and the pause of
+the trace (at most MAX_KEY_DELAY_S). Latency is from sending the change to the answer. The bundled model generates
+freely; with random weights the generated text is forced (benchmarks/lib/forced.py).
 
     python benchmarks/run/keystrokes.py [--quick] [--busy] [--picture docs/typing.svg]
 
-A llama-server that runs the same checkpoint (given by --checkpoint and --llama URL) types along.
+With --llama URL the same keys go to a llama-server, which must run the weights of --checkpoint.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 import starcoder_ls
 from lib.latency_chart import Series, render_svg
 from lib.typist import Change, Typist
-from peers.llama_vim import as_llama_vim_asks, as_we_ask, replayed
+from peers.llama_vim import llama_vim_prompt, our_prompt, time_keys
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.metrics import percentiles
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
@@ -44,14 +44,14 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 FORCED_SERVER = Path(__file__).parents[1] / "lib" / "forced.py"
-CAP_S = 0.15
-ASIDE_S = 0.06
+MAX_KEY_DELAY_S = 0.15
+REQUEST_DELAY_S = 0.06
 SEED = 1
 STATELESS_KEYS = {"bundled": 20, "164M": 5}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Asked:
+class Measurement:
     """One request of a trace and its answer."""
 
     elapsed_ms: float
@@ -69,43 +69,49 @@ class Asked:
         return self.source in ("model", "resumed")
 
 
-def position(text: str, offset: int) -> dict[str, int]:
+def lsp_position(text: str, offset: int) -> dict[str, int]:
     line_start = text.rfind("\n", 0, offset) + 1
     return {"line": text.count("\n", 0, offset), "character": offset - line_start}
 
 
-def edit(text: str, change: Change) -> dict[str, Any]:
-    return {"range": {"start": position(text, change.start), "end": position(text, change.end)}, "text": change.text}
+def lsp_change(text: str, change: Change) -> dict[str, Any]:
+    return {
+        "range": {"start": lsp_position(text, change.start), "end": lsp_position(text, change.end)},
+        "text": change.text,
+    }
 
 
 async def replay(
-    server: client.Client, typist: Typist, uri: str, aside_s: float = 0.0, most: int = 10_000
-) -> list[Asked]:
-    """Type it all, or as far as ``most`` requests. ``aside_s`` passes between change and request."""
-    text, version, has_jumped, asked = typist.text, 1, True, list[Asked]()
+    server: client.Client, typist: Typist, uri: str, request_delay_s: float = 0.0, max_requests: int = 10_000
+) -> list[Measurement]:
+    """Send the keys of ``typist`` to ``server``, up to ``max_requests`` requests.
+
+    With ``request_delay_s`` the request is sent so long after the change.
+    """
+    text, version, has_jumped, measurements = typist.text, 1, True, list[Measurement]()
     server.open(uri, text)
-    for key in typist.pressed():
-        await asyncio.sleep(min(key.gap_s, CAP_S) if not aside_s else 0.0)
-        began = time.monotonic()
+    for key in typist.type_keys():
+        await asyncio.sleep(min(key.delay_s, MAX_KEY_DELAY_S) if not request_delay_s else 0.0)
+        start_s = time.monotonic()
         if key.changes:
             version += 1
-            server.change(uri, version, *(edit(text, change) for change in key.changes))
+            server.change(uri, version, *(lsp_change(text, change) for change in key.changes))
         text, has_jumped = key.text, has_jumped or key.kind in ("jump", "line move")
-        if not key.is_asking:
+        if not key.requests_suggestion:
             continue
-        if len(asked) == most:
+        if len(measurements) == max_requests:
             break
-        if aside_s:
-            await asyncio.sleep(aside_s)
-            began = time.monotonic()
-        place = position(text, key.offset)
-        items = await server.inline_completion(uri, place["line"], place["character"])
-        elapsed_ms = (time.monotonic() - began) * 1000
+        if request_delay_s:
+            await asyncio.sleep(request_delay_s)
+            start_s = time.monotonic()
+        cursor = lsp_position(text, key.offset)
+        items = await server.inline_completion(uri, cursor["line"], cursor["character"])
+        elapsed_ms = (time.monotonic() - start_s) * 1000
         last = (await server.request("starcoder/stats"))["last"]
         engine_ms = last["queue_ms"] + last["prefill_ms"] + last["decode_ms"]
         read = last["prompt_tokens"] - last["reused_tokens"]
-        asked.append(
-            Asked(
+        measurements.append(
+            Measurement(
                 elapsed_ms,
                 last["source"],
                 read,
@@ -119,30 +125,30 @@ async def replay(
         )
         has_jumped = False
         if items:
-            end = items[0]["range"]["end"]["character"] - place["character"]
-            typist.shown = (items[0]["insertText"], end)
-    return asked
+            end = items[0]["range"]["end"]["character"] - cursor["character"]
+            typist.suggestion = (items[0]["insertText"], end)
+    return measurements
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Subject:
-    """One model, the server that runs it, and what is typed into it."""
+class BenchmarkedModel:
+    """A model, the command of the server that runs it, and the files that are typed into it."""
 
     name: str
     command: list[str]
     checkpoint: Path
     files: list[Path]
-    spots: int
-    most: int
+    holes: int
+    max_requests: int
     llama_url: str = ""
 
 
-async def typed(
-    subject: Subject, files: list[Path], spots: int, options: dict[str, Any], aside_s: float = 0.0
-) -> tuple[list[Asked], dict[str, Any]]:
-    """One server from start to end; what was asked, and its statistics."""
-    asked: list[Asked] = []
-    async with client.start(subject.command, stderr=subprocess.DEVNULL) as server:
+async def type_files(
+    model: BenchmarkedModel, files: list[Path], holes: int, options: dict[str, Any], request_delay_s: float = 0.0
+) -> tuple[list[Measurement], dict[str, Any]]:
+    """Type ``files`` into a new server. Returns the measurements and the server's statistics."""
+    measurements: list[Measurement] = []
+    async with client.start(model.command, stderr=subprocess.DEVNULL) as server:
         await server.initialize(
             {"inline_completion": {"budget_ms": 60_000, **options}},
             {"textDocument": {"inlineCompletion": {}}, "general": {"positionEncodings": ["utf-32"]}},
@@ -150,19 +156,19 @@ async def typed(
         while (status := await server.request("starcoder/status"))["phase"] != "ready":
             assert status["phase"] != "failed", status["message"]
             await asyncio.sleep(0.1)
-        await replay(server, Typist(files[0].read_text(), SEED + 1, 1), "file:///warm.py", most=5)
+        await replay(server, Typist(files[0].read_text(), SEED + 1, 1), "file:///warm.py", max_requests=5)
         before = await server.request("starcoder/stats")
         for number, file in enumerate(files):
-            typist = Typist(file.read_text(), SEED, spots)
-            asked += await replay(server, typist, f"file:///{number}.py", aside_s, subject.most)
+            typist = Typist(file.read_text(), SEED, holes)
+            measurements += await replay(server, typist, f"file:///{number}.py", request_delay_s, model.max_requests)
         stats = await server.request("starcoder/stats")
         stats["tokens"] = {name: count - before["tokens"][name] for name, count in stats["tokens"].items()}
         await server.shutdown()
-    return asked, stats
+    return measurements, stats
 
 
-class Counting:
-    """As much of an engine as a question needs."""
+class TokenCountingEngine:
+    """The part of an engine that building a prompt needs."""
 
     def __init__(self, checkpoint: Path) -> None:
         self.tokenizer = Tokenizer.from_folder(checkpoint)
@@ -172,9 +178,9 @@ class Counting:
         return Status(Phase.READY, context_tokens=2048, special_tokens=self.tokenizer.special_tokens)
 
 
-def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
-    """Peer: the model card's `generate` on the same prompts, as many tokens as we made; ms a key."""
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # what our engine does for itself: the peer gets it too
+def time_stateless_generate(checkpoint: Path, measurements: list[Measurement], keys: int) -> list[float]:
+    """Milliseconds per key of a peer: the model card's `generate` with the same prompts and numbers of tokens."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as in our engine
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils import logging
@@ -182,26 +188,26 @@ def stateless(checkpoint: Path, asked: list[Asked], keys: int) -> list[float]:
     logging.disable_progress_bar()
     torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
     model = AutoModelForCausalLM.from_pretrained(str(checkpoint), dtype=torch.float32)
-    counting, times = Counting(checkpoint), []
-    typical = round(statistics.median(one.tokens for one in asked if one.is_by_model))
-    step = max(1, len(asked) // keys)
-    chosen = asked[::step][:keys]
-    for number, one in enumerate([chosen[0], *chosen]):
-        prompt = build_prompt(counting, Cursor(one.text, one.offset), InlineCompletion()).prompt  # type: ignore[arg-type]
-        ids = torch.tensor([counting.tokenizer.encode(prompt.parts)])
-        tokens = one.tokens if one.is_by_model else typical
-        began = time.monotonic()
+    engine, times = TokenCountingEngine(checkpoint), []
+    typical = round(statistics.median(key.tokens for key in measurements if key.is_by_model))
+    step = max(1, len(measurements) // keys)
+    sample = measurements[::step][:keys]
+    for number, key in enumerate([sample[0], *sample]):
+        prompt = build_prompt(engine, Cursor(key.text, key.offset), InlineCompletion()).layout  # type: ignore[arg-type]
+        ids = torch.tensor([engine.tokenizer.encode(prompt.parts)])
+        tokens = key.tokens if key.is_by_model else typical
+        start_s = time.monotonic()
         model.generate(
             ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False,
             pad_token_id=0,
         )  # fmt: skip
-        if number:  # the first warms it up
-            times.append((time.monotonic() - began) * 1000)
+        if number:  # the first call is the warm-up
+            times.append((time.monotonic() - start_s) * 1000)
     return times
 
 
 def random_checkpoint(folder: Path) -> Path:
-    """164M parameters of noise in StarCoder's small shape: 20 layers, 768, vocabulary 49,152."""
+    """Save a StarCoder-like model of 164M random parameters: 20 layers, width 768, vocabulary 49,152."""
     import shutil
 
     import torch
@@ -218,94 +224,100 @@ def random_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def llama(url: str, checkpoint: Path, asked: list[Asked]) -> dict[str, list[float]]:
-    """Peer: a llama-server with a prompt cache, in its clients' order and in ours; ms a key."""
-    counting = Counting(checkpoint)
-    keys = [(one.text, one.offset, one.tokens) for one in asked]
-    orders = {"llama-server as llama.vim asks": as_llama_vim_asks, "llama-server in our order": as_we_ask}
+def time_llama_server(url: str, checkpoint: Path, measurements: list[Measurement]) -> dict[str, list[float]]:
+    """Milliseconds per key of a peer: a llama-server with prompt cache, with llama.vim's prompts and ours."""
+    engine = TokenCountingEngine(checkpoint)
+    keys = [(key.text, key.offset, key.tokens) for key in measurements]
+    orders = {"llama-server, llama.vim's prompt": llama_vim_prompt, "llama-server, our prompt": our_prompt}
     return {
-        name: replayed(url, keys, order(counting, counting.tokenizer))  # type: ignore[arg-type]
+        name: time_keys(url, keys, order(engine, engine.tokenizer))  # type: ignore[arg-type]
         for name, order in orders.items()
     }
 
 
-def measured(console: Console, subject: Subject) -> list[Series]:
-    """Print one model's table and ratios; its series for the picture."""
-    files, spots = subject.files, subject.spots
+def measure_model(console: Console, model: BenchmarkedModel) -> list[Series]:
+    """Print the table and ratios of one model; the series for the picture."""
+    files, holes = model.files, model.holes
     plain = {"remember": False, "ahead": False}
-    full, stats = asyncio.run(typed(subject, files, spots, {}))
-    told_sources(console, full, stats["tokens"])
-    off, _ = asyncio.run(typed(subject, files, spots, plain))
-    told_reads(console, "at once", off)
-    aside, _ = asyncio.run(typed(subject, files[:1], max(spots // 2, 1), plain, ASIDE_S))
-    told_reads(console, f"after {ASIDE_S * 1000:.0f} ms", aside)
-    peers = {"stateless generate": stateless(subject.checkpoint, off, STATELESS_KEYS[subject.name])}
-    if subject.llama_url:
-        peers |= llama(subject.llama_url, subject.checkpoint, off)
-    all_ms, model_ms = ([one.elapsed_ms for one in ones] for ones in (full, off))
-    table = Table(f"{subject.name}: key to answer", "requests", "p50 ms", "p95", "p99")
-    row(table, "ours, memory of suggestions on", all_ms)
-    row(table, "  of these answered by the model", [one.elapsed_ms for one in full if one.is_by_model])
-    row(table, "  of these with a suggestion", [one.elapsed_ms for one in full if one.has_suggestion])
-    row(table, "ours, memory off", model_ms)
-    row(table, f"  asked {ASIDE_S * 1000:.0f} ms after the change", [one.elapsed_ms for one in aside])
-    row(table, "  without the engine's own time", [one.elapsed_ms - one.engine_ms for one in off])
+    full, stats = asyncio.run(type_files(model, files, holes, {}))
+    print_sources(console, full, stats["tokens"])
+    off, _ = asyncio.run(type_files(model, files, holes, plain))
+    print_tokens_read(console, "at once", off)
+    delayed, _ = asyncio.run(type_files(model, files[:1], max(holes // 2, 1), plain, REQUEST_DELAY_S))
+    print_tokens_read(console, f"after {REQUEST_DELAY_S * 1000:.0f} ms", delayed)
+    peers = {"stateless generate": time_stateless_generate(model.checkpoint, off, STATELESS_KEYS[model.name])}
+    if model.llama_url:
+        peers |= time_llama_server(model.llama_url, model.checkpoint, off)
+    all_ms, model_ms = ([key.elapsed_ms for key in keys] for keys in (full, off))
+    table = Table(f"{model.name}: key to answer", "requests", "p50 ms", "p95", "p99")
+    add_times(table, "ours, suggestion cache on", all_ms)
+    add_times(table, "  of these answered by the model", [key.elapsed_ms for key in full if key.is_by_model])
+    add_times(table, "  of these with a suggestion", [key.elapsed_ms for key in full if key.has_suggestion])
+    add_times(table, "ours, suggestion cache off", model_ms)
+    add_times(
+        table, f"  requested {REQUEST_DELAY_S * 1000:.0f} ms after the change", [key.elapsed_ms for key in delayed]
+    )
+    add_times(table, "  without the engine's own time", [key.elapsed_ms - key.engine_ms for key in off])
     for name, times in peers.items():
-        row(table, f"{name}, as many tokens", times)
+        add_times(table, f"{name}, as many tokens", times)
     console.print(table)
     for name, times in peers.items():
         by_model, by_all = (statistics.median(times) / statistics.median(ours) for ours in (model_ms, all_ms))
         console.print(f"{name} / ours, p50: {by_model:.1f} answered by the model, {by_all:.1f} all requests")
     console.print()
-    ours = [Series("with memory of suggestions", all_ms), Series("every key by the model", model_ms)]
+    ours = [Series("with suggestion cache", all_ms), Series("every key answered by the model", model_ms)]
     return [*ours, *(Series(name, times) for name, times in peers.items())]
 
 
-def row(table: Table, name: str, times: list[float]) -> None:
+def add_times(table: Table, name: str, times: list[float]) -> None:
+    """Add a row with the number of ``times`` and their percentiles in milliseconds."""
     at = percentiles(times)
     table.add_row(name, str(len(times)), *(f"{at[share]:.1f}" if at else "" for share in ("p50", "p95", "p99")))
 
 
-def told_reads(console: Console, name: str, asked: list[Asked]) -> None:
-    """How much of its prompt a request found unread."""
-    reads = [float(one.read_tokens) for one in asked]
-    burst = statistics.mean(one.read_tokens for one in asked if not one.is_after_jump)
-    at, made = percentiles(reads), statistics.median(one.tokens for one in asked)
+def print_tokens_read(console: Console, name: str, measurements: list[Measurement]) -> None:
+    """Print how many prompt tokens a request had to read, because they were not in the prefix cache."""
+    reads = [float(key.read_tokens) for key in measurements]
+    burst = statistics.mean(key.read_tokens for key in measurements if not key.is_after_jump)
+    at, generated = percentiles(reads), statistics.median(key.tokens for key in measurements)
     spread = f"mean {statistics.mean(reads):.1f} ({burst:.1f} without first keys after a jump)"
-    console.print(
-        f"asked {name}: tokens to read, {spread}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}; {made:.0f} tokens made"
+    reads_text = f"{spread}, p50 {at['p50']:.0f}, p95 {at['p95']:.0f}"
+    console.print(f"requested {name}: tokens to read, {reads_text}; {generated:.0f} tokens generated")
+
+
+def print_sources(console: Console, measurements: list[Measurement], tokens: dict[str, int]) -> None:
+    counts = {
+        source: sum(key.source == source for key in measurements) for source in ("memory", "ahead", "resumed", "model")
+    }
+    shares = ", ".join(f"{source} {100 * count / len(measurements):.0f} %" for source, count in counts.items())
+    generated = (
+        f"{tokens['made']} tokens generated ({tokens['made_ahead']} of them prefetched), {tokens['wasted']} unused"
     )
-
-
-def told_sources(console: Console, asked: list[Asked], tokens: dict[str, int]) -> None:
-    counts = {source: sum(one.source == source for one in asked) for source in ("memory", "ahead", "resumed", "model")}
-    shares = ", ".join(f"{source} {100 * count / len(asked):.0f} %" for source, count in counts.items())
-    made = f"{tokens['made']} tokens made ({tokens['made_ahead']} ahead), {tokens['wasted']} wasted"
-    console.print(f"answered by {shares}; {made}")
+    console.print(f"answered by {shares}; {generated}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="one file, few keys")
-    parser.add_argument("--shape", choices=("bundled", "164M"), help="only this one")
+    parser.add_argument("--shape", choices=("bundled", "164M"), help="run only this model")
     parser.add_argument("--checkpoint", type=Path, help="weights of the 164M shape instead of fresh noise")
     parser.add_argument("--int8", action="store_true", help="the 164M shape in 8 bits")
     parser.add_argument("--llama", default="", help="URL of a llama-server with the weights of --shape")
-    parser.add_argument("--busy", action="store_true", help="beside a process that never rests")
+    parser.add_argument("--busy", action="store_true", help="beside a process that keeps a core busy")
     parser.add_argument("--picture", type=Path, default=Path(__file__).parents[2] / "docs" / "typing.svg")
     options = parser.parse_args()
-    console, charts, most = Console(width=120), {}, 40 if options.quick else 10_000
-    import dataclasses as first
-    import textwrap as second
+    console, charts, max_requests = Console(width=120), {}, 40 if options.quick else 10_000
+    import textwrap
 
     if options.busy:
         atexit.register(subprocess.Popen([sys.executable, "-c", "while True: pass"]).kill)
-    files = [Path(str(module.__file__)) for module in (first, second)]
+    files = [Path(str(module.__file__)) for module in (dataclasses, textwrap)]
     if options.shape != "164M":
         command = [sys.executable, "-m", "starcoder_ls", "serve", "--no-share"]
-        chosen, spots = (files[:1], 1) if options.quick else (files, 4)
-        subject = Subject("bundled", command, BUNDLED, chosen, spots, most, options.llama if options.shape else "")
-        charts["bundled model"] = measured(console, subject)
+        typed_files, holes = (files[:1], 1) if options.quick else (files, 4)
+        url = options.llama if options.shape else ""
+        model = BenchmarkedModel("bundled", command, BUNDLED, typed_files, holes, max_requests, url)
+        charts["bundled model"] = measure_model(console, model)
     if options.shape != "bundled":
         with tempfile.TemporaryDirectory() as folder:
             checkpoint = options.checkpoint or random_checkpoint(Path(folder))
@@ -316,10 +328,9 @@ def main() -> None:
                 str(files[0]),
             ]
             command += ["0.4", "int8"] if options.int8 else []
-            spots = 1 if options.quick else 2
-            charts["164M shape"] = measured(
-                console, Subject("164M", command, checkpoint, files[:1], spots, most, options.llama)
-            )
+            holes = 1 if options.quick else 2
+            model = BenchmarkedModel("164M", command, checkpoint, files[:1], holes, max_requests, options.llama)
+            charts["164M shape"] = measure_model(console, model)
     options.picture.write_text(render_svg(charts), encoding="utf-8")
     console.print(f"picture: {options.picture}")
 

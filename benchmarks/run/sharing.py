@@ -103,8 +103,8 @@ def keys_of(engine: LocalEngine, person: int, keys: int, seed: int, spots: int) 
     """What one person's editor asks, made before the clock runs."""
     text = (Path(sysconfig.get_paths()["stdlib"]) / f"{MODULES[person]}.py").read_text(encoding="utf-8")
     asked = []
-    for key in Typist(text, seed, spots).pressed():
-        if key.is_asking:
+    for key in Typist(text, seed, spots).type_keys():
+        if key.requests_suggestion:
             cursor = Cursor(
                 key.text, key.offset, "python", f"{MODULES[person]}.py", f"file-{person}", f"person-{person}"
             )
