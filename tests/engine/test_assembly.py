@@ -39,7 +39,7 @@ def logits_of(loaded: LoadedModel) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("family", ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"])
-def test_logits_are_those_of_transformers_own_loading(family: str, request: pytest.FixtureRequest) -> None:
+def test_logits_equal_those_of_a_model_loaded_by_transformers(family: str, request: pytest.FixtureRequest) -> None:
     folder = request.getfixturevalue(family)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     with torch.inference_mode():
@@ -48,7 +48,7 @@ def test_logits_are_those_of_transformers_own_loading(family: str, request: pyte
 
 
 @pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")
-def test_on_a_cpu_weights_are_packed_halves_and_their_memory_is_counted(tmp_path: Path) -> None:
+def test_weights_on_a_cpu_are_packed_and_counted_as_16_bits(tmp_path: Path) -> None:
     folder = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=128, n_head=2, n_inner=512)
     loaded = loaded_from(folder)
     values = sum(tensor.numel() for tensor in load_file(folder / SINGLE_FILE).values())
@@ -57,7 +57,7 @@ def test_on_a_cpu_weights_are_packed_halves_and_their_memory_is_counted(tmp_path
     assert loaded.ready_status("mine").dtype == "float16"
 
 
-def test_weights_beyond_half_precision_are_refused_with_the_way_out(folder: Path) -> None:
+def test_weights_beyond_float16_are_refused_unless_bfloat16_is_set(folder: Path) -> None:
     def grow(tensors: dict[str, torch.Tensor]) -> None:
         tensors["transformer.h.1.mlp.c_fc.weight"][0, 0] = 1e6
 
@@ -67,13 +67,13 @@ def test_weights_beyond_half_precision_are_refused_with_the_way_out(folder: Path
     assert loaded_from(folder, dtype="bfloat16")
 
 
-def test_memory_is_weights_once_and_no_mask(starcoder: Path) -> None:
-    """The embedding is the output layer too, and GPTBigCode's mask of context² bytes is gone."""
+def test_memory_counts_tied_weights_once_and_no_causal_mask(starcoder: Path) -> None:
+    """The embedding is the output layer as well; GPTBigCode's mask of context² bytes is dropped."""
     loaded = loaded_from(starcoder, dtype="float32")
     assert loaded.bytes == sum(tensor.nbytes for tensor in load_file(starcoder / SINGLE_FILE).values())
 
 
-def test_shards_load_as_one(folder: Path) -> None:
+def test_shards_load_like_a_single_file(folder: Path) -> None:
     whole = logits_of(loaded_from(folder))
     tensors = load_file(folder / SINGLE_FILE)
     names = sorted(tensors)
@@ -106,7 +106,7 @@ def test_unexpected_weights_are_refused(folder: Path) -> None:
         loaded_from(folder)
 
 
-def test_masks_of_old_conversions_are_no_reason_to_refuse(folder: Path) -> None:
+def test_causal_masks_of_old_conversions_are_accepted(folder: Path) -> None:
     rewritten(folder, lambda tensors: tensors.update({"transformer.h.0.attn.masked_bias": torch.ones(1)}))
     loaded_from(folder)
 
@@ -130,7 +130,7 @@ def test_tokenizer_larger_than_the_model_is_refused(folder: Path) -> None:
         loaded_from(folder)
 
 
-def test_code_beside_the_weights_never_runs(folder: Path) -> None:
+def test_code_in_the_checkpoint_folder_is_not_run(folder: Path) -> None:
     witness = folder / "ran"
     (folder / "evil.py").write_text(f"open({str(witness)!r}, 'w')\nclass Model: ...\n")
     checkpoints.edit_config(folder, auto_map={"AutoConfig": "evil.Model", "AutoModelForCausalLM": "evil.Model"})
@@ -138,13 +138,13 @@ def test_code_beside_the_weights_never_runs(folder: Path) -> None:
     assert not witness.exists()
 
 
-def test_attention_of_the_checkpoints_choice_is_not_loaded(folder: Path) -> None:
-    """transformers would fetch a kernel repository named here from the Hub."""
+def test_attention_implementation_of_the_checkpoint_is_ignored(folder: Path) -> None:
+    """transformers would download a kernel repository that is named here."""
     checkpoints.edit_config(folder, _attn_implementation="owner/kernels", attn_implementation="owner/kernels")
     assert loaded_from(folder).runner.model.config._attn_implementation == "sdpa"
 
 
-def test_host_without_room_is_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_out_of_memory_gives_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
@@ -163,15 +163,15 @@ def test_progress_rises_and_names_its_stages(starcoder: Path) -> None:
 
 
 @pytest.mark.parametrize("cpu_kib", [60, 150])
-def test_weights_beyond_the_cap_live_on_the_disk(starcoder: Path, cpu_kib: int) -> None:
-    """The smaller cap leaves little but the embedding in memory; the answer stays the same."""
+def test_weights_beyond_max_memory_are_offloaded_to_disk(starcoder: Path, cpu_kib: int) -> None:
+    """The smaller limit leaves little but the embedding in memory; the logits are equal."""
     resident = loaded_from(starcoder, dtype="float32")
     spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": f"{cpu_kib}KiB", "disk": "1GiB"})
     assert "disk" in spread.runner.model.hf_device_map.values()
     torch.testing.assert_close(logits_of(spread), logits_of(resident), rtol=1e-5, atol=1e-4)
 
 
-def test_cap_that_holds_everything_leaves_all_in_place(starcoder: Path) -> None:
+def test_max_memory_that_holds_all_weights_offloads_none(starcoder: Path) -> None:
     spread = loaded_from(starcoder, dtype="float32", max_memory={"cpu": "1GiB"})
     assert all(weight.device.type == "cpu" for weight in spread.runner.model.parameters())
     torch.testing.assert_close(logits_of(spread), logits_of(loaded_from(starcoder, dtype="float32")))
@@ -188,9 +188,7 @@ def test_offloaded_weights_are_removed_with_the_model(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_failed_load_leaves_nothing_on_the_disk(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_load_leaves_nothing_on_disk(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "temp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temp"))
     rewritten(folder, lambda tensors: tensors.update({"transformer.h.2.ln_1.weight": torch.ones(48)}))

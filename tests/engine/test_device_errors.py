@@ -14,7 +14,7 @@ from starcoder_ls.engine.device_errors import has_device_failed
         RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasGemmEx`"),
     ],
 )
-def test_what_every_later_call_would_say_too_is_a_failure_of_the_device(error: Exception) -> None:
+def test_errors_that_every_later_call_repeats_are_device_failures(error: Exception) -> None:
     assert has_device_failed(error)
 
 
@@ -26,5 +26,5 @@ def test_what_every_later_call_would_say_too_is_a_failure_of_the_device(error: E
         ValueError("CUDA error"),
     ],
 )
-def test_one_request_s_fault_and_missing_room_are_none(error: Exception) -> None:
+def test_request_errors_and_out_of_memory_are_no_device_failures(error: Exception) -> None:
     assert not has_device_failed(error)

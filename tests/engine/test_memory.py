@@ -18,22 +18,22 @@ from starcoder_ls.engine.memory import gc_frozen, is_out_of_memory, release_memo
         OSError("[Errno 12] Cannot allocate memory"),
     ],
 )
-def test_out_of_memory_is_known_in_every_dress(error: Exception) -> None:
+def test_is_out_of_memory_recognizes_every_kind_of_error(error: Exception) -> None:
     assert is_out_of_memory(error)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("size mismatch"), ValueError("can't allocate memory"), KeyError("x")])
-def test_other_errors_are_not(error: Exception) -> None:
+def test_is_out_of_memory_rejects_other_errors(error: Exception) -> None:
     assert not is_out_of_memory(error)
 
 
-def test_a_real_failed_allocation_is_known() -> None:
+def test_is_out_of_memory_recognizes_a_real_failed_allocation() -> None:
     with pytest.raises(RuntimeError) as caught:
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(caught.value)
 
 
-def test_what_nothing_refers_to_is_given_back() -> None:
+def test_release_memory_frees_unreferenced_objects() -> None:
     class Weights:
         def __init__(self) -> None:
             self.itself = self
@@ -43,7 +43,7 @@ def test_what_nothing_refers_to_is_given_back() -> None:
     assert gone() is None
 
 
-def test_what_is_kept_is_not_looked_at_again_until_memory_is_given_back() -> None:
+def test_frozen_objects_are_collected_only_by_release_memory() -> None:
     class Library:
         def __init__(self) -> None:
             self.itself = self
@@ -58,7 +58,7 @@ def test_what_is_kept_is_not_looked_at_again_until_memory_is_given_back() -> Non
     assert gone() is None
 
 
-def test_what_fails_while_it_is_kept_leaves_the_collector_as_it_was() -> None:
+def test_gc_frozen_enables_the_collector_again_after_an_error() -> None:
     with pytest.raises(ImportError), gc_frozen():
         raise ImportError
     assert gc.isenabled()

@@ -1,6 +1,6 @@
-"""Requests are answered the same from recordings as without; recordings come in idle moments and go when they must.
+"""Requests have the same answers with CUDA graphs and without; graphs are captured while the engine is idle.
 
-The recordings are a tape's (tests/tape.py): the operations alone, at fixed addresses.
+The graphs are tapes (tests/tape.py): the recorded operations, at fixed addresses.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ PLENTY = 1 << 40
 
 
 @pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Places in steps of 16, 32, 64, 128 and 256, shared up to 64: the prompts of the tests cross them."""
+def small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cache sizes of 16, 32, 64, 128 and 256, shared up to 64: the prompts of the tests cross them."""
     monkeypatch.setattr(buckets, "MIN_KV_TOKENS", 16)
     monkeypatch.setattr(buckets, "MAX_SHARED_KV_TOKENS", 64)
 
 
-def with_graphs(loaded: LoadedModel, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
-    """All through the model's own forward, as on a GPU."""
+def use_graphs(loaded: LoadedModel, capture: Callable[..., Any] = Tape, free_bytes: int = PLENTY) -> GraphRegistry:
+    """Run all passes through the model's own forward, as on a GPU."""
     manual_decoding.use_transformers_forward(loaded.runner)
     graphs = GraphRegistry(loaded.runner.model, loaded.adapters, loaded.context_tokens, capture, lambda: free_bytes)
     loaded.runner.graphs = graphs
@@ -59,35 +59,35 @@ def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedMod
     return doubled(starcoder)
 
 
-def idle(graphs: GraphRegistry, count: int = 1000) -> None:
-    """Time for so many recordings."""
+def capture_pending(graphs: GraphRegistry, count: int = 1000) -> None:
+    """Capture up to ``count`` pending graphs."""
     left = iter([True] * count)
     graphs.capture_while(lambda _seconds: next(left, False))
 
 
-def read(loaded: LoadedModel, number: int, tokens: int) -> KvCache:
+def cache_of(loaded: LoadedModel, number: int, tokens: int) -> KvCache:
     cache = KvCache(loaded.runner.layers, 8)
     manual_decoding.read(loaded.runner, [IDS[number][:tokens]], cache)
     return cache
 
 
-def one_pass(
+def run_pass(
     loaded: LoadedModel, cache: KvCache, number: int, new: int = 1, logits_for: LogitsFor = LogitsFor.ALL
 ) -> torch.Tensor:
     start = cache.length
     return loaded.runner.run(ForwardPass([IDS[number][start : start + new]], cache, logits_for)).values
 
 
-def whole(loaded: LoadedModel, number: int, start: int, end: int) -> torch.Tensor:
+def reference_logits(loaded: LoadedModel, number: int, start: int, end: int) -> torch.Tensor:
     with torch.inference_mode():
         return torch.as_tensor(loaded.runner.model(torch.tensor([IDS[number][:end]])).logits[0, start:])
 
 
 def difference(loaded: LoadedModel, cache: KvCache, number: int, new: int = 1) -> float:
-    """Between a pass and what transformers says of the whole sequence."""
+    """Of the logits of a pass from those of transformers for the whole sequence."""
     start = cache.length
-    found = one_pass(loaded, cache, number, new)
-    return float((found - whole(loaded, number, start, start + new)).abs().max())
+    found = run_pass(loaded, cache, number, new)
+    return float((found - reference_logits(loaded, number, start, start + new)).abs().max())
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
@@ -97,64 +97,64 @@ def difference(loaded: LoadedModel, cache: KvCache, number: int, new: int = 1) -
     free_bytes=st.sampled_from([PLENTY, 200_000]),
     random=st.randoms(use_true_random=False),
 )
-def test_requests_answer_as_each_alone_without_graphs(
+def test_requests_answer_as_each_does_alone_without_graphs(
     requests: list[tuple[int, Request]], costs: tuple[float, ...], free_bytes: int, random: Any, loaded: LoadedModel
 ) -> None:
-    """They come when they like, over seats for all or for few, and recordings come between, three times over."""
+    """Requests arrive at any step, with static rows for all or for few; graphs are captured in between. Three times."""
     loaded.runner.graphs = None
     loaded.runner.pass_costs = ()
     expected = [answers_alone(loaded, request) for _, request in requests]
     loaded.runner.pass_costs = costs
-    graphs = with_graphs(loaded, free_bytes=free_bytes)
+    graphs = use_graphs(loaded, free_bytes=free_bytes)
     scheduler = StepScheduler(loaded)
     order = sorted(range(len(requests)), key=lambda at: requests[at][0])
     for _ in range(3):
-        late, jobs = list(order), []
+        late, scheduled = list(order), []
         for now in range(13):
             while late and requests[late[0]][0] <= now:
-                jobs.append(scheduler.submit(requests[late.pop(0)][1]))
+                scheduled.append(scheduler.submit(requests[late.pop(0)][1]))
             scheduler.run(1)
             if random.random() < 0.2:
-                idle(graphs, random.randrange(4))
+                capture_pending(graphs, random.randrange(4))
         scheduler.run()
-        assert [output_of(job).answers() for job in jobs] == [expected[at] for at in order]
-        idle(graphs)
+        assert [output_of(job).answers() for job in scheduled] == [expected[at] for at in order]
+        capture_pending(graphs)
     assert graphs.statistics.rejected.keys() <= {key for key in graphs.statistics.rejected if free_bytes < PLENTY}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_so_they_do_in_every_family(
+def test_requests_of_every_family_answer_as_without_graphs(
     family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family))
     manual_decoding.use_transformers_forward(loaded.runner)
     requests = [Request((TEXT[n : n + 30],), 20, client=str(n)) for n in (0, 9, 30)]
     expected = [answers_alone(loaded, one) for one in requests]
-    graphs = with_graphs(loaded)
+    graphs = use_graphs(loaded)
     loaded.runner.pass_costs = FREE
     scheduler = StepScheduler(loaded)
     for _ in range(4):
-        jobs = [scheduler.submit(one) for one in requests]
+        scheduled = [scheduler.submit(one) for one in requests]
         scheduler.run()
-        assert [output_of(job).answers() for job in jobs] == expected
+        assert [output_of(job).answers() for job in scheduled] == expected
         lone = scheduler.submit(requests[0])
         scheduler.run()
         assert output_of(lone).answers() == expected[0]
-        idle(graphs)
+        capture_pending(graphs)
     assert graphs.statistics.replays > 10
     assert any(key[1].rows > 1 for key in graphs.statistics.capture_ms)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_sequences_that_grow_past_every_step_are_read_right(
+def test_sequences_that_outgrow_every_bucket_have_right_logits(
     family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
-    """From an empty cache to the end of the context: out of the shared seats and into the long one."""
+    """From an empty cache to the end of the context: from the shared static rows to the long one."""
     loaded = doubled(request.getfixturevalue(family))
-    graphs = with_graphs(loaded)
+    graphs = use_graphs(loaded)
     cache = KvCache(loaded.runner.layers, 8)
     while cache.length + 8 <= 200:
-        idle(graphs)
+        capture_pending(graphs)
         for new in (1, 3, 4):
             assert difference(loaded, cache, 0, new) < 1e-9
     assert graphs.statistics.replays > 40
@@ -162,43 +162,43 @@ def test_sequences_that_grow_past_every_step_are_read_right(
     assert {key[1].kv_tokens for key in graphs.statistics.capture_ms} == {16, 32, 64, 128, 256}
 
 
-def test_a_missing_shape_is_recorded_when_nobody_asks_and_then_replayed(loaded: LoadedModel) -> None:
-    graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
-    one_pass(loaded, cache, 0)
+def test_missing_graph_is_captured_when_idle_and_then_replayed(loaded: LoadedModel) -> None:
+    graphs, cache = use_graphs(loaded), cache_of(loaded, 0, 20)
+    run_pass(loaded, cache, 0)
     assert (graphs.statistics.replays, graphs.statistics.capture_ms) == (0, {})
     assert not cache.is_view
-    idle(graphs, 1)
+    capture_pending(graphs, 1)
     assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
-    one_pass(loaded, cache, 0)
+    run_pass(loaded, cache, 0)
     assert graphs.statistics.replays == 0, "the first is compared with the plain pass, which is the answer"
-    one_pass(loaded, cache, 0)
+    run_pass(loaded, cache, 0)
     assert graphs.statistics.replays == 1
     assert cache.is_view
 
 
-def test_nothing_is_recorded_while_somebody_asks(loaded: LoadedModel) -> None:
-    graphs = with_graphs(loaded)
+def test_no_graph_is_captured_while_requests_arrive(loaded: LoadedModel) -> None:
+    graphs = use_graphs(loaded)
     asked: list[float] = []
     graphs.capture_while(lambda seconds: bool(asked.append(seconds)))
     assert graphs.statistics.capture_ms == {}
     assert asked == [pytest.approx(0.05)]
 
 
-def test_a_larger_one_serves_until_the_right_one_is_there(loaded: LoadedModel) -> None:
-    graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
-    idle(graphs, 1)
+def test_larger_graph_is_used_until_the_exact_one_is_captured(loaded: LoadedModel) -> None:
+    graphs, cache = use_graphs(loaded), cache_of(loaded, 0, 9)
+    capture_pending(graphs, 1)
     assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 8, 64))]
     for new in (1, 2, 3, 1):
         assert difference(loaded, cache, 0, new) < 1e-9
     assert graphs.statistics.replays == 3
-    idle(graphs, 1)
+    capture_pending(graphs, 1)
     assert (None, Bucket(1, 1, 16)) in graphs.statistics.capture_ms
 
 
-def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measured(loaded: LoadedModel) -> None:
-    graphs = with_graphs(loaded)
+def test_graphs_of_a_single_request_are_captured_and_timed_first(loaded: LoadedModel) -> None:
+    graphs = use_graphs(loaded)
     assert graphs.replay_costs() == {}
-    idle(graphs)
+    capture_pending(graphs)
     assert set(graphs.statistics.capture_ms) == {
         (None, shape) for shape in buckets.single_request_buckets(loaded.context_tokens)
     }
@@ -206,32 +206,34 @@ def test_what_a_lone_request_needs_is_recorded_from_the_start_and_its_cost_measu
     assert min(graphs.replay_costs().values()) > 0
 
 
-def test_passes_of_several_rows_and_long_ones_run_as_they_did(loaded: LoadedModel) -> None:
-    graphs = with_graphs(loaded)
-    idle(graphs)
-    cache = read(loaded, 0, 20)
+def test_long_passes_and_several_rows_use_no_graph(loaded: LoadedModel) -> None:
+    graphs = use_graphs(loaded)
+    capture_pending(graphs)
+    cache = cache_of(loaded, 0, 20)
     assert difference(loaded, cache, 0, 9) < 1e-9
     with torch.inference_mode():
-        several = read(loaded, 0, 20).fork(2, 30)
+        several = cache_of(loaded, 0, 20).fork(2, 30)
     answer = loaded.runner.run(ForwardPass([[7], [8]], several)).values
     assert answer.shape == (2, 640)
     assert graphs.statistics.replays == 0
 
 
-def test_a_pass_that_wants_no_logits_proves_nothing(loaded: LoadedModel) -> None:
-    graphs, cache = with_graphs(loaded), read(loaded, 0, 9)
-    idle(graphs)
+def test_pass_without_logits_does_not_verify_a_graph(loaded: LoadedModel) -> None:
+    graphs, cache = use_graphs(loaded), cache_of(loaded, 0, 9)
+    capture_pending(graphs)
     for _ in range(3):
-        one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
+        run_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
     assert graphs.statistics.replays == 0
-    one_pass(loaded, cache, 0)
-    one_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
+    run_pass(loaded, cache, 0)
+    run_pass(loaded, cache, 0, logits_for=LogitsFor.NONE)
     assert graphs.statistics.replays == 1
     assert difference(loaded, cache, 0) < 1e-9
 
 
 @pytest.fixture(scope="module")
-def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]) -> Any:
+def adapters_and_answers(
+    starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]
+) -> Any:
     folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
     manual_decoding.use_transformers_forward(loaded.runner)
@@ -239,21 +241,21 @@ def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Ca
     return loaded, folders, answers
 
 
-def test_no_adapter_is_heard_through_anothers_graph(crowd: Any) -> None:
-    loaded, _, answers = crowd
-    graphs = with_graphs(loaded)
+def test_requests_use_only_graphs_of_their_own_adapter(adapters_and_answers: Any) -> None:
+    loaded, _, answers = adapters_and_answers
+    graphs = use_graphs(loaded)
     scheduler = StepScheduler(loaded)
     for _ in range(3):
-        jobs = {name: scheduler.submit(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
+        scheduled = {name: scheduler.submit(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
         scheduler.run()
-        assert {name: output_of(job).answers() for name, job in jobs.items()} == answers
-        idle(graphs)
+        assert {name: output_of(job).answers() for name, job in scheduled.items()} == answers
+        capture_pending(graphs)
     replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.last_replay}
     assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
 
 
-def attached_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
-    """Another adapter under the same name."""
+def attach_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
+    """Add another adapter under the same name."""
     loaded.adapters.remove("lora")
     held = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
     for site in held.sites:
@@ -262,49 +264,51 @@ def attached_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
             weight.data.mul_(factor)
 
 
-def successor_is_heard(loaded: LoadedModel, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
-    """Whether an adapter that takes another's name answers as it does alone."""
-    graphs, scheduler = with_graphs(loaded), StepScheduler(loaded)
+def answers_of_successor_differ(loaded: LoadedModel, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
+    """Answers of an adapter that replaces another of the same name, and whether they equal those it has alone."""
+    graphs, scheduler = use_graphs(loaded), StepScheduler(loaded)
     request = Request((TEXT,), 12, adapter="lora")
     for _ in range(3):
         scheduler.submit(request)
         scheduler.run()
-        idle(graphs)
+        capture_pending(graphs)
     assert graphs.statistics.replays > 0
-    attached_again(loaded, folder, factor)
+    attach_again(loaded, folder, factor)
     graphs.retain_adapters(loaded.adapters.keys)
     said = []
     for _ in range(3):
         job = scheduler.submit(request)
         scheduler.run()
-        idle(graphs)
+        capture_pending(graphs)
         said.append(output_of(job).answers())
     loaded.runner.graphs = None
     return graphs, said == [answers_alone(loaded, request)] * 3
 
 
-def test_a_detached_adapters_graphs_are_gone_and_its_successor_gets_its_own(crowd: Any) -> None:
-    loaded, folders, _ = crowd
+def test_graphs_of_a_detached_adapter_are_dropped(adapters_and_answers: Any) -> None:
+    loaded, folders, _ = adapters_and_answers
     old = loaded.adapters.named("lora").key
-    graphs, is_heard = successor_is_heard(loaded, folders["lora"], -1.5)
+    graphs, is_heard = answers_of_successor_differ(loaded, folders["lora"], -1.5)
     assert is_heard
     layers = {key[0] for key in graphs._graphs}
     assert old not in layers
     assert loaded.adapters.named("lora").key in layers
 
 
-def test_a_graph_of_an_earlier_adapter_would_be_found_out(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, folders, _ = crowd
+def test_mutant_that_reuses_an_earlier_adapters_graph_fails(
+    adapters_and_answers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded, folders, _ = adapters_and_answers
     monkeypatch.setattr(ResidentAdapter, "key", property(lambda held: (held.name, 0)))
-    assert not successor_is_heard(loaded, folders["lora"], 2.0)[1]
+    assert not answers_of_successor_differ(loaded, folders["lora"], 2.0)[1]
 
 
-def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_mask_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = static_pass.causal_mask
     monkeypatch.setattr(static_pass, "causal_mask", lambda positions, *rest: exact(positions + 1, *rest))
 
 
-def written_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_written_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = static_pass._Layer.__init__
     monkeypatch.setattr(
         static_pass._Layer,
@@ -313,8 +317,8 @@ def written_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-class NotANumber(Tape):
-    """A device that computes nonsense."""
+class NanTape(Tape):
+    """A device that computes NaN."""
 
     def replay(self) -> None:
         super().replay()
@@ -324,19 +328,19 @@ class NotANumber(Tape):
                     said.fill_(torch.nan)
 
 
-@pytest.mark.parametrize("wrong", [mask_one_on, written_one_on, NotANumber])
-def test_a_graph_that_disagrees_is_never_an_answer(
+@pytest.mark.parametrize("wrong", [mutant_mask_plus_one, mutant_written_plus_one, NanTape])
+def test_graph_with_wrong_logits_is_never_used(
     wrong: Any, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    if wrong is NotANumber:
-        graphs = with_graphs(loaded, NotANumber)
+    if wrong is NanTape:
+        graphs = use_graphs(loaded, NanTape)
     else:
-        graphs = with_graphs(loaded)
+        graphs = use_graphs(loaded)
         wrong(monkeypatch)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            idle(graphs)
-            cache = read(loaded, 0, 20)
+            capture_pending(graphs)
+            cache = cache_of(loaded, 0, 20)
             for new in (1, 3, 1, 3):
                 assert difference(loaded, cache, 0, new) < 1e-9
     assert graphs.statistics.replays == 0
@@ -344,24 +348,24 @@ def test_a_graph_that_disagrees_is_never_an_answer(
     assert "off by" in caplog.text
 
 
-def test_a_model_that_cannot_be_recorded_says_so_once(loaded: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
-    """As bitsandbytes' eight bits, which ask the device for outliers in the middle of a pass."""
+def test_model_that_cannot_be_captured_is_reported_once(loaded: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
+    """Like bitsandbytes' int8, which reads outliers from the device in the middle of a pass."""
 
     def asks(_module: Any, _args: Any, output: torch.Tensor) -> None:
         assert output.isfinite().all()
 
     loaded.runner.model.base_model.h[0].mlp.register_forward_hook(asks)
-    graphs = with_graphs(loaded)
+    graphs = use_graphs(loaded)
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
-            idle(graphs)
-            cache = read(loaded, 0, 20)
+            capture_pending(graphs)
+            cache = cache_of(loaded, 0, 20)
             assert difference(loaded, cache, 0) < 1e-9
     assert len(caplog.records) == 1
     assert "cannot be captured (WaitsForDevice: " in caplog.text
 
 
-def test_one_shape_that_cannot_be_recorded_leaves_the_others(
+def test_bucket_that_cannot_be_captured_leaves_the_others(
     loaded: LoadedModel, caplog: pytest.LogCaptureFixture
 ) -> None:
     count = iter(range(100))
@@ -371,26 +375,26 @@ def test_one_shape_that_cannot_be_recorded_leaves_the_others(
             raise RuntimeError("no kernel for this\nand a long story")
         return Tape(function)
 
-    graphs = with_graphs(loaded, capture)
+    graphs = use_graphs(loaded, capture)
     with caplog.at_level(logging.WARNING):
-        idle(graphs)
+        capture_pending(graphs)
     assert list(graphs.statistics.rejected.values()) == ["RuntimeError: no kernel for this"]
     assert len(caplog.records) == 1
     assert len(graphs.statistics.capture_ms) == len(list(buckets.single_request_buckets(256))) - 1
-    idle(graphs)
+    capture_pending(graphs)
     assert len(graphs.statistics.rejected) == 1, "it is not tried again"
 
 
-def test_a_device_that_fails_in_a_recording_is_not_passed_over(loaded: LoadedModel) -> None:
+def test_device_failure_during_a_capture_is_raised(loaded: LoadedModel) -> None:
     def capture(_function: Callable[[], None]) -> Tape:
         raise DeviceFailed("gone")
 
     with pytest.raises(DeviceFailed):
-        idle(with_graphs(loaded, capture))
+        capture_pending(use_graphs(loaded, capture))
 
 
 @pytest.mark.parametrize("when", ["while recording", "in a pass"])
-def test_no_room_ends_graphs_and_nothing_else(
+def test_out_of_memory_disables_graphs_and_nothing_else(
     when: str, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     manual_decoding.use_transformers_forward(loaded.runner)
@@ -403,14 +407,14 @@ def test_no_room_ends_graphs_and_nothing_else(
             raise torch.OutOfMemoryError("CUDA out of memory")
         return Tape(function)
 
-    graphs, scheduler = with_graphs(loaded, capture), StepScheduler(loaded)
+    graphs, scheduler = use_graphs(loaded, capture), StepScheduler(loaded)
     for _ in range(2):
         for request in requests:
             scheduler.submit(request)
         scheduler.run()
-        idle(graphs)
+        capture_pending(graphs)
     assert graphs.statistics.replays > 0
-    jobs = [scheduler.submit(request) for request in requests]
+    scheduled = [scheduler.submit(request) for request in requests]
     scheduler.run(12)
     (pool, *_) = [weakref.ref(each) for each in graphs._static_kvs or ()]
     is_full = True
@@ -418,41 +422,41 @@ def test_no_room_ends_graphs_and_nothing_else(
         monkeypatch.setattr(static_kv.StaticKv, "assign", lambda *_: capture(lambda: None))
     else:
         graphs.request_graph(Bucket(1, 2, 128))
-        idle(graphs)
+        capture_pending(graphs)
     with caplog.at_level(logging.WARNING):
         scheduler.run()
-    assert [output_of(job).answers() for job in jobs] == expected
+    assert [output_of(job).answers() for job in scheduled] == expected
     assert graphs.bytes == 0
     gc.collect()
     assert pool() is None, "its memory is free"
     replayed = graphs.statistics.replays
     again = scheduler.submit(requests[0])
     scheduler.run()
-    idle(graphs)
+    capture_pending(graphs)
     assert output_of(again).answers() == expected[0]
     assert graphs.statistics.replays == replayed
 
 
-def test_without_room_for_seats_passes_run_as_they_did(loaded: LoadedModel) -> None:
-    graphs = with_graphs(loaded, free_bytes=1000)
-    idle(graphs)
-    cache = read(loaded, 0, 20)
+def test_passes_run_without_graphs_if_static_rows_do_not_fit(loaded: LoadedModel) -> None:
+    graphs = use_graphs(loaded, free_bytes=1000)
+    capture_pending(graphs)
+    cache = cache_of(loaded, 0, 20)
     for _ in range(3):
         assert difference(loaded, cache, 0) < 1e-9
-    idle(graphs)
+    capture_pending(graphs)
     assert graphs.statistics.replays == graphs.bytes == 0
 
 
-def test_no_more_graphs_are_kept_than_fit(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_graphs_is_limited(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("starcoder_ls.engine.cuda_graphs.registry.MAX_GRAPHS", 3)
-    graphs, cache = with_graphs(loaded), read(loaded, 0, 20)
+    graphs, cache = use_graphs(loaded), cache_of(loaded, 0, 20)
     for new in (1, 1, 1, 2, 2, 2, 4, 4, 4, 8, 8, 8):
         assert difference(loaded, cache, 0, new) < 1e-9
-        idle(graphs)
+        capture_pending(graphs)
         assert len(graphs._graphs) <= 3
     assert graphs.statistics.replays > 0
 
 
-def test_a_cpu_has_none(loaded: LoadedModel) -> None:
+def test_model_on_a_cpu_has_no_registry(loaded: LoadedModel) -> None:
     assert create_registry(loaded.runner.model, loaded.adapters, loaded.context_tokens) is None
     assert loaded.runner.graphs is None

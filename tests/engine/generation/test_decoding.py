@@ -1,4 +1,4 @@
-"""Speculative decoding is plain decoding: the same tokens, whatever was drafted; what would break that is noticed."""
+"""Decoding with drafts gives the tokens of plain decoding; mutants that break this change answers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedMod
     return doubled(starcoder)
 
 
-def answered(
+def generate(
     loaded: LoadedModel, request: Request, costs: tuple[float, ...], state: GenerationState | None = None
 ) -> tuple[list[int], str, FinishReason | None, Timings]:
     loaded.runner.pass_costs = costs
@@ -47,11 +47,11 @@ def answered(
     return [i for c in chunks for i in c.token_ids], "".join(c.text for c in chunks), chunks[-1].finish_reason, timings
 
 
-def with_a_past(loaded: LoadedModel, request: Request, rng: random.Random) -> GenerationState:
-    """Slots that remember the true answer in pieces, most with one wrong token: some of a draft is right."""
+def state_with_partly_right_drafts(loaded: LoadedModel, request: Request, rng: random.Random) -> GenerationState:
+    """A state whose history has the true answer in parts, most of them with one wrong token."""
     state = GenerationState.empty(loaded)
     prompt = loaded.tokenizer.encode(request.parts)
-    truth = answered(loaded, request, ())[0]
+    truth = generate(loaded, request, ())[0]
     for at in range(0, len(truth), 5):
         piece = truth[at : at + 7]
         if rng.random() < 0.8:
@@ -60,22 +60,24 @@ def with_a_past(loaded: LoadedModel, request: Request, rng: random.Random) -> Ge
     return state
 
 
-def speculated(loaded: LoadedModel, wanted: Request, seed: int = 0) -> tuple[tuple[Any, ...], tuple[Any, ...], Timings]:
-    """(drafted, plain, timings of the drafted): twice in the same slot, whose keys and values stay behind."""
-    plain = answered(loaded, wanted, ())
-    state = with_a_past(loaded, wanted, random.Random(seed))
-    first = answered(loaded, wanted, FREE, state)
+def drafted_and_plain(
+    loaded: LoadedModel, wanted: Request, seed: int = 0
+) -> tuple[tuple[Any, ...], tuple[Any, ...], Timings]:
+    """(drafted, plain, timings of the drafted): two requests in the same slot, which keeps stale keys and values."""
+    plain = generate(loaded, wanted, ())
+    state = state_with_partly_right_drafts(loaded, wanted, random.Random(seed))
+    first = generate(loaded, wanted, FREE, state)
     longer = replace(wanted, parts=(str(wanted.parts[0]) + plain[1][:5],))
-    second = answered(loaded, longer, FREE, state)
-    return (first[:3], second[:3]), (plain[:3], answered(loaded, longer, ())[:3]), first[3]
+    second = generate(loaded, longer, FREE, state)
+    return (first[:3], second[:3]), (plain[:3], generate(loaded, longer, ())[:3]), first[3]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_drafted_answers_are_the_plain_ones(
+def test_drafted_answers_equal_plain_answers(
     family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family))
-    drafted, plain, timings = speculated(loaded, Request((TEXT,), 40), seed=1)
+    drafted, plain, timings = drafted_and_plain(loaded, Request((TEXT,), 40), seed=1)
     assert drafted == plain
     assert 0 < timings.accepted_tokens < timings.draft_tokens, "nothing right, or nothing wrong: it shows little"
     assert timings.decode_steps + timings.accepted_tokens == 39
@@ -87,7 +89,7 @@ def test_drafted_answers_are_the_plain_ones(
     start=st.integers(0, 60), tokens=st.integers(1, 30), stop=st.integers(1, 60), seed=st.integers(0, 99),
     strength=st.sampled_from([0.0, 0.3, 0.9]),
 )  # fmt: skip
-def test_so_they_are_whatever_ends_them_and_with_the_documents_n_grams(
+def test_drafted_answers_are_equal_with_stop_rules_and_n_grams(
     start: int, tokens: int, stop: int, seed: int, strength: float, loaded: LoadedModel
 ) -> None:
     levels = {f"{n}/{seen}/{kind}": strength for n in MATCH_CHARS for seen in range(1, 5) for kind in ("one", "many")}
@@ -95,26 +97,26 @@ def test_so_they_are_whatever_ends_them_and_with_the_documents_n_grams(
     wanted = Request(
         (TEXT[start:] * 2,), tokens, prefix_parts=(0,), stop=lambda text: stop - 1 if len(text) >= stop else None
     )
-    drafted, plain, _ = speculated(loaded, wanted, seed)
+    drafted, plain, _ = drafted_and_plain(loaded, wanted, seed)
     assert drafted == plain
 
 
-def test_an_end_token_within_a_draft_ends_the_answer(loaded: LoadedModel) -> None:
-    ids = answered(loaded, Request((TEXT,), 12), ())[0]
+def test_end_token_within_a_draft_ends_the_answer(loaded: LoadedModel) -> None:
+    ids = generate(loaded, Request((TEXT,), 12), ())[0]
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[6]}))
-    plain = answered(loaded, Request((TEXT,), 12), ())
+    plain = generate(loaded, Request((TEXT,), 12), ())
     state = GenerationState.empty(loaded)
     state.draft_history.add(loaded.tokenizer.encode([TEXT]), ids)
-    drafted = answered(loaded, Request((TEXT,), 12), FREE, state)
+    drafted = generate(loaded, Request((TEXT,), 12), FREE, state)
     assert drafted[:3] == plain[:3]
     assert drafted[2] is FinishReason.END_OF_TEXT
     assert drafted[3].accepted_tokens > 0
 
 
-def test_a_slot_claims_no_draft_that_was_not_chosen(loaded: LoadedModel) -> None:
-    """Also in the middle of a request, and after one that was left half-way."""
+def test_slot_claims_only_selected_tokens(loaded: LoadedModel) -> None:
+    """Also if the request is cancelled."""
     wanted = Request((TEXT,), 30)
-    state = with_a_past(loaded, wanted, random.Random(1))
+    state = state_with_partly_right_drafts(loaded, wanted, random.Random(1))
     loaded.runner.pass_costs = FREE
     interruption: list[FinishReason] = []
     made: list[Chunk] = []
@@ -128,32 +130,32 @@ def test_a_slot_claims_no_draft_that_was_not_chosen(loaded: LoadedModel) -> None
     assert slot.cache.length == len(slot.ids) >= len(prompt) + 7
 
 
-def test_sampling_and_several_candidates_draft_nothing(loaded: LoadedModel) -> None:
+def test_sampling_and_several_candidates_use_no_drafts(loaded: LoadedModel) -> None:
     from starcoder_ls.generation import Sampling
 
     for changes in ({"sampling": Sampling(temperature=1.0)}, {"candidates": 2, "sampling": Sampling(temperature=1.0)}):
         wanted = Request((TEXT,), 12, **changes)  # type: ignore[arg-type]
-        state = with_a_past(loaded, Request((TEXT,), 12), random.Random(0))
-        assert answered(loaded, wanted, FREE, state)[3].draft_tokens == 0
+        state = state_with_partly_right_drafts(loaded, Request((TEXT,), 12), random.Random(0))
+        assert generate(loaded, wanted, FREE, state)[3].draft_tokens == 0
 
 
-def test_drafts_stay_within_context_and_wanted_tokens(loaded: LoadedModel) -> None:
-    """Positions beyond the table would be an IndexError."""
+def test_drafts_stay_within_the_context(loaded: LoadedModel) -> None:
+    """A position beyond the table of embeddings would raise IndexError."""
     room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
-    drafted, plain, timings = speculated_once(loaded, Request((TEXT,), room))
+    drafted, plain, timings = drafted_and_plain_once(loaded, Request((TEXT,), room))
     assert drafted == plain
     assert timings.accepted_tokens > 0
 
 
-def speculated_once(loaded: LoadedModel, wanted: Request) -> tuple[Any, Any, Timings]:
-    plain = answered(loaded, wanted, ())
-    drafted = answered(loaded, wanted, FREE, with_a_past(loaded, wanted, random.Random(0)))
+def drafted_and_plain_once(loaded: LoadedModel, wanted: Request) -> tuple[Any, Any, Timings]:
+    plain = generate(loaded, wanted, ())
+    drafted = generate(loaded, wanted, FREE, state_with_partly_right_drafts(loaded, wanted, random.Random(0)))
     return drafted[:3], plain[:3], drafted[3]
 
 
 @pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
-def test_in_the_shipped_type_answers_part_only_where_two_tokens_are_as_likely(starcoder: Path, dtype: str) -> None:
-    """``auto`` is packed float16 on x86. Differences are in units of the logits' spread."""
+def test_shipped_types_differ_only_where_two_tokens_are_equally_likely(starcoder: Path, dtype: str) -> None:
+    """``auto`` is packed float16 on x86. Differences are in units of the logits' standard deviation."""
     loaded = load(Model(name=str(starcoder), device="cpu", dtype=dtype), lambda *_: None)  # type: ignore[arg-type]
     epsilon = 0.1 if dtype == "bfloat16" else 1e-3
     ids = torch.randint(20, 600, (64,), generator=torch.Generator().manual_seed(5)).tolist()
@@ -168,8 +170,8 @@ def test_in_the_shipped_type_answers_part_only_where_two_tokens_are_as_likely(st
         assert best - second <= 2 * epsilon * spread
 
 
-def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drafts are read as if they stood one place later."""
+def mutant_position_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positions of drafts are one too high."""
     exact = BigCodeCpu.hidden_states
 
     def shifted(reader: BigCodeCpu, inputs: Any) -> list[torch.Tensor]:
@@ -184,21 +186,21 @@ def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BigCodeCpu, "hidden_states", shifted)
 
 
-def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each draft sees the one after it."""
+def mutant_mask_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each draft attends to the one after it."""
     exact = BigCodeCpu._causal_mask
     monkeypatch.setattr(
         BigCodeCpu, "_causal_mask", lambda reader, time, start, like: exact(reader, time + 1, start, like)[1:, :-1]
     )
 
 
-def stale_rejected_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys and values of a draft that was not chosen stay."""
+def mutant_stale_rejected_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys and values of a rejected draft stay."""
     monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
 
 
-def next_rows_logits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The logits after the draft before: accepted tokens are judged by the wrong row."""
+def mutant_logits_of_previous_draft(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Drafts are compared with the logits of the row before theirs."""
     exact = ModelRunner.run
 
     def shifted(runner: ModelRunner, forward_pass: ForwardPass, adapter: Any = None) -> Logits:
@@ -208,30 +210,37 @@ def next_rows_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ModelRunner, "run", shifted)
 
 
-def accepted_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever was drafted is taken for what was chosen."""
+def mutant_every_draft_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every draft is taken for the selected token."""
 
-    class Blind(decoding.Decoder):
+    class AcceptingDecoder(decoding.Decoder):
         def advance(self, selected: list[int], room: int) -> decoding.PassRequest:
             return super().advance([self._verified[-1][0]] if self._verified else selected, room)
 
     from starcoder_ls.engine.generation import request_generation
 
-    monkeypatch.setattr(request_generation, "Decoder", Blind)
+    monkeypatch.setattr(request_generation, "Decoder", AcceptingDecoder)
 
 
 @pytest.mark.parametrize(
-    "mutant", [position_one_on, mask_one_on, stale_rejected_drafts, next_rows_logits, accepted_unseen]
+    "mutant",
+    [
+        mutant_position_plus_one,
+        mutant_mask_plus_one,
+        mutant_stale_rejected_drafts,
+        mutant_logits_of_previous_draft,
+        mutant_every_draft_accepted,
+    ],
 )
-def test_a_verification_that_is_wrong_by_one_is_found_out(
+def test_mutant_of_the_verification_changes_answers(
     mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = Request((TEXT,), 40)
-    plain = answered(loaded, wanted, ())[0]
-    state = with_a_past(loaded, wanted, random.Random(0))
+    plain = generate(loaded, wanted, ())[0]
+    state = state_with_partly_right_drafts(loaded, wanted, random.Random(0))
     mutant(monkeypatch)
     try:
-        drafted = answered(loaded, wanted, FREE, state)[0]
+        drafted = generate(loaded, wanted, FREE, state)[0]
     except (IndexError, RuntimeError):
         return  # beyond the tables: it shows
     assert drafted != plain

@@ -34,11 +34,11 @@ def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedMod
     return doubled(starcoder)
 
 
-def asked(text: str = TEXT, max_new_tokens: int = 24, **changes: Any) -> Request:
+def build_request(text: str = TEXT, max_new_tokens: int = 24, **changes: Any) -> Request:
     return Request(parts=(text,), max_new_tokens=max_new_tokens, **changes)
 
 
-def answered(
+def generate(
     request: Request,
     loaded: LoadedModel,
     state: GenerationState | None = None,
@@ -48,14 +48,14 @@ def answered(
     return [chunk for chunks in pieces for chunk in chunks]
 
 
-def prefilled(request: Request, state: GenerationState) -> list[Chunk]:
+def prefill(request: Request, state: GenerationState) -> list[Chunk]:
     """The chunks of a request that only reads its prompt."""
     steps = RequestGeneration(request, state, None, lambda: None).prefill()
     return [chunk for chunks in run_alone(steps, state, None) for chunk in chunks]
 
 
-def counted_passes(loaded: LoadedModel) -> list[int]:
-    """The number of tokens of each pass from here on."""
+def record_passes(loaded: LoadedModel) -> list[int]:
+    """A list that receives the number of tokens of each pass from now on."""
     passes: list[int] = []
     run_batch = loaded.runner.run_batch
 
@@ -81,7 +81,7 @@ def ids_of(chunks: Iterable[Chunk]) -> list[int]:
 
 
 def reference(request: Request, loaded: LoadedModel) -> list[int]:
-    """What transformers' own greedy generation answers."""
+    """The ids that transformers generates greedily."""
     prompt = torch.tensor([loaded.tokenizer.encode(request.parts)])
     made = loaded.runner.model.generate(
         prompt,
@@ -96,42 +96,42 @@ def reference(request: Request, loaded: LoadedModel) -> list[int]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("chunk_tokens", [5, 512])
-def test_greedy_answers_what_transformers_generates(
+def test_greedy_answer_equals_transformers_generate(
     family: str, chunk_tokens: int, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family), chunk_tokens)
     for text in (TEXT, "x", "import os\n" * 8):
-        wanted = asked(text)
-        assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
+        wanted = build_request(text)
+        assert ids_of(generate(wanted, loaded)) == reference(wanted, loaded)
 
 
-def test_float32_answers_what_transformers_generates(loaded: LoadedModel) -> None:
+def test_greedy_answer_in_float32_equals_transformers_generate(loaded: LoadedModel) -> None:
     loaded.runner.model.float()
-    assert ids_of(answered(asked(), loaded)) == reference(asked(), loaded)
+    assert ids_of(generate(build_request(), loaded)) == reference(build_request(), loaded)
 
 
-def edits(loaded: LoadedModel, state: GenerationState) -> list[tuple[list[int], list[int]]]:
-    """A document being typed in, cut back, changed in the middle: what is answered and what should be."""
+def answers_after_edits(loaded: LoadedModel, state: GenerationState) -> list[tuple[list[int], list[int]]]:
+    """Ids generated and ids expected while a document is extended, cut back and changed in the middle."""
     texts = [TEXT, TEXT + ", w", TEXT + ", width)\n", TEXT[:40], TEXT[:20] + "X" + TEXT[20:], TEXT]
     answers = []
     for text in texts:
-        wanted = asked(text, 8)
-        answers.append((ids_of(answered(wanted, loaded, state)), reference(wanted, loaded)))
+        wanted = build_request(text, 8)
+        answers.append((ids_of(generate(wanted, loaded, state)), reference(wanted, loaded)))
     return answers
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_reused_cache_answers_as_a_fresh_one(
+def test_reused_cache_answers_as_a_fresh_one(
     family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     loaded = doubled(request.getfixturevalue(family))
-    for got, expected in edits(loaded, GenerationState.empty(loaded)):
+    for got, expected in answers_after_edits(loaded, GenerationState.empty(loaded)):
         assert got == expected
 
 
 @pytest.mark.parametrize("mutant", ["stale keys and values", "one token too many", "any slot will do"])
-def test_a_wrong_reuse_shows(mutant: str, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each mistake the test above is there for makes it fail."""
+def test_mutant_of_the_reuse_changes_answers(mutant: str, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each mutant makes the test above fail."""
     if mutant == "stale keys and values":
         monkeypatch.setattr(PrefixSlot, "truncate", lambda slot, length: slot.ids.__delitem__(slice(length, None)))
     elif mutant == "one token too many":
@@ -140,16 +140,16 @@ def test_a_wrong_reuse_shows(mutant: str, loaded: LoadedModel, monkeypatch: pyte
     else:
         monkeypatch.setattr(prefix_cache, "common_prefix_length", lambda a, b: min(len(a), len(b)))
     try:
-        answers = edits(loaded, GenerationState.empty(loaded))
+        answers = answers_after_edits(loaded, GenerationState.empty(loaded))
     except IndexError:
         return  # positions beyond the table: it shows
     assert any(got != expected for got, expected in answers)
 
 
-def test_timings_say_what_was_reused(loaded: LoadedModel) -> None:
+def test_timings_count_reused_tokens(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
-    first = answered(asked(), loaded, state)[-1].timings
-    second = answered(asked(), loaded, state)[-1].timings
+    first = generate(build_request(), loaded, state)[-1].timings
+    second = generate(build_request(), loaded, state)[-1].timings
     assert first is not None
     assert second is not None
     length = loaded.tokenizer.count_tokens(TEXT)
@@ -160,51 +160,53 @@ def test_timings_say_what_was_reused(loaded: LoadedModel) -> None:
     assert first.decode_ms > 0
 
 
-def test_warming_leaves_one_token_to_read(loaded: LoadedModel) -> None:
+def test_prefill_leaves_one_prompt_token_to_read(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
-    assert prefilled(asked(), state) == []
-    timings = answered(asked(), loaded, state)[-1].timings
+    assert prefill(build_request(), state) == []
+    timings = generate(build_request(), loaded, state)[-1].timings
     assert timings is not None
     assert timings.reused_tokens == timings.prompt_tokens - 1
 
 
-def test_warming_with_less_than_is_held_forgets_nothing(loaded: LoadedModel) -> None:
+def test_prefill_of_a_cached_prefix_keeps_the_longer_slot(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
-    chunks = answered(asked(), loaded, state)
+    chunks = generate(build_request(), loaded, state)
     made = next(chunk.timings for chunk in chunks if chunk.timings)
     assert made is not None
-    assert prefilled(asked(TEXT[: TEXT.index("(")]), state) == []
-    again = next(chunk.timings for chunk in answered(asked(), loaded, state) if chunk.timings)
+    assert prefill(build_request(TEXT[: TEXT.index("(")]), state) == []
+    again = next(chunk.timings for chunk in generate(build_request(), loaded, state) if chunk.timings)
     assert again is not None
     assert again.reused_tokens == made.prompt_tokens - 1
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_candidates_are_distinct_and_the_first_is_greedy(loaded: LoadedModel, temperature: float) -> None:
-    wanted = asked(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
-    answers = by_candidate(answered(wanted, loaded))
+    wanted = build_request(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
+    answers = by_candidate(generate(wanted, loaded))
     assert len(answers) == 5
-    assert answers[0][1] == reference(asked(), loaded)
+    assert answers[0][1] == reference(build_request(), loaded)
     assert len({text for text, _ in answers.values()}) == 5
 
 
-def test_candidates_that_would_all_say_the_same_differ(loaded: LoadedModel) -> None:
-    """One sharp distribution and a stop after two characters: without care all five are equal."""
-    wanted = asked(candidates=5, sampling=Sampling(temperature=0.01), stop=lambda text: 2 if len(text) > 1 else None)
-    answers = by_candidate(answered(wanted, loaded))
+def test_candidates_differ_even_if_the_distribution_is_sharp(loaded: LoadedModel) -> None:
+    """With a sharp distribution and a stop rule after two characters, plain sampling gives five equal texts."""
+    wanted = build_request(
+        candidates=5, sampling=Sampling(temperature=0.01), stop=lambda text: 2 if len(text) > 1 else None
+    )
+    answers = by_candidate(generate(wanted, loaded))
     assert len({text for text, _ in answers.values()}) == 5
 
 
-def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: LoadedModel) -> None:
-    """Rows that end early leave the batch without disturbing the others: every token has its own logits' logprob."""
+def test_logprobs_of_candidates_are_those_of_their_own_tokens(loaded: LoadedModel) -> None:
+    """Also after other candidates ended early and left the batch."""
     stop = {"calls": 0}
 
     def at_odd_lengths(text: str) -> int | None:
         stop["calls"] += 1
         return len(text) if len(text) > 8 and ord(text[-1]) % 3 == 0 else None
 
-    wanted = asked(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
-    chunks = answered(wanted, loaded)
+    wanted = build_request(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
+    chunks = generate(wanted, loaded)
     prompt = loaded.tokenizer.encode(wanted.parts)
     lengths = set()
     for candidate, (_, ids) in by_candidate(chunks).items():
@@ -217,43 +219,43 @@ def test_a_sampled_candidate_is_what_its_tokens_alone_give(loaded: LoadedModel) 
     assert len(lengths) > 1, "all ended together: the test shows nothing"
 
 
-def test_seed_decides_the_text(loaded: LoadedModel) -> None:
+def test_seed_determines_the_text(loaded: LoadedModel) -> None:
     def sampled(seed: int) -> list[int]:
-        return ids_of(answered(asked(sampling=Sampling(temperature=1.0, seed=seed)), loaded))
+        return ids_of(generate(build_request(sampling=Sampling(temperature=1.0, seed=seed)), loaded))
 
     assert sampled(1) == sampled(1) != sampled(2)
 
 
-def test_last_chunk_of_each_candidate_has_its_finish_and_the_very_last_the_timings(loaded: LoadedModel) -> None:
-    chunks = answered(asked(candidates=3, sampling=Sampling(temperature=1.0)), loaded)
+def test_last_chunks_have_finish_reasons_and_the_timings(loaded: LoadedModel) -> None:
+    chunks = generate(build_request(candidates=3, sampling=Sampling(temperature=1.0)), loaded)
     finished = [chunk.candidate for chunk in chunks if chunk.finish_reason is not None]
     assert sorted(finished) == [0, 1, 2]
     assert [chunk.timings is not None for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 
 
 def test_end_tokens_of_the_request_end_it(loaded: LoadedModel) -> None:
-    ids = reference(asked(), loaded)
+    ids = reference(build_request(), loaded)
     special = next(i for i, id_ in enumerate(ids) if 0 < id_ < 19)
     literal = next(
         s for s in loaded.tokenizer.special_tokens if loaded.tokenizer.special_token_id(SpecialToken(s)) == ids[special]
     )
-    chunks = answered(asked(end_tokens=(SpecialToken(literal),)), loaded)
+    chunks = generate(build_request(end_tokens=(SpecialToken(literal),)), loaded)
     assert ids_of(chunks) == ids[:special]
     assert chunks[-1].finish_reason is FinishReason.END_OF_TEXT
 
 
-def test_end_of_text_of_the_checkpoint_ends_it(loaded: LoadedModel) -> None:
-    ids = reference(asked(), loaded)
+def test_end_token_of_the_checkpoint_ends_the_answer(loaded: LoadedModel) -> None:
+    ids = reference(build_request(), loaded)
     loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset({ids[5]}))
-    chunks = answered(asked(), loaded)
+    chunks = generate(build_request(), loaded)
     assert ids_of(chunks) == ids[: ids.index(ids[5])]
     assert chunks[-1].finish_reason is FinishReason.END_OF_TEXT
 
 
 @pytest.mark.parametrize("finish_reason", [FinishReason.CANCELLED, FinishReason.DEADLINE])
-def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: LoadedModel, finish_reason: FinishReason) -> None:
-    passes = counted_passes(loaded)
-    chunks = answered(asked(candidates=2), loaded, finish_reason=finish_reason)
+def test_request_interrupted_at_the_start_runs_no_pass(loaded: LoadedModel, finish_reason: FinishReason) -> None:
+    passes = record_passes(loaded)
+    chunks = generate(build_request(candidates=2), loaded, finish_reason=finish_reason)
     assert [(chunk.candidate, chunk.finish_reason, chunk.text) for chunk in chunks] == [
         (0, finish_reason, ""),
         (1, finish_reason, ""),
@@ -263,9 +265,9 @@ def test_what_is_over_before_it_begins_costs_no_forward_pass(loaded: LoadedModel
 
 @pytest.mark.parametrize("after_pieces", [1, 2, 6, 10])
 def test_no_pass_follows_an_interruption(loaded: LoadedModel, after_pieces: int) -> None:
-    passes = counted_passes(loaded)
+    passes = record_passes(loaded)
     interruption: list[FinishReason] = []
-    pieces = generate_alone(asked(), GenerationState.empty(loaded), lambda: next(iter(interruption), None))
+    pieces = generate_alone(build_request(), GenerationState.empty(loaded), lambda: next(iter(interruption), None))
     for _ in range(after_pieces):
         next(pieces)
     before = len(passes)
@@ -275,11 +277,11 @@ def test_no_pass_follows_an_interruption(loaded: LoadedModel, after_pieces: int)
     assert len(passes) == before
 
 
-def test_text_so_far_is_answered_at_the_deadline(loaded: LoadedModel) -> None:
+def test_deadline_returns_the_text_so_far(loaded: LoadedModel) -> None:
     interruption: list[FinishReason] = []
     chunks: list[Chunk] = []
     for made in generate_alone(
-        asked(stop=lambda _: None), GenerationState.empty(loaded), lambda: next(iter(interruption), None)
+        build_request(stop=lambda _: None), GenerationState.empty(loaded), lambda: next(iter(interruption), None)
     ):
         chunks += made
         if len(chunks) == 6:
@@ -291,22 +293,26 @@ def test_text_so_far_is_answered_at_the_deadline(loaded: LoadedModel) -> None:
     assert text
 
 
-def test_an_interrupted_read_is_continued_by_the_next_request(loaded: LoadedModel) -> None:
+def test_interrupted_prefill_is_continued_by_the_next_request(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
     interruption: list[FinishReason] = []
-    pieces = generate_alone(asked(), state, lambda: next(iter(interruption), None))
+    pieces = generate_alone(build_request(), state, lambda: next(iter(interruption), None))
     next(pieces)
     interruption.append(FinishReason.CANCELLED)
     list(pieces)
-    chunks = answered(asked(), loaded, state)
+    chunks = generate(build_request(), loaded, state)
     assert chunks[-1].timings is not None
     assert chunks[-1].timings.reused_tokens == loaded.runner.chunk_tokens
-    assert ids_of(chunks) == reference(asked(), loaded)
+    assert ids_of(chunks) == reference(build_request(), loaded)
 
 
-def test_two_requests_in_turns_answer_as_if_alone(loaded: LoadedModel) -> None:
+def test_interleaved_requests_answer_as_if_alone(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
-    wanted = [asked(), asked(TEXT[:30] + "y"), asked(TEXT, candidates=2, sampling=Sampling(temperature=1.0))]
+    wanted = [
+        build_request(),
+        build_request(TEXT[:30] + "y"),
+        build_request(TEXT, candidates=2, sampling=Sampling(temperature=1.0)),
+    ]
     runs = [generate_alone(one, state, lambda: None) for one in wanted]
     made: list[list[Chunk]] = [[] for _ in runs]
     alive = set(range(len(runs)))
@@ -325,30 +331,30 @@ def test_prompt_and_answer_must_fit_the_context(loaded: LoadedModel) -> None:
     tokens = loaded.tokenizer.count_tokens(TEXT)
     room = loaded.context_tokens - tokens
     with pytest.raises(PromptTooLong, match=rf"prompt of {tokens} tokens and {room + 1} new ones .* context of 256\."):
-        answered(asked(max_new_tokens=room + 1), loaded)
-    assert len(ids_of(answered(asked(max_new_tokens=room), loaded))) == room
+        generate(build_request(max_new_tokens=room + 1), loaded)
+    assert len(ids_of(generate(build_request(max_new_tokens=room), loaded))) == room
 
 
-def test_the_last_position_of_the_context_is_reached(loaded: LoadedModel) -> None:
+def test_answer_may_reach_the_last_position_of_the_context(loaded: LoadedModel) -> None:
     room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
-    wanted = asked(max_new_tokens=room)
-    assert ids_of(answered(wanted, loaded)) == reference(wanted, loaded)
+    wanted = build_request(max_new_tokens=room)
+    assert ids_of(generate(wanted, loaded)) == reference(wanted, loaded)
 
 
-def test_empty_prompt_continues_an_end_of_text(loaded: LoadedModel) -> None:
+def test_empty_prompt_continues_an_end_token(loaded: LoadedModel) -> None:
     begun = Request(parts=(SpecialToken("<|endoftext|>"),), max_new_tokens=4)
-    assert ids_of(answered(asked("", 4), loaded)) == ids_of(answered(begun, loaded))
+    assert ids_of(generate(build_request("", 4), loaded)) == ids_of(generate(begun, loaded))
 
 
-def test_unknown_adapter_and_token_are_errors(loaded: LoadedModel) -> None:
+def test_unknown_adapter_and_end_token_are_errors(loaded: LoadedModel) -> None:
     with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; there is none"):
-        answered(asked(adapter="mine"), loaded)
+        generate(build_request(adapter="mine"), loaded)
     with pytest.raises(ModelUnsupported, match="no token <mid>"):
-        answered(asked(end_tokens=(SpecialToken("<mid>"),)), loaded)
+        generate(build_request(end_tokens=(SpecialToken("<mid>"),)), loaded)
 
 
-def test_only_work_counts_as_time(loaded: LoadedModel) -> None:
-    pieces = generate_alone(asked(max_new_tokens=3), GenerationState.empty(loaded), lambda: None)
+def test_timings_exclude_the_time_between_passes(loaded: LoadedModel) -> None:
+    pieces = generate_alone(build_request(max_new_tokens=3), GenerationState.empty(loaded), lambda: None)
     last: tuple[Chunk, ...] = ()
     for chunks in pieces:
         time.sleep(0.1)
@@ -360,7 +366,7 @@ def test_only_work_counts_as_time(loaded: LoadedModel) -> None:
 
 @pytest.mark.parametrize("forced_prefix", [" ", " lin", "zyx", "(\n    "])
 @pytest.mark.parametrize("candidates", [1, 3])
-def test_an_answer_begins_with_its_opening_and_does_not_show_it(
+def test_answer_begins_with_the_forced_prefix_and_hides_it(
     loaded: LoadedModel, forced_prefix: str, candidates: int
 ) -> None:
     seen: list[str] = []
@@ -370,23 +376,23 @@ def test_an_answer_begins_with_its_opening_and_does_not_show_it(
         seen.append(text)
         return None
 
-    request = asked(forced_prefix=forced_prefix, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
+    request = build_request(forced_prefix=forced_prefix, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
     for stop in (None, rule):
-        for text, ids in by_candidate(answered(replace(request, stop=stop), loaded)).values():
+        for text, ids in by_candidate(generate(replace(request, stop=stop), loaded)).values():
             said = loaded.tokenizer.decode(ids)
             assert said.startswith(forced_prefix)
             assert said[len(forced_prefix) :].startswith(text)
             full.append(said[len(forced_prefix) :])
     assert seen
     assert all(any(text.startswith(part) for text in full) for part in seen)
-    unmasked = by_candidate(answered(asked(), loaded))[0][1]
+    unmasked = by_candidate(generate(build_request(), loaded))[0][1]
     assert not loaded.tokenizer.decode(unmasked).startswith("zyx"), "the model says so by itself: prove it with another"
 
 
-def test_an_opening_already_likely_changes_nothing(loaded: LoadedModel) -> None:
-    plain = answered(asked(), loaded)
+def test_likely_forced_prefix_changes_no_token(loaded: LoadedModel) -> None:
+    plain = generate(build_request(), loaded)
     forced_prefix = loaded.tokenizer.decode(ids_of(plain)[:2])
-    assert ids_of(answered(asked(forced_prefix=forced_prefix), loaded)) == ids_of(plain)
+    assert ids_of(generate(build_request(forced_prefix=forced_prefix), loaded)) == ids_of(plain)
 
 
 def test_run_alone_sends_logits_into_the_steps_and_yields_their_chunks(loaded: LoadedModel) -> None:

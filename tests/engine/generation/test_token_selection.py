@@ -18,7 +18,7 @@ def tokenizer(starcoder: Path) -> Tokenizer:
 
 
 def logits(tokenizer: Tokenizer, *likely: str) -> torch.Tensor:
-    """One row in which the first tokens of ``likely`` come first, in that order."""
+    """One row in which the first tokens of ``likely`` are the most likely, in that order."""
     row = torch.zeros(1, tokenizer.vocabulary_size)
     for rank, text in enumerate(reversed(likely), start=1):
         row[0, tokenizer.encode([text])[0]] = 10.0 * rank

@@ -1,4 +1,4 @@
-"""The compiled pass against transformers' own, and against itself: alone and among others, in any cut."""
+"""The compiled pass has the logits of transformers, and is bit-equal to itself for any chunks, batches and threads."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ SIZES = {
     "three heads of 128": {"n_embd": 384, "n_head": 3, "n_inner": 700},
 }
 CLOSE = 1e-3
-"""In units of the logits' spread. float32 on both sides, summed in other orders."""
+"""In units of the logits' standard deviation: both compute in float32 and sum in different orders."""
 
 
 def nothing(_fraction: float, _sentence: str) -> None:
-    """A report that nobody reads."""
+    """Ignores progress."""
 
 
 @pytest.fixture(scope="module", params=[*SIZES, "bfloat16"])
@@ -56,7 +56,7 @@ def exact(folder: Path) -> Any:
     return transformers.GPTBigCodeForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
 
 
-def plain(exact: Any, ids: list[int]) -> torch.Tensor:
+def reference_logits(exact: Any, ids: list[int]) -> torch.Tensor:
     with torch.inference_mode():
         logits: torch.Tensor = exact(torch.tensor([ids])).logits[0]
     return logits
@@ -66,9 +66,7 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).abs().max() / expected.std())
 
 
-def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(
-    folder: Path, loaded: LoadedModel
-) -> None:
+def test_packed_starcoder_is_compiled_and_float32_is_not(folder: Path, loaded: LoadedModel) -> None:
     assert isinstance(loaded.runner.compiled_pass, bigcode_compiled.CompiledBigCode)
     wide = load(Model(name=str(folder), device="cpu", dtype="float32"), nothing)
     assert isinstance(wide.runner.cpu_pass, bigcode_cpu.BigCodeCpu)
@@ -77,10 +75,10 @@ def test_starcoders_shape_is_read_by_the_kernels_and_wide_activations_are_not(
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), rewind=st.integers(0, 60))
-def test_any_cut_into_chunks_gives_transformers_own_logits(
+def test_logits_equal_transformers_for_any_chunks(
     loaded: LoadedModel, exact: Any, cuts: list[int], rewind: int
 ) -> None:
-    expected = plain(exact, IDS)
+    expected = reference_logits(exact, IDS)
     cache = KvCache(loaded.runner.layers, 8)
     for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
         logits = manual_decoding.forward_all(loaded.runner, IDS[start:end], cache)
@@ -89,10 +87,8 @@ def test_any_cut_into_chunks_gives_transformers_own_logits(
 
 @settings(max_examples=20, deadline=None)
 @given(cuts=st.lists(st.integers(1, 90), min_size=1, max_size=6), threads=st.sampled_from([1, 2, 3]))
-def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
-    loaded: LoadedModel, cuts: list[int], threads: int
-) -> None:
-    """Bit by bit: cached is uncached, a draft changes nothing."""
+def test_logits_are_bit_equal_for_any_chunks_and_threads(loaded: LoadedModel, cuts: list[int], threads: int) -> None:
+    """So neither the cache nor a draft can change an answer."""
     loaded.runner.threads = 1
     expected = manual_decoding.forward_all(loaded.runner, IDS, KvCache(loaded.runner.layers, 256))
     cache, start = KvCache(loaded.runner.layers, 8), 0
@@ -109,8 +105,8 @@ def test_a_token_is_the_same_in_any_cut_and_on_any_number_of_threads(
 
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_several_caches_in_one_pass_are_each_as_alone(loaded: LoadedModel, data: st.DataObject) -> None:
-    """Bit by bit, rows of candidates included."""
+def test_batched_caches_are_bit_equal_to_each_alone(loaded: LoadedModel, data: st.DataObject) -> None:
+    """Also caches with a row for each candidate."""
     several, alone = [], []
     for _ in range(data.draw(st.integers(1, 5))):
         held, rows, time = (data.draw(st.integers(1, most)) for most in (60, 3, 7))
@@ -132,7 +128,7 @@ def test_several_caches_in_one_pass_are_each_as_alone(loaded: LoadedModel, data:
 
 
 @pytest.mark.parametrize("method", ["lora", "parallel", "prefix"])
-def test_an_adapter_takes_effect_and_off_is_the_base_again(
+def test_adapter_changes_logits_and_base_is_unchanged_after(
     method: str, folder: Path, tmp_path: Path, exact: Any
 ) -> None:
     path = made.of_every_method(folder, tmp_path)[method]
@@ -143,39 +139,39 @@ def test_an_adapter_takes_effect_and_off_is_the_base_again(
     cache = manual_decoding.cache_with_virtual_tokens(loaded, held, 128)
     with_it = manual_decoding.forward_all(loaded.runner, IDS[:40], cache, held)
     assert torch.equal(manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64)), before)
-    assert distance(before, plain(exact, IDS[:40])) < CLOSE
+    assert distance(before, reference_logits(exact, IDS[:40])) < CLOSE
     assert distance(with_it, before) > 0.1
 
 
-def test_what_no_table_holds_is_an_error_and_not_memory(loaded: LoadedModel) -> None:
+def test_unknown_token_or_position_raises_index_error(loaded: LoadedModel) -> None:
     for ids in ([640], [-1], [20] * 257):
         with pytest.raises(IndexError, match=r"no token|positions"):
             manual_decoding.forward(loaded.runner, [ids], KvCache(loaded.runner.layers, 8))
 
 
-def one_position_on(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
-    table, bits, *places = reader._embeddings
-    reader._embeddings = table, bits, places[0] + reader._width * abs(places[1]) // 8, places[1]
+def mutant_position_plus_one(compiled_pass: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
+    table, bits, *places = compiled_pass._embeddings
+    compiled_pass._embeddings = table, bits, places[0] + compiled_pass._width * abs(places[1]) // 8, places[1]
 
 
-def one_key_back(reader: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
-    """New keys and values land a place too early, so that what a token sees is not what it should."""
-    forward = reader._forward
+def mutant_key_written_one_too_early(compiled_pass: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
+    """New keys and values are written one position too early."""
+    forward = compiled_pass._forward
 
     def shifted(*arguments: Any) -> None:
         sequences = arguments[10].copy()
         sequences[:, 2] -= sequences[:, 2] > 0
         forward(*arguments[:10], sequences, *arguments[11:])
 
-    reader._forward = shifted
+    compiled_pass._forward = shifted
 
 
-def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
 
 
-@pytest.mark.parametrize("mutant", [one_position_on, one_key_back, stale_keys])
-def test_a_reader_that_is_wrong_by_one_is_found_out(
+@pytest.mark.parametrize("mutant", [mutant_position_plus_one, mutant_key_written_one_too_early, mutant_stale_keys])
+def test_mutant_of_the_compiled_pass_changes_logits(
     mutant: Callable[[Any, pytest.MonkeyPatch], None], folder: Path, exact: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded = load(Model(name=str(folder), device="cpu"), nothing)
@@ -185,4 +181,4 @@ def test_a_reader_that_is_wrong_by_one_is_found_out(
     cache.truncate(0)
     manual_decoding.forward(loaded.runner, [IDS[:1]], cache)
     logits = manual_decoding.forward_all(loaded.runner, IDS[1:40], cache)
-    assert distance(logits, plain(exact, IDS[:40])[1:]) > 100 * CLOSE
+    assert distance(logits, reference_logits(exact, IDS[:40])[1:]) > 100 * CLOSE

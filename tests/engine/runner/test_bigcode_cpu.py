@@ -22,18 +22,18 @@ DOUBLE = {"rtol": 0.0, "atol": 1e-9}
 def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     found = doubled(request.getfixturevalue(request.param))
     if found.runner.cpu_pass is None:
-        pytest.skip("this shape has no lean reader")
+        pytest.skip("this shape has no lean cpu_pass")
     return found
 
 
-def plain(loaded: LoadedModel, rows: list[list[int]]) -> torch.Tensor:
+def reference_logits(loaded: LoadedModel, rows: list[list[int]]) -> torch.Tensor:
     """transformers' own logits of the last token of each row."""
     with torch.inference_mode():
         logits: torch.Tensor = loaded.runner.model(torch.tensor(rows)).logits[:, -1]
     return logits
 
 
-def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
+def test_only_starcoders_shape_has_a_cpu_pass(
     starcoder: Path, starcoder2: Path, llama: Path, doubled: Callable[[Path], LoadedModel]
 ) -> None:
     assert isinstance(doubled(starcoder).runner.cpu_pass, bigcode_cpu.BigCodeCpu)
@@ -43,41 +43,41 @@ def test_starcoders_shape_has_a_lean_reader_and_others_have_none(
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 40), min_size=1, max_size=6), rewind=st.integers(0, 30))
-def test_any_cut_into_chunks_gives_transformers_own_logits(loaded: LoadedModel, cuts: list[int], rewind: int) -> None:
+def test_logits_equal_transformers_for_any_chunks(loaded: LoadedModel, cuts: list[int], rewind: int) -> None:
     cache = KvCache(loaded.runner.layers, 8)
     for start, end in manual_decoding.chunk_ranges(IDS, cuts, rewind, cache):
         logits = manual_decoding.forward(loaded.runner, [IDS[start:end]], cache)
-        torch.testing.assert_close(logits, plain(loaded, [IDS[:end]]), **DOUBLE)
+        torch.testing.assert_close(logits, reference_logits(loaded, [IDS[:end]]), **DOUBLE)
 
 
 @pytest.mark.parametrize("time", [1, 3, 40])
-def test_rows_together_are_as_each_alone(loaded: LoadedModel, time: int) -> None:
+def test_rows_of_one_cache_are_as_each_alone(loaded: LoadedModel, time: int) -> None:
     cache = KvCache(loaded.runner.layers, 16)
     manual_decoding.forward(loaded.runner, [IDS[:20]], cache)
     tails = [IDS[20 + 7 * row :][:time] for row in range(3)]
     together = manual_decoding.forward(loaded.runner, tails, cache.fork(3, 64))
-    torch.testing.assert_close(together, plain(loaded, [IDS[:20] + tail for tail in tails]), **DOUBLE)
+    torch.testing.assert_close(together, reference_logits(loaded, [IDS[:20] + tail for tail in tails]), **DOUBLE)
 
 
-def one_position_on(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    shifted = torch.roll(reader._body.wpe.weight.data, 1, 0)
-    monkeypatch.setattr(reader._body.wpe, "weight", torch.nn.Parameter(shifted, requires_grad=False))
+def mutant_position_plus_one(cpu_pass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shifted = torch.roll(cpu_pass._body.wpe.weight.data, 1, 0)
+    monkeypatch.setattr(cpu_pass._body.wpe, "weight", torch.nn.Parameter(shifted, requires_grad=False))
 
 
-def a_look_ahead(reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    exact = reader._causal_mask
-    monkeypatch.setattr(reader, "_causal_mask", lambda time, start, like: exact(time, start, like).roll(1, 1))
+def mutant_mask_plus_one(cpu_pass: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = cpu_pass._causal_mask
+    monkeypatch.setattr(cpu_pass, "_causal_mask", lambda time, start, like: exact(time, start, like).roll(1, 1))
 
 
-def stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_stale_keys(_reader: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
 
 
-@pytest.mark.parametrize("mutant", [one_position_on, a_look_ahead, stale_keys])
-def test_a_reader_that_is_wrong_by_one_is_found_out(
+@pytest.mark.parametrize("mutant", [mutant_position_plus_one, mutant_mask_plus_one, mutant_stale_keys])
+def test_mutant_of_the_cpu_pass_changes_logits(
     mutant: Callable[[Any, pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected = plain(loaded, [IDS[:40]])
+    expected = reference_logits(loaded, [IDS[:40]])
     mutant(loaded.runner.cpu_pass, monkeypatch)
     cache = KvCache(loaded.runner.layers, 64)
     manual_decoding.forward(loaded.runner, [IDS[50:80]], cache)

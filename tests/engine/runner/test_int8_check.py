@@ -27,15 +27,15 @@ def loaded_as(folder: Path | str, kind: str) -> LoadedModel:
     return load(wanted, lambda _fraction, _sentence: None)
 
 
-def test_the_bundled_model_goes_through_and_takes_two_thirds() -> None:
-    """Half of it is the vocabulary, which is also looked up, in 16 bits."""
+def test_bundled_model_in_8_bits_takes_two_thirds_of_the_memory() -> None:
+    """Half of it is the embedding, which is kept in 16 bits as well."""
     before, after = loaded_as(BUNDLED, "none"), loaded_as(BUNDLED, "int8")
     assert after.ready_status("mine").dtype == "int8"
     assert after.bytes < 0.7 * before.bytes
 
 
-def test_weights_that_8_bits_hold_badly_are_refused(base: Path, tmp_path: Path) -> None:
-    """A few weights so large that their neighbours, which share their scales, are rounded to nothing."""
+def test_weights_that_8_bits_represent_badly_are_refused(base: Path, tmp_path: Path) -> None:
+    """A few weights are so large that their neighbours, which share their scales, are rounded to 0."""
     folder = checkpoints.copy_checkpoint(base, tmp_path / "copy")
     tensors = load_file(folder / SINGLE_FILE)
     for name, weight in tensors.items():

@@ -18,7 +18,7 @@ FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
 
 def linear(entries: int, exits: int, seed: int, has_bias: bool = True) -> nn.Linear:
-    """Weights that half precision holds exactly, as those of a float16 or bfloat16 checkpoint."""
+    """Weights that float16 represents exactly, like those of a float16 or bfloat16 checkpoint."""
     torch.manual_seed(seed)
     layer = nn.Linear(entries, exits, bias=has_bias)
     layer.weight.data = (torch.randn(exits, entries) * 0.3).half().float()
@@ -34,7 +34,7 @@ def linear(entries: int, exits: int, seed: int, has_bias: bool = True) -> nn.Lin
     dtype=st.sampled_from([torch.float16, torch.bfloat16, torch.float32]),
     seed=st.integers(0, 99),
 )
-def test_a_packed_layer_answers_as_the_plain_one(
+def test_packed_layer_computes_the_products_of_the_plain_layer(
     entries: int, exits: int, rows: int, has_bias: bool, dtype: torch.dtype, seed: int
 ) -> None:
     layer = linear(entries, exits, seed, has_bias)
@@ -47,7 +47,7 @@ def test_a_packed_layer_answers_as_the_plain_one(
 
 @settings(deadline=None)
 @given(st.integers(1, 200), st.integers(1, 200), st.integers(1, 20), st.integers(0, 99))
-def test_in_8_bits_a_layer_answers_as_with_its_rounded_weights(entries: int, exits: int, rows: int, seed: int) -> None:
+def test_8_bit_layer_computes_products_of_its_rounded_weights(entries: int, exits: int, rows: int, seed: int) -> None:
     layer = linear(entries, exits, seed)
     small = packed_linear.PackedLinear(layer.weight, layer.bias)
     small.round_to_8_bits()
@@ -62,8 +62,8 @@ def test_in_8_bits_a_layer_answers_as_with_its_rounded_weights(entries: int, exi
 
 @pytest.mark.parametrize("is_int8", [False, True])
 @pytest.mark.parametrize("rows", [2, 7, 64, 200])
-def test_a_row_is_the_same_among_others_as_alone(rows: int, is_int8: bool) -> None:
-    """Bit by bit: chunks of any size, candidates and drafts are then exact. Also with other threads."""
+def test_row_is_bit_equal_among_others_and_alone(rows: int, is_int8: bool) -> None:
+    """So chunks, candidates and drafts are exact. Also with another number of threads."""
     layer = packed_linear.PackedLinear(linear(1500, 1400, 1).weight, None)
     if is_int8:
         layer.round_to_8_bits()
@@ -76,7 +76,7 @@ def test_a_row_is_the_same_among_others_as_alone(rows: int, is_int8: bool) -> No
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_packed_model_answers_as_with_its_weights_in_half(
+def test_packed_model_has_the_logits_of_its_float16_weights(
     family: str, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel]
 ) -> None:
     plain = doubled(request.getfixturevalue(family)).runner.model.half().float()
@@ -94,7 +94,7 @@ def test_a_packed_model_answers_as_with_its_weights_in_half(
             torch.testing.assert_close(answer, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_what_half_precision_cannot_hold_is_left_alone() -> None:
+def test_model_with_weights_beyond_float16_is_not_packed() -> None:
     model = nn.Sequential(linear(4, 4, 1), linear(4, 4, 2))
     model[1].weight.data[0, 0] = 1e6
     before = list(model)
@@ -102,7 +102,7 @@ def test_what_half_precision_cannot_hold_is_left_alone() -> None:
     assert list(model) == before
 
 
-def test_packed_bytes_are_two_a_weight_and_then_one() -> None:
+def test_packed_bytes_are_two_per_weight_and_one_in_8_bits() -> None:
     """Outputs to the next multiple of 64, a float32 of bias each; in 8 bits a float32 for each 64 inputs."""
     model = nn.Sequential(linear(128, 120, 1), nn.LayerNorm(120))
     assert packed_linear.bytes_of(model) == 0

@@ -20,14 +20,14 @@ SHAPES = ((30, 1), (9, 1), (17, 4), (1, 2))  # tokens read, new tokens
 
 @pytest.fixture(params=FAMILIES)
 def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
-    """All through the model's own forward: so is StarCoder's on a GPU."""
+    """A model whose passes run through its own forward, like StarCoder's on a GPU."""
     found = doubled(request.getfixturevalue(request.param))
     manual_decoding.use_transformers_forward(found.runner)
     return found
 
 
 def caches(loaded: LoadedModel) -> list[KvCache]:
-    """Each with stale keys and values behind what it holds."""
+    """Caches with stale keys and values after their tokens."""
     made = []
     for ids, (read, _) in zip(IDS, SHAPES, strict=True):
         cache = KvCache(loaded.runner.layers, 8)
@@ -38,7 +38,7 @@ def caches(loaded: LoadedModel) -> list[KvCache]:
 
 
 def largest_difference(loaded: LoadedModel) -> float:
-    """Between what a pass over all says and what transformers says of each whole sequence."""
+    """Of the hidden states from those of transformers for each whole sequence."""
     parts = [[ids[read : read + new]] for ids, (read, new) in zip(IDS, SHAPES, strict=True)]
     with torch.inference_mode():
         inputs = [(torch.tensor(rows), cache) for rows, cache in zip(parts, caches(loaded), strict=True)]
@@ -52,13 +52,13 @@ def largest_difference(loaded: LoadedModel) -> float:
     return largest
 
 
-def test_each_row_is_as_transformers_reads_it_whole(loaded: LoadedModel) -> None:
+def test_each_row_agrees_with_transformers(loaded: LoadedModel) -> None:
     """Also beyond StarCoder2's window of 16 tokens."""
     assert largest_difference(loaded) < 1e-9
 
 
-def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Masked as it should be, and one place later in the text; RoPE sees only distances: of the new tokens alone."""
+def mutant_position_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Positions of the new tokens are one too high and the mask is right; with RoPE only distances count."""
     exact = padded_batch._mask
 
     def mask(positions: torch.Tensor, end: int, window: int | None) -> torch.Tensor:
@@ -69,29 +69,38 @@ def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(padded_batch, "_mask", mask)
 
 
-def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_mask_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = padded_batch._mask
     monkeypatch.setattr(padded_batch, "_mask", lambda positions, end, window: exact(positions + 1, end, window))
 
 
-def mask_one_short(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_mask_minus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = padded_batch._mask
     monkeypatch.setattr(padded_batch, "_mask", lambda positions, *rest: exact((positions - 1).clamp_min(0), *rest))
 
 
-def stale_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_stale_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
 
 
-def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_cache_of_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = padded_batch._Layer.__init__
     monkeypatch.setattr(
         padded_batch._Layer, "__init__", lambda layer, layers, parts: exact(layer, [*layers[1:], layers[0]], parts)
     )
 
 
-@pytest.mark.parametrize("mutant", [position_one_on, mask_one_on, mask_one_short, stale_keys, neighbours_cache])
-def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        mutant_position_plus_one,
+        mutant_mask_plus_one,
+        mutant_mask_minus_one,
+        mutant_stale_keys,
+        mutant_cache_of_neighbor,
+    ],
+)
+def test_mutant_of_the_padded_pass_changes_hidden_states(
     mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mutant(monkeypatch)
@@ -102,7 +111,7 @@ def test_a_padded_pass_that_is_wrong_by_one_is_found_out(
     assert difference > 1e-3
 
 
-def test_a_window_is_not_one_token_longer(
+def test_mutant_with_a_longer_window_changes_hidden_states(
     starcoder2: Path, doubled: Callable[[Path], LoadedModel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(model_shape, "attention_window", lambda config: config.sliding_window + 1)
@@ -117,7 +126,7 @@ def test_a_window_is_not_one_token_longer(
         {"_attn_implementation_internal": "flash_attention_2"},
     ],
 )
-def test_models_that_need_other_masks_share_no_pass(
+def test_models_that_need_several_masks_are_not_supported(
     change: dict[str, Any], qwen2: Path, doubled: Callable[[Path], LoadedModel]
 ) -> None:
     loaded = doubled(qwen2)
@@ -127,7 +136,7 @@ def test_models_that_need_other_masks_share_no_pass(
     assert not padded_batch.supports(loaded.runner.model)
 
 
-def test_models_on_several_devices_share_no_pass(qwen2: Path, doubled: Callable[[Path], LoadedModel]) -> None:
+def test_models_on_several_devices_are_not_supported(qwen2: Path, doubled: Callable[[Path], LoadedModel]) -> None:
     loaded = doubled(qwen2)
     loaded.runner.model.get_output_embeddings().to("meta")
     assert not padded_batch.supports(loaded.runner.model)

@@ -1,4 +1,4 @@
-"""Requests together answer as each does alone, whoever else is there; what would break that is noticed."""
+"""Batched requests have the answers that each has alone; mutants that break this change answers."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loaded(starcoder: Path, doubled: Callable[[Path], LoadedModel]) -> LoadedMod
 
 @dataclass
 class Watch:
-    """The passes of the model, each as the tokens that every cache brought."""
+    """The passes of the model: the number of tokens of each cache, and the caches."""
 
     seen: list[list[int]]
     caches: list[list[KvCache]]
@@ -73,29 +73,28 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     ),
     costs=st.sampled_from([(), FREE]),
 )
-def test_requests_together_answer_as_each_alone(
+def test_batched_requests_answer_as_each_does_alone(
     requests: list[tuple[int, Request]], costs: tuple[float, ...], loaded: LoadedModel
 ) -> None:
-    """They come when they like, some sampled, some of three candidates, with drafts and without, twice over the same
-    slots, whose keys and values stay behind."""
+    """Requests arrive at any step, some with sampling, three candidates or drafts; twice over the same slots."""
     loaded.runner.pass_costs = ()
     expected = [answers_alone(loaded, request) for _, request in requests]
     loaded.runner.pass_costs = costs
     scheduler = StepScheduler(loaded)
     for _ in range(2):
-        jobs, late = [], sorted(range(len(requests)), key=lambda at: requests[at][0])
+        scheduled, late = [], sorted(range(len(requests)), key=lambda at: requests[at][0])
         order = list(late)
         for now in range(13):
             while late and requests[late[0]][0] <= now:
-                jobs.append(scheduler.submit(requests[late.pop(0)][1]))
+                scheduled.append(scheduler.submit(requests[late.pop(0)][1]))
             scheduler.run(1)
         scheduler.run()
-        assert [output_of(job).answers() for job in jobs] == [expected[at] for at in order]
+        assert [output_of(job).answers() for job in scheduled] == [expected[at] for at in order]
 
 
 @pytest.mark.parametrize("family", ["santacoder", "llama", "qwen2", "starcoder2"])
 @pytest.mark.parametrize("can_share", [True, False])
-def test_so_do_those_of_other_families_and_without_sharing(
+def test_other_families_answer_alike_with_and_without_batches(
     family: str, can_share: bool, request: pytest.FixtureRequest, doubled: Callable[..., LoadedModel], watch: Watch,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -104,44 +103,48 @@ def test_so_do_those_of_other_families_and_without_sharing(
     monkeypatch.setattr(ModelRunner, "can_batch", can_share)
     requests = [Request((TEXT[start:],), 20, client=str(start)) for start in (0, 9, 30)]
     scheduler = StepScheduler(loaded)
-    jobs = [scheduler.submit(one) for one in requests]
+    scheduled = [scheduler.submit(one) for one in requests]
     scheduler.run()
-    assert [output_of(job).answers() for job in jobs] == [answers_alone(loaded, one) for one in requests]
+    assert [output_of(job).answers() for job in scheduled] == [answers_alone(loaded, one) for one in requests]
     assert max(map(len, watch.seen)) == (3 if can_share else 1)
 
 
 @pytest.fixture(scope="module")
-def crowd(starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]) -> Any:
+def adapters_and_answers(
+    starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]
+) -> Any:
     folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
     answers = {name: answers_alone(loaded, Request((TEXT,), 16, adapter=name)) for name in (None, *folders)}
-    assert len({str(answer) for answer in answers.values()}) == len(answers), "each says something else"
+    assert len({str(answer) for answer in answers.values()}) == len(answers), "each has another answer"
     return loaded, answers
 
 
-def crowded(loaded: LoadedModel, answers: dict[str | None, Any], state: GenerationState | None = None) -> bool:
-    """Whether two requests on every adapter, all at once and twice, answer as alone."""
+def batch_answers_equal(
+    loaded: LoadedModel, answers: dict[str | None, Any], state: GenerationState | None = None
+) -> bool:
+    """Whether two requests on every adapter, submitted at once and twice, answer as alone."""
     scheduler, rng = StepScheduler(loaded, state), random.Random(0)
     for _ in range(2):
         names = [*answers, *answers]
         rng.shuffle(names)
-        jobs = [
+        scheduled = [
             scheduler.submit(Request((TEXT,), 16, adapter=name, client=str(number)))
             for number, name in enumerate(names)
         ]
         scheduler.run()
-        if [output_of(job).answers() for job in jobs] != [answers[name] for name in names]:
+        if [output_of(job).answers() for job in scheduled] != [answers[name] for name in names]:
             return False
     return True
 
 
-def test_adapters_at_once_answer_as_each_alone(crowd: Any, watch: Watch) -> None:
-    assert crowded(*crowd)
+def test_requests_on_several_adapters_answer_as_each_does_alone(adapters_and_answers: Any, watch: Watch) -> None:
+    assert batch_answers_equal(*adapters_and_answers)
     assert max(map(len, watch.seen)) > 2, "prompt adapters share the base's passes, the others those of their own"
 
 
-class BlindSlots(PrefixCache):
-    """A mutation: slots that do not care whose keys and values they hold."""
+class AdapterBlindPrefixCache(PrefixCache):
+    """A mutant whose slots ignore the adapter that their keys and values belong to."""
 
     @contextmanager
     def acquire(
@@ -152,17 +155,19 @@ class BlindSlots(PrefixCache):
             yield slot
 
 
-def test_another_adapters_slot_is_found_out(crowd: Any) -> None:
-    loaded, answers = crowd
-    assert not crowded(loaded, answers, GenerationState(loaded, BlindSlots(loaded.runner.layers)))
+def test_mutant_with_another_adapters_slot_fails(adapters_and_answers: Any) -> None:
+    loaded, answers = adapters_and_answers
+    assert not batch_answers_equal(
+        loaded, answers, GenerationState(loaded, AdapterBlindPrefixCache(loaded.runner.layers))
+    )
 
 
-def test_another_adapters_layers_are_found_out(crowd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mutant_with_another_adapters_layers_fails(adapters_and_answers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batcher, "_layers_key", lambda _request: None)
-    assert not crowded(*crowd)
+    assert not batch_answers_equal(*adapters_and_answers)
 
 
-def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_position_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = BigCodeCpu._positions
     later = lambda part: replace(part, start=part.start + 1, end=part.end + 1)  # noqa: E731
     monkeypatch.setattr(
@@ -170,19 +175,19 @@ def position_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-def mask_one_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each draft sees the one after it."""
+def mutant_mask_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each draft attends to the one after it."""
     exact = BigCodeCpu._causal_mask
     monkeypatch.setattr(
         BigCodeCpu, "_causal_mask", lambda reader, time, start, like: exact(reader, time + 1, start, like)[1:, :-1]
     )
 
 
-def stale_rejected_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_stale_rejected_drafts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(KvCache, "truncate", lambda _cache, _length: None)
 
 
-def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_cache_of_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = BigCodeCpu.hidden_states
 
     def swapped(reader: BigCodeCpu, several: Any) -> list[torch.Tensor]:
@@ -193,7 +198,7 @@ def neighbours_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BigCodeCpu, "hidden_states", swapped)
 
 
-def neighbours_logits(monkeypatch: pytest.MonkeyPatch) -> None:
+def mutant_logits_of_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = ModelRunner.run_batch
 
     def rolled(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
@@ -203,8 +208,8 @@ def neighbours_logits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ModelRunner, "run_batch", rolled)
 
 
-def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever shared a pass finds its last token not there."""
+def mutant_last_key_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last token of a batched request has no key."""
     exact = ModelRunner.run_batch
 
     def forgetful(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
@@ -221,9 +226,16 @@ def unseen_keys(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "mutant",
-    [position_one_on, mask_one_on, stale_rejected_drafts, neighbours_cache, neighbours_logits, unseen_keys],
+    [
+        mutant_position_plus_one,
+        mutant_mask_plus_one,
+        mutant_stale_rejected_drafts,
+        mutant_cache_of_neighbor,
+        mutant_logits_of_neighbor,
+        mutant_last_key_missing,
+    ],
 )
-def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
+def test_mutant_of_a_batched_pass_changes_answers(
     mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     requests = [Request((TEXT * 2,), 24, client="a"), Request((TEXT[9:] * 2,), 24, client="b"), DRAFTED]
@@ -235,9 +247,9 @@ def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
         for request, ((_, ids, _),) in zip(requests, expected, strict=True):
             half_right = [id_ if at % 4 else 30 + at for at, id_ in enumerate(ids)]
             scheduler.state.draft_history.add(loaded.tokenizer.encode(request.parts), half_right)
-        jobs = [scheduler.submit(request) for request in requests]
+        scheduled = [scheduler.submit(request) for request in requests]
         scheduler.run()
-        return [output_of(job).answers() for job in jobs]
+        return [output_of(job).answers() for job in scheduled]
 
     with monkeypatch.context() as patched:
         mutant(patched)
@@ -245,34 +257,36 @@ def test_a_shared_pass_that_is_wrong_by_one_is_found_out(
     assert answers() == expected, "without the mutant: drafts and all"
 
 
-def decoding(scheduler: StepScheduler, count: int, tokens: int = 12, **changes: Any) -> list[ScheduledRequest]:
-    """Requests of as many clients whose prompts are read."""
-    jobs = [scheduler.submit(Request((TEXT[n:],), tokens, client=str(n), **changes)) for n in range(count)]
-    while any(len(output_of(job).recorded_chunks) == 0 for job in jobs):
+def submit_and_prefill(
+    scheduler: StepScheduler, count: int, tokens: int = 12, **changes: Any
+) -> list[ScheduledRequest]:
+    """Requests of ``count`` clients, stepped until their prompts have been read."""
+    scheduled = [scheduler.submit(Request((TEXT[n:],), tokens, client=str(n), **changes)) for n in range(count)]
+    while any(len(output_of(job).recorded_chunks) == 0 for job in scheduled):
         scheduler.run(1)
-    return jobs
+    return scheduled
 
 
-def test_several_requests_take_the_passes_of_one(loaded: LoadedModel, watch: Watch) -> None:
-    jobs = [Request((TEXT[n:],), 12, client=str(n)) for n in range(4)]
+def test_equal_requests_take_as_many_passes_as_one(loaded: LoadedModel, watch: Watch) -> None:
+    scheduled = [Request((TEXT[n:],), 12, client=str(n)) for n in range(4)]
     scheduler = StepScheduler(loaded)
-    for request in jobs:
+    for request in scheduled:
         scheduler.submit(request, is_prefill=True)
     scheduler.run()
     watch.seen.clear()
-    for request in jobs:
+    for request in scheduled:
         scheduler.submit(request)
     scheduler.run()
     assert watch.seen == [[1] * 4] * 12
 
 
-def test_a_pass_is_shared_by_no_more_than_fits(loaded: LoadedModel, watch: Watch) -> None:
+def test_batch_has_no_more_tokens_than_its_limit(loaded: LoadedModel, watch: Watch) -> None:
     loaded.runner.chunk_tokens = 9
     scheduler = StepScheduler(loaded)
-    jobs = decoding(scheduler, 12, 40)
-    before = [len(output_of(job).recorded_chunks) for job in jobs]
+    scheduled = submit_and_prefill(scheduler, 12, 40)
+    before = [len(output_of(job).recorded_chunks) for job in scheduled]
     scheduler.run(16)
-    gained = sorted(len(output_of(job).recorded_chunks) - old for job, old in zip(jobs, before, strict=True))
+    gained = sorted(len(output_of(job).recorded_chunks) - old for job, old in zip(scheduled, before, strict=True))
     assert gained[-2] - gained[0] <= 2, "the places beside whoever has the turn go round"
     assert sum(gained) == 16 * 9
     scheduler.run()
@@ -280,7 +294,7 @@ def test_a_pass_is_shared_by_no_more_than_fits(loaded: LoadedModel, watch: Watch
     assert all(tokens <= MAX_SHARED_PASS_TOKENS for round_ in watch.seen for tokens in round_ if len(round_) > 1)
 
 
-def test_those_that_wait_hold_no_slot(loaded: LoadedModel) -> None:
+def test_waiting_requests_hold_no_slot(loaded: LoadedModel) -> None:
     scheduler = StepScheduler(loaded)
     for n in range(3 * MAX_STARTED_REQUESTS):
         scheduler.submit(Request((TEXT[n % 30 :],), 60, client=str(n)))
@@ -292,9 +306,9 @@ def test_those_that_wait_hold_no_slot(loaded: LoadedModel) -> None:
     assert len(scheduler.finished) == 3 * MAX_STARTED_REQUESTS
 
 
-def test_a_completion_waits_for_no_more_than_the_pass_that_runs(loaded: LoadedModel, watch: Watch) -> None:
+def test_completion_waits_only_for_the_running_pass(loaded: LoadedModel, watch: Watch) -> None:
     scheduler = StepScheduler(loaded)
-    explanations = decoding(scheduler, 4, 60, priority=Priority.EXPLANATION)
+    explanations = submit_and_prefill(scheduler, 4, 60, priority=Priority.EXPLANATION)
     before = [len(output_of(job).recorded_chunks) for job in explanations]
     watch.seen.clear()
     short = scheduler.submit(Request(("x",), 3))
@@ -304,26 +318,26 @@ def test_a_completion_waits_for_no_more_than_the_pass_that_runs(loaded: LoadedMo
     assert all(len(tokens) == 1 for tokens in watch.seen), "nor does it share one with them"
 
 
-def test_who_is_cancelled_leaves_before_the_next_pass(loaded: LoadedModel, watch: Watch) -> None:
+def test_cancelled_request_is_not_part_of_the_next_pass(loaded: LoadedModel, watch: Watch) -> None:
     scheduler = StepScheduler(loaded)
-    jobs = decoding(scheduler, 4, 40)
+    scheduled = submit_and_prefill(scheduler, 4, 40)
     scheduler.run(2)
     watch.seen.clear()
-    jobs[2].request.cancel.set()
+    scheduled[2].request.cancel.set()
     scheduler.run(1)
-    assert scheduler.finished == [jobs[2]]
-    assert output_of(jobs[2]).recorded_chunks[-1].finish_reason is FinishReason.CANCELLED
+    assert scheduler.finished == [scheduled[2]]
+    assert output_of(scheduled[2]).recorded_chunks[-1].finish_reason is FinishReason.CANCELLED
     scheduler.run(1)
     assert watch.seen == [[1] * 3]
-    expected = [answers_alone(loaded, job.request) for job in (jobs[0], jobs[1], jobs[3])]
+    expected = [answers_alone(loaded, job.request) for job in (scheduled[0], scheduled[1], scheduled[3])]
     scheduler.run()
-    assert [output_of(job).answers() for job in (jobs[0], jobs[1], jobs[3])] == expected
+    assert [output_of(job).answers() for job in (scheduled[0], scheduled[1], scheduled[3])] == expected
 
 
-def test_what_a_cancelled_one_had_read_is_kept(loaded: LoadedModel) -> None:
-    """Also where it had asked for a pass that was not run: the slot claims no token of it."""
+def test_prefix_read_by_a_cancelled_request_stays_cached(loaded: LoadedModel) -> None:
+    """Also if it waited for a pass that was not run: the slot claims no token of that pass."""
     scheduler = StepScheduler(loaded)
-    (other,) = decoding(scheduler, 1, 30)
+    (other,) = submit_and_prefill(scheduler, 1, 30)
     reader = scheduler.submit(Request(("long = 1\n" * 20,), 8, client="reader"))
     while reader.next_pass is None:
         scheduler.run(1)
@@ -337,9 +351,9 @@ def test_what_a_cancelled_one_had_read_is_kept(loaded: LoadedModel) -> None:
     assert output_of(other).answers() == answers_alone(loaded, other.request)
 
 
-def test_a_long_prompt_and_those_who_decode_take_turns(loaded: LoadedModel, watch: Watch) -> None:
+def test_long_prompt_and_decoding_requests_take_turns(loaded: LoadedModel, watch: Watch) -> None:
     scheduler = StepScheduler(loaded)
-    decoding(scheduler, 3, 60)
+    submit_and_prefill(scheduler, 3, 60)
     watch.seen.clear()
     reader = scheduler.submit(Request(("long = 1\n" * 20,), 4, client="reader"))
     while not output_of(reader).recorded_chunks:
@@ -350,7 +364,7 @@ def test_a_long_prompt_and_those_who_decode_take_turns(loaded: LoadedModel, watc
     assert len(watch.seen[-2]) == 4, "the last few tokens of the prompt are read along"
 
 
-def test_two_requests_about_one_document_do_not_compete_for_its_slot(loaded: LoadedModel) -> None:
+def test_second_request_of_a_document_waits_for_its_slot(loaded: LoadedModel) -> None:
     scheduler = StepScheduler(loaded)
     first = scheduler.submit(Request((TEXT,), 8, document="a", client="me"))
     second = scheduler.submit(Request((TEXT,), 8, document="a", client="me"))
@@ -361,12 +375,10 @@ def test_two_requests_about_one_document_do_not_compete_for_its_slot(loaded: Loa
     assert output_of(first).answers() == output_of(second).answers()
 
 
-def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
-    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failure_in_a_batched_pass_ends_only_its_request(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = StepScheduler(loaded)
-    jobs = decoding(scheduler, 3, 20)
-    expected = [answers_alone(loaded, job.request) for job in jobs]
+    scheduled = submit_and_prefill(scheduler, 3, 20)
+    expected = [answers_alone(loaded, job.request) for job in scheduled]
     cursed: list[KvCache] = []
     exact = KvCache.writable_storage
 
@@ -379,16 +391,16 @@ def test_a_failure_within_a_shared_pass_ends_its_own_request_only(
 
     monkeypatch.setattr(KvCache, "writable_storage", failing)
     scheduler.run()
-    failed = [job for job in jobs if output_of(job).error is not None]
+    failed = [job for job in scheduled if output_of(job).error is not None]
     assert len(failed) == 1
     assert isinstance(output_of(failed[0]).error, EngineError)
     assert isinstance(output_of(failed[0]).error, StarcoderError)
     assert len(scheduler.state.prefix_cache._idle) == 2, "the slot of the one that failed is dropped"
-    for job, right in zip(jobs, expected, strict=True):
+    for job, right in zip(scheduled, expected, strict=True):
         assert job in failed or output_of(job).answers() == right
 
 
-def test_a_stop_rule_that_fails_ends_its_own_request_only(loaded: LoadedModel) -> None:
+def test_failing_stop_rule_ends_only_its_request(loaded: LoadedModel) -> None:
     def broken(text: str) -> int | None:
         raise ZeroDivisionError(text)
 
@@ -400,9 +412,9 @@ def test_a_stop_rule_that_fails_ends_its_own_request_only(loaded: LoadedModel) -
     assert output_of(fine).answers() == answers_alone(loaded, fine.request)
 
 
-def test_drafts_are_dearer_in_company(loaded: LoadedModel) -> None:
+def test_batch_size_is_known_to_the_acceptance_rates(loaded: LoadedModel) -> None:
     scheduler = StepScheduler(loaded)
-    decoding(scheduler, 5)
+    submit_and_prefill(scheduler, 5)
     assert scheduler.state.draft_history.rates.batch_size > 1
     scheduler.run()
     scheduler.submit(Request((TEXT,), 2))

@@ -12,211 +12,207 @@ from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
 
 
-class NoOutlet(OutputStream):
+class NoOutput(OutputStream):
     def __init__(self) -> None:
-        """Jobs in these tests answer nobody."""
+        """The requests in these tests have no output, and no event loop."""
 
 
-def job(
+def schedule(
     priority: Priority = Priority.COMPLETION,
     is_prefill: bool = False,
     deadline_s: float | None = None,
     client: str = "",
 ) -> ScheduledRequest:
     request = Request((), 1, priority=priority, deadline_s=deadline_s, client=client, cancel=CancelFlag())
-    return ScheduledRequest(request, NoOutlet(), is_prefill=is_prefill)
+    return ScheduledRequest(request, NoOutput(), is_prefill=is_prefill)
+
+
+def queue_of(*requests: ScheduledRequest) -> RequestQueue:
+    queue = RequestQueue()
+    for request in requests:
+        queue.add(request)
+    return queue
+
+
+def next_requests(queue: RequestQueue, passes: int) -> list[ScheduledRequest]:
+    """The requests that run the next passes."""
+    taken = []
+    for _ in range(passes):
+        request = queue.next_request()
+        assert request is not None
+        taken.append(request)
+    return taken
 
 
 def test_order_is_by_priority_then_arrival() -> None:
-    jobs = RequestQueue()
-    order = [
-        explanation := job(Priority.EXPLANATION),
-        prefill := job(Priority.COMPLETION, is_prefill=True),
-        first := job(Priority.COMPLETION),
-        second := job(Priority.COMPLETION),
-    ]
-    for one in order:
-        jobs.add(one)
+    explanation, prefill = schedule(Priority.EXPLANATION), schedule(is_prefill=True)
+    first, second = schedule(), schedule()
+    queue = queue_of(explanation, prefill, first, second)
     taken = []
-    while not jobs.is_idle():
-        best = jobs.next_request()
-        assert best is not None
-        taken.append(best)
-        jobs.remove(best)
+    while not queue.is_idle():
+        (request,) = next_requests(queue, 1)
+        taken.append(request)
+        queue.remove(request)
     assert taken == [first, second, prefill, explanation]
 
 
-@pytest.mark.parametrize("way", ["flag", "abandoned", "deadline"])
-def test_what_is_over_is_taken_first_so_that_it_ends_at_once(way: str) -> None:
-    jobs = RequestQueue()
-    over = job(Priority.EXPLANATION, deadline_s=time.monotonic() - 1 if way == "deadline" else None)
-    jobs.add(job(Priority.COMPLETION))
-    jobs.add(over)
-    if way == "flag":
-        over.request.cancel.set()
-    elif way == "abandoned":
-        over.abandoned.set()
-    assert jobs.next_request() is over
-    assert over.interruption() is (FinishReason.DEADLINE if way == "deadline" else FinishReason.CANCELLED)
+@pytest.mark.parametrize("interruption", ["flag", "abandoned", "deadline"])
+def test_interrupted_request_comes_first(interruption: str) -> None:
+    ended = schedule(Priority.EXPLANATION, deadline_s=time.monotonic() - 1 if interruption == "deadline" else None)
+    queue = queue_of(schedule(), ended)
+    if interruption == "flag":
+        ended.request.cancel.set()
+    elif interruption == "abandoned":
+        ended.abandoned.set()
+    assert queue.next_request() is ended
+    reason = FinishReason.DEADLINE if interruption == "deadline" else FinishReason.CANCELLED
+    assert ended.interruption() is reason
 
 
-def test_job_is_not_over_before_its_deadline() -> None:
-    assert job(Priority.COMPLETION, deadline_s=time.monotonic() + 60).interruption() is None
+def test_request_is_not_interrupted_before_its_deadline() -> None:
+    assert schedule(deadline_s=time.monotonic() + 3600).interruption() is None
 
 
-def test_best_waits_for_a_job() -> None:
-    jobs, one = RequestQueue(), job(Priority.COMPLETION)
-    threading.Timer(0.05, jobs.add, (one,)).start()
-    assert jobs.next_request() is one
+def test_next_request_waits_for_one_to_arrive() -> None:
+    queue, request = RequestQueue(), schedule()
+    thread = threading.Thread(target=queue.add, args=(request,))
+    thread.start()
+    assert queue.next_request() is request
+    thread.join()
 
 
-def test_closing_wakes_the_waiter_and_refuses_more() -> None:
-    jobs = RequestQueue()
-    threading.Timer(0.05, jobs.close).start()
-    assert jobs.next_request() is None
+def test_close_ends_the_wait_and_refuses_requests() -> None:
+    queue = RequestQueue()
+    thread = threading.Thread(target=queue.close)
+    thread.start()
+    assert queue.next_request() is None
+    thread.join()
     with pytest.raises(EngineClosed, match="closed"):
-        jobs.add(job(Priority.COMPLETION))
+        queue.add(schedule())
 
 
-def test_what_is_left_is_handed_out_once() -> None:
-    jobs, one = RequestQueue(), job(Priority.COMPLETION)
-    jobs.add(one)
-    assert (jobs.drain(), jobs.drain()) == ([one], [])
+def test_drain_returns_the_remaining_requests_once() -> None:
+    request = schedule()
+    queue = queue_of(request)
+    assert (queue.drain(), queue.drain()) == ([request], [])
 
 
-def test_outlet_carries_chunks_errors_and_the_end_in_order() -> None:
+def test_output_stream_keeps_the_order_of_chunks_end_and_error() -> None:
     async def scenario() -> list[object]:
-        outlet = OutputStream()
-        chunk = Chunk("a")
+        stream = OutputStream()
 
         def produce() -> None:
-            for delivery in ((chunk,), None, EngineClosed("gone")):
-                outlet.put(delivery)
+            for output in ((Chunk("a"),), None, EngineClosed("gone")):
+                stream.put(output)
 
         threading.Thread(target=produce).start()
-        seen: list[object] = [await outlet.chunks(), await outlet.chunks()]
+        received: list[object] = [await stream.chunks(), await stream.chunks()]
         with pytest.raises(EngineClosed, match="gone"):
-            await outlet.chunks()
-        return seen
+            await stream.chunks()
+        return received
 
     assert asyncio.run(scenario()) == [(Chunk("a"),), None]
 
 
-def test_outlet_of_a_closed_loop_swallows() -> None:
-    async def made() -> OutputStream:
+def test_output_for_a_closed_event_loop_is_dropped() -> None:
+    async def create() -> OutputStream:
         return OutputStream()
 
-    asyncio.run(made()).put((Chunk("late"),))
+    asyncio.run(create()).put((Chunk("late"),))
 
 
-def test_jobs_are_told_apart_by_identity() -> None:
-    one = job(Priority.COMPLETION)
-    assert one != dataclasses.replace(one)
+def test_requests_are_compared_by_identity() -> None:
+    request = schedule()
+    assert request != dataclasses.replace(request)
 
 
-def turns(jobs: RequestQueue, pieces: int) -> list[ScheduledRequest]:
-    """Who gets the next pieces of work."""
-    taken = []
-    for _ in range(pieces):
-        best = jobs.next_request()
-        assert best is not None
-        taken.append(best)
-    return taken
+def test_client_with_many_requests_does_not_delay_another() -> None:
+    many = [schedule(client="many") for _ in range(10)]
+    queue = queue_of(*many)
+    assert next_requests(queue, 1) == [many[0]]
+    queue.remove(many[0])
+    queue.add(single := schedule(client="one"))
+    assert next_requests(queue, 1) == [single]
 
 
-def test_a_client_with_many_requests_does_not_keep_another_waiting() -> None:
-    jobs = RequestQueue()
-    crowd = [job(client="many") for _ in range(10)]
-    for one in crowd:
-        jobs.add(one)
-    assert turns(jobs, 1) == [crowd[0]]
-    jobs.remove(crowd[0])
-    jobs.add(single := job(client="one"))
-    assert turns(jobs, 1) == [single]
+def test_long_request_takes_turns_with_others() -> None:
+    long, other = schedule(client="a"), schedule(client="b")
+    queue = queue_of(long)
+    assert next_requests(queue, 5) == [long] * 5
+    queue.add(other)
+    assert next_requests(queue, TURN_PASSES - 5) == [long] * (TURN_PASSES - 5)
+    assert next_requests(queue, TURN_PASSES) == [other] * TURN_PASSES
+    assert next_requests(queue, 1) == [long]
 
 
-def test_a_long_request_gives_others_a_turn_and_takes_it_again() -> None:
-    jobs = RequestQueue()
-    jobs.add(long := job(client="a"))
-    assert turns(jobs, 5) == [long] * 5
-    jobs.add(other := job(client="b"))
-    assert turns(jobs, TURN_PASSES - 5) == [long] * (TURN_PASSES - 5)
-    assert turns(jobs, TURN_PASSES) == [other] * TURN_PASSES
-    assert turns(jobs, 1) == [long]
+def test_short_request_is_not_interleaved_with_others() -> None:
+    short, other = schedule(client="a"), schedule(client="b")
+    queue = queue_of(short, other)
+    assert next_requests(queue, 10) == [short] * 10
+    queue.remove(short)
+    assert next_requests(queue, 1) == [other]
 
 
-def test_a_short_request_is_not_cut_in_pieces_by_others() -> None:
-    jobs = RequestQueue()
-    jobs.add(short := job(client="a"))
-    jobs.add(other := job(client="b"))
-    assert turns(jobs, 10) == [short] * 10
-    jobs.remove(short)
-    assert turns(jobs, 1) == [other]
-
-
-def test_who_comes_again_and_again_does_not_starve_who_waits() -> None:
-    jobs = RequestQueue()
-    jobs.add(waiting := job(client="a"))
-    turns(jobs, TURN_PASSES)
-    served = 0
+def test_waiting_client_is_not_starved_by_new_requests_of_another() -> None:
+    waiting = schedule(client="a")
+    queue = queue_of(waiting)
+    next_requests(queue, TURN_PASSES)
+    passes = 0
     for _ in range(20):
-        jobs.add(again := job(client="b"))
-        served += turns(jobs, TURN_PASSES).count(waiting)
-        jobs.remove(again)
-    assert served >= 9 * TURN_PASSES
+        queue.add(again := schedule(client="b"))
+        passes += next_requests(queue, TURN_PASSES).count(waiting)
+        queue.remove(again)
+    assert passes >= 9 * TURN_PASSES
 
 
-def test_a_turn_ends_for_whoever_is_more_urgent() -> None:
-    jobs = RequestQueue()
-    jobs.add(prefill := job(is_prefill=True, client="a"))
-    assert turns(jobs, 1) == [prefill]
-    jobs.add(completion := job(client="a"))
-    assert turns(jobs, 2) == [completion, completion]
+def test_turn_ends_for_a_higher_priority() -> None:
+    prefill, completion = schedule(is_prefill=True, client="a"), schedule(client="a")
+    queue = queue_of(prefill)
+    assert next_requests(queue, 1) == [prefill]
+    queue.add(completion)
+    assert next_requests(queue, 2) == [completion, completion]
 
 
-def test_equals_are_those_of_one_priority_the_first_of_each_client_before_the_second_of_any() -> None:
-    jobs = RequestQueue()
-    many = [job(client="many") for _ in range(3)]
-    others = [job(client="one"), job(Priority.EXPLANATION, client="one"), job(client="other"), job(is_prefill=True)]
-    over = job(client="gone")
-    over.request.cancel.set()
-    for one in (*many, *others, over):
-        jobs.add(one)
-    assert jobs.peers_of(many[0]) == [many[1], others[0], others[2], many[2]]
-    assert jobs.peers_of(others[3]) == []
+def test_peers_are_of_one_priority_and_alternate_between_clients() -> None:
+    many = [schedule(client="many") for _ in range(3)]
+    others = [
+        schedule(client="one"),
+        schedule(Priority.EXPLANATION, client="one"),
+        schedule(client="other"),
+        schedule(is_prefill=True),
+    ]
+    cancelled = schedule(client="gone")
+    cancelled.request.cancel.set()
+    queue = queue_of(*many, *others, cancelled)
+    assert queue.peers_of(many[0]) == [many[1], others[0], others[2], many[2]]
+    assert queue.peers_of(others[3]) == []
 
 
-def test_of_one_clients_requests_those_that_have_begun_come_first() -> None:
-    jobs = RequestQueue()
-    leader, waiting, begun = job(client="a"), job(client="b"), job(client="b")
-    begun.steps = (x for x in ())  # type: ignore[assignment]
-    for one in (leader, waiting, begun):
-        jobs.add(one)
-    assert jobs.peers_of(leader) == [begun, waiting]
+def test_peers_of_a_client_that_have_started_come_first() -> None:
+    leader, waiting, started = schedule(client="a"), schedule(client="b"), schedule(client="b")
+    started.steps = (x for x in ())  # type: ignore[assignment]
+    assert queue_of(leader, waiting, started).peers_of(leader) == [started, waiting]
 
 
-def test_a_given_turn_is_one_piece_and_no_way_past_a_priority() -> None:
-    jobs = RequestQueue()
-    jobs.add(leader := job(client="a"))
-    jobs.add(reader := job(client="b"))
-    assert turns(jobs, 3) == [leader] * 3
-    jobs.give_turn(reader)
-    assert turns(jobs, 2) == [reader, leader]
-    jobs.add(slow := job(Priority.EXPLANATION, client="c"))
-    jobs.give_turn(slow)
-    assert slow not in turns(jobs, 3)
+def test_given_turn_lasts_one_pass_within_its_priority() -> None:
+    leader, reader = schedule(client="a"), schedule(client="b")
+    queue = queue_of(leader, reader)
+    assert next_requests(queue, 3) == [leader] * 3
+    queue.give_turn(reader)
+    assert next_requests(queue, 2) == [reader, leader]
+    queue.add(explanation := schedule(Priority.EXPLANATION, client="c"))
+    queue.give_turn(explanation)
+    assert explanation not in next_requests(queue, 3)
 
 
-def test_it_is_quiet_until_somebody_comes() -> None:
-    jobs = RequestQueue()
-    assert jobs.stays_quiet(0.0)
-    began_s = time.monotonic()
-    assert jobs.stays_quiet(0.05)
-    assert time.monotonic() - began_s >= 0.05
-    one = job()
-    threading.Timer(0.02, jobs.add, [one]).start()
-    assert not jobs.stays_quiet(30.0)
-    jobs.remove(one)
-    assert jobs.stays_quiet(0.0)
-    jobs.close()
-    assert not jobs.stays_quiet(0.0)
+def test_stays_quiet_until_a_request_arrives_or_the_queue_closes() -> None:
+    queue, request = RequestQueue(), schedule()
+    assert queue.stays_quiet(0.0)
+    thread = threading.Thread(target=queue.add, args=(request,))
+    thread.start()
+    assert not queue.stays_quiet(3600.0)
+    thread.join()
+    queue.remove(request)
+    assert queue.stays_quiet(0.001)
+    queue.close()
+    assert not queue.stays_quiet(3600.0)
