@@ -91,13 +91,9 @@ TESTED_ELSEWHERE = {
     "__init__",
     "capture",
     "client",
-    "client_info",
-    "client_settings",
-    "document_completers",
     "language_client",
     "pygls_compat",
     "connect_or_spawn",
-    "request_handle",
     "session",
 }
 
