@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import random
 import statistics
+import sys
 import tempfile
 import time
 import warnings
@@ -24,11 +25,14 @@ from typing import Any
 import psutil
 import torch
 import transformers
-from decode import BUNDLED, Cost, cost_since, shape, worked_ms
 from peft import IA3Config, LoraConfig, PrefixTuningConfig, PromptEncoderConfig, PromptTuningConfig, get_peft_model
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib
+
+from lib.cpu_time import Cost, CostTimer
+from lib.random_models import checkpoint_folder
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.assembly import load
@@ -119,7 +123,7 @@ def step_ratios(loaded: LoadedModel) -> Table:
 def quantizations(name: str) -> Table:
     """A step, and new text read, with each `model.quantization` against none."""
     kinds = ("none", "int8", "nf4", "torchao-int8", "torchao-int4")
-    folder = str(BUNDLED if name == "bundled" else shape(name))
+    folder = str(checkpoint_folder(name))
     bases = {
         kind: load(Model.model_validate({"name": folder, "device": "cpu", "quantization": kind}), lambda *_: None)
         for kind in kinds
@@ -168,7 +172,7 @@ def resident_bytes() -> int:
 
 
 def of_shape(name: str, folder: Path, console: Console) -> None:
-    base = BUNDLED if name == "bundled" else shape(name)
+    base = checkpoint_folder(name)
     folders = made(base, folder)
     gc.collect()
     wanted = Model(name=str(base), device="cpu")
@@ -199,11 +203,11 @@ def source(module: str) -> str:
 
 async def completion_cost(engine: LocalEngine, text: str) -> Cost:
     """From the question to the last token; what worked meanwhile is the explanation's token in hand and the answer."""
-    since = time.perf_counter(), worked_ms()
+    timer = CostTimer.start()
     async with aclosing(engine.stream(Request((text,), NEW_TOKENS, document=text[-40:]))) as chunks:
         async for _ in chunks:
             pass
-    return cost_since(*since, tokens=1)
+    return timer.cost_per_token(1)
 
 
 async def cost_beside_an_explanation(engine: LocalEngine, text: str, asked: str, rng: random.Random) -> Cost:
@@ -259,7 +263,7 @@ async def side_by_side(engine: LocalEngine, console: Console) -> None:
 
 def percentiles(costs: list[Cost]) -> list[float]:
     """p50 and p95 of the work, then of the clock."""
-    both = ([cost.worked_ms for cost in costs], [cost.wall_ms for cost in costs])
+    both = ([cost.cpu_ms for cost in costs], [cost.wall_ms for cost in costs])
     return [value for times in both for value in (statistics.median(times), statistics.quantiles(times, n=20)[-1])]
 
 

@@ -1,7 +1,9 @@
-"""One decode step against llama.cpp and transformers on the same weights, against the speed of the memory, and drafted.
+"""One decode step against llama.cpp and transformers on the same weights, and the gain of prompt-lookup decoding.
 
-Everything takes turns, a ratio is the median over the rounds. Shapes: bundled, 164M and, asked for, 1B (needs 14 GB).
-With one thread the time that processors worked is compared, which other programs do not change. Linux only.
+    python benchmarks/run/decode.py [--threads 1] [--shapes bundled 164M 1B] [--part steps|drafts|both]
+
+All contestants take turns in random order; ratios are medians over the rounds. With one thread, CPU time is compared,
+which other programs do not change. The shape 1B needs 14 GB. Linux only.
 """
 
 from __future__ import annotations
@@ -11,13 +13,12 @@ import gc
 import importlib.util
 import os
 import random
-import shutil
 import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,283 +31,244 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
-import starcoder_ls
+from lib.cpu_time import Cost, CostTimer, cpu_ms
+from lib.random_models import BUNDLED, CACHE, SHAPES, checkpoint_folder, load_without_end
 from peers import llama_cpp
-from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.generation import Request, SpecialToken, Timings
-from starcoder_ls.settings import Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 PROMPT_TOKENS, NEW_TOKENS, ROUNDS = 512, 24, 15
 DRAFTED_TOKENS = 32
-CURSORS = {"bundled": 60, "164M": 20, "1B": 5}
-BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
-CACHE = Path(os.environ.get("STARCODER_LS_BENCH_CACHE", Path(__file__).parents[2] / ".cache" / "decode"))
-HELD_OUT = ("rich.console", "typer.main", "click.core", "tqdm.std", "packaging.specifiers")
-SHAPES = {
-    "164M": {"n_layer": 20, "n_embd": 768, "n_head": 12, "n_inner": 3072, "n_positions": 2048},
-    "1B": {"n_layer": 24, "n_embd": 2048, "n_head": 16, "n_inner": 8192, "n_positions": 8192},
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """Milliseconds per token: by the clock, and those that a processor worked."""
-
-    wall_ms: float
-    worked_ms: float
+REQUESTS = {"bundled": 60, "164M": 20, "1B": 5}
+HELD_OUT_MODULES = ("rich.console", "typer.main", "click.core", "tqdm.std", "packaging.specifiers")
+BYTES_PER_WEIGHT = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """``step`` decodes some tokens behind the prompt."""
+    """``decode`` decodes ``NEW_TOKENS`` tokens after the prompt."""
 
     name: str
     bytes_per_token: int
-    step: Callable[[], Cost]
+    decode: Callable[[], Cost]
 
 
-def worked_ms(process: int | str = "self") -> float:
-    """What all threads of a process have worked, to the nanosecond. Other work on the machine is not in it."""
-    tasks = Path(f"/proc/{process}/task").glob("*/schedstat")
-    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in tasks) / 1e6
+def read_module_source(module: str) -> str:
+    spec = importlib.util.find_spec(module)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).read_text(encoding="utf-8")
 
 
-def cost_since(wall_s: float, worked: float, tokens: int, process: int | str = "self") -> Cost:
-    wall_ms = (time.perf_counter() - wall_s) * 1000
-    return Cost(wall_ms / tokens, (worked_ms(process) - worked) / tokens)
-
-
-def shape(name: str) -> Path:
-    """A checkpoint of random float16 weights in StarCoder's architecture, with the bundled model's tokenizer."""
-    folder = CACHE / name
-    if not (folder / "tokenizer.json").is_file():
-        config = transformers.GPTBigCodeConfig(
-            vocab_size=49_152, multi_query=True, activation_function="gelu_pytorch_tanh", bos_token_id=0,
-            eos_token_id=0, **SHAPES[name],
-        )  # fmt: skip
-        torch.manual_seed(0)
-        transformers.GPTBigCodeForCausalLM(config).half().save_pretrained(folder)
-        shutil.copy(BUNDLED / "tokenizer.json", folder)
-    return folder
-
-
-def source(module: str) -> str:
-    found = importlib.util.find_spec(module)
-    assert found is not None
-    assert found.origin is not None
-    return Path(found.origin).read_text(encoding="utf-8")
-
-
-def read_gb_per_s() -> float:
-    """What a plain sum over 512 MB reaches: the best of some."""
+def measure_read_gb_per_s() -> float:
+    """Return the bandwidth of a plain sum over 512 MB, the best of eight."""
     values = torch.ones(1 << 27)
     best_s = float("inf")
     for _ in range(8):
-        began = time.perf_counter()
+        started_s = time.perf_counter()
         values.sum()
-        best_s = min(best_s, time.perf_counter() - began)
+        best_s = min(best_s, time.perf_counter() - started_s)
     return values.nbytes / best_s / 1e9
 
 
-def resident(folder: Path, **settings: str) -> LoadedModel:
-    """LoadedModel, and never at its end: random weights would say so at once."""
-    wanted = Model.model_validate({"name": str(folder), "device": "cpu"} | settings)
-    loaded = load(wanted, lambda *_: None)
-    loaded.checkpoint = replace(loaded.checkpoint, end_ids=frozenset())
-    return loaded
-
-
-def ours(folder: Path, prompt: str, **settings: str) -> Contestant:
-    loaded = resident(folder, **settings)
+def our_contestant(folder: Path, prompt: str, **settings: str) -> Contestant:
+    loaded = load_without_end(folder, **settings)
     loaded.runner.pass_costs = ()
-    state, wanted = GenerationState.empty(loaded), Request((prompt,), NEW_TOKENS)
+    state, request = GenerationState.empty(loaded), Request((prompt,), NEW_TOKENS)
 
-    def step() -> Cost:
-        pieces = generate_alone(wanted, state, lambda: None)
-        while not next(pieces):  # the prompt, and the token after it
+    def decode() -> Cost:
+        steps = generate_alone(request, state, lambda: None)
+        while not next(steps):  # prefill and the first token
             pass
-        since = time.perf_counter(), worked_ms()
-        for _ in pieces:
+        timer = CostTimer.start()
+        for _ in steps:
             pass
-        return cost_since(*since, NEW_TOKENS - 1)
+        return timer.cost_per_token(NEW_TOKENS - 1)
 
-    read = loaded.bytes - loaded.runner.model.transformer.wpe.weight.nbytes
-    if (
-        loaded.runner.model.get_output_embeddings().weight.numel() == 0
-    ):  # packed: the input embedding is a table of its own
-        read -= loaded.runner.model.transformer.wte.weight.nbytes
-    return Contestant(f"ours, {loaded.placement.said}", read, step)
+    model = loaded.runner.model
+    bytes_per_token = loaded.bytes - model.transformer.wpe.weight.nbytes
+    if model.get_output_embeddings().weight.numel() == 0:  # packed: the input embedding is a separate table
+        bytes_per_token -= model.transformer.wte.weight.nbytes
+    return Contestant(f"ours, {loaded.ready_status('').dtype}", bytes_per_token, decode)
 
 
-def generate(folder: Path, ids: list[int]) -> Contestant:
+def transformers_contestant(folder: Path, ids: list[int]) -> Contestant:
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
     prompt = torch.tensor([ids])
 
-    def answered(tokens: int) -> Cost:
-        since = time.perf_counter(), worked_ms()
+    def generate(tokens: int) -> Cost:
+        timer = CostTimer.start()
         model.generate(prompt, max_new_tokens=tokens, min_new_tokens=tokens, do_sample=False, pad_token_id=0)
-        return cost_since(*since, NEW_TOKENS)
+        return timer.cost_per_token(NEW_TOKENS)
 
-    def step() -> Cost:
-        first, all_ = answered(1), answered(NEW_TOKENS + 1)
-        return Cost(all_.wall_ms - first.wall_ms, all_.worked_ms - first.worked_ms)
+    def decode() -> Cost:
+        prefill, total = generate(1), generate(NEW_TOKENS + 1)
+        return Cost(total.wall_ms - prefill.wall_ms, total.cpu_ms - prefill.cpu_ms)
 
     weights = sum(parameter.nbytes for parameter in model.parameters()) - model.transformer.wpe.weight.nbytes
-    return Contestant("transformers generate, float32", weights, step)
+    return Contestant("transformers generate, float32", weights, decode)
 
 
-def llama(folder: Path, kind: llama_cpp.Kind, ids: list[int], threads: int, stack: ExitStack) -> Contestant:
+def llama_cpp_contestant(
+    folder: Path, kind: llama_cpp.Kind, ids: list[int], threads: int, stack: ExitStack
+) -> Contestant:
     file = llama_cpp.convert(folder, CACHE / f"{folder.name}-{kind}.gguf", kind)
     server = stack.enter_context(llama_cpp.running(file, threads))
-    values = sum(weight.numel() for name, weight in llama_cpp.weights(folder) if not name.startswith("position_embd"))
-    bytes_per_value = {"f32": 4.0, "f16": 2.0, "q8_0": 34 / 32}[kind]
+    weights = sum(weight.numel() for name, weight in llama_cpp.weights(folder) if not name.startswith("position_embd"))
 
-    def step() -> Cost:
-        # The last token of the prompt is read anew, so there are as many passes as tokens.
-        worked = worked_ms(server.process)
+    def decode() -> Cost:
+        # The last token of the prompt is evaluated again, so there are as many passes as tokens.
+        started_cpu_ms = cpu_ms(server.process)
         wall_ms = server.step_ms(ids, NEW_TOKENS)
-        return Cost(wall_ms, (worked_ms(server.process) - worked) / NEW_TOKENS)
+        return Cost(wall_ms, (cpu_ms(server.process) - started_cpu_ms) / NEW_TOKENS)
 
-    return Contestant(f"llama.cpp {kind}", int(values * bytes_per_value), step)
+    return Contestant(f"llama.cpp {kind}", int(weights * BYTES_PER_WEIGHT[kind]), decode)
 
 
-def steps_of(folder: Path, threads: int, console: Console) -> None:
-    """All contestants in turn on one shape."""
-    text = source(HELD_OUT[0])
+def measure_steps(folder: Path, threads: int, console: Console) -> None:
+    """Print the table of all contestants on one checkpoint."""
     with ExitStack() as stack:
         tokenizer = Tokenizer.from_folder(folder)
-        ids = tokenizer.encode([text])[:PROMPT_TOKENS]
+        ids = tokenizer.encode([read_module_source(HELD_OUT_MODULES[0])])[:PROMPT_TOKENS]
         prompt = tokenizer.decode(ids)
-        contestants = [ours(folder, prompt), ours(folder, prompt, quantization="int8")]
-        contestants += [ours(folder, prompt, dtype="float32"), generate(folder, ids)]
+        contestants = [our_contestant(folder, prompt), our_contestant(folder, prompt, quantization="int8")]
+        contestants += [our_contestant(folder, prompt, dtype="float32"), transformers_contestant(folder, ids)]
         if llama_cpp.find_server() is not None:
-            contestants += [llama(folder, kind, ids, threads, stack) for kind in llama_cpp.KINDS]
+            contestants += [llama_cpp_contestant(folder, kind, ids, threads, stack) for kind in llama_cpp.KINDS]
         for contestant in contestants:
-            contestant.step()  # reads the prompt
+            contestant.decode()  # prefills the prompt
         rounds = []
         for _ in range(ROUNDS):
             random.shuffle(contestants)
-            rounds.append({contestant.name: contestant.step() for contestant in contestants})
-    console.print(tabled(contestants, rounds, f"{folder.name}, {threads} thread(s)"))
+            rounds.append({contestant.name: contestant.decode() for contestant in contestants})
+    console.print(build_table(contestants, rounds, f"{folder.name}, {threads} thread(s)"))
 
 
-def tabled(contestants: list[Contestant], rounds: list[dict[str, Cost]], title: str) -> Table:
-    """Medians over the rounds; ratios of the work within a round."""
-    speed = read_gb_per_s()
+def build_table(contestants: list[Contestant], rounds: list[dict[str, Cost]], title: str) -> Table:
+    """Return medians over the rounds, and ratios of CPU time within a round."""
+    gb_per_s = measure_read_gb_per_s()
     table = Table(
-        "", "ms per token, worked", "by the clock", "bytes/s of a sum's", *(f"/ {kind}" for kind in llama_cpp.KINDS),
-        title=f"{title}, {PROMPT_TOKENS} tokens behind, {len(rounds)} rounds; a sum reads {speed:.1f} GB/s",
+        "", "CPU ms per token", "by the clock", "bandwidth / a sum's", *(f"/ {kind}" for kind in llama_cpp.KINDS),
+        title=f"{title}, {PROMPT_TOKENS} tokens of prompt, {len(rounds)} rounds; a sum reads {gb_per_s:.1f} GB/s",
     )  # fmt: skip
-    for one in sorted(contestants, key=lambda one: one.name):
-        worked = statistics.median(costs[one.name].worked_ms for costs in rounds)
-        wall = statistics.median(costs[one.name].wall_ms for costs in rounds)
-        peers = [f"llama.cpp {kind}" for kind in llama_cpp.KINDS if f"llama.cpp {kind}" in rounds[0]]
-        ratios = [
-            statistics.median(costs[one.name].worked_ms / costs[peer].worked_ms for costs in rounds) for peer in peers
-        ]
-        share = one.bytes_per_token / (worked / 1000) / (speed * 1e9)
-        table.add_row(one.name, f"{worked:.2f}", f"{wall:.2f}", f"{share:.0%}", *(f"{ratio:.2f}" for ratio in ratios))
+    peers = [name for kind in llama_cpp.KINDS if (name := f"llama.cpp {kind}") in rounds[0]]
+    for contestant in sorted(contestants, key=lambda contestant: contestant.name):
+        name = contestant.name
+        median_cpu_ms = statistics.median(costs[name].cpu_ms for costs in rounds)
+        median_wall_ms = statistics.median(costs[name].wall_ms for costs in rounds)
+        ratios = [statistics.median(costs[name].cpu_ms / costs[peer].cpu_ms for costs in rounds) for peer in peers]
+        fraction = contestant.bytes_per_token / (median_cpu_ms / 1000) / (gb_per_s * 1e9)
+        cells = (f"{median_cpu_ms:.2f}", f"{median_wall_ms:.2f}", f"{fraction:.0%}")
+        table.add_row(name, *cells, *(f"{ratio:.2f}" for ratio in ratios))
     return table
 
 
-class Told:
-    """Says the tokens of a text whatever the weights say, and takes as long: a model that is always right."""
+class ForcedText:
+    """Makes a model generate the tokens of a text at the cost of its own: a perfect model of random weights."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self.ids: list[int] = []
-        exact = loaded.runner.compiled_pass or loaded.runner.cpu_pass
-        assert exact is not None
-        self._hidden_states, self._end = exact.hidden_states, 0
-        exact.hidden_states = self._read  # type: ignore[method-assign]
-        loaded.runner.model.get_output_embeddings().register_forward_hook(self._say)
+        cpu_pass = loaded.runner.compiled_pass or loaded.runner.cpu_pass
+        assert cpu_pass is not None
+        self._hidden_states, self._end = cpu_pass.hidden_states, 0
+        cpu_pass.hidden_states = self._note_position  # type: ignore[method-assign]
+        loaded.runner.model.get_output_embeddings().register_forward_hook(self._raise_logits)
 
-    def _read(self, inputs: Any) -> list[torch.Tensor]:
+    def _note_position(self, inputs: Any) -> list[torch.Tensor]:
         ((ids, cache),) = inputs
         self._end = cache.length + ids.shape[1]
         return self._hidden_states(inputs)
 
-    def _say(self, _module: Any, _entry: Any, logits: torch.Tensor) -> None:
+    def _raise_logits(self, _module: Any, _inputs: Any, logits: torch.Tensor) -> None:
+        """Make the next token of the text the likeliest after each position.  # logits [n, vocabulary]"""
         for row in range(len(logits)):
-            at = self._end - len(logits) + 1 + row
-            if at < len(self.ids):
-                logits[row, self.ids[at]] += 1e4
+            position = self._end - len(logits) + 1 + row
+            if position < len(self.ids):
+                logits[row, self.ids[position]] += 1e4
 
 
-def at_random_cursors(loaded: LoadedModel, cursors: int) -> Iterator[tuple[Request, list[int]]]:
-    """Requests in held-out files, and the tokens of prompt and true continuation."""
+def sample_requests(loaded: LoadedModel, count: int) -> Iterator[tuple[Request, list[int]]]:
+    """Yield requests at random positions in held-out files, and the ids of prompt and true continuation."""
     rng = random.Random(0)
-    for number in range(cursors):
-        lines = source(HELD_OUT[number % len(HELD_OUT)]).splitlines(keepends=True)
+    for number in range(count):
+        source = read_module_source(HELD_OUT_MODULES[number % len(HELD_OUT_MODULES)])
+        lines = source.splitlines(keepends=True)
         line = rng.randrange(90, len(lines) - 40)
         prefix, middle = "".join(lines[line - 90 : line]), "".join(lines[line : line + 30])
         suffix = "".join(lines[line + 3 : line + 33])
-        parts = (
-            SpecialToken("<fim_prefix>"),
-            SpecialToken("<fim_suffix>"),
-            suffix,
-            SpecialToken("<fim_middle>"),
-            prefix,
-        )
-        ids = loaded.tokenizer.encode([*parts]) + loaded.tokenizer.encode([middle])
+        fim_prefix, fim_suffix, fim_middle = (SpecialToken(f"<fim_{part}>") for part in ("prefix", "suffix", "middle"))
+        parts = (fim_prefix, fim_suffix, suffix, fim_middle, prefix)
+        ids = loaded.tokenizer.encode(parts) + loaded.tokenizer.encode([middle])
         yield Request(parts, DRAFTED_TOKENS, prefix_parts=(4,)), ids
 
 
-def drafting(folder: Path, is_told: bool, console: Console) -> None:
-    """Answers in held-out files, drafted and plain in turn."""
-    loaded = resident(folder)
+def measure_drafts(folder: Path, is_forced: bool, console: Console) -> None:
+    """Print the cost of answers with drafts and without, in turn."""
+    loaded = load_without_end(folder)
     costs = loaded.runner.pass_costs
-    told = Told(loaded) if is_told else None
+    forced_text = ForcedText(loaded) if is_forced else None
     state = GenerationState.empty(loaded)
-    worked: dict[str, list[float]] = {"plain": [], "drafted": []}
-    made: list[Timings] = []
-    for wanted, ids in at_random_cursors(loaded, CURSORS[folder.name]):
-        if told is not None:
-            told.ids = ids
-        for kind in random.sample(sorted(worked), 2):
-            state.draft_history.clear_answers()  # the other's answer would be a perfect draft
+    elapsed_cpu_ms: dict[str, list[float]] = {"plain": [], "drafted": []}
+    timings: list[Timings] = []
+    for request, ids in sample_requests(loaded, REQUESTS[folder.name]):
+        if forced_text is not None:
+            forced_text.ids = ids
+        for kind in random.sample(sorted(elapsed_cpu_ms), 2):
+            state.draft_history.clear_answers()  # the other kind's answer would be a perfect draft
             loaded.runner.pass_costs = costs if kind == "drafted" else ()
-            pieces = generate_alone(wanted, state, lambda: None)
-            while not next(pieces):
+            steps = generate_alone(request, state, lambda: None)
+            while not next(steps):  # prefill and the first token
                 pass
-            began = worked_ms()
-            last = [chunk for chunks in pieces for chunk in chunks][-1]
-            worked[kind].append(worked_ms() - began)
+            started_cpu_ms = cpu_ms()
+            last = [chunk for chunks in steps for chunk in chunks][-1]
+            elapsed_cpu_ms[kind].append(cpu_ms() - started_cpu_ms)
             if kind == "drafted" and last.timings is not None:
-                made.append(last.timings)
-    ratios = [plain / drafted for plain, drafted in zip(worked["plain"], worked["drafted"], strict=True)]
-    files = [statistics.median(ratios[at :: len(HELD_OUT)]) for at in range(len(HELD_OUT))]
-    passes, drafts = sum(t.decode_steps for t in made), sum(t.draft_tokens for t in made)
-    console.print(
-        f"drafts, {folder.name}{', told the text of the files' if is_told else ''}: {len(ratios)} answers of "
-        f"{DRAFTED_TOKENS} tokens. Work, plain / drafted: all {sum(worked['plain']) / sum(worked['drafted']):.2f}, "
+                timings.append(last.timings)
+    console.print(format_drafts(folder.name, is_forced, elapsed_cpu_ms, timings, costs))
+
+
+def format_drafts(
+    name: str,
+    is_forced: bool,
+    elapsed_cpu_ms: dict[str, list[float]],
+    timings: list[Timings],
+    costs: tuple[float, ...],
+) -> str:
+    plain, drafted = elapsed_cpu_ms["plain"], elapsed_cpu_ms["drafted"]
+    ratios = [one / other for one, other in zip(plain, drafted, strict=True)]
+    files = len(HELD_OUT_MODULES)
+    worst_file = min(statistics.median(ratios[file::files]) for file in range(files))
+    passes, drafts = sum(timing.decode_steps for timing in timings), sum(timing.draft_tokens for timing in timings)
+    accepted = sum(timing.accepted_tokens for timing in timings)
+    pass_ms = ", ".join(f"{costs[tokens - 1]:.1f}" for tokens in (1, 2, 4, 8))
+    return (
+        f"drafts, {name}{', forced to the text of the files' if is_forced else ''}: {len(ratios)} answers of "
+        f"{DRAFTED_TOKENS} tokens. CPU time, plain / drafted: all {sum(plain) / sum(drafted):.2f}, "
         f"median {statistics.median(ratios):.2f}, worst tenth {sorted(ratios)[len(ratios) // 10]:.2f}, worst file "
-        f"{min(files):.2f}. Tokens per pass {len(made) * (DRAFTED_TOKENS - 1) / passes:.2f}, "
-        f"{sum(t.accepted_tokens for t in made)} of {drafts} drafts right. A pass over 1, 2, 4, 8 tokens: "
-        + ", ".join(f"{costs[n - 1]:.1f}" for n in (1, 2, 4, 8))
-        + " ms."
+        f"{worst_file:.2f}. Tokens per pass {len(timings) * (DRAFTED_TOKENS - 1) / passes:.2f}, {accepted} of {drafts} "
+        f"draft tokens accepted. A pass over 1, 2, 4, 8 tokens: {pass_ms} ms."
     )
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument("--shapes", nargs="+", choices=["bundled", *SHAPES], default=["bundled", "164M"])
-    arguments.add_argument("--part", choices=["steps", "drafts", "both"], default="both")
-    given = arguments.parse_args()
-    torch.set_num_threads(given.threads)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--shapes", nargs="+", choices=["bundled", *SHAPES], default=["bundled", "164M"])
+    parser.add_argument("--part", choices=["steps", "drafts", "both"], default="both")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     console = Console(width=160)
-    for name in given.shapes:
-        folder = BUNDLED if name == "bundled" else shape(name)
-        if given.part != "drafts":
-            steps_of(folder, given.threads, console)
+    for shape in options.shapes:
+        folder = checkpoint_folder(shape)
+        if options.part != "drafts":
+            measure_steps(folder, options.threads, console)
             gc.collect()
-        if given.part != "steps":
-            drafting(folder, is_told=folder != BUNDLED, console=console)
+        if options.part != "steps":
+            measure_drafts(folder, is_forced=folder != BUNDLED, console=console)
             gc.collect()
 
 

@@ -2,7 +2,7 @@
 
 Each key sends a change and a request at once, as VS Code does; the next key follows after the answer and the pause of
 the trace (at most MAX_KEY_DELAY_S). Latency is from sending the change to the answer. The bundled model generates
-freely; with random weights the generated text is forced (benchmarks/lib/forced.py).
+freely; with random weights the generated text is forced (benchmarks/lib/forced_server.py).
 
     python benchmarks/run/keystrokes.py [--quick] [--busy] [--picture docs/typing.svg]
 
@@ -43,7 +43,7 @@ from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
-FORCED_SERVER = Path(__file__).parents[1] / "lib" / "forced.py"
+FORCED_SERVER = Path(__file__).parents[1] / "lib" / "forced_server.py"
 MAX_KEY_DELAY_S = 0.15
 REQUEST_DELAY_S = 0.06
 SEED = 1

@@ -24,12 +24,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
-from decode import BUNDLED, shape, worked_ms
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
+from lib.cpu_time import cpu_ms
+from lib.random_models import checkpoint_folder
 from lib.typist import Typist
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
@@ -138,14 +139,14 @@ def played(engine: LocalEngine, crowd: list[list[Request]], given: argparse.Name
 
     async def all_of_them() -> Played:
         await asyncio.gather(*(typing(engine, person, own[:1], given.tokens) for person, own in enumerate(crowd)))
-        since_s, worked = time.monotonic(), worked_ms()
+        since_s, started_cpu_ms = time.monotonic(), cpu_ms()
         made = await asyncio.gather(
             *(
                 typing(engine, person, itertools.cycle(own[1:]), given.tokens, since_s + given.seconds)
                 for person, own in enumerate(crowd)
             )
         )
-        wall_s, worked_s = time.monotonic() - since_s, (worked_ms() - worked) / 1000
+        wall_s, worked_s = time.monotonic() - since_s, (cpu_ms() - started_cpu_ms) / 1000
         return Played([answer for own in made for answer in own], wall_s, worked_s)
 
     return asyncio.run(all_of_them())
@@ -204,7 +205,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     console = Console(width=160)
     for name in given.shapes:
-        measured(BUNDLED if name == "bundled" else shape(name), given, console)
+        measured(checkpoint_folder(name), given, console)
         gc.collect()
 
 
