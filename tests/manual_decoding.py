@@ -46,7 +46,7 @@ def compute_logits(
 
     Each forward pass reads ``chunk_tokens`` tokens; without it, one pass reads all.
     """
-    resident, step = loaded.adapters.named(adapter), chunk_tokens or len(ids)
+    resident, step = loaded.adapters.find(adapter), chunk_tokens or len(ids)
     cache = cache_with_virtual_tokens(loaded, resident, len(ids))
     chunks = [list(ids[start : start + step]) for start in range(0, len(ids), step)]
     return torch.cat([forward_all(loaded.runner, chunk, cache, resident) for chunk in chunks]).cpu()
@@ -54,7 +54,7 @@ def compute_logits(
 
 def request_and_greedy_tokens(loaded: LoadedModel, text: str, adapter: str | None) -> tuple[list[int], list[int]]:
     """Token ids of the answer to a request for six tokens, and as many that plain forward passes choose greedily."""
-    resident = loaded.adapters.named(adapter)
+    resident = loaded.adapters.find(adapter)
     outputs = generate_alone(Request((text,), 6, adapter=adapter), GenerationState.empty(loaded))
     generated = [id_ for chunks in outputs for chunk in chunks for id_ in chunk.token_ids]
     ids = loaded.tokenizer.encode([text])
@@ -81,7 +81,7 @@ def chunk_ranges(ids: Sequence[int], sizes: Sequence[int], rewind: int, cache: K
 
 def cache_with_virtual_tokens(loaded: LoadedModel, adapter: ResidentAdapter | None, tokens: int) -> KvCache:
     """An empty cache, except for the virtual tokens of ``adapter``."""
-    cache = KvCache(loaded.runner.layers, tokens + (0 if adapter is None else adapter.virtual_tokens))
-    if adapter is not None and adapter.prompt is not None:
+    cache = KvCache(loaded.runner.layers, tokens + (0 if adapter is None else adapter.virtual_token_count))
+    if adapter is not None and adapter.virtual_tokens is not None:
         loaded.runner.write_virtual_tokens(adapter, cache)
     return cache

@@ -81,7 +81,7 @@ class StepScheduler:
         self.finished.append(scheduled)
 
     def submit(self, request: Request, is_prefill: bool = False) -> ScheduledRequest:
-        adapter = self.loaded.adapters.named(request.adapter)
+        adapter = self.loaded.adapters.find(request.adapter)
         request = replace(request, cancel=CancelFlag())
         scheduled = ScheduledRequest(request, RecordedOutput(), is_prefill=is_prefill, adapter=adapter)
         self.queue.add(scheduled)

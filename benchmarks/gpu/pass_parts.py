@@ -127,7 +127,7 @@ def measure_adapters(bench: Bench) -> Table:
         bench.capture_graphs()
         adapter_ms = bench.replay_ms(bucket, adapter.key)
         ratio = alternating_ms(bench, adapter) / alternating_ms(bench, None)
-        rows.append([adapter.name, adapter.bytes / 1e6, adapter_ms, adapter_ms / base_ms, ratio])
+        rows.append([adapter.name, adapter.size_bytes / 1e6, adapter_ms, adapter_ms / base_ms, ratio])
     adapters.activate(None)
     for adapter in attached:
         adapters.remove(adapter.name)

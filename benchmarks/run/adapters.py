@@ -86,9 +86,9 @@ def made(base: Path, folder: Path) -> dict[str, Path]:
 
 def cache_behind(loaded: LoadedModel, held: ResidentAdapter | None, room: int = STEPS) -> KvCache:
     """With a text of BEHIND_TOKENS in it, and before it what virtual tokens there are."""
-    virtual = 0 if held is None else held.virtual_tokens
+    virtual = 0 if held is None else held.virtual_token_count
     cache = KvCache(loaded.runner.layers, virtual + BEHIND_TOKENS + room)
-    if held is not None and held.prompt is not None:
+    if held is not None and held.virtual_tokens is not None:
         loaded.runner.write_virtual_tokens(held, cache)
     loaded.runner.run(ForwardPass([[i % 1000 for i in range(BEHIND_TOKENS)]], cache), held)
     return cache
@@ -116,7 +116,7 @@ def step_ratios(loaded: LoadedModel) -> Table:
     for held in sorted(loaded.adapters, key=lambda held: list(configs()).index(held.name)):
         ms = statistics.median(costs[held] for costs in rounds)
         ratio = statistics.median(costs[held] / costs[None] for costs in rounds)
-        table.add_row(held.name, f"{ms:.2f}", f"{ratio:.2f}", f"{held.bytes / 1e6:.2f}")
+        table.add_row(held.name, f"{ms:.2f}", f"{ratio:.2f}", f"{held.size_bytes / 1e6:.2f}")
     return table
 
 
@@ -156,7 +156,7 @@ def read_ms(loaded: LoadedModel, cache: KvCache) -> float:
 
 def switches_ms(loaded: LoadedModel) -> list[float]:
     """From one adapter of layers to the next, the costliest kind of switch there is."""
-    layered = [held for held in loaded.adapters if held.sites]
+    layered = [held for held in loaded.adapters if held.targets]
     times = []
     for number in range(SWITCHES):
         began = time.perf_counter()

@@ -28,11 +28,11 @@ def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path]
     loaded = load(wanted, lambda _fraction, _sentence: None, resident)
     assert loaded.message == ""
     loaded.runner.model.double()
-    for held in loaded.adapters:
-        for site in held.sites:
-            site.adapter_layer.double()
-        if held.prompt is not None:
-            held.prompt.states.data = held.prompt.states.double()
+    for adapter in loaded.adapters:
+        for target in adapter.targets:
+            target.adapter_layer.double()
+        if adapter.virtual_tokens is not None:
+            adapter.virtual_tokens.states.data = adapter.virtual_tokens.states.double()
     loaded.runner.chunk_tokens = chunk_tokens
     loaded.runner.pass_costs = ()  # no drafts unless a test wants them: what is tried would follow the clock
     return loaded

@@ -15,7 +15,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine import assembly, local_engine
@@ -552,7 +552,7 @@ def test_requests_from_several_event_loops_are_answered(engine: LocalEngine) -> 
 
 
 def adapter(base: Path, folder: Path, method: str = "parallel", seed: int = 1) -> Path:
-    return made.trained(base, folder / f"{method}-{seed}", made.config_of(method), seed)
+    return adapter_fixtures.save_random_adapter(base, folder / f"{method}-{seed}", adapter_fixtures.create_peft_config(method), seed)
 
 
 def test_adapter_changes_the_answer_and_is_in_the_status(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
@@ -569,7 +569,7 @@ def test_adapter_changes_the_answer_and_is_in_the_status(starcoder: Path, tmp_pa
 def test_unknown_adapter_is_refused_and_known_ones_named(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
     engine = engines(starcoder, {"own": adapter(starcoder, tmp_path)})
     wait_for_phase(engine, Phase.READY)
-    with pytest.raises(AdapterInvalid, match=r"No adapter other is loaded; there is own\."):
+    with pytest.raises(AdapterInvalid, match=r"No adapter other is loaded; loaded: own\."):
         run(generate(engine, build_request(adapter="other")))
 
 
@@ -611,7 +611,7 @@ def test_attach_and_detach_do_not_affect_running_requests(
         await passes.wait_until_held()
         assert not running.done()
         assert engine.status().adapters == ()
-        with pytest.raises(AdapterInvalid, match="No adapter own is loaded; there is none"):
+        with pytest.raises(AdapterInvalid, match="No adapter own is loaded; loaded: none"):
             await generate(engine, build_request(adapter="own"))
         passes.resume()
         assert ids(await running) == alone
@@ -645,16 +645,16 @@ def test_attach_explains_errors(starcoder: Path, tmp_path: Path, engines: Engine
 def test_virtual_tokens_reduce_the_context(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
     engine = engines(starcoder, {"own": adapter(starcoder, tmp_path, "ptuning")})
     status = wait_for_phase(engine, Phase.READY)
-    assert status.adapters[0].virtual_tokens == made.VIRTUAL_TOKENS
+    assert status.adapters[0].virtual_tokens == adapter_fixtures.VIRTUAL_TOKENS
     text = "x " * 100
     room = status.context_tokens - engine.count_tokens(text)
     assert ids(run(generate(engine, build_request(text, room))))
-    assert ids(run(generate(engine, build_request(text, room - made.VIRTUAL_TOKENS, adapter="own"))))
+    assert ids(run(generate(engine, build_request(text, room - adapter_fixtures.VIRTUAL_TOKENS, adapter="own"))))
     with pytest.raises(PromptTooLong, match="context of 251"):
-        run(generate(engine, build_request(text, room - made.VIRTUAL_TOKENS + 1, adapter="own")))
+        run(generate(engine, build_request(text, room - adapter_fixtures.VIRTUAL_TOKENS + 1, adapter="own")))
 
 
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_packed_weights_support_every_adapter_method(
     method: str, starcoder: Path, tmp_path: Path, engines: Engines
 ) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.assembly import load
@@ -180,12 +180,14 @@ def test_recording_takes_moments_and_dropping_gives_memory_back(folder: Path) ->
 
 
 def test_adapters_are_heard_through_their_own_graphs(folders: dict[str, Path], tmp_path: Path) -> None:
-    loaded = loaded_as(folders["starcoder"], "float32", made.of_every_method(folders["starcoder"], tmp_path))
+    loaded = loaded_as(
+        folders["starcoder"], "float32", adapter_fixtures.save_adapter_of_each_method(folders["starcoder"], tmp_path)
+    )
     graphs = graphs_of(loaded)
     seen: dict[str | None, torch.Tensor] = {}
     for _ in range(3):
         for name in (None, "lora", "parallel", None, "ia3"):
-            held = loaded.adapters.named(name)
+            held = loaded.adapters.find(name)
             cache = read(loaded, 0, 100, held)
             (found,) = run(loaded, group([cache], [3]), held)
             expected = seen.setdefault(name, found)

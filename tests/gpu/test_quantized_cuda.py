@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -25,25 +26,21 @@ TOLERANCE = {"int8": 0.25, "nf4": 0.7, "torchao-int8": 0.25, "torchao-int4": 0.7
 BITS = {"int8": 8, "nf4": 4, "torchao-int8": 8, "torchao-int4": 4}
 
 
-def nothing(_fraction: float, _sentence: str) -> None:
-    """A report that nobody reads."""
-
-
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Nearly all of its weights are in blocks, as in a large model."""
+    """A base whose weights are mostly in blocks, as those of a large model."""
     sizes = {"n_layer": 2, "n_embd": 1024, "n_head": 8, "n_inner": 4096}
     return checkpoints.gpt_bigcode(tmp_path_factory.mktemp("quantized") / "base", **sizes)
 
 
 @pytest.fixture(scope="module")
 def folders(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return made.of_every_method(base, tmp_path_factory.mktemp("adapters"))
+    return adapter_fixtures.save_adapter_of_each_method(base, tmp_path_factory.mktemp("adapters"))
 
 
 @pytest.fixture(scope="module")
 def exact(base: Path, folders: dict[str, Path]) -> LoadedModel:
-    return loaded_as(base, folders, device="cpu", dtype="float32")
+    return load_quantized(base, folders, device="cpu", dtype="float32")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -54,65 +51,67 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def loaded(kind: str, base: Path, folders: dict[str, Path]) -> LoadedModel:
-    return loaded_as(base, folders, device="cuda", quantization=kind)
+    return load_quantized(base, folders, device="cuda", quantization=kind)
 
 
-def loaded_as(base: Path, folders: dict[str, Path], **settings: str) -> LoadedModel:
-    wanted = {name: Adapter(path=str(path)) for name, path in folders.items()}
-    return load(Model.model_validate({"name": str(base)} | settings), nothing, wanted)
+def load_quantized(base: Path, folders: dict[str, Path], **settings: str) -> LoadedModel:
+    adapters = {name: Adapter(path=str(path)) for name, path in folders.items()}
+    return load(Model.model_validate({"name": str(base)} | settings), ignore_progress, adapters)
 
 
-def logits(loaded: LoadedModel, name: str | None = None, at_once: int | None = None) -> torch.Tensor:
-    return manual_decoding.compute_logits(loaded, IDS, name, at_once)
+def logits(loaded: LoadedModel, name: str | None = None, chunk_tokens: int | None = None) -> torch.Tensor:
+    return manual_decoding.compute_logits(loaded, IDS, name, chunk_tokens)
 
 
-def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found - expected).norm() / expected.norm())
+def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual - expected).norm() / expected.norm())
 
 
-def test_every_weight_is_on_the_device_and_takes_what_was_asked_for(kind: str, loaded: LoadedModel) -> None:
+def test_weights_are_on_the_device_with_the_size_of_the_quantization(kind: str, loaded: LoadedModel) -> None:
     assert {weight.device.type for weight in loaded.runner.model.parameters()} == {"cuda"}
     half = 2 * sum(size for size in (4 * 1024 * 1024, 4 * 1024 * 1024, 1280 * 1024, 1024 * 1024)) * loaded.runner.layers
     vocabulary = loaded.runner.model.get_input_embeddings().weight.nbytes
     assert loaded.runner.weight_bytes < half * (BITS[kind] + 1.2) / 16 + 2 * vocabulary
 
 
-def test_ia3_is_refused_where_bitsandbytes_computes_in_half_precision(kind: str, loaded: LoadedModel) -> None:
+def test_ia3_is_refused_if_bitsandbytes_computes_in_half_precision(kind: str, loaded: LoadedModel) -> None:
     is_refused = "ia3" not in [status.name for status in loaded.adapters.statuses()]
     assert is_refused == (kind in ("int8", "nf4") and loaded.placement.dtype is not torch.float32)
     assert ("needs float32 activations" in loaded.message) == is_refused
 
 
-@pytest.mark.parametrize("method", [None, *made.METHODS])
-def test_logits_are_near_those_of_the_exact_weights(
+@pytest.mark.parametrize("method", [None, *adapter_fixtures.METHODS])
+def test_logits_are_near_those_of_unquantized_weights(
     method: str | None, kind: str, loaded: LoadedModel, exact: LoadedModel
 ) -> None:
     if method == "ia3" and kind in ("int8", "nf4"):
-        pytest.skip("refused, as the test above says")
+        pytest.skip("refused, see the test above")
     off = logits(loaded)
     assert distance(logits(loaded, method), logits(exact, method)) < TOLERANCE[kind]
     assert torch.equal(logits(loaded), off)
 
 
-def test_a_draft_cannot_change_an_answer(loaded: LoadedModel) -> None:
-    """But for the rounding of half precision; where the library lets tokens change each other's, nothing is drafted."""
-    if loaded.placement.keeps_rows_apart:
-        assert distance(logits(loaded, at_once=1), logits(loaded)) < 0.03
+def test_drafts_are_used_only_if_logits_are_batch_invariant(loaded: LoadedModel) -> None:
+    """Up to the rounding of half precision. Without batch invariance there are no pass costs, and so no drafts."""
+    if loaded.placement.is_batch_invariant:
+        assert distance(logits(loaded, chunk_tokens=1), logits(loaded)) < 0.03
     else:
         assert loaded.runner.pass_costs == ()
 
 
 @pytest.mark.parametrize("method", [None, "parallel", "prefix"])
-def test_requests_are_answered_as_by_hand(
+def test_request_generates_the_greedy_tokens_of_single_passes(
     method: str | None, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loaded.runner, "pass_costs", ())  # token by token, as by hand
-    said, expected = manual_decoding.request_and_greedy_tokens(loaded, "def wrap(text, width=70):\n    return ", method)
-    assert len(said) > 1
-    assert said == expected
+    monkeypatch.setattr(loaded.runner, "pass_costs", ())  # no drafts
+    generated, expected = manual_decoding.request_and_greedy_tokens(
+        loaded, "def wrap(text, width=70):\n    return ", method
+    )
+    assert len(generated) > 1
+    assert generated == expected
 
 
-def test_switching_loads_nothing_and_moves_nothing(loaded: LoadedModel) -> None:
+def test_switching_adapters_allocates_and_moves_nothing(loaded: LoadedModel) -> None:
     addresses = [weight.data_ptr() for weight in loaded.runner.model.parameters()]
     for name in ("lora", "parallel", "ptuning", None, "adapterh") * 4:
         logits(loaded, name)

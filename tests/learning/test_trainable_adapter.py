@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
 from starcoder_ls.engine.adapters.files import WEIGHTS_FILE, check_adapter_folder, read_tensors
@@ -36,7 +36,7 @@ def random_adapter(base: Path, tmp_path: Path) -> Callable[[str], torch.nn.Modul
 
     def create(method: str) -> torch.nn.Module:
         model: torch.nn.Module = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).eval()
-        config = made.config_of(method)
+        config = adapter_fixtures.create_peft_config(method)
         for seed, weight in enumerate(add_adapter(model, config)):
             noise = torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed))
             weight.data = noise * checkpoints.WEIGHT_STD
@@ -83,15 +83,15 @@ def test_saved_adapter_gives_the_same_logits_when_loaded(
 
 @pytest.mark.parametrize("name", ["parallel", "adapterh", "adapterp"])
 def test_saved_config_and_tensors_are_named_as_published(name: str, tmp_path: Path) -> None:
-    model = AutoModelForCausalLM.from_pretrained(made.GOLDEN / "base")
-    published = json.loads((made.GOLDEN / name / CONFIG_FILE).read_text())
+    model = AutoModelForCausalLM.from_pretrained(adapter_fixtures.GOLDEN / "base")
+    published = json.loads((adapter_fixtures.GOLDEN / name / CONFIG_FILE).read_text())
     config = BottleneckConfig(**{k: v for k, v in published.items() if k not in ("peft_type", "auto_mapping")})
     add_adapter(model, config)
     save_adapter(model, config, tmp_path, published["base_model_name_or_path"], "0")
     saved = json.loads((tmp_path / CONFIG_FILE).read_text())
     published.pop("auto_mapping")
     assert saved == published
-    pickled = torch.load(made.GOLDEN / name / "adapter_model.bin", weights_only=True)
+    pickled = torch.load(adapter_fixtures.GOLDEN / name / "adapter_model.bin", weights_only=True)
     assert {key: value.shape for key, value in pickled.items()} == {
         key: value.shape for key, value in load_file(tmp_path / WEIGHTS_FILE).items()
     }

@@ -16,7 +16,7 @@ from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import load_model, quantization, weight_check
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.placement import Placement, place
+from starcoder_ls.engine.loading.placement import Placement, choose_placement
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.runner import int8_check, packed_linear
@@ -33,15 +33,15 @@ def load(settings: Model, report: ProgressCallback, adapters: Mapping[str, Adapt
     Raises ModelError, SettingsError or OutOfMemory, and whatever ``report`` raises.
     """
     try:
-        checkpoint = load_model.find(settings, scale_progress(report, 0.0, 0.1))
+        checkpoint = load_model.resolve_checkpoint(settings, scale_progress(report, 0.0, 0.1))
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
             raise ModelInvalid(
                 f"{checkpoint.folder} has a tokenizer of {tokenizer.vocabulary_size:,} tokens and a model of "
                 f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
             )
-        placement = place(settings, checkpoint, packed_linear.is_possible)
-        model = load_model.read_weights(checkpoint, placement, scale_progress(report, 0.1, 0.85))
+        placement = choose_placement(settings, checkpoint, packed_linear.is_possible)
+        model = load_model.load_weights(checkpoint, placement, scale_progress(report, 0.1, 0.85))
         return assemble(model, tokenizer, checkpoint, placement, settings, scale_progress(report, 0.85, 1.0), adapters)
     except Exception as error:
         if not is_out_of_memory(error):
@@ -73,7 +73,7 @@ def assemble(
     message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(report, 0.0, 0.3))
     report(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
     runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
-    if placement.keeps_rows_apart:  # else a draft could change an answer
+    if placement.is_batch_invariant:  # else a draft could change an answer
         runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
@@ -90,7 +90,7 @@ def _build_runner(
         return runner
     if placement.is_packed:
         return int8_check.round_to_8_bits(runner, tokenizer, checkpoint)
-    quantization.require_answer(
+    quantization.require_finite_logits(
         model,
         lambda: runner.run(ForwardPass([[0, 1]], KvCache(runner.layers, 2))).values,
         placement.quantization,

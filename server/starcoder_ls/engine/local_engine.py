@@ -143,7 +143,7 @@ class LocalEngine:
 
     def _submit(self, scheduled: ScheduledRequest) -> None:
         """Raises EngineNotReady, EngineClosed, and AdapterInvalid for an adapter that is not loaded."""
-        scheduled.adapter = self._ready_adapters().named(scheduled.request.adapter)
+        scheduled.adapter = self._ready_adapters().find(scheduled.request.adapter)
         self._queue.add(scheduled)
 
     def _not_ready_error(self) -> EngineError:

@@ -5,16 +5,16 @@ from typing import Any
 
 import pytest
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod
 from starcoder_ls.engine.adapters.config import CONFIG_FILE, read_config
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.errors import AdapterInvalid
 
 
-@pytest.mark.parametrize("name", made.GOLDEN_NAMES)
+@pytest.mark.parametrize("name", adapter_fixtures.GOLDEN_NAMES)
 def test_published_config_is_accepted(name: str) -> None:
-    config = read_config(made.GOLDEN / name)
+    config = read_config(adapter_fixtures.GOLDEN / name)
     assert config.method.uses_virtual_tokens == (name == "ptuning")
     if isinstance(config.method, LayerMethod):
         assert config.method.create_config(config.values).inference_mode
@@ -22,7 +22,7 @@ def test_published_config_is_accepted(name: str) -> None:
 
 @pytest.mark.parametrize("peft_type", METHODS)
 def test_unknown_keys_with_empty_values_are_ignored(peft_type: str, tmp_path: Path) -> None:
-    made.write_config(tmp_path, peft_type, of_a_later_peft=None, another=False, more=[], bias="none")
+    adapter_fixtures.write_config(tmp_path, peft_type, of_a_later_peft=None, another=False, more=[], bias="none")
     config = read_config(tmp_path)
     assert config.method is METHODS[peft_type]
     assert config.values.keys() == config.method.config_checks.keys()
@@ -32,7 +32,7 @@ def test_unknown_keys_with_empty_values_are_ignored(peft_type: str, tmp_path: Pa
 def test_unsupported_method_is_refused_with_the_supported_ones(peft_type: Any, tmp_path: Path) -> None:
     message = r"is a .* adapter, which this server does not support\. Use LORA, IA3, BOTTLENECK"
     with pytest.raises(AdapterInvalid, match=message):
-        read_config(made.write_config(tmp_path, peft_type))
+        read_config(adapter_fixtures.write_config(tmp_path, peft_type))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_unsupported_method_is_refused_with_the_supported_ones(peft_type: Any, t
 )
 def test_key_that_would_change_the_computation_is_refused(peft_type: str, key: str, value: Any, tmp_path: Path) -> None:
     with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, which this server does not support"):
-        read_config(made.write_config(tmp_path, peft_type, **{key: value}))
+        read_config(adapter_fixtures.write_config(tmp_path, peft_type, **{key: value}))
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ def test_invalid_value_is_refused_with_its_requirement(
     peft_type: str, key: str, value: Any, requirement: str, tmp_path: Path
 ) -> None:
     with pytest.raises(AdapterInvalid, match=f"sets `{key}` to .*, but it must be {requirement}"):
-        read_config(made.write_config(tmp_path, peft_type, **{key: value}))
+        read_config(adapter_fixtures.write_config(tmp_path, peft_type, **{key: value}))
 
 
 def test_adapter_for_another_task_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterInvalid, match="was trained for the task SEQ_CLS"):
-        read_config(made.write_config(tmp_path, "LORA", task_type="SEQ_CLS"))
+        read_config(adapter_fixtures.write_config(tmp_path, "LORA", task_type="SEQ_CLS"))
 
 
 def test_config_that_is_not_a_json_object_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.adapters import files
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter
@@ -20,7 +20,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter = files.check_adapter_folder(made.GOLDEN / "lora")
+    adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "lora")
     first = files.read_tensors(adapter)
     (copy,) = cache.iterdir()
     assert copy.suffix == ".safetensors"
@@ -31,7 +31,7 @@ def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
-    adapter = files.check_adapter_folder(made.GOLDEN / "ia3")
+    adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "ia3")
     first = files.read_tensors(adapter)
     (copy,) = cache.iterdir()
     copy.write_bytes(b"damaged")
@@ -41,7 +41,7 @@ def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
 
 def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:
     folder = tmp_path / "changed"
-    shutil.copytree(made.GOLDEN / "lora", folder)
+    shutil.copytree(adapter_fixtures.GOLDEN / "lora", folder)
     weights = torch.load(folder / files.PICKLED_WEIGHTS_FILE, weights_only=True)
     files.read_tensors(files.check_adapter_folder(folder))
     name = min(weights)
@@ -54,7 +54,7 @@ def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:
 def test_pickle_is_read_if_the_cache_is_not_writable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "file" / "below")
-    assert files.read_tensors(files.check_adapter_folder(made.GOLDEN / "parallel"))
+    assert files.read_tensors(files.check_adapter_folder(adapter_fixtures.GOLDEN / "parallel"))
 
 
 def test_bundled_adapter_is_found_beside_the_bundled_model() -> None:

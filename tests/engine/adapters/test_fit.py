@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 from starcoder_ls.engine.adapters import fit
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
@@ -36,7 +36,7 @@ def loaded(starcoder: Path) -> LoadedModel:
 
 @pytest.fixture(scope="module")
 def adapters(starcoder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    return made.of_every_method(starcoder, tmp_path_factory.mktemp("adapters"))
+    return adapter_fixtures.save_adapter_of_each_method(starcoder, tmp_path_factory.mktemp("adapters"))
 
 
 @pytest.fixture
@@ -70,13 +70,13 @@ def first_name(weights: dict[str, torch.Tensor]) -> str:
     return min(weights)
 
 
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_valid_adapter_of_each_method_is_accepted(method: str, adapters: dict[str, Path], loaded: LoadedModel) -> None:
     loaded.adapters.add("own", prepare_adapter(Adapter(path=str(adapters[method])), True, ignore_progress))
     loaded.adapters.remove("own")
 
 
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     def remove_first(weights: dict[str, torch.Tensor]) -> None:
         del weights[first_name(weights)]
@@ -96,7 +96,7 @@ def test_missing_tensor_is_refused(method: str, copy_adapter: Any, loaded: Loade
         "base_model.model.lm_head.weight",
     ],
 )
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_tensor_of_the_base_is_refused(method: str, key: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = rewrite_weights(copy_adapter(method), lambda weights: weights.update({key: torch.zeros(3)}))
     assert f"contains {key}, which is not a tensor of a" in refuse(loaded, folder)
@@ -108,7 +108,7 @@ def test_tensor_of_a_layer_that_the_base_lacks_is_refused(copy_adapter: Any, loa
     assert f"0 tensors are missing and 1 are unexpected, such as {key}" in refuse(loaded, folder)
 
 
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = rewrite_weights(
         copy_adapter(method), lambda weights: weights.update({first_name(weights): torch.zeros(3, 3)})
@@ -117,7 +117,7 @@ def test_wrong_shape_is_refused(method: str, copy_adapter: Any, loaded: LoadedMo
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize("method", made.METHODS)
+@pytest.mark.parametrize("method", adapter_fixtures.METHODS)
 def test_non_finite_value_is_refused(method: str, value: float, copy_adapter: Any, loaded: LoadedModel) -> None:
     def set_first_value(weights: dict[str, torch.Tensor]) -> None:
         weights[first_name(weights)].view(-1)[0] = value
@@ -134,7 +134,9 @@ def test_truncated_file_is_refused(copy_adapter: Any, loaded: LoadedModel) -> No
 @pytest.mark.parametrize("method", ["lora", "ia3", "parallel", "adapterh", "ptuning", "prefix"])
 def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded: LoadedModel, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "wide", n_embd=64, n_inner=128)
-    folder = made.trained(other, tmp_path / "adapter", made.config_of(method))
+    folder = adapter_fixtures.save_random_adapter(
+        other, tmp_path / "adapter", adapter_fixtures.create_peft_config(method)
+    )
     message = refuse(loaded, folder)
     assert f"trained for {other}, does not fit" in message
     assert "(2 layers, width 48)" in message
@@ -142,19 +144,21 @@ def test_adapter_of_another_width_is_refused_with_both_bases(method: str, loaded
 
 def test_adapter_of_a_deeper_base_is_refused(loaded: LoadedModel, tmp_path: Path) -> None:
     other = checkpoints.gpt_bigcode(tmp_path / "deep", n_layer=3)
-    folder = made.trained(other, tmp_path / "adapter", made.config_of("parallel"))
+    folder = adapter_fixtures.save_random_adapter(
+        other, tmp_path / "adapter", adapter_fixtures.create_peft_config("parallel")
+    )
     assert "0 tensors are missing and 2 are unexpected" in refuse(loaded, folder)
 
 
 def test_bottleneck_on_an_unsupported_target_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("adapterp")
-    made.edit_config(folder, target_modules=["c_attn"])
+    adapter_fixtures.edit_config(folder, target_modules=["c_attn"])
     assert "cannot adapt c_attn" in refuse(loaded, folder)
 
 
 def test_target_that_is_not_in_the_model_is_refused(copy_adapter: Any, loaded: LoadedModel) -> None:
     folder = copy_adapter("lora")
-    made.edit_config(folder, target_modules=["q_proj"])
+    adapter_fixtures.edit_config(folder, target_modules=["q_proj"])
     assert "q_proj" in refuse(loaded, folder)
 
 
@@ -163,7 +167,7 @@ def test_target_outside_the_blocks_linear_layers_is_refused(
     target: str, copy_adapter: Any, loaded: LoadedModel
 ) -> None:
     folder = copy_adapter("lora")
-    made.edit_config(folder, target_modules=["c_attn", target])
+    adapter_fixtures.edit_config(folder, target_modules=["c_attn", target])
     assert "does not fit" in refuse(loaded, folder)
 
 
@@ -197,7 +201,7 @@ def test_adapter_that_names_another_base_is_accepted_with_a_warning(
     copy_adapter: Any, starcoder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = copy_adapter("lora")
-    made.edit_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
+    adapter_fixtures.edit_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
     files = check_adapter_folder(folder)
     assert fit.base_name_warning(files, "bigcode/starcoderbase-7b") == ""
     assert fit.base_name_warning(files, "/models/StarCoderBase-7b/") == ""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.adapters.merge import merge
@@ -33,7 +33,9 @@ def logits(loaded: LoadedModel, adapter: ResidentAdapter | None = None) -> torch
 
 @pytest.mark.parametrize("method", ["lora", "ia3"])
 def test_merged_checkpoint_gives_the_logits_of_the_adapter(method: str, starcoder: Path, tmp_path: Path) -> None:
-    folder = made.trained(starcoder, tmp_path / "adapter", made.config_of(method))
+    folder = adapter_fixtures.save_random_adapter(
+        starcoder, tmp_path / "adapter", adapter_fixtures.create_peft_config(method)
+    )
     unmerged = load_base(starcoder)
     base_logits = logits(unmerged)
     adapter = unmerged.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
@@ -46,8 +48,12 @@ def test_merged_checkpoint_gives_the_logits_of_the_adapter(method: str, starcode
 
 def test_several_adapters_are_merged_one_after_the_other(starcoder: Path, tmp_path: Path) -> None:
     """The second was trained on the base with the first in it, and is applied to that."""
-    folders = [made.trained(starcoder, tmp_path / "a", made.config_of("lora"), 1)]
-    folders.append(made.trained(starcoder, tmp_path / "b", made.config_of("ia3"), 2))
+    folders = [
+        adapter_fixtures.save_random_adapter(starcoder, tmp_path / "a", adapter_fixtures.create_peft_config("lora"), 1)
+    ]
+    folders.append(
+        adapter_fixtures.save_random_adapter(starcoder, tmp_path / "b", adapter_fixtures.create_peft_config("ia3"), 2)
+    )
     together, stepwise = tmp_path / "together", tmp_path / "stepwise"
     merge(Model(name=str(starcoder)), [Adapter(path=str(folder)) for folder in folders], together, ignore_progress)
     merge(Model(name=str(starcoder)), [Adapter(path=str(folders[0]))], stepwise / "1", ignore_progress)
@@ -61,14 +67,18 @@ def test_merged_checkpoint_has_the_dtype_of_its_base(starcoder: Path, tmp_path: 
     half = tmp_path / "half"
     AutoModelForCausalLM.from_pretrained(starcoder, dtype=torch.bfloat16).save_pretrained(half)
     (half / "tokenizer.json").write_text(checkpoints.byte_level_tokenizer(), encoding="utf-8")
-    folder = made.trained(starcoder, tmp_path / "adapter", made.config_of("lora"))
+    folder = adapter_fixtures.save_random_adapter(
+        starcoder, tmp_path / "adapter", adapter_fixtures.create_peft_config("lora")
+    )
     merge(Model(name=str(half)), [Adapter(path=str(folder))], tmp_path / "out", ignore_progress)
     assert load_base(tmp_path / "out").checkpoint.weights.dtypes == {"BF16"}
 
 
 @pytest.mark.parametrize("method", ["parallel", "adapterh", "adapterp", "ptuning", "prompt", "prefix"])
 def test_method_that_cannot_be_merged_exactly_is_refused(method: str, starcoder: Path, tmp_path: Path) -> None:
-    folder = made.trained(starcoder, tmp_path / "adapter", made.config_of(method))
+    folder = adapter_fixtures.save_random_adapter(
+        starcoder, tmp_path / "adapter", adapter_fixtures.create_peft_config(method)
+    )
     with pytest.raises(AdapterInvalid, match=r"cannot be merged: it (is not linear|puts virtual tokens)"):
         merge(Model(name=str(starcoder)), [Adapter(path=str(folder))], tmp_path / "out", ignore_progress)
     assert not (tmp_path / "out").exists()

@@ -7,7 +7,7 @@ import torch
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.adapters import peft_compat
 
 
@@ -15,7 +15,7 @@ from starcoder_ls.engine.adapters import peft_compat
 def test_removed_layers_leave_no_trace(method: str, starcoder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(starcoder)
     before = {path: (module, set(vars(module))) for path, module in model.named_modules()}
-    targets = peft_compat.inject_layers(made.config_of(method), model, is_empty=True)
+    targets = peft_compat.inject_layers(adapter_fixtures.create_peft_config(method), model, is_empty=True)
     assert targets
     assert all(weight.device.type == "meta" for target in targets for weight in target.weights().values())
     peft_compat.remove_layers(targets)
@@ -35,7 +35,7 @@ def test_failed_injection_leaves_the_model_unchanged(starcoder: Path) -> None:
 
 def test_weights_are_named_as_in_files(starcoder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(starcoder)
-    targets = peft_compat.inject_layers(made.config_of("ia3"), model)
+    targets = peft_compat.inject_layers(adapter_fixtures.create_peft_config("ia3"), model)
     name = "base_model.model.transformer.h.0.attn.c_attn.ia3_l"
     assert name in targets[0].weights()
     targets[0].set_weight(name, torch.nn.Parameter(torch.zeros(72, 1), requires_grad=False))

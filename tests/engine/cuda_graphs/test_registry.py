@@ -17,7 +17,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import adapters as made
+import adapter_fixtures
 import manual_decoding
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.cuda_graphs import buckets, static_pass
@@ -234,7 +234,7 @@ def test_pass_without_logits_does_not_verify_a_graph(loaded: LoadedModel) -> Non
 def adapters_and_answers(
     starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]
 ) -> Any:
-    folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
+    folders = adapter_fixtures.save_adapter_of_each_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
     manual_decoding.use_transformers_forward(loaded.runner)
     answers = {name: answers_alone(loaded, Request((TEXT,), 12, adapter=name)) for name in (None, *folders)}
@@ -258,7 +258,7 @@ def attach_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
     """Add another adapter under the same name."""
     loaded.adapters.remove("lora")
     held = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
-    for site in held.sites:
+    for site in held.targets:
         site.adapter_layer.double()
         for weight in site.weights().values():
             weight.data.mul_(factor)
@@ -287,12 +287,12 @@ def answers_of_successor_differ(loaded: LoadedModel, folder: Path, factor: float
 
 def test_graphs_of_a_detached_adapter_are_dropped(adapters_and_answers: Any) -> None:
     loaded, folders, _ = adapters_and_answers
-    old = loaded.adapters.named("lora").key
+    old = loaded.adapters.find("lora").key
     graphs, is_heard = answers_of_successor_differ(loaded, folders["lora"], -1.5)
     assert is_heard
     layers = {key[0] for key in graphs._graphs}
     assert old not in layers
-    assert loaded.adapters.named("lora").key in layers
+    assert loaded.adapters.find("lora").key in layers
 
 
 def test_mutant_that_reuses_an_earlier_adapters_graph_fails(

@@ -14,7 +14,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import adapters as adapter_files
+import adapter_fixtures
 import manual_decoding
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.cuda_graphs import gqa_attention, static_pass
@@ -72,7 +72,7 @@ def logits_of(
     caches = []
     for ids, (cached, _) in zip(IDS, sequences, strict=False):
         cache = KvCache(loaded.runner.layers, 8)
-        if adapter is not None and adapter.prompt is not None:
+        if adapter is not None and adapter.virtual_tokens is not None:
             loaded.runner.write_virtual_tokens(adapter, cache)
         manual_decoding.read(loaded.runner, [ids[: cached + 1]], cache, adapter)
         cache.truncate(cache.length - 1)
@@ -145,11 +145,11 @@ def test_rows_have_as_many_spare_tokens_as_a_pass_reads() -> None:
 
 
 def test_each_adapter_changes_the_logits(starcoder: Path, tmp_path: Path, doubled: Callable[..., LoadedModel]) -> None:
-    folders = adapter_files.of_every_method(starcoder, tmp_path)
+    folders = adapter_fixtures.save_adapter_of_each_method(starcoder, tmp_path)
     loaded = without_cpu_forward(doubled(starcoder, 16, folders))
     results = []
     for name in (None, *folders):
-        adapter = loaded.adapters.named(name)
+        adapter = loaded.adapters.find(name)
         (result,) = logits_of(loaded, Bucket(1, 4, 64), [(20, 3)], adapter)
         cache = manual_decoding.cache_with_virtual_tokens(loaded, adapter, 8)
         expected = manual_decoding.forward_all(loaded.runner, IDS[0][:23], cache, adapter)[20:]

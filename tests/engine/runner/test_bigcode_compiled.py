@@ -12,7 +12,7 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import adapters as made
+import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.assembly import load
@@ -131,9 +131,9 @@ def test_batched_caches_are_bit_equal_to_each_alone(loaded: LoadedModel, data: s
 def test_adapter_changes_logits_and_base_is_unchanged_after(
     method: str, folder: Path, tmp_path: Path, exact: Any
 ) -> None:
-    path = made.of_every_method(folder, tmp_path)[method]
+    path = adapter_fixtures.save_adapter_of_each_method(folder, tmp_path)[method]
     loaded = load(Model(name=str(folder), device="cpu"), nothing, {"mine": Adapter(path=str(path))})
-    held = loaded.adapters.named("mine")
+    held = loaded.adapters.find("mine")
     assert held is not None
     before = manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64))
     cache = manual_decoding.cache_with_virtual_tokens(loaded, held, 128)

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.request_generation import GenerationState
@@ -113,7 +113,7 @@ def test_other_families_answer_alike_with_and_without_batches(
 def adapters_and_answers(
     starcoder: Path, tmp_path_factory: pytest.TempPathFactory, doubled: Callable[..., LoadedModel]
 ) -> Any:
-    folders = made.of_every_method(starcoder, tmp_path_factory.mktemp("methods"))
+    folders = adapter_fixtures.save_adapter_of_each_method(starcoder, tmp_path_factory.mktemp("methods"))
     loaded = doubled(starcoder, 16, folders)
     answers = {name: answers_alone(loaded, Request((TEXT,), 16, adapter=name)) for name in (None, *folders)}
     assert len({str(answer) for answer in answers.values()}) == len(answers), "each has another answer"

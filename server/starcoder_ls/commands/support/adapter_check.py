@@ -31,7 +31,7 @@ def check_adapter(model: settings.Model, adapter: settings.Adapter) -> CheckedAd
         loaded_model = assembly.load(model, on_progress)
         resident = loaded_model.adapters.add("checked", prepared)
     warning = fit.base_name_warning(prepared.files, model.name)
-    return CheckedAdapter(resident.method.peft_type, resident.bytes, warning)
+    return CheckedAdapter(resident.method.peft_type, resident.size_bytes, warning)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
-from starcoder_ls.engine.loading.load_model import find, unquantized
+from starcoder_ls.engine.loading.load_model import load_unquantized, resolve_checkpoint
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
@@ -49,13 +49,13 @@ def merge(model: Model, adapters: Sequence[Adapter], out: Path, on_progress: Pro
                 f"{adapter.source} is a {method.peft_type} adapter and cannot be merged: {method.merge_obstacle}. "
                 "Keep it as an adapter."
             )
-    checkpoint = find(model, scale_progress(on_progress, 0.1, 0.2))
-    merged = unquantized(checkpoint, torch.float32, scale_progress(on_progress, 0.2, 0.8))
+    checkpoint = resolve_checkpoint(model, scale_progress(on_progress, 0.1, 0.2))
+    merged = load_unquantized(checkpoint, torch.float32, scale_progress(on_progress, 0.2, 0.8))
     resident = ResidentAdapters(merged, checkpoint, model.name)
     for number, adapter in enumerate(prepared):
         on_progress(0.8 + 0.1 * number / len(prepared), f"Merging {adapter.source}.")
         added = resident.add(str(number), adapter, is_base_changed=number > 0)
-        added.method.merge(added.sites)
+        added.method.merge(added.targets)
         resident.remove(added.name)
     dtype = {"F16": torch.float16, "BF16": torch.bfloat16}.get(min(checkpoint.weights.dtypes), torch.float32)
     on_progress(0.9, f"Writing {out}.")

@@ -1,7 +1,7 @@
 """The adapters that are resident beside one base model, and which of them its layers apply now.
 
 A switch changes a few dictionary entries per layer; no weight moves. Only the engine's thread may use this module,
-except for ``prepare_adapter`` and ``ResidentAdapters.named``.
+except for ``prepare_adapter`` and ``ResidentAdapters.find``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starcoder_ls.engine.adapters import files, fit, peft_compat
 from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
 from starcoder_ls.engine.adapters.files import AdapterFiles
 from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
+from starcoder_ls.engine.kv_cache.prefix_cache import AdapterKey
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.engine.memory import is_out_of_memory
@@ -48,31 +49,39 @@ def prepare_adapter(adapter: Adapter, is_offline: bool, on_progress: ProgressCal
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResidentAdapter:
-    """One resident adapter. A request keeps hold of it, so that it lives on where its name is gone or another's."""
+    """One resident adapter: the modules that it changes, or the virtual tokens that it puts before a text.
+
+    A request keeps a reference to its adapter, so that it completes after the adapter was removed or replaced.
+    """
 
     name: str
     generation: int
     method: AdapterMethod
     source: str
-    sites: tuple[peft_compat.TargetModule, ...]
-    prompt: VirtualTokens | None
-    bytes: int
+    targets: tuple[peft_compat.TargetModule, ...]
+    virtual_tokens: VirtualTokens | None
+    size_bytes: int
 
     @property
     def key(self) -> tuple[str, int]:
-        """Whose keys and values a cache holds: never the same for two adapters, nor after one is attached again."""
+        """Identifies the adapter whose keys and values a cache contains. A replaced adapter has another key."""
         return self.name, self.generation
 
     @property
-    def virtual_tokens(self) -> int:
-        return 0 if self.prompt is None else self.prompt.count
+    def layers_key(self) -> AdapterKey:
+        """The key of the adapter whose layers a pass applies; None if it uses the base's, as with virtual tokens."""
+        return self.key if self.targets else None
+
+    @property
+    def virtual_token_count(self) -> int:
+        return 0 if self.virtual_tokens is None else self.virtual_tokens.count
 
     def status(self) -> AdapterStatus:
-        return AdapterStatus(self.name, self.method.peft_type, self.source, self.bytes, self.virtual_tokens)
+        return AdapterStatus(self.name, self.method.peft_type, self.source, self.size_bytes, self.virtual_token_count)
 
 
 class ResidentAdapters:
-    """All of them. Layers of an adapter wrap the base's own; neither is changed when the other is in use."""
+    """All resident adapters of one model. Their layers wrap those of the base, which are not changed."""
 
     def __init__(self, model: Any, checkpoint: Checkpoint, model_name: str = "", quantization: str = "none") -> None:
         self._model = model
@@ -87,44 +96,43 @@ class ResidentAdapters:
         return iter(tuple(self._by_name.values()))
 
     @property
-    def bytes(self) -> int:
-        return sum(held.bytes for held in self)
+    def size_bytes(self) -> int:
+        return sum(adapter.size_bytes for adapter in self)
 
     @property
-    def keys(self) -> frozenset[tuple[str, int] | None]:
-        """Of all that a cache may be kept for; None is the base."""
-        return frozenset({None, *(held.key for held in self)})
+    def keys(self) -> frozenset[AdapterKey]:
+        """The keys whose caches are valid; None is that of the base."""
+        return frozenset({None, *(adapter.key for adapter in self)})
 
     @property
-    def layers(self) -> tuple[str, int] | None:
-        """The key of the adapter whose layers passes go through now; None is the base's own, also behind virtual
-        tokens."""
-        return None if self._active is None or not self._active.sites else self._active.key
+    def active_layers_key(self) -> AdapterKey:
+        """The ``layers_key`` of the active adapter; None if there is none."""
+        return None if self._active is None else self._active.layers_key
 
     def statuses(self) -> tuple[AdapterStatus, ...]:
-        return tuple(held.status() for held in self)
+        return tuple(adapter.status() for adapter in self)
 
-    def named(self, name: str | None) -> ResidentAdapter | None:
-        """The adapter of that name; None is the base alone. Raises AdapterInvalid."""
+    def find(self, name: str | None) -> ResidentAdapter | None:
+        """The adapter ``name``; None for None, the base alone. Raises AdapterInvalid if there is no such adapter."""
         if name is None:
             return None
-        held = self._by_name.get(name)
-        if held is None:
-            there = ", ".join(self._by_name) or "none"
-            raise AdapterInvalid(f"No adapter {name} is loaded; there is {there}. Add it under `[adapters.{name}]`.")
-        return held
+        adapter = self._by_name.get(name)
+        if adapter is None:
+            names = ", ".join(self._by_name) or "none"
+            raise AdapterInvalid(f"No adapter {name} is loaded; loaded: {names}. Add it under `[adapters.{name}]`.")
+        return adapter
 
-    def activate(self, held: ResidentAdapter | None) -> None:
-        """Let the model's layers go through ``held``'s, or through none."""
-        if held is self._active:
+    def activate(self, adapter: ResidentAdapter | None) -> None:
+        """Apply the layers of ``adapter`` in the passes from now on, or those of the base alone."""
+        if adapter is self._active:
             return
         if self._active is not None:
-            for target in self._active.sites:
+            for target in self._active.targets:
                 target.use_base_layer()
-        if held is not None:
-            for target in held.sites:
+        if adapter is not None:
+            for target in adapter.targets:
                 target.use_adapter_layer()
-        self._active = held
+        self._active = adapter
 
     def add(self, name: str, prepared: PreparedAdapter, is_base_changed: bool = False) -> ResidentAdapter:
         """Make the adapter resident, in place of one of the same name.
@@ -137,16 +145,17 @@ class ResidentAdapters:
             fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
         fit.require_base_supported(prepared.files, self._quantization, activation_type(self._model)[1])
         try:
-            sites, prompt = self._build(prepared)
+            targets, virtual_tokens = self._build(prepared)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
             raise OutOfMemory(f"There is no room for the adapter {name}. Remove another one first.") from error
-        weights = [weight for target in sites for weight in target.weights().values()]
-        used_bytes = sum(weight.nbytes for weight in weights) + (0 if prompt is None else prompt.states.nbytes)
+        tensors = [weight for target in targets for weight in target.weights().values()]
+        size_bytes = sum(tensor.nbytes for tensor in tensors)
+        size_bytes += 0 if virtual_tokens is None else virtual_tokens.states.nbytes
         method = prepared.files.config.method
         adapter = ResidentAdapter(
-            name, next(self._generations), method, prepared.source, tuple(sites), prompt, used_bytes
+            name, next(self._generations), method, prepared.source, tuple(targets), virtual_tokens, size_bytes
         )
         self._by_name[name] = adapter
         return adapter
@@ -156,7 +165,7 @@ class ResidentAdapters:
 
         Raises AdapterInvalid if no adapter has the name.
         """
-        adapter = self.named(name)
+        adapter = self.find(name)
         if adapter is self._active:
             self.activate(None)
         del self._by_name[name]

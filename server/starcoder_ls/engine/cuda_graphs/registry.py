@@ -150,7 +150,9 @@ class GraphRegistry:
             adapter = next((adapter for adapter in self._adapters if adapter.key == key[0]), None)
             if key[0] is None or adapter is not None:  # else it was detached meanwhile
                 self._adapters.activate(adapter)
-                assert self._adapters.layers == key[0], "captured with other layers than it would be replayed for"
+                assert self._adapters.active_layers_key == key[0], (
+                    "captured with other layers than it would be replayed for"
+                )
                 self._try_capture(key)
 
     def request_graph(self, bucket: Bucket, adapter_key: AdapterKey = None) -> None:
@@ -203,7 +205,7 @@ class GraphRegistry:
             return None
         new_tokens = max(len(forward_pass.rows[0]) for forward_pass in passes)
         end = max(forward_pass.cache.length + len(forward_pass.rows[0]) for forward_pass in passes)
-        adapter_key = self._adapters.layers
+        adapter_key = self._adapters.active_layers_key
         exact: Key | None = None
         for bucket in buckets.buckets_holding(len(passes), new_tokens, end, self._context_tokens):
             key = (adapter_key, bucket)

@@ -35,7 +35,7 @@ class LoadedModel:
     @property
     def bytes(self) -> int:
         """Memory of the weights and buffers, each counted once, and of the adapters."""
-        return self.runner.weight_bytes + self.adapters.bytes
+        return self.runner.weight_bytes + self.adapters.size_bytes
 
     def ready_status(self, name: str) -> Status:
         """The engine's status once this model, which the settings call ``name``, is ready."""
@@ -46,7 +46,7 @@ class LoadedModel:
             model=name,
             architecture=self.checkpoint.architecture,
             device=self.placement.device,
-            dtype=self.placement.said,
+            dtype=self.placement.dtype_name,
             context_tokens=self.context_tokens,
             special_tokens=self.tokenizer.special_tokens,
             adapters=self.adapters.statuses(),

@@ -128,7 +128,7 @@ class RequestGeneration:
     def _encode_prompt(self, new_tokens: int) -> list[int]:
         """The ids of the prompt; raises PromptTooLong unless it and ``new_tokens`` fit the context."""
         loaded = self._loaded
-        context_tokens = loaded.context_tokens - (0 if self._adapter is None else self._adapter.virtual_tokens)
+        context_tokens = loaded.context_tokens - (0 if self._adapter is None else self._adapter.virtual_token_count)
         prompt = loaded.tokenizer.encode(self._request.parts)
         if not prompt:  # a model needs a token to continue: the one that separated texts in training
             prompt = [min(loaded.checkpoint.end_ids, default=0)]
@@ -143,7 +143,7 @@ class RequestGeneration:
     def _lease_slot(self, prompt: Sequence[int], is_prefetch: bool = False) -> Iterator[PrefixSlot]:
         """A slot that only this adapter's requests use, with the adapter's virtual tokens in it."""
         adapter, room = self._adapter, len(prompt) + self._request.max_new_tokens
-        owner, virtual_tokens = (None, 0) if adapter is None else (adapter.key, adapter.virtual_tokens)
+        owner, virtual_tokens = (None, 0) if adapter is None else (adapter.key, adapter.virtual_token_count)
         with self._state.prefix_cache.acquire(prompt, room, owner, virtual_tokens, is_prefetch) as slot:
             if adapter is not None and slot.cache.length < virtual_tokens:
                 self._loaded.runner.write_virtual_tokens(adapter, slot.cache)
@@ -254,7 +254,7 @@ def generate_alone(
 
     Raises AdapterInvalid, and what ``RequestGeneration.generate`` raises.
     """
-    adapter = state.loaded.adapters.named(request.adapter)
+    adapter = state.loaded.adapters.find(request.adapter)
     steps = RequestGeneration(request, state, adapter, interruption).generate()
     return run_alone(steps, state, adapter)
 

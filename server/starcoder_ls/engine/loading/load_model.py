@@ -1,4 +1,4 @@
-"""Finds the checkpoint that the settings name and reads its weights into a transformers model."""
+"""Finds the checkpoint that the settings name and loads its weights into a transformers model."""
 
 from __future__ import annotations
 
@@ -26,42 +26,48 @@ from starcoder_ls.settings import BUNDLED, Model
 
 _log = logging.getLogger(__name__)
 
-# from_pretrained swaps functions of torch and of its own classes while it runs: two at once in one process leave them
-# swapped, and every later load of the process lacks its tied weights.
-_one_at_a_time = threading.Lock()
+# While it runs, from_pretrained replaces functions of torch and of its own classes. Two concurrent calls leave the
+# replacements in place, and all later models of the process lack their tied weights.
+_from_pretrained_lock = threading.Lock()
 
 
-def find(wanted: Model, report: ProgressCallback) -> Checkpoint:
-    """The checkpoint that ``wanted`` names, on this machine and checked."""
-    if wanted.name == BUNDLED:
+def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkpoint:
+    """The checkpoint that ``settings`` name, downloaded first if necessary, and checked. Raises ModelError."""
+    if settings.name == BUNDLED:
         return read_checkpoint(Path(__file__).parents[2] / BUNDLED)
-    return hub.resolve(wanted.name, wanted.revision, hub.CHECKPOINT_FILES, wanted.offline, read_checkpoint, report)
+    return hub.resolve(
+        settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
+    )
 
 
-def unquantized(checkpoint: Checkpoint, dtype: torch.dtype, report: ProgressCallback) -> Any:
-    """The plain transformers model on the CPU, in ``dtype``, to be changed and saved."""
-    return read_weights(checkpoint, Placement("cpu", dtype, None), report)
+def load_unquantized(checkpoint: Checkpoint, dtype: torch.dtype, on_progress: ProgressCallback) -> Any:
+    """The transformers model on the CPU in ``dtype``, for tools that change its weights and save it.
 
-
-def read_weights(checkpoint: Checkpoint, placement: Placement, report: ProgressCallback) -> Any:
-    """The transformers model with its weights where ``placement`` says.
-
-    What it keeps on the disk is removed with it, or at exit. Raises ModelInvalid, and whatever ``report`` raises.
+    Raises ModelInvalid, and what ``on_progress`` raises.
     """
-    with _one_at_a_time:
-        return _read_weights(checkpoint, placement, report)
+    return load_weights(checkpoint, Placement("cpu", dtype, None), on_progress)
 
 
-def _read_weights(checkpoint: Checkpoint, placement: Placement, report: ProgressCallback) -> Any:
-    offload = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
+def load_weights(checkpoint: Checkpoint, placement: Placement, on_progress: ProgressCallback) -> Any:
+    """The transformers model, with its weights where ``placement`` says.
+
+    Files of weights that are offloaded to the disk are deleted with the model, or at exit. Raises ModelInvalid if the
+    weights do not match the config or cannot be read, and what ``on_progress`` raises.
+    """
+    with _from_pretrained_lock:
+        return _load_weights(checkpoint, placement, on_progress)
+
+
+def _load_weights(checkpoint: Checkpoint, placement: Placement, on_progress: ProgressCallback) -> Any:
+    offload_folder = tempfile.mkdtemp(prefix="starcoder-ls-") if placement.max_memory else None
     try:
-        model, outcome = _read(checkpoint, placement, offload, report)
-        weight_check.require_matching_keys(outcome, checkpoint)
+        model, loading_info = _from_pretrained(checkpoint, placement, offload_folder, on_progress)
+        weight_check.require_matching_keys(loading_info, checkpoint)
     except BaseException:
-        shutil.rmtree(offload or "", ignore_errors=True)
+        shutil.rmtree(offload_folder or "", ignore_errors=True)
         raise
-    if offload is not None:
-        weakref.finalize(model, shutil.rmtree, offload, ignore_errors=True)
+    if offload_folder is not None:
+        weakref.finalize(model, shutil.rmtree, offload_folder, ignore_errors=True)
     freeze(model)
     return model
 
@@ -72,56 +78,57 @@ def freeze(model: torch.nn.Module) -> None:
     _drop_causal_mask(model)
 
 
-def _read(
-    checkpoint: Checkpoint, placement: Placement, offload: str | None, report: ProgressCallback
+def _from_pretrained(
+    checkpoint: Checkpoint, placement: Placement, offload_folder: str | None, on_progress: ProgressCallback
 ) -> tuple[Any, Any]:
-    """The model with its weights where ``placement`` wants them, and what transformers says of the keys.
+    """The model, and transformers' ``loading_info`` with the keys that do not match. Raises ModelInvalid.
 
-    transformers 5 builds the model without memory and reads each tensor straight to its device and type.
+    transformers 5 builds the model on the meta device and reads each tensor directly to its device and type.
     """
     model_class = getattr(transformers, checkpoint.architecture)
     config = model_class.config_class.from_dict(dict(checkpoint.config))
-    kind, more = placement.quantization, {}
+    kind = placement.quantization
+    options: dict[str, Any] = {}
     if kind != "none" and not placement.is_packed:
-        more["quantization_config"] = quantization.config_for(kind, placement.device, placement.dtype)
-    sentence = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
-    report(0.0, sentence)
+        options["quantization_config"] = quantization.create_config(kind, placement.device, placement.dtype)
+    message = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
+    on_progress(0.0, message)
     try:
-        with report_weight_loading(report, sentence), _quiet():
-            model, outcome = model_class.from_pretrained(
+        with report_weight_loading(on_progress, message), _suppress_transformers_log():
+            model, loading_info = model_class.from_pretrained(
                 checkpoint.folder,
                 config=config,
                 dtype=placement.dtype,
                 device_map="auto" if placement.max_memory else {"": placement.device},
                 max_memory=placement.max_memory,
-                offload_folder=offload,
+                offload_folder=offload_folder,
                 attn_implementation="sdpa",
                 use_safetensors=True,
                 local_files_only=True,
                 output_loading_info=True,
-                **more,
+                **options,
             )
     except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
         if is_out_of_memory(error):
             raise
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
-        if more:
-            raise quantization.refused(kind, checkpoint, error) from error
+        if options:
+            raise quantization.unsupported_error(kind, checkpoint, error) from error
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
-    return model, outcome
+    return model, loading_info
 
 
 def _drop_causal_mask(model: torch.nn.Module) -> None:
-    """GPTBigCode's module still builds a mask of context² bytes (64 MB at 8,192) that its attention no longer reads."""
+    """Free the causal mask of GPTBigCode: context² bytes (64 MB at 8,192) that its attention no longer reads."""
     mask = model.get_submodule("transformer").__dict__.get("_buffers", {}) if hasattr(model, "transformer") else {}
     if "bias" in mask and "bias" in model.get_submodule("transformer")._non_persistent_buffers_set:
         mask["bias"] = mask["bias"].new_empty(0)
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """transformers' own report on missing keys says in a table what we raise."""
+def _suppress_transformers_log() -> Iterator[None]:
+    """transformers logs a table of keys that do not match; ``weight_check`` raises for them instead."""
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity(logging.CRITICAL)
     try:

@@ -1,7 +1,7 @@
-"""Weights in fewer bits, by bitsandbytes or torchao, both optional, or by our own kernels.
+"""Quantized weights: by bitsandbytes or torchao, both optional, or by the kernels of this package.
 
-Decides which does it on which devices, in which type the rest computes, and what memory it takes. Refuses to know
-adapters; what goes with which is in adapters/fit.py.
+Decides which of them quantizes on which device and computes the memory that it takes. Which adapters run on which
+quantization is part of each adapter method.
 """
 
 from __future__ import annotations
@@ -22,132 +22,140 @@ from starcoder_ls.settings import Model
 
 _log = logging.getLogger(__name__)
 
-GROUP_VALUES = 64
-"""Weights that share a scale in 4 bits: bitsandbytes' default, and a divisor of every StarCoder's widths."""
+GROUP_SIZE = 64
+"""Weights that share a scale in 4 bits: bitsandbytes' default, and a divisor of the widths of all StarCoders."""
 
 _ONE_DEVICE = (
-    "`model.quantization` is {kind} and `model.max_memory` is set: quantized weights stay on one device. "
-    "Unset one of them."
+    "`model.quantization` is {quantization} and `model.max_memory` is set, but quantized weights cannot be split over "
+    "devices. Unset one of them."
 )
 
 _LIBRARIES = {"int8": "bitsandbytes", "nf4": "bitsandbytes", "torchao-int8": "torchao", "torchao-int4": "torchao"}
 
 
-def require(wanted: Model, device: str, can_pack: Callable[[], bool]) -> None:
-    """Raise SettingsError, before anything is read, where ``wanted`` cannot be quantized as it says on ``device``.
+def require_supported(settings: Model, device: str, can_pack: Callable[[], bool]) -> None:
+    """Raise SettingsError if the quantization of ``settings`` is not possible on ``device``; reads no files.
 
     ``can_pack`` says whether this processor has kernels for packed weights.
     """
-    kind = wanted.quantization
-    if kind == "none":
+    quantization = settings.quantization
+    if quantization == "none":
         return
-    if is_own(kind, device):
-        _require_own(wanted, can_pack)
+    if uses_own_kernels(quantization, device):
+        _require_own_kernels(settings, can_pack)
         return
-    library = _LIBRARIES[kind]
+    library = _LIBRARIES[quantization]
     if importlib.util.find_spec(library) is None:
         raise SettingsError(
-            f"`model.quantization` is {kind}, which needs {library}, and that is not installed. "
+            f"`model.quantization` is {quantization}, which needs {library}, and that is not installed. "
             "Run `pip install 'starcoder-ls[quantization]'`, or set it to none."
         )
     if device == "mps":
-        raise SettingsError(f"`model.quantization` is {kind}, which does not run on mps. Set it to none, or use cuda.")
-    if wanted.max_memory:
-        raise SettingsError(_ONE_DEVICE.format(kind=kind))
-    if kind == "torchao-int4" and device == "cuda" and wanted.dtype not in ("auto", "bfloat16"):
         raise SettingsError(
-            f"`model.quantization` is torchao-int4 and `model.dtype` is {wanted.dtype}: its CUDA kernels compute in "
-            "bfloat16 alone. Set `model.dtype` to auto, or use nf4."
+            f"`model.quantization` is {quantization}, which does not run on mps. Set it to none, or use cuda."
+        )
+    if settings.max_memory:
+        raise SettingsError(_ONE_DEVICE.format(quantization=quantization))
+    if quantization == "torchao-int4" and device == "cuda" and settings.dtype not in ("auto", "bfloat16"):
+        raise SettingsError(
+            f"`model.quantization` is torchao-int4 and `model.dtype` is {settings.dtype}, but its CUDA kernels compute "
+            "in bfloat16 only. Set `model.dtype` to auto, or use nf4."
         )
 
 
-def is_own(kind: str, device: str) -> bool:
-    """Whether ``packed`` does it. bitsandbytes' 8 bits on a CPU were 3.6 times slower than our 16."""
-    return kind == "int8" and device == "cpu"
+def uses_own_kernels(quantization: str, device: str) -> bool:
+    """Whether the kernels of this package are used: int8 of bitsandbytes on a CPU was 3.6 times slower than our
+    16 bits."""
+    return quantization == "int8" and device == "cpu"
 
 
-def _require_own(wanted: Model, can_pack: Callable[[], bool]) -> None:
-    if wanted.max_memory:
-        raise SettingsError(_ONE_DEVICE.format(kind=wanted.quantization))
-    if wanted.dtype not in ("auto", "float32"):
+def _require_own_kernels(settings: Model, can_pack: Callable[[], bool]) -> None:
+    """Raises SettingsError."""
+    if settings.max_memory:
+        raise SettingsError(_ONE_DEVICE.format(quantization=settings.quantization))
+    if settings.dtype not in ("auto", "float32"):
         raise SettingsError(
-            f"`model.quantization` is int8 and `model.dtype` is {wanted.dtype}: on a CPU it computes in float32 alone. "
-            "Set `model.dtype` to auto."
+            f"`model.quantization` is int8 and `model.dtype` is {settings.dtype}, but on a CPU it computes in float32 "
+            "only. Set `model.dtype` to auto."
         )
     if not can_pack():
         raise SettingsError(
-            "`model.quantization` is int8, for which there are no kernels on this processor (the log says why). "
+            "`model.quantization` is int8, for which there are no kernels on this processor (the log has the reason). "
             "Set it to torchao-int8, or to none."
         )
 
 
-def config_for(kind: str, device: str, dtype: torch.dtype) -> Any:
-    """What ``from_pretrained`` takes; each tensor is quantized as it comes, so that never all are there as they were.
+def create_config(quantization: str, device: str, dtype: torch.dtype) -> Any:
+    """The ``quantization_config`` of transformers' ``from_pretrained``.
 
-    The vocabulary stays as it is, and so do norms and biases.
+    transformers quantizes each tensor as it is read, so the unquantized weights are never all in memory. Embeddings,
+    output layer, norms and biases are not quantized.
     """
-    make: Any = transformers.BitsAndBytesConfig
-    if kind == "int8":
-        return make(load_in_8bit=True)
-    if kind == "nf4":
-        return make(
+    bitsandbytes_config: Any = transformers.BitsAndBytesConfig
+    if quantization == "int8":
+        return bitsandbytes_config(load_in_8bit=True)
+    if quantization == "nf4":
+        return bitsandbytes_config(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
         )
-    if kind == "torchao-int8":
+    if quantization == "torchao-int8":
         from torchao.quantization import Int8WeightOnlyConfig
 
         return transformers.TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
-    return transformers.TorchAoConfig(_int4(device))
+    return transformers.TorchAoConfig(_create_int4_config(device))
 
 
-def _int4(device: str) -> Any:
-    """torchao 0.18 has no stable 4-bit weights for a CPU, and on CUDA one layout that needs no further library."""
+def _create_int4_config(device: str) -> Any:
+    """torchao 0.18 has only a prototype of 4-bit weights for CPUs, and one layout for CUDA that needs no other
+    library."""
     if device == "cuda":
         from torchao.quantization import Int4WeightOnlyConfig
 
         return Int4WeightOnlyConfig(
-            group_size=GROUP_VALUES, set_inductor_config=False, int4_packing_format="tile_packed_to_4d"
+            group_size=GROUP_SIZE, set_inductor_config=False, int4_packing_format="tile_packed_to_4d"
         )
     from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
 
-    return PrototypeInt4WeightOnlyConfig(group_size=GROUP_VALUES, set_inductor_config=False)
+    return PrototypeInt4WeightOnlyConfig(group_size=GROUP_SIZE, set_inductor_config=False)
 
 
-def keeps_rows_apart(kind: str, device: str) -> bool:
-    """Whether a token's logits are the same whatever is read with it, so that a draft cannot change an answer.
+def is_batch_invariant(quantization: str, device: str) -> bool:
+    """Whether the logits of a token do not depend on the other tokens of the pass, so that drafts are safe.
 
-    bitsandbytes' 8-bit product takes columns that hold an outlier out for all tokens of a pass: 2e-2 of the logits.
+    bitsandbytes' 8-bit product computes columns that contain an outlier separately for all tokens of a pass, which
+    changes logits by 2e-2.
     """
-    return kind != "int8" or is_own(kind, device)
+    return quantization != "int8" or uses_own_kernels(quantization, device)
 
 
-def bits_per_weight(kind: str, dtype: torch.dtype) -> float:
-    """With the scales, but for those of whole rows (32 bits in thousands of weights).
+def bits_per_weight(quantization: str, dtype: torch.dtype) -> float:
+    """Bits of a quantized weight with its scales; those of whole rows (32 bits per thousands of weights) are left out.
 
-    nf4 has a byte per group, and four for each 256 of those bytes; torchao's int4 a scale and a zero point per group.
+    nf4 has one byte per group, and four for each 256 of those bytes; torchao's int4 a scale and a zero point per group.
     """
-    if kind == "nf4":
-        return 4 + (8 + 32 / 256) / GROUP_VALUES
-    if kind == "torchao-int4":
-        return 4 + 2 * 8 * dtype.itemsize / GROUP_VALUES
+    if quantization == "nf4":
+        return 4 + (8 + 32 / 256) / GROUP_SIZE
+    if quantization == "torchao-int4":
+        return 4 + 2 * 8 * dtype.itemsize / GROUP_SIZE
     return 8.0
 
 
-def estimated_bytes(kind: str, checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> int:
-    """Of the weights, before they are read: all but the vocabulary's in fewer bits.
+def estimate_bytes(quantization: str, checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> int:
+    """Memory of the weights, before they are read. Embeddings and output layer are not quantized.
 
-    On a CPU, int8 holds the vocabulary twice: in 8 bits to multiply by, and in ``dtype`` to be looked up.
+    On a CPU, int8 also rounds the output layer, so that its values count in 8 bits and, as embeddings, in ``dtype``.
     """
     width = checkpoint.config.get("n_embd") or checkpoint.config.get("hidden_size")
     positions = checkpoint.config.get("n_positions") or 0
-    wide = min(checkpoint.weights.values, (checkpoint.vocabulary_size + positions) * int(width or 0))
-    if is_own(kind, device):
-        return wide * dtype.itemsize + int(checkpoint.weights.values * (8 + 32 / GROUP_VALUES) / 8)
-    return wide * dtype.itemsize + int((checkpoint.weights.values - wide) * bits_per_weight(kind, dtype) / 8)
+    total = checkpoint.weights.values
+    embedding = min(total, (checkpoint.vocabulary_size + positions) * int(width or 0))
+    if uses_own_kernels(quantization, device):
+        return embedding * dtype.itemsize + int(total * (8 + 32 / GROUP_SIZE) / 8)
+    return embedding * dtype.itemsize + int((total - embedding) * bits_per_weight(quantization, dtype) / 8)
 
 
-def bytes_of(tensor: torch.Tensor) -> int:
-    """Of a weight with its scales. torchao's tensors say of themselves what they would take unquantized."""
+def tensor_bytes(tensor: torch.Tensor) -> int:
+    """Memory of a weight with its scales. ``nbytes`` of torchao's tensors is that of the unquantized weight."""
     state = getattr(tensor, "quant_state", None)
     if state is not None:  # bitsandbytes, 4 bits
         scales = [state.absmax, state.code, *((state.state2.absmax, state.state2.code) if state.nested else ())]
@@ -161,37 +169,39 @@ def bytes_of(tensor: torch.Tensor) -> int:
     return int(tensor.nbytes)
 
 
-def is_plain(weight: torch.Tensor) -> bool:
-    """Whether its numbers are those of the checkpoint."""
+def is_unquantized(weight: torch.Tensor) -> bool:
+    """Whether the values of ``weight`` are those of the checkpoint."""
     return weight.is_floating_point() and type(weight) in (torch.Tensor, nn.Parameter)
 
 
-def require_answer(model: nn.Module, read: Callable[[], torch.Tensor], kind: str, checkpoint: Checkpoint) -> None:
-    """Raise ModelInvalid unless ``model`` is quantized and ``read`` makes logits of some text with it.
+def require_finite_logits(
+    model: nn.Module, compute_logits: Callable[[], torch.Tensor], quantization: str, checkpoint: Checkpoint
+) -> None:
+    """Raise ModelInvalid unless ``model`` is quantized and ``compute_logits`` returns finite logits.
 
-    Weights in few bits cannot be looked at one by one; and libraries have shapes that their kernels lack, which
-    bitsandbytes says at the first pass, and torchao never: it leaves the weights as they were.
+    Quantized weights cannot be checked one by one, and the libraries lack kernels for some shapes: bitsandbytes raises
+    in the first pass, and torchao silently leaves the weights unquantized.
     """
-    if sum(not is_plain(weight) for weight in model.parameters()) < 2:
-        raise refused(kind, checkpoint, ValueError(f"no width here is a multiple of {GROUP_VALUES}"))
+    if sum(not is_unquantized(weight) for weight in model.parameters()) < 2:
+        raise unsupported_error(quantization, checkpoint, ValueError(f"no width here is a multiple of {GROUP_SIZE}"))
     try:
-        is_finite = bool(torch.isfinite(read()).all())
+        is_finite = bool(torch.isfinite(compute_logits()).all())
     except (AssertionError, RuntimeError, ValueError, TypeError) as error:
         if is_out_of_memory(error):
             raise
-        _log.debug("%s does not run as %s", checkpoint.folder, kind, exc_info=True)
-        raise refused(kind, checkpoint, error) from error
+        _log.debug("%s does not run as %s", checkpoint.folder, quantization, exc_info=True)
+        raise unsupported_error(quantization, checkpoint, error) from error
     if not is_finite:
         raise ModelInvalid(
-            f"{checkpoint.folder} gives no finite numbers once it is quantized to {kind}: its weights are damaged, or "
-            "too large. Set `model.quantization` to none, or download it again."
+            f"{checkpoint.folder} computes no finite numbers once it is quantized to {quantization}: its weights are "
+            "damaged, or too large. Set `model.quantization` to none, or download it again."
         )
 
 
-def refused(kind: str, checkpoint: Checkpoint, error: Exception) -> ModelInvalid:
-    """The library's own reason, and the way out."""
+def unsupported_error(quantization: str, checkpoint: Checkpoint, error: Exception) -> ModelInvalid:
+    """An error with the library's reason and what to change."""
     reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
     return ModelInvalid(
-        f"{checkpoint.folder} cannot be quantized to {kind} here: {_LIBRARIES[kind]} says {reason!r:.200}. "
-        "Set `model.quantization` to another kind, or to none."
+        f"{checkpoint.folder} cannot be quantized to {quantization} here: {_LIBRARIES[quantization]} says "
+        f"{reason!r:.200}. Set `model.quantization` to another kind, or to none."
     )

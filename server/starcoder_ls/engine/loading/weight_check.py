@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.quantization import is_plain
+from starcoder_ls.engine.loading.quantization import is_unquantized
 from starcoder_ls.errors import ModelInvalid
 
 # Buffers that old conversions of GPTBigCode and Llama saved among the weights; current code computes them.
@@ -35,7 +35,7 @@ def require_finite(model: torch.nn.Module, checkpoint: Checkpoint) -> None:
     """Raise ModelInvalid if a weight is NaN or infinite. Every weight is read once."""
     with torch.inference_mode():
         for name, weight in model.named_parameters():
-            if weight.device.type == "meta" or not is_plain(weight):
+            if weight.device.type == "meta" or not is_unquantized(weight):
                 continue  # offloaded to the disk, or quantized; logits of quantized models are checked instead
             # aminmax propagates NaN and, unlike isfinite, allocates no tensor of the weight's size.
             if weight.numel() and not torch.isfinite(torch.stack(torch.aminmax(weight))).all():

@@ -79,10 +79,10 @@ class ModelRunner:
 
     def write_virtual_tokens(self, adapter: ResidentAdapter, cache: KvCache) -> None:
         """Put the virtual tokens of ``adapter`` into ``cache``, which is empty."""
-        assert adapter.prompt is not None
+        assert adapter.virtual_tokens is not None
         self.adapters.activate(adapter)
-        with use_threads(threads_for_pass(adapter.virtual_tokens, self.weight_bytes, self.threads)):
-            adapter.prompt.write(self.model, cache)
+        with use_threads(threads_for_pass(adapter.virtual_token_count, self.weight_bytes, self.threads)):
+            adapter.virtual_tokens.write(self.model, cache)
 
     def capture_graphs(self, stays_quiet: Callable[[float], bool]) -> None:
         """Capture the CUDA graphs that passes have missed while ``stays_quiet`` returns True, and use their costs.
@@ -118,7 +118,7 @@ class ModelRunner:
         inputs = [(torch.tensor(forward_pass.rows), forward_pass.cache) for forward_pass in passes]
         if self.cpu_pass is None:
             return padded_batch.hidden_states(self.model, inputs)
-        if self.compiled_pass is not None and self.adapters.layers is None:
+        if self.compiled_pass is not None and self.adapters.active_layers_key is None:
             return self.compiled_pass.hidden_states(inputs)
         return self.cpu_pass.hidden_states(inputs)
 
@@ -139,4 +139,4 @@ class ModelRunner:
 def _weight_bytes(model: torch.nn.Module) -> int:
     """Memory of all weights and buffers, each counted once."""
     tensors = {id(tensor): tensor for tensor in (*model.parameters(), *model.buffers())}
-    return sum(map(quantization.bytes_of, tensors.values())) + packed_linear.bytes_of(model)
+    return sum(map(quantization.tensor_bytes, tensors.values())) + packed_linear.bytes_of(model)

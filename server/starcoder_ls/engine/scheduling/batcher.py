@@ -205,7 +205,7 @@ def _adapter(request: ScheduledRequest) -> ResidentAdapter | None:
 def _layers_key(request: ScheduledRequest) -> tuple[str, int] | None:
     """Whose layers its passes use; None is the base model's, also of adapters that only add virtual tokens."""
     adapter = _adapter(request)
-    return None if adapter is None or not adapter.sites else adapter.key
+    return None if adapter is None else adapter.layers_key
 
 
 def _is_same_document(request: ScheduledRequest, other: ScheduledRequest) -> bool:

@@ -7,7 +7,7 @@ import torch
 from peft import PeftType
 from safetensors.torch import load_file
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.config import read_config
 from starcoder_ls.engine.adapters.files import WEIGHTS_FILE
@@ -23,21 +23,21 @@ def test_method_has_a_name_in_peft() -> None:
 
 def test_integer_scaling_is_converted_to_float(tmp_path: Path) -> None:
     """Astraios' fork tests isinstance(scaling, float) and leaves such an adapter unscaled."""
-    config = read_config(made.write_config(tmp_path, "BOTTLENECK", scaling=1))
+    config = read_config(adapter_fixtures.write_config(tmp_path, "BOTTLENECK", scaling=1))
     assert Bottleneck().create_config(config.values).scaling == 1.0
 
 
 def test_learned_scaling_is_a_weight(starcoder: Path, tmp_path: Path, doubled: object) -> None:
-    config = made.config_of("parallel")
+    config = adapter_fixtures.create_peft_config("parallel")
     config.scaling = "learned"
-    folder = made.trained(starcoder, tmp_path, config)
+    folder = adapter_fixtures.save_random_adapter(starcoder, tmp_path, config)
     assert sum(key.endswith("adapter_scaling") for key in load_file(folder / WEIGHTS_FILE)) == 2
     loaded = doubled(starcoder, 16, {"own": folder})  # type: ignore[operator]
-    assert len(loaded.adapters.named("own").sites[0].weights()) == 3
+    assert len(loaded.adapters.find("own").targets[0].weights()) == 3
 
 
 def test_merge_and_unmerge_raise() -> None:
-    layer = BottleneckLayer(torch.nn.Linear(6, 4), "parallel", "a", made.config_of("parallel"))
+    layer = BottleneckLayer(torch.nn.Linear(6, 4), "parallel", "a", adapter_fixtures.create_peft_config("parallel"))
     with pytest.raises(NotImplementedError, match="not linear"):
         layer.merge()
     with pytest.raises(NotImplementedError):
@@ -45,8 +45,8 @@ def test_merge_and_unmerge_raise() -> None:
 
 
 def test_layer_sums_several_active_adapters_and_can_be_disabled() -> None:
-    layer = BottleneckLayer(torch.nn.Linear(6, 4), "parallel", "a", made.config_of("adapterh"))
-    layer.add_adapter("b", made.config_of("adapterh"))
+    layer = BottleneckLayer(torch.nn.Linear(6, 4), "parallel", "a", adapter_fixtures.create_peft_config("adapterh"))
+    layer.add_adapter("b", adapter_fixtures.create_peft_config("adapterh"))
     x = torch.randn(2, 6)
     base = layer.base_layer(x)
     expected = base + layer.delta("a", x) + layer.delta("b", x)

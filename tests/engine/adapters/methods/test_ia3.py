@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-import adapters as made
+import adapter_fixtures
 from starcoder_ls.engine.adapters.config import read_config
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.errors import AdapterInvalid
@@ -13,7 +13,7 @@ from starcoder_ls.errors import AdapterInvalid
 
 def test_feedforward_modules_outside_target_modules_are_refused(tmp_path: Path) -> None:
     with pytest.raises(AdapterInvalid, match="not among `target_modules`"):
-        read_config(made.write_config(tmp_path, "IA3", feedforward_modules=["c_fc"]))
+        read_config(adapter_fixtures.write_config(tmp_path, "IA3", feedforward_modules=["c_fc"]))
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])

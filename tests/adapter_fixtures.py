@@ -1,6 +1,6 @@
-"""Adapters for tests: the golden ones of Astraios' own fork, and random ones of every method for any small base.
+"""Adapters for tests: golden ones made with Astraios' fork of PEFT, and random ones of each method for any small base.
 
-Random weights have the spread of the checkpoints: an adapter near zero would change nothing, and prove nothing.
+Random weights have the standard deviation of the test checkpoints: an adapter near zero would have no visible effect.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ CONFIG_VALUES: dict[str, dict[str, Any]] = {
 }
 
 
-def golden() -> dict[str, torch.Tensor]:
+def load_golden_tensors() -> dict[str, torch.Tensor]:
     return load_file(GOLDEN / "golden.safetensors")
 
 
-def golden_base(folder: Path) -> Path:
-    """The golden base with a tokenizer in which token N is the character U+4E00 + N: a text for any ids."""
+def copy_golden_base(folder: Path) -> Path:
+    """The golden base with a tokenizer in which token N is the character U+4E00 + N, so that any ids are a text."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
     checkpoints.copy_checkpoint(GOLDEN / "base", folder)
@@ -59,8 +59,8 @@ def text_of(ids: list[int]) -> str:
     return "".join(map(character, ids))
 
 
-def config_of(method: str) -> Any:
-    """A configuration of PEFT for GPTBigCode; Astraios' target modules where it has them."""
+def create_peft_config(method: str) -> Any:
+    """PEFT's configuration for GPTBigCode, with Astraios' target modules if Astraios has the method."""
     shared: dict[str, Any] = {"task_type": "CAUSAL_LM"}
     if method == "lora":
         return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.05, target_modules=["c_proj", "c_attn"], **shared)
@@ -78,8 +78,8 @@ def config_of(method: str) -> Any:
     )
 
 
-def trained(base: Path, folder: Path, config: Any, seed: int = 5) -> Path:
-    """An adapter as PEFT saves it, every weight of it random."""
+def save_random_adapter(base: Path, folder: Path, config: Any, seed: int = 5) -> Path:
+    """Save an adapter with PEFT, with random weights, and return its folder."""
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
@@ -95,9 +95,11 @@ def trained(base: Path, folder: Path, config: Any, seed: int = 5) -> Path:
     return folder
 
 
-def of_every_method(base: Path, folder: Path) -> dict[str, Path]:
+def save_adapter_of_each_method(base: Path, folder: Path) -> dict[str, Path]:
+    """Folders of random adapters by name in ``METHODS``."""
     return {
-        method: trained(base, folder / method, config_of(method), seed) for seed, method in enumerate(METHODS, start=11)
+        method: save_random_adapter(base, folder / method, create_peft_config(method), seed)
+        for seed, method in enumerate(METHODS, start=11)
     }
 
 
