@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import GOLDEN
+from adapter_fixtures import GOLDEN
 from starcoder_ls import settings
 from starcoder_ls.commands import adapters_add
 from starcoder_ls.errors import AdapterInvalid, SettingsError

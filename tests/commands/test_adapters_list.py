@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters import GOLDEN
+from adapter_fixtures import GOLDEN
 from starcoder_ls.commands import adapters_list
 from starcoder_ls.commands.support import settings_file
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters import GOLDEN
+from adapter_fixtures import GOLDEN
 from starcoder_ls import settings
 from starcoder_ls.commands import adapters_merge
 from starcoder_ls.engine.assembly import load

@@ -347,7 +347,7 @@ def test_empty_prompt_continues_an_end_token(loaded: LoadedModel) -> None:
 
 
 def test_unknown_adapter_and_end_token_are_errors(loaded: LoadedModel) -> None:
-    with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; there is none"):
+    with pytest.raises(AdapterInvalid, match="No adapter mine is loaded; loaded: none"):
         generate(build_request(adapter="mine"), loaded)
     with pytest.raises(ModelUnsupported, match="no token <mid>"):
         generate(build_request(end_tokens=(SpecialToken("<mid>"),)), loaded)
