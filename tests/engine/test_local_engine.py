@@ -552,7 +552,9 @@ def test_requests_from_several_event_loops_are_answered(engine: LocalEngine) -> 
 
 
 def adapter(base: Path, folder: Path, method: str = "parallel", seed: int = 1) -> Path:
-    return adapter_fixtures.save_random_adapter(base, folder / f"{method}-{seed}", adapter_fixtures.create_peft_config(method), seed)
+    return adapter_fixtures.save_random_adapter(
+        base, folder / f"{method}-{seed}", adapter_fixtures.create_peft_config(method), seed
+    )
 
 
 def test_adapter_changes_the_answer_and_is_in_the_status(starcoder: Path, tmp_path: Path, engines: Engines) -> None:
