@@ -14,12 +14,12 @@ from starcoder_ls.daemon.launch_options import launch_options
 
 
 def main() -> int:
-    program = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
-    if (instead := json.loads(sys.argv[1]).get("instead")) is not None:
-        program = [sys.executable, "-S", "-c", instead]
-    window = launch_options([])
-    assert window is not None
-    return forwarder.run(window, [*program, "--resident"], program)
+    command = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
+    if (code := json.loads(sys.argv[1]).get("instead")) is not None:
+        command = [sys.executable, "-S", "-c", code]
+    options = launch_options([])
+    assert options is not None
+    return forwarder.run(options, [*command, "--resident"], command)
 
 
 if __name__ == "__main__":

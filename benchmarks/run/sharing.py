@@ -1,7 +1,8 @@
-"""1, 4 and 16 people who type on one engine: what sharing passes is worth, and whether everybody gets a fair part.
+"""1, 4 and 16 users who type on one engine: the gain of sharing forward passes, and the fairness between users.
 
-Each types into a file of its own and asks at every key, again as soon as it has its answer; memory of suggestions off.
-Serial is the same engine without shared passes. Both in turn, in one process; ratios are medians over the rounds.
+Each user types into a different file and requests a suggestion at every key, as soon as the previous one is answered;
+suggestions are not cached. "serial" is the same engine without shared passes. The two alternate in one process; the
+ratios are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.generation import CancelFlag, Phase, Request
 from starcoder_ls.settings import InlineCompletion, Model
 
-PEOPLE = (1, 4, 16)
+USERS = (1, 4, 16)
 MODULES = (
     "argparse", "ast", "bdb", "calendar", "configparser", "dataclasses", "difflib", "doctest", "fractions", "gettext",
     "inspect", "optparse", "pdb", "pickle", "subprocess", "textwrap",
@@ -48,141 +49,143 @@ SETTINGS = InlineCompletion(budget_ms=60_000)
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """One key."""
+class Answer:
+    """The answer to a key. ``first_ms`` is the time to its first chunk."""
 
-    person: int
+    user: int
     elapsed_ms: float
     first_ms: float
     tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """One crowd that typed to its end."""
+class Measurement:
+    """All answers of the users who typed at the same time."""
 
-    answers: list[Answered]
+    answers: list[Answer]
     wall_s: float
-    worked_s: float
+    processor_s: float
 
     @property
     def tokens_per_s(self) -> float:
         return sum(answer.tokens for answer in self.answers) / self.wall_s
 
     @property
-    def tokens_per_worked_s(self) -> float:
-        """By the time that a processor worked for us: what runs beside is not in it."""
-        return sum(answer.tokens for answer in self.answers) / self.worked_s
+    def tokens_per_processor_s(self) -> float:
+        """Per second of processor time of this process, which other processes do not affect."""
+        return sum(answer.tokens for answer in self.answers) / self.processor_s
 
     def p95s(self) -> list[float]:
-        """Of each person, ms from key to answer."""
-        people = sorted({answer.person for answer in self.answers})
-        times = [sorted(a.elapsed_ms for a in self.answers if a.person == person) for person in people]
-        return [own[int(0.95 * (len(own) - 1) + 0.5)] for own in times]
+        """The 95th percentile of the milliseconds from key to answer, by user."""
+        users = sorted({answer.user for answer in self.answers})
+        times_ms = [sorted(answer.elapsed_ms for answer in self.answers if answer.user == user) for user in users]
+        return [times[int(0.95 * (len(times) - 1) + 0.5)] for times in times_ms]
 
 
-def started(folder: Path, is_sharing: bool, threads: int) -> LocalEngine:
-    """An engine that is ready."""
+def start_engine(folder: Path, shares_passes: bool, threads: int) -> LocalEngine:
+    """An engine that is ready and has answered a request."""
     can_batch = ModelRunner.can_batch
-    if not is_sharing:
+    if not shares_passes:
         ModelRunner.can_batch = False  # type: ignore[assignment, method-assign]
     engine = LocalEngine(Model(name=str(folder), device="cpu", threads=threads))
     engine.start()
     while engine.status().phase is Phase.LOADING:
         time.sleep(0.05)
-    asyncio.run(warmed(engine))
+    asyncio.run(warm_up(engine))
     ModelRunner.can_batch = can_batch  # type: ignore[method-assign]
     return engine
 
 
-async def warmed(engine: LocalEngine) -> None:
+async def warm_up(engine: LocalEngine) -> None:
     async for _ in engine.stream(Request(("x",), 2)):
         pass
 
 
-def keys_of(engine: LocalEngine, person: int, keys: int, seed: int, spots: int) -> list[Request]:
-    """What one person's editor asks, made before the clock runs."""
-    text = (Path(sysconfig.get_paths()["stdlib"]) / f"{MODULES[person]}.py").read_text(encoding="utf-8")
-    asked = []
-    for key in Typist(text, seed, spots).type_keys():
+def build_requests(engine: LocalEngine, user: int, count: int, seed: int, positions: int) -> list[Request]:
+    """The requests of a user's editor for ``count`` keys, which are typed at ``positions`` positions of the file."""
+    text = (Path(sysconfig.get_paths()["stdlib"]) / f"{MODULES[user]}.py").read_text(encoding="utf-8")
+    requests: list[Request] = []
+    for key in Typist(text, seed, positions).type_keys():
         if key.requests_suggestion:
-            cursor = Cursor(
-                key.text, key.offset, "python", f"{MODULES[person]}.py", f"file-{person}", f"person-{person}"
-            )
-            asked.append(build_prompt(engine, cursor, SETTINGS).completion_request(SETTINGS))
-        if len(asked) == keys:
+            cursor = Cursor(key.text, key.offset, "python", f"{MODULES[user]}.py", f"file-{user}", f"user-{user}")
+            requests.append(build_prompt(engine, cursor, SETTINGS).completion_request(SETTINGS))
+        if len(requests) == count:
             break
-    return asked
+    return requests
 
 
-async def typing(
-    engine: LocalEngine, person: int, requests: Iterable[Request], tokens: int, end_s: float = math.inf
-) -> list[Answered]:
+async def type_keys(
+    engine: LocalEngine, user: int, requests: Iterable[Request], tokens: int, end_s: float = math.inf
+) -> list[Answer]:
+    """Send the requests one after the other until the time ``end_s`` of ``time.monotonic()``."""
     answers = []
     for request in requests:
         if time.monotonic() >= end_s:
             break
-        began_s, first_s, made = time.monotonic(), 0.0, 0
+        started_s, first_s, new_tokens = time.monotonic(), 0.0, 0
         fixed = {"stop": None, "max_new_tokens": tokens} if tokens else {}
-        wanted = replace(request, cancel=CancelFlag(), deadline_s=None, **fixed)  # type: ignore[arg-type]
-        async for chunk in engine.stream(wanted):
+        fresh_request = replace(request, cancel=CancelFlag(), deadline_s=None, **fixed)  # type: ignore[arg-type]
+        async for chunk in engine.stream(fresh_request):
             first_s = first_s or time.monotonic()
-            made += len(chunk.token_ids)
-        answers.append(Answered(person, (time.monotonic() - began_s) * 1000, (first_s - began_s) * 1000, made))
+            new_tokens += len(chunk.token_ids)
+        elapsed_ms = (time.monotonic() - started_s) * 1000
+        answers.append(Answer(user, elapsed_ms, (first_s - started_s) * 1000, new_tokens))
     return answers
 
 
-def played(engine: LocalEngine, crowd: list[list[Request]], given: argparse.Namespace) -> Played:
-    """All of a crowd, for as long as given: nobody is left alone at the end. The first keys, each of which reads a
-    whole window, are no part of it.
-    """
+def measure(engine: LocalEngine, requests_of: list[list[Request]], options: argparse.Namespace) -> Measurement:
+    """All users type until the same time. The first key of each, which reads a whole window, is not measured."""
 
-    async def all_of_them() -> Played:
-        await asyncio.gather(*(typing(engine, person, own[:1], given.tokens) for person, own in enumerate(crowd)))
-        since_s, started_cpu_ms = time.monotonic(), cpu_ms()
-        made = await asyncio.gather(
+    async def run() -> Measurement:
+        first_keys = (type_keys(engine, user, own[:1], options.tokens) for user, own in enumerate(requests_of))
+        await asyncio.gather(*first_keys)
+        started_s, started_cpu_ms = time.monotonic(), cpu_ms()
+        answers = await asyncio.gather(
             *(
-                typing(engine, person, itertools.cycle(own[1:]), given.tokens, since_s + given.seconds)
-                for person, own in enumerate(crowd)
+                type_keys(engine, user, itertools.cycle(own[1:]), options.tokens, started_s + options.seconds)
+                for user, own in enumerate(requests_of)
             )
         )
-        wall_s, worked_s = time.monotonic() - since_s, (cpu_ms() - started_cpu_ms) / 1000
-        return Played([answer for own in made for answer in own], wall_s, worked_s)
+        wall_s, processor_s = time.monotonic() - started_s, (cpu_ms() - started_cpu_ms) / 1000
+        return Measurement([answer for own in answers for answer in own], wall_s, processor_s)
 
-    return asyncio.run(all_of_them())
+    return asyncio.run(run())
 
 
-def measured(folder: Path, given: argparse.Namespace, console: Console) -> None:
-    engines = {kind: started(folder, kind == "shared", given.threads) for kind in ("serial", "shared")}
-    for people in given.people:
+def compare(folder: Path, options: argparse.Namespace, console: Console) -> None:
+    """Print a table per number of users."""
+    engines = {kind: start_engine(folder, kind == "shared", options.threads) for kind in ("serial", "shared")}
+    for users in options.people:
         table = Table(
-            "typing at once", "", "tokens/s", "key to answer, mean ms", "p95 ms", "worst person's p95 / mean p95",
+            "users", "", "tokens/s", "key to answer, mean ms", "p95 ms", "worst user's p95 / mean p95",
             "/ mean", "shared / serial, tokens/s", "by processor time",
-            title=f"{folder.name}, {given.threads} thread(s), {given.rounds} rounds of {given.seconds:.0f} s each",
+            title=f"{folder.name}, threads: {options.threads}, {options.rounds} rounds of {options.seconds:.0f} s each",
         )  # fmt: skip
-        rounds: list[dict[str, Played]] = []
-        for number in range(given.rounds):
-            crowd = [
-                keys_of(engines["shared"], person, given.keys + 1, number, given.spots) for person in range(people)
+        rounds: list[dict[str, Measurement]] = []
+        for seed in range(options.rounds):
+            requests_of = [
+                build_requests(engines["shared"], user, options.keys + 1, seed, options.positions)
+                for user in range(users)
             ]
             kinds = random.sample(sorted(engines), 2)
-            rounds.append({kind: played(engines[kind], crowd, given) for kind in kinds})
+            rounds.append({kind: measure(engines[kind], requests_of, options) for kind in kinds})
         for kind in engines:
-            ours = [one[kind] for one in rounds]
-            times = sorted(answer.elapsed_ms for one in ours for answer in one.answers)
+            runs = [measurements[kind] for measurements in rounds]
+            times = sorted(answer.elapsed_ms for run in runs for answer in run.answers)
             mean = statistics.mean(times)
-            worst = statistics.median(max(one.p95s()) / statistics.mean(one.p95s()) for one in ours)
-            beside_mean = statistics.median(
-                max(one.p95s()) / statistics.mean(answer.elapsed_ms for answer in one.answers) for one in ours
+            worst = statistics.median(max(run.p95s()) / statistics.mean(run.p95s()) for run in runs)
+            worst_to_mean = statistics.median(
+                max(run.p95s()) / statistics.mean(answer.elapsed_ms for answer in run.answers) for run in runs
             )
-            wall = statistics.median(one["shared"].tokens_per_s / one["serial"].tokens_per_s for one in rounds)
-            work = statistics.median(
-                one["shared"].tokens_per_worked_s / one["serial"].tokens_per_worked_s for one in rounds
+            pairs = [(measurements["shared"], measurements["serial"]) for measurements in rounds]
+            speedup = statistics.median(shared.tokens_per_s / serial.tokens_per_s for shared, serial in pairs)
+            processor_speedup = statistics.median(
+                shared.tokens_per_processor_s / serial.tokens_per_processor_s for shared, serial in pairs
             )
-            ratios = [f"{wall:.2f}", f"{work:.2f}"] if kind == "shared" else ["", ""]
+            ratios = [f"{speedup:.2f}", f"{processor_speedup:.2f}"] if kind == "shared" else ["", ""]
             table.add_row(
-                str(people), kind, f"{statistics.median(one.tokens_per_s for one in ours):.0f}", f"{mean:.1f}",
-                f"{times[int(0.95 * len(times))]:.1f}", f"{worst:.2f}", f"{beside_mean:.2f}", *ratios,
+                str(users), kind, f"{statistics.median(run.tokens_per_s for run in runs):.0f}", f"{mean:.1f}",
+                f"{times[int(0.95 * len(times))]:.1f}", f"{worst:.2f}", f"{worst_to_mean:.2f}", *ratios,
             )  # fmt: skip
         console.print(table)
     for engine in engines.values():
@@ -193,19 +196,21 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--shapes", nargs="+", choices=["bundled", "164M"], default=["bundled"])
-    arguments.add_argument("--people", nargs="+", type=int, default=list(PEOPLE))
-    arguments.add_argument("--keys", type=int, default=12, help="of each person, again and again")
+    arguments.add_argument("--people", nargs="+", type=int, default=list(USERS), help="numbers of users")
+    arguments.add_argument("--keys", type=int, default=12, help="keys of each user, which are repeated")
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument(
-        "--tokens", type=int, default=0, help="answers of so many tokens, in place of the stop rule's"
+        "--tokens", type=int, default=0, help="generate this many tokens per key instead of applying the stop rule"
     )
-    arguments.add_argument("--seconds", type=float, default=8.0, help="of each crowd")
-    arguments.add_argument("--spots", type=int, default=1, help="of a file: a jump reads a window alone")
-    given = arguments.parse_args()
-    torch.set_num_threads(given.threads)
+    arguments.add_argument("--seconds", type=float, default=8.0, help="duration of each measurement")
+    arguments.add_argument(
+        "--positions", type=int, default=1, help="positions in each file; a jump between them reads a new window"
+    )
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
     console = Console(width=160)
-    for name in given.shapes:
-        measured(checkpoint_folder(name), given, console)
+    for name in options.shapes:
+        compare(checkpoint_folder(name), options, console)
         gc.collect()
 
 
