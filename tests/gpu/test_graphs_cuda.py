@@ -1,5 +1,7 @@
-"""CUDA graphs on a device that has them: a replay is the plain pass, memory comes and goes, and a bad capture harms
-nothing. tests/engine/cuda_graphs/test_registry.py has the rest, without a device."""
+"""CUDA graphs on a CUDA device: replays agree with plain passes, memory is freed, failed captures have no effect.
+
+tests/engine/cuda_graphs/test_registry.py has all tests that need no device.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ from starcoder_ls.engine.cuda_graphs.registry import TOLERANCE, TOLERANCES, Grap
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = [
@@ -31,19 +34,13 @@ pytestmark = [
 ]
 
 IDS = torch.randint(20, 600, (16, 4096), generator=torch.Generator().manual_seed(9)).tolist()
-
-
 WEIGHT_STD = 0.1
-
-
-def nothing(_fraction: float, _sentence: str) -> None:
-    """A report that nobody reads."""
 
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("models")
-    # 0.3 at a width of 512 makes a model that says something else after every rounding of 16 bits.
+    # With 0.3 at a width of 512, the rounding of 16-bit types changes every generated token.
     sizes = {"weight_std": WEIGHT_STD, "n_layer": 4, "n_embd": 512, "n_head": 8, "n_inner": 1024, "n_positions": 4096}
     others = {
         "weight_std": WEIGHT_STD,
@@ -65,150 +62,155 @@ def folder(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Path:
     return folders[request.param]
 
 
-def loaded_as(folder: Path, dtype: str = "bfloat16", adapters: dict[str, Path] | None = None) -> LoadedModel:
-    wanted = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
-    found = load(Model(name=str(folder), device="cuda", dtype=dtype), nothing, wanted)  # type: ignore[arg-type]
-    assert found.runner.graphs is not None
-    return found
+def load_model(folder: Path, dtype: str = "bfloat16", adapters: dict[str, Path] | None = None) -> LoadedModel:
+    adapter_settings = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
+    loaded = load(Model(name=str(folder), device="cuda", dtype=dtype), ignore_progress, adapter_settings)  # type: ignore[arg-type]
+    assert loaded.runner.graphs is not None
+    return loaded
 
 
-def graphs_of(loaded: LoadedModel) -> GraphRegistry:
+def graphs_in(loaded: LoadedModel) -> GraphRegistry:
     assert loaded.runner.graphs is not None
     return loaded.runner.graphs
 
 
-def idle(graphs: GraphRegistry) -> None:
+def capture_pending(graphs: GraphRegistry) -> None:
     graphs.capture_while(lambda _seconds: True)
 
 
-def read(loaded: LoadedModel, number: int, tokens: int, adapter: Any = None) -> KvCache:
+def prefill(loaded: LoadedModel, number: int, tokens: int, adapter: Any = None) -> KvCache:
     cache = KvCache(loaded.runner.layers, tokens + 40)
     for start in range(0, tokens, 512):
         manual_decoding.read(loaded.runner, [IDS[number][start : min(tokens, start + 512)]], cache, adapter)
     return cache
 
 
-def group(caches: list[KvCache], news: list[int]) -> list[ForwardPass]:
+def build_passes(caches: list[KvCache], new_counts: list[int]) -> list[ForwardPass]:
     return [
         ForwardPass([IDS[number][cache.length : cache.length + new]], cache, LogitsFor.ALL)
-        for number, (cache, new) in enumerate(zip(caches, news, strict=True))
+        for number, (cache, new) in enumerate(zip(caches, new_counts, strict=True))
     ]
 
 
-def run(loaded: LoadedModel, several: list[ForwardPass], adapter: Any = None) -> list[torch.Tensor]:
-    return [answer.values for answer in loaded.runner.run_batch(several, adapter)]
+def run_passes(loaded: LoadedModel, passes: list[ForwardPass], adapter: Any = None) -> list[torch.Tensor]:
+    return [logits.values for logits in loaded.runner.run_batch(passes, adapter)]
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_a_replay_is_the_plain_pass_in_every_shape(dtype: str, folder: Path) -> None:
-    loaded = loaded_as(folder, dtype)
-    graphs = graphs_of(loaded)
-    bound = TOLERANCES.get(loaded.placement.dtype, TOLERANCE)
-    replayed = 0
-    for rows, time_, end in [(1, n, end) for n in buckets.NEW_TOKEN_COUNTS for end in (500, 1000, 2000, 3000)] + [
+def test_replay_agrees_with_plain_pass_in_every_bucket(dtype: str, folder: Path) -> None:
+    loaded = load_model(folder, dtype)
+    graphs = graphs_in(loaded)
+    tolerance = TOLERANCES.get(loaded.placement.dtype, TOLERANCE)
+    replays_seen = 0
+    for rows, new_tokens, end in [(1, n, end) for n in buckets.NEW_TOKEN_COUNTS for end in (500, 1000, 2000, 3000)] + [
         (rows, n, 480) for rows in (2, 3, 8, 16) for n in (1, 3, 8)
     ]:
-        caches = [read(loaded, number, end - 5 * number - 30) for number in range(rows)]
-        news = [1 + (time_ - 1) * (number == 0) for number in range(rows)]
-        for attempt in range(4):  # wanted, proven, replayed, replayed
-            idle(graphs)
+        caches = [prefill(loaded, number, end - 5 * number - 30) for number in range(rows)]
+        new_counts = [1 + (new_tokens - 1) * (number == 0) for number in range(rows)]
+        for attempt in range(4):  # without a graph, verified, replayed, replayed
+            capture_pending(graphs)
             starts = [cache.length for cache in caches]
             before = graphs.statistics.replays
-            found = run(loaded, group(caches, news))
-            replayed += graphs.statistics.replays - before
+            results = run_passes(loaded, build_passes(caches, new_counts))
+            replays_seen += graphs.statistics.replays - before
             loaded.runner.graphs = None
             for cache, start in zip(caches, starts, strict=True):
                 cache.truncate(start)
-            plain = run(loaded, group(caches, news))
+            plain = run_passes(loaded, build_passes(caches, new_counts))
             loaded.runner.graphs = graphs
-            for ours, theirs in zip(found, plain, strict=True):
-                assert float((ours - theirs).abs().max()) <= bound * float(theirs.std()), (rows, time_, end, attempt)
-    assert replayed >= 2 * (16 + 12)
+            for result, expected in zip(results, plain, strict=True):
+                assert float((result - expected).abs().max()) <= tolerance * float(expected.std()), (
+                    rows,
+                    new_tokens,
+                    end,
+                    attempt,
+                )
+    assert replays_seen >= 2 * (16 + 12)
     assert graphs.statistics.rejected == {}
 
 
-def test_what_a_replay_tells_is_the_likeliest_token(folder: Path) -> None:
-    loaded = loaded_as(folder)
-    graphs = graphs_of(loaded)
-    idle(graphs)
-    cache = read(loaded, 0, 300)
+def test_replay_returns_likeliest_tokens_with_logprobs(folder: Path) -> None:
+    loaded = load_model(folder)
+    graphs = graphs_in(loaded)
+    capture_pending(graphs)
+    cache = prefill(loaded, 0, 300)
     for _ in range(3):
-        answer = loaded.runner.run(ForwardPass([IDS[0][cache.length : cache.length + 4]], cache, LogitsFor.ALL))
-        logprobs = answer.values.double().log_softmax(-1)
-        for row, drawn in enumerate(answer.greedy()):
-            assert drawn.id == int(answer.values[row].argmax())
-            assert drawn.logprob == pytest.approx(float(logprobs[row, drawn.id]), abs=1e-3)
+        logits = loaded.runner.run(ForwardPass([IDS[0][cache.length : cache.length + 4]], cache, LogitsFor.ALL))
+        logprobs = logits.values.double().log_softmax(-1)
+        for row, token in enumerate(logits.greedy()):
+            assert token.id == int(logits.values[row].argmax())
+            assert token.logprob == pytest.approx(float(logprobs[row, token.id]), abs=1e-3)
     assert graphs.statistics.replays == 2
 
 
-def test_a_thousand_replays_keep_nothing(folder: Path) -> None:
-    loaded = loaded_as(folder)
-    graphs = graphs_of(loaded)
-    idle(graphs)
-    cache = read(loaded, 0, 300)
+def test_replays_allocate_no_memory(folder: Path) -> None:
+    loaded = load_model(folder)
+    graphs = graphs_in(loaded)
+    capture_pending(graphs)
+    cache = prefill(loaded, 0, 300)
     for count in range(1200):
         if count == 200:
             torch.cuda.synchronize()
             allocated = torch.cuda.memory_allocated()
         if cache.length > 480:
             cache.truncate(300)
-        run(loaded, group([cache], [1 + count % 8]))
+        run_passes(loaded, build_passes([cache], [1 + count % 8]))
     assert graphs.statistics.replays > 1100
     assert torch.cuda.memory_allocated() == allocated
 
 
-def test_recording_takes_moments_and_dropping_gives_memory_back(folder: Path) -> None:
-    loaded = loaded_as(folder)
-    graphs = graphs_of(loaded)
+def test_disabling_graphs_frees_their_memory(folder: Path) -> None:
+    loaded = load_model(folder)
+    graphs = graphs_in(loaded)
     before = torch.cuda.memory_allocated()
-    idle(graphs)
+    capture_pending(graphs)
     assert len(graphs.statistics.capture_ms) == 12
     assert max(list(graphs.statistics.capture_ms.values())[1:]) < 2000
     assert torch.cuda.memory_allocated() - before >= graphs.bytes
-    cache = read(loaded, 0, 300)
-    run(loaded, group([cache], [1]))
-    run(loaded, group([cache], [1]))
+    cache = prefill(loaded, 0, 300)
+    run_passes(loaded, build_passes([cache], [1]))
+    run_passes(loaded, build_passes([cache], [1]))
     assert cache.is_view
-    held, full = graphs.bytes, torch.cuda.memory_allocated()
-    graphs.disable("a test wants it back")
+    graph_bytes, allocated = graphs.bytes, torch.cuda.memory_allocated()
+    graphs.disable("the test frees its memory")
     del cache
     gc.collect()
-    assert full - torch.cuda.memory_allocated() >= 0.9 * held
+    assert allocated - torch.cuda.memory_allocated() >= 0.9 * graph_bytes
     assert graphs.bytes == 0
-    fresh = read(loaded, 1, 300)
-    assert run(loaded, group([fresh], [2]))[0].shape[0] == 2
+    other_cache = prefill(loaded, 1, 300)
+    assert run_passes(loaded, build_passes([other_cache], [2]))[0].shape[0] == 2
 
 
-def test_adapters_are_heard_through_their_own_graphs(folders: dict[str, Path], tmp_path: Path) -> None:
-    loaded = loaded_as(
+def test_each_adapter_is_replayed_through_its_own_graph(folders: dict[str, Path], tmp_path: Path) -> None:
+    loaded = load_model(
         folders["starcoder"], "float32", adapter_fixtures.save_adapter_of_each_method(folders["starcoder"], tmp_path)
     )
-    graphs = graphs_of(loaded)
-    seen: dict[str | None, torch.Tensor] = {}
+    graphs = graphs_in(loaded)
+    logits_by_adapter: dict[str | None, torch.Tensor] = {}
     for _ in range(3):
         for name in (None, "lora", "parallel", None, "ia3"):
-            held = loaded.adapters.find(name)
-            cache = read(loaded, 0, 100, held)
-            (found,) = run(loaded, group([cache], [3]), held)
-            expected = seen.setdefault(name, found)
-            assert float((found - expected).abs().max()) <= 1e-2 * float(expected.std())
-        idle(graphs)
+            adapter = loaded.adapters.find(name)
+            cache = prefill(loaded, 0, 100, adapter)
+            (logits,) = run_passes(loaded, build_passes([cache], [3]), adapter)
+            expected = logits_by_adapter.setdefault(name, logits)
+            assert float((logits - expected).abs().max()) <= 1e-2 * float(expected.std())
+        capture_pending(graphs)
     assert graphs.statistics.replays >= 4
-    assert all(
-        float((seen[a] - seen[b]).abs().max()) > float(seen[a].std()) for a, b in [(None, "lora"), ("lora", "parallel")]
-    )
+    for first, second in ((None, "lora"), ("lora", "parallel")):
+        logits, other = logits_by_adapter[first], logits_by_adapter[second]
+        assert float((logits - other).abs().max()) > float(logits.std())
 
 
 @pytest.mark.parametrize(
-    "bad",
+    "operation",
     [
         lambda x: x.sum().item(),
         lambda x: x.nonzero(),
-        lambda x: x + torch.ones(1).to(x.device),  # from memory that the device cannot read by itself
+        lambda x: x + torch.ones(1).to(x.device),  # a copy from memory that is not pinned waits
         lambda _x: 1 / 0,
     ],
 )
-def test_what_cannot_be_captured_raises_and_the_next_capture_works(bad: Callable[[torch.Tensor], object]) -> None:
+def test_capture_works_after_a_capture_that_failed(operation: Callable[[torch.Tensor], object]) -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     capture, x = CudaCapture(device), torch.ones(4, device=device)
 
@@ -216,56 +218,55 @@ def test_what_cannot_be_captured_raises_and_the_next_capture_works(bad: Callable
         x.add_(1)
 
     with pytest.raises((RuntimeError, ZeroDivisionError)):
-        capture(lambda: bad(x))  # type: ignore[arg-type, return-value]
-    recording = capture(add)
+        capture(lambda: operation(x))  # type: ignore[arg-type, return-value]
+    graph = capture(add)
     before = float(x[0])
-    recording.replay()
+    graph.replay()
     assert float(x[0]) == before + 1
 
 
-def test_a_pool_whose_graphs_are_gone_is_not_used_again() -> None:
+def test_pool_is_replaced_after_its_last_graph_was_deleted() -> None:
     device = torch.device("cuda", torch.cuda.current_device())
     capture, x = CudaCapture(device), torch.ones(4, device=device)
     for count in range(3):
-        recording: Any = capture(lambda: x.copy_(x * 2 - x + 1))  # type: ignore[arg-type, return-value]
+        graph: Any = capture(lambda: x.copy_(x * 2 - x + 1))  # type: ignore[arg-type, return-value]
         before = float(x[0])
-        recording.replay()
+        graph.replay()
         assert float(x[0]) == before + 1, count
-        del recording
+        del graph
         gc.collect()
         torch.cuda.empty_cache()
 
 
-def test_a_model_that_asks_its_device_in_a_pass_goes_on_without_graphs(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    loaded = loaded_as(folder)
+def test_model_that_waits_for_the_device_runs_without_graphs(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    loaded = load_model(folder)
     first = next(module for module in loaded.runner.model.modules() if isinstance(module, torch.nn.Linear))
     first.register_forward_hook(lambda _module, _args, output: None if output.isfinite().all() else output)
     with caplog.at_level(logging.WARNING, logger="starcoder_ls"):
-        idle(graphs_of(loaded))
+        capture_pending(graphs_in(loaded))
     assert "cannot be captured" in caplog.text
     assert len(caplog.records) == 1
-    cache = read(loaded, 0, 100)
-    assert run(loaded, group([cache], [3]))[0].isfinite().all()
+    cache = prefill(loaded, 0, 100)
+    assert run_passes(loaded, build_passes([cache], [3]))[0].isfinite().all()
 
 
-def test_a_replay_is_much_faster_than_the_plain_pass(folders: dict[str, Path]) -> None:
-    loaded = loaded_as(folders["starcoder"])
-    graphs = graphs_of(loaded)
-    idle(graphs)
+@pytest.mark.perf
+def test_replay_is_faster_than_plain_pass(folders: dict[str, Path]) -> None:
+    loaded = load_model(folders["starcoder"])
+    graphs = graphs_in(loaded)
+    capture_pending(graphs)
 
-    def took_s() -> float:
-        cache = read(loaded, 0, 300)
-        run(loaded, group([cache], [1]))
+    def measure_s() -> float:
+        cache = prefill(loaded, 0, 300)
+        run_passes(loaded, build_passes([cache], [1]))
         torch.cuda.synchronize()
-        since_s = time.perf_counter()
+        started_s = time.perf_counter()
         for _ in range(50):
-            run(loaded, group([cache], [1]))
+            run_passes(loaded, build_passes([cache], [1]))
         torch.cuda.synchronize()
-        return time.perf_counter() - since_s
+        return time.perf_counter() - started_s
 
-    took_s()
-    replayed_s = took_s()
+    measure_s()
+    replayed_s = measure_s()
     loaded.runner.graphs = None
-    assert took_s() > 1.5 * replayed_s
+    assert measure_s() > 1.5 * replayed_s
