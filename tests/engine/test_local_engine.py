@@ -169,6 +169,27 @@ print(seen)
     assert done.stdout.strip() == "[('PASSIVE', False), 2, 1]", done.stderr
 
 
+def test_interpreter_exit_waits_for_the_engine_thread() -> None:
+    """The thread is still busy when ``close`` has given up waiting; stopped inside torch it would abort the process."""
+    script = """
+import threading
+from starcoder_ls.engine import local_engine
+from starcoder_ls.settings import Model
+has_closed = threading.Event()
+def release_memory():
+    has_closed.wait()
+    print("released")
+local_engine.release_memory, local_engine.CLOSE_TIMEOUT_S = release_memory, 0.01
+local_engine.LocalEngine._load = lambda _: None
+engine = local_engine.LocalEngine(Model())
+engine.start()
+engine.close()
+threading.Timer(0.2, has_closed.set).start()
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "released\n", "")
+
+
 def test_greedy_answer_equals_transformers_generate(engine: LocalEngine, starcoder: Path) -> None:
     chunks = run(generate(engine, build_request()))
     model = AutoModelForCausalLM.from_pretrained(starcoder, dtype=torch.float32)
@@ -201,6 +222,7 @@ def test_status_follows_loading_ready_working_and_closed(starcoder: Path, monkey
     after = wait_for_phase(engine, Phase.READY)
     assert after.memory_bytes > ready.memory_bytes, "the cache counts too"
     engine.close()
+    wait_for_phase(engine, Phase.CLOSED)  # on a busy machine the thread ends after `close` has returned
     phases = [status.phase for status in seen]
     order = [phase for i, phase in enumerate(phases) if i == 0 or phases[i - 1] is not phase]
     assert order == [Phase.LOADING, Phase.READY, Phase.WORKING, Phase.READY, Phase.CLOSED]

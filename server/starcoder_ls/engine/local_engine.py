@@ -7,11 +7,13 @@ cheap: torch is imported by the thread.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import logging
 import os
 import re
 import threading
 import time
+import weakref
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CLOSE_TIMEOUT_S = 1.0
+EXIT_TIMEOUT_S = 60.0
+"""How long the interpreter waits at its exit for the threads of closed engines."""
 
 NOTIFY_WORKING_AFTER_S = 0.05
 """Listeners are not notified of shorter work: at every key it would wake every window's loop before the first pass."""
@@ -127,6 +131,7 @@ class LocalEngine:
             if self._thread is not None or self._is_closing.is_set():
                 return
             self._thread = threading.Thread(target=self._run, name="starcoder-ls-engine", daemon=True)
+            _started_engines.add(self)
         self._thread.start()
 
     def close(self) -> None:
@@ -255,6 +260,21 @@ class LocalEngine:
                 memory_bytes = loaded.bytes + state.prefix_cache.bytes + graph_bytes
                 busy_since_s = None
                 self._notify(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
+
+
+_started_engines: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
+
+
+@atexit.register
+def _join_engine_threads() -> None:
+    """Close all engines and wait for their threads.
+
+    A thread that the exiting interpreter stops inside torch aborts the process.
+    """
+    for engine in list(_started_engines):
+        engine.close()
+        if engine._thread is not None:
+            engine._thread.join(EXIT_TIMEOUT_S)
 
 
 class _Closing(Exception):
