@@ -67,17 +67,19 @@ def main(data: Path, tokens: int) -> None:
     with tempfile.TemporaryDirectory() as root:
         for number, (name, size, changes) in enumerate(CHOICES):
             folder = tokenize(Path(root), training, held_out, size)
-            unseen = corpus.Corpus(folder / "heldout")
+            held_out_corpus = corpus.Corpus(folder / "heldout")
             config = TrainingConfig(
                 **{"total_tokens": tokens, "warmup_tokens": tokens // 10, "full_length_share": 0.0, **changes}
             )
-            run = TrainingRun(Path(root) / f"run{number}", config, corpus.Corpus(folder), unseen, "cpu", True, 1)
+            run = TrainingRun(
+                Path(root) / f"run{number}", config, corpus.Corpus(folder), held_out_corpus, "cpu", True, 1
+            )
             start_s = time.monotonic()
             for _ in run.train():
                 pass
             duration_s = time.monotonic() - start_s
             losses = run.measure_held_out_loss(config.row_tokens, rows=64)
-            bits = bits_per_character(run, unseen, held_out_chars)
+            bits = bits_per_character(run, held_out_corpus, held_out_chars)
             console.print(f"| {name} | {bits:.3f} | {losses.middle_loss:.2f} | {duration_s:.0f} |")
 
 
