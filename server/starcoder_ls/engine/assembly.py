@@ -27,13 +27,13 @@ from starcoder_ls.settings import Adapter, Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 
-def load(settings: Model, report: ProgressCallback, adapters: Mapping[str, Adapter] | None = None) -> LoadedModel:
+def load(settings: Model, on_progress: ProgressCallback, adapters: Mapping[str, Adapter] | None = None) -> LoadedModel:
     """Load the model that ``settings`` name and each of ``adapters`` that fits it.
 
-    Raises ModelError, SettingsError or OutOfMemory, and whatever ``report`` raises.
+    Raises ModelError, SettingsError or OutOfMemory, and whatever ``on_progress`` raises.
     """
     try:
-        checkpoint = load_model.resolve_checkpoint(settings, scale_progress(report, 0.0, 0.1))
+        checkpoint = load_model.resolve_checkpoint(settings, scale_progress(on_progress, 0.0, 0.1))
         tokenizer = Tokenizer.from_folder(checkpoint.folder)
         if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
             raise ModelInvalid(
@@ -41,8 +41,10 @@ def load(settings: Model, report: ProgressCallback, adapters: Mapping[str, Adapt
                 f"{checkpoint.vocabulary_size:,}. Copy the tokenizer from the checkpoint the model was made from."
             )
         placement = choose_placement(settings, checkpoint, packed_linear.is_possible)
-        model = load_model.load_weights(checkpoint, placement, scale_progress(report, 0.1, 0.85))
-        return assemble(model, tokenizer, checkpoint, placement, settings, scale_progress(report, 0.85, 1.0), adapters)
+        model = load_model.load_weights(checkpoint, placement, scale_progress(on_progress, 0.1, 0.85))
+        return assemble(
+            model, tokenizer, checkpoint, placement, settings, scale_progress(on_progress, 0.85, 1.0), adapters
+        )
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -58,20 +60,20 @@ def assemble(
     checkpoint: Checkpoint,
     placement: Placement,
     settings: Model,
-    report: ProgressCallback,
+    on_progress: ProgressCallback,
     adapters: Mapping[str, Adapter] | None = None,
 ) -> LoadedModel:
     """Check ``model``, which is frozen and whose weights are where ``placement`` says; add ``adapters``; warm it up.
 
-    Raises ModelInvalid if its weights or logits are not usable, and whatever ``report`` raises.
+    Raises ModelInvalid if its weights or logits are not usable, and whatever ``on_progress`` raises.
     """
     weight_check.require_finite(model, checkpoint)
     if placement.is_packed and not packed_linear.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     resident = ResidentAdapters(model, checkpoint, settings.name, placement.quantization)
     runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
-    message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(report, 0.0, 0.3))
-    report(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
+    message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
+    on_progress(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
     runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
     if placement.is_batch_invariant:  # else a draft could change an answer
         runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)
@@ -100,14 +102,16 @@ def _build_runner(
 
 
 def _add_adapters(
-    resident: ResidentAdapters, adapters: Mapping[str, Adapter], offline: bool, report: ProgressCallback
+    resident: ResidentAdapters, adapters: Mapping[str, Adapter], offline: bool, on_progress: ProgressCallback
 ) -> str:
     """Add each adapter that fits; sentences for the user about those that do not, which are left out."""
     problems = []
     for number, (name, adapter) in enumerate(adapters.items()):
-        report(number / len(adapters), f"Adding the adapter {name}.")
+        on_progress(number / len(adapters), f"Adding the adapter {name}.")
         try:
-            resident.add(name, prepare_adapter(adapter, offline, scale_progress(report, number / len(adapters), 1.0)))
+            resident.add(
+                name, prepare_adapter(adapter, offline, scale_progress(on_progress, number / len(adapters), 1.0))
+            )
         except (ModelError, OutOfMemory) as error:
             problems.append(f"The adapter {name} was left out. {error}")
     return " ".join(problems)
