@@ -144,8 +144,8 @@ def test_light_bulb_action_edits_the_file(open_window: OpenWindow) -> None:
 
 
 def test_explanation_streams_and_is_inserted_as_comment(open_window: OpenWindow) -> None:
-    said = ["It **adds** ", "`a` ", "and ", "`b`.", "\n<img src=x onerror=alert(1)>", "\n[here](http://x.example)"]
-    window = open_window({"replies": {"Explain": said}, "token_s": 0.5}, **ASTRAIOS)
+    answer = ["It **adds** ", "`a` ", "and ", "`b`.", "\n<img src=x onerror=alert(1)>", "\n[here](http://x.example)"]
+    window = open_window({"replies": {"Explain": answer}, "token_s": 0.5}, **ASTRAIOS)
     window.wait_for_status("astraios")
     type_at_end(window, "")
     window.press("ArrowUp")

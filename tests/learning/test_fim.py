@@ -50,7 +50,7 @@ def test_most_middles_end_at_a_line_end() -> None:
     assert len(ends) * 0.75 < at_line_end < len(ends)
 
 
-def test_middles_at_cursors_start_where_healed_prompts_end() -> None:
+def test_middles_at_cursors_start_where_token_healing_cuts_prompts() -> None:
     ends = {len(token_healing.split_unfinished_word(CODE[:cursor])[0]) for cursor in range(len(CODE) + 1)}
     starts = {start for start, _ in sample_middles(fim.Mixture(cursor_share=1.0))}
     assert starts <= ends
