@@ -223,3 +223,60 @@ def test_contributing_lists_thirteen_changes_with_existing_files() -> None:
             existing = name.split("<")[0].rpartition("/")[0] if "<" in name else name
             is_code_name = re.fullmatch(r"[a-z]+\.[A-Z]\w+", name) is not None  # such as `generation.Engine`
             assert is_code_name or (base / existing).exists(), f"{change.strip()}: there is no {name}"
+
+
+def raised_errors(function: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The classes that ``function`` raises itself, not those of functions defined or called in it."""
+    names = set()
+    nodes: list[ast.AST] = list(function.body)
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            continue
+        if isinstance(node, ast.Raise) and node.exc is not None:
+            raised = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+            names.add(ast.unparse(raised).rpartition(".")[2])
+        nodes.extend(ast.iter_child_nodes(node))
+    return {name for name in names if name[:1].isupper()}
+
+
+def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """Functions and methods whose names, and those of their classes, have no leading underscore; with that docstring
+    which describes them: an ``__init__`` is described by its class."""
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            yield ast.get_docstring(node) or "", node
+        elif isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            for method in node.body:
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef) and (
+                    not method.name.startswith("_") or method.name == "__init__"
+                ):
+                    described = node if method.name == "__init__" else method
+                    yield ast.get_docstring(described) or "", method
+
+
+def test_public_functions_document_the_errors_they_raise() -> None:
+    of_the_interface = {"attach", "detach", "stream", "prefill", "count_tokens"}  # generation.Engine documents these
+    undocumented = [
+        f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name} raises {', '.join(sorted(errors))}"
+        for path in MODULES
+        if path.parent.name != "cli"  # there the docstring is the help text
+        for docstring, function in public_functions(ast.parse(path.read_text(encoding="utf-8")))
+        if (errors := raised_errors(function))
+        and not re.search(r"\b[Rr]aises?\b", docstring)
+        and not (function.name in of_the_interface and not docstring)
+    ]
+    assert not undocumented, "\n".join(undocumented)
+
+
+def test_public_tensor_functions_document_shapes() -> None:
+    undocumented = [
+        f"{path.relative_to(PACKAGE)}:{function.lineno} {function.name}"
+        for folder in ("runner", "cuda_graphs", "kv_cache", "generation")
+        for path in (PACKAGE / "engine" / folder).rglob("*.py")
+        for docstring, function in public_functions(ast.parse(path.read_text(encoding="utf-8")))
+        if function.name != "__init__"
+        and "[" not in docstring
+        and "torch.Tensor" in ast.unparse(function).split(":\n")[0]
+    ]
+    assert not undocumented, "\n".join(undocumented)

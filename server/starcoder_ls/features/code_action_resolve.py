@@ -18,7 +18,10 @@ from starcoder_ls.session.session import Session
 
 
 async def code_action_resolve(session: Session, raw: object, request: RequestHandle) -> dict[str, Any]:
-    """The action with its edit. An action that runs a command is returned unchanged: editors resolve it as well."""
+    """The action with its edit. An action that runs a command is returned unchanged: editors resolve it as well.
+
+    Raises ResponseError if ``raw`` is not a code action, or if the document has changed.
+    """
     if not isinstance(raw, Mapping):
         raise ResponseError(t.ErrorCodes.InvalidParams, "The params of codeAction/resolve must be a code action.")
     if raw.get("data") is None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from starcoder_ls.engine.adapters.virtual_tokens import TENSOR, EmbeddingMethod, EmbeddingTokens
+from starcoder_ls.engine.adapters.virtual_tokens import EmbeddingTokens
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
 
@@ -19,12 +19,3 @@ def test_embeddings_are_read_by_the_model_once_into_the_cache() -> None:
     tokens.write(SimpleNamespace(base_model=base_model), cache)
     assert tokens.count == 5
     assert [(call["inputs_embeds"].shape, call["past_key_values"]) for call in calls] == [((1, 5, 32), cache)]
-
-
-def test_embedding_method_expects_one_tensor_of_the_hidden_size() -> None:
-    class Method(EmbeddingMethod):
-        peft_type = "TEST"
-
-    model: Any = SimpleNamespace(config=SimpleNamespace(hidden_size=32))
-    assert Method().tensor_shapes({"num_virtual_tokens": 7}, model, []) == {TENSOR: (7, 32)}
-    assert Method().create_layers({}, model) == []

@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.config_checks import Check
-
-if TYPE_CHECKING:
-    from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
+from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 
 
 class AdapterMethod(ABC):

@@ -105,7 +105,9 @@ class GraphRegistry:
     def replay(
         self, passes: Sequence[ForwardPass], compute_plain: Callable[[], list[torch.Tensor]]
     ) -> list[Logits] | None:
-        """The logits of ``passes``, computed together by one replay; None if no graph fits, and nothing was done then.
+        """The logits of ``passes``, [rows or time, vocabulary] each, computed together by one replay.
+
+        None if no graph fits, and nothing was done then.
 
         The first replay of a graph is verified: ``compute_plain`` computes the same logits without a graph, and they
         are returned. Raises what it raises.

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from starcoder_ls.engine.adapters.methods.prefix_tuning import KeyValueTokens, PrefixTuning
-from starcoder_ls.engine.adapters.virtual_tokens import TENSOR
+from starcoder_ls.engine.adapters.virtual_token_method import TENSOR
 from starcoder_ls.engine.kv_cache.cache import KvCache
 
 LAYERS, HEAD_WIDTH, TOKENS = 3, 8, 5

@@ -9,7 +9,8 @@ import torch
 from peft import PrefixTuningConfig
 
 from starcoder_ls.engine.adapters.peft_compat import TargetModule
-from starcoder_ls.engine.adapters.virtual_tokens import TENSOR, VirtualTokenMethod, VirtualTokens
+from starcoder_ls.engine.adapters.virtual_token_method import TENSOR, VirtualTokenMethod
+from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.model_shape import key_value_shape
 

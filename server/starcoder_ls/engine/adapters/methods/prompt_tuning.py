@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from peft import PromptTuningConfig
 
-from starcoder_ls.engine.adapters.virtual_tokens import EmbeddingMethod
+from starcoder_ls.engine.adapters.virtual_token_method import EmbeddingMethod
 
 
 class PromptTuning(EmbeddingMethod):
