@@ -4,33 +4,30 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from starcoder_ls.lsp.framing import frame
 
 
-@dataclass(frozen=True, slots=True)
 class Message:
-    """A message body and its parsed fields. ``fields`` is empty if the body is not a JSON object."""
+    """A message body and its parsed fields, which are empty if the body is not a JSON object.
 
-    body: bytes
-    fields: Mapping[str, Any]
+    A window creates one for each message in both directions, so it is a plain class with few attributes.
+    """
 
-    @property
-    def method(self) -> str | None:
-        method = self.fields.get("method")
-        return method if isinstance(method, str) else None
+    __slots__ = ("body", "fields", "id", "method")
+
+    def __init__(self, body: bytes, fields: Mapping[str, Any]) -> None:
+        self.body, self.fields = body, fields
+        method = fields.get("method")
+        self.method: str | None = method if isinstance(method, str) else None
+        self.id: Any = fields.get("id")
 
     @property
     def params(self) -> dict[str, Any]:
         """Empty unless they are a JSON object."""
         params = self.fields.get("params")
         return params if isinstance(params, dict) else {}
-
-    @property
-    def id(self) -> Any:
-        return self.fields.get("id")
 
     @property
     def id_key(self) -> str | None:
@@ -47,8 +44,10 @@ def parse(body: bytes) -> Message:
 
 
 def id_key(request_id: object) -> str | None:
-    is_valid = isinstance(request_id, int | str) and not isinstance(request_id, bool)
-    return json.dumps(request_id) if is_valid else None
+    """``request_id`` as JSON; None if it is not a valid id."""
+    if type(request_id) is int:
+        return str(request_id)
+    return json.dumps(request_id) if isinstance(request_id, str) else None
 
 
 def encode(**fields: Any) -> bytes:
