@@ -42,7 +42,7 @@ def llama_vim_prompt(engine: Engine, tokenizer: Tokenizer) -> PromptBuilder:
         seen = window.fit_window(text, offset, closers, settings.prompt_tokens - 64, share, engine.count_tokens)
         lines, newline, current = seen.prefix.rpartition("\n")
         parts: tuple[PromptPart, ...] = (
-            SpecialToken(family.prefix), lines + newline, SpecialToken(family.suffix), seen.closers + seen.suffix,
+            SpecialToken(family.prefix), lines + newline, SpecialToken(family.suffix), closers + seen.suffix,
             SpecialToken(family.middle), current,
         )  # fmt: skip
         return tokenizer.encode(part for part in parts if part != "")

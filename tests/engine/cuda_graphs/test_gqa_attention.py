@@ -39,9 +39,9 @@ def test_attend_agrees_with_scaled_dot_product_attention(
 ) -> None:
     monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
     inputs = states(rows, heads, kv_heads, time, tokens)
-    found, weights = gqa_attention.attend(None, *inputs, scaling=0.3)
+    output, weights = gqa_attention.attend(None, *inputs, scaling=0.3)
     assert weights is None
-    torch.testing.assert_close(found, expected(*inputs), rtol=0, atol=1e-12)
+    torch.testing.assert_close(output, expected(*inputs), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("split", [0, 256])
@@ -50,10 +50,10 @@ def test_bfloat16_is_multiplied_and_summed_in_float32(split: int, monkeypatch: p
     monkeypatch.setattr(gqa_attention, "SPLIT_KV_TOKENS", split)
     query, key, value, mask = states(1, 8, 1, 4, 1024)
     rounded = [x.bfloat16() for x in (query, key, value)]
-    found, _ = gqa_attention.attend(None, *rounded, mask.clamp_min(-1e38).float(), scaling=0.3)
+    output, _ = gqa_attention.attend(None, *rounded, mask.clamp_min(-1e38).float(), scaling=0.3)
     exact = expected(*(x.double() for x in rounded), mask)
-    assert found.dtype == torch.bfloat16
-    assert float((found.double() - exact).abs().max()) < 0.01 * float(exact.abs().max())
+    assert output.dtype == torch.bfloat16
+    assert float((output.double() - exact).abs().max()) < 0.01 * float(exact.abs().max())
 
 
 def test_attention_is_installed_within_the_context_only(

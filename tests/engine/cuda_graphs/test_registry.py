@@ -129,12 +129,12 @@ def test_requests_of_every_family_answer_as_without_graphs(
     loaded = doubled(request.getfixturevalue(family))
     manual_decoding.use_transformers_forward(loaded.runner)
     requests = [Request((TEXT[n : n + 30],), 20, client=str(n)) for n in (0, 9, 30)]
-    expected = [answers_alone(loaded, one) for one in requests]
+    expected = [answers_alone(loaded, request) for request in requests]
     graphs = use_graphs(loaded)
     loaded.runner.pass_costs = FREE
     scheduler = StepScheduler(loaded)
     for _ in range(4):
-        scheduled = [scheduler.submit(one) for one in requests]
+        scheduled = [scheduler.submit(request) for request in requests]
         scheduler.run()
         assert [output_of(job).answers() for job in scheduled] == expected
         lone = scheduler.submit(requests[0])
@@ -264,8 +264,8 @@ def attach_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
             weight.data.mul_(factor)
 
 
-def answers_of_successor_differ(loaded: LoadedModel, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
-    """Answers of an adapter that replaces another of the same name, and whether they equal those it has alone."""
+def run_successor(loaded: LoadedModel, folder: Path, factor: float) -> tuple[GraphRegistry, bool]:
+    """Replace an adapter by another of the same name; return whether its answers equal those it has alone."""
     graphs, scheduler = use_graphs(loaded), StepScheduler(loaded)
     request = Request((TEXT,), 12, adapter="lora")
     for _ in range(3):
@@ -275,21 +275,21 @@ def answers_of_successor_differ(loaded: LoadedModel, folder: Path, factor: float
     assert graphs.statistics.replays > 0
     attach_again(loaded, folder, factor)
     graphs.retain_adapters(loaded.adapters.keys)
-    said = []
+    answers = []
     for _ in range(3):
         job = scheduler.submit(request)
         scheduler.run()
         capture_pending(graphs)
-        said.append(output_of(job).answers())
+        answers.append(output_of(job).answers())
     loaded.runner.graphs = None
-    return graphs, said == [answers_alone(loaded, request)] * 3
+    return graphs, answers == [answers_alone(loaded, request)] * 3
 
 
 def test_graphs_of_a_detached_adapter_are_dropped(adapters_and_answers: Any) -> None:
     loaded, folders, _ = adapters_and_answers
     old = loaded.adapters.find("lora").key
-    graphs, is_heard = answers_of_successor_differ(loaded, folders["lora"], -1.5)
-    assert is_heard
+    graphs, has_own_answers = run_successor(loaded, folders["lora"], -1.5)
+    assert has_own_answers
     layers = {key[0] for key in graphs._graphs}
     assert old not in layers
     assert loaded.adapters.find("lora").key in layers
@@ -299,8 +299,8 @@ def test_mutant_that_reuses_an_earlier_adapters_graph_fails(
     adapters_and_answers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     loaded, folders, _ = adapters_and_answers
-    monkeypatch.setattr(ResidentAdapter, "key", property(lambda held: (held.name, 0)))
-    assert not answers_of_successor_differ(loaded, folders["lora"], 2.0)[1]
+    monkeypatch.setattr(ResidentAdapter, "key", property(lambda adapter: (adapter.name, 0)))
+    assert not run_successor(loaded, folders["lora"], 2.0)[1]
 
 
 def mutant_mask_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ def mutant_written_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         static_pass._Layer,
         "__init__",
-        lambda layer, storage, places, tokens: exact(layer, storage, (places + 1).clamp_max(71), tokens),
+        lambda layer, storage, positions, tokens: exact(layer, storage, (positions + 1).clamp_max(71), tokens),
     )
 
 
@@ -322,10 +322,10 @@ class NanTape(Tape):
 
     def replay(self) -> None:
         super().replay()
-        for *_, said in self._calls:
-            if isinstance(said, torch.Tensor) and said.shape[-1:] == (640,):
+        for *_, result in self._calls:
+            if isinstance(result, torch.Tensor) and result.shape[-1:] == (640,):
                 with torch.inference_mode():
-                    said.fill_(torch.nan)
+                    result.fill_(torch.nan)
 
 
 @pytest.mark.parametrize("wrong", [mutant_mask_plus_one, mutant_written_plus_one, NanTape])
@@ -399,7 +399,7 @@ def test_out_of_memory_disables_graphs_and_nothing_else(
 ) -> None:
     manual_decoding.use_transformers_forward(loaded.runner)
     requests = [Request((TEXT[n:],), 30, client=str(n)) for n in (0, 9)]
-    expected = [answers_alone(loaded, one) for one in requests]
+    expected = [answers_alone(loaded, request) for request in requests]
     is_full = False
 
     def capture(function: Callable[[], None]) -> Tape:

@@ -20,6 +20,7 @@ from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.kv_cache.prefix_cache import AdapterKey
 from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import is_out_of_memory
@@ -40,9 +41,8 @@ TOLERANCE = 0.3
 """Largest allowed difference of a graph's logits from those of the plain pass, in units of their standard deviation;
 this one is for 16-bit types. Other kernels round differently; a wrong mask or position changes them by more than 1."""
 
-AdapterKey = tuple[str, int] | None
-"""The adapter whose layers a graph applies; None is the base model."""
 Key = tuple[AdapterKey, Bucket]
+"""The adapter whose layers a graph applies, and the shape of its pass."""
 
 
 @dataclass(slots=True)
