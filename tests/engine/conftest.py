@@ -23,9 +23,9 @@ torch.set_num_threads(1)
 
 def in_double(folder: Path, chunk_tokens: int = 16, adapters: Mapping[str, Path] | None = None) -> LoadedModel:
     """A loaded model in float64, where equal computations give equal tokens; chunks shorter than the prompts."""
-    wanted = Model(name=str(folder), device="cpu", dtype="float32")
+    settings = Model(name=str(folder), device="cpu", dtype="float32")
     resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
-    loaded = load(wanted, lambda _fraction, _sentence: None, resident)
+    loaded = load(settings, lambda _fraction, _sentence: None, resident)
     assert loaded.message == ""
     loaded.runner.model.double()
     for adapter in loaded.adapters:

@@ -156,8 +156,8 @@ def watched():
     prepare(); seen.append((os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
 local_engine._configure_openmp = watched
 count = local_engine._set_threads
-def counted(wanted):
-    count(wanted); seen.append(sys.modules["torch"].get_num_threads())
+def counted(threads):
+    count(threads); seen.append(sys.modules["torch"].get_num_threads())
 local_engine._set_threads = counted
 engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", threads=2))
 engine.start()
@@ -197,8 +197,8 @@ def test_greedy_answer_equals_transformers_generate(engine: LocalEngine, starcod
 
     tokenizer = Tokenizer.from_folder(starcoder)
     prompt = torch.tensor([tokenizer.encode([TEXT])])
-    made = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, do_sample=False)
-    assert ids(chunks) == made[0, prompt.shape[1] :].tolist()
+    generated = model.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=16, do_sample=False)
+    assert ids(chunks) == generated[0, prompt.shape[1] :].tolist()
     assert tokenizer.decode(ids(chunks)).startswith("".join(chunk.text for chunk in chunks))
     assert chunks[-1].finish_reason is FinishReason.LENGTH
 
@@ -431,10 +431,10 @@ def test_prefilled_prompt_has_one_token_left_to_read(engine: LocalEngine) -> Non
 
 
 def test_stop_rule_applies_to_every_candidate(engine: LocalEngine) -> None:
-    wanted = build_request(
+    request = build_request(
         candidates=3, sampling=Sampling(temperature=0.7), stop=lambda text: 4 if len(text) > 6 else None
     )
-    chunks = run(generate(engine, wanted))
+    chunks = run(generate(engine, request))
     texts = {chunk.candidate: chunk.text for chunk in chunks if chunk.finish_reason is not None}
     assert len(set(texts.values())) == len(texts) == 3
     assert all(len(text) == 4 for text in texts.values())
@@ -583,10 +583,10 @@ def test_adapter_changes_the_answer_and_is_in_the_status(starcoder: Path, tmp_pa
     folder = adapter(starcoder, tmp_path)
     engine = engines(starcoder, {"own": folder})
     status = wait_for_phase(engine, Phase.READY)
-    (held,) = status.adapters
-    assert (held.name, held.method, held.source) == ("own", "BOTTLENECK", str(folder))
-    assert held.memory_bytes == 2 * 4 * 8 * (48 + 72)
-    assert status.memory_bytes == wait_for_phase(engines(starcoder), Phase.READY).memory_bytes + held.memory_bytes
+    (own,) = status.adapters
+    assert (own.name, own.method, own.source) == ("own", "BOTTLENECK", str(folder))
+    assert own.memory_bytes == 2 * 4 * 8 * (48 + 72)
+    assert status.memory_bytes == wait_for_phase(engines(starcoder), Phase.READY).memory_bytes + own.memory_bytes
     assert ids(run(generate(engine, build_request(adapter="own")))) != ids(run(generate(engine, build_request())))
 
 
@@ -602,7 +602,7 @@ def test_adapter_that_does_not_fit_is_left_out(starcoder: Path, tmp_path: Path, 
     status = wait_for_phase(engine, Phase.READY, Phase.FAILED)
     assert status.phase is Phase.READY
     assert status.message.startswith("The adapter absent was left out. There is no adapter folder")
-    assert [held.name for held in status.adapters] == ["own"]
+    assert [resident.name for resident in status.adapters] == ["own"]
     assert ids(run(generate(engine, build_request(adapter="own"))))
 
 

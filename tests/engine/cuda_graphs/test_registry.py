@@ -117,7 +117,7 @@ def test_requests_answer_as_each_does_alone_without_graphs(
             if random.random() < 0.2:
                 capture_pending(graphs, random.randrange(4))
         scheduler.run()
-        assert [output_of(job).answers() for job in scheduled] == [expected[at] for at in order]
+        assert [output_of(entry).answers() for entry in scheduled] == [expected[at] for at in order]
         capture_pending(graphs)
     assert graphs.statistics.rejected.keys() <= {key for key in graphs.statistics.rejected if free_bytes < PLENTY}
 
@@ -136,7 +136,7 @@ def test_requests_of_every_family_answer_as_without_graphs(
     for _ in range(4):
         scheduled = [scheduler.submit(request) for request in requests]
         scheduler.run()
-        assert [output_of(job).answers() for job in scheduled] == expected
+        assert [output_of(entry).answers() for entry in scheduled] == expected
         lone = scheduler.submit(requests[0])
         scheduler.run()
         assert output_of(lone).answers() == expected[0]
@@ -168,7 +168,7 @@ def test_missing_graph_is_captured_when_idle_and_then_replayed(loaded: LoadedMod
     assert (graphs.statistics.replays, graphs.statistics.capture_ms) == (0, {})
     assert not cache.is_view
     capture_pending(graphs, 1)
-    assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 1, 32))], "what was wanted comes first"
+    assert list(graphs.statistics.capture_ms) == [(None, Bucket(1, 1, 32))], "the missing graph comes first"
     run_pass(loaded, cache, 0)
     assert graphs.statistics.replays == 0, "the first is compared with the plain pass, which is the answer"
     run_pass(loaded, cache, 0)
@@ -178,10 +178,10 @@ def test_missing_graph_is_captured_when_idle_and_then_replayed(loaded: LoadedMod
 
 def test_no_graph_is_captured_while_requests_arrive(loaded: LoadedModel) -> None:
     graphs = use_graphs(loaded)
-    asked: list[float] = []
-    graphs.capture_while(lambda seconds: bool(asked.append(seconds)))
+    seconds_waited: list[float] = []
+    graphs.capture_while(lambda seconds: bool(seconds_waited.append(seconds)))
     assert graphs.statistics.capture_ms == {}
-    assert asked == [pytest.approx(0.05)]
+    assert seconds_waited == [pytest.approx(0.05)]
 
 
 def test_larger_graph_is_used_until_the_exact_one_is_captured(loaded: LoadedModel) -> None:
@@ -248,7 +248,7 @@ def test_requests_use_only_graphs_of_their_own_adapter(adapters_and_answers: Any
     for _ in range(3):
         scheduled = {name: scheduler.submit(Request((TEXT,), 12, adapter=name, client=str(name))) for name in answers}
         scheduler.run()
-        assert {name: output_of(job).answers() for name, job in scheduled.items()} == answers
+        assert {name: output_of(entry).answers() for name, entry in scheduled.items()} == answers
         capture_pending(graphs)
     replayed_for = {key[0] and key[0][0] for key, graph in graphs._graphs.items() if graph.last_replay}
     assert replayed_for == {None, "lora", "ia3", "parallel", "adapterh", "adapterp"}, "virtual tokens lie in caches"
@@ -257,8 +257,8 @@ def test_requests_use_only_graphs_of_their_own_adapter(adapters_and_answers: Any
 def attach_again(loaded: LoadedModel, folder: Path, factor: float) -> None:
     """Add another adapter under the same name."""
     loaded.adapters.remove("lora")
-    held = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
-    for site in held.targets:
+    adapter = loaded.adapters.add("lora", prepare_adapter(Adapter(path=str(folder)), True, lambda *_: None))
+    for site in adapter.targets:
         site.adapter_layer.double()
         for weight in site.weights().values():
             weight.data.mul_(factor)
@@ -277,10 +277,10 @@ def run_successor(loaded: LoadedModel, folder: Path, factor: float) -> tuple[Gra
     graphs.retain_adapters(loaded.adapters.keys)
     answers = []
     for _ in range(3):
-        job = scheduler.submit(request)
+        entry = scheduler.submit(request)
         scheduler.run()
         capture_pending(graphs)
-        answers.append(output_of(job).answers())
+        answers.append(output_of(entry).answers())
     loaded.runner.graphs = None
     return graphs, answers == [answers_alone(loaded, request)] * 3
 
@@ -425,7 +425,7 @@ def test_out_of_memory_disables_graphs_and_nothing_else(
         capture_pending(graphs)
     with caplog.at_level(logging.WARNING):
         scheduler.run()
-    assert [output_of(job).answers() for job in scheduled] == expected
+    assert [output_of(entry).answers() for entry in scheduled] == expected
     assert graphs.bytes == 0
     gc.collect()
     assert pool() is None, "its memory is free"

@@ -41,7 +41,9 @@ def generate(
     loaded: LoadedModel, request: Request, costs: tuple[float, ...], state: GenerationState | None = None
 ) -> tuple[list[int], str, FinishReason | None, Timings]:
     loaded.runner.pass_costs = costs
-    chunks = [c for made in generate_alone(request, state or GenerationState.empty(loaded), lambda: None) for c in made]
+    chunks = [
+        c for output in generate_alone(request, state or GenerationState.empty(loaded), lambda: None) for c in output
+    ]
     timings = chunks[-1].timings
     assert timings is not None
     return [i for c in chunks for i in c.token_ids], "".join(c.text for c in chunks), chunks[-1].finish_reason, timings
@@ -61,13 +63,13 @@ def state_with_partly_right_drafts(loaded: LoadedModel, request: Request, rng: r
 
 
 def drafted_and_plain(
-    loaded: LoadedModel, wanted: Request, seed: int = 0
+    loaded: LoadedModel, request: Request, seed: int = 0
 ) -> tuple[tuple[Any, ...], tuple[Any, ...], Timings]:
     """(drafted, plain, timings of the drafted): two requests in the same slot, which keeps stale keys and values."""
-    plain = generate(loaded, wanted, ())
-    state = state_with_partly_right_drafts(loaded, wanted, random.Random(seed))
-    first = generate(loaded, wanted, FREE, state)
-    longer = replace(wanted, parts=(str(wanted.parts[0]) + plain[1][:5],))
+    plain = generate(loaded, request, ())
+    state = state_with_partly_right_drafts(loaded, request, random.Random(seed))
+    first = generate(loaded, request, FREE, state)
+    longer = replace(request, parts=(str(request.parts[0]) + plain[1][:5],))
     second = generate(loaded, longer, FREE, state)
     return (first[:3], second[:3]), (plain[:3], generate(loaded, longer, ())[:3]), first[3]
 
@@ -94,10 +96,10 @@ def test_drafted_answers_are_equal_with_stop_rules_and_n_grams(
 ) -> None:
     levels = {f"{n}/{seen}/{kind}": strength for n in MATCH_CHARS for seen in range(1, 5) for kind in ("one", "many")}
     loaded.ngram_strengths = NgramStrengths(levels) if strength else None
-    wanted = Request(
+    request = Request(
         (TEXT[start:] * 2,), tokens, prefix_parts=(0,), stop=lambda text: stop - 1 if len(text) >= stop else None
     )
-    drafted, plain, _ = drafted_and_plain(loaded, wanted, seed)
+    drafted, plain, _ = drafted_and_plain(loaded, request, seed)
     assert drafted == plain
 
 
@@ -115,18 +117,18 @@ def test_end_token_within_a_draft_ends_the_answer(loaded: LoadedModel) -> None:
 
 def test_slot_claims_only_selected_tokens(loaded: LoadedModel) -> None:
     """Also if the request is cancelled."""
-    wanted = Request((TEXT,), 30)
-    state = state_with_partly_right_drafts(loaded, wanted, random.Random(1))
+    request = Request((TEXT,), 30)
+    state = state_with_partly_right_drafts(loaded, request, random.Random(1))
     loaded.runner.pass_costs = FREE
     interruption: list[FinishReason] = []
-    made: list[Chunk] = []
-    for chunks in generate_alone(wanted, state, lambda: next(iter(interruption), None)):
-        made += chunks
-        if len(made) == 9:
+    generated: list[Chunk] = []
+    for chunks in generate_alone(request, state, lambda: next(iter(interruption), None)):
+        generated += chunks
+        if len(generated) == 9:
             interruption.append(FinishReason.CANCELLED)
     (slot,) = state.prefix_cache._idle
-    prompt = loaded.tokenizer.encode(wanted.parts)
-    assert slot.ids == (prompt + [i for c in made for i in c.token_ids])[: len(slot.ids)]
+    prompt = loaded.tokenizer.encode(request.parts)
+    assert slot.ids == (prompt + [i for c in generated for i in c.token_ids])[: len(slot.ids)]
     assert slot.cache.length == len(slot.ids) >= len(prompt) + 7
 
 
@@ -134,9 +136,9 @@ def test_sampling_and_several_candidates_use_no_drafts(loaded: LoadedModel) -> N
     from starcoder_ls.generation import Sampling
 
     for changes in ({"sampling": Sampling(temperature=1.0)}, {"candidates": 2, "sampling": Sampling(temperature=1.0)}):
-        wanted = Request((TEXT,), 12, **changes)  # type: ignore[arg-type]
+        request = Request((TEXT,), 12, **changes)  # type: ignore[arg-type]
         state = state_with_partly_right_drafts(loaded, Request((TEXT,), 12), random.Random(0))
-        assert generate(loaded, wanted, FREE, state)[3].draft_tokens == 0
+        assert generate(loaded, request, FREE, state)[3].draft_tokens == 0
 
 
 def test_drafts_stay_within_the_context(loaded: LoadedModel) -> None:
@@ -147,9 +149,9 @@ def test_drafts_stay_within_the_context(loaded: LoadedModel) -> None:
     assert timings.accepted_tokens > 0
 
 
-def drafted_and_plain_once(loaded: LoadedModel, wanted: Request) -> tuple[Any, Any, Timings]:
-    plain = generate(loaded, wanted, ())
-    drafted = generate(loaded, wanted, FREE, state_with_partly_right_drafts(loaded, wanted, random.Random(0)))
+def drafted_and_plain_once(loaded: LoadedModel, request: Request) -> tuple[Any, Any, Timings]:
+    plain = generate(loaded, request, ())
+    drafted = generate(loaded, request, FREE, state_with_partly_right_drafts(loaded, request, random.Random(0)))
     return drafted[:3], plain[:3], drafted[3]
 
 
@@ -235,12 +237,12 @@ def mutant_every_draft_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_mutant_of_the_verification_changes_answers(
     mutant: Callable[[pytest.MonkeyPatch], None], loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted = Request((TEXT,), 40)
-    plain = generate(loaded, wanted, ())[0]
-    state = state_with_partly_right_drafts(loaded, wanted, random.Random(0))
+    request = Request((TEXT,), 40)
+    plain = generate(loaded, request, ())[0]
+    state = state_with_partly_right_drafts(loaded, request, random.Random(0))
     mutant(monkeypatch)
     try:
-        drafted = generate(loaded, wanted, FREE, state)[0]
+        drafted = generate(loaded, request, FREE, state)[0]
     except (IndexError, RuntimeError):
         return  # beyond the tables: it shows
     assert drafted != plain

@@ -83,7 +83,7 @@ def ids_of(chunks: Iterable[Chunk]) -> list[int]:
 def reference(request: Request, loaded: LoadedModel) -> list[int]:
     """The ids that transformers generates greedily."""
     prompt = torch.tensor([loaded.tokenizer.encode(request.parts)])
-    made = loaded.runner.model.generate(
+    generated = loaded.runner.model.generate(
         prompt,
         attention_mask=torch.ones_like(prompt),
         max_new_tokens=request.max_new_tokens,
@@ -91,7 +91,7 @@ def reference(request: Request, loaded: LoadedModel) -> list[int]:
         eos_token_id=sorted(loaded.checkpoint.end_ids),
         pad_token_id=0,
     )[0, prompt.shape[1] :].tolist()
-    return [id_ for id_ in made if id_ not in loaded.checkpoint.end_ids]
+    return [id_ for id_ in generated if id_ not in loaded.checkpoint.end_ids]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -101,8 +101,8 @@ def test_greedy_answer_equals_transformers_generate(
 ) -> None:
     loaded = doubled(request.getfixturevalue(family), chunk_tokens)
     for text in (TEXT, "x", "import os\n" * 8):
-        wanted = build_request(text)
-        assert ids_of(generate(wanted, loaded)) == reference(wanted, loaded)
+        text_request = build_request(text)
+        assert ids_of(generate(text_request, loaded)) == reference(text_request, loaded)
 
 
 def test_greedy_answer_in_float32_equals_transformers_generate(loaded: LoadedModel) -> None:
@@ -115,8 +115,8 @@ def answers_after_edits(loaded: LoadedModel, state: GenerationState) -> list[tup
     texts = [TEXT, TEXT + ", w", TEXT + ", width)\n", TEXT[:40], TEXT[:20] + "X" + TEXT[20:], TEXT]
     answers = []
     for text in texts:
-        wanted = build_request(text, 8)
-        answers.append((ids_of(generate(wanted, loaded, state)), reference(wanted, loaded)))
+        request = build_request(text, 8)
+        answers.append((ids_of(generate(request, loaded, state)), reference(request, loaded)))
     return answers
 
 
@@ -171,18 +171,18 @@ def test_prefill_leaves_one_prompt_token_to_read(loaded: LoadedModel) -> None:
 def test_prefill_of_a_cached_prefix_keeps_the_longer_slot(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
     chunks = generate(build_request(), loaded, state)
-    made = next(chunk.timings for chunk in chunks if chunk.timings)
-    assert made is not None
+    generated = next(chunk.timings for chunk in chunks if chunk.timings)
+    assert generated is not None
     assert prefill(build_request(TEXT[: TEXT.index("(")]), state) == []
     again = next(chunk.timings for chunk in generate(build_request(), loaded, state) if chunk.timings)
     assert again is not None
-    assert again.reused_tokens == made.prompt_tokens - 1
+    assert again.reused_tokens == generated.prompt_tokens - 1
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_candidates_are_distinct_and_the_first_is_greedy(loaded: LoadedModel, temperature: float) -> None:
-    wanted = build_request(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
-    answers = by_candidate(generate(wanted, loaded))
+    request = build_request(candidates=5, sampling=Sampling(temperature=temperature, top_p=0.95, seed=4))
+    answers = by_candidate(generate(request, loaded))
     assert len(answers) == 5
     assert answers[0][1] == reference(build_request(), loaded)
     assert len({text for text, _ in answers.values()}) == 5
@@ -190,10 +190,10 @@ def test_candidates_are_distinct_and_the_first_is_greedy(loaded: LoadedModel, te
 
 def test_candidates_differ_even_if_the_distribution_is_sharp(loaded: LoadedModel) -> None:
     """With a sharp distribution and a stop rule after two characters, plain sampling gives five equal texts."""
-    wanted = build_request(
+    request = build_request(
         candidates=5, sampling=Sampling(temperature=0.01), stop=lambda text: 2 if len(text) > 1 else None
     )
-    answers = by_candidate(generate(wanted, loaded))
+    answers = by_candidate(generate(request, loaded))
     assert len({text for text, _ in answers.values()}) == 5
 
 
@@ -205,9 +205,9 @@ def test_logprobs_of_candidates_are_those_of_their_own_tokens(loaded: LoadedMode
         stop["calls"] += 1
         return len(text) if len(text) > 8 and ord(text[-1]) % 3 == 0 else None
 
-    wanted = build_request(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
-    chunks = generate(wanted, loaded)
-    prompt = loaded.tokenizer.encode(wanted.parts)
+    request = build_request(candidates=4, sampling=Sampling(temperature=1.2, seed=2), stop=at_odd_lengths)
+    chunks = generate(request, loaded)
+    prompt = loaded.tokenizer.encode(request.parts)
     lengths = set()
     for candidate, (_, ids) in by_candidate(chunks).items():
         with torch.inference_mode():
@@ -280,10 +280,10 @@ def test_no_pass_follows_an_interruption(loaded: LoadedModel, after_pieces: int)
 def test_deadline_returns_the_text_so_far(loaded: LoadedModel) -> None:
     interruption: list[FinishReason] = []
     chunks: list[Chunk] = []
-    for made in generate_alone(
+    for output in generate_alone(
         build_request(stop=lambda _: None), GenerationState.empty(loaded), lambda: next(iter(interruption), None)
     ):
-        chunks += made
+        chunks += output
         if len(chunks) == 6:
             interruption.append(FinishReason.DEADLINE)
     text, ids = by_candidate(chunks)[0]
@@ -308,13 +308,13 @@ def test_interrupted_prefill_is_continued_by_the_next_request(loaded: LoadedMode
 
 def test_interleaved_requests_answer_as_if_alone(loaded: LoadedModel) -> None:
     state = GenerationState.empty(loaded)
-    wanted = [
+    requests = [
         build_request(),
         build_request(TEXT[:30] + "y"),
         build_request(TEXT, candidates=2, sampling=Sampling(temperature=1.0)),
     ]
-    runs = [generate_alone(one, state, lambda: None) for one in wanted]
-    made: list[list[Chunk]] = [[] for _ in runs]
+    runs = [generate_alone(request, state, lambda: None) for request in requests]
+    generated: list[list[Chunk]] = [[] for _ in runs]
     alive = set(range(len(runs)))
     while alive:
         for run in sorted(alive):
@@ -322,9 +322,9 @@ def test_interleaved_requests_answer_as_if_alone(loaded: LoadedModel) -> None:
             if chunks is None:
                 alive.discard(run)
             else:
-                made[run] += chunks
-    for one, chunks in zip(wanted, made, strict=True):
-        assert ids_of(chunks) == reference(one, loaded)
+                generated[run] += chunks
+    for request, chunks in zip(requests, generated, strict=True):
+        assert ids_of(chunks) == reference(request, loaded)
 
 
 def test_prompt_and_answer_must_fit_the_context(loaded: LoadedModel) -> None:
@@ -337,8 +337,8 @@ def test_prompt_and_answer_must_fit_the_context(loaded: LoadedModel) -> None:
 
 def test_answer_may_reach_the_last_position_of_the_context(loaded: LoadedModel) -> None:
     room = loaded.context_tokens - loaded.tokenizer.count_tokens(TEXT)
-    wanted = build_request(max_new_tokens=room)
-    assert ids_of(generate(wanted, loaded)) == reference(wanted, loaded)
+    request = build_request(max_new_tokens=room)
+    assert ids_of(generate(request, loaded)) == reference(request, loaded)
 
 
 def test_empty_prompt_continues_an_end_token(loaded: LoadedModel) -> None:
@@ -379,10 +379,10 @@ def test_answer_begins_with_the_forced_prefix_and_hides_it(
     request = build_request(forced_prefix=forced_prefix, candidates=candidates, sampling=Sampling(0.8, 1.0, 3))
     for stop in (None, rule):
         for text, ids in by_candidate(generate(replace(request, stop=stop), loaded)).values():
-            said = loaded.tokenizer.decode(ids)
-            assert said.startswith(forced_prefix)
-            assert said[len(forced_prefix) :].startswith(text)
-            full.append(said[len(forced_prefix) :])
+            full_text = loaded.tokenizer.decode(ids)
+            assert full_text.startswith(forced_prefix)
+            assert full_text[len(forced_prefix) :].startswith(text)
+            full.append(full_text[len(forced_prefix) :])
     assert seen
     assert all(any(text.startswith(part) for text in full) for part in seen)
     unmasked = by_candidate(generate(build_request(), loaded))[0][1]

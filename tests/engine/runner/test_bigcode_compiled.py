@@ -40,8 +40,8 @@ def nothing(_fraction: float, _sentence: str) -> None:
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     sizes = SIZES.get(request.param, SIZES["two heads of 64"])
     folder = checkpoints.gpt_bigcode(tmp_path_factory.mktemp("native") / "base", **sizes)
-    kept = torch.bfloat16 if request.param == "bfloat16" else torch.float16
-    transformers.GPTBigCodeForCausalLM.from_pretrained(folder, dtype=kept).save_pretrained(folder)
+    stored = torch.bfloat16 if request.param == "bfloat16" else torch.float16
+    transformers.GPTBigCodeForCausalLM.from_pretrained(folder, dtype=stored).save_pretrained(folder)
     return folder
 
 
@@ -109,13 +109,13 @@ def test_batched_caches_are_bit_equal_to_each_alone(loaded: LoadedModel, data: s
     """Also caches with a row for each candidate."""
     several, alone = [], []
     for _ in range(data.draw(st.integers(1, 5))):
-        held, rows, time = (data.draw(st.integers(1, most)) for most in (60, 3, 7))
+        cached, rows, time = (data.draw(st.integers(1, most)) for most in (60, 3, 7))
         first = data.draw(st.integers(0, 100))
         tails = [IDS[(first + 11 * row) % 150 :][:time] for row in range(rows)]
         caches = []
         for _ in range(2):
             cache = KvCache(loaded.runner.layers, 8)
-            manual_decoding.forward(loaded.runner, [IDS[first : first + held]], cache)
+            manual_decoding.forward(loaded.runner, [IDS[first : first + cached]], cache)
             caches.append(cache if rows == 1 else cache.fork(rows, 80))
         several.append((torch.tensor(tails), caches[0]))
         alone.append((torch.tensor(tails), caches[1]))
@@ -133,11 +133,11 @@ def test_adapter_changes_logits_and_base_is_unchanged_after(
 ) -> None:
     path = adapter_fixtures.save_adapter_of_each_method(folder, tmp_path)[method]
     loaded = load(Model(name=str(folder), device="cpu"), nothing, {"mine": Adapter(path=str(path))})
-    held = loaded.adapters.find("mine")
-    assert held is not None
+    adapter = loaded.adapters.find("mine")
+    assert adapter is not None
     before = manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64))
-    cache = manual_decoding.cache_with_virtual_tokens(loaded, held, 128)
-    with_it = manual_decoding.forward_all(loaded.runner, IDS[:40], cache, held)
+    cache = manual_decoding.cache_with_virtual_tokens(loaded, adapter, 128)
+    with_it = manual_decoding.forward_all(loaded.runner, IDS[:40], cache, adapter)
     assert torch.equal(manual_decoding.forward_all(loaded.runner, IDS[:40], KvCache(loaded.runner.layers, 64)), before)
     assert distance(before, reference_logits(exact, IDS[:40])) < CLOSE
     assert distance(with_it, before) > 0.1

@@ -23,8 +23,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def loaded_as(folder: Path | str, kind: str) -> LoadedModel:
-    wanted = Model.model_validate({"name": str(folder), "device": "cpu", "quantization": kind})
-    return load(wanted, lambda _fraction, _sentence: None)
+    settings = Model.model_validate({"name": str(folder), "device": "cpu", "quantization": kind})
+    return load(settings, lambda _fraction, _sentence: None)
 
 
 def test_bundled_model_in_8_bits_takes_two_thirds_of_the_memory() -> None:

@@ -61,9 +61,9 @@ def build_passes(loaded: LoadedModel, given: list[Shape]) -> list[ForwardPass]:
         ForwardPass(
             [IDS[(at + 3 * row) % 8][read : read + time] for row in range(rows)],
             cache_of(loaded, at, read, rows),
-            wanted,
+            logits_for,
         )
-        for at, (read, rows, time, wanted) in enumerate(given)
+        for at, (read, rows, time, logits_for) in enumerate(given)
     ]
 
 
@@ -87,8 +87,11 @@ def test_batched_passes_have_the_logits_of_each_alone(given_: list[Shape], any_f
 
 def test_logits_for_selects_the_logits(loaded: LoadedModel) -> None:
     ids = IDS[0][:6]
-    both = [ForwardPass([ids], KvCache(loaded.runner.layers, 8), wanted) for wanted in (LogitsFor.LAST, LogitsFor.ALL)]
-    one, all_ = (loaded.runner.run(wanted).values for wanted in both)
+    both = [
+        ForwardPass([ids], KvCache(loaded.runner.layers, 8), logits_for)
+        for logits_for in (LogitsFor.LAST, LogitsFor.ALL)
+    ]
+    one, all_ = (loaded.runner.run(forward_pass).values for forward_pass in both)
     assert (one.shape, all_.shape) == ((1, 640), (6, 640))
     torch.testing.assert_close(one[0], all_[-1], **DOUBLE)
 

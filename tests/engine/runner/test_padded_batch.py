@@ -28,13 +28,13 @@ def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel
 
 def caches(loaded: LoadedModel) -> list[KvCache]:
     """Caches with stale keys and values after their tokens."""
-    made = []
+    filled = []
     for ids, (read, _) in zip(IDS, SHAPES, strict=True):
         cache = KvCache(loaded.runner.layers, 8)
         manual_decoding.read(loaded.runner, [ids[:read] + IDS[0][:9]], cache)
         cache.truncate(read)
-        made.append(cache)
-    return made
+        filled.append(cache)
+    return filled
 
 
 def largest_difference(loaded: LoadedModel) -> float:

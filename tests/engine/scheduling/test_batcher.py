@@ -89,7 +89,7 @@ def test_batched_requests_answer_as_each_does_alone(
                 scheduled.append(scheduler.submit(requests[late.pop(0)][1]))
             scheduler.run(1)
         scheduler.run()
-        assert [output_of(job).answers() for job in scheduled] == [expected[at] for at in order]
+        assert [output_of(entry).answers() for entry in scheduled] == [expected[at] for at in order]
 
 
 @pytest.mark.parametrize("family", ["santacoder", "llama", "qwen2", "starcoder2"])
@@ -105,7 +105,7 @@ def test_other_families_answer_alike_with_and_without_batches(
     scheduler = StepScheduler(loaded)
     scheduled = [scheduler.submit(one) for one in requests]
     scheduler.run()
-    assert [output_of(job).answers() for job in scheduled] == [answers_alone(loaded, one) for one in requests]
+    assert [output_of(entry).answers() for entry in scheduled] == [answers_alone(loaded, one) for one in requests]
     assert max(map(len, watch.seen)) == (3 if can_share else 1)
 
 
@@ -133,7 +133,7 @@ def batch_answers_equal(
             for number, name in enumerate(names)
         ]
         scheduler.run()
-        if [output_of(job).answers() for job in scheduled] != [answers[name] for name in names]:
+        if [output_of(entry).answers() for entry in scheduled] != [answers[name] for name in names]:
             return False
     return True
 
@@ -249,7 +249,7 @@ def test_mutant_of_a_batched_pass_changes_answers(
             scheduler.state.draft_history.add(loaded.tokenizer.encode(request.parts), half_right)
         scheduled = [scheduler.submit(request) for request in requests]
         scheduler.run()
-        return [output_of(job).answers() for job in scheduled]
+        return [output_of(entry).answers() for entry in scheduled]
 
     with monkeypatch.context() as patched:
         mutant(patched)
@@ -262,7 +262,7 @@ def submit_and_prefill(
 ) -> list[ScheduledRequest]:
     """Requests of ``count`` clients, stepped until their prompts have been read."""
     scheduled = [scheduler.submit(Request((TEXT[n:],), tokens, client=str(n), **changes)) for n in range(count)]
-    while any(len(output_of(job).recorded_chunks) == 0 for job in scheduled):
+    while any(len(output_of(entry).recorded_chunks) == 0 for entry in scheduled):
         scheduler.run(1)
     return scheduled
 
@@ -284,9 +284,9 @@ def test_batch_has_no_more_tokens_than_its_limit(loaded: LoadedModel, watch: Wat
     loaded.runner.chunk_tokens = 9
     scheduler = StepScheduler(loaded)
     scheduled = submit_and_prefill(scheduler, 12, 40)
-    before = [len(output_of(job).recorded_chunks) for job in scheduled]
+    before = [len(output_of(entry).recorded_chunks) for entry in scheduled]
     scheduler.run(16)
-    gained = sorted(len(output_of(job).recorded_chunks) - old for job, old in zip(scheduled, before, strict=True))
+    gained = sorted(len(output_of(entry).recorded_chunks) - old for entry, old in zip(scheduled, before, strict=True))
     assert gained[-2] - gained[0] <= 2, "the places beside whoever has the turn go round"
     assert sum(gained) == 16 * 9
     scheduler.run()
@@ -301,7 +301,7 @@ def test_waiting_requests_hold_no_slot(loaded: LoadedModel) -> None:
     most = 0
     while not scheduler.queue.is_idle():
         scheduler.run(1)
-        most = max(most, sum(job.steps is not None for job in scheduler.queue._requests))
+        most = max(most, sum(entry.steps is not None for entry in scheduler.queue._requests))
     assert MAX_STARTED_REQUESTS <= most <= MAX_STARTED_REQUESTS + 3
     assert len(scheduler.finished) == 3 * MAX_STARTED_REQUESTS
 
@@ -309,12 +309,12 @@ def test_waiting_requests_hold_no_slot(loaded: LoadedModel) -> None:
 def test_completion_waits_only_for_the_running_pass(loaded: LoadedModel, watch: Watch) -> None:
     scheduler = StepScheduler(loaded)
     explanations = submit_and_prefill(scheduler, 4, 60, priority=Priority.EXPLANATION)
-    before = [len(output_of(job).recorded_chunks) for job in explanations]
+    before = [len(output_of(entry).recorded_chunks) for entry in explanations]
     watch.seen.clear()
     short = scheduler.submit(Request(("x",), 3))
     while short not in scheduler.finished:
         scheduler.run(1)
-    assert [len(output_of(job).recorded_chunks) for job in explanations] == before
+    assert [len(output_of(entry).recorded_chunks) for entry in explanations] == before
     assert all(len(tokens) == 1 for tokens in watch.seen), "nor does it share one with them"
 
 
@@ -329,9 +329,9 @@ def test_cancelled_request_is_not_part_of_the_next_pass(loaded: LoadedModel, wat
     assert output_of(scheduled[2]).recorded_chunks[-1].finish_reason is FinishReason.CANCELLED
     scheduler.run(1)
     assert watch.seen == [[1] * 3]
-    expected = [answers_alone(loaded, job.request) for job in (scheduled[0], scheduled[1], scheduled[3])]
+    expected = [answers_alone(loaded, entry.request) for entry in (scheduled[0], scheduled[1], scheduled[3])]
     scheduler.run()
-    assert [output_of(job).answers() for job in (scheduled[0], scheduled[1], scheduled[3])] == expected
+    assert [output_of(entry).answers() for entry in (scheduled[0], scheduled[1], scheduled[3])] == expected
 
 
 def test_prefix_read_by_a_cancelled_request_stays_cached(loaded: LoadedModel) -> None:
@@ -378,7 +378,7 @@ def test_second_request_of_a_document_waits_for_its_slot(loaded: LoadedModel) ->
 def test_failure_in_a_batched_pass_ends_only_its_request(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     scheduler = StepScheduler(loaded)
     scheduled = submit_and_prefill(scheduler, 3, 20)
-    expected = [answers_alone(loaded, job.request) for job in scheduled]
+    expected = [answers_alone(loaded, entry.request) for entry in scheduled]
     cursed: list[KvCache] = []
     exact = KvCache.writable_storage
 
@@ -391,13 +391,13 @@ def test_failure_in_a_batched_pass_ends_only_its_request(loaded: LoadedModel, mo
 
     monkeypatch.setattr(KvCache, "writable_storage", failing)
     scheduler.run()
-    failed = [job for job in scheduled if output_of(job).error is not None]
+    failed = [entry for entry in scheduled if output_of(entry).error is not None]
     assert len(failed) == 1
     assert isinstance(output_of(failed[0]).error, EngineError)
     assert isinstance(output_of(failed[0]).error, StarcoderError)
     assert len(scheduler.state.prefix_cache._idle) == 2, "the slot of the one that failed is dropped"
-    for job, right in zip(scheduled, expected, strict=True):
-        assert job in failed or output_of(job).answers() == right
+    for entry, right in zip(scheduled, expected, strict=True):
+        assert entry in failed or output_of(entry).answers() == right
 
 
 def test_failing_stop_rule_ends_only_its_request(loaded: LoadedModel) -> None:

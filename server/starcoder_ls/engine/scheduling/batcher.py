@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
-from typing import cast
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.device_errors import has_device_failed
@@ -63,7 +62,7 @@ class Batcher:
         if self._can_batch and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
             batch += self._select_peers(leader, self._max_tokens - forward_pass.tokens)
         self._state.draft_history.rates.batch_size = len(batch)
-        results = self._run([forward_pass for _, forward_pass in batch], _adapter(leader))
+        results = self._run([forward_pass for _, forward_pass in batch], leader.adapter)
         for (request, _), result in zip(batch, results, strict=True):
             self._pass_number += 1
             request.next_pass, request.last_pass_number = None, self._pass_number
@@ -105,7 +104,7 @@ class Batcher:
                 request.next_pass = None
                 self._resume(request, None)  # the pass is not run; the request yields its last chunks
             else:
-                return cast("ForwardPass", request.next_pass)
+                return request.next_pass
         return None
 
     def _run(self, passes: list[ForwardPass], adapter: ResidentAdapter | None) -> list[Logits | Exception]:
@@ -186,7 +185,7 @@ class Batcher:
         if request.control_task is not None:
             return _run_control_task(request.control_task)
         queue_ms = (time.monotonic() - request.submitted_s) * 1000
-        generation = RequestGeneration(request.request, self._state, _adapter(request), request.interruption, queue_ms)
+        generation = RequestGeneration(request.request, self._state, request.adapter, request.interruption, queue_ms)
         return generation.prefill() if request.is_prefill else generation.generate()
 
     def _translate(self, error: Exception) -> EngineError:
@@ -198,14 +197,9 @@ class Batcher:
         return OutOfMemory("There was no room for this request. Lower `prompt_tokens`, or ask for fewer candidates.")
 
 
-def _adapter(request: ScheduledRequest) -> ResidentAdapter | None:
-    return cast("ResidentAdapter | None", request.adapter)
-
-
 def _layers_key(request: ScheduledRequest) -> tuple[str, int] | None:
     """Whose layers its passes use; None is the base model's, also of adapters that only add virtual tokens."""
-    adapter = _adapter(request)
-    return None if adapter is None else adapter.layers_key
+    return None if request.adapter is None else request.adapter.layers_key
 
 
 def _is_same_document(request: ScheduledRequest, other: ScheduledRequest) -> bool:

@@ -10,12 +10,17 @@ import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 from starcoder_ls.errors import EngineClosed
 from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
+
+if TYPE_CHECKING:  # torch is imported by the engine's thread
+    from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+    from starcoder_ls.engine.forward_pass import ForwardPass
+    from starcoder_ls.engine.generation.request_generation import Steps
 
 TURN_PASSES = 32
 """Passes of one client while another client of the same priority waits: a short suggestion."""
@@ -78,11 +83,11 @@ class ScheduledRequest:
     request: Request
     output: OutputStream
     is_prefill: bool = False
-    adapter: object = None
+    adapter: ResidentAdapter | None = None
     control_task: Callable[[], None] | None = None
     submitted_s: float = field(default_factory=time.monotonic)
-    steps: Generator[Any, Any, None] | None = None
-    next_pass: object = None
+    steps: Steps | None = None
+    next_pass: ForwardPass | None = None
     last_pass_number: int = 0
     has_reading_turn: bool = False
     is_finished: bool = False
