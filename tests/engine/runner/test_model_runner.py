@@ -268,7 +268,7 @@ def test_logits_of_all_tokens_equal_transformers(any_family: LoadedModel) -> Non
 class RecordedAdapters:
     """Stands for the resident adapters: which one was activated before each pass."""
 
-    layers = None
+    active_layers_key = None
 
     def __init__(self) -> None:
         self.activated: list[Any] = []
