@@ -251,7 +251,7 @@ class Engine(Protocol):
 
 
 class EngineFactory(Protocol):
-    """Creates the engine that settings describe: local, of the daemon, or remote. The engine is not started.
+    """Creates the engine that settings describe: a local one, or that of a daemon. The engine is not started.
 
     Implementations are in ``commands.support.engine_factory``; everything below ``commands`` receives a factory.
     """
