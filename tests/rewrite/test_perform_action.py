@@ -12,8 +12,8 @@ from fakes import ScriptedEngine
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import FinishReason, Phase
+from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits, perform_action
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.perform_action import ActionRoute
 from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.settings import Settings, validate

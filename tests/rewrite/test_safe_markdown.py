@@ -122,3 +122,29 @@ def test_code_blocks_are_unchanged(code: str) -> None:
 )
 def test_markdown_is_rewritten_without_active_content(text: str, sanitized: str) -> None:
     assert sanitize_markdown(text) == sanitized
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [
+        ("*", "*"),
+        ("_", "_"),
+        ("**", "**"),
+        ("*_", "_*"),
+        ("[", "](x)"),
+        ("![", "](x)"),
+        ("> ", ""),
+        ("- ", ""),
+        ("1. ", ""),
+        (">", ""),
+        ("*a ", "a*"),
+        ("![[", "]](x)"),
+        ("> - ", ""),
+        ("`", ""),
+    ],
+)
+@pytest.mark.parametrize("depth", [5, 30, 600, 3000])
+def test_deep_nesting_keeps_the_words(opening: str, closing: str, depth: int) -> None:
+    sanitized = sanitize_markdown(opening * depth + "word" + closing * depth)
+    assert "word" in sanitized
+    assert not token_types(sanitized[:2000]) & {"html_block", "html_inline", "image", "link_open"}

@@ -14,9 +14,9 @@ from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken
+from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import prompt_name
 from starcoder_ls.rewrite import text_lines
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.target import Target
 
 _QUESTION = "{question}"

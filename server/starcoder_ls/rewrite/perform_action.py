@@ -15,10 +15,10 @@ from starcoder_ls.actions import Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
+from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.docstrings import DocstringPosition
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
 from starcoder_ls.rewrite.target import Target, expand_to_function
 from starcoder_ls.settings import Settings

@@ -9,23 +9,54 @@ from __future__ import annotations
 import re
 
 from markdown_it import MarkdownIt
+from markdown_it.token import Token
 from markdown_it.tree import SyntaxTreeNode
 
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
+from starcoder_ls.hidden_characters import strip_hidden_characters
 
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
+_MAX_NESTING = 20
+_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
 _SPECIAL = re.compile(r"[\\`*\[\]<]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _SPECIAL_AT_LINE_START = re.compile(r"(?m)^([ \t]*)(#|>|\+|-|=|~|:|\|)|^([ \t]*\d+)([.)])")
 _WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _BACKTICKS = re.compile("`+")
 _CLOSING_HASHES = re.compile(r"(^|[ \t])(#+[ \t]*)\Z")
+_EMPHASIS = ("em_open", "em_close", "strong_open", "strong_close")
 _FENCE_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]*")
 
 
 def sanitize_markdown(text: str) -> str:
-    """CommonMark without HTML, images and links that reads the same as ``text``."""
-    tree = SyntaxTreeNode(_PARSER.parse(strip_hidden_characters(text)))
-    return _render_blocks(tree.children)
+    """CommonMark without HTML, images and links that reads like ``text``; plain text if that is nested too deep."""
+    text = strip_hidden_characters(text)
+    try:
+        tokens = _PARSER.parse(text)
+        if any(token.level >= _MAX_NESTING - 1 for token in tokens):  # the parser drops what is nested deeper
+            return _render_plain(text)
+        for token in tokens:
+            token.children = _without_emphasis(token.children) if token.children else token.children
+        return _render_blocks(SyntaxTreeNode(tokens).children)
+    except RecursionError:  # images within images: the parser itself calls itself for each
+        return _render_plain(text)
+
+
+def _without_emphasis(tokens: list[Token]) -> list[Token]:
+    """``tokens`` without emphasis, which can be nested as deep as a text is long.
+
+    Its underscores stay: in words about code they are part of a name, such as ``__init__``.
+    """
+    kept = []
+    for token in tokens:
+        if token.type not in _EMPHASIS:
+            kept.append(token)
+        elif token.markup.startswith("_"):
+            kept.append(Token("text", "", 0, content=token.markup))
+    return kept
+
+
+def _render_plain(text: str) -> str:
+    """``text`` as words only, each line escaped."""
+    lines = (_escape(line.strip(" \t")) for line in text.split("\n"))
+    return _SPECIAL_AT_LINE_START.sub(_escape_line_start, "\n".join(lines)).strip("\n")
 
 
 def _render_blocks(nodes: list[SyntaxTreeNode], is_tight: bool = False) -> str:
@@ -92,8 +123,6 @@ def _render_words(node: SyntaxTreeNode) -> str:
         return _render_inline_code(node.content)
     if kind in ("softbreak", "hardbreak"):
         return "\n"
-    if kind in ("em", "strong") and node.markup.startswith("_"):
-        return f"{_escape(node.markup)}{inner}{_escape(node.markup)}"  # in words about code, a name such as __init__
     if kind == "link":
         return _with_address(inner, str(node.attrs.get("href", "")))
     return inner or _escape(node.content)

@@ -2,16 +2,56 @@ import pytest
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output.unsafe_text import find_hidden_character, find_special_token
+from starcoder_ls.completion.prompt.families import FAMILIES
 
 
-@pytest.mark.parametrize("hidden", ["\u202e", "\u2066", "\u200b", "\ufeff", "\x00", "\x1b", "\U000e0041", "\ufffd"])
-def test_hidden_character_is_found(hidden: str) -> None:
-    assert find_hidden_character(f"safe{hidden}evil", InsertionPoint("", "")) == len("safe")
+def test_hidden_character_ends_the_suggestion() -> None:
+    assert find_hidden_character("safe\u202eevil", InsertionPoint("", "")) == len("safe")
 
 
-def test_joiner_is_hidden_only_outside_an_emoji() -> None:
-    assert find_hidden_character("👩\u200d👩\u200d👧 and 🏳️\u200d🌈", InsertionPoint("", "")) is None
-    assert find_hidden_character("a\u200db", InsertionPoint("", "")) == 1
+@pytest.mark.parametrize(
+    "token", sorted({token for family in FAMILIES for token in (family.prefix, *family.end_tokens)})
+)
+def test_each_special_token_of_a_known_family_is_found(token: str) -> None:
+    assert find_special_token(f"a = 1{token}b", InsertionPoint("", "")) == len("a = 1")
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        "<|cursor|>",
+        "<|user_cursor_is_here|>",
+        "<|editable_region_start|>",
+        "<|CURSOR|>",
+        "<cursor>",
+        "<cursor/>",
+        "[MIDDLE]",
+        "[SUFFIX]",
+        "[/INST]",
+        "<|mask:0|>",
+        "<|fim▁end|>",
+        "<｜User｜>",
+        "<extra_id_0>",
+        "<FILL_ME>",
+        "{{CURSOR}}",
+    ],
+)
+def test_cursor_mark_or_unknown_token_is_found_unless_the_document_has_it(mark: str) -> None:
+    assert find_special_token(f"a = {mark}\n", InsertionPoint("", "")) == len("a = ")
+    assert find_special_token(f"a = {mark}\n", InsertionPoint("", f"# {mark}")) is None
+
+
+def test_second_token_counts_where_the_document_has_only_the_first() -> None:
+    point = InsertionPoint("MARK = '<|a|>'\n", "")
+    assert find_special_token("<|a|> <|b|>", point) == len("<|a|> ")
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["parts[PREFIX]", "p <|> q", "vector<cursor> c;", "a <| b |> c", "x[MIDDLE][SUFFIX]", "1 <|2|> 3", "f()[PREFIX]"],
+)
+def test_code_that_resembles_a_token_is_kept(code: str) -> None:
+    assert find_special_token(code, InsertionPoint("", "")) is None
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from typing import Any
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
+from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import perform_action
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import Settings
 

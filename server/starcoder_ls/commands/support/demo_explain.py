@@ -19,8 +19,8 @@ from starcoder_ls.commands.support.adapter_routing import with_routed_adapter
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine
+from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import perform_action
-from starcoder_ls.rewrite.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.settings import Settings
 

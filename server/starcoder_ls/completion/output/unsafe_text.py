@@ -4,42 +4,35 @@ from __future__ import annotations
 
 import re
 
+from starcoder_ls import hidden_characters
 from starcoder_ls.completion.insertion_point import InsertionPoint
 
 _SPECIAL_TOKENS = re.compile(
-    r"<\|(?:endoftext|fim_\w+|repo_name|file_sep|im_start|im_end|EOT|end_of_\w+)\|>"
-    r"|<fim[_-](?:prefix|middle|suffix|pad)>|<(?:file_sep|filename|reponame|repo_name|gh_stars|empty_output)>"
-    r"|<(?:issue_(?:start|comment|closed)|jupyter_(?:start|text|code|output)|commit_(?:before|msg|after))>"
-    r"|<｜[^｜\n]{1,24}｜>|▁?<(?:PRE|SUF|MID|EOT)>"
+    r"<\|/?[A-Za-z][\w▁:-]{0,40}\|>"  # <|fim_prefix|>, <|cursor|>, <|mask:0|>, ..., whatever the word
+    r"|<｜/?[^｜<>\n]{1,40}｜>"  # DeepSeek
+    r"|<fim[_-]\w+>|<(?:file_sep|filename|reponame|repo_name|gh_stars|empty_output)>"  # StarCoder, SantaCoder
+    r"|<(?:issue|jupyter|commit|pr)_[a-z_]+>|<(?:code_to_intermediate|intermediate_to_code)>"
+    r"|▁?<(?:PRE|SUF|MID|EOT)>"  # Code Llama
+    r"|(?<!\w)<extra_id_\d+>|<(?:FILL_(?:ME|HERE)|INFILL|MASK)>"  # CodeT5; placeholders in instructions
+    r"|(?<!\w)</?(?:(?:user_)?cursor|CURSOR)(?:_(?:is_here|position|here))?\s?/?>|\{\{CURSOR\}\}"
+    r"|(?<![\w)\]])\[(?P<word>/?(?:PREFIX|SUFFIX|MIDDLE|CURSOR|INST|FIM_\w+))\]"  # Codestral, instructions
 )
-"""The special tokens of the known families, as a tokenizer spells them out when they are text."""
-
-_HIDDEN = re.compile(
-    "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufffd"
-    "\U000e0000-\U000e007f]"
-)
-"""Control, bidirectional, zero-width and tag characters (CVE-2021-42574), and broken UTF-8."""
-
-_JOINER = "\u200d"
-_EMOJI = re.compile("[\u2190-\u2bff\ufe0f\U0001f000-\U0001faff]")
+"""The special tokens of all families and marks for the cursor, as a tokenizer spells them out when they are text."""
 
 
 def find_special_token(text: str, point: InsertionPoint) -> int | None:
-    """The index of the first spelled-out special token, after which models begin another document; None if none.
+    """The index of the first spelled-out special token or cursor mark in ``text``; None if there is none.
 
-    A token that the document itself contains is not counted.
+    After such a token, models begin another document. A token that the document itself contains is not counted, and a
+    word in brackets (``[MIDDLE]``) is none where the document uses the word.
     """
-    match = _SPECIAL_TOKENS.search(text)
-    if match is None or match.group() in point.before or match.group() in point.after:
-        return None
-    return match.start()
+    for match in _SPECIAL_TOKENS.finditer(text):
+        token = match["word"] or match.group()
+        if token not in point.before and token not in point.after:
+            return match.start()
+    return None
 
 
 def find_hidden_character(text: str, _point: InsertionPoint) -> int | None:
-    """The index of the first character that could hide text; None if none. A joiner inside an emoji is not counted."""
-    for match in _HIDDEN.finditer(text):
-        index = match.start()
-        is_in_emoji = match.group() == _JOINER and index > 0 and _EMOJI.match(text[index - 1])
-        if not is_in_emoji or (index + 1 < len(text) and not _EMOJI.match(text[index + 1])):
-            return index
-    return None
+    """The index of the first character that could hide text or that nobody sees; None if there is none."""
+    return hidden_characters.find_hidden_character(text)
