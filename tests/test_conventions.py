@@ -179,6 +179,7 @@ def test_every_module_has_a_test() -> None:
         "engine",
         "evaluation",
         "features",
+        "gitignore",
         "learning",
         "rewrite",
         "session",
@@ -280,3 +281,57 @@ def test_public_tensor_functions_document_shapes() -> None:
         and "torch.Tensor" in ast.unparse(function).split(":\n")[0]
     ]
     assert not undocumented, "\n".join(undocumented)
+
+
+# Modules that read files of their own: settings, checkpoints, sockets, logs, results. All other files are a user's, and
+# only context/file_reader.py opens those.
+READERS_OF_OWN_FILES = {
+    "context/file_reader.py": "reads the files of users for all other modules",
+    "daemon/editor_watch.py": "/proc",
+    "daemon/launch_options.py": "the settings file",
+    "daemon/runtime_dir.py": "the lock",
+    "settings.py": "the settings file",
+    "commands/support/settings_file.py": "the settings file",
+    "commands/support/log_file.py": "the log",
+    "commands/support/metrics_files.py": "counters",
+    "commands/support/demo_explain.py": "modules of installed packages, named in the code",
+    "commands/demo.py": "modules of installed packages, named in the code",
+    "commands/eval_holes.py": "the log of the server that it starts",
+    "commands/processes.py": "the log",
+    "evaluation/html_report.py": "its template",
+    "lsp/stdio.py": "/dev/null",
+    "lsp/tcp.py": "the token",
+    "text_tokens/tokenizer.py": "the tokenizer of a checkpoint",
+}
+PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA = {"engine", "learning", "bundled"}
+READING_CALLS = {"open", "read_text", "read_bytes", "FileIO", "memmap", "mmap"}
+MODULES_WITH_AN_OPEN_OF_THEIR_OWN = {"documents", "server", "client", "self"}  # such as documents.open(uri, ...)
+
+
+def reading_calls(path: Path) -> Iterator[str]:
+    """The calls in a module that may read a file."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        function = node.func
+        name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
+        owner = function.value if isinstance(function, ast.Attribute) else None
+        owner_name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
+        if name in READING_CALLS and owner_name not in MODULES_WITH_AN_OPEN_OF_THEIR_OWN:
+            yield f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno} {ast.unparse(function)}"
+
+
+def test_only_the_file_reader_reads_files_of_users() -> None:
+    found = [
+        call
+        for path in MODULES
+        if path.relative_to(PACKAGE).parts[0] not in PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA
+        and path.relative_to(PACKAGE).as_posix() not in READERS_OF_OWN_FILES
+        for call in reading_calls(path)
+    ]
+    assert not found, "\n".join(("use context/file_reader.py:", *found))
+
+
+def test_every_module_that_may_read_files_still_reads_one() -> None:
+    idle = [name for name in READERS_OF_OWN_FILES if not any(reading_calls(PACKAGE / name))]
+    assert not idle, f"remove these from READERS_OF_OWN_FILES: {idle}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pathspec import GitIgnoreSpec
-
+from starcoder_ls.gitignore.patterns import IgnorePatterns, PatternsTooComplex
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.settings import Adapter, Settings
 
@@ -51,9 +51,23 @@ def _specificity(adapter: Adapter, task: str, language: str, path: str) -> _Spec
         return None
     if adapter.languages and normalize_id(language) not in map(normalize_id, adapter.languages):
         return None
-    if adapter.files and not GitIgnoreSpec.from_lines(adapter.files).match_file(path.lstrip("/")):
+    if adapter.files and not _names_file(adapter.files, path):
         return None
     return bool(adapter.files), bool(adapter.languages), task in adapter.tasks
+
+
+def _names_file(patterns: tuple[str, ...], path: str) -> bool:
+    """Patterns beyond the limits name no file."""
+    compiled = _compile(patterns)
+    return compiled is not None and compiled.match_with_folders(path.lstrip("/")) is True
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(patterns: tuple[str, ...]) -> IgnorePatterns | None:
+    try:
+        return IgnorePatterns.of_lines(patterns)
+    except PatternsTooComplex:
+        return None
 
 
 def _includes(tasks: Collection[str], task: str) -> bool:

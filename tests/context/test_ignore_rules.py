@@ -106,3 +106,25 @@ def test_invalid_patterns_and_unreadable_ignore_files_are_skipped(tmp_path: Path
     (tmp_path / ".starcoderignore").mkdir()
     assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "b.py") is not None
     assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "c.py") is None
+
+
+@pytest.mark.parametrize("name", ["/".join("a" * 2000), "a" * 5000, "/".join("a" * 150)])
+def test_path_that_is_too_long_is_excluded(tmp_path: Path, name: str) -> None:
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / name) == "its path is too long"
+
+
+def test_name_longer_than_any_file_system_allows_is_decided(tmp_path: Path) -> None:
+    assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / ("a" * 300) / "b.py") is None
+
+
+def test_settings_with_too_many_patterns_exclude_everything(tmp_path: Path) -> None:
+    rules = IgnoreRules([tmp_path], [f"n{number}*" for number in range(10_000)])
+    reason = rules.exclusion_reason(tmp_path / "a.py")
+    assert reason is not None
+    assert reason.startswith("`context.ignore` cannot be evaluated")
+
+
+@pytest.mark.parametrize("uri", ["file:///x/a%00.py", "untitled:a%00b", "untitled:\ud800"])
+def test_document_with_a_name_that_no_file_can_have_is_decided(uri: str) -> None:
+    assert IgnoreRules([]).exclusion_reason_of_document(uri, "") is None
+    assert IgnoreRules([]).exclusion_reason_of_document("file:///x/.env%00", "") is not None

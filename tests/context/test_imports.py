@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,58 @@ def test_unknown_language_has_no_imports_and_others_at_most_the_limit(project: P
         (project / "pkg" / f"m{number}.py").write_text("")
     text = "\n".join(f"import pkg.m{number}" for number in range(40))
     assert len(find_imported_files(project / "pkg" / "app.py", text, [project])) == MAX_FILES
+
+
+ADVERSARIAL = [
+    ("a.py", "from " + "." * 40_000),
+    ("a.py", "from a import (\n" * 2500),
+    ("a.py", "import " + "a ," * 13_000),
+    ("a.ts", "import" + " " * 40_000),
+    ("a.ts", "import" + "(" * 40_000),
+    ("a.ts", "from './" * 5000),
+    ("a.ts", "import\n" * 6000),
+    ("a.go", "\n" * 40_000),
+    ("a.go", " a" * 20_000),
+    ("a.rs", "\n" * 40_000),
+    ("a.rs", "pub(" * 10_000),
+    ("a.rs", "use crate" + "::a" * 13_000),
+    ("A.java", "\n" * 40_000),
+    ("A.java", "import " + "a." * 20_000),
+    ("a.c", "#" + " " * 40_000),
+    ("a.c", "\n" * 40_000),
+    ("a.py", f"import {'a' * 300}\nfrom .{'b' * 5000} import c\nimport a\0b\n"),
+    ("a.ts", f"import './{'../' * 100}'\nimport './a\0b'\nimport './..'\n"),
+    ("a.c", f'#include "{"../" * 5000}x"\n#include ".."\n#include "\0"\n'),
+    ("a.rs", "use crate::a::b;\nmod ok;\n"),
+]
+
+
+@pytest.mark.parametrize(("name", "text"), ADVERSARIAL, ids=[str(number) for number in range(len(ADVERSARIAL))])
+def test_no_text_makes_the_search_for_imports_fail_or_last(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / "go.mod").write_text("module x\n")
+    (tmp_path / "Cargo.toml").write_text("")
+    assert find_imported_files(tmp_path / name, text, [tmp_path]) == []
+
+
+@pytest.mark.parametrize("name", ["link.py", "folder/__init__.py"])
+def test_import_through_a_link_out_of_the_workspace_is_refused(tmp_path: Path, name: str) -> None:
+    root, outside = tmp_path / "ws", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (outside / "__init__.py").write_text("x = 1\n")
+    (root / "link.py").symlink_to(outside / "__init__.py")
+    (root / "folder").symlink_to(outside)
+    (root / "own.py").write_text("")
+    (root / "inner.py").symlink_to("own.py")
+    found = find_imported_files(
+        root / "a.py", f"import {name.partition('.')[0].partition('/')[0]}\nimport inner\n", [root]
+    )
+    assert found == [root / "inner.py"]
+
+
+def test_go_mod_that_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "go.mod")
+    assert find_imported_files(tmp_path / "a.go", 'import "x/y"\n', [tmp_path]) == []
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "go.mod").symlink_to("/dev/zero")
+    assert find_imported_files(tmp_path / "sub" / "a.go", 'import "x/y"\n', [tmp_path]) == []

@@ -187,7 +187,7 @@ class ContextCollector:
             open_paths = {other.path for other in self._open_documents.values()}
             for path in find_imported_files(Path(request.path), request.text, self.rules.roots):
                 is_allowed = str(path) not in open_paths and self.rules.exclusion_reason(path) is None
-                if is_allowed and (text := read_source(path)):
+                if is_allowed and (text := read_source(path, self.rules.roots)):
                     yield str(path), (mask_secrets(text), _IMPORT_WEIGHT)
         if len(request.text) <= MAX_FILE_BYTES:
             # Without what the prompt has: there the text after the cursor directly follows the text before it, so a
@@ -218,7 +218,7 @@ class ContextCollector:
         is_fit = language_family(path) == language_family(request.path)
         if not is_fit or self.rules.exclusion_reason(Path(path)) is not None:
             return None
-        text = read_source(Path(path)) or ""
+        text = read_source(Path(path), self.rules.roots) or ""
         start, end = line_offset(text, start_line), line_offset(text, start_line + CHUNK_LINES)
         masked = mask_secrets_in_range(text, start, end)
         return CodeChunk(path, start_line, masked.removesuffix("\n")) if masked else None

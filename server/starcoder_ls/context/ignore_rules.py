@@ -5,19 +5,19 @@ Decides with a reason for the user. Reads no files but the ignore files.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pathspec import GitIgnoreSpec
+from starcoder_ls.context.ignore_files import IgnoreFiles
+from starcoder_ls.gitignore.patterns import IgnorePatterns, PatternsTooComplex
 
-IGNORE_FILE = ".starcoderignore"
 _MAX_AGE_S = 1.0
 _MAX_CACHED = 4096
+_MAX_PATH_CHARS, _MAX_FOLDERS = 4096, 128
 
 _SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcp", ".gcloud", ".kube", ".docker", ".ssh", ".gnupg", ".gpg",
                              ".secrets", ".private", ".password-store"})  # fmt: skip
@@ -41,8 +41,8 @@ class IgnoreRules:
     """The ignore rules of one client. Results and ignore files are cached for a second.
 
     ``patterns`` are those of the settings, as in a .gitignore, relative to each of ``roots``. They come first: with
-    ``!`` they include what the other rules exclude. Then come names, ``.starcoderignore``, ``.gitignore``. ``clock`` is
-    monotonic, in seconds.
+    ``!`` they include what the other rules exclude. Then come names, ``.starcoderignore``, ``.gitignore``. Rules that
+    exceed the limits of ``gitignore`` exclude everything they could exclude. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -53,10 +53,13 @@ class IgnoreRules:
     ) -> None:
         self.roots = tuple(roots)
         self._clock = clock
-        self._patterns = _compile_patterns(patterns)
+        self._problem = ""
+        try:
+            self._patterns = IgnorePatterns.of_lines(patterns)
+        except PatternsTooComplex as error:
+            self._patterns, self._problem = IgnorePatterns(b""), str(error)
+        self._files = IgnoreFiles(clock, _MAX_AGE_S)
         self._reasons: dict[tuple[str, bool], tuple[float, str | None]] = {}
-        self._specs: dict[Path, tuple[float, int, GitIgnoreSpec | None]] = {}
-        self._repositories: dict[Path, tuple[float, Path]] = {}
 
     def exclusion_reason(self, path: Path, is_folder: bool = False) -> str | None:
         """Why ``path`` is excluded from every prompt; None if it is not. For a link, its target must be allowed too."""
@@ -78,97 +81,35 @@ class IgnoreRules:
         cached = self._reasons.get((path, False))  # called four times at each key: without creating a Path
         if path and cached and self._clock() - cached[0] < _MAX_AGE_S:
             return cached[1]
-        return self.exclusion_reason(Path(path or unquote(urlsplit(uri).path) or "/untitled"))
+        return self.exclusion_reason(Path(path or _name_of_uri(uri)))
 
     def _find_reason(self, path: Path, is_folder: bool) -> str | None:
+        if len(path.parts) > _MAX_FOLDERS or len(str(path)) > _MAX_PATH_CHARS:
+            return "its path is too long"
         root = next((root for root in self.roots if path.is_relative_to(root)), None)
         relative = path.relative_to(root) if root else path.relative_to(path.anchor)
-        is_ignored = _matches(self._patterns, relative.as_posix(), is_folder)
+        if self._problem:
+            return f"`context.ignore` cannot be evaluated ({self._problem})"
+        is_ignored = self._patterns.match_with_folders(relative.as_posix(), is_folder)
         if is_ignored is not None:
             return "`context.ignore` names it" if is_ignored else None
         if root is None or relative.parts:
             secret = _find_secret_name(path.parts, relative.parts)
             if secret:
                 return f"`{secret}` looks like a secret"
-        top = root or self._repository(path.parent)
-        if path == top or not path.is_relative_to(top):
+        if path in (root, path.parent):
             return None
-        if reason := self.exclusion_reason(path.parent, is_folder=True):
-            return reason
-        for name in (IGNORE_FILE, ".gitignore"):
-            is_ignored = self._is_ignored_by_files(path, top, name, is_folder)
-            if is_ignored is not None:
-                return f"{name} names it" if is_ignored else None
-        return None
-
-    def _is_ignored_by_files(self, path: Path, top: Path, name: str, is_folder: bool) -> bool | None:
-        """What the nearest ignore file that matches ``path`` says; None if none matches.
-
-        Files ``.gitignore`` above the workspace count up to the repository's folder.
-        """
-        folder = path.parent
-        repository = self._repository(path.parent) if name == ".gitignore" else top
-        last = repository if top.is_relative_to(repository) else top
-        while True:
-            spec = self._spec(folder / name)
-            if spec is not None:
-                is_ignored = _matches(spec, path.relative_to(folder).as_posix(), is_folder)
-                if is_ignored is not None:
-                    return is_ignored
-            if folder in (last, folder.parent):
-                return None
-            folder = folder.parent
-
-    def _repository(self, folder: Path) -> Path:
-        """``find_repository`` with a cache."""
-        now_s = self._clock()
-        cached = self._repositories.get(folder)
-        if cached and now_s - cached[0] < _MAX_AGE_S:
-            return cached[1]
-        repository = find_repository(folder)
-        if len(self._repositories) >= _MAX_CACHED:
-            self._repositories.clear()
-        self._repositories[folder] = now_s, repository
-        return repository
-
-    def _spec(self, file: Path) -> GitIgnoreSpec | None:
-        """The patterns of an ignore file; None if it is missing or unreadable."""
-        now_s = self._clock()
-        cached = self._specs.get(file)
-        if cached and now_s - cached[0] < _MAX_AGE_S:
-            return cached[2]
-        try:
-            modified_ns = file.stat().st_mtime_ns
-            if cached and cached[1] == modified_ns:
-                spec = cached[2]
-            else:
-                spec = _compile_patterns(file.read_text(encoding="utf-8", errors="replace").splitlines())
-        except (OSError, ValueError):
-            modified_ns, spec = 0, None
-        if len(self._specs) >= _MAX_CACHED:
-            self._specs.clear()
-        self._specs[file] = now_s, modified_ns, spec
-        return spec
+        return self._files.exclusion_reason(path, is_folder, root)
 
 
-def find_repository(folder: Path) -> Path:
-    """The nearest folder at or above ``folder`` that contains ``.git``; ``folder`` itself if there is none."""
-    return next((parent for parent in (folder, *folder.parents) if (parent / ".git").exists()), folder)
-
-
-def _compile_patterns(lines: Iterable[str]) -> GitIgnoreSpec:
-    """Invalid lines are skipped: the other patterns may keep secrets."""
-    valid = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            GitIgnoreSpec.from_lines([line])
-            valid.append(line)
-    return GitIgnoreSpec.from_lines(valid)
-
-
-def _matches(spec: GitIgnoreSpec, path: str, is_folder: bool) -> bool | None:
-    """True if ``path`` is excluded, False if a pattern with ``!`` includes it, None if no pattern matches."""
-    return spec.check_file(f"{path}/" if is_folder else path).include
+def _name_of_uri(uri: str) -> str:
+    """The path in a URI that is not that of a file, of characters that paths can have."""
+    try:
+        name = unquote(urlsplit(uri).path).replace("\0", "")
+        os.fsencode(name)
+    except ValueError:
+        return "/untitled"
+    return name or "/untitled"
 
 
 def _find_secret_name(parts: Sequence[str], relative_parts: Sequence[str]) -> str | None:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from starcoder_ls.context.file_reader import decode_text, is_inside, read_file
 from starcoder_ls.languages.language import ImportRule
 from starcoder_ls.languages.table import by_path
 
@@ -18,15 +19,25 @@ MAX_FILES = 12
 _SCANNED_CHARS = 40_000  # imports stand at the top
 _MAX_LEVELS = 12
 _MAX_CANDIDATES = 600  # each costs a system call
+_MAX_MODULE_BYTES = 64 * 1024
+_MAX_FOLDER_ENTRIES = 2000
 
+# Linear in the text: possessive quantifiers never give back what they took, and the others are bounded.
 _PYTHON = re.compile(
-    r"^[ \t]*(?:from[ \t]+(\.*[\w.]*)[ \t]+import[ \t]+(\([^)]*\)|[^\n(]*)|import[ \t]+([\w., \t]+))", re.M
+    r"^[ \t]*+(?:from[ \t]++([\w.]*+)[ \t]++import[ \t]++(\([^)]{0,2000}+\)|[^\n(]*+)|import[ \t]++([\w., \t]++))", re.M
 )
-_SCRIPT = re.compile(r"""(?:\bfrom\s*|\brequire\(\s*|\bimport\s*\(?\s*)(['"])(\.{1,2}/[^'"\n]+|\.{1,2})\1""")
-_GO = re.compile(r'^\s*(?:import\s+)?(?:[\w.]+\s+)?"([^"\n]+)"', re.M)
-_RUST = re.compile(r"^\s*(?:pub(?:\([^)]*\))?\s+)?(?:mod\s+(\w+)\s*;|use\s+((?:crate|self|super)(?:::\w+)+))", re.M)
-_JAVA = re.compile(r"^\s*import\s+(?:static\s+)?([\w.]+?)(?:\.\*)?\s*;", re.M)
-_INCLUDE = re.compile(r'^\s*#\s*(?:include|import)\s+[<"]([^>"\n]+)[>"]', re.M)
+_SCRIPT = re.compile(
+    r"""(?:\bfrom\s*+|\brequire\(\s*+|\bimport\s*+(?:\(\s*+)?+)(['"])(\.{1,2}/[^'"\n]{1,400}+|\.{1,2})\1"""
+)
+_GO = re.compile(r'^[ \t]*+(?:import[ \t]++)?+(?:[\w.]++[ \t]++)?+"([^"\n]++)"', re.M)
+_RUST = re.compile(
+    r"^[ \t]*+(?:pub(?:\([^)\n]*+\))?+[ \t]++)?+"
+    r"(?:mod[ \t]++(\w++)[ \t]*+;|use[ \t]++((?:crate|self|super)(?:::\w++){1,40}+))",
+    re.M,
+)
+_JAVA = re.compile(r"^[ \t]*+import[ \t]++(?:static[ \t]++)?+(\w++(?:\.\w++){0,40}+)(?:\.\*)?+[ \t]*+;", re.M)
+_INCLUDE = re.compile(r'^[ \t]*+#[ \t]*+(?:include|import)[ \t]++[<"]([^>"\n]++)[>"]', re.M)
+_GO_MODULE = re.compile(r"^module[ \t]++(\S++)", re.M)
 
 _SCRIPT_SUFFIXES = ("", ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".vue", "/index.ts", "/index.tsx", "/index.js")
 _SOURCE_FOLDERS = ("", "src", "lib", "include", "src/main/java", "src/test/java", "src/main/kotlin")
@@ -41,7 +52,8 @@ def find_imported_files(path: Path, text: str, roots: Sequence[Path]) -> list[Pa
     found: dict[Path, None] = {}
     for candidate in itertools.islice(_CANDIDATES_OF_RULE[rule](path, text[:_SCANNED_CHARS], roots), _MAX_CANDIDATES):
         file = Path(os.path.normpath(candidate))
-        if file != path and file not in found and str(file).startswith(folders) and file.is_file():
+        is_new = file != path and file not in found and str(file).startswith(folders)
+        if is_new and os.path.isfile(file) and is_inside(os.path.realpath(file), roots):
             found[file] = None
             if len(found) == MAX_FILES:
                 break
@@ -76,7 +88,7 @@ def _script_candidates(path: Path, text: str, _: Sequence[Path]) -> Iterator[Pat
 
 def _go_candidates(path: Path, text: str, roots: Sequence[Path]) -> Iterator[Path]:
     for start in _import_roots(path, roots):
-        if (module := _go_module(start / "go.mod")) is None:
+        if (module := _go_module(start / "go.mod", roots)) is None:
             continue
         for name in _GO.findall(text):
             if name.startswith(f"{module}/"):
@@ -85,9 +97,9 @@ def _go_candidates(path: Path, text: str, roots: Sequence[Path]) -> Iterator[Pat
         return
 
 
-def _go_module(file: Path) -> str | None:
+def _go_module(file: Path, roots: Sequence[Path]) -> str | None:
     try:
-        found = re.search(r"^module\s+(\S+)", file.read_text(encoding="utf-8"), re.M)
+        found = _GO_MODULE.search(decode_text(read_file(file, _MAX_MODULE_BYTES, roots)))
     except (OSError, ValueError):
         return None
     return found.group(1) if found else None
@@ -95,14 +107,16 @@ def _go_module(file: Path) -> str | None:
 
 def _go_files(folder: Path) -> list[Path]:
     try:
-        return [path for path in folder.iterdir() if path.suffix == ".go"][:MAX_FILES]
+        with os.scandir(folder) as entries:
+            names = (entry.name for entry in itertools.islice(entries, _MAX_FOLDER_ENTRIES))
+            return [folder / name for name in names if name.endswith(".go")][:MAX_FILES]
     except OSError:
         return []
 
 
 def _rust_candidates(path: Path, text: str, roots: Sequence[Path]) -> Iterator[Path]:
     module_folder = path.parent if path.stem in ("mod", "lib", "main") else path.parent / path.stem
-    crate = next((start / "src" for start in _import_roots(path, roots) if (start / "Cargo.toml").is_file()), None)
+    crate = next((start / "src" for start in _import_roots(path, roots) if os.path.isfile(start / "Cargo.toml")), None)
     for module, use in _RUST.findall(text):
         if module:
             yield module_folder / f"{module}.rs"

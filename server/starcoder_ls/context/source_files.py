@@ -7,10 +7,10 @@ read is treated as missing.
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from starcoder_ls.context.file_reader import read_file
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.languages.table import by_path
 
@@ -59,18 +59,16 @@ def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
         level = deeper
 
 
-def read_source(path: Path) -> str | None:
-    """The text of a regular file with line feeds; None if it is missing, unreadable, too long, binary or minified."""
+def read_source(path: Path, roots: Sequence[Path] = ()) -> str | None:
+    """The text of a file with line feeds; None if it is missing, unreadable, too long, binary or minified.
+
+    With ``roots``, also if its real path is in none of these folders.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # opening a pipe must not block
-        with open(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_FILE_BYTES:
-                return None
-            raw = file.read(MAX_FILE_BYTES + 1)
-    except (OSError, ValueError):
+        raw = read_file(path, MAX_FILE_BYTES, roots)
+    except OSError:
         return None
-    if len(raw) > MAX_FILE_BYTES or b"\0" in raw[:_BINARY_CHECK_BYTES]:
+    if b"\0" in raw[:_BINARY_CHECK_BYTES]:
         return None
     text = raw.decode("utf-8-sig", errors="replace")
     if text.count("\ufffd") * 100 > len(text):

@@ -14,7 +14,8 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignore_rules import IGNORE_FILE, IgnoreRules
+from starcoder_ls.context.ignore_files import GIT_FILE, IGNORE_FILE
+from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.search_index import SearchHit, SearchIndex
 from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
 
@@ -25,7 +26,7 @@ _NICENESS = 15
 _REST_PER_WORK = 1.0
 _REST_PER_WORK_WHILE_TYPING = 4.0
 _TYPING_S = 1.5
-_RULE_FILES = frozenset({".gitignore", IGNORE_FILE})
+_RULE_FILES = frozenset({GIT_FILE, IGNORE_FILE})
 
 
 class WorkspaceIndex:
@@ -154,7 +155,7 @@ class WorkspaceIndex:
     def _read_file(self, path: Path) -> None:
         is_inside = any(path.is_relative_to(root) for root in self.rules.roots)
         is_allowed = is_inside and not path.is_symlink() and self.rules.exclusion_reason(path) is None
-        text = read_source(path) if is_allowed else None
+        text = read_source(path, self.rules.roots) if is_allowed else None
         if text is None or (len(self._index) >= self._max_files and str(path) not in self._index):
             self._index.remove(str(path))
         else:

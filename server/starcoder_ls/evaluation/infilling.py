@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.completion.suggest import suggest
+from starcoder_ls.context.file_reader import read_file
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
 from starcoder_ls.evaluation.completion_client import strip_replaced
@@ -25,6 +26,7 @@ from starcoder_ls.settings import InlineCompletion
 
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
 MAX_TOKENS = 512
+_MAX_BYTES = 256 << 20
 
 
 class InfillingProblem(Protocol):
@@ -58,7 +60,7 @@ class HumanEvalProblem:
 def read_rows(file: Path) -> list[dict[str, Any]]:
     """The JSON objects of a file of JSON lines, gzipped or not. Raises SettingsError if it is something else."""
     try:
-        raw = file.read_bytes()
+        raw = read_file(file, _MAX_BYTES)
         text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
         rows = [json.loads(line) for line in text.split("\n") if line.strip()]  # JSON may contain other line ends
     except (OSError, EOFError, ValueError, zlib.error) as error:

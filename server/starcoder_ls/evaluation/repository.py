@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignore_rules import IgnoreRules, find_repository
+from starcoder_ls.context.ignore_files import find_repository
+from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes
@@ -79,7 +80,7 @@ class Repository:
 
     def _read_source(self, path: str) -> tuple[Source, Boundaries] | None:
         if path not in self._sources:
-            text = read_source(Path(path))
+            text = read_source(Path(path), self.folders)
             folder = next(folder for folder in self.folders if Path(path).is_relative_to(folder))
             source = text and Source(str(folder), Path(path).relative_to(folder).as_posix(), text)
             self._sources[path] = (

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
 from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
@@ -118,7 +119,7 @@ def write_text(text: str, file: Path) -> None:
 def read_run(file: Path) -> Run:
     """Raises SettingsError if the file cannot be read, is not a run, or is damaged."""
     try:
-        tree = json.loads(file.read_text(encoding="utf-8"))
+        tree = json.loads(decode_text(read_file(file, MAX_DOCUMENT_BYTES)))
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starcoder_ls.commands.support.source_position import require_allowed
+from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, encode_text, has_bom, read_file
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.rewrite import text_lines
@@ -23,7 +24,7 @@ _REGION = re.compile(r"(?P<file>.+):(?P<first>[0-9]+)(?:-(?P<last>[0-9]+))?")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file as it was read. ``path`` is None for standard input."""
+    """A file as it was read; ``text`` is without its BOM. ``path`` is None for standard input."""
 
     name: str
     content: bytes
@@ -40,8 +41,8 @@ def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
     if path is not None:
         require_allowed(name, ignored)
     try:
-        content = sys.stdin.buffer.read() if path is None else path.read_bytes()
-        return Source("standard input" if path is None else name, content, content.decode("utf-8"), path)
+        content = sys.stdin.buffer.read() if path is None else read_file(path, MAX_DOCUMENT_BYTES)
+        return Source("standard input" if path is None else name, content, decode_text(content), path)
     except OSError as error:
         raise SettingsError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
@@ -92,8 +93,9 @@ def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
 def unified_diff(source: Source, new_text: str) -> str:
     """A diff that ``patch -p1`` accepts."""
     name = source.path.as_posix().lstrip("/") if source.path else "stdin"
+    bom = "\ufeff" if has_bom(source.content) else ""  # `patch` compares it with the file
     lines = difflib.unified_diff(
-        text_lines.split_lines(source.text), text_lines.split_lines(new_text), f"a/{name}", f"b/{name}"
+        text_lines.split_lines(bom + source.text), text_lines.split_lines(bom + new_text), f"a/{name}", f"b/{name}"
     )
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
@@ -112,11 +114,11 @@ def write_source(source: Source, new_text: str) -> None:
             raise SettingsError(f"{source.name} is read-only. Make it writable, or leave out --write for a diff.")
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(new_text.encode("utf-8"))
+            file.write(encode_text(new_text, has_bom(source.content)))
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, path.stat().st_mode & 0o7777)
-        if path.read_bytes() != source.content:
+        if read_file(path, MAX_DOCUMENT_BYTES) != source.content:
             raise SettingsError(f"{source.name} was changed meanwhile and was not written. Run the command again.")
         os.replace(temporary, path)
         temporary = ""

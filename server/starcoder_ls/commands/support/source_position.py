@@ -11,7 +11,9 @@ from pathlib import Path
 from rich.text import Text
 
 from starcoder_ls.completion.cursor import Cursor
-from starcoder_ls.context.ignore_rules import IgnoreRules, find_repository
+from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
+from starcoder_ls.context.ignore_files import find_repository
+from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 _LINES_BEFORE, _LINES_AFTER = 6, 3
@@ -76,13 +78,13 @@ def _parse(position: str) -> tuple[str, int, int]:
 
 def _read(file: Path) -> str:
     try:
-        return _decode(file.read_bytes(), str(file))
+        return _decode(read_file(file, MAX_DOCUMENT_BYTES), str(file))
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
 
 
 def _decode(content: bytes, name: str) -> str:
     try:
-        return content.decode("utf-8")
+        return decode_text(content)
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name} is not UTF-8 text.") from error
