@@ -17,6 +17,7 @@ from starcoder_ls.syntax.syntax_context import SyntaxContext
 
 _BLANKS_PER_TAB = 4
 _DEFAULT_INDENT_UNIT = " " * 4
+_NEARBY_LINES, _MIN_UNIQUE_CHARS = 8, 16
 _MAX_LINES = 400  # enough to tell tabs from blanks
 
 
@@ -83,9 +84,14 @@ class InsertionPoint:
         )
         return self.line_before if is_opener else ""
 
-    @cached_property
+    @property
     def indent_unit(self) -> str:
-        """One level of indentation as the document has it: a tab, or a number of blanks."""
+        """One level of indentation: a tab, or a number of blanks; four blanks where nothing shows it."""
+        return self.shown_indent_unit or _DEFAULT_INDENT_UNIT
+
+    @cached_property
+    def shown_indent_unit(self) -> str:
+        """One level of indentation as the language demands it or the document has it; empty if neither shows it."""
         if self.language.requires_tabs:
             return "\t"
         candidates = (*self.lines_above, self.line_before, *self.lines_below[:_MAX_LINES])
@@ -93,7 +99,7 @@ class InsertionPoint:
         if sum(line[0] == "\t" for line in lines) * 2 > len(lines):
             return "\t"
         widths = [len(line) - len(line.lstrip()) for line in lines if line[0] == " "]
-        return " " * min((width for width in widths if width > 1), default=len(_DEFAULT_INDENT_UNIT))
+        return " " * min((width for width in widths if width > 1), default=0)
 
     def scan(self, text: str) -> ScanState:
         """The brackets and the string or comment that ``text``, inserted here, opens and leaves open."""
@@ -132,6 +138,20 @@ class InsertionPoint:
         if self.lines_below and self.lines_below[0].lstrip()[0] in CLOSERS:
             return ""
         return scan(self.line_before, self.language).open_brackets
+
+    def repeats_below(self, lines: list[str]) -> bool:
+        """Whether the document has ``lines`` below the cursor: from the next line on, or from one soon after it.
+
+        A single line further below counts only if it is long and occurs once: others are alike by chance.
+        """
+        if not has_words("".join(lines)):
+            return False
+        below = self.lines_below[:_NEARBY_LINES]
+        starts = [index for index in range(len(below)) if self.lines_below[index : index + len(lines)] == lines]
+        if len(lines) > 1 or 0 in starts:
+            return bool(starts)
+        is_unique = self.lines_below.count(lines[0]) == 1 and lines[0] not in self.lines_above
+        return bool(starts) and is_unique and len(lines[0].strip()) >= _MIN_UNIQUE_CHARS
 
     def is_comment_only(self, text: str) -> bool:
         """Whether ``text``, inserted here, is whole comment lines and nothing else."""

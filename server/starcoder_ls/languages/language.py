@@ -77,7 +77,9 @@ class Language:
     has_indented_blocks: bool = False
     """Blocks end by indentation alone."""
     requires_tabs: bool = False
-    """Indentation must be made of tabs."""
+    """Indentation must be made of tabs, or always is."""
+    recipe_opener: str = ""
+    """A pattern for a line below which each indented line must begin with a tab (a rule of a makefile)."""
     has_method_chains: bool = False
     """A statement without a semicolon continues where the next line begins with a dot."""
     has_optional_semicolons: bool = False

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
 
 _LEADING_BLANKS = re.compile(r"\A[ \t]+")
 _BLANKS_PER_TAB = 4
+_NO_RECIPE = re.compile(
+    r"#|[^\s=]+\s*[:+?!]{0,2}=|-?(?:include|sinclude|ifn?eq|ifn?def|else|endif|define|endef|export)\b"
+)
+"""The beginning of an unindented line of a makefile that is no command: a comment, an assignment or a directive."""
 
 
 def match_indentation(text: str, point: InsertionPoint) -> str:
@@ -37,25 +42,54 @@ def _dedent(text: str, extra: str) -> str:
 
 
 def convert_indent_characters(text: str, point: InsertionPoint) -> str:
-    """Indent the later lines with what the document uses: tabs or blanks."""
+    """Indent with tabs where the language demands them, otherwise with what the document uses, otherwise unchanged.
+
+    The first line is included if nothing stands before the cursor on its line.
+    """
     lines = text.split("\n")
     start = 1 if point.line_before else 0
-    wrong = " " if point.indent_unit == "\t" else "\t"
-    if not any(line.startswith(wrong) for line in lines[start:]):
-        return text
-    converted = [
-        _LEADING_BLANKS.sub(lambda match: _convert_blanks(match.group(), point.indent_unit), line, count=1)
-        for line in lines[start:]
-    ]
-    return "\n".join([*lines[:start], *converted])
+    unit = point.shown_indent_unit
+    if unit and any(line.startswith(" " if unit == "\t" else "\t") for line in lines[start:]):
+        widths = [len(line) - len(line.lstrip(" ")) for line in lines[start:] if line.startswith(" ")]
+        blanks_per_tab = min(_BLANKS_PER_TAB, max(2, min(widths, default=_BLANKS_PER_TAB)))
+        convert = partial(_convert_blanks, unit=unit, blanks_per_tab=blanks_per_tab)
+        lines[start:] = [_LEADING_BLANKS.sub(lambda match: convert(match.group()), line) for line in lines[start:]]
+    if point.language.recipe_opener:
+        _indent_recipes(lines, start, point)
+    return "\n".join(lines)
 
 
-def _convert_blanks(blanks: str, unit: str) -> str:
+def _convert_blanks(blanks: str, unit: str, blanks_per_tab: int) -> str:
     if unit != "\t":
         return blanks.replace("\t", unit)
     tabs = blanks.count("\t")
     spaces = len(blanks) - tabs
-    return "\t" * (tabs + spaces // _BLANKS_PER_TAB) + " " * (spaces % _BLANKS_PER_TAB)
+    return "\t" * (tabs + spaces // blanks_per_tab) + " " * (spaces % blanks_per_tab)
+
+
+def _indent_recipes(lines: list[str], start: int, point: InsertionPoint) -> None:
+    """Let the lines of a makefile's recipe among ``lines`` begin with a tab; in place, from ``start`` on."""
+    opener = re.compile(point.language.recipe_opener)
+    previous = point.line_before + lines[0] if start else (point.lines_above or [""])[-1]
+    recipe_indent: str | None = None  # of the first line of the recipe, as it was generated
+    is_unindented = False
+    for index in range(start, len(lines)):
+        line = lines[index]
+        if not line.strip():
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        follows_opener = opener.match(previous) is not None
+        if not indent:
+            is_unindented = (index == 0 and follows_opener) or (is_unindented and not follows_opener)
+            if is_unindented and not opener.match(line) and not _NO_RECIPE.match(line):
+                lines[index] = "\t" + line
+            else:
+                is_unindented = False
+        elif follows_opener or previous.startswith("\t"):
+            recipe_indent = indent if recipe_indent is None or follows_opener else recipe_indent
+            is_deeper = indent.startswith(recipe_indent)
+            lines[index] = "\t" + (indent.removeprefix(recipe_indent) if is_deeper else "") + line.lstrip()
+        previous = lines[index]
 
 
 def strip_trailing_blanks(text: str, point: InsertionPoint) -> str:

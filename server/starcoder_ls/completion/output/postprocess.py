@@ -74,10 +74,12 @@ def remove_lines_below(text: str, point: InsertionPoint) -> str:
     if terminator.strip() and point.lines_below[:1] and text.strip() == point.lines_below[0].strip() == terminator:
         return ""  # the end of the string or comment stands there already
     min_lines = 0 if point.is_at_line_start and not point.line_after else 1
-    for count in range(min(len(point.lines_below), len(lines) - min_lines), 0, -1):
+    for count in range(len(lines) - min_lines, 0, -1):
         tail = [line.rstrip() for line in lines[-count:]]
         tail = [point.line_before + tail[0], *tail[1:]] if count == len(lines) else tail
-        if tail == point.lines_below[:count] and has_words("".join(tail)):
+        tail = [line for line in tail if line.strip()]
+        is_next = tail == point.lines_below[: len(tail)] and has_words("".join(tail))
+        if is_next or ((count > 1 or len(lines) > 1) and point.repeats_below(tail)):
             return "\n".join(lines[:-count])
     return text
 

@@ -80,15 +80,15 @@ def stop_at_repeated_lines(text: str, _point: InsertionPoint) -> int | None:
 
 
 def stop_before_next_line(text: str, point: InsertionPoint) -> int | None:
-    """Stop before a whole line that is the document's next line."""
-    next_line = point.lines_below[0] if point.lines_below else ""
-    if not has_words(next_line):
-        return None
-    start = 0
-    for end in _line_ends(text):
-        if start and text[start:end].rstrip() == next_line:
-            return len(text[:start].rstrip())
-        start = end + 1
+    """Stop before whole lines that the document has below the cursor (see ``InsertionPoint.repeats_below``)."""
+    previous_end, lines = text.find("\n"), []
+    for end in _line_ends(text, previous_end + 1 or len(text)):
+        start, previous_end = previous_end + 1, end
+        if text[start:end].strip():
+            lines.append((start, text[start:end].rstrip()))
+            for count in (1, 2):
+                if len(lines) >= count and point.repeats_below([line for _, line in lines[-count:]]):
+                    return len(text[: lines[-count][0]].rstrip())
     return None
 
 
