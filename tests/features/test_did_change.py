@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from fakes import ScriptedEngine, text_before_cursor
 from harness import URI, async_test, initialized_client
 
@@ -29,3 +31,55 @@ async def test_change_without_a_range_replaces_the_whole_text() -> None:
         client.change(URI, 2, {"text": "y = "}, edit((0, 0), (0, 1), "z"))
         await client.inline_completion(URI, 0, 4)
         assert text_before_cursor(engine.requests[0]) == "z = "
+
+
+def whole_range(**ends: Any) -> dict[str, Any]:
+    return {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}, **ends}, "text": "y = "}
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"version": 2, "changes": [{"range": None, "text": "y = "}]}, "y = "),
+        ({"version": 2, "changes": [{"range": None, "rangeLength": None, "text": "y = "}]}, "y = "),
+        ({"version": 2, "changes": [{"rangeLength": 3, "text": "y = "}]}, "y = "),
+        ({"changes": [{"text": "y = "}]}, "y = "),
+        ({"version": None, "changes": [{"range": None, "text": "y = "}]}, "y = "),
+        ({"version": None, "changes": [whole_range(end={"line": 1, "character": 9})]}, "y = "),
+        ({"version": 2, "changes": [whole_range(end={"line": 99, "character": 0})]}, "y = "),
+        ({"version": 2, "changes": [whole_range(end={"line": 1, "character": 2**53})]}, "y = "),
+        ({"version": 2, "changes": [whole_range(end={"line": 2**31, "character": 2**31})]}, "y = "),
+        ({"version": 2, "changes": [whole_range(start={"line": -1, "character": -5})]}, "y = one\ntwo"),
+        ({"version": 2, "changes": [whole_range(**dict.fromkeys(["start", "end"], {"line": 7, "character": 7}))]}, "one\ntwoy = "),
+    ],
+)  # fmt: skip
+@async_test
+async def test_unusual_change_is_applied_as_lsp_specifies(fields: dict[str, Any], text: str) -> None:
+    engine = ScriptedEngine()
+    async with initialized_client(engine) as client:
+        client.open(URI, "one\ntwo")
+        document = {"uri": URI} | ({"version": fields["version"]} if "version" in fields else {})
+        client.notify("textDocument/didChange", {"textDocument": document, "contentChanges": fields["changes"]})
+        assert (await client.request("starcoder/text", {"uri": URI}))["text"] == text
+        client.change(URI, 3, edit((0, 0), (0, 0), "# "))
+        assert (await client.request("starcoder/text", {"uri": URI}))["text"] == "# " + text
+
+
+@async_test
+async def test_whole_text_without_version_opens_an_unopened_document() -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        client.notify("textDocument/didChange", {"textDocument": {"uri": URI}, "contentChanges": [{"text": "x = "}]})
+        client.change(URI, 1, edit((0, 4), (0, 4), "1"))
+        assert (await client.request("starcoder/text", {"uri": URI}))["text"] == "x = 1"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"range": {}, "text": "y"}, {"range": [], "text": "y"}, {"range": None}, {"range": None, "text": None}, None, "y"],
+)
+@async_test
+async def test_change_without_a_readable_meaning_is_out_of_sync(change: Any) -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        client.open(URI, "one")
+        client.notify("textDocument/didChange", {"textDocument": {"uri": URI}, "contentChanges": [change]})
+        assert await client.request("starcoder/text", {"uri": URI}) is None

@@ -32,3 +32,11 @@ async def test_unknown_language_and_empty_uri_are_accepted() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         client.open("", "x = ", language="a language from the future")
         assert await client.inline_completion("", 0, 4)
+
+
+@async_test
+async def test_document_without_version_and_language_is_opened() -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        client.notify("textDocument/didOpen", {"textDocument": {"uri": URI, "text": "x = ", "languageId": None}})
+        client.change(URI, 1, {"range": None, "text": "y = "})
+        assert await client.inline_completion(URI, 0, 4)

@@ -12,6 +12,7 @@ from lsprotocol import types as t
 
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.errors import DocumentError
+from starcoder_ls.lsp.converter import NO_VERSION
 from starcoder_ls.lsp.documents.document import Document, Edit, Position
 from starcoder_ls.session.session import Session
 
@@ -27,7 +28,8 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     session.latest.cancel_document(uri)
     edits = [_edit(change) for change in params.content_changes]
     try:
-        session.documents.change(uri, params.text_document.version, edits)
+        version = params.text_document.version
+        session.documents.change(uri, None if version == NO_VERSION else version, edits)
     except DocumentError:
         session.completers.discard(uri)
         raise
@@ -62,7 +64,7 @@ def _cursor_offset(document: Document, edits: list[Edit]) -> int | None:
     last = edits[-1]
     if last.start is None or len(edits) > _MAX_EDITS or sum(len(edit.text) for edit in edits) > _MAX_CHARS:
         return None
-    end = document.offset_at(last.start) + len(last.text)
+    end = min(document.edit_offset_at(last.start) + len(last.text), len(document.text))
     is_pair = last.text in _AUTO_CLOSED_PAIRS
     is_separate_closer = len(edits) > 1 and document.text[max(0, end - 2) : end] in _AUTO_CLOSED_PAIRS
     return end - 1 if is_pair or is_separate_closer else end

@@ -17,6 +17,9 @@ from starcoder_ls.lsp.request_handle import ResponseError
 
 _UINTEGER_LIMIT = 1 << 31  # LSP's uinteger is smaller
 
+NO_VERSION = -_UINTEGER_LIMIT
+"""Stands for the version of a change that has none: lsprotocol's type requires one."""
+
 
 @functools.cache
 def converter() -> Converter:
@@ -32,6 +35,8 @@ def structure(raw: object, target: type[Any]) -> Any:
     """``raw`` as ``target``. Raises ResponseError (invalid params) naming each field that does not fit."""
     if target is t.DidChangeTextDocumentParams and (params := _structure_key_stroke(raw)) is not None:
         return params
+    if target in (t.DidChangeTextDocumentParams, t.DidOpenTextDocumentParams):
+        raw = _fill_text_document_params(raw)
     try:
         return converter().structure(raw, target)
     except BaseValidationError as error:
@@ -60,6 +65,46 @@ def _structure_key_stroke(raw: Any) -> t.DidChangeTextDocumentParams | None:
     changed = t.Range(t.Position(*numbers[1:3]), t.Position(*numbers[3:5]))
     changes = (t.TextDocumentContentChangePartial(changed, text, *lengths),)
     return t.DidChangeTextDocumentParams(t.VersionedTextDocumentIdentifier(version, uri), changes)
+
+
+def _fill_text_document_params(raw: Any) -> Any:
+    """The params of ``didOpen`` and ``didChange`` with values for what clients leave out or send as null.
+
+    Without them the document would be lost: a null range is that of the whole text, and numbers of lines and characters
+    outside LSP's range are clamped to it. Everything else that is invalid stays so.
+    """
+    if not isinstance(raw, dict) or not isinstance(raw.get("textDocument"), dict):
+        return raw
+    document = dict(raw["textDocument"])
+    if document.get("version") is None:
+        document["version"] = NO_VERSION
+    if document.get("languageId") is None:
+        document["languageId"] = ""
+    changes = raw.get("contentChanges")
+    if isinstance(changes, list):
+        return {**raw, "textDocument": document, "contentChanges": [_fill_change(change) for change in changes]}
+    return {**raw, "textDocument": document}
+
+
+def _fill_change(change: Any) -> Any:
+    if not isinstance(change, dict):
+        return change
+    filled = {name: value for name, value in change.items() if value is not None or name == "text"}
+    if "range" not in filled:
+        filled.pop("rangeLength", None)
+    elif isinstance(filled["range"], dict):
+        filled["range"] = {name: _clamp_position(value) for name, value in filled["range"].items()}
+    if isinstance(filled.get("rangeLength"), int):
+        filled["rangeLength"] = _clamp(filled["rangeLength"])
+    return filled
+
+
+def _clamp_position(position: Any) -> Any:
+    return {name: _clamp(value) for name, value in position.items()} if isinstance(position, dict) else position
+
+
+def _clamp(number: Any) -> Any:
+    return max(0, min(number, _UINTEGER_LIMIT - 1)) if type(number) is int else number
 
 
 def _structure_scalar(value: object, target: type[Any]) -> object:

@@ -82,11 +82,10 @@ def test_offset_between_cr_and_lf_is_the_line_end() -> None:
 @pytest.mark.parametrize(
     "edit",
     [
-        Edit("x", Position(7, 0), Position(7, 0)),
         Edit("x", Position(0, 2), Position(0, 1)),
         Edit("x", Position(1, 1), Position(1, 1)),
     ],
-    ids=["line beyond the end", "end before start", "inside a surrogate pair"],
+    ids=["end before start", "inside a surrogate pair"],
 )
 def test_invalid_edit_is_out_of_sync_until_the_whole_text_arrives(edit: Edit) -> None:
     edited_document = document("abc\n😀")
@@ -110,6 +109,21 @@ def test_version_that_does_not_increase_is_out_of_sync(version: int) -> None:
     assert not edited_document.is_in_sync
 
 
+@pytest.mark.parametrize("end", [Position(2, 0), Position(9, 5), Position(1, 99)])
+def test_edit_behind_the_end_is_clamped_to_it(end: Position) -> None:
+    edited_document = document("ab\ncd")
+    edited_document.change(2, [Edit("x", Position(1, 1), end), Edit("y", end, end)])
+    assert edited_document.text == "ab\ncxy"
+
+
+def test_change_without_version_counts_and_the_next_version_fits() -> None:
+    edited_document = document("abc")
+    edited_document.change(None, [Edit("x")])
+    assert edited_document.version == 2
+    edited_document.change(2, [Edit("y")])
+    assert edited_document.text == "y"
+
+
 def test_gaps_between_versions_are_allowed() -> None:
     edited_document = document("abc")
     edited_document.change(40, [Edit("x", Position(0, 0), Position(0, 0))])
@@ -118,7 +132,7 @@ def test_gaps_between_versions_are_allowed() -> None:
 
 def test_whole_text_after_an_invalid_edit_restores_sync() -> None:
     edited_document = document("abc")
-    edited_document.change(2, [Edit("x", Position(9, 0), Position(9, 0)), Edit("whole")])
+    edited_document.change(2, [Edit("x", Position(0, 2), Position(0, 1)), Edit("whole")])
     assert edited_document.text == "whole"
 
 

@@ -37,7 +37,7 @@ class Document:
     def __init__(self, uri: str, language: str, version: int, text: str, encoding: positions.Encoding) -> None:
         self.uri = uri
         self.language = language
-        self.version = version
+        self.version = self._client_version = version
         self.text = text
         self.encoding = encoding
         self.path = path_of_uri(uri)
@@ -61,6 +61,13 @@ class Document:
             return start
         return start + positions.to_chars(self.text[start:end], position.column, self.encoding)
 
+    def edit_offset_at(self, position: Position) -> int:
+        """``offset_at`` for edits: as LSP specifies, a line behind the last one means the end of the text.
+
+        A request at such a position is refused instead: a suggestion there would be for another text.
+        """
+        return len(self.text) if position.line >= len(self._lines) else self.offset_at(position)
+
     def position_at(self, offset: int) -> Position:
         """The position of ``offset``; between CR and LF, where LSP has none, the end of the line."""
         line = self._lines.line_of(offset)
@@ -68,15 +75,18 @@ class Document:
         column = positions.to_units(self.text[start:end], min(offset, end) - start, self.encoding)
         return Position(line, column)
 
-    def change(self, version: int, edits: list[Edit]) -> None:
-        """Apply the edits of one notification in order.
+    def change(self, version: int | None, edits: list[Edit]) -> None:
+        """Apply the edits of one notification in order. ``version`` is None if the client sent none.
 
         Raises DocumentOutOfSync if an edit does not fit or ``version`` does not increase (LSP allows gaps). The
         document is then out of sync until the whole text is replaced.
         """
-        if version <= self.version:
-            self._sync_error = f"Version {version} of {self.uri} came after version {self.version}."
-        self.version = version
+        if version is None:
+            self.version = self._client_version + 1  # actions for the old text do not apply to the new one
+        else:
+            if version <= self._client_version:
+                self._sync_error = f"Version {version} of {self.uri} came after version {self._client_version}."
+            self.version = self._client_version = version
         for edit in edits:
             self._apply(edit)
         self.require_sync()
@@ -101,7 +111,7 @@ class Document:
         if self._sync_error:
             return
         try:
-            start, end = self.offset_at(edit.start), self.offset_at(edit.end)
+            start, end = self.edit_offset_at(edit.start), self.edit_offset_at(edit.end)
         except DocumentOutOfSync:
             start, end = 1, 0
         if start > end:

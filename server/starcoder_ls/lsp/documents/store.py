@@ -38,13 +38,14 @@ class Documents:
             raise DocumentNotOpen(f"{uri} is not open. Open the file first.")
         return document
 
-    def change(self, uri: str, version: int, edits: list[Edit]) -> None:
-        """Apply ``edits``. Raises DocumentNotOpen, DocumentOutOfSync."""
+    def change(self, uri: str, version: int | None, edits: list[Edit]) -> None:
+        """Apply ``edits``; ``version`` is None if the client sent none. Raises DocumentNotOpen, DocumentOutOfSync."""
         document = self._by_uri.get(uri)
         if document is None:
             if not edits or edits[0].start is not None:
                 raise DocumentNotOpen(f"{uri} changed but was never opened. Open the file again.")
-            document = self._by_uri[uri] = Document(uri, "", version - 1, edits[0].text, self.encoding)
+            before_version = 0 if version is None else version - 1
+            document = self._by_uri[uri] = Document(uri, "", before_version, edits[0].text, self.encoding)
         document.change(version, edits)
 
     def close(self, uri: str) -> None:
