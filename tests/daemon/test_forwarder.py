@@ -35,6 +35,8 @@ class Editor:
     def __init__(self, *scripts: bytes) -> None:
         self._scripts, self.connections = list(scripts), 0
         self.clock = FakeClock()
+        self.daemons_may_answer = threading.Event()
+        self.daemons_may_answer.set()
         source, self._to_forwarder = os.pipe()
         self._from_forwarder, sink = os.pipe()
         self._frames, self._received = FrameReader(), list[dict[str, Any]]()
@@ -54,6 +56,7 @@ class Editor:
 
         def run_daemon() -> None:
             theirs.recv(65536)
+            self.daemons_may_answer.wait()
             theirs.sendall(script)
             theirs.close()
 
@@ -175,3 +178,15 @@ def test_invalid_framing_from_the_editor_ends_the_forwarder() -> None:
     editor.send()
     editor.send_bytes(b"GET / HTTP/1.1\r\n\r\n")
     assert editor.close() == 1
+
+
+def test_three_requests_with_one_id_get_three_answers_and_the_result() -> None:
+    editor = initialized_editor(frame_of(id=2, result="the result"), first_script=frame_of(method=DAEMON_EXIT))
+    editor.daemons_may_answer.clear()
+    for _ in range(3):
+        editor.send(id=2, method="starcoder/status")
+    answers = [editor.receive(), editor.receive()]
+    assert [(answer["id"], answer["error"]["code"]) for answer in answers] == [(2, -32600)] * 2
+    editor.daemons_may_answer.set()
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": "the result"}
+    editor.close()

@@ -158,3 +158,33 @@ def test_shutdown_is_answered_without_a_daemon() -> None:
     log.record_sent(message("shutdown", 9))
     assert [json.loads(body) for body in log.answer_shutdown()] == [{"jsonrpc": "2.0", "id": 9, "result": None}]
     assert not log.has_open_requests
+
+
+def test_second_request_with_an_open_id_is_rejected_and_the_first_stays() -> None:
+    log = initialized_log()
+    first = message("textDocument/completion", 5)
+    assert log.rejection_of(first) is None
+    log.record_sent(first)
+    for duplicate in (message("textDocument/completion", 5), message("shutdown", 5)):
+        rejection = log.rejection_of(duplicate)
+        assert rejection is not None
+        assert json.loads(rejection)["error"]["code"] == -32600
+    assert log.rejection_of(message("textDocument/completion", "5")) is None
+    assert log.rejection_of(message("$/cancelRequest", params={"id": 5})) is None
+    assert log.record_received(message(request_id=5, result=[]))[0]
+    assert log.rejection_of(first) is None
+
+
+def test_id_of_the_log_itself_is_rejected() -> None:
+    rejection = initialized_log().rejection_of(message("starcoder/status", f"{OWN_ID_PREFIX}file:///a.py"))
+    assert rejection is not None
+    assert json.loads(rejection)["error"]["code"] == -32600
+
+
+def test_request_with_an_invalid_id_is_no_notification() -> None:
+    log = initialized_log()
+    for invalid in (1.5, True, [], {}):
+        log.record_sent(message("exit", invalid))
+        log.record_sent(message("textDocument/didOpen", invalid, params={"textDocument": {"uri": URI}}))
+    assert not log.has_exited
+    assert methods(log.replay()) == ["initialize", "initialized"]

@@ -33,6 +33,9 @@ async def test_change_without_a_range_replaces_the_whole_text() -> None:
         assert text_before_cursor(engine.requests[0]) == "z = "
 
 
+BEHIND_THE_END = {"line": 7, "character": 7}
+
+
 def whole_range(**ends: Any) -> dict[str, Any]:
     return {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}, **ends}, "text": "y = "}
 
@@ -50,9 +53,9 @@ def whole_range(**ends: Any) -> dict[str, Any]:
         ({"version": 2, "changes": [whole_range(end={"line": 1, "character": 2**53})]}, "y = "),
         ({"version": 2, "changes": [whole_range(end={"line": 2**31, "character": 2**31})]}, "y = "),
         ({"version": 2, "changes": [whole_range(start={"line": -1, "character": -5})]}, "y = one\ntwo"),
-        ({"version": 2, "changes": [whole_range(**dict.fromkeys(["start", "end"], {"line": 7, "character": 7}))]}, "one\ntwoy = "),
+        ({"version": 2, "changes": [whole_range(start=BEHIND_THE_END, end=BEHIND_THE_END)]}, "one\ntwoy = "),
     ],
-)  # fmt: skip
+)
 @async_test
 async def test_unusual_change_is_applied_as_lsp_specifies(fields: dict[str, Any], text: str) -> None:
     engine = ScriptedEngine()

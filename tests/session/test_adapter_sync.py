@@ -90,3 +90,26 @@ async def test_adapter_of_changed_settings_is_attached_and_used() -> None:
 async def requested_adapter(client: Client, engine: ScriptedEngine) -> str | None:
     await client.inline_completion(URI, 0, 4)
     return engine.requests[-1].adapter
+
+
+class ForgetfulEngine(ScriptedEngine):
+    """Reports that an adapter was attached and does not list it."""
+
+    attachments = 0
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        self.attachments += 1
+        assert self.attachments < 10, "it is attached again and again"
+        return AdapterStatus(name, "LORA", adapter.source)
+
+
+@async_test
+async def test_adapter_that_the_engine_does_not_list_is_attached_once() -> None:
+    engine = ForgetfulEngine()
+    async with initialized_client(engine, options=explain_options("/more")) as client:
+        await wait_until(lambda: engine.attachments > 0)
+        await client.request("starcoder/status")
+        assert engine.attachments == 1
+        client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain_options("/more")}})
+        await client.request("starcoder/status")
+        await wait_until(lambda: engine.attachments == 2)

@@ -104,17 +104,18 @@ class Forwarder:
 
     def _forward_to_daemon(self, sent: Message) -> None:
         with self._condition:
-            own_requests = self._log.record_sent(sent)
+            rejection = self._log.rejection_of(sent)
+            own_requests = [] if rejection else self._log.record_sent(sent)
             if not self._has_received:
                 self._has_received = True
                 watch_editor(self._log.initialize_params.get("processId"), _exit_now)
             connection = self._connection
             replies = self._log.answer_shutdown() if connection is None else []
-            replies += self._reject_while_unavailable(sent)
+            replies += self._reject_while_unavailable(sent) if rejection is None else [rejection]
             self._condition.notify_all()
         for reply in replies:
             self._send_to_editor(reply)
-        if connection is not None:
+        if connection is not None and rejection is None:
             self._send_to_daemon(connection, [sent.body, *own_requests])
 
     def _reject_while_unavailable(self, sent: Message) -> list[bytes]:

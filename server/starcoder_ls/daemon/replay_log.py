@@ -18,6 +18,8 @@ OWN_ID_PREFIX = "starcoder-ls/window:"
 """Prefix of the ids of requests that the log itself sends; no editor uses it."""
 
 TEXT_METHOD = "starcoder/text"
+DUPLICATE_ID = "A request with this id is still running."
+RESERVED_ID = f"Ids that begin with {OWN_ID_PREFIX} are reserved."
 INTERRUPTED = "The model's process ended while it worked on this request. It is being restarted; try again."
 
 _REPEATABLE_METHODS = frozenset(
@@ -37,6 +39,7 @@ _REPEATABLE_METHODS = frozenset(
 )
 """Requests without side effects. A command may already have changed something."""
 
+_INVALID_REQUEST = -32600  # JSON-RPC
 _MAX_CHANGES_BYTES = 256 * 1024
 
 
@@ -84,13 +87,26 @@ class ReplayLog:
         """Empty if the editor did not begin with ``initialize``."""
         return self._initialize.params if self._initialize is not None else {}
 
+    def rejection_of(self, sent: Message) -> bytes | None:
+        """The error response to a request of the editor whose id another open request has; None for other messages.
+
+        Both answers would have the same id: that of the daemon to the second would be taken for that to the first.
+        """
+        if sent.method is None or (key := sent.id_key) is None:
+            return None
+        if key in self._open_requests:
+            return message.encode(id=sent.id, error={"code": _INVALID_REQUEST, "message": DUPLICATE_ID})
+        if isinstance(sent.id, str) and sent.id.startswith(OWN_ID_PREFIX):
+            return message.encode(id=sent.id, error={"code": _INVALID_REQUEST, "message": RESERVED_ID})
+        return None
+
     def record_sent(self, sent: Message) -> list[bytes]:
-        """Record a message of the editor. Returns requests of the log itself to send after it."""
+        """Record a message of the editor that is sent to the daemon. Returns requests of the log to send after it."""
         if sent.method is None:
             return []
         if (key := sent.id_key) is None:
-            return self._record_notification(sent)
-        self._open_requests.setdefault(key, sent)
+            return [] if "id" in sent.fields else self._record_notification(sent)
+        self._open_requests[key] = sent
         if sent.method == "initialize" and self._initialize is None:
             self._initialize = sent
         self.has_shut_down |= sent.method == "shutdown"

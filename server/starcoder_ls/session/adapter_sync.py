@@ -6,13 +6,16 @@ A name keeps the source that it was first attached with. Each adapter that canno
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Collection
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Phase, Status
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.settings import Adapter
+
+logger = logging.getLogger(__name__)
 
 
 class AdapterSync:
@@ -49,14 +52,19 @@ class AdapterSync:
             self._task.cancel()
 
     async def _attach_missing(self) -> None:
+        """Attach each adapter once; an engine may report success and not list it, or lose it again at once."""
         if not await self._wait_for_engine():
             return
-        while missing := self._missing_adapters():
+        attempted: set[tuple[str, str]] = set()
+        while missing := self._missing_adapters(attempted):
             for name, adapter in missing.items():
+                attempted.add((name, adapter.source))
                 await self._attach(name, adapter)
+        if not_listed := set(self._missing_adapters(set())):
+            logger.warning("attached but not listed by the engine: %s", ", ".join(sorted(not_listed)))
 
-    def _missing_adapters(self) -> dict[str, Adapter]:
-        """Adapters of the settings that are neither resident nor rejected before, by name."""
+    def _missing_adapters(self, attempted: Collection[tuple[str, str]]) -> dict[str, Adapter]:
+        """Adapters of the settings that are neither resident nor attempted nor rejected before, by name."""
         resident = {adapter.name: adapter.source for adapter in self._supervisor.status().adapters}
         configured = self._settings.current.resident_adapters()
         for name, adapter in configured.items():
@@ -68,7 +76,7 @@ class AdapterSync:
         return {
             name: adapter
             for name, adapter in configured.items()
-            if name not in resident and (name, adapter.source) not in self._rejected
+            if name not in resident and (name, adapter.source) not in (*attempted, *self._rejected)
         }
 
     async def _attach(self, name: str, adapter: Adapter) -> None:
