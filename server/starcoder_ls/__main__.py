@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 from starcoder_ls.errors import StarcoderError
+from starcoder_ls.printable import escape_control_characters
+
+_LINE_FEED = "\n"
 
 
 def main() -> None:
@@ -13,10 +16,13 @@ def main() -> None:
         if sys.argv[1:2] == ["serve"] and (exit_code := _run_window(sys.argv[2:])) is not None:
             sys.exit(exit_code)
         from starcoder_ls.cli.application import application
+        from starcoder_ls.commands.support.log_file import configure_last_resort
+
+        configure_last_resort()
 
         application()
     except StarcoderError as error:
-        print(f"starcoder-ls: {error}", file=sys.stderr)
+        print(f"starcoder-ls: {escape_control_characters(str(error), keep=_LINE_FEED)}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -21,6 +21,7 @@ from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replay_log import ReplayLog
 from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
+from starcoder_ls.printable import escape_control_characters
 
 DAEMON_EXIT = "starcoder-ls/daemonExit"
 """Notification of a daemon that exits in order. A new one is started only for the editor's next request."""
@@ -270,7 +271,7 @@ def _exit_now() -> None:
 
 
 def _print_error(text: str) -> None:
-    """Write to standard error, which may be closed already."""
-    with contextlib.suppress(OSError):
-        sys.stderr.write(f"starcoder-ls: {text}\n")
+    """Write to standard error, which may be closed already or have another encoding."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"starcoder-ls: {escape_control_characters(text)}\n")
         sys.stderr.flush()

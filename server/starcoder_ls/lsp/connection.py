@@ -6,16 +6,13 @@ Decides what ends a connection. Nothing that a client sends affects another clie
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 import logging
 from collections.abc import Callable
 from typing import Any, NoReturn, Protocol
 
-from lsprotocol.types import ErrorCodes
-
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
-from starcoder_ls.lsp.protocol import Lifecycle, LspProtocol, error_response
+from starcoder_ls.lsp.protocol import Lifecycle, LspProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +66,12 @@ class SessionServer(Protocol):
 
 
 class Connection:
-    """A session on a stream. With a ``token``, ``initialize`` must have it as ``initializationOptions.token``."""
+    """A session on a stream."""
 
-    def __init__(self, session: ConnectedSession, stream: Stream, token: str | None = None) -> None:
+    def __init__(self, session: ConnectedSession, stream: Stream) -> None:
         self._session = session
         self._stream = stream
-        self._token = token
         self._frames = FrameReader()
-        self.is_authenticated = token is None
         session.protocol.connect(lambda body: stream.write(frame(body)))
 
     async def run(self) -> int:
@@ -100,33 +95,21 @@ class Connection:
     async def _receive(self, body: bytes) -> None:
         protocol = self._session.protocol
         try:
-            message = json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
-        except (ValueError, RecursionError):
+            message = parse_message(body)
+        except ValueError:
             logger.warning("%s: a message of %d bytes is not JSON", self._stream.name, len(body))
             protocol.reject_invalid_json()
-            return
-        if not self.is_authenticated and not self._authenticate(message):
             return
         if protocol.receive(message):
             await asyncio.sleep(0)  # the request's task runs to its first await now
 
-    def _authenticate(self, message: object) -> bool:
-        """Check the token in ``initialize``. False if the token was wrong; then the error was sent."""
-        if not isinstance(message, dict) or message.get("method") != "initialize":
-            return True  # the protocol rejects it: the session is not initialized
-        params = message.get("params")
-        options = params.get("initializationOptions") if isinstance(params, dict) else None
-        token = options.pop("token", None) if isinstance(options, dict) else None
-        expected = (self._token or "").encode()
-        if isinstance(token, str) and hmac.compare_digest(token.encode("utf-8", "replace"), expected):
-            self.is_authenticated = True
-            return True
-        logger.warning("%s: client rejected, its token is wrong or missing", self._stream.name)
-        hint = "Send the content of this server's token file as initializationOptions.token."
-        response = error_response(message.get("id"), ErrorCodes.InvalidRequest, hint)
-        self._stream.write(frame(json.dumps(response).encode()))
-        self._session.protocol.lifecycle = Lifecycle.ENDED
-        return False
+
+def parse_message(body: bytes) -> object:
+    """The JSON value of a message's body. Raises ValueError if it is not JSON in UTF-8."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _reject_constant(name: str) -> NoReturn:

@@ -28,7 +28,8 @@ def frame(body: bytes) -> bytes:
 class FrameReader:
     """Splits a byte stream, given in chunks of any size, into message bodies. Buffers at most one unfinished frame."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        self._max_body_bytes = max_body_bytes
         self._buffer = bytearray()
         self._header_bytes = 0
         self._content_length: int | None = None
@@ -84,8 +85,8 @@ class FrameReader:
         if not _LENGTH.fullmatch(value.strip(b" \t")):
             raise FramingError("A Content-Length is not a number.")
         length = int(value)
-        if length > MAX_BODY_BYTES:
-            raise FramingError(f"A body of {length} bytes was announced; the limit is {MAX_BODY_BYTES} bytes.")
+        if length > self._max_body_bytes:
+            raise FramingError(f"A body of {length} bytes was announced; the limit is {self._max_body_bytes} bytes.")
         if self._content_length not in (None, length):
             raise FramingError("A header has two different values for Content-Length.")
         self._content_length = length

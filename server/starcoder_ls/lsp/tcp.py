@@ -20,13 +20,13 @@ import platformdirs
 
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import watchdog
+from starcoder_ls.lsp.authentication import PendingClients
 from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
 
 logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 64 * 1024
-_AUTHENTICATION_TIMEOUT_S = 10.0
-_MAX_CONNECTIONS = 64
+MAX_CLIENTS = 64
 _DRAIN_TIMEOUT_S = 0.5
 _ENGINE_CLOSE_TIMEOUT_S = 1.0
 
@@ -56,17 +56,16 @@ async def _serve(server: SessionServer, host: str, port: int, on_listening: OnLi
     streams: set[SocketStream] = set()
     tasks: set[asyncio.Task[None]] = set()
 
+    pending = PendingClients(token)
+
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         stream = SocketStream(reader, writer)
         task = asyncio.current_task()
-        if len(streams) >= _MAX_CONNECTIONS or task is None:
-            logger.error("%s: client rejected, there are %d connections already", stream.name, len(streams))
-            stream.abort()
-            return
+        assert task is not None
         streams.add(stream)
         tasks.add(task)
         try:
-            await _serve_client(server, stream, token)
+            await _serve_client(server, stream, pending, has_room=lambda: len(streams) - len(pending) <= MAX_CLIENTS)
         finally:
             streams.discard(stream)
             tasks.discard(task)
@@ -97,20 +96,19 @@ async def _serve(server: SessionServer, host: str, port: int, on_listening: OnLi
     return 0
 
 
-async def _serve_client(server: SessionServer, stream: SocketStream, token: str) -> None:
-    """Serve one connection; abort it if no valid token comes in time."""
-    connection = Connection(server.create_session(), stream, token)
-
-    def check_authentication() -> None:
-        if not connection.is_authenticated:
-            logger.warning("%s: closed, no initialize within %d s", stream.name, _AUTHENTICATION_TIMEOUT_S)
-            stream.abort()
-
-    timer = asyncio.get_running_loop().call_later(_AUTHENTICATION_TIMEOUT_S, check_authentication)
-    try:
-        await connection.run()
-    finally:
-        timer.cancel()
+async def _serve_client(
+    server: SessionServer, stream: SocketStream, pending: PendingClients, has_room: Callable[[], bool]
+) -> None:
+    """Serve one connection once it has shown the token and if there is room for one more client."""
+    received = await pending.authenticate(stream)
+    if received is None:
+        return
+    if not has_room():
+        logger.error("%s: client rejected, there are %d clients already", stream.name, MAX_CLIENTS)
+        stream.abort()
+        return
+    stream.prepend(received)
+    await Connection(server.create_session(), stream).run()
 
 
 def token_path(port: int) -> Path:

@@ -9,11 +9,15 @@ import logging.handlers
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
+from starcoder_ls.printable import escape_control_characters
+
 _MAX_FILE_BYTES, _MAX_OLD_FILES = 1_000_000, 3
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_MAX_LINE_CHARS = 8_000
 _VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "urllib3", "filelock")
 
 
@@ -30,7 +34,9 @@ def configure_logging(level: str, has_stderr: bool = True) -> None:
         path = log_file()
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handlers.append(_PrivateFile(path, maxBytes=_MAX_FILE_BYTES, backupCount=_MAX_OLD_FILES, encoding="utf-8"))
-    logging.basicConfig(level=level.upper(), handlers=handlers, format=_FORMAT)
+    for handler in handlers:
+        handler.setFormatter(EscapingFormatter())
+    logging.basicConfig(level=level.upper(), handlers=handlers)
     for name in _VERBOSE_LIBRARIES:
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -41,3 +47,36 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
     def _open(self) -> io.TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         return os.fdopen(descriptor, "a", encoding=self.encoding)
+
+
+class EscapingFormatter(logging.Formatter):
+    """A record as one line of printable characters, so that no record can imitate another or control a terminal.
+
+    A traceback follows, each of its lines behind a bar.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_FORMAT)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """The line of the record, without its traceback."""
+        line = escape_control_characters(super().formatMessage(record))
+        return line if len(line) <= _MAX_LINE_CHARS else f"{line[:_MAX_LINE_CHARS]}..."
+
+    def formatException(self, ei: Any) -> str:
+        """The traceback."""
+        return _indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:
+        """The stack."""
+        return _indented(stack_info)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    | {escape_control_characters(line)}" for line in text.split("\n"))
+
+
+def configure_last_resort() -> None:
+    """Escape what is logged before or without a configuration; Python writes it to standard error."""
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(EscapingFormatter())
