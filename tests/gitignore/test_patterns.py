@@ -122,7 +122,7 @@ def test_patterns_beyond_a_limit_are_refused(content: str) -> None:
 
 
 def test_many_literal_lines_are_looked_up() -> None:
-    rules = IgnorePatterns("\n".join(f"n{number}" for number in range(70_000)).encode())
+    rules = IgnorePatterns("\n".join(f"n{number}" for number in range(35_000)).encode())
     assert rules.cost == 0
-    assert rules.match("n69999") is True
-    assert rules.match("n70000") is None
+    assert rules.match("n34999") is True
+    assert rules.match("n35000") is None

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from context_files import create_workspace
 from fakes import FIM_TOKENS, ScriptedEngine
-from harness import async_test, initialized_client
+from harness import async_test, initialized_client, wait_until
 from starcoder_ls.generation import Phase, Request, Status
 from starcoder_ls.lsp.documents.document import path_of_uri
 from starcoder_ls.session.workspace_context import snippet_token_budget
@@ -30,7 +31,7 @@ def test_snippet_budget_is_zero_for_small_models_unless_set(
     assert snippet_token_budget(Context(prompt_tokens=setting), status) == expected  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("uri", ["untitled:a", "", "file:", "not a uri", "git:/a/.env"])
+@pytest.mark.parametrize("uri", ["untitled:a", "", "file:", "not a uri", "git:/a/.env", "file:///a%00.py"])
 def test_uri_of_another_scheme_has_no_path(uri: str) -> None:
     assert path_of_uri(uri) == ""
 
@@ -101,3 +102,64 @@ async def test_secrets_and_ignored_files_never_reach_a_prompt(tmp_path: Path, is
     assert len(engine.requests) == (6 if is_open else 5)
     for request in engine.requests:
         assert "leaked" not in str((request.parts, request.lookup_text, request.forced_prefix))
+
+
+class HeldEngine(ScriptedEngine):
+    """Counts tokens for the context only after ``is_released`` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_released = threading.Event()
+        self.is_collecting = threading.Event()
+
+    def count_tokens(self, text: str) -> int:
+        if threading.current_thread() is not threading.main_thread():
+            self.is_collecting.set()
+            self.is_released.wait(60)
+        return super().count_tokens(text)
+
+
+@async_test
+async def test_event_loop_answers_while_context_is_collected(tmp_path: Path) -> None:
+    create_workspace(tmp_path)
+    engine = HeldEngine()
+    uri = (tmp_path / "app.py").as_uri()
+    async with initialized_client(engine, folder=tmp_path) as client:
+        client.open(uri, CODE)
+        position = {"line": 4, "character": 11}
+        params = {"textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": 2}}
+        pending = client.request("textDocument/inlineCompletion", params)
+        await wait_until(engine.is_collecting.is_set)
+        assert await client.request("starcoder/status", {})
+        assert not engine.requests
+        engine.is_released.set()
+        await pending
+    assert any("matrix_inverse(rows)" in str(part) for part in engine.requests[-1].parts)
+
+
+@pytest.mark.parametrize(
+    "uri", ["file:///x/a%00.py", "file:///x/\ud800.py", f"file:///{'a' * 300}/b.py", "file:///" + "a/" * 3000]
+)
+@async_test
+async def test_document_whose_path_no_file_can_have_affects_no_other(tmp_path: Path, uri: str) -> None:
+    create_workspace(tmp_path)
+    async with initialized_client(ScriptedEngine(), folder=tmp_path) as client:
+        client.open(uri, "x = 1\n")
+        client.open((tmp_path / "app.py").as_uri(), CODE)
+        client.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": uri, "type": 1}]})
+        assert await client.inline_completion((tmp_path / "app.py").as_uri(), 4, 11)
+        client.change(uri, 2, {"text": "y = 1\n"})
+        assert await client.inline_completion((tmp_path / "app.py").as_uri(), 4, 11)
+
+
+@async_test
+async def test_import_through_a_link_out_of_the_workspace_reaches_no_prompt(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    root.mkdir()
+    create_workspace(tmp_path)
+    (root / "helper.py").symlink_to(tmp_path / "helper.py")
+    engine = ScriptedEngine()
+    async with initialized_client(engine, folder=root) as client:
+        client.open((root / "app.py").as_uri(), CODE)
+        assert await client.inline_completion((root / "app.py").as_uri(), 4, 11)
+    assert "first_version" not in str([(request.parts, request.lookup_text) for request in engine.requests])

@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from starcoder_ls.context.identifiers import (
@@ -24,6 +25,7 @@ from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.imports import find_imported_files
 from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
 from starcoder_ls.context.snippets import (
+    NO_CONTEXT,
     Candidate,
     PromptContext,
     Snippet,
@@ -39,7 +41,7 @@ from starcoder_ls.settings import Context
 PAUSE_S = 3.0
 JUMP_LINES = 40
 
-_NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_BELOW = 30, 10, 4000
+_NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_ABOVE, _NEAR_CHARS_BELOW = 30, 10, 12_000, 4000
 _MAX_IDENTIFIERS = 48
 _MAX_SEARCH_HITS = 16
 _MAX_OPEN_DOCUMENTS = 8
@@ -77,11 +79,19 @@ class ContextRequest:
         return self.offset - self.prompt_chars, self.offset + self.prompt_chars // 3
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _OpenDocument:
     path: str
     text: str
     edited_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Documents:
+    """The open documents by key, and the document and line of the last edits, at one time."""
+
+    by_key: dict[str, _OpenDocument]
+    edits: tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
@@ -133,6 +143,19 @@ class ContextCollector:
 
     def collect(self, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]) -> PromptContext:
         """The context at a cursor, with snippets of at most ``tokens`` tokens. It stays while the user types."""
+        if (update := self.due_update(request, tokens, count_tokens)) is not None:
+            update()
+        return self.current(request.document)
+
+    def current(self, document: str) -> PromptContext:
+        """What was collected last for a document."""
+        current = self._contexts.get(document)
+        return NO_CONTEXT if current is None else current.context
+
+    def due_update(
+        self, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]
+    ) -> Callable[[], None] | None:
+        """What collects the context at a cursor again, in another thread; None if the current context stays."""
         now_s, line = self._clock(), request.line
         current = self._contexts.get(request.document)
         is_new = current is None
@@ -140,25 +163,33 @@ class ContextCollector:
             current = self._contexts[request.document] = _DocumentContext()
         is_due = is_new or now_s - current.requested_s >= PAUSE_S or abs(line - current.line) > JUMP_LINES
         current.requested_s = now_s
-        if is_due or any(self._is_excluded(path) for path in current.paths):
-            current.line = line
-            self._update(current, request, tokens, count_tokens)
-        return current.context
+        if any(self._is_excluded(path) for path in current.paths):
+            is_due, current.context, current.paths = True, NO_CONTEXT, frozenset()
+        if not is_due:
+            return None
+        current.line = line
+        documents = _Documents(dict(self._open_documents), tuple(self._edits))
+        return partial(self._update, current, request, tokens, count_tokens, documents)
 
     def _update(
-        self, current: _DocumentContext, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]
+        self,
+        current: _DocumentContext,
+        request: ContextRequest,
+        tokens: int,
+        count_tokens: Callable[[str], int],
+        documents: _Documents,
     ) -> None:
         identifiers = extract_identifiers(_lines_near_cursor(request))[:_MAX_IDENTIFIERS]
         hits, rarity = self.workspace.search(identifiers, _MAX_SEARCH_HITS)
         start, end = request.prompt_range
         query = SnippetQuery(identifiers, rarity, request.text[max(0, start) : end])
-        texts = dict(self._whole_texts(request))
+        texts = dict(self._whole_texts(request, documents))
         candidates = [
             Candidate(chunk, weight)
             for path, (text, weight) in texts.items()
             for chunk in split_into_chunks(path, text)
         ]
-        candidates += self._edited_chunks(request)
+        candidates += self._edited_chunks(request, documents)
         for hit in hits:
             is_new = hit.path not in texts and hit.path != request.path
             if is_new and (chunk := self._read_chunk(hit.path, hit.start_line, request)):
@@ -169,22 +200,24 @@ class ContextCollector:
         else:
             current.selection.chunks = []
         chunks = [candidate.chunk for _, candidate in ranked]
-        current.paths = frozenset((*texts, *(chunk.path for chunk in chunks)))
         lookup_text = self._lookup_text(request, texts, chunks) if self._settings.evidence else ()
+        current.paths = frozenset(
+            (*texts, *(chunk.path for chunk in chunks))
+        )  # before the context: it is checked first
         current.context = self._build_context(current.selection, tokens, count_tokens, lookup_text)
 
-    def _whole_texts(self, request: ContextRequest) -> Iterator[tuple[str, tuple[str, float]]]:
+    def _whole_texts(self, request: ContextRequest, documents: _Documents) -> Iterator[tuple[str, tuple[str, float]]]:
         """Masked texts and their weights by path: other open documents, imported files, the document itself."""
         family = language_family(request.path)
         if "buffers" in self._settings.sources:
-            others = [(key, other) for key, other in self._open_documents.items() if key != request.document]
+            others = [(key, other) for key, other in documents.by_key.items() if key != request.document]
             others.sort(key=lambda pair: -pair[1].edited_s)
             for key, other in others[:_MAX_OPEN_DOCUMENTS]:
                 is_fit = language_family(other.path) == family and len(other.text) <= MAX_FILE_BYTES
                 if is_fit and self.rules.exclusion_reason_of_document(key, other.path) is None:
                     yield other.path or key, (mask_secrets(other.text), _OPEN_WEIGHT)
         if "imports" in self._settings.sources and request.path:
-            open_paths = {other.path for other in self._open_documents.values()}
+            open_paths = {other.path for other in documents.by_key.values()}
             for path in find_imported_files(Path(request.path), request.text, self.rules.roots):
                 is_allowed = str(path) not in open_paths and self.rules.exclusion_reason(path) is None
                 if is_allowed and (text := read_source(path, self.rules.roots)):
@@ -198,12 +231,12 @@ class ContextCollector:
             if rest.strip():
                 yield request.name, (rest, _SAME_DOCUMENT_WEIGHT)
 
-    def _edited_chunks(self, request: ContextRequest) -> Iterator[Candidate]:
+    def _edited_chunks(self, request: ContextRequest, documents: _Documents) -> Iterator[Candidate]:
         """The lines around the latest edits in other documents."""
         if "edits" not in self._settings.sources:
             return
-        for key, line in self._edits:
-            document = self._open_documents.get(key)
+        for key, line in documents.edits:
+            document = documents.by_key.get(key)
             if document is None or key == request.document:
                 continue
             if self.rules.exclusion_reason_of_document(key, document.path) is not None:
@@ -264,7 +297,7 @@ class ContextCollector:
 
 def _lines_near_cursor(request: ContextRequest) -> str:
     """Lines below the cursor, then lines above it: identifiers are taken from the end, those of its own line first."""
-    above = request.text[: request.offset].split("\n")[-_NEAR_LINES_ABOVE:]
+    above = request.text[max(0, request.offset - _NEAR_CHARS_ABOVE) : request.offset].split("\n")[-_NEAR_LINES_ABOVE:]
     below = request.text[request.offset : request.offset + _NEAR_CHARS_BELOW].split("\n")[:_NEAR_LINES_BELOW]
     return "\n".join((*below, *above))
 

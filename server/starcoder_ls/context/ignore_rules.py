@@ -69,8 +69,7 @@ class IgnoreRules:
             return cached[1]
         reason = self._find_reason(path, is_folder)
         if reason is None and not is_folder:
-            target = Path(os.path.realpath(path))
-            reason = self._find_reason(target, is_folder) if target != path else None
+            reason = self._find_reason_of_target(path)
         if len(self._reasons) >= _MAX_CACHED:
             self._reasons.clear()
         self._reasons[key] = now_s, reason
@@ -82,6 +81,13 @@ class IgnoreRules:
         if path and cached and self._clock() - cached[0] < _MAX_AGE_S:
             return cached[1]
         return self.exclusion_reason(Path(path or _name_of_uri(uri)))
+
+    def _find_reason_of_target(self, path: Path) -> str | None:
+        try:
+            target = Path(os.path.realpath(path))
+        except ValueError:  # a NUL, or a character that no path of this system has
+            return "its name is not valid"
+        return self._find_reason(target, is_folder=False) if target != path else None
 
     def _find_reason(self, path: Path, is_folder: bool) -> str | None:
         if len(path.parts) > _MAX_FOLDERS or len(str(path)) > _MAX_PATH_CHARS:

@@ -38,7 +38,7 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
     document = session.documents.for_model(uri)
     if edits:
         text, offset = document.text, _cursor_offset(document, edits)
-        cursor = None if offset is None else partial(session.cursor, document, text, offset)
+        cursor = None if offset is None else partial(session.prefill_cursor, document, text, offset)
         settings = session.settings.inline_completion
         completer = session.completers.get(uri)
         completer.handle_change(session.supervisor.ready_engine(), CursorText.at(text, offset or 0), settings, cursor)

@@ -27,7 +27,7 @@ async def prompt(session: Session, params: t.TextDocumentPositionParams, _: Requ
     engine, settings = require_engine(session.supervisor), session.settings.inline_completion
     document = session.documents.for_model(params.text_document.uri)
     offset = document.offset_at(Position(params.position.line, params.position.character))
-    cursor = session.cursor(document, document.text, offset)
+    cursor = await session.collect_context(document, session.cursor(document, document.text, offset))
     fim_prompt, status = build_prompt(engine, cursor, settings), engine.status()
     parts = [_describe_part(engine, part) for part in fim_prompt.layout.parts]
     return {

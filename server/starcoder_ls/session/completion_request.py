@@ -6,7 +6,7 @@ the text has changed since.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -57,11 +57,12 @@ class CompletionRequests:
         latest: LatestRequest,
         completers: DocumentCompleters,
         feedback: Feedback,
+        collect_context: Callable[[Document, Cursor], Awaitable[Cursor]],
         is_client_slow: Callable[[], bool],
     ) -> None:
         self._supervisor, self._settings, self._documents = supervisor, settings, documents
         self._latest, self._completers, self._feedback = latest, completers, feedback
-        self._is_client_slow = is_client_slow
+        self._collect_context, self._is_client_slow = collect_context, is_client_slow
 
     async def complete(
         self,
@@ -89,10 +90,13 @@ class CompletionRequests:
         if not settings.is_enabled_in(document.language):
             return CompletionItems([], is_enabled=False)
         text, conversion = document.text, convert(document)
-        candidates = settings.candidates if has_several else 1
-        suggestions = await self._completers.get(uri).suggest(engine, conversion.cursor, settings, candidates)
+        cursor = await self._collect_context(document, conversion.cursor)
         if not self._documents.is_unchanged(document, text):
             return None
-        commands = self._feedback.offer(conversion.cursor, suggestions)
+        candidates = settings.candidates if has_several else 1
+        suggestions = await self._completers.get(uri).suggest(engine, cursor, settings, candidates)
+        if not self._documents.is_unchanged(document, text):
+            return None
+        commands = self._feedback.offer(cursor, suggestions)
         items = map(conversion.item, suggestions, commands)
         return CompletionItems([item for item in items if item is not None])

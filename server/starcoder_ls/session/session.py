@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 from starcoder_ls import routing
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.metrics import Metrics
-from starcoder_ls.context.snippets import NO_CONTEXT
 from starcoder_ls.lsp.client_info import ClientInfo
 from starcoder_ls.lsp.documents.document import Document
 from starcoder_ls.lsp.documents.store import Documents
@@ -74,6 +74,7 @@ class Session:
             self.latest,
             self.completers,
             self.feedback,
+            self.collect_context,
             lambda: self.send_queue_bytes() > _MAX_SEND_QUEUE_BYTES,
         )
         self.status_notifier = StatusNotifier(self.client, supervisor, process_info)
@@ -92,12 +93,10 @@ class Session:
             self.on_process_id(info.process_id)
 
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
-        """The cursor at ``offset`` of ``text`` with the adapter that completes there and context from other files.
+        """The cursor at ``offset`` of ``text`` with the adapter that completes there and the current context.
 
         ``text`` is the document's, or what it becomes if a menu entry is accepted.
         """
-        engine = self.supervisor.ready_engine()
-        context = self.context.collect(document, text, offset, engine) if engine else NO_CONTEXT
         resident = {adapter.name for adapter in self.supervisor.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(
@@ -108,8 +107,21 @@ class Session:
             document=document.uri,
             client=self.id,
             adapter=None if route is None else route.adapter,
-            context=context,
+            context=self.context.current(document.uri),
         )
+
+    async def collect_context(self, document: Document, cursor: Cursor) -> Cursor:
+        """The cursor with context from other files that is collected now, if that is due."""
+        engine = self.supervisor.ready_engine()
+        if engine is None:
+            return cursor
+        return replace(cursor, context=await self.context.collect(document, cursor.text, cursor.offset, engine))
+
+    def prefill_cursor(self, document: Document, text: str, offset: int) -> Cursor:
+        """As ``cursor``. New context is collected for later requests, but not waited for."""
+        if (engine := self.supervisor.ready_engine()) is not None:
+            self.context.start_collecting(document, text, offset, engine)
+        return self.cursor(document, text, offset)
 
     def close(self) -> None:
         """The client is gone: stop all work for it and send nothing more."""

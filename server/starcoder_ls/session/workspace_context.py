@@ -5,12 +5,16 @@ Decides when the ignore rules and the index are rebuilt, and when the client is 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
-from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
+from starcoder_ls.context.snippets import PromptContext
 from starcoder_ls.generation import Engine, Status
 from starcoder_ls.lsp.documents.document import Document, path_of_uri
 from starcoder_ls.lsp.documents.store import Documents
@@ -20,9 +24,12 @@ from starcoder_ls.settings import Context
 
 DOCUMENT_STATUS = "starcoder/documentStatus"
 
+logger = logging.getLogger(__name__)
+
 _CHARS_PER_TOKEN = 3.3
 _AUTO_PROMPT_TOKENS = 512
 _MIN_CONTEXT_TOKENS = 4096
+_MAX_WAIT_S = 5.0
 
 
 def snippet_token_budget(settings: Context, status: Status) -> int:
@@ -41,6 +48,8 @@ class WorkspaceContext:
         self._folders: list[Path] = []
         self._collector: ContextCollector | None = None
         self._reported_reasons: dict[str, str | None] = {}
+        self._collecting: dict[str, asyncio.Future[None]] = {}
+        self._executor: ThreadPoolExecutor | None = None
 
     @property
     def collector(self) -> ContextCollector:
@@ -91,15 +100,49 @@ class WorkspaceContext:
         """Why the document must not reach a model, or None."""
         return self.collector.rules.exclusion_reason_of_document(uri, path)
 
-    def collect(self, document: Document, text: str, offset: int, engine: Engine) -> PromptContext:
-        """Context from other files for the model, at ``offset`` of ``text``."""
+    def current(self, uri: str) -> PromptContext:
+        """The context from other files that was collected last for a document."""
+        return self.collector.current(uri)
+
+    async def collect(self, document: Document, text: str, offset: int, engine: Engine) -> PromptContext:
+        """Context from other files for the model, at ``offset`` of ``text``.
+
+        It is collected in a thread: the event loop also serves other clients. After ``_MAX_WAIT_S`` the answer is what
+        there is.
+        """
+        self.start_collecting(document, text, offset, engine)
+        collecting = self._collecting.get(document.uri)
+        if collecting is not None:
+            await asyncio.wait([collecting], timeout=_MAX_WAIT_S)
+            if collecting.done() and not collecting.cancelled() and (error := collecting.exception()):
+                raise error
+        return self.current(document.uri)
+
+    def start_collecting(self, document: Document, text: str, offset: int, engine: Engine) -> None:
+        """Collect the context at ``offset`` of ``text`` in a thread, if it is due and not being collected."""
         settings = self._client_settings.current
         tokens = snippet_token_budget(settings.context, engine.status())
         if not tokens and not settings.context.evidence:
-            return NO_CONTEXT
+            self._collecting.pop(document.uri, None)
+            return
+        if document.uri in self._collecting:
+            return
         prompt_chars = int(settings.inline_completion.prompt_tokens * _CHARS_PER_TOKEN)
         request = ContextRequest(document.uri, document.path, text, offset, prompt_chars)
-        return self.collector.collect(request, tokens, engine.count_tokens)
+        update = self.collector.due_update(request, tokens, engine.count_tokens)
+        if update is None:
+            return
+        if self._executor is None:
+            self._executor = ThreadPoolExecutor(1, "context-collector")
+        collecting = asyncio.get_running_loop().run_in_executor(self._executor, update)
+        self._collecting[document.uri] = collecting
+        collecting.add_done_callback(partial(self._end_collecting, document.uri))
+
+    def _end_collecting(self, uri: str, collecting: asyncio.Future[None]) -> None:
+        if self._collecting.get(uri) is collecting:
+            del self._collecting[uri]
+        if not collecting.cancelled() and (error := collecting.exception()) is not None:
+            logger.warning("context from other files was not collected: %s", type(error).__name__)
 
     def document_status(self, uri: str, path: str) -> dict[str, Any]:
         """The params of the notification ``starcoder/documentStatus``, and the result of the request."""
@@ -117,3 +160,7 @@ class WorkspaceContext:
         if self._collector is not None:
             self._collector.close()
             self._collector = None
+        if self._executor is not None:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+            self._executor = None
+        self._collecting.clear()

@@ -121,3 +121,13 @@ def test_error_names_a_file_that_cannot_be_read_or_written(tmp_path: Path, file:
     file.unlink()
     with pytest.raises(SettingsError, match="cannot be written"):
         line_range.write_source(source, "new")
+
+
+def test_bom_is_no_text_but_stays_in_the_file_and_in_the_diff(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes("\ufeffx = 1\ny = 2\n".encode())
+    source, target = line_range.read_target(f"{file}:1-1", None)
+    assert (target.text[target.start : target.end], source.text[0]) == ("x = 1", "x")
+    assert line_range.unified_diff(source, "x = 3\ny = 2\n").splitlines()[3] == "-\ufeffx = 1"
+    line_range.write_source(source, "x = 3\ny = 2\n")
+    assert file.read_bytes() == "\ufeffx = 3\ny = 2\n".encode()

@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -72,3 +73,23 @@ def test_excluded_file_is_an_error_with_the_reason(tmp_path: Path) -> None:
     with pytest.raises(DocumentExcluded, match="looks like a secret"):
         source_position.read_cursor(f"{tmp_path / '.env'}:1:1")
     assert source_position.read_cursor(f"{tmp_path / '.env'}:1:1", ["!.env"]).text == "A=1"
+
+
+def test_bom_is_no_text(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_bytes("\ufeffx = 1\ny = 2\n".encode())
+    cursor = source_position.read_cursor(f"{file}:1:3")
+    assert (cursor.text, cursor.offset) == ("x = 1\ny = 2\n", 2)
+
+
+def test_fifo_and_device_are_errors_without_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.py")
+    (tmp_path / "zero.py").symlink_to("/dev/zero")
+    for name in ("fifo.py", "zero.py"):
+        with pytest.raises(SettingsError, match="not a regular file"):
+            source_position.read_cursor(f"{tmp_path / name}:1:1")
+
+
+def test_name_that_no_file_can_have_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DocumentExcluded, match="not valid"):
+        source_position.read_cursor(f"{tmp_path}/a\0b.py:1:1")

@@ -5,6 +5,7 @@ An edit that does not fit the text makes the document out of sync until the edit
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from pygls import uris
@@ -122,8 +123,10 @@ class Document:
 
 
 def path_of_uri(uri: str) -> str:
-    """The path of a file URI; empty for other URIs, such as that of an unsaved buffer."""
+    """The path of a file URI; empty for others: of unsaved buffers, or with a NUL, which no file name has."""
     try:
-        return uris.to_fs_path(uri) or ""
-    except ValueError:  # not every string is a URI
+        path = uris.to_fs_path(uri) or ""
+        os.fsencode(path)
+    except ValueError:  # not every string is a URI, and a path has only characters that the system can encode
         return ""
+    return "" if "\0" in path else path
