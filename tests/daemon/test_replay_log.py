@@ -4,7 +4,13 @@ import json
 from typing import Any
 
 from starcoder_ls.daemon.message import Message, parse
-from starcoder_ls.daemon.replay_log import OWN_ID_PREFIX, ReplayLog
+from starcoder_ls.daemon.replay_log import (
+    MAX_DOCUMENT_BYTES,
+    MAX_OPEN_REQUEST_BYTES,
+    OWN_ID_PREFIX,
+    TOO_MANY_REQUESTS,
+    ReplayLog,
+)
 
 URI = "file:///a.py"
 
@@ -188,3 +194,33 @@ def test_request_with_an_invalid_id_is_no_notification() -> None:
         log.record_sent(message("textDocument/didOpen", invalid, params={"textDocument": {"uri": URI}}))
     assert not log.has_exited
     assert methods(log.replay()) == ["initialize", "initialized"]
+
+
+def test_open_requests_are_bounded_in_bytes_and_answers_make_room() -> None:
+    log = initialized_log()
+    number, rejection = 1, None
+    while rejection is None:
+        number += 1
+        request = message("textDocument/completion", number, params={"padding": "x" * 100_000})
+        if (rejection := log.rejection_of(request)) is None:
+            log.record_sent(request)
+    assert number * 100_000 <= MAX_OPEN_REQUEST_BYTES + 300_000
+    assert json.loads(rejection)["error"]["message"] == TOO_MANY_REQUESTS
+    for answered in range(2, number):
+        log.record_received(message(request_id=answered, result=None))
+    assert log.rejection_of(request) is None
+    assert not log.has_open_requests
+
+
+def test_documents_are_bounded_in_bytes_also_if_the_daemon_never_answers() -> None:
+    log = initialized_log()
+    log.record_sent(did_open())
+    size_bytes = version = 0
+    while any(b"didOpen" in body for body in log.replay()):
+        version += 1
+        change = did_change(version, "x" * 4_000_000)
+        size_bytes += len(change.body)
+        log.record_sent(change)
+    assert size_bytes <= MAX_DOCUMENT_BYTES + 5_000_000
+    log.record_sent(did_open("again"))
+    assert methods(log.replay())[-1] == "textDocument/didOpen"

@@ -19,6 +19,7 @@ from starcoder_ls.daemon.editor_watch import watch_editor
 from starcoder_ls.daemon.launch_options import LaunchOptions
 from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replay_log import ReplayLog
+from starcoder_ls.daemon.window_pipes import READ_BYTES, EditorPipes
 from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 from starcoder_ls.printable import escape_control_characters
@@ -33,7 +34,6 @@ before it fails."""
 RETRY_DELAY_S, MAX_RETRY_DELAY_S = 30.0, 600.0
 """Time until an automatic request starts a daemon again, doubled each time. A user's request does so at once."""
 
-_READ_BYTES = 64 * 1024
 _EXIT_TIMEOUT_S = 1.5
 
 Connect = Callable[[ReplayLog], socket.socket]
@@ -70,11 +70,12 @@ class Forwarder:
     """
 
     def __init__(self, connect: Connect, source: int, sink: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._connect, self._source, self._sink, self._clock = connect, source, sink, clock
+        self._connect, self._clock = connect, clock
+        self._editor = EditorPipes(source, sink, on_lost=_exit_now)
         self._log = ReplayLog()
         self._condition = threading.Condition()
         self._connection: socket.socket | None = None
-        self._send_lock, self._write_lock = threading.Lock(), threading.Lock()
+        self._send_lock = threading.Lock()
         self._is_closing = False
         self._has_received = False
         self._has_daemon_exited = False
@@ -88,7 +89,7 @@ class Forwarder:
         daemon_thread.start()
         frames = FrameReader()
         try:
-            while not self._log.has_exited and (chunk := self._read_editor()):
+            while not self._log.has_exited and (chunk := self._editor.read()):
                 for body in frames.feed_data(chunk):
                     self._forward_to_daemon(message.parse(body))
         except FramingError as error:
@@ -96,12 +97,6 @@ class Forwarder:
         self._close()
         daemon_thread.join(_EXIT_TIMEOUT_S)
         return 0 if self._log.has_shut_down else 1
-
-    def _read_editor(self) -> bytes:
-        try:
-            return os.read(self._source, _READ_BYTES)
-        except OSError:
-            return b""
 
     def _forward_to_daemon(self, sent: Message) -> None:
         with self._condition:
@@ -131,7 +126,7 @@ class Forwarder:
 
     def _send_to_daemon(self, connection: socket.socket, bodies: list[bytes]) -> None:
         with self._send_lock:
-            _send(connection, bodies)
+            self._send(connection, bodies)
 
     def _run_daemon_side(self) -> None:
         """Serve with one daemon after the other until the editor exits."""
@@ -173,7 +168,7 @@ class Forwarder:
             is_closing = self._is_closing
             self._send_lock.acquire()
         try:
-            _send(connection, bodies)
+            self._send(connection, bodies)
             if is_closing:
                 _close_sending(connection)
         finally:
@@ -183,7 +178,7 @@ class Forwarder:
         """Forward until the daemon closes the connection or announces its exit."""
         frames = FrameReader()
         try:
-            while chunk := connection.recv(_READ_BYTES):
+            while chunk := connection.recv(READ_BYTES):
                 for body in frames.feed_data(chunk):
                     received = message.parse(body)
                     if received.method == DAEMON_EXIT:
@@ -229,13 +224,12 @@ class Forwarder:
 
     def _send_to_editor(self, body: bytes) -> None:
         """Blocks while the editor does not read, which through the socket limits what the daemon can send."""
-        view = memoryview(frame(body))
-        with self._write_lock:
-            try:
-                while view:
-                    view = view[os.write(self._sink, view) :]
-            except OSError:  # EPIPE: the editor has closed the pipe
-                _exit_now()
+        self._editor.write(frame(body))
+
+    def _send(self, connection: socket.socket, bodies: list[bytes]) -> None:
+        """With the send lock held."""
+        with contextlib.suppress(OSError):  # the daemon has ended; the next one gets these messages from the log
+            self._editor.send(connection, b"".join(map(frame, bodies)))
 
     def _close(self) -> None:
         """The editor has exited. The daemon sees the end of its input and may still answer what was sent before."""
@@ -246,11 +240,6 @@ class Forwarder:
         if connection is not None and self._send_lock.acquire(timeout=_EXIT_TIMEOUT_S):
             _close_sending(connection)
             self._send_lock.release()
-
-
-def _send(connection: socket.socket, bodies: list[bytes]) -> None:
-    with contextlib.suppress(OSError):  # the daemon has ended; the next one gets these messages from the log
-        connection.sendall(b"".join(map(frame, bodies)))
 
 
 def _disconnect(connection: socket.socket) -> None:

@@ -20,6 +20,7 @@ OWN_ID_PREFIX = "starcoder-ls/window:"
 TEXT_METHOD = "starcoder/text"
 DUPLICATE_ID = "A request with this id is still running."
 RESERVED_ID = f"Ids that begin with {OWN_ID_PREFIX} are reserved."
+TOO_MANY_REQUESTS = "Too many requests wait for an answer. Read the answers, or restart the server."
 INTERRUPTED = "The model's process ended while it worked on this request. It is being restarted; try again."
 
 _REPEATABLE_METHODS = frozenset(
@@ -40,6 +41,10 @@ _REPEATABLE_METHODS = frozenset(
 """Requests without side effects. A command may already have changed something."""
 
 _INVALID_REQUEST = -32600  # JSON-RPC
+MAX_OPEN_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+"""Of all documents of a window, with their changes. A document beyond it is not replayed after the daemon has ended."""
+
 _MAX_CHANGES_BYTES = 256 * 1024
 
 
@@ -55,6 +60,26 @@ class _Document:
     max_changes_bytes: int = _MAX_CHANGES_BYTES
 
 
+class _OpenRequests(dict[str, Message]):
+    """Requests by id key, and how many bytes their bodies have."""
+
+    size_bytes = 0
+
+    def __setitem__(self, key: str, request: Message) -> None:
+        self.pop(key)
+        super().__setitem__(key, request)
+        self.size_bytes += len(request.body)
+
+    def __delitem__(self, key: str) -> None:
+        self.pop(key)
+
+    def pop(self, key: str, default: Message | None = None) -> Message | None:  # type: ignore[override]
+        if (request := super().pop(key, None)) is None:
+            return default
+        self.size_bytes -= len(request.body)
+        return request
+
+
 class ReplayLog:
     """Takes the messages in both directions and returns bodies to send. Not thread-safe: the owner holds a lock."""
 
@@ -63,7 +88,7 @@ class ReplayLog:
         self._is_initialize_answered = False
         self._latest_notifications: dict[str, bytes] = {}  # by method
         self._documents: dict[str, _Document] = {}  # by URI
-        self._open_requests: dict[str, Message] = {}  # by id key, as below
+        self._open_requests = _OpenRequests()  # by id key, as below
         self._cancellations: dict[str, bytes] = {}
         self._progress_tokens: dict[str, Any] = {}
         self._registrations: set[str] = set()
@@ -96,6 +121,8 @@ class ReplayLog:
             return None
         if key in self._open_requests:
             return message.encode(id=sent.id, error={"code": _INVALID_REQUEST, "message": DUPLICATE_ID})
+        if self._open_requests.size_bytes > MAX_OPEN_REQUEST_BYTES:
+            return offline_replies.error_reply(sent, TOO_MANY_REQUESTS)
         if isinstance(sent.id, str) and sent.id.startswith(OWN_ID_PREFIX):
             return message.encode(id=sent.id, error={"code": _INVALID_REQUEST, "message": RESERVED_ID})
         return None
@@ -195,6 +222,7 @@ class ReplayLog:
             uri = str(identifier.get("uri"))
             if method == "textDocument/didOpen":
                 self._documents[uri] = _Document(sent.body)
+                self._forget_if_too_large(uri)
             elif method == "textDocument/didClose":
                 self._documents.pop(uri, None)
             elif method == "textDocument/didChange" and uri in self._documents:
@@ -205,11 +233,21 @@ class ReplayLog:
         document = self._documents[uri]
         document.changes.append(body)
         document.changes_bytes += len(body)
+        if self._forget_if_too_large(uri):
+            return []
         limit_bytes = max(document.max_changes_bytes, len(document.did_open))
         if document.is_text_requested or document.changes_bytes < limit_bytes:
             return []
         document.is_text_requested, document.covered_changes = True, len(document.changes)
         return [message.encode(id=f"{OWN_ID_PREFIX}{uri}", method=TEXT_METHOD, params={"uri": uri})]
+
+    def _forget_if_too_large(self, uri: str) -> bool:
+        """Forget the document if it makes all of them too large: it is not replayed until the editor opens it again."""
+        total_bytes = sum(len(document.did_open) + document.changes_bytes for document in self._documents.values())
+        if total_bytes <= MAX_DOCUMENT_BYTES:
+            return False
+        del self._documents[uri]
+        return True
 
     def _record_text(self, uri: str, result: Any) -> None:
         """``result`` is the text after the covered changes, or None if the daemon does not know the document."""
