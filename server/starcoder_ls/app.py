@@ -16,7 +16,7 @@ from typing import Any
 from lsprotocol import types as t
 
 from starcoder_ls.completion.metrics import Metrics
-from starcoder_ls.errors import DocumentError, DocumentExcluded, EngineNotReady, StarcoderError
+from starcoder_ls.errors import DocumentError, DocumentExcluded, DocumentTooLarge, EngineNotReady, StarcoderError
 from starcoder_ls.features import (
     code_action,
     code_action_resolve,
@@ -194,6 +194,9 @@ def _guard_notification(method: str, handler: NotificationHandler[Session]) -> N
             handler.handle(session, params)
         except DocumentExcluded:
             logger.debug("%s: the document is excluded", method)
+        except DocumentTooLarge as error:
+            logger.warning("%s: %s", method, error)
+            session.client.warn_once(str(error))
         except Exception as error:  # noqa: BLE001 - as above
             _log(method, "notification", error)
 

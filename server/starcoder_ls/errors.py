@@ -22,6 +22,7 @@ StarcoderError
 └── DocumentError            what an editor sent about its documents
     ├── DocumentNotOpen      a request or a change before didOpen
     ├── DocumentOutOfSync    an impossible version or position
+    ├── DocumentTooLarge     alone, or together with the client's other documents
     └── DocumentExcluded     a document that no model may see
 
 Each message says what is wrong, where, and what to do about it.
@@ -113,6 +114,10 @@ class DocumentNotOpen(DocumentError):
 
 
 class DocumentOutOfSync(DocumentError):
+    pass
+
+
+class DocumentTooLarge(DocumentError):
     pass
 
 

@@ -5,10 +5,20 @@ import asyncio
 import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine, text_before_cursor
-from harness import INLINE_COMPLETION, URI, async_test, connect_client, wait_until, wait_until_idle, wait_until_ready
+from harness import (
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    connect_client,
+    notifications_of,
+    wait_until,
+    wait_until_idle,
+    wait_until_ready,
+)
 from starcoder_ls.app import Server
 from starcoder_ls.lsp import tcp
 from starcoder_ls.lsp.framing import frame
+from starcoder_ls.lsp.json_body import MAX_TOKENS
 
 
 @async_test
@@ -82,4 +92,24 @@ async def test_messages_in_one_packet_are_processed_in_order() -> None:
         assert (await status)["phase"]
         assert await down is None
         await client.wait_closed()
+    server.close()
+
+
+@async_test
+async def test_message_with_too_many_values_is_refused_once_and_others_work() -> None:
+    server = Server(lambda _: ScriptedEngine(), SCRIPTED_SETTINGS)
+    values = b"{}," * (MAX_TOKENS // 2) + b"{}"
+    async with connect_client(server) as client, connect_client(server) as other:
+        for connected in (client, other):
+            await connected.initialize({}, INLINE_COMPLETION)
+            await wait_until_ready(connected)
+            connected.open(URI, "x = ")
+        for method in (b"textDocument/didChange", b"workspace/didChangeWatchedFiles", b"textDocument/didChange"):
+            client.send_bytes(frame(b'{"jsonrpc":"2.0","method":"%b","params":[%b]}' % (method, values)))
+        assert await client.request("starcoder/text", {"uri": URI}) is None
+        (message,) = notifications_of(client, "window/showMessage")
+        assert "too many values" in message["message"]
+        client.change(URI, 2, {"text": "y = "})
+        assert await client.inline_completion(URI, 0, 4)
+        assert await other.inline_completion(URI, 0, 4)
     server.close()

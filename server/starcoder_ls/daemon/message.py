@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from starcoder_ls.lsp.framing import frame
+from starcoder_ls.lsp.json_body import TooManyValues, parse_body
 
 
 class Message:
@@ -36,9 +37,12 @@ class Message:
 
 
 def parse(body: bytes) -> Message:
+    """The message in ``body``. Of one with too many values only id and method are known."""
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = parse_body(body)
+    except TooManyValues as error:
+        value = error.head
+    except ValueError:
         value = None
     return Message(body, value if isinstance(value, dict) else {})
 

@@ -32,6 +32,7 @@ def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
         session.documents.change(uri, None if version == NO_VERSION else version, edits)
     except DocumentError:
         session.completers.discard(uri)
+        session.context.on_close(uri)
         raise
     start = edits[-1].start if edits else None
     session.context.on_change(session.documents.get(uri), start.line if start else None)

@@ -13,5 +13,6 @@ def did_open(session: Session, params: DidOpenTextDocumentParams) -> None:
     version = 0 if document.version == NO_VERSION else document.version
     session.latest.cancel_document(document.uri)
     session.completers.discard(document.uri)
+    session.context.on_close(document.uri)
     session.documents.open(document.uri, str(document.language_id), version, document.text)
     session.context.on_open(session.documents.get(document.uri))

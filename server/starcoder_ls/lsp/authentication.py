@@ -13,8 +13,9 @@ from typing import Any
 
 from lsprotocol.types import ErrorCodes
 
-from starcoder_ls.lsp.connection import Stream, parse_message
+from starcoder_ls.lsp.connection import Stream
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
+from starcoder_ls.lsp.json_body import parse_body
 from starcoder_ls.lsp.protocol import error_response
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class PendingClients:
             for body in frames.feed_data(chunk):
                 messages += 1
                 try:
-                    message = parse_message(body)
+                    message = parse_body(body)
                 except ValueError:
                     message = None
                 if isinstance(message, dict) and message.get("method") == "initialize":

@@ -6,12 +6,12 @@ Decides what ends a connection. Nothing that a client sends affects another clie
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
+from starcoder_ls.lsp.json_body import TooManyValues, parse_body
 from starcoder_ls.lsp.protocol import Lifecycle, LspProtocol
 
 logger = logging.getLogger(__name__)
@@ -95,22 +95,13 @@ class Connection:
     async def _receive(self, body: bytes) -> None:
         protocol = self._session.protocol
         try:
-            message = parse_message(body)
+            message = parse_body(body)
+        except TooManyValues as error:
+            protocol.refuse(error.head, str(error))
+            return
         except ValueError:
             logger.warning("%s: a message of %d bytes is not JSON", self._stream.name, len(body))
             protocol.reject_invalid_json()
             return
         if protocol.receive(message):
             await asyncio.sleep(0)  # the request's task runs to its first await now
-
-
-def parse_message(body: bytes) -> object:
-    """The JSON value of a message's body. Raises ValueError if it is not JSON in UTF-8."""
-    try:
-        return json.loads(body.decode("utf-8"), parse_constant=_reject_constant)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-def _reject_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")

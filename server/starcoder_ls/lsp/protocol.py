@@ -74,6 +74,8 @@ class LspProtocol(Generic[SessionT]):
         self._handlers = handlers
         self._output = output
         self._requests: dict[RequestId, RequestHandle] = {}
+        self.on_refused: Callable[[str], None] = lambda _: None
+        """Called with one sentence for the user when a message was refused unread."""
         self.lifecycle = Lifecycle.UNINITIALIZED
         self.exit_code: int | None = None
 
@@ -114,6 +116,20 @@ class LspProtocol(Generic[SessionT]):
     def reject_invalid_json(self) -> None:
         """Respond to a body that is not JSON."""
         self._output.send(error_response(None, ErrorCodes.ParseError, "The message is not JSON in UTF-8."))
+
+    def refuse(self, head: dict[str, Any], reason: str) -> None:
+        """A message was not parsed because of ``reason``; ``head`` has its id and method if they are known.
+
+        If it may have changed a document, the texts of all documents are unknown.
+        """
+        method = head.get("method")
+        logger.warning("%s refused: %s", str(method)[:_MAX_METHOD_CHARS], reason)
+        if "id" in head or method is None:
+            self._output.send(error_response(head.get("id"), ErrorCodes.InvalidRequest, reason))
+        self.on_refused(reason)
+        for name, handler in self._handlers.notifications.items():
+            if handler.handle_invalid and method in (None, name):
+                handler.handle_invalid(self._session, None)
 
     def cancel_requests(self, except_for: RequestHandle | None = None) -> None:
         """Cancel every running request; each gets its response."""

@@ -58,6 +58,7 @@ class Session:
 
         self.client = LanguageClient()
         self.protocol = LspProtocol(self, handlers, self.client.protocol)
+        self.protocol.on_refused = self.client.warn_once
         self.client_settings = ClientSettings(settings, self.client.warn_once)
         self.documents = Documents()
         self.tasks = BackgroundTasks()

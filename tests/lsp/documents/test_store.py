@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentOutOfSync
+from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentOutOfSync, DocumentTooLarge
 from starcoder_ls.lsp.documents.document import Edit, Position
-from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.documents.store import MAX_DOCUMENT_BYTES, MAX_TOTAL_BYTES, Documents
 
 URI = "file:///a.py"
 START = Position(0, 0)
@@ -72,3 +72,37 @@ def test_excluded_document_is_open_but_not_given_to_the_model() -> None:
     assert [document.uri for document in documents] == [URI]
     with pytest.raises(DocumentNotOpen):
         documents.get("file:///b.py")
+
+
+def test_documents_are_bounded_in_bytes_and_closing_makes_room() -> None:
+    documents, text, refused = Documents(), "x" * 1_000_000, 0
+    for number in range(300):
+        try:
+            documents.open(f"file:///{number}.py", "python", 1, text)
+        except DocumentTooLarge:
+            refused += 1
+    kept = [document for document in documents if document.is_in_sync]
+    assert sum(document.memory_bytes for document in kept) <= MAX_TOTAL_BYTES
+    assert len(kept) == 300 - refused > 60
+    assert all(not document.text for document in documents if not document.is_in_sync)
+    documents.close(kept[0].uri)
+    documents.open("file:///299.py", "python", 2, text)
+    assert documents.for_model("file:///299.py").text == text
+    for document in documents:
+        documents.close(document.uri)
+    assert documents._total_bytes == 0
+
+
+@pytest.mark.parametrize("text", ["x" * (MAX_DOCUMENT_BYTES + 1), "\n" * (MAX_DOCUMENT_BYTES // 8), "😀" * 5_000_000])
+def test_large_document_is_refused_until_its_text_fits(text: str) -> None:
+    documents = Documents()
+    with pytest.raises(DocumentTooLarge, match="limit is 16 MB"):
+        documents.open(URI, "python", 1, text)
+    with pytest.raises(DocumentOutOfSync):
+        documents.for_model(URI)
+    documents.change(URI, 2, [Edit("small")])
+    with pytest.raises(DocumentTooLarge):
+        documents.change(URI, 3, [Edit(text, START, START)])
+    assert not documents.get(URI).text
+    documents.open(URI, "python", 1, "small")
+    assert documents.for_model(URI).text == "small"

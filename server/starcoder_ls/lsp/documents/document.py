@@ -6,6 +6,7 @@ An edit that does not fit the text makes the document out of sync until the edit
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass
 
 from pygls import uris
@@ -13,6 +14,8 @@ from pygls import uris
 from starcoder_ls.errors import DocumentOutOfSync
 from starcoder_ls.lsp import positions
 from starcoder_ls.lsp.documents.lines import Lines
+
+BYTES_PER_LINE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,20 @@ class Document:
         self.require_sync()
 
     @property
+    def memory_bytes(self) -> int:
+        """The memory of the text and of the starts of its lines."""
+        return sys.getsizeof(self.text) + BYTES_PER_LINE * len(self._lines)
+
+    def replace_text(self, text: str) -> None:
+        """The text is ``text`` now, and in sync."""
+        self.text, self._lines, self._sync_error = text, Lines(text), ""
+
+    def drop_text(self, reason: str) -> None:
+        """Release the text; the document is out of sync because of ``reason``, which is one sentence."""
+        self.text, self._lines = "", Lines("")
+        self.mark_out_of_sync(reason)
+
+    @property
     def is_in_sync(self) -> bool:
         return not self._sync_error
 
@@ -107,7 +124,7 @@ class Document:
 
     def _apply(self, edit: Edit) -> None:
         if edit.start is None or edit.end is None:
-            self.text, self._lines, self._sync_error = edit.text, Lines(edit.text), ""
+            self.replace_text(edit.text)
             return
         if self._sync_error:
             return

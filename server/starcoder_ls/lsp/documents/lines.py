@@ -6,6 +6,7 @@ A line ends with LF, CR LF or CR, as in LSP; ``str.splitlines`` knows more line 
 from __future__ import annotations
 
 import re
+from array import array
 from bisect import bisect_right
 
 _LINE_END = re.compile(r"\r\n?|\n")
@@ -21,7 +22,8 @@ class Lines:
     __slots__ = ("_shift", "_shifted_from", "_starts")
 
     def __init__(self, text: str) -> None:
-        self._starts = [0, *(match.end() for match in _LINE_END.finditer(text))]
+        self._starts = array("q", [0])
+        self._starts.extend(match.end() for match in _LINE_END.finditer(text))
         self._shifted_from = len(self._starts)
         self._shift = 0
 
@@ -60,7 +62,7 @@ class Lines:
         self._shift_from(after)
         region_start = self._starts[first]
         region_end = self.start(after) + growth if after < len(self._starts) else len(new_text)
-        starts = [match.end() for match in _LINE_END.finditer(new_text, region_start, region_end)]
+        starts = array("q", (match.end() for match in _LINE_END.finditer(new_text, region_start, region_end)))
         if after < len(self._starts):
             starts.pop()  # the end of the last line is the start of the next line
         self._starts[first + 1 : after] = starts

@@ -5,11 +5,19 @@ Files are never read: only what the editor sent is here. A change of an unknown 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 
-from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen
-from starcoder_ls.lsp.documents.document import Document, Edit
+from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentTooLarge
+from starcoder_ls.lsp.documents.document import BYTES_PER_LINE, Document, Edit
 from starcoder_ls.lsp.positions import Encoding
+
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+MAX_TOTAL_BYTES = 64 * 1024 * 1024
+"""Of all documents of a client. The bytes are those in memory: a text with an emoji takes four per character."""
+
+_MIB = 1024 * 1024
+_TOO_LARGE = "The document is too large for this server."
 
 
 class Documents:
@@ -20,6 +28,8 @@ class Documents:
         self.exclusion: Callable[[str, str], str | None] = lambda _uri, _path: None
         """(URI, path) -> why the document must not reach a model, or None."""
         self._by_uri: dict[str, Document] = {}
+        self._total_bytes = 0
+        self._sizes: dict[str, int] = {}
 
     def __len__(self) -> int:
         return len(self._by_uri)
@@ -28,8 +38,13 @@ class Documents:
         return iter(list(self._by_uri.values()))
 
     def open(self, uri: str, language: str, version: int, text: str) -> None:
-        """Open a document, or replace the text of an open one: editors do so to resynchronize it."""
-        self._by_uri[uri] = Document(uri, language, version, text, self.encoding)
+        """Open a document, or replace the text of an open one: editors do so to resynchronize it.
+
+        Raises DocumentTooLarge; the document is then open, without its text and out of sync.
+        """
+        document = self._by_uri[uri] = Document(uri, language, version, "", self.encoding)
+        self._require_room(document, _memory_bytes(text))
+        document.replace_text(text)
 
     def get(self, uri: str) -> Document:
         """The document, in sync and allowed for the model or not. Raises DocumentNotOpen."""
@@ -39,17 +54,46 @@ class Documents:
         return document
 
     def change(self, uri: str, version: int | None, edits: list[Edit]) -> None:
-        """Apply ``edits``; ``version`` is None if the client sent none. Raises DocumentNotOpen, DocumentOutOfSync."""
+        """Apply ``edits``; ``version`` is None if the client sent none.
+
+        Raises DocumentNotOpen, DocumentOutOfSync, DocumentTooLarge. A document that becomes too large loses its text
+        and is out of sync until the client sends a text that fits.
+        """
         document = self._by_uri.get(uri)
         if document is None:
             if not edits or edits[0].start is not None:
                 raise DocumentNotOpen(f"{uri} changed but was never opened. Open the file again.")
             before_version = 0 if version is None else version - 1
-            document = self._by_uri[uri] = Document(uri, "", before_version, edits[0].text, self.encoding)
+            document = self._by_uri[uri] = Document(uri, "", before_version, "", self.encoding)
+        for edit in edits:
+            if edit.start is None:
+                self._require_room(document, _memory_bytes(edit.text))
         document.change(version, edits)
+        self._require_room(document, document.memory_bytes)
 
     def close(self, uri: str) -> None:
         self._by_uri.pop(uri, None)
+        self._record_size(uri, 0)
+
+    def _require_room(self, document: Document, size_bytes: int) -> None:
+        """Record the new size of ``document``. Raises DocumentTooLarge, after its text was dropped."""
+        self._record_size(document.uri, size_bytes)
+        if size_bytes > MAX_DOCUMENT_BYTES:
+            reason = f"{document.uri} takes {size_bytes // _MIB} MB; the limit is {MAX_DOCUMENT_BYTES // _MIB} MB."
+        elif self._total_bytes > MAX_TOTAL_BYTES:
+            reason = (
+                f"The open documents take more than {MAX_TOTAL_BYTES // _MIB} MB. Close some, then open this one again."
+            )
+        else:
+            return
+        self._record_size(document.uri, 0)
+        document.drop_text(_TOO_LARGE)
+        raise DocumentTooLarge(f"There are no suggestions in a document: {reason}")
+
+    def _record_size(self, uri: str, size_bytes: int) -> None:
+        self._total_bytes += size_bytes - self._sizes.pop(uri, 0)
+        if size_bytes:
+            self._sizes[uri] = size_bytes
 
     def mark_out_of_sync(self, uri: str | None) -> list[str]:
         """An edit of ``uri`` (None: of an unknown document) could not be read. The URIs of the affected documents."""
@@ -74,3 +118,8 @@ class Documents:
     def is_unchanged(self, document: Document, text: str) -> bool:
         """Whether ``document`` is still open, in sync, and has the text ``text``."""
         return self._by_uri.get(document.uri) is document and document.is_in_sync and document.text == text
+
+
+def _memory_bytes(text: str) -> int:
+    """``Document.memory_bytes`` for ``text``, before a document with it is created."""
+    return sys.getsizeof(text) + BYTES_PER_LINE * (text.count("\n") + text.count("\r") + 1)
