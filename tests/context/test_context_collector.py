@@ -75,7 +75,7 @@ def test_no_tokens_give_no_snippets_and_lookup_text_is_optional(tmp_path: Path, 
     assert collect(create(evidence=False), tmp_path).lookup_text == ()
 
 
-@pytest.mark.parametrize("name", [".env.py", "secrets/helper.py", "ignored.py", "listed.py"])
+@pytest.mark.parametrize("name", [".env.py", ".aws/helper.py", "ignored.py", "listed.py"])
 def test_excluded_file_is_in_no_context(tmp_path: Path, create: Create, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)

@@ -11,12 +11,12 @@ SECRET = [
     ".env", ".env.local", "config/.env.production", "prod.env", ".envrc", "server.pem", "tls/site.key", "id_rsa",
     "id_ed25519.pub", "credentials", "credentials.json", "secrets.yaml", "secrets/prod/a.yml", ".aws/config",
     ".ssh/known_hosts", ".npmrc", ".netrc", "kubeconfig", "x.tfstate", "auth.json", "service-account-prod.json",
-    "keys/store.jks", "App.P12", ".ENV", "a/.git-credentials", "certs/a.py", "appsettings.Development.json",
+    "keys/store.jks", "App.P12", ".ENV", "a/.git-credentials", "certs/a.txt", "appsettings.Development.json",
 ]  # fmt: skip
 ORDINARY = [
     "app.py", "environment.py", "env.py", "src/auth.py", "auth/login.py", "secrets.py", "credentials.go",
     "keys/keys.ts", "config.json", "settings.json", "private/view.cpp", "token.rs", "service_account.py",
-    "password.java", "tokens/a.py",
+    "password.java", "tokens/a.py", "pkg/certificates/signer.go", "secrets/store.py",
 ]  # fmt: skip
 
 

@@ -115,11 +115,11 @@ def test_secret_is_masked_only_once_it_is_complete() -> None:
 
 
 def test_only_new_lines_of_a_long_text_are_searched_again() -> None:
-    text = "".join(f"    value = compute(other_value, 'some string', {number})\n" for number in range(3000))
+    text = "".join(f"    token = compute(other_value, 'some string', {number})\n" for number in range(3000))
     secrets.mask_secrets(text)
-    before = secrets._find_in_line.cache_info().misses
-    secrets.mask_secrets(text + "one_more_line = 1")
-    assert secrets._find_in_line.cache_info().misses == before + 1
+    before = secrets._find_in_short_line.cache_info().misses
+    secrets.mask_secrets(text + "one_more_token = 1")
+    assert secrets._find_in_short_line.cache_info().misses == before + 1
 
 
 def test_secrets_of_unchanged_lines_are_restored() -> None:
@@ -157,6 +157,6 @@ def test_caches_do_not_change_what_is_masked(fragments: list[str], edits: list[t
         start, end = sorted((index, len(text) // 2))
         cached = secrets.mask_secrets_in_range(text, start, end)
         secrets._find_in_block.cache_clear()
-        secrets._find_in_line.cache_clear()
+        secrets._find_in_short_line.cache_clear()
         assert secrets.mask_secrets_in_range(text, start, end) == cached
         assert list(map(len, cached.split("\n"))) == list(map(len, text[start:end].split("\n")))

@@ -20,7 +20,7 @@ def test_walk_skips_ignored_hidden_and_installed_files(tmp_path: Path) -> None:
         "a/deep/c.go",
         "node_modules/d.js",
         ".venv/e.py",
-        "secrets/f.py",
+        ".aws/f.py",
         "out/g.py",
         "h.csv",
     ):

@@ -43,8 +43,8 @@ def test_files_that_are_not_excluded_are_found_by_their_words(tmp_path: Path, bu
     (tmp_path / "a.py").write_text("alpha_word = 1")
     (tmp_path / "b.py").write_text("alpha_word = 2")
     (tmp_path / ".env").write_text("alpha_word=3")
-    (tmp_path / "secrets").mkdir()
-    (tmp_path / "secrets" / "c.py").write_text("alpha_word = 4")
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "c.py").write_text("alpha_word = 4")
     (tmp_path / ".gitignore").write_text("b.py\n")
     assert find(build(tmp_path), "alpha_word") == ["a.py"]
 

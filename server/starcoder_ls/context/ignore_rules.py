@@ -6,35 +6,18 @@ Decides with a reason for the user. Reads no files but the ignore files.
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from starcoder_ls.context.ignore_files import IgnoreFiles
+from starcoder_ls.context.secret_names import find_secret_name
 from starcoder_ls.gitignore.patterns import IgnorePatterns, PatternsTooComplex
 
 _MAX_AGE_S = 1.0
 _MAX_CACHED = 4096
 _MAX_PATH_CHARS, _MAX_FOLDERS = 4096, 128
-
-_SECRET_FOLDERS = frozenset({".aws", ".azure", ".gcp", ".gcloud", ".kube", ".docker", ".ssh", ".gnupg", ".gpg",
-                             ".secrets", ".private", ".password-store"})  # fmt: skip
-_SECRET_FOLDERS_IN_WORKSPACE = frozenset({"secrets", "credentials", "certs", "certificates"})
-"""The path of the workspace itself may contain these names: they count below the workspace folder only."""
-
-_SECRET_NAME = re.compile(
-    r"""\.env(rc)?(\..*)?|.*\.env(\..*)?
-    |.*\.(key|pem|p12|pfx|p8|pkcs12|crt|cer|der|jks|keystore|truststore|ppk|gpg|asc|kdbx|secrets?|token|tfvars|tfstate)
-    |id_(rsa|dsa|ecdsa|ed25519|ed25519_sk|ecdsa_sk)(\..*)?
-    |\.?(netrc|pgpass|htpasswd|dockercfg|git-credentials)|_netrc|\.npmrc|\.pypirc|\.s3cfg|kubeconfig
-    |(credentials?|secrets?)(\.(json|ya?ml|toml|ini|cfg|conf|xml|properties|txt))?
-    |auth\.json|(service[-_]account|client_secret)[^.]*\.json
-    |appsettings\..*\.json|local\.settings\.json""",
-    re.VERBOSE,
-)
-"""Based on Continue's list, without names that are rarely secrets (``config.json``, ``settings.json``, ``keys/``)."""
 
 
 class IgnoreRules:
@@ -100,7 +83,7 @@ class IgnoreRules:
         if is_ignored is not None:
             return "`context.ignore` names it" if is_ignored else None
         if root is None or relative.parts:
-            secret = _find_secret_name(path.parts, relative.parts)
+            secret = find_secret_name(path.parts, relative.parts, is_folder)
             if secret:
                 return f"`{secret}` looks like a secret"
         if path in (root, path.parent):
@@ -116,15 +99,3 @@ def _name_of_uri(uri: str) -> str:
     except ValueError:
         return "/untitled"
     return name or "/untitled"
-
-
-def _find_secret_name(parts: Sequence[str], relative_parts: Sequence[str]) -> str | None:
-    """The first secret-looking name in a path; ``relative_parts`` are those below the workspace folder."""
-    for part in parts[:-1]:
-        if part.lower() in _SECRET_FOLDERS:
-            return part
-    for part in relative_parts[:-1]:
-        if part.lower() in _SECRET_FOLDERS_IN_WORKSPACE or _SECRET_NAME.fullmatch(part.lower()):
-            return part
-    name = relative_parts[-1] if relative_parts else ""
-    return name if name.lower() in _SECRET_FOLDERS or _SECRET_NAME.fullmatch(name.lower()) else None

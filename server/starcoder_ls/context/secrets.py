@@ -1,7 +1,11 @@
 """Finds and masks strings that look like secrets.
 
-Decides by the published formats of tokens and by names such as ``password``. A secret-looking string is masked; it does
-not exclude its file.
+Decides by the published formats of tokens, by the places where commands and URLs hold secrets, and by names such as
+``password``. A secret-looking string is masked; it does not exclude its file.
+
+The rule: text of a document is masked when it leaves the document, for a prompt, lookup text, a results file or the
+feedback store; a log has no text of documents at all. Masked text has the length of the original, so that offsets stay.
+The time is linear in the length of the text, for any text.
 """
 
 from __future__ import annotations
@@ -9,71 +13,33 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
+from typing import Any
+
+from starcoder_ls.context.private_keys import MAX_KEY_CHARS, find_private_keys
+from starcoder_ls.context.secret_assignments import find_assigned
+from starcoder_ls.context.secret_patterns import (
+    ALL_PLACES,
+    ALL_TOKENS,
+    ANY,
+    COMMANDS,
+    MAX_MATCHES_PER_LINE,
+    PLACES,
+    TOKENS,
+    Shape,
+)
 
 MASK = "x"
 
 # Not detect-secrets 1.5.0, which takes 0.6 ms a line, reports most lines of clean code as high entropy, and contains
 # code that sends what it finds to web services for verification.
-_TOKENS = re.compile("|".join((
-    r"(?<![A-Z0-9])(?:A[KS]IA|ABIA|ACCA)(?P<aws>[0-9A-Z]{16})(?![0-9A-Z])",  # AWS access key ids
-    r"gh[pousr]_(?P<github>[A-Za-z0-9]{36,255})",
-    r"github_pat_(?P<github_pat>\w{22,255})",
-    r"gl(?:pat|dt|ft|rt|ptt|cbt|soat)-(?P<gitlab>[\w-]{20,60})",
-    r"x(?:ox[abeoprs]|app)-(?P<slack>[A-Za-z0-9-]{15,250})",
-    r"hooks\.slack\.com/services/(?P<slack_hook>T\w+/B\w+/\w+)",
-    r"(?<![\w-])sk-(?P<openai>(?=[\w-]*\d)[\w-]{20,250})",  # OpenAI, Anthropic
-    r"[rs]k_(?:live|test)_(?P<stripe>[0-9A-Za-z]{16,250})",
-    r"whsec_(?P<stripe_hook>[0-9A-Za-z+/=]{24,80})",
-    r"AIza(?P<google>[\w-]{35})",
-    r"ya29\.(?P<google_oauth>[\w-]{20,500})",
-    r"GOCSPX-(?P<google_client>[\w-]{20,60})",
-    r"(?<!\w)hf_(?P<hugging_face>(?=\w*\d|\w*[a-z]\w*[A-Z])[A-Za-z0-9]{30,60})",
-    r"(?<!\w)npm_(?P<npm>[A-Za-z0-9]{36})",
-    r"pypi-AgE(?P<pypi>[\w-]{50,500})",
-    r"dckr_pat_(?P<docker>[\w-]{20,60})",
-    r"dop_v1_(?P<digital_ocean>[a-f0-9]{64})",
-    r"shp(?:at|ss|ca|pa)_(?P<shopify>[a-fA-F0-9]{32})",
-    r"sq0(?:csp|atp)-(?P<square>[\w-]{22,60})",
-    r"(?<!\w)SG\.(?P<sendgrid>[\w-]{22}\.[\w-]{43})",
-    r"AccountKey=(?P<azure>[A-Za-z0-9+/]{40,100}={0,2})",
-    r"AGE-SECRET-KEY-1(?P<age>[0-9A-Z]{50,70})",
-    r"eyJ(?P<jwt>[\w-]{8,2000}\.eyJ[\w-]{8,4000}\.[\w-]{16,1000})",  # signed JSON web tokens
-)))  # fmt: skip
-"""The formats that the issuers publish. The named group is the secret; the text before it says what it is."""
-
-_RUN = re.compile(r"[\w+/=.-]{20,}")
-"""Every token of the table is inside such a run: finding runs first is ten times as fast."""
-
-_ROW, _BETWEEN = r"[A-Za-z0-9+/=]{24,}+", r"(?:[\s\"'`,]|\\[nr])*+"
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----"
-    r"(?:((?:(?!-----(?:BEGIN|END)).){16,12000})(?=-----END)"
-    rf"|{_BETWEEN}({_ROW}(?:{_BETWEEN}{_ROW})*+(?:{_BETWEEN}[A-Za-z0-9+/]{{1,23}}={{1,2}}(?![\w+/=]))?))",
-    re.DOTALL,
-)
-"""All up to its end mark; without one, as far as lines look like those of a key. Code that names the mark stays."""
-
-_IN_URL = re.compile(r"(?<=://)[^\s:@/'\"]{0,60}:((?![{<$%])[^\s:@/'\"]{4,100})(?=@[\w.-])")
-_QUOTED = re.compile(r"(['\"`])([^\s'\"`]{8,200})\1")
-_NAMED = re.compile(
-    r"(?:passw|passphrase|pwd|secret|token|(?:api|access|account|private|auth)[_-]?key|credential)"
-    r"[\w-]*['\"]?\]?\s{0,4}(?::\s?[\w.\[\]| ]{1,30})?(?:=>|:=|==?|:)\s{0,4}[rbu]?\Z",
-    re.IGNORECASE,
-)
-_NAME_CHARS = 80
 _LINE_CHARS_BEFORE = 200
-_MIN_LINE_CHARS = 12
-_MAX_SECRET_CHARS = 12_000
-_MAX_CACHED_CHARS = 40_000
-_SHELL_ASSIGNMENT = re.compile(
-    r"^[ \t]*(?:export[ \t]+)?[A-Z0-9_]*(?:PASSW|PASSPHRASE|PWD|SECRET|TOKEN|KEY|CREDENTIAL)[A-Z0-9_]*="
-    r"([^\s'\"`$()<>{}\[\],;]{8,200})(?=\s|\Z)",
-)
-"""As in shell scripts and .env files: a name in capital letters, no blanks around ``=``."""
-
-_PLACEHOLDER = re.compile(r"[{}<>$%]|example|change|your|placeholder|dummy|\.\.\.|\*{3}|x{6}", re.IGNORECASE)
+_COMMAND_CHARS_BEFORE = 400
+_MIN_LINE_CHARS = 8
+_MAX_CACHED_CHARS, _MAX_CACHED_LINE_CHARS = 40_000, 500
+_LONG_LINE_CHARS, _PIECE_CHARS = 32_768, 8_192
+_MAX_LINES_IN_DETAIL = 4_000
 _MIN_MASK = MASK * 8
-_PRIVATE_KEY_START = "-----BEGIN "
+_LINE_TEXT = re.compile(r"[^\r\n]+")
 
 
 def mask_secrets(text: str) -> str:
@@ -121,30 +87,49 @@ def contains_secret(text: str, before: str = "") -> bool:
 def find_secrets(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
     """Start and end of the secret-looking strings that touch ``start`` .. ``end``, in no order; they may overlap.
 
-    Private keys have many lines, all other secrets are within one.
+    Private keys have many lines, all other secrets are within one. Of a very long line, only the part near ``start`` ..
+    ``end`` is searched.
     """
     end = len(text) if end is None else end
-    index = text.find(_PRIVATE_KEY_START, max(0, start - _MAX_SECRET_CHARS), end)
-    while index >= 0:
-        if key := _PRIVATE_KEY.match(text, index):
-            yield key.span(key.lastindex or 0)
-        index = text.find(_PRIVATE_KEY_START, index + 1, end)
+    yield from find_private_keys(text, max(0, start - MAX_KEY_CHARS), end)
     first_line = text.rfind("\n", 0, start) + 1
+    if start - first_line > _LONG_LINE_CHARS:
+        first_line += (start - first_line) // _PIECE_CHARS * _PIECE_CHARS - _PIECE_CHARS
     last_line = max(first_line, text.rfind("\n", 0, end) + 1)
     line_end = text.find("\n", end)
+    line_end = line_end if line_end >= 0 else len(text)
+    if line_end - end > _LONG_LINE_CHARS:
+        line_end = last_line + ((end - last_line) // _PIECE_CHARS + 2) * _PIECE_CHARS
     find_above = _find_in_block if last_line - first_line <= _MAX_CACHED_CHARS else _find_in_lines
     for first, last in find_above(text[first_line:last_line]):
         yield first_line + first, first_line + last
-    for first, last in _find_in_lines(text[last_line : line_end if line_end >= 0 else len(text)]):
+    for first, last in _find_in_lines(text[last_line:line_end]):
         yield last_line + first, last_line + last
 
 
 def _find_in_lines(text: str) -> tuple[tuple[int, int], ...]:
-    found, line_start = [], 0
-    for line in text.split("\n"):
-        if len(line) >= _MIN_LINE_CHARS:
-            found += [(line_start + first, line_start + last) for first, last in _find_in_line(line)]
-        line_start += len(line) + 1
+    """RE2 skips to the next line that may have a secret; only those lines are read in detail.
+
+    A text with more than _MAX_LINES_IN_DETAIL such lines is data: the rest of it counts as secret.
+    """
+    if len(text) < _MIN_LINE_CHARS:
+        return ()
+    data = text.encode("ascii", "replace")  # one byte for each character, so that offsets stay
+    found: list[tuple[int, int]] = []
+    position = lines = 0
+    while match := ANY.search(data, position):
+        line_start = data.rfind(b"\n", 0, match.start()) + 1
+        line_end = data.find(b"\n", match.start())
+        line_end = line_end if line_end >= 0 else len(data)
+        line, lines = text[line_start:line_end], lines + 1
+        if lines > _MAX_LINES_IN_DETAIL:
+            found.append((line_start, len(text)))
+            break
+        find = _find_in_short_line if len(line) <= _MAX_CACHED_LINE_CHARS else _find_in_line
+        found += [(line_start + first, line_start + last) for first, last in find(line)]
+        position = line_end + 1
+        if position >= len(data):
+            break
     return tuple(found)
 
 
@@ -152,31 +137,31 @@ _find_in_block = functools.lru_cache(maxsize=64)(_find_in_lines)
 """From key to key, the window's lines above and below the cursor's line stay the same."""
 
 
-@functools.lru_cache(maxsize=20_000)
 def _find_in_line(line: str) -> tuple[tuple[int, int], ...]:
-    """Cached: 100 KB take 10 ms the first time, and at the next key only one line is different."""
-    found = [
-        match.span(2)
-        for match in _QUOTED.finditer(line)
-        if _looks_random(match.group(2)) and _follows_secret_name(line, match)
-    ]
-    found += [match.span(1) for match in _SHELL_ASSIGNMENT.finditer(line) if _looks_random(match.group(1))]
-    found += [match.span(1) for match in _IN_URL.finditer(line)]
-    for run in _RUN.finditer(line):
-        found += [match.span(str(match.lastgroup)) for match in _TOKENS.finditer(line, *run.span())]
-    return tuple(found)
+    data = line.encode("ascii", "replace")
+    return (
+        *_find_shapes(ALL_TOKENS, TOKENS, line, data),
+        *_find_shapes(ALL_PLACES, PLACES, line, data),
+        *find_assigned(line, data),
+    )
 
 
-def _follows_secret_name(line: str, quoted: re.Match[str]) -> bool:
-    return _NAMED.search(line, max(0, quoted.start() - _NAME_CHARS), quoted.start()) is not None
+_find_in_short_line = functools.lru_cache(maxsize=20_000)(_find_in_line)
+"""At the next key only one line is different."""
 
 
-def _looks_random(value: str) -> bool:
-    """Letters and digits, or letters and signs that paths, URLs and names lack: unlike ``password="username"``."""
-    has_letter = any(char.isalpha() for char in value)
-    has_more = any(char.isdigit() or char in "!#^&*+=~" for char in value)
-    return has_letter and has_more and not _PLACEHOLDER.search(value) and "(" not in value
+def _find_shapes(pattern: Any, shapes: tuple[Shape, ...], line: str, data: bytes) -> Iterator[tuple[int, int]]:
+    for count, match in enumerate(pattern.finditer(data)):
+        if count == MAX_MATCHES_PER_LINE:
+            yield match.start(), len(line)
+            return
+        group = match.lastindex
+        shape, (start, end) = shapes[group - 1], match.span(group)
+        if shape.shortest <= end - start and shape.accepts(line[start : min(end, start + shape.longest)]):
+            before = data[max(0, match.start() - _COMMAND_CHARS_BEFORE) : match.start() + 1]
+            if end - start <= shape.longest and (not shape.command or COMMANDS[shape.command].search(before)):
+                yield start, end
 
 
 def _mask(secret: str) -> str:
-    return re.sub(r"[^\r\n]", MASK, secret)
+    return _LINE_TEXT.sub(lambda match: MASK * len(match[0]), secret)
