@@ -35,7 +35,7 @@ def test_name_of_ordinary_code_does_not_exclude(tmp_path: Path, name: str) -> No
 def test_secret_words_in_the_workspaces_own_path_do_not_exclude(tmp_path: Path) -> None:
     root = tmp_path / "secrets" / "project"
     assert IgnoreRules([root]).exclusion_reason(root / "a.py") is None
-    assert IgnoreRules([]).exclusion_reason(root / "a.py") is not None
+    assert IgnoreRules([]).exclusion_reason(root / "a.txt") is not None
     assert IgnoreRules([tmp_path / ".ssh"]).exclusion_reason(tmp_path / ".ssh" / "config") is not None
 
 

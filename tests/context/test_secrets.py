@@ -160,3 +160,70 @@ def test_caches_do_not_change_what_is_masked(fragments: list[str], edits: list[t
         secrets._find_in_short_line.cache_clear()
         assert secrets.mask_secrets_in_range(text, start, end) == cached
         assert list(map(len, cached.split("\n"))) == list(map(len, text[start:end].split("\n")))
+
+
+def test_changed_line_with_a_short_mask_is_rejected() -> None:
+    original = "password: 'S3c" + "ret'\nuser: me\n"
+    masked = secrets.mask_secrets(original)
+    assert masked == "password: 'xxxxxx'\nuser: me\n"
+    assert secrets.restore_secrets(masked.replace("me", "you"), masked, original) == original.replace("me", "you")
+    assert secrets.restore_secrets("passwd: 'xxxxxx'", masked, original) is None
+
+
+REPEATED = [
+    "hf_", "KEY", "key=", "password=", 'password="', "token ", "Bearer a1b2c3d4e5f6 ", "curl -u a:bcd ", " -p a1",
+    "://a:b@", "eyJa.", "-----BEGIN PRIVATE KEY-----", "Private-Lines: 1\n", "sk-a1", "a_A1b2", "AKIA", 'auth("a","',
+    "secret is ", "x_KEY=a1", "passwordpassword", "password: é1\n", "\\n", "é", " ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("piece", [*REPEATED, *(f"{piece}\n" for piece in REPEATED)])
+def test_repeated_text_is_masked_in_linear_time_at_equal_length(piece: str) -> None:
+    text = piece * (120_000 // len(piece))  # quadratic time would be minutes
+    masked = secrets.mask_secrets(text)
+    assert len(masked) == len(text)
+    assert masked.count("\n") == text.count("\n")
+
+
+def test_one_long_word_after_a_prefix_is_masked_in_linear_time() -> None:
+    assert len(secrets.mask_secrets("hf_" + "a" * 60_000)) == 60_003
+    assert secrets.mask_secrets("KEY" * 40_000) == "KEY" * 40_000
+
+
+def test_secret_in_a_line_of_a_megabyte_is_masked_also_in_a_part() -> None:
+    line = "const a = 1; " * 40_000
+    text = f"{line}let token = '{TOKENS[1]}'; {line}"
+    start = len(line) - 10
+    assert TOKENS[1] not in secrets.mask_secrets(text)
+    assert TOKENS[1] not in secrets.mask_secrets_in_range(text, start, start + 200)
+    assert secrets.mask_secrets_in_range(text, len(line) + 20, len(line) + 30) == "xxxxxxxxxx"
+
+
+def test_masked_lines_around_the_cursor_stay_while_the_user_types() -> None:
+    above = f"a = 1\ntoken = '{TOKENS[1]}'\n{PRIVATE_KEY}\npassword: hunter2!\n" * 20
+    below = f"\nb = '{TOKENS[2]}'\nDB_PASSWORD=s3cr3tvalue1\n" * 20
+    typed = f'connect(user="me", password="hunter2hunter2", url="{TOKENS[14]}") # password: S3cretpw1'
+    masked_above, masked_below = secrets.mask_secrets(above), secrets.mask_secrets(below)
+    changes, previous = 0, ""
+    for end in range(len(typed) + 1):
+        text, cursor = above + typed[:end] + below, len(above) + end
+        before = secrets.mask_secrets_in_range(text, 0, cursor)
+        assert before.startswith(masked_above)
+        assert secrets.mask_secrets_in_range(text, cursor, len(text)) == masked_below
+        changes += not before.startswith(previous)
+        previous = before
+    assert changes <= 8  # once for each value, when it is complete, and at its first characters
+
+
+def test_next_key_in_a_thousand_lines_searches_the_edited_line_only() -> None:
+    lines = [f"    api_key_{number} = load_secret('name', {number})\n" for number in range(500)]
+    text = "".join(lines)
+    for typed in ("", "t", "to", "tok"):
+        full = text + typed + "\n" + text
+        before = secrets._find_in_block.cache_info().misses, secrets._find_in_short_line.cache_info().misses
+        secrets.mask_secrets_in_range(full, 0, len(text) + len(typed))
+        secrets.mask_secrets_in_range(full, len(text) + len(typed) + 1, len(full))
+        after = secrets._find_in_block.cache_info().misses, secrets._find_in_short_line.cache_info().misses
+        if typed:
+            assert after[0] - before[0] <= 1
+            assert after[1] - before[1] <= 1

@@ -92,3 +92,11 @@ def test_secrets_are_masked_in_stored_texts() -> None:
         scored = results.score_hole(Hole(Kind.LINE, Source("", "k.py", text), start, end), "k.py", "python", "x", 1.0)
         assert "16C7e42F292c" not in scored.model_dump_json()
         assert scored.texts is not None
+
+
+def test_secret_that_begins_before_the_cursor_is_masked_in_the_suggestion() -> None:
+    text = 'password = "'
+    hole = Hole(Kind.LINE, Source("", "k.py", text + 'x"'), len(text), len(text) + 2)
+    scored = results.score_hole(hole, "k.py", "python", "hunter2" + 'hunter2"', 1.0)
+    assert scored.texts is not None
+    assert scored.texts.suggestion == 'xxxxxxxxxxxxxx"'

@@ -47,6 +47,15 @@ def test_placeholders_are_filled_once_and_the_code_is_dedented(
     assert build_prompt(engine, instruction, **target).request.parts == (f"Question: {question}\n\nAnswer:",)
 
 
+def test_secrets_in_instruction_and_diagnostics_are_masked(engine: ScriptedEngine) -> None:
+    token = "gh" + "p_" + "aB3" * 12
+    prompt = build_prompt(
+        engine, "{instruction} {diagnostics}", instruction=f"use {token}", diagnostics=(f"bad {token}",)
+    )
+    assert "aB3aB3" not in str(prompt.request.parts)
+    assert str(prompt.request.parts).count("xxxxxxxx") >= 2
+
+
 def test_special_tokens_of_the_template_are_tokens_and_end_the_answer(engine: ScriptedEngine) -> None:
     prompt = build_prompt(engine, "Explain.", "<fim_prefix>user\n{question}<fim_suffix>", text="<fim_prefix>")
     prefix, suffix = SpecialToken("<fim_prefix>"), SpecialToken("<fim_suffix>")

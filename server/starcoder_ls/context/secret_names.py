@@ -38,8 +38,8 @@ _BACKUP = re.compile(
 )
 
 _ALWAYS = re.compile(r"""\.env(?:rc)?(?:[._~-].*)?|wp-config(?:-\w+)?\.php|config/master\.key""")
-_NAME_PATTERN: Final = rf"""\.?env[._-](?:prod|production|stag|staging|stage|local|dev|devel|development|test|testing|live|secrets?
-      |qa|uat|ci|docker|private|remote)(?:\..*)?
+_NAME_PATTERN: Final = rf"""\.?env[._-](?:prod|production|stag|staging|stage|local|dev|devel|development|test|testing
+      |live|secrets?|qa|uat|ci|docker|private|remote)(?:\..*)?
     |.*\.env(?:[._-].*)?|\.flaskenv|\.dev\.vars(?:\..*)?
     |.*\.(?:key|pem|p12|pfx|p8|pkcs12|crt|cer|der|jks|jceks|bks|keystore|truststore|keytab|ppk|gpg|pgp|asc|skr|kdbx?|agekey|age
       |psafe3|ovpn|mobileprovision|secrets?|tokens?|creds?|credentials?|password|tfvars|tfstate|keyfile|kubeconfig|agilekeychain|opvault)

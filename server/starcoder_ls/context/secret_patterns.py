@@ -139,7 +139,7 @@ PLACES: Final = (
     Shape(
         r"[ \t](?:-u|-a|-U|--user|--auth|--proxy-user)[ =][\"']?[\w.@\\-]+[:%]([^\s\"']+)",
         lambda text: not is_placeholder(text),
-        1,
+        3,  # shorter masks could not be told from code
         200,
         r"(?i)\b(?:curl|https?|xh|wget|smbclient|rpcclient|ab|siege)(?:\.exe)?[ \t]",
     ),

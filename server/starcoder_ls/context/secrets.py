@@ -1,11 +1,8 @@
 """Finds and masks strings that look like secrets.
 
-Decides by the published formats of tokens, by the places where commands and URLs hold secrets, and by names such as
-``password``. A secret-looking string is masked; it does not exclude its file.
-
-The rule: text of a document is masked when it leaves the document, for a prompt, lookup text, a results file or the
-feedback store; a log has no text of documents at all. Masked text has the length of the original, so that offsets stay.
-The time is linear in the length of the text, for any text.
+Decides by published formats, places and names. Linear time for any text; masks keep the length. The rule: text of a
+document is masked when it leaves the document, for a prompt, lookup text, a results file or the feedback store; a log
+has no text of documents at all.
 """
 
 from __future__ import annotations
@@ -39,6 +36,7 @@ _MAX_CACHED_CHARS, _MAX_CACHED_LINE_CHARS = 40_000, 500
 _LONG_LINE_CHARS, _PIECE_CHARS = 32_768, 8_192
 _MAX_LINES_IN_DETAIL = 4_000
 _MIN_MASK = MASK * 8
+_SHORT_MASK = re.compile(MASK * 3)
 _LINE_TEXT = re.compile(r"[^\r\n]+")
 
 
@@ -68,11 +66,13 @@ def restore_secrets(text: str, masked: str, original: str) -> str | None:
     for masked_line, line in zip(masked.split("\n"), original.split("\n"), strict=True):
         if masked_line != line:
             originals.setdefault(masked_line.strip(), set()).add(line.strip())
+    unmasked = {line.strip() for line in masked.split("\n")} - originals.keys()
     lines = []
     for line in text.split("\n"):
         candidates = originals.get(line.strip(), ())
         restored = next(iter(candidates)) if len(candidates) == 1 else None
-        if restored is None and contains_secret(line):
+        has_mask = originals and line.strip() not in unmasked and _SHORT_MASK.search(line)
+        if restored is None and (has_mask or contains_secret(line)):
             return None
         lines.append(line if restored is None else line.replace(line.strip(), restored))
     return "\n".join(lines)

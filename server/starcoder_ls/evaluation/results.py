@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
-from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
+from starcoder_ls.context.secrets import mask_secrets_in_range
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
@@ -80,10 +80,11 @@ def score_hole(
     truth, before = hole.middle, hole.source.text[: hole.start]
     identity = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
     text, context_start = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_CONTEXT_LINES:]))
+    line = before.rpartition("\n")[2]  # a secret may begin before the cursor
     texts = Texts(
         before=mask_secrets_in_range(text, context_start, hole.start),
         truth=mask_secrets_in_range(text, hole.start, hole.end),
-        suggestion=mask_secrets(suggestion),
+        suggestion=mask_secrets_in_range(line + suggestion, len(line), len(line) + len(suggestion)),
     )
     return ScoredHole(
         id=hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:16],

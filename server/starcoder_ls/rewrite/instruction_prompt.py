@@ -98,7 +98,7 @@ def _fill_in(action: Action, target: Target) -> str:
     line, or the blank, that it would leave with it.
     """
     values = {
-        "instruction": strip_hidden_characters(target.instruction).strip(),
+        "instruction": strip_hidden_characters(secrets.mask_secrets(target.instruction)).strip(),
         "language": prompt_name(target.language),
         "diagnostics": strip_hidden_characters(secrets.mask_secrets("\n".join(target.diagnostics))),
         "file": strip_hidden_characters(target.file_name),

@@ -145,7 +145,7 @@ class Feedback:
             )
             after_end = min(suggestion.end + _EXCERPT_CHARS, len(cursor.text))
             after = secrets.mask_secrets_in_range(cursor.text, suggestion.end, after_end)
-            excerpt = before, after, suggestion.text
+            excerpt = before, after, secrets.mask_secrets(suggestion.text)
         model = self._model_name()
         lines = suggestion.text.count("\n") + 1
         source = str(suggestion.source)
