@@ -87,6 +87,23 @@ def test_statement_completeness_follows_the_syntax_tree(
     assert syntax_context.is_complete(before, text, language) is is_complete
 
 
+@pytest.mark.parametrize(
+    ("language", "before", "after", "region"),
+    [
+        ("python", 'x = f"{', '}"', "code"),
+        ("python", 'x = f"{{', '"', "string"),
+        ("python", 'x = f"{a} ', '"', "string"),
+        ("python", 'x = "{', '}"', "string"),
+        ("javascript", "x = `${", "}`", "code"),
+        ("javascript", "x = `${a} ", "`", "string"),
+        ("ruby", 'puts "#{', '}"', "code"),
+        ("csharp", 'x = $"{', '}"', "code"),
+    ],
+)
+def test_interpolation_that_is_still_empty_is_code(language: str, before: str, after: str, region: str) -> None:
+    assert syntax_context.context_at(before, after, language).region == region
+
+
 def test_opens_block_uses_the_pattern_of_the_language() -> None:
     assert syntax_context.opens_block("for x in y; do", by_id("shellscript"))
     assert not syntax_context.opens_block("case x:", by_id("javascript"))

@@ -5,6 +5,7 @@ Computes, once, what several rules need.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +19,7 @@ from starcoder_ls.syntax.syntax_context import SyntaxContext
 _BLANKS_PER_TAB = 4
 _DEFAULT_INDENT_UNIT = " " * 4
 _NEARBY_LINES, _MIN_UNIQUE_CHARS = 8, 16
+_ATTRIBUTE = re.compile(r"[\w:@.-]=\s*([\"'])(?:(?!\1)[^<>])*\Z")
 _MAX_LINES = 400  # enough to tell tabs from blanks
 
 
@@ -152,6 +154,12 @@ class InsertionPoint:
             return bool(starts)
         is_unique = self.lines_below.count(lines[0]) == 1 and lines[0] not in self.lines_above
         return bool(starts) and is_unique and len(lines[0].strip()) >= _MIN_UNIQUE_CHARS
+
+    @property
+    def is_in_string(self) -> bool:
+        """Whether the cursor is in a string, or in the quotes of a tag's attribute."""
+        is_tags = self.language.angle_brackets == "tags"
+        return self.syntax.region == "string" or (is_tags and _ATTRIBUTE.search(self.line_before) is not None)
 
     def is_comment_only(self, text: str) -> bool:
         """Whether ``text``, inserted here, is whole comment lines and nothing else."""

@@ -63,6 +63,12 @@ class Language:
     """Delimiters of strings over several lines; they are tried in this order, before the short ones."""
     has_character_literals: bool = False
     """``'`` quotes one character; a single one is a lifetime, a digit separator or an apostrophe."""
+    interpolation: str = ""
+    """What begins code inside a string: ``{``, ``${``, ``#{``."""
+    interpolated_string: str = ""
+    """A pattern for the beginning of a string that may contain such code, up to its quote."""
+    angle_brackets: Literal["", "types", "tags"] = ""
+    """What ``<`` and ``>`` may enclose: the arguments of a type, or a tag with its attributes."""
     has_regex_literals: bool = False
     """Regular expressions stand between slashes."""
     is_scanner_exact: bool = False

@@ -46,9 +46,11 @@ def context_at(before: str, after: str, language_id: str) -> SyntaxContext:
     region: Region = "code" if state.is_code else "comment" if state.is_comment else "string"
     if language.grammar and not language.is_prose and not _is_certain(state, before, language):
         region = _region_from_tree(before, after, language_id) or region
+    line_before = before.rpartition("\n")[2]
+    if region == "string" and _is_in_interpolation(line_before, state.closing_delimiter, language):
+        region = "code"
     is_code = region == "code"
     agrees_with_scan = (region == "comment") == state.is_comment
-    line_before = before.rpartition("\n")[2]
     return SyntaxContext(
         region,
         state.closing_delimiter if agrees_with_scan and not is_code else "",
@@ -56,6 +58,18 @@ def context_at(before: str, after: str, language_id: str) -> SyntaxContext:
         is_code and follows_block_opener(before, language),
         is_code and state.open_brackets[-1:] == "(" and bool(_CALL_OPENER.search(_up_to_open_bracket(line_before))),
     )
+
+
+def _is_in_interpolation(line_before: str, delimiter: str, language: Language) -> bool:
+    """Whether the cursor is in code inside the string that ``delimiter`` has opened on its line."""
+    head, quote, tail = line_before.rpartition(delimiter) if delimiter else ("", "", "")
+    pattern = language.interpolated_string
+    if not (quote and pattern and re.search(rf"(?:{pattern})\Z", head + quote)):
+        return False
+    if language.interpolation == "{":
+        tail = tail.replace("{{", "").replace("}}", "")
+    closer = brackets.CLOSERS[brackets.OPENERS.index(language.interpolation[-1])]
+    return tail.count(language.interpolation) > tail.count(closer)
 
 
 def _is_certain(state: brackets.ScanState, before: str, language: Language) -> bool:

@@ -59,7 +59,7 @@ def test_recorded_answer_becomes_the_expected_suggestion(case: Case) -> None:
 
 def test_cases_have_unique_names_and_cover_the_languages() -> None:
     names = [(case.language, case.name) for case in CASES]
-    assert len(CASES) >= 150
+    assert len(CASES) >= 300
     assert len(set(names)) == len(names)
     languages = {case.language for case in CASES}
     assert languages >= {"python", "typescript", "javascript", "java", "go", "rust", "c", "cpp", "shellscript", "html"}

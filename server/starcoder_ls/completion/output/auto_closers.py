@@ -6,11 +6,24 @@ Decides which characters count as such, and which of them a suggestion repeats a
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
+
+from starcoder_ls.completion.output.delimiters import OPENER_OF, QUOTES, Delimiter, follow, string_at_end
+from starcoder_ls.languages.language import Language
 
 ONLY_CLOSERS = re.compile(r"[)\]}\"'`;,:>]+")
 _CLOSERS_AT_LINE_END = re.compile(ONLY_CLOSERS.pattern + r"(?=[ \t]*(?:[\r\n]|\Z))")
-_QUOTES = "\"'`"
-_PAIRS = {"(": ")", "[": "]", "{": "}"}
+_CLOSER = re.compile("|".join([*map(re.escape, QUOTES), r"[)\]}>]", r"[;,:]+"]))
+_SEPARATORS = frozenset(";,:")
+
+
+@dataclass(frozen=True, slots=True)
+class Closer:
+    """One closing bracket or quote right of the cursor: what it closes, and its offsets from the cursor."""
+
+    closes: Delimiter
+    start: int
+    end: int
 
 
 def closers_at(text: str, offset: int = 0) -> str:
@@ -19,46 +32,87 @@ def closers_at(text: str, offset: int = 0) -> str:
     return match.group() if match else ""
 
 
-def count_replaced(suggestion: str, closers: str) -> int:
-    """How many of ``closers``, from the first, ``suggestion`` contains itself and therefore has to replace.
+def read_closers(rest: str, line_before: str, language: Language, delimiter: str = "") -> list[Closer]:
+    """The closers at the beginning of ``rest``, the text right of the cursor; ``,``, ``;`` and ``:`` close nothing.
 
-    ``foo(|)`` and the suggestion ``a) + 1``: it contains the bracket that the editor inserted.
+    ``line_before`` is the cursor's line up to the cursor, ``delimiter`` what closes the string that it is in. A ``>``
+    is a closer if it may close a type's arguments or a tag that the line has opened.
     """
-    count, start = 0, 0
-    while count < len(closers):
-        index = _find_closer(suggestion, start, closers[count])
-        if index is None:
-            break
-        count, start = count + 1, index + 1
-    tail = closers[count:]
-    return len(closers) if count and tail and suggestion.rstrip().endswith(tail) else count
+    found: list[Closer] = []
+    open_angles = _count_open_angles(line_before, language)
+    offset = len(rest) - len(rest.lstrip(" \t"))
+    while match := _CLOSER.match(rest, offset):
+        token = match.group()
+        if found and token in QUOTES and found[-1].closes.opener == token:
+            break  # an empty string, not two ends
+        if token in QUOTES:
+            if delimiter in QUOTES and not found and token != delimiter and token.startswith(delimiter):
+                token = delimiter
+            closes = string_at_end(line_before, token, language)
+            if found and found[-1].closes.opener in "{(" and language.interpolation:
+                closes = Delimiter(token, closes.is_interpolated)
+        elif token == ">":
+            if not open_angles:
+                break
+            open_angles -= 1
+            closes = Delimiter("<")
+        elif token[0] not in _SEPARATORS:
+            closes = Delimiter(OPENER_OF[token])
+        if token[0] not in _SEPARATORS:
+            found.append(Closer(closes, offset, offset + len(token)))
+        offset += len(token)
+    return found
 
 
-def _find_closer(text: str, start: int, closer: str) -> int | None:
-    """Where ``text``, from ``start`` on, has ``closer`` for something that was opened before ``start``."""
-    depth, quote = 0, closer if closer in _QUOTES else ""
-    is_outer_quote = bool(quote)
-    index = start
-    while index < len(text):
-        char = text[index]
-        if quote:
-            if char == "\\":
-                index += 1
-            elif char == quote:
-                if is_outer_quote:
-                    return index
-                quote = ""
-            elif char == "\n":
-                quote, is_outer_quote = "", False
-        elif char in _QUOTES:
-            quote = char
-        elif char in _PAIRS:
-            depth += 1
-        elif char in _PAIRS.values():
-            if depth == 0:
-                return index if char == closer else None
-            depth -= 1
-        elif char == closer and depth == 0:
-            return None  # a comma or a colon does not show what was open
-        index += 1
-    return None
+def _count_open_angles(line: str, language: Language) -> int:
+    """How many ``<`` of types or of a tag are open at the end of ``line``."""
+    if not language.angle_brackets:
+        return 0
+    if language.angle_brackets == "tags":
+        return int(line.rfind("<") >= 0 and line.rfind("<") > line.rfind(">")) or int("<" not in line)
+    depth = 0
+    for match in re.finditer(r"[-=]>|(?<=[\w:>])<(?=[^\s=<]|\Z)|>", line):
+        depth = depth + 1 if match.group() == "<" else max(depth - (match.group() == ">"), 0)
+    return depth
+
+
+def leaves_closers(text: str, closers: list[Closer], language: Language) -> bool:
+    """Whether the same brackets and strings are open after ``text`` as before it, so that all ``closers`` still fit."""
+    opened = [closer.closes for closer in reversed(closers)]
+    still_open = follow(text, opened, language).open
+    has_open_escape = (len(text) - len(text.rstrip("\\"))) % 2 == 1 and bool(still_open) and still_open[-1].is_string
+    return not has_open_escape and _openers(still_open) == _openers(opened)
+
+
+def first_closed(text: str, closers: list[Closer], language: Language) -> int | None:
+    """The offset at which ``text`` closes what the first of ``closers`` closes; None if it does not."""
+    closed = follow(text, [closer.closes for closer in reversed(closers)], language).closed
+    return closed[0] if closed else None
+
+
+def count_replaced(text: str, rest: str, closers: list[Closer], language: Language) -> int:
+    """How many characters of ``rest``, from the first, ``text`` contains itself and therefore has to replace.
+
+    ``foo(|)`` and the text ``a) + 1``: it contains the bracket that the editor inserted. In ``foo(|)`` and
+    ``a) + b(c`` the bracket closes another one, and nothing is replaced.
+    """
+    opened = [closer.closes for closer in reversed(closers)]
+    followed = follow(text, opened, language)
+    if not followed.closed:
+        return 0
+    still_open = len(followed.open)
+    is_balanced = _openers(followed.open) == _openers(opened[:still_open])
+    count = len(opened) - still_open if is_balanced else len(followed.closed)
+    if not count:
+        return 0
+    end = closers[count - 1].end
+    tail_end = closers[count].start if count < len(closers) else len(rest)
+    tail = rest[end:tail_end]
+    line_end = text.find("\n", followed.closed[count - 1])
+    line = text if line_end < 0 else text[:line_end]
+    is_repeated = bool(tail) and (line.rstrip().endswith(tail) or text.rstrip().endswith(tail))
+    return tail_end if is_repeated else end
+
+
+def _openers(delimiters: list[Delimiter]) -> list[str]:
+    return [delimiter.opener for delimiter in delimiters]

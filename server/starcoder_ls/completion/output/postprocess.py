@@ -7,12 +7,13 @@ from collections.abc import Callable
 
 from starcoder_ls.completion.insertion_point import InsertionPoint, has_words
 from starcoder_ls.completion.output import auto_closers, indentation
+from starcoder_ls.completion.output.delimiters import QUOTES
 from starcoder_ls.generation import FinishReason
 from starcoder_ls.syntax import brackets, syntax_context
 
 _CLOSING_LINE = re.compile(r"\s*(?:[)\]}>;,]+|fi|done|esac|end;?|</[\w-]+>)\s*")
 _HALF_WORD = re.compile(r"\w+$")
-_CLOSERS = re.compile(r"[)\]}\"'`]+")
+_CLOSERS = re.compile(r"[)\]}\"'`>]+")
 _MIN_CLOSERS = 2
 _MIN_OVERLAP_CHARS = 3
 _MIN_ECHO_CHARS = 6
@@ -104,9 +105,14 @@ def remove_rest_of_line(text: str, point: InsertionPoint) -> str:
     if not rest or not text or auto_closers.ONLY_CLOSERS.fullmatch(rest):
         return text
     first, newline, _ = text.partition("\n")
+    index = first.rstrip().rfind(rest)
+    closers = read_closers(point)
+    if closers and index >= 0 and first.rstrip().endswith(rest):
+        kept = first[:index]
+        if point.is_in_string and auto_closers.leaves_closers(kept, closers, point.language):
+            return kept
     if (closer := _find_closer_of_rest(first, rest, point)) is not None:
         return first[:closer]
-    index = first.rstrip().rfind(rest)
     is_long = len(rest) >= _MIN_OVERLAP_CHARS  # a shorter text occurs in a line by chance
     if index >= 0 and (first.rstrip().endswith(rest) or (newline and is_long)):
         return first[:index]
@@ -129,7 +135,7 @@ def remove_closers(text: str, point: InsertionPoint) -> str:
     for length in range(min(len(first), len(rest)), 0, -1):
         if first.endswith(rest[:length]):
             kept = first[:-length]
-            if not point.scan(kept).open_brackets and not _leaves_quote_open(kept, rest[:length], point):
+            if _fits_before_closers(kept, rest[:length], point):
                 return kept
     return text
 
@@ -210,6 +216,9 @@ def _find_closer_of_rest(line: str, rest: str, point: InsertionPoint) -> int | N
     match = _CLOSERS.match(rest)
     if match is None:
         return None
+    is_typed = point.is_in_string if rest[0] in QUOTES else rest[0] == ">"
+    if is_typed and (closers := read_closers(point)):
+        return auto_closers.first_closed(line, closers, point.language)
     if rest[0] not in brackets.CLOSERS:
         index = line.find(match.group())
         return index if index >= 0 and len(match.group()) >= _MIN_CLOSERS else None
@@ -232,7 +241,16 @@ def _is_unfinished(lines: list[str], point: InsertionPoint) -> bool:
     return bool(state.open_brackets) or state.is_string or is_empty
 
 
-def _leaves_quote_open(kept: str, closers: str, point: InsertionPoint) -> bool:
-    """Whether a quote among ``closers`` ends a string that ``kept`` itself opened."""
+def read_closers(point: InsertionPoint) -> list[auto_closers.Closer]:
+    """The closing brackets and quotes right of the cursor, with what they close."""
+    delimiter = point.syntax.closing_delimiter
+    return auto_closers.read_closers(point.line_after, point.line_before, point.language, delimiter)
+
+
+def _fits_before_closers(kept: str, closers: str, point: InsertionPoint) -> bool:
+    """Whether ``kept`` leaves open just what it found open, so that ``closers`` right of the cursor can stay."""
+    if typed := read_closers(point):
+        return auto_closers.leaves_closers(kept, typed, point.language)
     state = point.scan(kept)
-    return bool(state.closing_delimiter) and state.closing_delimiter in closers and point.syntax.region == "code"
+    ends_own_string = bool(state.closing_delimiter) and state.closing_delimiter in closers
+    return not state.open_brackets and not (ends_own_string and point.syntax.region == "code")

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from starcoder_ls.completion.insertion_point import InsertionPoint, has_words
 from starcoder_ls.completion.output import auto_closers, unsafe_text
 from starcoder_ls.generation import StopRule
+from starcoder_ls.languages.language import Language
 from starcoder_ls.syntax import brackets
 
 MAX_LINES = 12
@@ -23,6 +24,7 @@ _LONG_LOOP = re.compile(r"(.{3,16}?)\1{7}\Z", re.DOTALL)
 _NUMBERS_OR_RULERS = re.compile(r"[\s\d,.#=*_~+-]*")
 _LOOP_CHARS = 200
 _MAX_EQUAL_LINES, _MIN_REPEATED_CHARS = 3, 6
+_WORDS = re.compile(r"(?<![\\a-z])[a-z]+")  # of a pattern, without its escapes
 _CONTINUES = re.compile(r"\??\.|\?\Z")
 
 Rule = Callable[[str, InsertionPoint], int | None]
@@ -138,6 +140,8 @@ def stop_after_block(text: str, point: InsertionPoint) -> int | None:
         width = point.indent_width(line)
         if width >= min_width:
             continue
+        if next_end == len(text) and width == opener_width and _may_begin_block_end(line.strip(), point.language):
+            continue
         if width != opener_width or not _may_close_block(line, point):
             return len(text[:end].rstrip())
         if next_end < len(text) and _closes_block(text[:next_end], line, point):
@@ -152,6 +156,10 @@ def stop_in_prose(text: str, point: InsertionPoint) -> int | None:
     start = len(text) - len(text.lstrip("\n"))
     terminator = point.syntax.closing_delimiter
     if terminator.strip() and terminator in point.line_after and terminator in text:
+        delimiter = point.syntax.closing_delimiter
+        closers = auto_closers.read_closers(point.line_after, point.line_before, point.language, delimiter)
+        if closers and closers[0].closes.opener == terminator:
+            return auto_closers.first_closed(text, closers, point.language)
         closed = next((index for index in range(len(text)) if point.scan(text[: index + 1]).is_code), None)
         if closed is not None:
             return closed + 1 - len(terminator)
@@ -191,6 +199,11 @@ def _may_close_block(line: str, point: InsertionPoint) -> bool:
         brackets.scan(point.block_opener, point.language).open_brackets
     )
     return is_open and re.match(point.language.block_closer, line.lstrip()) is not None
+
+
+def _may_begin_block_end(text: str, language: Language) -> bool:
+    """Whether ``text`` may become a word that closes a block (``do`` of ``done``)."""
+    return any(word.startswith(text) for word in _WORDS.findall(language.block_closer))
 
 
 def _closes_block(text: str, line: str, point: InsertionPoint) -> bool:

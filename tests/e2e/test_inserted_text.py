@@ -1,0 +1,37 @@
+"""Recorded answers of models through a real server process: the line that the user has after accepting."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, async_test, wait_until_ready
+from starcoder_ls.lsp.client import start
+
+CASES = [
+    ("html", '<img src="▮">', 'a.png" alt="A">', '<img src="a.png" alt="A">'),
+    ("html", '<a href="▮"></a>', 'about.html">About</a>', '<a href="about.html"></a>'),
+    ("python", 'f = open("▮")', 'data.txt", encoding="utf-8")', 'f = open("data.txt")'),
+    ("rust", "    let v: Vec<Vec<▮>>", "isize>> = vec![];", "    let v: Vec<Vec<isize>> = vec![];"),
+    ("java", "Map<String, List<▮>>", "Integer>> m = f();", "Map<String, List<Integer>> m = f();"),
+    ("javascript", "items.forEach((item) => {▮});", "go(item);<|cursor|>});", "items.forEach((item) => {go(item);});"),
+    ("make", "app: main.c\n▮", "    cc -o app main.c", "\tcc -o app main.c"),
+    ("sh", "for f in *; do▮", '\n  wc "$f"\ndone\necho', 'for f in *; do\n  wc "$f"\ndone'),
+]
+
+
+@pytest.mark.parametrize(("language", "document", "answer", "line"), CASES, ids=lambda value: value[:12])
+@async_test
+async def test_accepted_suggestion_leaves_a_balanced_line(language: str, document: str, answer: str, line: str) -> None:
+    before, after = document.split("▮")
+    uri, row = "untitled:name", before.count("\n")
+    head, column = before.rpartition("\n")[2], len(before.rpartition("\n")[2])
+    options = json.dumps({"scripts": [list(answer)]})
+    async with start([*FAKE_SERVER_COMMAND, options]) as client:
+        await client.initialize({}, INLINE_COMPLETION)
+        await wait_until_ready(client)
+        client.open(uri, before + after, language)
+        (item,) = await client.inline_completion(uri, row, column)
+    end = item["range"]["end"]["character"] - column
+    assert head + item["insertText"] + after[end:] == line
