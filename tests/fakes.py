@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import os
 import queue
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any
 
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Phase, Priority, Request, Status, Timings
@@ -199,6 +202,25 @@ class ScriptedEngine:
         self._status = dataclasses.replace(self._status, **changes)  # type: ignore[arg-type]
         for listener in list(self._listeners):
             listener(self._status)
+
+
+class PoisonedEngine(ScriptedEngine):
+    """Fails for prompts that contain ``poison``: ``exit`` ends the process, ``loop`` never returns to the event loop,
+    ``regex`` holds the GIL in a C function."""
+
+    def __init__(self, poison: str, effect: str, **options: Any) -> None:
+        super().__init__(**options)
+        self._poison, self._effect = poison, effect
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        if any(self._poison in part for part in request.parts if isinstance(part, str)):
+            if self._effect == "exit":
+                os._exit(9)
+            while self._effect == "loop":
+                pass
+            re.match("(a*)*b", "a" * 60)
+        async for chunk in super().stream(request):
+            yield chunk
 
 
 class ManualEngine(ScriptedEngine):

@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from fakes import ScriptedEngine
+from fakes import PoisonedEngine, ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.commands.resident import settings_of
 from starcoder_ls.daemon import daemon
@@ -29,7 +29,7 @@ def main() -> int:
     if "error" in options:
         options["error"] = RuntimeError(options["error"])
     chosen = Settings.model_validate({"model": {"name": "scripted"}} | options.pop("settings", {}))
-    server = Server(lambda _: ScriptedEngine(**options), chosen)
+    server = Server(lambda _: (PoisonedEngine if "poison" in options else ScriptedEngine)(**options), chosen)
     if "--resident" in sys.argv:
         idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
         return daemon.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)

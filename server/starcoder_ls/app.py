@@ -145,6 +145,10 @@ class Server:
         """A session for a new connection; without ``settings`` it gets those of the process."""
         return Session(self._supervisor, settings or self._settings, self._handlers, self.metrics, self.process_info)
 
+    def wrap_engines(self, wrap: Callable[[Engine], Engine]) -> None:
+        """Use ``wrap(engine)`` in place of each engine that is made from now on."""
+        self._supervisor.wrap_engine = wrap
+
     def status(self) -> Status:
         return self._supervisor.status()
 

@@ -18,11 +18,11 @@ from starcoder_ls.commands.support.log_file import log_file
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.errors import DaemonError
 
-_ANSWER_TIMEOUT_S = 5.0
-_EXIT_TIMEOUT_S, _POLL_INTERVAL_S = 5.0, 0.02
+_ANSWER_TIMEOUT_S, _STOP_ANSWER_TIMEOUT_S = 5.0, 2.0
+_EXIT_TIMEOUT_S, _KILL_TIMEOUT_S, _POLL_INTERVAL_S = 3.0, 2.0, 0.02
 
 
-def query_daemons(query: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
+def query_daemons(query: str, timeout_s: float = _ANSWER_TIMEOUT_S) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     """The socket of each daemon and its answer, None if it does not answer. Sockets without a process are removed.
 
     Raises DaemonError on Windows, which has no daemon.
@@ -36,7 +36,7 @@ def query_daemons(query: str) -> Iterator[tuple[Path, dict[str, Any] | None]]:
                     path.unlink(missing_ok=True)
                     continue
         try:
-            answer = connect_or_spawn.exchange(connection, {"query": query}, _ANSWER_TIMEOUT_S)
+            answer = connect_or_spawn.exchange(connection, {"query": query}, timeout_s)
         except DaemonError:
             answer = None
         connection.close()
@@ -75,33 +75,35 @@ def _cells(answer: dict[str, Any]) -> list[str]:
 
 
 def stop() -> int:
-    """Stop all daemons, and kill those that do not answer. The exit code is 0 if none is left."""
+    """Stop all daemons, each within 5 s; kill those that do not answer or exit. The exit code is 0 if none is left.
+
+    A daemon that spins in a C function, or that was stopped by a signal, does not handle SIGTERM.
+    """
     remaining = 0
-    for path, answer in query_daemons("stop"):
+    for path, answer in query_daemons("stop", _STOP_ANSWER_TIMEOUT_S):
         process_id = answer["process"] if answer else _process_of_socket(path)
         if process_id is None or not wait_for_exit(process_id, is_killed=answer is None):
             print(f"The daemon at {path} does not exit. Find its process with `ps` and kill it.", file=sys.stderr)
             remaining += 1
         else:
-            if answer is None:
-                path.unlink(missing_ok=True)
+            _remove_socket(path)
             print(f"process {process_id} has ended")
     return 1 if remaining else 0
 
 
 def wait_for_exit(process_id: int, is_killed: bool, sleep: Callable[[float], None] = time.sleep) -> bool:
-    """Whether the process ends within 5 s; it is killed first if ``is_killed``.
+    """Whether the process ends. It is killed at once if ``is_killed``, else if it has not ended after 3 s.
 
     A zombie has ended: in a container often no process reaps orphans.
     """
     try:
         process = psutil.Process(process_id)
-        if is_killed:
-            process.kill()
-        deadline_s = time.monotonic() + _EXIT_TIMEOUT_S
+        deadline_s = time.monotonic() + (0.0 if is_killed else _EXIT_TIMEOUT_S)
         while process.status() != psutil.STATUS_ZOMBIE:
-            if time.monotonic() > deadline_s:
+            if time.monotonic() > deadline_s + _KILL_TIMEOUT_S:
                 return False
+            if time.monotonic() > deadline_s:
+                process.kill()
             sleep(_POLL_INTERVAL_S)
     except psutil.NoSuchProcess:
         return True
@@ -110,11 +112,20 @@ def wait_for_exit(process_id: int, is_killed: bool, sleep: Callable[[float], Non
     return True
 
 
+def _remove_socket(path: Path) -> None:
+    """The socket of a killed daemon, unless another daemon has replaced it."""
+    with runtime_dir.lock(path):
+        if (connection := runtime_dir.connect(path)) is None:
+            path.unlink(missing_ok=True)
+        else:
+            connection.close()
+
+
 def _process_of_socket(path: Path) -> int | None:
     """The process id of the daemon that was spawned for ``path``."""
     for process in psutil.process_iter(["cmdline"]):
         command = process.info["cmdline"] or []
-        if command[-1:] == [str(path)] and "resident" in command:
+        if command[-1:] == [str(path)] and any(argument.endswith("resident") for argument in command):
             return int(process.pid)
     return None
 

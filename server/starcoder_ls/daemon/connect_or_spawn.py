@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +34,16 @@ class ClientRejected(DaemonError):
     """The daemon runs and says why it cannot serve this window, such as an invalid setting."""
 
 
-def connect_or_spawn(path: Path, command: Sequence[str], hello: Mapping[str, Any]) -> socket.socket:
+OnDescriptor = Callable[[int], None]
+"""Takes a file descriptor that came with an answer, and owns it."""
+
+
+def connect_or_spawn(
+    path: Path, command: Sequence[str], hello: Mapping[str, Any], on_activity: OnDescriptor = os.close
+) -> socket.socket:
     """A connection to the daemon at ``path`` that has accepted ``hello``. Spawns ``command`` if there is none.
 
+    ``on_activity`` gets the descriptor of the daemon's shared memory (``daemon.activity``), if the daemon has one.
     ``command`` gets two more arguments: the file descriptor of the listening socket, and ``path``.
     Raises ClientRejected if the daemon rejects ``hello``, and DaemonError if it cannot be started or does not answer.
     """
@@ -54,7 +61,7 @@ def connect_or_spawn(path: Path, command: Sequence[str], hello: Mapping[str, Any
                     connection = runtime_dir.connect(path)
         if connection is None:
             continue
-        answer = exchange(connection, hello)
+        answer = exchange(connection, hello, on_descriptor=on_activity)
         if answer is None:  # it was exiting, or could not start
             continue
         if (rejection := answer.get("rejection")) is not None:
@@ -68,7 +75,10 @@ def connect_or_spawn(path: Path, command: Sequence[str], hello: Mapping[str, Any
 
 
 def exchange(
-    connection: socket.socket, request: Mapping[str, Any], timeout_s: float = HANDSHAKE_TIMEOUT_S
+    connection: socket.socket,
+    request: Mapping[str, Any],
+    timeout_s: float = HANDSHAKE_TIMEOUT_S,
+    on_descriptor: OnDescriptor = os.close,
 ) -> dict[str, Any] | None:
     """Send ``request`` and return the answer, a single frame. None if there is none; the connection is closed then.
 
@@ -78,7 +88,7 @@ def exchange(
     connection.settimeout(timeout_s)
     try:
         connection.sendall(encode_frame(request))
-        while chunk := connection.recv(65536):
+        while chunk := _receive(connection, on_descriptor):
             for body in frames.feed_data(chunk):
                 connection.settimeout(None)
                 answer = json.loads(body)
@@ -90,6 +100,14 @@ def exchange(
         pass
     connection.close()
     return None
+
+
+def _receive(connection: socket.socket, on_descriptor: OnDescriptor) -> bytes:
+    chunk, descriptors, _, _ = socket.recv_fds(connection, 65536, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+        on_descriptor(descriptor)
+    return chunk
 
 
 def _spawn(path: Path, command: Sequence[str]) -> None:

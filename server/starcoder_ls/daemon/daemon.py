@@ -16,15 +16,22 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from starcoder_ls.app import Server
-from starcoder_ls.daemon import engine_server, message, runtime_dir
+from starcoder_ls.daemon import activity, attributing_loop, engine_server, message, runtime_dir
+from starcoder_ls.daemon.activity import ActivityWriter
+from starcoder_ls.daemon.attributed_engine import AttributedEngine
+from starcoder_ls.daemon.attributing_loop import AttributingLoop
 from starcoder_ls.daemon.forwarder import DAEMON_EXIT
+from starcoder_ls.daemon.heartbeat import Heartbeat
 from starcoder_ls.daemon.message import encode_frame
+from starcoder_ls.daemon.quarantine import document_uri
 from starcoder_ls.errors import DaemonError, StarcoderError
+from starcoder_ls.generation import Phase
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import Connection
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
@@ -52,7 +59,8 @@ def serve(server: Server, descriptor: int, path: Path, settings_of: SettingsOf, 
     """
     listener = socket.socket(fileno=descriptor)
     listener.setblocking(False)
-    return asyncio.run(Daemon(server, listener, path, settings_of, idle_s).run())
+    with asyncio.Runner(loop_factory=AttributingLoop) as runner:
+        return runner.run(Daemon(server, listener, path, settings_of, idle_s).run())
 
 
 class IdleTimer:
@@ -74,6 +82,7 @@ class IdleTimer:
 @dataclass(eq=False, slots=True)
 class _Window:
     stream: SocketStream
+    connection: Any  # asyncio's TransportSocket
     hello: Mapping[str, Any]
     task: asyncio.Task[None]
 
@@ -91,12 +100,21 @@ class Daemon:
         self._idle_timer = IdleTimer(idle_s)
         self._stop = asyncio.Event()
         self._socket_identity = runtime_dir.socket_identity(path)
+        self._activity = _create_activity()
+        self._heartbeat = Heartbeat(
+            self._activity, lambda: server.status().phase is Phase.LOADING, lambda: bool(self._windows)
+        )
+        if (shared := self._activity) is not None:
+            server.wrap_engines(lambda engine: AttributedEngine(engine, shared))
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # sent when the terminal of the first window is closed
+        if isinstance(loop, AttributingLoop):
+            loop.activity = self._activity
+        self._heartbeat.start()
         self._server.process_info.is_shared = True
         listening = await asyncio.start_unix_server(self._accept, sock=self._listener)
         logger.info("daemon listens at %s", self._path)
@@ -104,6 +122,7 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(_MAX_CHECK_INTERVAL_S, self._idle_s / 4))
         watchdog.ForcedExit().arm(0)
+        self._heartbeat.stop()
         self._remove_socket()
         listening.close()
         await self._disconnect_all()
@@ -166,7 +185,7 @@ class Daemon:
         elif "query" in hello:
             await self._answer_query(stream, hello)
         else:
-            await self._serve_window(_Window(stream, hello, task), rest)
+            await self._serve_window(_Window(stream, writer.get_extra_info("socket"), hello, task), rest)
 
     async def _answer_engine_query(
         self, stream: SocketStream, query: Mapping[str, Any], task: asyncio.Task[None]
@@ -205,7 +224,7 @@ class Daemon:
             window.stream.write(encode_frame({"rejection": str(error)}))
             await window.stream.close()
             return
-        window.stream.write(encode_frame({"process": os.getpid()}))
+        self._accept_hello(window)
         self._windows.add(window)
         self._server.process_info.windows = len(self._windows)
         logger.info("%s: connected, windows: %d", name, len(self._windows))
@@ -214,12 +233,41 @@ class Daemon:
         session.send_queue_bytes = window.stream.send_queue_bytes
         try:
             window.stream.prepend(rest)
-            await Connection(session, window.stream).run()
+            await Connection(session, window.stream, observe=self._observer(window)).run()
         finally:
             self._windows.discard(window)
             self._server.process_info.windows = len(self._windows)
             self._idle_timer.restart()
             logger.info("%s: disconnected, windows: %d", name, len(self._windows))
+
+    def _accept_hello(self, window: _Window) -> None:
+        """Answer the hello; the answer brings the descriptor of the shared memory. Nothing was sent before."""
+        answer = encode_frame({"process": os.getpid()})
+        if self._activity is None:
+            window.stream.write(answer)
+            return
+        with contextlib.suppress(OSError), window.connection.dup() as connection:  # the window may have gone
+            socket.send_fds(connection, [answer], [self._activity.descriptor])
+
+    def _observer(self, window: _Window) -> Callable[[object], AbstractContextManager[None]]:
+        """Attributes the processing of a message to the window and the document that it names."""
+        shared, process_id = self._activity, window.hello.get("window")
+        if shared is None or type(process_id) is not int or abs(process_id) >= 2**63:
+            return lambda _: nullcontext()
+
+        def observe(message: object) -> AbstractContextManager[None]:
+            uri = document_uri(message.get("params")) if isinstance(message, dict) else ""
+            return attributing_loop.processing(shared, activity.entry(process_id, uri))
+
+        return observe
+
+
+def _create_activity() -> ActivityWriter | None:
+    try:
+        return ActivityWriter()
+    except OSError as error:
+        logger.warning("windows cannot watch this process: %s", error.strerror)
+        return None
 
 
 async def _read_hello(reader: asyncio.StreamReader) -> tuple[Mapping[str, Any], bytes]:

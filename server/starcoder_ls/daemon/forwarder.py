@@ -14,9 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from starcoder_ls.daemon import connect_or_spawn, message, offline_replies, runtime_dir
+from starcoder_ls.daemon import connect_or_spawn, message, offline_replies, runtime_dir, sockets
+from starcoder_ls.daemon.activity import ActivityReader, Suspects
+from starcoder_ls.daemon.daemon_failures import HANG_TEXT, DaemonFailures
 from starcoder_ls.daemon.editor_watch import watch_editor
 from starcoder_ls.daemon.launch_options import LaunchOptions
+from starcoder_ls.daemon.liveness import LivenessMonitor, end_process
 from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replay_log import ReplayLog
 from starcoder_ls.daemon.window_pipes import READ_BYTES, EditorPipes
@@ -46,11 +49,14 @@ def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_co
     ``private_server_command`` starts a server for this window alone, which is used where no daemon can be reached.
     """
 
+    monitor = LivenessMonitor()
+
     def connect(log: ReplayLog) -> socket.socket:
+        monitor.attach(None)
         try:
             key = runtime_dir.daemon_key([*daemon_command], options.model(log.initialize_params))
             path = runtime_dir.socket_path(key)
-            return connect_or_spawn.connect_or_spawn(path, daemon_command, options.hello())
+            return connect_or_spawn.connect_or_spawn(path, daemon_command, options.hello(), monitor.attach)
         except connect_or_spawn.ClientRejected:
             raise
         except (DaemonError, OSError) as error:
@@ -59,20 +65,32 @@ def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_co
 
     source, sink = os.dup(0), os.dup(1)
     os.dup2(2, 1)
-    return Forwarder(connect, source, sink).run()
+    return Forwarder(connect, source, sink, monitor=monitor).run()
 
 
 class Forwarder:
     """Forwards with two threads: the caller of ``run`` reads from the editor, the other one connects and reads from
     the daemon. ``source`` and ``sink`` are the file descriptors of the editor's pipes.
 
+    ``monitor`` watches the daemon that ``connect`` has connected to.
     ``_condition`` guards all state. It is never held while sending. ``_send_lock`` orders what is sent to the daemon.
     """
 
-    def __init__(self, connect: Connect, source: int, sink: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        connect: Connect,
+        source: int,
+        sink: int,
+        clock: Callable[[], float] = time.monotonic,
+        monitor: LivenessMonitor | None = None,
+    ) -> None:
         self._connect, self._clock = connect, clock
         self._editor = EditorPipes(source, sink, on_lost=_exit_now)
         self._log = ReplayLog()
+        self._daemon_failures = DaemonFailures(self._log, clock)
+        self._monitor = monitor or LivenessMonitor()
+        self._monitor.on_hang = self._end_hung_daemon
+        self._has_daemon_hung = False
         self._condition = threading.Condition()
         self._connection: socket.socket | None = None
         self._send_lock = threading.Lock()
@@ -100,6 +118,11 @@ class Forwarder:
 
     def _forward_to_daemon(self, sent: Message) -> None:
         with self._condition:
+            intercepted = self._daemon_failures.intercept(sent)
+        if intercepted is not None:
+            self._send_all_to_editor(intercepted)
+            return
+        with self._condition:
             rejection = self._log.rejection_of(sent)
             own_requests = [] if rejection else self._log.record_sent(sent)
             if not self._has_received:
@@ -109,8 +132,7 @@ class Forwarder:
             replies = self._log.answer_shutdown() if connection is None else []
             replies += self._reject_while_unavailable(sent) if rejection is None else [rejection]
             self._condition.notify_all()
-        for reply in replies:
-            self._send_to_editor(reply)
+        self._send_all_to_editor(replies)
         if connection is not None and rejection is None:
             self._send_to_daemon(connection, [sent.body, *own_requests])
 
@@ -141,13 +163,34 @@ class Forwarder:
             self._forward_to_editor(connection)
             with self._condition:
                 self._connection = None
-                replies = [] if self._is_closing else self._log.record_disconnect()
-            _disconnect(connection)
+                replies = [] if self._is_closing else self._record_daemon_end()
+            sockets.disconnect(connection)
             connect_or_spawn.reap_children()
-            for reply in replies:
-                self._send_to_editor(reply)
-            if not self._is_closing and not self._has_daemon_exited:
+            self._send_all_to_editor(replies)
+            is_unexpected = not self._is_closing and not self._has_daemon_exited
+            if is_unexpected and not self._daemon_failures.is_attributed_elsewhere:
                 self._count_failure(self._clock() - started_s)
+
+    def _record_daemon_end(self) -> list[bytes]:
+        """Messages to the editor, with the lock held."""
+        replies = self._log.record_disconnect()
+        if not self._has_daemon_exited and not self._has_daemon_hung:
+            activity = self._monitor.activity
+            replies += self._daemon_failures.record_crash(activity.suspects() if activity else Suspects())
+        return replies
+
+    def _end_hung_daemon(self, activity: ActivityReader) -> None:
+        """Answer the editor and end the daemon; its end closes the connection, so that the next one is started."""
+        with self._condition:
+            connection = self._connection
+            if connection is None or self._is_closing:
+                return
+            self._has_daemon_hung = True
+            bodies = self._daemon_failures.record_hang(activity.suspects())
+        _print_error(HANG_TEXT)
+        threading.Thread(target=self._send_all_to_editor, args=(bodies,), daemon=True).start()  # it may not read
+        end_process(activity.pid, activity.is_process_alive)
+        sockets.shut_down(connection)
 
     def _wait_until_needed(self) -> bool:
         """Wait for a reason to connect. False if the editor exits first."""
@@ -164,13 +207,13 @@ class Forwarder:
         """Make ``connection`` the current one and replay the session. What the editor sends meanwhile follows it."""
         with self._condition:
             bodies = self._log.replay()
-            self._connection, self._has_daemon_exited = connection, False
+            self._connection, self._has_daemon_exited, self._has_daemon_hung = connection, False, False
             is_closing = self._is_closing
             self._send_lock.acquire()
         try:
             self._send(connection, bodies)
             if is_closing:
-                _close_sending(connection)
+                sockets.close_sending(connection)
         finally:
             self._send_lock.release()
 
@@ -185,6 +228,7 @@ class Forwarder:
                         self._has_daemon_exited = True
                         return
                     with self._condition:
+                        self._daemon_failures.record_answer(received)
                         is_for_editor, reply = self._log.record_received(received)
                     if reply is not None:
                         self._send_to_daemon(connection, [reply])
@@ -195,7 +239,7 @@ class Forwarder:
 
     def _count_failure(self, lifetime_s: float) -> None:
         """A daemon has ended unexpectedly. After MAX_FAILURES in a row no more are started automatically."""
-        if lifetime_s > STABLE_AFTER_S:
+        if lifetime_s > STABLE_AFTER_S or self._daemon_failures.has_quarantined:
             self._failures, self._retry_delay_s, self._last_shown_text = 0, RETRY_DELAY_S, ""
         self._failures += 1
         if self._failures >= MAX_FAILURES:
@@ -219,6 +263,9 @@ class Forwarder:
             if is_new:
                 bodies += offline_replies.failure_notifications(error_text, self._log.has_status_notifications)
         _print_error(error_text)
+        self._send_all_to_editor(bodies)
+
+    def _send_all_to_editor(self, bodies: list[bytes]) -> None:
         for body in bodies:
             self._send_to_editor(body)
 
@@ -238,20 +285,8 @@ class Forwarder:
             connection = self._connection
             self._condition.notify_all()
         if connection is not None and self._send_lock.acquire(timeout=_EXIT_TIMEOUT_S):
-            _close_sending(connection)
+            sockets.close_sending(connection)
             self._send_lock.release()
-
-
-def _disconnect(connection: socket.socket) -> None:
-    """Closing alone would not wake a thread that is blocked in sending."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
-    connection.close()
-
-
-def _close_sending(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
 
 
 def _exit_now() -> None:

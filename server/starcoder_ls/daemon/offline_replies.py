@@ -12,7 +12,7 @@ STATUS_METHOD = "starcoder/status"
 _AUTOMATIC_METHODS = ("textDocument/completion", "textDocument/codeAction", "shutdown", STATUS_METHOD)
 _AUTOMATIC_TRIGGER = 2  # LSP: InlineCompletionTriggerKind.Automatic
 _REQUEST_FAILED = -32803  # LSP: LSPErrorCodes.RequestFailed
-_MESSAGE_TYPE_ERROR = 1  # LSP: MessageType.Error
+_MESSAGE_TYPE_ERROR, _MESSAGE_TYPE_WARNING = 1, 2  # LSP: MessageType
 
 
 def is_user_request(request: Message) -> bool:
@@ -34,6 +34,12 @@ def reply_to(request: Message, error_text: str) -> bytes:
 
 def error_reply(request: Message, error_text: str) -> bytes:
     return message.encode(id=request.id, error={"code": _REQUEST_FAILED, "message": error_text})
+
+
+def warning(text: str) -> bytes:
+    """``window/showMessage`` with a warning."""
+    shown = {"type": _MESSAGE_TYPE_WARNING, "message": f"StarCoder: {text}"}
+    return message.encode(method="window/showMessage", params=shown)
 
 
 def failure_notifications(error_text: str, has_status: bool) -> list[bytes]:

@@ -8,6 +8,7 @@ are answered with an error when the daemon ends.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -171,11 +172,28 @@ class ReplayLog:
 
     def reject_open_requests(self, error_text: str) -> list[bytes]:
         """Returns a response to each open request, for a time in which no daemon is started."""
-        replies = []
-        for key, request in list(self._open_requests.items()):
+        requests = self.remove_open_requests(lambda _: True)
+        return [offline_replies.reply_to(request, error_text) for request in requests]
+
+    def remove_open_requests(self, is_removed: Callable[[Message], bool]) -> list[Message]:
+        """Forget those of the open requests for which ``is_removed`` holds. The caller answers them."""
+        removed = {key: request for key, request in self._open_requests.items() if is_removed(request)}
+        for key in removed:
             self._remove_request(key)
-            replies.append(offline_replies.reply_to(request, error_text))
-        return replies
+        return list(removed.values())
+
+    @property
+    def documents(self) -> list[str]:
+        """The URIs of the open documents that are replayed."""
+        return list(self._documents)
+
+    def remove_document(self, uri: str) -> None:
+        """Do not replay the document, nor what the editor sends about it before it opens it again."""
+        self._documents.pop(uri, None)
+
+    def open_request(self, received: Message) -> Message | None:
+        """The open request that ``received`` answers."""
+        return None if received.id_key is None else self._open_requests.get(received.id_key)
 
     def answer_shutdown(self) -> list[bytes]:
         """Returns the response to an open ``shutdown``, for which no daemon is started."""

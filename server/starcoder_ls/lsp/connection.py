@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
@@ -17,6 +18,9 @@ from starcoder_ls.lsp.protocol import Lifecycle, LspProtocol
 logger = logging.getLogger(__name__)
 
 MAX_SEND_QUEUE_BYTES = 16 * 1024 * 1024
+
+Observe = Callable[[object], AbstractContextManager[None]]
+"""A context in which a parsed message is processed."""
 
 
 class Stream(Protocol):
@@ -66,11 +70,12 @@ class SessionServer(Protocol):
 
 
 class Connection:
-    """A session on a stream."""
+    """A session on a stream. Each message is processed inside the context that ``observe`` returns for it."""
 
-    def __init__(self, session: ConnectedSession, stream: Stream) -> None:
+    def __init__(self, session: ConnectedSession, stream: Stream, observe: Observe = lambda _: nullcontext()) -> None:
         self._session = session
         self._stream = stream
+        self._observe = observe
         self._frames = FrameReader()
         session.protocol.connect(lambda body: stream.write(frame(body)))
 
@@ -103,5 +108,7 @@ class Connection:
             logger.warning("%s: a message of %d bytes is not JSON", self._stream.name, len(body))
             protocol.reject_invalid_json()
             return
-        if protocol.receive(message):
+        with self._observe(message):
+            has_task = protocol.receive(message)
+        if has_task:
             await asyncio.sleep(0)  # the request's task runs to its first await now

@@ -59,6 +59,8 @@ class EngineSupervisor:
         self._was_ever_ready = False
         self._failed_reloads = 0
         self._retry_delay_s = RETRY_DELAY_S
+        self.wrap_engine: Callable[[Engine], Engine] = lambda engine: engine
+        """Applied to each engine that is made, before it starts."""
 
     @property
     def model(self) -> Model | None:
@@ -205,7 +207,7 @@ class EngineSupervisor:
         try:
             if previous is not None:
                 previous.close()
-            engine = self._engine_factory(settings)
+            engine = self.wrap_engine(self._engine_factory(settings))
         except StarcoderError as error:
             self._fail(str(error), settings.model)
             return

@@ -1,0 +1,63 @@
+"""The daemon's signs of life, and the watchdog that ends the process when its event loop no longer runs.
+
+A C function that holds the GIL, such as a regex match, keeps Python's signal handlers and threads from running, so
+SIGTERM has no effect and no timer thread can help. ``faulthandler`` has a watchdog thread in C, which needs no GIL: it
+is restarted with each heartbeat and ends the process when it is not. Windows look at the heartbeats themselves and act
+earlier; the watchdog is for a daemon without windows, and it ends one that does not finish its shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+from collections.abc import Callable
+
+from starcoder_ls.daemon.activity import PATIENCE_S, ActivityWriter
+
+INTERVAL_S = 0.5
+LOADING_PATIENCE_S = 20
+"""How long windows wait for a sign of life while a model is loaded: the import of a library holds the GIL while a slow
+disk reads it. Otherwise they wait for ``activity.PATIENCE_S``."""
+
+WATCHDOG_MARGIN_S = 5.0
+"""The watchdog waits longer than the windows, which answer their editors first."""
+SHUTDOWN_TIMEOUT_S = 4.0
+
+ArmWatchdog = Callable[[float], None]
+"""(Re)start a countdown of this many seconds to the end of the process."""
+
+
+def arm_watchdog(timeout_s: float) -> None:
+    """End the process with code 1 in ``timeout_s``, even if a thread holds the GIL, unless it is called again."""
+    faulthandler.dump_traceback_later(timeout_s, exit=True)
+
+
+class Heartbeat:
+    """Beats on the running event loop from ``start`` to ``stop``.
+
+    ``is_loading`` says whether a model is being loaded, ``has_windows`` whether windows watch the heartbeats.
+    """
+
+    def __init__(
+        self,
+        activity: ActivityWriter | None,
+        is_loading: Callable[[], bool],
+        has_windows: Callable[[], bool],
+        arm: ArmWatchdog = arm_watchdog,
+    ) -> None:
+        self._activity, self._is_loading, self._has_windows, self._arm = activity, is_loading, has_windows, arm
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Beat now and every INTERVAL_S."""
+        patience_s = LOADING_PATIENCE_S if self._is_loading() else PATIENCE_S
+        if self._activity is not None:
+            self._activity.beat(patience_s)
+        self._arm(patience_s + (WATCHDOG_MARGIN_S if self._has_windows() else 0.0))
+        self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self.start)
+
+    def stop(self) -> None:
+        """Give the process SHUTDOWN_TIMEOUT_S to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._arm(SHUTDOWN_TIMEOUT_S)
