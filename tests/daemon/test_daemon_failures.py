@@ -36,7 +36,7 @@ def test_hang_answers_open_requests_by_who_waits_and_tells_the_user_once() -> No
     assert log.is_initializing
 
 
-def test_quarantined_document_is_not_replayed_and_its_requests_are_answered() -> None:
+def test_quarantined_document_is_not_replayed_and_requests_are_answered() -> None:
     log = log_with_documents()
     failures = DaemonFailures(log)
     send(log, id=1, method="textDocument/completion", params={"textDocument": {"uri": A}})

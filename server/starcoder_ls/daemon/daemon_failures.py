@@ -31,8 +31,8 @@ class DaemonFailures:
 
     def record_crash(self, suspects: Suspects) -> list[bytes]:
         """The daemon has ended unexpectedly. Returns messages to the editor about documents that are quarantined."""
-        self.is_attributed_elsewhere = not self._quarantine.is_involved(suspects, self._log.documents)
-        quarantined = self._quarantine.record_failure(suspects, self._log.documents)
+        self.is_attributed_elsewhere = not self._quarantine.is_involved(suspects, self._log.replayed_uris)
+        quarantined = self._quarantine.record_failure(suspects, self._log.replayed_uris)
         requests = self._log.remove_open_requests(self._quarantine.is_about_quarantined)
         bodies = [self._quarantine.reply_to(request) for request in requests]
         for uri in quarantined:
@@ -54,7 +54,7 @@ class DaemonFailures:
     def record_answer(self, received: Message) -> None:
         """A message of the daemon that may be the answer to an open request."""
         if self._quarantine.has_failures and received.fields.get("result") is not None:
-            request = self._log.open_request(received)
+            request = self._log.request_answered_by(received)
             if request is not None and request.method is not None and not request.method.startswith("starcoder/"):
                 self._quarantine.record_result(request)
 

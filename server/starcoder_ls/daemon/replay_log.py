@@ -183,16 +183,14 @@ class ReplayLog:
         return list(removed.values())
 
     @property
-    def documents(self) -> list[str]:
-        """The URIs of the open documents that are replayed."""
+    def replayed_uris(self) -> list[str]:
         return list(self._documents)
 
     def remove_document(self, uri: str) -> None:
         """Do not replay the document, nor what the editor sends about it before it opens it again."""
         self._documents.pop(uri, None)
 
-    def open_request(self, received: Message) -> Message | None:
-        """The open request that ``received`` answers."""
+    def request_answered_by(self, received: Message) -> Message | None:
         return None if received.id_key is None else self._open_requests.get(received.id_key)
 
     def answer_shutdown(self) -> list[bytes]:
