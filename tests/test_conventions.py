@@ -287,8 +287,8 @@ def test_public_tensor_functions_document_shapes() -> None:
 # only context/file_reader.py opens those.
 READERS_OF_OWN_FILES = {
     "context/file_reader.py": "reads the files of users for all other modules",
-    "daemon/activity.py",
-    "daemon/liveness.py",
+    "daemon/activity.py": "memory shared with windows",
+    "daemon/liveness.py": "/proc",
     "daemon/editor_watch.py": "/proc",
     "daemon/launch_options.py": "the settings file",
     "daemon/runtime_dir.py": "the lock",
