@@ -62,3 +62,12 @@ async def test_failure_is_silent(error: Exception) -> None:
     async with initialized_client(ScriptedEngine(error=error), capabilities=MENU) as client:
         client.open(URI, "x = ")
         assert await request(client, 0, 4) is None
+
+
+@async_test
+async def test_word_on_a_long_line_is_searched_near_the_cursor() -> None:
+    line = "a" * 200_000 + " wo"  # quadratic work would take minutes
+    async with initialized_client(ScriptedEngine([["rd"]]), capabilities=MENU) as client:
+        client.open(URI, line)
+        (item,) = (await request(client, 0, len(line)))["items"]
+        assert item["filterText"].startswith("wo")

@@ -139,3 +139,17 @@ def test_function_in_braces_is_found_despite_strings_and_comments(
 )
 def test_no_function_is_found_where_there_is_none(language: str, text: str) -> None:
     assert find_enclosing_function(text.replace("¦", ""), max(text.find("¦"), 0), language) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["'" + "\\'" * 60_000, "{" * 100_000, "x = 1;\n" * 100_000, "/*" * 100_000, "a" * 600_000]
+)
+def test_text_that_is_no_code_is_searched_once(text: str) -> None:
+    """Quadratic work would take minutes here."""
+    assert find_enclosing_function(text, len(text) // 2, "javascript") is None
+
+
+def test_unfinished_quote_hides_no_function_behind_it() -> None:
+    assert function_at_cursor("// it's\nfunction f() {\n  return '}'¦;\n}\n", "javascript") == (
+        "function f() {\n  return '}';\n}"
+    )

@@ -17,6 +17,7 @@ from starcoder_ls.lsp.request_handle import RequestHandle
 from starcoder_ls.session.session import Session
 
 _MAX_LABEL_CHARS = 60
+_MAX_WORD_CHARS = 200
 _WORD_BEFORE = re.compile(r"\w*\Z")
 
 
@@ -48,7 +49,8 @@ class _Conversion:
         """
         document, offset = self._document, self.cursor.offset
         line = document.position_at(offset).line
-        word = _WORD_BEFORE.search(document.text, document.offset_at(Position(line, 0)), offset)
+        line_start = document.offset_at(Position(line, 0))
+        word = _WORD_BEFORE.search(document.text, max(line_start, offset - _MAX_WORD_CHARS), offset)
         start = min(word.start() if word else offset, suggestion.start)
         new_text = document.text[start : suggestion.start] + suggestion.text
         first, last = document.position_at(start), document.position_at(suggestion.end)

@@ -20,10 +20,13 @@ _TOKENS = re.compile(
     r"|'(?:\\[^\n']{1,8}|[^\\'\n])'|[{}();]",
     re.DOTALL,
 )
-_SINGLE_QUOTED_STRING = re.compile(r"'(?:\\.|[^'\\\n])*'")
+_SINGLE_QUOTED_STRING = re.compile(r"'(?:\\.|[^'\\\n])*+('?)")  # an unfinished one is skipped, not searched again
 _CONTROL_STATEMENT = re.compile(
     r"(?:\}\s*)?(?:if|else|for|foreach|while|switch|do|try|catch|finally|match|loop|unsafe|with|namespace|return)\b"
 )
+_MAX_CHARS, _MAX_TOKENS = 500_000, 50_000
+"""In longer texts with braces no function is found: they are generated, and the event loop would be held."""
+
 _FUNCTION_KEYWORD = re.compile(r"\b(?:fn|func|fun|function)\b")
 _TYPE_KEYWORD = re.compile(r"\b(?:class|struct|interface|trait|impl|enum|record|object|protocol)\b")
 _AFTER_BRACE = re.compile(r"[ \t]*[);,]*")
@@ -43,7 +46,8 @@ def find_enclosing_function(text: str, offset: int, language_id: str) -> Span | 
     language = by_id(language_id)
     if language.function_rule == "indentation":
         return _find_by_indentation(text, offset)
-    return _find_by_braces(text, offset, language) if language.function_rule == "braces" else None
+    is_short = len(text) <= _MAX_CHARS
+    return _find_by_braces(text, offset, language) if language.function_rule == "braces" and is_short else None
 
 
 def _find_by_indentation(text: str, offset: int) -> Span | None:
@@ -114,7 +118,10 @@ def _find_by_braces(text: str, offset: int, language: Language) -> Span | None:
     quoted = _single_quoted_strings(text) if language.has_single_quoted_strings else {}
     open_blocks, closed_blocks = list[_Block](), list[tuple[_Block, int]]()
     statement, depth, position = 0, 0, 0
-    while match := _TOKENS.search(text, position):
+    for _ in range(_MAX_TOKENS):
+        match = _TOKENS.search(text, position)
+        if match is None:
+            return _innermost(text, offset, closed_blocks, language)
         position = match.end()
         token = match[0]
         if (string_end := quoted.get(match.start())) is not None and string_end > position:
@@ -130,12 +137,12 @@ def _find_by_braces(text: str, offset: int, language: Language) -> Span | None:
             statement, depth = position, 0
         elif token == ";" and depth == 0:
             statement = position
-    return _innermost(text, offset, closed_blocks, language)
+    return None
 
 
 def _single_quoted_strings(text: str) -> dict[int, int]:
     """The ends of the strings by their starts."""
-    return {match.start(): match.end() for match in _SINGLE_QUOTED_STRING.finditer(text)}
+    return {match.start(): match.end() for match in _SINGLE_QUOTED_STRING.finditer(text) if match[1]}
 
 
 def _innermost(text: str, offset: int, blocks: list[tuple[_Block, int]], language: Language) -> Span | None:

@@ -104,3 +104,6 @@ def test_prefill_request_ends_before_the_last_word() -> None:
     request = build("x = 1\nsome_call(valu", 20, InlineCompletion(heal_words=False)).prefill_request()
     assert request.max_new_tokens == 0
     assert request.parts[-1] == "x = 1\nsome_call("
+    text = "b" * 3000 + " c" * 50
+    request = build(text, len(text), InlineCompletion(heal_words=False, prompt_tokens=2000)).prefill_request()
+    assert str(request.parts[-1]).endswith("b" * 200 + " c" * 49)

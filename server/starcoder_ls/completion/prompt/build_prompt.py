@@ -29,6 +29,7 @@ _FORMAT_TOKENS = 64  # for the special tokens and the file's name
 _MIN_PROMPT_TOKENS = 32
 _MAX_PATH_PARTS, _MAX_PATH_CHARS = 3, 80
 
+_MAX_WORD_CHARS = 200
 _LAST_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)\Z|\s+\Z")
 
 
@@ -96,7 +97,8 @@ class FimPrompt:
         parts, prefix_parts = self.layout.parts, self.layout.prefix_parts
         if prefix_parts and (prefix_parts[-1] == len(parts) - 1 or self.layout.order == "psm"):
             index = prefix_parts[-1]
-            text = _LAST_WORD.sub("", str(parts[index]))
+            text = str(parts[index])
+            text = text[:-_MAX_WORD_CHARS] + _LAST_WORD.sub("", text[-_MAX_WORD_CHARS:])
             parts = (*parts[:index], text) if text else parts[:index]
         return Request(
             parts=parts,
