@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from starcoder_ls.context import identifiers
 from starcoder_ls.context.identifiers import (
     content_lines,
     extract_identifiers,
@@ -27,3 +28,14 @@ def test_offset_beyond_the_last_line_is_the_end() -> None:
 
 def test_content_lines_leave_out_short_lines() -> None:
     assert content_lines("    return value\n\n}\n  return value\n") == {"return value"}
+
+
+def test_caches_keep_no_long_texts() -> None:
+    identifiers._cached_identifier_set.cache_clear()
+    identifiers._cached_content_lines.cache_clear()
+    for number in range(20):
+        long_line = f"value_{number} = " + "call(argument); " * 60_000
+        assert f"value_{number}" in identifiers.identifier_set(long_line)
+        assert identifiers.content_lines(long_line)
+    assert identifiers._cached_identifier_set.cache_info().currsize == 0
+    assert identifiers._cached_content_lines.cache_info().currsize == 0

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 CHUNK_LINES = 30
 
 _MIN_LINE_CHARS = 6
+_MAX_CACHED_TEXTS, _MAX_CACHED_CHARS = 4096, 4_000
+"""Usual chunks have 1,000 characters: about 20 MB when a cache is full. A longer text has long lines and is no code."""
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,63}")
 
 # Of all languages: a word that is everywhere distinguishes nothing, and without an index its rarity is unknown.
@@ -55,13 +57,23 @@ def extract_identifiers(text: str) -> list[str]:
     return list(dict.fromkeys(lower for word in found if (lower := word.lower()) not in _IGNORED))
 
 
-@functools.lru_cache(maxsize=8192)
 def identifier_set(text: str) -> frozenset[str]:
     """Cached, since the chunks of open documents are compared again and again."""
+    return _cached_identifier_set(text) if len(text) <= _MAX_CACHED_CHARS else _identifier_set(text)
+
+
+def content_lines(text: str) -> frozenset[str]:
+    """The lines of at least six characters, without their indentation. Cached likewise."""
+    return _cached_content_lines(text) if len(text) <= _MAX_CACHED_CHARS else _content_lines(text)
+
+
+def _identifier_set(text: str) -> frozenset[str]:
     return frozenset(extract_identifiers(text))
 
 
-@functools.lru_cache(maxsize=8192)
-def content_lines(text: str) -> frozenset[str]:
-    """The lines of at least six characters, without their indentation."""
+def _content_lines(text: str) -> frozenset[str]:
     return frozenset(line for raw in text.split("\n") if len(line := raw.strip()) >= _MIN_LINE_CHARS)
+
+
+_cached_identifier_set = functools.lru_cache(_MAX_CACHED_TEXTS)(_identifier_set)
+_cached_content_lines = functools.lru_cache(_MAX_CACHED_TEXTS)(_content_lines)

@@ -12,5 +12,5 @@ def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
     session.latest.cancel_document(uri)
     session.completers.discard(uri)
     session.feedback.on_document_closed(uri)
-    session.documents.close(uri)
     session.context.on_close(uri)
+    session.documents.close(uri)

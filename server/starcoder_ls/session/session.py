@@ -134,3 +134,4 @@ class Session:
         self.protocol.disconnect()
         self.tasks.cancel_all()
         self.latest.clear()
+        self.documents.close_all()

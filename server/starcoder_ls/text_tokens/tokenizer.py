@@ -38,6 +38,11 @@ MAX_CACHED_PARTS = 32
 """Prompt parts whose ids are cached. While a user types, suffix and snippets stay the same from key to key; tokenizing
 a whole window takes 0.8 ms."""
 
+MAX_CACHED_PART_CHARS = 100_000
+"""Longer than the longest prompt: the ids of a text take ten times its memory."""
+
+MAX_CACHED_FIRST_TEXT_CHARS = 64
+
 MAX_CACHED_HEADS = 8
 """Beginnings of long texts whose ids are cached."""
 
@@ -149,7 +154,8 @@ class Tokenizer:
             if isinstance(part, SpecialToken):
                 ids.append(self.special_token_id(part))
             elif part:
-                ids.extend(self._encode_part(part))
+                is_cached = len(part) <= MAX_CACHED_PART_CHARS
+                ids.extend(self._encode_part(part) if is_cached else self._encode_text(part))
         return ids
 
     def _encode_incrementally(self, text: str) -> tuple[int, ...]:
@@ -181,7 +187,10 @@ class Tokenizer:
         Cached: a key changes little of a document, and its n-grams are looked up again.
         """
         match = _FIRST_WORD.match(text) if self._splits_at_newlines else None
-        return self._first_token_id(text if match is None else match[0])
+        stretch = text if match is None else match[0]
+        if len(stretch) > MAX_CACHED_FIRST_TEXT_CHARS:
+            return self._encode_text(stretch)[0]
+        return self._first_token_id(stretch)
 
     def special_token_id(self, special: SpecialToken) -> int:
         """Return the id of a special token. Raises ModelUnsupported if the model lacks it."""

@@ -42,3 +42,10 @@ def test_span_of_a_line_excludes_its_line_end() -> None:
     text = "ab\r\ncd\re\n\nf"
     lines = Lines(text)
     assert [text[slice(*lines.span(n, text))] for n in range(len(lines))] == ["ab", "cd", "e", "", "f"]
+
+
+def test_key_stroke_in_a_long_line_searches_only_its_neighbours() -> None:
+    """The text has line ends that were not there before: those that are found were searched for."""
+    lines = Lines("x" * 1_000)
+    lines.replace(500, 500, "x" * 498 + "\n\nk\n\n" + "x" * 498, 1)
+    assert [lines.start(number) for number in range(len(lines))] == [0, 500]

@@ -55,18 +55,19 @@ class Lines:
     def replace(self, start: int, end: int, new_text: str, growth: int) -> None:
         """Apply an edit of [start, end). ``new_text`` is the whole text after it, ``growth`` the change of its length.
 
-        Searches again from the line before the edit (its CR may now precede an LF) to the end of the edit's last line.
+        Searches only the new text and the character on each side, with which it may form one line end: a line can be
+        long.
         """
-        first = max(0, self.line_of(start) - 1)
-        after = self.line_of(end) + 1
+        first = self.line_of(start)
+        if first == 0 or self.start(first) < start:
+            first += 1
+        after = max(first, self.line_of(end) + 1)
         self._shift_from(after)
-        region_start = self._starts[first]
-        region_end = self.start(after) + growth if after < len(self._starts) else len(new_text)
-        starts = array("q", (match.end() for match in _LINE_END.finditer(new_text, region_start, region_end)))
-        if after < len(self._starts):
-            starts.pop()  # the end of the last line is the start of the next line
-        self._starts[first + 1 : after] = starts
-        self._shifted_from = first + 1 + len(starts)
+        new_end = end + growth
+        ends = (match.end() for match in _LINE_END.finditer(new_text, max(0, start - 1), new_end + 1))
+        starts = array("q", (offset for offset in ends if start <= offset <= new_end))
+        self._starts[first:after] = starts
+        self._shifted_from = first + len(starts)
         self._shift += growth
 
     def _shift_from(self, line: int) -> None:

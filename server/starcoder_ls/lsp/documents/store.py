@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentTooLarge
 from starcoder_ls.lsp.documents.document import BYTES_PER_LINE, Document, Edit
+from starcoder_ls.lsp.documents.free_memory import FreedMemory
 from starcoder_ls.lsp.positions import Encoding
 
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
@@ -28,6 +29,7 @@ class Documents:
         self.exclusion: Callable[[str, str], str | None] = lambda _uri, _path: None
         """(URI, path) -> why the document must not reach a model, or None."""
         self._by_uri: dict[str, Document] = {}
+        self._freed = FreedMemory()
         self._total_bytes = 0
         self._sizes: dict[str, int] = {}
 
@@ -73,7 +75,14 @@ class Documents:
 
     def close(self, uri: str) -> None:
         self._by_uri.pop(uri, None)
+        freed_bytes = self._sizes.get(uri, 0)
         self._record_size(uri, 0)
+        self._freed.add(freed_bytes)
+
+    def close_all(self) -> None:
+        """The client is gone."""
+        for uri in list(self._by_uri):
+            self.close(uri)
 
     def _require_room(self, document: Document, size_bytes: int) -> None:
         """Record the new size of ``document``. Raises DocumentTooLarge, after its text was dropped."""

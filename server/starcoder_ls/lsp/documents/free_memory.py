@@ -1,0 +1,34 @@
+"""Returns the memory of closed documents to the system, which the allocator would keep for later."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+
+TRIM_AFTER_BYTES = 16 * 1024 * 1024
+"""Trimming takes milliseconds, so it is done for much memory at once."""
+
+
+def trim_heap() -> None:
+    """Return unused pages of the heap to the system. Only glibc has a function for it."""
+    if sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # musl
+        return
+
+
+class FreedMemory:
+    """Counts the bytes that closed documents have freed, and calls ``trim`` when they are many."""
+
+    def __init__(self, trim: Callable[[], None] = trim_heap) -> None:
+        self._trim = trim
+        self._freed_bytes = 0
+
+    def add(self, freed_bytes: int) -> None:
+        self._freed_bytes += freed_bytes
+        if self._freed_bytes >= TRIM_AFTER_BYTES:
+            self._freed_bytes = 0
+            self._trim()
