@@ -81,7 +81,7 @@ class InsertionPoint:
             return self.lines_above[-1] if self.lines_above else ""
         is_opener = (
             self.syntax.region == "code"
-            and not self.line_after
+            and not self.line_after.strip(")]};,")
             and syntax_context.opens_block(self.line_before, self.language)
         )
         return self.line_before if is_opener else ""
