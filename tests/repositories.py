@@ -38,7 +38,7 @@ def repository(folder: Path) -> Path:
         ("shop/täglich.py", SHOP.replace("Shop", "Täglich")),
         ("web/list.js", LIST),
         ("build/made.py", SHOP.replace("Shop", "Ignored")),
-        ("secrets/shop.py", SHOP.replace("Shop", "Secret")),
+        (".aws/shop.py", SHOP.replace("Shop", "Secret")),
         ("notes.txt", "class Notes:\n    name = 'text'\n"),
     ):
         (folder / name).parent.mkdir(exist_ok=True)

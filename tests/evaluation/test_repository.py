@@ -26,7 +26,7 @@ def test_no_hole_is_drawn_in_ignored_or_secret_files(tmp_path: Path) -> None:
     [
         ("build", "no source files"),
         ("build/made.py", ".gitignore names it"),
-        ("secrets/shop.py", "looks like a secret"),
+        (".aws/shop.py", "looks like a secret"),
         ("notes.txt", "is no source code"),
         ("nowhere", "no file or folder"),
     ],

@@ -85,7 +85,7 @@ async def test_secrets_and_ignored_files_never_reach_a_prompt(tmp_path: Path, is
     engine = ScriptedEngine()
     marker = "def matrix_inverse(rows):\n    leaked = 1\n    return rows, leaked\n"
     key = "-----BEGIN RSA PRIVATE KEY-----\nleakedleakedleaked\n-----END RSA PRIVATE KEY-----"
-    files = {".env": marker, ".env.py": marker, "id_rsa": marker, "ignored.py": marker, "secrets/m.py": marker,
+    files = {".env": marker, ".env.py": marker, "id_rsa": marker, "ignored.py": marker, ".aws/m.py": marker,
              "keys.py": f"def matrix_inverse(rows):\n    key = '''{key}'''\n    return key"}  # fmt: skip
     (tmp_path / ".gitignore").write_text("ignored.py\n")
     for name, text in files.items():
@@ -97,7 +97,7 @@ async def test_secrets_and_ignored_files_never_reach_a_prompt(tmp_path: Path, is
             await client.inline_completion((tmp_path / name).as_uri(), 1, 4, is_invoked=True)
         for number in range(5):
             uri = (tmp_path / f"app{number}.py").as_uri()
-            client.open(uri, f"import ignored, keys\nfrom secrets import m\n{CODE}matrix_inverse(")
+            client.open(uri, f"import ignored, keys\nfrom .aws import m\n{CODE}matrix_inverse(")
             assert await client.inline_completion(uri, 6, 15)
     assert len(engine.requests) == (6 if is_open else 5)
     for request in engine.requests:

@@ -37,7 +37,7 @@ _LINK = re.compile(
 )
 """What is between a name and its value: a closing quote or bracket, a type, a sign."""
 
-_QUOTED = re.compile(r"""(["'`])(?:0x)?([^"'`\r\n]{1,400})\1""")
+_QUOTED = re.compile(r"""(["'`])(?:0x)?((?:\\.|(?!\1)[^\\\r\n]){1,400}+)\1""")
 _PLAIN = re.compile(r"""[^\s"'`,;&<>(){}\[\]|\\]{1,400}+""")
 _PLAIN_LINE = re.compile(r"""[^\s"'`(){}\[\]]{1,400}+(?=\s{0,80}(?:[#]|\Z))""")
 _LINE_START = re.compile(
@@ -58,7 +58,10 @@ _METADATA = re.compile(
 )
 """Ends of names that say something about a secret: ``token_url``, ``passwordField``."""
 
-_STRONG = re.compile(r"passw|passphrase|pwd|mnemonic|phrase|\bpsk|(?:\b|_|[a-z](?=P))(?:pass|pw)\b", re.IGNORECASE)
+_STRONG = re.compile(
+    r"passw|passphrase|pwd|mnemonic|phrase|\bpsk|contrase|kennwort|wachtwoord|senha|(?:\b|_|[a-z](?=P))(?:pass|pw)\b",
+    re.IGNORECASE,
+)
 _WEAK = re.compile(r"\A(?:[A-Za-z0-9]+_)*(?:KEY|AUTH|SALT|salt|auth|DSN)\Z|[a-z]Key\Z|session|cookie", re.ASCII)
 _KNOWN_KEY = re.compile(
     r"(?:api|access|account|private|auth|encrypt\w*|signing|master|shared|secret)[_.-]?key|token|secret", re.IGNORECASE
@@ -66,9 +69,11 @@ _KNOWN_KEY = re.compile(
 _TYPE_WORDS = re.compile(
     r"(?:str|string|bytes?|int|integer|bool|boolean|any|object|number|char|text|varchar|secretstr|optional|required|none|null"
     r"|nil|true|false|undefined|void|hidden|masked|yes|no|on|off|never|always|invalid|missing|wrong|empty|self|this|password\w*"
-    r"|passwd|pwd|secret|token|hash|hashed|plain\w*|encrypt\w*|default|generated|unknown|vault|env|input|value|prompt|file)",
+    r"|passwd|pwd|secret|token|hash|hashed|plain\w*|encrypt\w*|default|generated|unknown|vault|env|input|value|prompt|file"
+    r"|options?|requires?|flags?|param\w*|arguments?|instead|should|cannot|together|without|available|needed)",
     re.IGNORECASE,
 )  # fmt: skip
+_SECRET_WORDS = re.compile(r"pass|pwd|secret|token|auth|user|login|key|cred|crypt|field|input|mode|type", re.IGNORECASE)
 _PHRASE_WORDS = re.compile(r"(?:[a-z]{3,8}[ ]){5,24}[a-z]{3,8}")
 _PHRASE_NAME = re.compile(r"mnemonic|phrase|seed", re.IGNORECASE)
 
@@ -132,7 +137,7 @@ def _accepts_quoted(value: str, name: str, strength: _Strength, sign: str, is_na
     if _PHRASE_NAME.search(name) and _PHRASE_WORDS.fullmatch(value):
         return True
     if any(char.isspace() for char in value):
-        return False
+        return strength is _Strength.STRONG and sign in ("=", ":", "=>", ":=") and _is_phrase(value)
     if sign == ">" or (sign == "," and not is_name_quoted):
         return False
     if sign == "" and name == "pass":  # the word
@@ -142,10 +147,26 @@ def _accepts_quoted(value: str, name: str, strength: _Strength, sign: str, is_na
     if strength is _Strength.STRONG:
         if sign in (",", "==", "===", "!=", "!==", "(", ""):
             return len(value) >= 6 and is_random(value) and not is_wordy(value)
-        return len(value) >= 4 and is_random_or_password(value) and not is_code_path(value)
+        is_random_value = len(value) >= 4 and is_random_or_password(value) and not is_code_path(value)
+        return is_random_value or _is_letters(value, 6)
     if strength is _Strength.MEDIUM and sign in ("=", ":", "=>", ":=", "value"):
-        return len(value) >= 8 and is_random(value) and not is_wordy(value) and not is_code_path(value)
+        is_random_value = len(value) >= 8 and is_random(value) and not is_wordy(value) and not is_code_path(value)
+        return is_random_value or (len(value) >= 10 and value.isdigit()) or _is_letters(value, 20)
     return is_generated(value)
+
+
+def _is_letters(value: str, shortest: int) -> bool:
+    """One word of small or of capital letters that says nothing about a secret: ``letmein``."""
+    is_word = value.isascii() and value.isalpha() and (value.islower() or value.isupper())
+    return is_word and len(value) >= shortest and is_password(value) and not _TYPE_WORDS.fullmatch(value) and (
+        not _SECRET_WORDS.search(value)
+    )  # fmt: skip
+
+
+def _is_phrase(value: str) -> bool:
+    """``p@ss w0rd``: a digit, a sign, and a single blank, unlike a message to the user."""
+    has_sign = any(char in "@#$^&*+=~" for char in value)
+    return value.count(" ") == 1 and has_sign and any(char.isdigit() for char in value) and is_password(value)
 
 
 def _is_setter(name: str) -> bool:
@@ -172,14 +193,19 @@ def _find_plain(
     if whole and sign in (":", "=") and _LINE_START.match(before) and len(before) < _MAX_NAME_CHARS:
         is_first = _STRICT_LINE_START.match(before) is not None and link["quote"] is None
         if _accepts_line(whole[0], name, strength, sign, is_first, has_blank=line[start - 1 : start].isspace()):
-            return whole.span()
+            return whole.start(), whole.start() + len(whole[0].rstrip(",;"))
     if sign == "=" and not line[start - 1 : start].isspace():
         follower = line[plain.end() : plain.end() + 1]
         if follower in ("", *"\"'&;#<\\`") or follower.isspace():
-            return plain.span() if _accepts_plain(value, strength) else None
+            is_joined = before.endswith((";", "; ")) or (name.isupper() and before.endswith(" "))
+            is_good = _accepts_plain(value, strength) or (
+                is_joined and strength is _Strength.STRONG and _is_letters(value, 3)
+            )
+            return plain.span() if is_good else None
     is_good = False
     if sign in ("is", ":"):
-        is_good = _is_clear(value, strength)
+        is_wordy_password = sign == "is" and strength is _Strength.STRONG and len(value) >= 6 and is_random(value)
+        is_good = is_wordy_password or _is_clear(value, strength)
     elif sign == "" and (name.isupper() or _LOGIN.search(before)):
         is_good = _is_clear(value, strength) if strength is _Strength.STRONG else is_generated(value)
     return plain.span() if is_good and not is_code_path(value) else None
@@ -194,7 +220,8 @@ def _accepts_plain(value: str, strength: _Strength) -> bool:
 def _accepts_option(value: str, strength: _Strength) -> bool:
     """The value of ``--password`` or ``--token``."""
     if strength is _Strength.STRONG:
-        return len(value) >= 4 and is_random_or_password(value) and not is_wordy(value)
+        is_random_value = len(value) >= 4 and is_random_or_password(value) and not is_wordy(value)
+        return is_random_value or _is_letters(value, 6)
     return len(value) >= 12 and is_random(value) and not is_wordy(value)
 
 
@@ -206,12 +233,9 @@ def _accepts_line(value: str, name: str, strength: _Strength, sign: str, is_firs
     if strength is _Strength.STRONG:
         if is_random_or_password(value) and len(value) >= 4:
             return not is_wordy(value) or (sign == ":" and is_first and not _TYPE_WORDS.fullmatch(value))
-        return (
-            sign == ":" and is_first and len(value) >= 6 and value.isalpha() and value.islower()
-            and not _TYPE_WORDS.fullmatch(value) and is_password(value)
-        )  # fmt: skip
+        return is_first and (sign == ":" or not has_blank) and value.islower() and _is_letters(value, 6)
     if name.isupper() and not has_blank and strength is _Strength.MEDIUM:
-        return len(value) >= 8 and is_random(value) and not is_wordy(value)
+        return (len(value) >= 8 and is_random(value) and not is_wordy(value)) or _is_letters(value, 16)
     return is_generated(value)
 
 

@@ -54,8 +54,9 @@ TOKENS: Final = (
     _token(r"\bgh[pousr]_", _ALNUM, 30),
     _token(r"\bgithub_pat_", r"\w", 22),
     _token(r"\bgl(?:pat|dt|ft|rt|ptt|cbt|soat|imt|agent|oas|ffct)-", r"\w.-", 20),
-    _token(r"\bx(?:ox[abeoprs]|app)-", r"A-Za-z0-9-", 15),
+    _token(r"\bx(?:ox[abeoprs]|app)-", r"A-Za-z0-9-", 8),
     _token(r"\bsk-or-v1-", _HEX, 40),
+    _token(r"\bsk-ant-", _WORD, 10),
     _token(r"\bsk-", _WORD, 20, 300, is_key_of_openai),  # OpenAI, Anthropic, OpenRouter
     _token(r"\b[rs]k_(?:live|test|prod)_", _ALNUM, 16),
     _token(r"\bwhsec_", _BASE64, 24),
@@ -85,7 +86,7 @@ TOKENS: Final = (
     _token(r"\bCFPAT-", _WORD, 40),
     _token(r"\bdt0[a-z][0-9]{2}\.", r"A-Z0-9.", 60),
     _token(r"\bAGE-SECRET-KEY-1", _UPPER, 50),
-    Shape(r"\b(hv[sbr]\.[\w-]{20,})", is_mixed),
+    Shape(r"\b(hv[sbr]\.[\w-]{10,})", is_mixed),
     _token(r"\bs\.", _ALNUM, 24, 24, is_generated),
     _token(r"\bpul-", r"a-f0-9", 40, 40),
     _token(r"\bdp\.(?:ct|pt|st|sa|scim|audit)\.", r"\w.-", 30),
@@ -133,11 +134,12 @@ TOKENS: Final = (
 
 PLACES: Final = (
     Shape(r"(?i)\bbearer[ \t]+([\w.~+/=-]+)", is_random, 12),
+    Shape(r"(?i)authorization[\"']?[ \t]*[:=,][ \t]*[\"']?(?:bearer|token|basic)[ \t]+([\w.~+/=-]+)", is_password, 6),
     Shape(r"(?i)\b(?:basic|ssws|apikey|negotiate|token)[ \t]+([\w.~+/=-]+)", is_generated, 16),
     Shape(r"://[^\s:/@\"'<>{}]*:([^\s/\"'<>`]+)@[\w\[]", lambda text: not is_placeholder(text), 3, 200),
     Shape(r"[\w.-]+:([^\s/@\"':]+)@(?:tcp|unix)\(", lambda text: not is_placeholder(text), 3, 200),
     Shape(
-        r"[ \t](?:-u|-a|-U|--user|--auth|--proxy-user)[ =][\"']?[\w.@\\-]+[:%]([^\s\"']+)",
+        r"[ \t](?:-[uU] ?|-a |(?:--user|--auth|--proxy-user)[ =])[\"']?[\w.@\\-]+[:%]([^\s\"']+)",
         lambda text: not is_placeholder(text),
         3,  # shorter masks could not be told from code
         200,
@@ -165,20 +167,22 @@ PLACES: Final = (
     Shape(r"(?i)/bot/v2/hook/([\w-]+)", is_any, 20),
     Shape(r"(?i)ifttt\.com/trigger/\w+/(?:json/)?with/key/([\w-]+)", is_any, 10),
     Shape(r"(?i)[?&](?:sig|signature|x-amz-signature|key|auth|code)=([\w%+/=.~-]+)", is_generated, 20),
-    Shape(r"(?i)auth\w*[ =]*\(+[\"'][^\"'\s]+[\"'],[ \t]*[\"']([^\"'\s]+)[\"']", is_random, 6),
+    Shape(r"(?i)auth\w*[ =:]*[\[(]+[\"'][^\"'\s]+[\"'],[ \t]*[\"']([^\"'\s]+)[\"']", is_random, 6),
     Shape(r"(?i)convertto-securestring[ \t]+(?:-string[ \t]+)?[\"']([^\"']+)[\"']", is_password, 4),
     Shape(r"IDENTIFIED (?:WITH [\w']+ )?BY (?:PASSWORD )?[\"']([^\"'\n]+)", is_password, 4),
     Shape(r"identified by [\"']([^\"'\n]+)", is_random, 4),
     Shape(r"(?i)cookie[\"']?[ \t]*[:=,][ \t]*[\"']?[\w.-]+=([^\s;\"']+)", is_generated, 16),
     Shape(r"(?i)(?:account|sharedaccess)key=([A-Za-z0-9+/=]+)", is_any, 30),
+    Shape(r":_(?:authToken|auth|password)[ \t]*=[ \t]*[\"']?([^\s\"']+)", is_password, 4),
+    Shape(r"\bpassword[ \t]+([^\s\"']+)", is_password, 4, 200, r"\bmachine[ \t]"),
     Shape(r"(?i)\"auth\"[ \t]*:[ \t]*\"([A-Za-z0-9+/=]+)\"", is_random_or_password, 12),
 )
 """Where commands, URLs, headers and files of known formats hold secrets."""
 
 NAMES: Final = (
-    r"(?i:passw|passphrase|pwd|secret|token|credential|mnemonic|seed_?phrase|recovery_?phrase|connection_?string|bearer"
+    r"(?i:passw|passphrase|contrase.a|kennwort|wachtwoord|\bsenha|\bpw\b|pwd|secret|token|credential|mnemonic|seed_?phrase|recovery_?phrase|connection_?string|bearer"
     r"|(?:api|access|account|private|auth|encrypt|encryption|signing|master|shared|service|storage|license|webhook|hmac"
-    r"|jwt|session|cookie|consumer|client|deploy|app|subscription|crypto|cipher|aes)[_.-]?key|session_?id|\bpsk)[\w-]*"
+    r"|jwt|session|cookie|consumer|client|deploy|app|subscription|crypto|cipher|aes)[_.-]?key|session_?id|\bpsk\b)[\w-]*"
     r"|\b[A-Z0-9]+_(?:KEY|PASS|PW|AUTH|SALT|DSN)\b|(?:\b|_)(?:pass|salt|auth|PASS)\b|[a-z](?:Pass|Key)\b"
 )
 """Names of values that are often secrets, up to the end of the name."""

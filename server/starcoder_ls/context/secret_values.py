@@ -21,8 +21,10 @@ _PLACEHOLDER = re2.compile(
 _WORDS = re.compile(r"(?:[A-Za-z][a-z]*|[A-Z]+)\d{0,2}|\d{1,4}|v\d+")
 _CAMEL_CASE_WORDS = re.compile(r"[A-Z][a-z]{2,}|[a-z]{3,}")
 _CODE_PATH = re.compile(r"[*&!@~./]{0,3}[A-Za-z_]\w*(?:(?:\.|->|::|/|\\)[A-Za-z_]\w*)+;?")
-_SPECIAL = frozenset("!#^&*+=~@?")
+_SPECIAL = frozenset("!#^&*+=~@")
 _URL = re.compile(r"[a-z][a-z+.-]{1,20}://")
+_NOISE_CHARS = frozenset("!#$%&()*+=?@[]^{}~")
+_TEMPLATE = re.compile(r"\$\{|\$\(|\{\{|%\(|\w\(\w*\)|<\w|\[[\d:]|\{\w|\w\[\w|xxxx")
 _CODE_CHARS = frozenset("([{`")
 _MIN_GENERATED = 16
 _MAX_WORD_SHARE = 0.75
@@ -42,6 +44,8 @@ def is_placeholder(value: str) -> bool:
 def is_random(value: str) -> bool:
     """Letters and digits, or letters and signs that paths, URLs and names lack: unlike ``password="username"``."""
     head = value[:_MAX_CHECKED]
+    if _is_noise(head):
+        return True
     has_more = any(char.isdigit() or char in _SPECIAL for char in head)
     return (
         has_more
@@ -49,6 +53,13 @@ def is_random(value: str) -> bool:
         and not _CODE_CHARS.intersection(head)
         and not is_placeholder(head)
     )
+
+
+def _is_noise(value: str) -> bool:
+    """Many different signs between letters and digits, as a generator of passwords makes them."""
+    signs = set(value).intersection(_NOISE_CHARS)
+    has_digits = sum(char.isdigit() for char in value) >= 2
+    return len(value) >= 12 and len(signs) >= 4 and has_digits and not _TEMPLATE.search(value) and " " not in value
 
 
 def is_mixed(value: str) -> bool:
