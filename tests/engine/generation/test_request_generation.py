@@ -342,8 +342,8 @@ def test_answer_may_reach_the_last_position_of_the_context(loaded: LoadedModel) 
 
 
 def test_empty_prompt_continues_an_end_token(loaded: LoadedModel) -> None:
-    begun = Request(parts=(SpecialToken("<|endoftext|>"),), max_new_tokens=4)
-    assert ids_of(generate(build_request("", 4), loaded)) == ids_of(generate(begun, loaded))
+    explicit = Request(parts=(SpecialToken("<|endoftext|>"),), max_new_tokens=4)
+    assert ids_of(generate(build_request("", 4), loaded)) == ids_of(generate(explicit, loaded))
 
 
 def test_unknown_adapter_and_end_token_are_errors(loaded: LoadedModel) -> None:
