@@ -49,12 +49,12 @@ class Variant:
 
 VARIANTS = {
     "shipped": Variant("as shipped"),
-    "healing": Variant("half-typed words are not healed", ("inline_completion.heal_words=false",)),
-    "evidence": Variant("no evidence of other files", ("context.evidence=false",)),
-    "ngrams": Variant("no n-grams of the document", model='document_ngrams = "off"'),
+    "healing": Variant("no token healing", ("inline_completion.heal_words=false",)),
+    "evidence": Variant("no lookup text from other files", ("context.evidence=false",)),
+    "ngrams": Variant("no document n-grams", model='document_ngrams = "off"'),
     "prompt": Variant("512 tokens of other files in the prompt", ("context.prompt_tokens=512",)),
     "psm": Variant("PSM", ("inline_completion.fim_order='psm'",)),
-    "psm-line": Variant("PSM, the cursor's line last", ("inline_completion.fim_order='psm_line'",)),
+    "psm-line": Variant("PSM, cursor line last", ("inline_completion.fim_order='psm_line'",)),
 }
 
 
@@ -126,7 +126,7 @@ def render_block(runs: list[tuple[str, Run]], baseline: Run, seed: int, minutes:
         f"{len(shipped.holes)} holes in {files} files of the held-out packages, seed {seed}. Each run but the first "
         "changes one thing. The last run is the baseline: text around the cursor, no token healing, no n-grams, no "
         "other files, cut after its first line that is not blank. *Time* is the median over holes of the ratio to the "
-        "first run, each file being read anew for its hole; it says little if the machine had other work."
+        "first run, each hole starts with a cold cache; it means little if the machine was busy."
     )
     table = ablation.render_table([*runs, (BASELINE, baseline)])
     return f"{description}\n\n{table}\n\n{compare_with_baseline(shipped, baseline)}"

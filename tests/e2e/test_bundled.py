@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -57,62 +58,71 @@ async def wait_until_loaded(server: client.Client) -> dict[str, Any]:
         await asyncio.sleep(0.05)
 
 
-def test_editor_gets_suggestions_for_real_code() -> None:
-    async def session() -> tuple[list[Any], int | None]:
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What one client got from the server: answers while typing and when invoked, and the server's exit code."""
+
+    typed: list[Any]
+    invoked: list[Any]
+    exit_code: int | None
+
+
+@pytest.fixture(scope="module")
+def session() -> Session:
+    """A session without time limits on suggestions, which a busy machine would exceed."""
+    options = {"inline_completion": {"budget_ms": 60_000}}
+
+    async def run_session() -> Session:
         async with client.start([*SERVER, "serve", "--no-share", "--stdio"], stderr=subprocess.DEVNULL) as server:
-            await server.initialize(capabilities={"textDocument": {"inlineCompletion": {}}})
+            await server.initialize(options, {"textDocument": {"inlineCompletion": {}}})
             assert (await wait_until_loaded(server))["phase"] == "ready"
             server.open("file:///store.py", CODE)
-            answers = []
+            typed = []
             for line, text in enumerate(CODE.splitlines()):
                 if text.strip():
-                    at = len(text) - len(text.lstrip()) + 4
-                    answers.append(await server.inline_completion("file:///store.py", line, min(at, len(text))))
-            return answers, await server.shutdown()
+                    column = len(text) - len(text.lstrip()) + 4
+                    typed.append(await server.inline_completion("file:///store.py", line, min(column, len(text))))
+            server.open("file:///loop.py", CODE + "\n\nfor x in ")
+            invoked = [
+                await server.inline_completion("file:///loop.py", line, 9, is_invoked=True) for line in (6, 7, 14, 33)
+            ]
+            return Session(typed, invoked, await server.shutdown())
 
-    answers, exit_code = asyncio.run(session())
-    suggested = [item for answer in answers if answer for item in answer]
-    assert exit_code == 0
-    assert len(suggested) > len(answers) // 3
+    return asyncio.run(run_session())
+
+
+def test_editor_gets_suggestions_for_real_code(session: Session) -> None:
+    suggested = [item for answer in session.typed if answer for item in answer]
+    assert session.exit_code == 0
+    assert len(suggested) > len(session.typed) // 3
     for item in suggested:
         assert item["insertText"].strip()
         assert item["range"]["start"] == item["range"]["end"]
-        assert not any(mark in item["insertText"] for mark in ("<fim_", "<|endoftext|>", "<filename>"))
+        assert not any(token in item["insertText"] for token in ("<fim_", "<|endoftext|>", "<filename>"))
 
 
-def test_invoked_request_returns_different_suggestions() -> None:
-    async def session() -> list[Any]:
-        async with client.start([*SERVER, "serve", "--no-share"], stderr=subprocess.DEVNULL) as server:
-            await server.initialize()
-            await wait_until_loaded(server)
-            server.open("file:///store.py", CODE + "\n\nfor x in ")
-            found = [
-                await server.inline_completion("file:///store.py", line, 9, is_invoked=True) for line in (6, 7, 14, 33)
-            ]
-            await server.shutdown()
-            return found
-
-    answers = [[item["insertText"] for item in answer or ()] for answer in asyncio.run(session())]
+def test_invoked_request_returns_different_suggestions(session: Session) -> None:
+    answers = [[item["insertText"] for item in answer or ()] for answer in session.invoked]
     assert any(len(texts) > 1 for texts in answers)
     assert all(len(set(texts)) == len(texts) <= 3 for texts in answers)
 
 
 def test_missing_model_is_one_message_and_the_server_lives() -> None:
-    async def session() -> tuple[dict[str, Any], list[Any], Any]:
+    async def run_session() -> tuple[dict[str, Any], list[Any], Any]:
         command = [*SERVER, "serve", "--no-share", "--model", "/no/such/folder"]
         async with client.start(command, stderr=subprocess.DEVNULL) as server:
             await server.initialize()
             status = await wait_until_loaded(server)
             server.open("file:///a.py", "x = ")
             answer = await server.inline_completion("file:///a.py", 0, 4)
-            shown = [params["message"] for method, params in server.notifications if method == "window/showMessage"]
+            messages = [params["message"] for method, params in server.notifications if method == "window/showMessage"]
             await server.shutdown()
-            return status, shown, answer
+            return status, messages, answer
 
-    status, shown, answer = asyncio.run(session())
+    status, messages, answer = asyncio.run(run_session())
     assert status["phase"] == "failed"
-    assert len(shown) == 1
-    assert "/no/such/folder" in shown[0]
+    assert len(messages) == 1
+    assert "/no/such/folder" in messages[0]
     assert answer is None
 
 

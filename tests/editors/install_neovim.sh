@@ -5,7 +5,7 @@
 set -euo pipefail
 folder=$(realpath -m "$1")
 [ -x "$folder/nvim" ] && exit 0
-"$(dirname "$0")/needs.sh" patchelf -- patchelf
+"$(dirname "$0")/needs.sh" patchelf
 mirror=$(awk '/^URIs:/ {print $2; exit} /^deb / {print $2; exit}' /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null)
 mkdir -p "$folder"/apt/lists/partial "$folder"/apt/archives/partial "$folder"/packages "$folder"/root/usr/{bin,lib,lib64,sbin}
 : > "$folder/apt/status"

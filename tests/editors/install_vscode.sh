@@ -5,7 +5,7 @@
 set -euo pipefail
 folder=$(realpath -m "$1")
 python=$2
-"$(dirname "$0")/needs.sh" npm g++ "${CHROMIUM:-chromium}" -- npm g++ chromium libkrb5-dev fonts-dejavu-core
+"$(dirname "$0")/needs.sh" npm g++ "${CHROMIUM:-chromium}=chromium" -- libkrb5-dev fonts-dejavu-core
 [ -x "$folder/code-server" ] && exit 0
 mkdir -p "$folder"/{node/bin,server}
 "$python" -m venv "$folder/venv"

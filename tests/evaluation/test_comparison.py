@@ -79,7 +79,7 @@ def test_holes_are_paired_regardless_of_order(gold: Run, no_answers: Run) -> Non
 def test_different_holes_are_rejected_with_the_reason(gold: Run, tmp_path: Path) -> None:
     for other, reason in (
         (run_of(tmp_path, lambda _: "", seed=1), "their seeds are 0 and 1"),
-        (run_of(tmp_path, lambda _: "", per_kind=2), "one asked for 4 of each kind, the other for 2"),
+        (run_of(tmp_path, lambda _: "", per_kind=2), "one run requested 4 of each kind, the other for 2"),
         (run_of(tmp_path / "web", lambda _: ""), "no file in common|were changed"),
     ):
         with pytest.raises(SettingsError, match=f"not runs over the same holes.*({reason})"):

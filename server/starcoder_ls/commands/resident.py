@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def run(descriptor: int, path: Path) -> int:
     """Serve until the daemon is no longer needed.
 
-    An unreadable settings file is no error here: each window is told about it when it connects.
+    An unreadable settings file is no error here: each window gets a message about it when it connects.
     """
     try:
         config = settings.load()

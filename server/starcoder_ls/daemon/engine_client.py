@@ -49,7 +49,10 @@ class EngineClient:
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """As ``Engine.stream``. The stop rule is evaluated in this process, after each chunk. When it has ended all
-        candidates, the daemon is told to stop and answers with the timings. Raises EngineClosed if the daemon ends."""
+        candidates, the daemon receives a stop request and answers with the timings.
+
+        Raises EngineClosed if the daemon ends.
+        """
         reader, writer = await asyncio.open_unix_connection(sock=self._connect())
         texts: list[str] = [""] * request.candidates
         finish_reasons: list[FinishReason | None] = [None] * request.candidates

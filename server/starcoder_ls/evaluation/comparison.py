@@ -133,7 +133,7 @@ def _explain_difference(first: Run, second: Run, shared: int) -> str:
     if first.seed != second.seed:
         return f"their seeds are {first.seed} and {second.seed}"
     if first.wanted_per_kind != second.wanted_per_kind:
-        return f"one asked for {first.wanted_per_kind} of each kind, the other for {second.wanted_per_kind}"
+        return f"one run requested {first.wanted_per_kind} of each kind, the other for {second.wanted_per_kind}"
     if {hole.path for hole in first.holes}.isdisjoint(hole.path for hole in second.holes):
         return "they have no file in common"
     return "some files were changed in between" if shared else "the files were changed in between"

@@ -1,6 +1,6 @@
 """The other files of one client: workspace folders, open documents, and which documents must not reach a model.
 
-Decides when the ignore rules and the index are rebuilt, and when the client is told that a document is excluded.
+Decides when the ignore rules and the index are rebuilt, and when the client is notified that a document is excluded.
 """
 
 from __future__ import annotations

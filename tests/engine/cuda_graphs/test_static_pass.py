@@ -164,14 +164,16 @@ def test_each_adapter_changes_the_logits(starcoder: Path, tmp_path: Path, double
 def mutant_position_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Position embeddings are those of the next position; states and mask are correct."""
     monkeypatch.setattr(
-        torch.Tensor, "clamp_max", lambda places, context_tokens: (places + 1).clamp(max=context_tokens)
+        torch.Tensor, "clamp_max", lambda positions, context_tokens: (positions + 1).clamp(max=context_tokens)
     )
 
 
 def mutant_written_plus_one(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = static_pass._Layer.__init__
     monkeypatch.setattr(
-        static_pass._Layer, "__init__", lambda layer, storage, places, tokens: exact(layer, storage, places + 1, tokens)
+        static_pass._Layer,
+        "__init__",
+        lambda layer, storage, positions, tokens: exact(layer, storage, positions + 1, tokens),
     )
 
 

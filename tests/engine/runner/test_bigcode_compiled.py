@@ -150,8 +150,8 @@ def test_unknown_token_or_position_raises_index_error(loaded: LoadedModel) -> No
 
 
 def mutant_position_plus_one(compiled_pass: Any, _monkeypatch: pytest.MonkeyPatch) -> None:
-    table, bits, *places = compiled_pass._embeddings
-    compiled_pass._embeddings = table, bits, places[0] + compiled_pass._width * abs(places[1]) // 8, places[1]
+    table, bits, *positions = compiled_pass._embeddings
+    compiled_pass._embeddings = table, bits, positions[0] + compiled_pass._width * abs(positions[1]) // 8, positions[1]
 
 
 def mutant_key_written_one_too_early(compiled_pass: Any, _monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ DOUBLE = {"rtol": 0.0, "atol": 1e-9}
 def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel]) -> LoadedModel:
     found = doubled(request.getfixturevalue(request.param))
     if found.runner.cpu_pass is None:
-        pytest.skip("this shape has no lean cpu_pass")
+        pytest.skip("this shape has no CPU pass")
     return found
 
 

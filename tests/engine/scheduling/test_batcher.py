@@ -287,7 +287,7 @@ def test_batch_has_no_more_tokens_than_its_limit(loaded: LoadedModel, watch: Wat
     before = [len(output_of(entry).recorded_chunks) for entry in scheduled]
     scheduler.run(16)
     gained = sorted(len(output_of(entry).recorded_chunks) - old for entry, old in zip(scheduled, before, strict=True))
-    assert gained[-2] - gained[0] <= 2, "the places beside whoever has the turn go round"
+    assert gained[-2] - gained[0] <= 2, "the other slots of the batch rotate between clients"
     assert sum(gained) == 16 * 9
     scheduler.run()
     assert max(sum(tokens) for tokens in watch.seen if len(tokens) > 1) == 9

@@ -1,6 +1,6 @@
 """One request from its prompt to its last chunk, as a generator that yields forward passes and chunks.
 
-Whoever drives the generator runs each pass, alone or in a batch, sends its logits back, and may stop between any two.
+The caller of the generator runs each pass, alone or in a batch, sends its logits back, and may stop between any two.
 """
 
 from __future__ import annotations

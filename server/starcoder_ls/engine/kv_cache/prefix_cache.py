@@ -1,6 +1,6 @@
 """The KV caches that stay between requests, so that a prompt is prefilled only after what a cache already holds.
 
-A request continues the idle slot with the longest common prefix. Whoever acquired a slot keeps ``ids`` and cache equal.
+A request continues the idle slot with the longest common prefix. The owner of a slot keeps ``ids`` and cache equal.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The queue of requests, and the order in which they run.
 
 Requests that have ended come first, then the order is by priority, then clients take turns, then by arrival. It is
-decided anew after every pass, so that a completion overtakes an explanation between two tokens.
+decided again after every pass, so that a completion overtakes an explanation between two tokens.
 """
 
 from __future__ import annotations
