@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from context import secret_cases
-from starcoder_ls.context.secret_patterns import ALL_PLACES, ALL_TOKENS, PLACES, TOKENS
+from starcoder_ls.context.secret_patterns import ALL_CONTEXTS, ALL_TOKENS, CONTEXTS, TOKENS
 from starcoder_ls.context.secrets import find_secrets, mask_secrets
 
 PACKAGES = ("pydantic", "huggingface_hub", "hypothesis", "rich")
@@ -48,4 +48,4 @@ def test_at_most_one_string_in_a_thousand_lines_of_ordinary_code_is_masked() -> 
 
 def test_each_shape_has_one_group() -> None:
     assert ALL_TOKENS.groups == len(TOKENS)
-    assert ALL_PLACES.groups == len(PLACES)
+    assert ALL_CONTEXTS.groups == len(CONTEXTS)

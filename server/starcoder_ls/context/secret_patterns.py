@@ -132,7 +132,7 @@ TOKENS: Final = (
 )
 """The text before the secret says what it is."""
 
-PLACES: Final = (
+CONTEXTS: Final = (
     Shape(r"(?i)\bbearer[ \t]+([\w.~+/=-]+)", is_random, 12),
     Shape(r"(?i)authorization[\"']?[ \t]*[:=,][ \t]*[\"']?(?:bearer|token|basic)[ \t]+([\w.~+/=-]+)", is_password, 6),
     Shape(r"(?i)\b(?:basic|ssws|apikey|negotiate|token)[ \t]+([\w.~+/=-]+)", is_generated, 16),
@@ -203,8 +203,8 @@ def _join(shapes: tuple[Shape, ...]) -> Any:
 
 
 ALL_TOKENS: Final = _join(TOKENS)
-ALL_PLACES: Final = _join(PLACES)
+ALL_CONTEXTS: Final = _join(CONTEXTS)
 NAMED: Final = _compile(f"({_NAMED})")
-COMMANDS: Final = {shape.command: _compile(shape.command) for shape in PLACES if shape.command}
-ANY: Final = _compile("|".join((*(f"(?:{shape.pattern})" for shape in (*TOKENS, *PLACES)), _NAMED)), has_groups=False)
+COMMANDS: Final = {shape.command: _compile(shape.command) for shape in CONTEXTS if shape.command}
+ANY: Final = _compile("|".join((*(f"(?:{shape.pattern})" for shape in (*TOKENS, *CONTEXTS)), _NAMED)), has_groups=False)
 """Whether a line is worth looking at: one search for a whole text."""

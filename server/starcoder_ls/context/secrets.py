@@ -15,12 +15,12 @@ from typing import Any
 from starcoder_ls.context.private_keys import MAX_KEY_CHARS, find_private_keys
 from starcoder_ls.context.secret_assignments import find_assigned
 from starcoder_ls.context.secret_patterns import (
-    ALL_PLACES,
+    ALL_CONTEXTS,
     ALL_TOKENS,
     ANY,
     COMMANDS,
+    CONTEXTS,
     MAX_MATCHES_PER_LINE,
-    PLACES,
     TOKENS,
     Shape,
 )
@@ -141,7 +141,7 @@ def _find_in_line(line: str) -> tuple[tuple[int, int], ...]:
     data = line.encode("ascii", "replace")
     return (
         *_find_shapes(ALL_TOKENS, TOKENS, line, data),
-        *_find_shapes(ALL_PLACES, PLACES, line, data),
+        *_find_shapes(ALL_CONTEXTS, CONTEXTS, line, data),
         *find_assigned(line, data),
     )
 
