@@ -105,6 +105,10 @@ class Adapter(_Section):
     template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
     """The adapter's prompt; `{question}` is replaced with the instruction and the code."""
 
+    allow_other_base: bool = False
+    """Load it although it was made for another base model of the same architecture and sizes. Its answers may be
+    useless."""
+
     @property
     def source(self) -> str:
         """`path`, and `revision` if there is one."""

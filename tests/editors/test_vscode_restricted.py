@@ -48,6 +48,7 @@ def test_untrusted_folder_cannot_set_program_model_or_adapter(code: VSCode, tmp_
         "starcoder.model.template": "evil",
         "starcoder.adapters": {"evil": {"path": "evil/adapter"}},
         "starcoder.actions": {"evil": {"title": "Evil", "instruction": "Evil"}},
+        "starcoder.context.ignore": ["!.env*"],
         "starcoder.inline_completion.max_new_tokens": 7,
     }
     (folder / ".vscode" / "settings.json").write_text(json.dumps(folder_settings))

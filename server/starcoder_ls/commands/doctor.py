@@ -17,6 +17,7 @@ from starcoder_ls import __version__, settings
 from starcoder_ls.commands import processes
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.prompt import families, fim
+from starcoder_ls.engine.loading import hub
 from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import Engine, Request, Timings
 
@@ -79,6 +80,8 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
         load_s = time.monotonic() - started_s
         status = engine.status()
         table.add_row("model", f"{status.model} ({status.architecture}, context {status.context_tokens} tokens)")
+        if commit := hub.find_commit(config.model.name, config.model.revision):
+            table.add_row("commit", commit)
         table.add_row("family", families.find_family(status.special_tokens).name)
         table.add_row(
             "adapters", ", ".join(f"{adapter.name} ({adapter.method})" for adapter in status.adapters) or "none"

@@ -35,7 +35,7 @@ def run(
     Raises SettingsError if there is no corpus.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
-    from starcoder_ls.learning import base_training, model_card, ngram_fitting
+    from starcoder_ls.learning import base_training, model_card, ngram_fitting, release
     from starcoder_ls.learning.corpus import Corpus
 
     if not (corpus_folder / "corpus.bin").is_file():
@@ -57,6 +57,7 @@ def run(
     parameters = sum(parameter.numel() for parameter in training.model.parameters())
     card = model_card.build_model_card(training.config, training.tokens, parameters, corpus_folder)
     (folder / "model" / "README.md").write_text(card, encoding="utf-8")
+    release.finish_checkpoint(folder / "model")
     return 0
 
 

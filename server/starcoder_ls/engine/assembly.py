@@ -19,7 +19,7 @@ from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement, choose_placement
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
 from starcoder_ls.engine.memory import is_out_of_memory
-from starcoder_ls.engine.runner import int8_check, packed_linear
+from starcoder_ls.engine.runner import int8_check, logit_check, packed_linear
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
 from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
@@ -34,7 +34,7 @@ def load(settings: Model, on_progress: ProgressCallback, adapters: Mapping[str, 
     """
     try:
         checkpoint = load_model.resolve_checkpoint(settings, scale_progress(on_progress, 0.0, 0.1))
-        tokenizer = Tokenizer.from_folder(checkpoint.folder)
+        tokenizer = Tokenizer.from_folder(checkpoint.folder, checkpoint.vocabulary_size)
         if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
             raise ModelInvalid(
                 f"{checkpoint.folder} has a tokenizer of {tokenizer.vocabulary_size:,} tokens and a model of "
@@ -74,6 +74,7 @@ def assemble(
     runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
     message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
     on_progress(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
+    logit_check.require_expected_logits(runner, tokenizer, checkpoint, placement.dtype_name)
     runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
     if placement.is_batch_invariant:  # else a draft could change an answer
         runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)

@@ -15,6 +15,7 @@ from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
 from starcoder_ls.engine.adapters.files import FINGERPRINT_KEY, WEIGHTS_FILE
 from starcoder_ls.engine.adapters.methods.bottleneck import PEFT_TYPE, BottleneckConfig, BottleneckLayer
+from starcoder_ls.engine.loading import integrity
 
 # The keys of Astraios' published adapter_config.json files.
 _SAVED_KEYS = frozenset(
@@ -66,3 +67,4 @@ def save_adapter(
             weights |= {name: weight.detach().cpu().contiguous() for name, weight in target.weights().items()}
     save_file(weights, folder / WEIGHTS_FILE, {"format": "pt", FINGERPRINT_KEY: base_fingerprint})
     (folder / CONFIG_FILE).write_text(json.dumps(saved, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    integrity.write_manifest(folder, (CONFIG_FILE, WEIGHTS_FILE))

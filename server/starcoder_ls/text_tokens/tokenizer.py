@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import PromptPart, SpecialToken
+from starcoder_ls.text_tokens import tokenizer_checks
 
 # Qwen2.5-Coder and DeepSeek-Coder declare their FIM tokens as not special; DeepSeek-Coder also has plain letters among
 # its added tokens, which must stay text. A token in brackets is a marker, any other token is text.
@@ -102,11 +103,18 @@ class Tokenizer:
     from defaults of their class, and this module needs no torch.
     """
 
-    def __init__(self, tokenizer_json: str) -> None:
-        """Raises ModelUnsupported if the text of a special token would be tokenized to that token."""
-        declared = json.loads(tokenizer_json)
-        for token in declared.get("added_tokens", ()):
-            token["special"] = bool(token["special"] or _BRACKETED.fullmatch(token["content"]))
+    def __init__(self, tokenizer_json: str, max_tokens: int | None = None) -> None:
+        """Added tokens with ids from ``max_tokens`` on are left out: the model has no embeddings for them.
+
+        Raises ModelUnsupported if the text of a special token would be tokenized to that token.
+        """
+        self._load(json.loads(tokenizer_json), max_tokens)
+
+    def _load(self, declared: dict[str, Any], max_tokens: int | None) -> None:
+        if max_tokens is not None and declared.get("added_tokens"):
+            declared["added_tokens"] = [token for token in declared["added_tokens"] if token["id"] < max_tokens]
+        for token in declared.get("added_tokens") or ():
+            token["special"] = bool(token.get("special") or _BRACKETED.fullmatch(token["content"]))
         self._tokenizer = HfTokenizer.from_str(json.dumps(declared))
         self._tokenizer.encode_special_tokens = True
         self._tokenizer.no_truncation()
@@ -129,18 +137,22 @@ class Tokenizer:
         self._require_text_stays_text()
 
     @classmethod
-    def from_folder(cls, folder: Path) -> Tokenizer:
-        """Load the tokenizer of a checkpoint folder.
+    def from_folder(cls, folder: Path, max_tokens: int | None = None) -> Tokenizer:
+        """Load the tokenizer of a checkpoint folder; ``max_tokens`` as in the constructor.
 
-        Raises ModelInvalid if its tokenizer.json is missing or unreadable, ModelUnsupported as the constructor does.
+        Raises ModelInvalid if its tokenizer.json is missing, unreadable or exceeds a limit of ``tokenizer_checks``,
+        ModelUnsupported as the constructor does.
         """
         file = folder / "tokenizer.json"
+        declared = tokenizer_checks.read_tokenizer_file(file)
+        tokenizer = cls.__new__(cls)
         try:
-            return cls(file.read_text(encoding="utf-8"))
+            tokenizer._load(declared, max_tokens)
+            return tokenizer
         except (ModelUnsupported, MemoryError):
             raise
         except Exception as error:  # tokenizers raises bare Exception
-            raise ModelInvalid(f"{file} is not a readable tokenizer: {error}. Download it again.") from error
+            raise ModelInvalid(f"{file} is not a readable tokenizer: {error!s:.200}. Download it again.") from error
 
     @property
     def special_tokens(self) -> frozenset[str]:

@@ -28,6 +28,37 @@ def test_unknown_keys_with_empty_values_are_ignored(peft_type: str, tmp_path: Pa
     assert config.values.keys() == config.method.config_checks.keys()
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("runtime_config", {"ephemeral_gpu_offload": False}),
+        ("eva_config", {"rho": 2.0}),
+        ("init_lora_weights", "eva"),
+        ("qalora_group_size", 32),
+        ("megatron_core", "megatron.core"),
+        ("a_newer_mode", "auto"),
+        ("a_newer_number", 0),
+        ("a_newer_table", {"x": False, "y": [], "z": {"w": None}}),
+        ("a_newer_dropout", 0.1),
+        ("unsloth_fixed", True),
+    ],
+)
+def test_newer_key_that_changes_nothing_is_accepted(key: str, value: Any, tmp_path: Path) -> None:
+    read_config(adapter_fixtures.write_config(tmp_path, "LORA", **{key: value}))
+
+
+def test_option_of_an_unused_feature_is_accepted(tmp_path: Path) -> None:
+    read_config(adapter_fixtures.write_config(tmp_path, "LORA", use_tora=False, tora_rank=8))
+    with pytest.raises(AdapterInvalid, match="sets `use_tora` to True"):
+        read_config(adapter_fixtures.write_config(tmp_path, "LORA", use_tora=True, tora_rank=8))
+
+
+def test_message_escapes_what_the_file_contains(tmp_path: Path) -> None:
+    with pytest.raises(AdapterInvalid) as caught:
+        read_config(adapter_fixtures.write_config(tmp_path, "LORA", **{"a\x1b[31m\nb": "c\x1b\n"}))
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("peft_type", [None, 7, "XLORA", "lora", "ADAPTION_PROMPT", ["LORA"]])
 def test_unsupported_method_is_refused_with_the_supported_ones(peft_type: Any, tmp_path: Path) -> None:
     message = r"is a .* adapter, which this server does not support\. Use LORA, IA3, BOTTLENECK"
@@ -48,6 +79,10 @@ def test_unsupported_method_is_refused_with_the_supported_ones(peft_type: Any, t
         ("LORA", "exclude_modules", "(a+)+"),
         ("LORA", "trainable_token_indices", [1]),
         ("LORA", "of_a_later_peft", 3),
+        ("LORA", "use_of_a_later_peft", True),
+        ("LORA", "nested_of_a_later_peft", {"a": [0, {"b": 1}]}),
+        ("LORA", "alpha_pattern", {"c_attn": 8}),
+        ("LORA", "lora_bias", True),
         ("IA3", "modules_to_save", ["ln_f"]),
         ("BOTTLENECK", "bias", "all"),
         ("P_TUNING", "modules_to_save", ["x"]),

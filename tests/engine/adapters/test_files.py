@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import adapter_fixtures
-from starcoder_ls.engine.adapters import files
+from starcoder_ls import settings
+from starcoder_ls.engine.adapters import files, pickle_conversion
 from starcoder_ls.engine.loading.progress import ignore_progress
+from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.settings import Adapter
 
 
@@ -22,9 +26,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "lora")
     first = files.read_tensors(adapter)
-    (copy,) = cache.iterdir()
-    assert copy.suffix == ".safetensors"
-    monkeypatch.setattr(files, "_read_pickle", lambda _: pytest.fail("the pickle was read again"))
+    assert {file.name for file in cache.glob("*/*")} == {files.WEIGHTS_FILE, "SHA256SUMS"}
+    monkeypatch.setattr(pickle_conversion, "convert", lambda *_: pytest.fail("the pickle was read again"))
     second = files.read_tensors(adapter)
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -33,10 +36,47 @@ def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
     adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "ia3")
     first = files.read_tensors(adapter)
-    (copy,) = cache.iterdir()
-    copy.write_bytes(b"damaged")
-    assert files.read_tensors(adapter).keys() == first.keys()
-    assert copy.stat().st_size > 1000
+    (copy,) = cache.glob("*/*.safetensors")
+    intact = copy.read_bytes()
+    copy.write_bytes(intact[:-3] + bytes([intact[-3] ^ 1, intact[-2] ^ 1, intact[-1]]))
+    second = files.read_tensors(adapter)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert copy.read_bytes() == intact
+
+
+def test_name_of_the_adapter_in_tensor_names_is_removed(tmp_path: Path) -> None:
+    weights = {"base_model.model.h.0.c_attn.lora_A.default.weight": torch.zeros(2, 3)}
+    weights |= {"base_model.model.h.0.c_attn.lora_B.default.weight": torch.zeros(3, 2)}
+    adapter_fixtures.write_config(tmp_path, "LORA")
+    save_file(weights, tmp_path / files.WEIGHTS_FILE)
+    read = files.read_tensors(files.check_adapter_folder(tmp_path))
+    assert read.keys() == {f"base_model.model.h.0.c_attn.lora_{part}.weight" for part in "AB"}
+    save_file(weights | {"base_model.model.h.0.c_attn.lora_A.other.weight": torch.zeros(2, 3)},
+              tmp_path / files.WEIGHTS_FILE)  # fmt: skip
+    with pytest.raises(AdapterInvalid, match="several adapters"):
+        files.read_tensors(files.check_adapter_folder(tmp_path))
+
+
+def test_adapter_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None:
+    adapter_fixtures.write_config(tmp_path, "LORA")
+    size = files.MAX_WEIGHTS_BYTES + 4
+    header = json.dumps({"a": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}).encode()
+    with (tmp_path / files.WEIGHTS_FILE).open("wb") as stream:  # a sparse file
+        stream.write(len(header).to_bytes(8, "little") + header)
+        stream.truncate(8 + len(header) + size)
+    with pytest.raises(AdapterInvalid, match="GB of memory"):
+        files.check_adapter_folder(tmp_path)
+
+
+def test_flipped_bytes_in_an_adapter_with_a_manifest_are_found(tmp_path: Path) -> None:
+    folder = tmp_path / "explain"
+    shutil.copytree(Path(settings.__file__).parent / "bundled" / "explain", folder)
+    files.resolve_adapter(Adapter(path=str(folder)), True, ignore_progress)
+    weights = folder / files.WEIGHTS_FILE
+    intact = weights.read_bytes()
+    weights.write_bytes(intact[:-9] + bytes([intact[-9] ^ 1, intact[-8] ^ 64]) + intact[-7:])
+    with pytest.raises(AdapterInvalid, match="its hash is not the recorded one"):
+        files.resolve_adapter(Adapter(path=str(folder)), True, ignore_progress)
 
 
 def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:

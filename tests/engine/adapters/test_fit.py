@@ -197,18 +197,28 @@ def test_own_adapter_is_refused_on_another_base_of_the_same_shape(
     assert f"has {right}" in message
 
 
-def test_adapter_that_names_another_base_is_accepted_with_a_warning(
-    copy_adapter: Any, starcoder: Path, caplog: pytest.LogCaptureFixture
+def test_adapter_that_names_another_base_is_refused_unless_allowed(
+    copy_adapter: Any, starcoder: Path, loaded: LoadedModel
 ) -> None:
     folder = copy_adapter("lora")
     adapter_fixtures.edit_config(folder, base_model_name_or_path="bigcode/starcoderbase-7b")
-    files = check_adapter_folder(folder)
-    assert fit.base_name_warning(files, "bigcode/starcoderbase-7b") == ""
-    assert fit.base_name_warning(files, "/models/StarCoderBase-7b/") == ""
-    base = load(Model(name=str(starcoder), device="cpu", dtype="float32"), ignore_progress)
+    message = refuse(loaded, folder)
+    assert f"was made for bigcode/starcoderbase-7b, and the model here is {starcoder}" in message
+    assert "set `allow_other_base` to true in its `[adapters.NAME]`" in message
+    allowed = Adapter(path=str(folder), allow_other_base=True)
+    loaded.adapters.add("own", prepare_adapter(allowed, True, ignore_progress))
+    loaded.adapters.remove("own")
+
+
+def test_adapter_that_names_an_unknown_base_is_accepted_with_a_warning(
+    copy_adapter: Any, starcoder: Path, loaded: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = copy_adapter("lora")
+    adapter_fixtures.edit_config(folder, base_model_name_or_path="/old/runs/checkpoint-500")
     with caplog.at_level("WARNING"):
-        base.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
-    assert f"names bigcode/starcoderbase-7b as its base; the model here is {starcoder}" in caplog.text
+        loaded.adapters.add("own", prepare_adapter(Adapter(path=str(folder)), True, ignore_progress))
+    loaded.adapters.remove("own")
+    assert f"names /old/runs/checkpoint-500 as its base; the model here is {starcoder}" in caplog.text
 
 
 def test_method_that_does_not_run_on_the_base_is_refused(copy_adapter: Any) -> None:

@@ -36,7 +36,7 @@ def test_missing_folder_raises_model_not_found(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("architectures", [["GPT2LMHeadCustomModel"], [], None, ["LlamaForCausalLM", "X"], "text"])
+@pytest.mark.parametrize("architectures", [["GPT2LMHeadCustomModel"], [1], [[]], ["LlamaForCausalLM", "X"], "text", {}])
 def test_unknown_architecture_raises_model_unsupported(folder: Path, architectures: object) -> None:
     edit_config(folder, architectures=architectures)
     with pytest.raises(ModelUnsupported, match=r"does not support\. Choose a checkpoint with one of GPTBigCode"):
@@ -83,11 +83,18 @@ def test_unreadable_config_is_refused(folder: Path, text: str) -> None:
 @pytest.mark.parametrize("value", [None, "8192", -1])
 def test_invalid_context_size_is_refused(folder: Path, value: object) -> None:
     edit_config(folder, n_positions=value)
-    with pytest.raises(ModelInvalid, match="lacks `n_positions`"):
+    with pytest.raises(ModelInvalid, match="lacks `n_positions`" if value is None else "`n_positions` to"):
         read_checkpoint(folder)
 
 
-@pytest.mark.parametrize("end", [640, -1, "0", [0, None]])
+def test_commit_of_a_download_is_the_name_of_its_folder(starcoder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "models--owner--name" / "snapshots" / ("0123456789" * 4)
+    folder.parent.mkdir(parents=True)
+    assert read_checkpoint(copy_checkpoint(starcoder, folder)).commit == "0123456789" * 4
+    assert read_checkpoint(starcoder).commit == ""
+
+
+@pytest.mark.parametrize("end", [640, -1, "0", [0, None], [[1]], {}, True])
 def test_end_token_outside_the_vocabulary_is_refused(folder: Path, end: object) -> None:
     edit_config(folder, eos_token_id=end)
     with pytest.raises(ModelInvalid, match="outside its vocabulary"):

@@ -7,7 +7,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FILE, find_weights, read_header
+from starcoder_ls.engine.loading.safetensors_files import (
+    INDEX_FILE,
+    MAX_HEADER_BYTES,
+    MAX_TENSORS,
+    SINGLE_FILE,
+    find_weights,
+    read_header,
+)
 from starcoder_ls.errors import ModelInvalid
 
 
@@ -61,6 +68,61 @@ def test_malformed_header_is_refused(single: Path, bad: bytes) -> None:
     (single / SINGLE_FILE).write_bytes(bad + b"\0" * 64)
     with pytest.raises(ModelInvalid, match="damaged"):
         find_weights(single)
+
+
+def write(folder: Path, header: object, data_bytes: int) -> None:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    (folder / SINGLE_FILE).write_bytes(len(text).to_bytes(8, "little") + text + b"\0" * data_bytes)
+
+
+def entry(shape: object, start: object, end: object, dtype: object = "F32") -> dict[str, object]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"a": entry([2], 0, 8), "b": entry([2], 0, 8)},  # the same bytes twice
+        {"a": entry([2], 0, 8), "b": entry([2], 4, 12)},
+        {"a": entry([1], 0, 4), "b": entry([1], 8, 12)},  # a gap
+        {"a": entry([2**31], 0, 12)},
+        {"a": entry([2**40, 2**40], 0, 12)},
+        {"a": entry([3], 0, 12, "F99")},
+        {"a": entry([3], 0, 12, ["F32"])},
+        {"a": entry([-3], 0, -12)},
+        {"a": entry([3.0], 0, 12)},
+        {"a": entry([True, 3], 0, 12)},
+        {"a": entry("3", 0, 12)},
+        {"a": entry([1] * 99 + [3], 0, 12)},
+        {"a": entry([3], 12, 24)},
+        {"a": [1]},
+        {"a": None},
+        b'{"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]}}',
+        b'{"a":' * 100_000,
+    ],
+)
+def test_header_that_does_not_describe_the_data_is_refused(header: object, tmp_path: Path) -> None:
+    write(tmp_path, header, 12)
+    with pytest.raises(ModelInvalid, match="damaged"):
+        find_weights(tmp_path)
+
+
+def test_large_header_is_refused_before_it_is_parsed(tmp_path: Path) -> None:
+    write(tmp_path, b"{" + b" " * MAX_HEADER_BYTES, 0)
+    with pytest.raises(ModelInvalid, match="are the limit"):
+        find_weights(tmp_path)
+
+
+def test_too_many_tensors_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, {f"{number}": entry([0], 0, 0) for number in range(MAX_TENSORS + 1)}, 0)
+    with pytest.raises(ModelInvalid):
+        find_weights(tmp_path)
+
+
+def test_tensor_in_two_shards_is_refused(sharded: Path) -> None:
+    save_file({"a": torch.zeros(5)}, sharded / "model-2.safetensors")
+    with pytest.raises(ModelInvalid, match="has the tensor a in two files"):
+        find_weights(sharded)
 
 
 def test_missing_shard_is_named(sharded: Path) -> None:

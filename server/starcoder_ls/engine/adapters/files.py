@@ -1,37 +1,44 @@
 """The folder of an adapter: finds it, checks its files, and reads its tensors.
 
-Pickled weights are read without running the code that a pickle may contain, and once: a copy as safetensors is cached.
+Pickled weights are converted in another process, and once: a copy as safetensors is cached, with its hash.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
-import pickle
+import re
 import tempfile
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import platformdirs
+import psutil
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from starcoder_ls import settings
+from starcoder_ls.engine.adapters import pickle_conversion
 from starcoder_ls.engine.adapters.config import CONFIG_FILE, AdapterConfig, read_config
-from starcoder_ls.engine.loading import hub
-from starcoder_ls.engine.loading.progress import ProgressCallback
-from starcoder_ls.engine.loading.safetensors_files import read_header
+from starcoder_ls.engine.loading import hub, integrity
+from starcoder_ls.engine.loading.json_files import printable
+from starcoder_ls.engine.loading.progress import ProgressCallback, ignore_progress
+from starcoder_ls.engine.loading.safetensors_files import TensorEntry, read_header
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_WEIGHTS_FILE = "adapter_model.bin"
 FINGERPRINT_KEY = "starcoder_ls_base"
 """Key of the base's fingerprint in the metadata of adapter_model.safetensors."""
+
+MAX_WEIGHTS_BYTES = 8 << 30
+"""Larger adapters are refused, as are those larger than the free memory; Astraios' largest has 0.2 GB."""
+
+# PEFT's models in memory have the adapter's name in the names of its weights; its files have not.
+_ADAPTER_NAME = re.compile(r"(\.(?:lora_[AB]|adapter_down|adapter_up))\.\w+(\.(?:weight|bias))|(\.ia3_l)\.\w+")
 
 _log = logging.getLogger(__name__)
 
@@ -59,8 +66,17 @@ def resolve_adapter(adapter: settings.Adapter, is_offline: bool, on_progress: Pr
     Raises ModelError, of which AdapterInvalid is one.
     """
     if adapter.path == settings.BUNDLED:
-        return check_adapter_folder(Path(settings.__file__).parent / settings.BUNDLED / "explain")
-    return hub.resolve(adapter.path, adapter.revision, hub.ADAPTER_FILES, is_offline, check_adapter_folder, on_progress)
+        files = check_adapter_folder(Path(settings.__file__).parent / settings.BUNDLED / "explain")
+        integrity.require_bundled_manifest(files.folder)
+    else:
+        files = hub.resolve(
+            adapter.path, adapter.revision, hub.ADAPTER_FILES, is_offline, check_adapter_folder, on_progress
+        )
+    try:
+        integrity.verify_folder(files.folder, hub.ADAPTER_FILES, on_progress)
+    except ModelInvalid as error:
+        raise AdapterInvalid(str(error)) from error
+    return files
 
 
 def check_adapter_folder(folder: Path) -> AdapterFiles:
@@ -71,10 +87,7 @@ def check_adapter_folder(folder: Path) -> AdapterFiles:
         raise AdapterInvalid(f"{folder} has no {CONFIG_FILE}, so it is not a PEFT adapter. Correct its `path`.")
     config = read_config(folder)
     if (folder / WEIGHTS_FILE).is_file():
-        try:
-            read_header(folder / WEIGHTS_FILE)
-        except ModelInvalid as error:
-            raise AdapterInvalid(str(error)) from error
+        _read_header(folder / WEIGHTS_FILE)
         return AdapterFiles(folder, config, folder / WEIGHTS_FILE)
     if (folder / PICKLED_WEIGHTS_FILE).is_file():
         return AdapterFiles(folder, config, folder / PICKLED_WEIGHTS_FILE)
@@ -82,56 +95,81 @@ def check_adapter_folder(folder: Path) -> AdapterFiles:
 
 
 def read_tensors(files: AdapterFiles) -> Mapping[str, torch.Tensor]:
-    """All tensors of the adapter, on the CPU. Raises AdapterInvalid if the file cannot be read or is unsafe."""
+    """All tensors of the adapter by PEFT's names in files, on the CPU.
+
+    Raises AdapterInvalid if the file cannot be read, is unsafe or is too large.
+    """
     try:
         if files.weights.name == PICKLED_WEIGHTS_FILE:
-            return _read_through_cache(files.weights)
-        return load_file(files.weights)
+            tensors = _read_through_cache(files.weights)
+        else:
+            tensors = _load_file(files.weights)
     except (SafetensorError, OSError) as error:
         raise AdapterInvalid(f"{files.weights} cannot be read: {error}. Download it again.") from error
+    named = {name_in_file(name): tensor for name, tensor in tensors.items()}
+    if len(named) < len(tensors):
+        raise AdapterInvalid(f"{files.weights} contains the weights of several adapters. Save one of them alone.")
+    return named
+
+
+def name_in_file(name: str) -> str:
+    """A tensor's name without the adapter's: ``….lora_A.default.weight`` is ``….lora_A.weight``."""
+    return _ADAPTER_NAME.sub(lambda match: (match[1] or match[3]) + (match[2] or ""), name, count=1)
 
 
 def cache_folder() -> Path:
+    """Where converted adapters are kept."""
     return Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "adapters"
+
+
+def _read_header(file: Path) -> Mapping[str, TensorEntry]:
+    """Raises AdapterInvalid if the header is invalid or the tensors do not fit in memory."""
+    try:
+        entries = read_header(file)
+    except ModelInvalid as error:
+        raise AdapterInvalid(str(error)) from error
+    needed = sum(entry.end - entry.start for entry in entries.values())
+    if needed > min(MAX_WEIGHTS_BYTES, psutil.virtual_memory().available):
+        raise AdapterInvalid(
+            f"{file} needs {needed / 1e9:.1f} GB of memory, more than is free or than an adapter may have "
+            f"({MAX_WEIGHTS_BYTES / 1e9:.1f} GB). Use a smaller adapter."
+        )
+    return entries
+
+
+def _load_file(file: Path) -> Mapping[str, torch.Tensor]:
+    """Raises AdapterInvalid, SafetensorError, OSError."""
+    _read_header(file)
+    return load_file(file)
 
 
 def _read_through_cache(file: Path) -> Mapping[str, torch.Tensor]:
     """The tensors of a pickle, from its safetensors copy if there is one; otherwise the copy is written.
 
     The copy's name is the hash of the pickle's contents: a changed file gets a new copy, and two processes that write
-    at the same time write the same.
+    at the same time write the same. A copy without its own hash beside it, or with another one, is replaced.
+    Raises AdapterInvalid, SafetensorError, OSError.
     """
     with file.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    copy = cache_folder() / f"{digest}.safetensors"
-    if copy.is_file():
-        with contextlib.suppress(SafetensorError, OSError):  # a damaged copy is replaced below
-            return load_file(copy)
-    tensors = _read_pickle(file)
+    folder = cache_folder() / digest
+    if integrity.read_manifest(folder):
+        try:
+            integrity.verify_folder(folder, (WEIGHTS_FILE,), ignore_progress)
+            return _load_file(folder / WEIGHTS_FILE)
+        except (ModelInvalid, AdapterInvalid, SafetensorError, OSError) as error:
+            _log.info("the copy of %s is converted again: %s", file, printable(error, 200))
     try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(dir=copy.parent, suffix=".part")
-        os.close(descriptor)
-        save_file(tensors, partial, {"format": "pt"})
-        os.replace(partial, copy)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _log.info("%s could not be cached as safetensors: %s", file, error)
+        with tempfile.TemporaryDirectory() as temporary:
+            pickle_conversion.convert(file, Path(temporary) / WEIGHTS_FILE)
+            return _load_file(Path(temporary) / WEIGHTS_FILE)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        pickle_conversion.convert(file, Path(temporary) / WEIGHTS_FILE)
+        tensors = _load_file(Path(temporary) / WEIGHTS_FILE)
+        integrity.write_manifest(Path(temporary), (WEIGHTS_FILE,))
+        for name in (WEIGHTS_FILE, integrity.MANIFEST_FILE):
+            os.replace(Path(temporary) / name, folder / name)
     return tensors
-
-
-def _read_pickle(file: Path) -> dict[str, torch.Tensor]:
-    """With ``weights_only`` torch builds tensors and plain containers and calls nothing else that a pickle names.
-
-    Raises AdapterInvalid for anything but a dictionary of named tensors.
-    """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch warns about unusual pickles; the result is checked below
-            tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise AdapterInvalid(
-            f"{file} is damaged, or contains more than tensors and would run code. Do not use it, or download it again."
-        ) from error
-    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-        raise AdapterInvalid(f"{file} contains more than named tensors. Download it again.")
-    return {str(name): value.detach().clone().contiguous() for name, value in tensors.items()}

@@ -11,10 +11,13 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from starcoder_ls.engine.adapters import fingerprint, peft_compat
+from starcoder_ls.engine.adapters import base_names, fingerprint, peft_compat
 from starcoder_ls.engine.adapters.files import AdapterFiles
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
+from starcoder_ls.engine.loading.json_files import printable
 from starcoder_ls.errors import AdapterInvalid
+
+_ALLOW = "set `allow_other_base` to true in its `[adapters.NAME]`"
 
 _log = logging.getLogger(__name__)
 
@@ -25,35 +28,47 @@ def require_method_tensors(files: AdapterFiles, tensors: Mapping[str, torch.Tens
     for name, tensor in tensors.items():
         if not method.tensor_names.fullmatch(name):
             raise AdapterInvalid(
-                f"{files.weights} contains {name}, which is not a tensor of a {method.peft_type} adapter and could "
-                "overwrite the base. Do not use it."
+                f"{files.weights} contains {printable(name, 120)}, which is not a tensor of a "
+                f"{method.peft_type} adapter and could overwrite the base. Do not use it."
             )
         if not tensor.is_floating_point() or not torch.isfinite(tensor).all():
-            raise AdapterInvalid(f"{files.weights} contains {name}, which is not finite. Download it again.")
+            raise AdapterInvalid(
+                f"{files.weights} contains {printable(name, 120)}, which is not finite. Download it again."
+            )
+
+
+def require_same_fingerprint(files: AdapterFiles, checkpoint: Checkpoint, model_name: str) -> None:
+    """Raise AdapterInvalid if the adapter has the fingerprint of another base."""
+    expected = files.base_fingerprint
+    if expected and expected != (actual := fingerprint.compute_fingerprint(checkpoint)):
+        raise AdapterInvalid(
+            f"The adapter {files.folder} was trained on {_base_name(files)} with the fingerprint "
+            f"{printable(expected)}, but {model_name} has {actual}. Use it with the base it was trained on, train it "
+            f"again, or {_ALLOW}."
+        )
 
 
 def require_same_base(files: AdapterFiles, checkpoint: Checkpoint, model_name: str) -> None:
-    """Raise AdapterInvalid if the adapter has the fingerprint of another base; log a warning if only the names
-    differ."""
-    expected = files.base_fingerprint
-    if expected:
-        actual = fingerprint.compute_fingerprint(checkpoint)
-        if expected != actual:
-            raise AdapterInvalid(
-                f"The adapter {files.folder} was trained on {files.config.base_name or 'a base'} with the fingerprint "
-                f"{expected}, but {model_name} has {actual}. Use it with the base it was trained on, or train it again."
-            )
-    elif warning := base_name_warning(files, model_name):
+    """Raise AdapterInvalid if the adapter names another base; log a warning if that is only possible.
+
+    Adapters with a fingerprint are checked by that alone.
+    """
+    if files.base_fingerprint:
+        return
+    if base_names.is_other_base(files.config.base_name, model_name, checkpoint):
+        raise AdapterInvalid(
+            f"The adapter {files.folder} was made for {_base_name(files)}, and the model here is {model_name}: it "
+            f"would give wrong answers. Use it with its own base, or {_ALLOW}."
+        )
+    if warning := base_name_warning(files, model_name):
         _log.warning("%s", warning)
 
 
 def base_name_warning(files: AdapterFiles, model_name: str) -> str:
-    """A sentence if the adapter names another base than ``model_name``, else "". The shapes may fit nevertheless, and
-    the user may intend it."""
-    base_name = files.config.base_name
-    if not base_name or _last_part(base_name) == _last_part(model_name):
+    """A sentence if the adapter names another base than ``model_name``, else ""."""
+    if base_names.is_same_name(files.config.base_name, model_name):
         return ""
-    return f"{files.folder} names {base_name} as its base; the model here is {model_name}."
+    return f"{files.folder} names {_base_name(files)} as its base; the model here is {model_name}."
 
 
 def require_base_supported(files: AdapterFiles, quantization: str, dtype: torch.dtype) -> None:
@@ -64,7 +79,7 @@ def require_base_supported(files: AdapterFiles, quantization: str, dtype: torch.
 
 def describe_mismatch(files: AdapterFiles, checkpoint: Checkpoint, model_name: str) -> str:
     """The first part of the message that says why adapter and base do not fit; the reason follows after a colon."""
-    base_name = files.config.base_name or "an unnamed base"
+    base_name = _base_name(files)
     config = checkpoint.config
     layers = config.get("n_layer") or config.get("num_hidden_layers")
     width = config.get("n_embd") or config.get("hidden_size")
@@ -92,7 +107,7 @@ def require_exact_tensors(
     if missing or extra:
         raise AdapterInvalid(
             f"{mismatch}: {len(missing)} tensors are missing and {len(extra)} are unexpected, such as "
-            f"{min(missing | extra)}. Use the adapter with its own base, or download it again."
+            f"{printable(min(missing | extra), 120)}. Use the adapter with its own base, or download it again."
         )
     for name, expected in expected_shapes.items():
         actual = tuple(tensors[name].shape)
@@ -103,6 +118,5 @@ def require_exact_tensors(
             )
 
 
-def _last_part(name: str) -> str:
-    """The last part of a path or Hub id, in lower case."""
-    return name.rstrip("/\\").replace("\\", "/").rpartition("/")[2].lower()
+def _base_name(files: AdapterFiles) -> str:
+    return printable(files.config.base_name) or "an unnamed base"

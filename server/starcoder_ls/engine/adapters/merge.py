@@ -16,6 +16,7 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
+from starcoder_ls.engine.loading import integrity
 from starcoder_ls.engine.loading.load_model import load_unquantized, resolve_checkpoint
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
 from starcoder_ls.errors import AdapterInvalid, SettingsError
@@ -77,6 +78,7 @@ def _write_checkpoint(model: torch.nn.Module, base: Path, out: Path) -> None:
         for name in _COPIED_FILES:
             if (base / name).is_file():
                 shutil.copy(base / name, partial)
+        integrity.write_checkpoint_manifest(Path(partial))
         os.chmod(partial, 0o755)
         for file in Path(partial).iterdir():
             file.chmod(0o644)

@@ -37,6 +37,7 @@ class PreparedAdapter:
     source: str
     files: AdapterFiles
     tensors: Mapping[str, torch.Tensor]
+    is_other_base_allowed: bool = False
 
 
 def prepare_adapter(adapter: Adapter, is_offline: bool, on_progress: ProgressCallback) -> PreparedAdapter:
@@ -44,7 +45,7 @@ def prepare_adapter(adapter: Adapter, is_offline: bool, on_progress: ProgressCal
     adapter_files = files.resolve_adapter(adapter, is_offline, on_progress)
     tensors = files.read_tensors(adapter_files)
     fit.require_method_tensors(adapter_files, tensors)
-    return PreparedAdapter(adapter.source, adapter_files, tensors)
+    return PreparedAdapter(adapter.source, adapter_files, tensors, adapter.allow_other_base)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,12 +138,13 @@ class ResidentAdapters:
     def add(self, name: str, prepared: PreparedAdapter, is_base_changed: bool = False) -> ResidentAdapter:
         """Make the adapter resident, in place of one of the same name.
 
-        ``is_base_changed`` skips the check of the base's fingerprint, after other adapters were merged into the base.
+        ``is_base_changed`` skips the checks of the base's identity, after other adapters were merged into the base.
         Raises AdapterInvalid if it does not fit, OutOfMemory if there is no room; nothing is changed then.
         """
         self.activate(None)
-        if not is_base_changed:
-            fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
+        is_base_checked = not is_base_changed and not prepared.is_other_base_allowed
+        if is_base_checked:
+            fit.require_same_fingerprint(prepared.files, self._checkpoint, self._model_name)
         fit.require_base_supported(prepared.files, self._quantization, activation_type(self._model)[1])
         try:
             targets, virtual_tokens = self._build(prepared)
@@ -150,6 +152,8 @@ class ResidentAdapters:
             if not is_out_of_memory(error):
                 raise
             raise OutOfMemory(f"There is no room for the adapter {name}. Remove another one first.") from error
+        if is_base_checked:  # after the shapes, whose message says more
+            fit.require_same_base(prepared.files, self._checkpoint, self._model_name)
         tensors = [weight for target in targets for weight in target.weights().values()]
         size_bytes = sum(tensor.nbytes for tensor in tensors)
         size_bytes += 0 if virtual_tokens is None else virtual_tokens.states.nbytes

@@ -6,22 +6,29 @@ not imported.
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starcoder_ls.engine.loading import checkpoint_sizes
+from starcoder_ls.engine.loading.json_files import printable, read_json_object
 from starcoder_ls.engine.loading.safetensors_files import WeightFiles, find_weights
 from starcoder_ls.errors import ModelInvalid, ModelNotFound, ModelUnsupported
 
 # StarCoder and SantaCoder's port, StarCoder2, Code Llama and DeepSeek-Coder, Qwen2.5-Coder.
-ARCHITECTURES = frozenset({"GPTBigCodeForCausalLM", "Starcoder2ForCausalLM", "LlamaForCausalLM", "Qwen2ForCausalLM"})
+ARCHITECTURES = frozenset(checkpoint_sizes.MODEL_TYPES.values())
 
-# Keys of config.json through which a checkpoint could choose the code, kernels or files that are loaded.
+# Keys of config.json through which a checkpoint could choose the code, kernels or files that are loaded, and those of
+# transformers for other tasks, of which some allocate memory or change what a forward pass returns.
 _IGNORED_KEYS = frozenset(
     {"auto_map", "attn_implementation", "experts_implementation", "transformers_weights", "fusion_config"}
+    | {"num_labels", "id2label", "label2id", "problem_type", "pruned_heads", "task_specific_params", "torchscript"}
+    | {"output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder", "is_decoder"}
+    | {"add_cross_attention", "chunk_size_feed_forward", "use_cache"}
 )
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,13 @@ class Checkpoint:
     end_ids: frozenset[int]
     weights: WeightFiles
 
+    @property
+    def commit(self) -> str:
+        """The commit of a checkpoint that was downloaded from the Hub; "" for others."""
+        return (
+            self.folder.name if self.folder.parent.name == "snapshots" and _COMMIT.fullmatch(self.folder.name) else ""
+        )
+
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read the configuration and the headers of the weights.
@@ -48,58 +62,54 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise ModelInvalid(f"{folder} has no config.json, so it is not a checkpoint. {_adapter_hint(folder)}")
     config = read_json_object(folder / "config.json")
-    architecture = _read_architecture(folder, config)
+    _require_unquantized(folder, config)
     if (folder / "adapter_config.json").exists():
         # transformers would load that adapter by itself, unchecked, with whatever base it names.
         raise ModelInvalid(f"{folder} contains an adapter beside its weights. {_adapter_hint(folder)}")
     if not (folder / "tokenizer.json").is_file():
         raise ModelInvalid(f"{folder} has no tokenizer.json. Copy it from the checkpoint the model was made from.")
-    vocabulary_size = _read_size(folder, config, "vocab_size")
+    named = _read_architecture(folder, config)
+    weights = find_weights(folder)
+    architecture = named or checkpoint_sizes.find_architecture(config, weights)
+    if architecture is None:
+        raise _unsupported(folder, "of an unknown kind: its config names none, and its tensors do not tell")
+    sizes = checkpoint_sizes.read_sizes(folder, architecture, config, weights)
+    usable_keys = {key: value for key, value in config.items() if not _is_ignored(key)}
     return Checkpoint(
         folder=folder,
         architecture=architecture,
-        config={key: value for key, value in config.items() if not _is_ignored(key)},
-        context_tokens=_read_size(folder, config, "n_positions", "max_position_embeddings"),
-        vocabulary_size=vocabulary_size,
-        end_ids=_read_end_ids(folder, config, vocabulary_size),
-        weights=find_weights(folder),
+        config=usable_keys | {"vocab_size": sizes.vocabulary},
+        context_tokens=sizes.context_tokens,
+        vocabulary_size=sizes.vocabulary,
+        end_ids=_read_end_ids(folder, config, sizes.vocabulary),
+        weights=weights,
     )
 
 
-def read_json_object(file: Path) -> dict[str, Any]:
-    """The object in a JSON file of a checkpoint. Raises ModelInvalid if it cannot be read or is not an object."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelInvalid(f"{file} is not readable JSON ({error}). Download the checkpoint again.") from error
-    if not isinstance(value, dict):
-        raise ModelInvalid(f"{file} does not contain a JSON object. Download the checkpoint again.")
-    return value
-
-
-def _read_architecture(folder: Path, config: Mapping[str, Any]) -> str:
-    """Raises ModelUnsupported."""
+def _read_architecture(folder: Path, config: Mapping[str, Any]) -> str | None:
+    """The architecture that the config names; None if it names none. Raises ModelUnsupported for another one."""
     names = config.get("architectures")
+    if names in (None, []):
+        return None
     name = names[0] if isinstance(names, list) and len(names) == 1 else None
-    if name not in ARCHITECTURES:
-        raise ModelUnsupported(
-            f"{folder} has the architecture {name or names}, which this server does not support. "
-            f"Choose a checkpoint with one of {', '.join(sorted(ARCHITECTURES))}."
-        )
+    if not isinstance(name, str) or name not in ARCHITECTURES:
+        raise _unsupported(folder, printable(name or names))
+    return name
+
+
+def _require_unquantized(folder: Path, config: Mapping[str, Any]) -> None:
+    """Raises ModelUnsupported."""
     if config.get("quantization_config"):
         raise ModelUnsupported(
             f"{folder} is quantized, and this server reads unquantized weights only. Choose the original weights."
         )
-    return str(name)
 
 
-def _read_size(folder: Path, config: Mapping[str, Any], *keys: str) -> int:
-    """The first positive integer among ``keys``. Raises ModelInvalid if there is none."""
-    for key in keys:
-        value = config.get(key)
-        if isinstance(value, int) and value > 0:
-            return int(value)
-    raise ModelInvalid(f"{folder / 'config.json'} lacks `{keys[0]}`. Download the checkpoint again.")
+def _unsupported(folder: Path, architecture: str) -> ModelUnsupported:
+    return ModelUnsupported(
+        f"{folder} has the architecture {architecture}, which this server does not support. "
+        f"Choose a checkpoint with one of {', '.join(sorted(ARCHITECTURES))}."
+    )
 
 
 def _read_end_ids(folder: Path, config: Mapping[str, Any], vocabulary_size: int) -> frozenset[int]:
@@ -111,13 +121,11 @@ def _read_end_ids(folder: Path, config: Mapping[str, Any], vocabulary_size: int)
     generation_config = folder / "generation_config.json"
     if generation_config.is_file():
         values.append(read_json_object(generation_config).get("eos_token_id"))
-    ids: set[int] = set()
+    ids: list[Any] = []
     for value in values:
-        ids.update(value if isinstance(value, list) else [] if value is None else [value])
-    if not all(isinstance(id_, int) and 0 <= id_ < vocabulary_size for id_ in ids):
-        raise ModelInvalid(
-            f"{folder} names end tokens {sorted(map(str, ids))} outside its vocabulary. Correct its config."
-        )
+        ids += value if isinstance(value, list) else [] if value is None else [value]
+    if not all(type(id_) is int and 0 <= id_ < vocabulary_size for id_ in ids):
+        raise ModelInvalid(f"{folder} names end tokens {ids!r:.60} outside its vocabulary. Correct its config.")
     return frozenset(ids)
 
 

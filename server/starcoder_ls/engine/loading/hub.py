@@ -20,8 +20,9 @@ CHECKPOINT_FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
+    "SHA256SUMS",
 )
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "SHA256SUMS")
 
 Checked = TypeVar("Checked")
 
@@ -54,6 +55,16 @@ def resolve(
     message = f"Downloading {name}, once."
     on_progress(0.0, message)
     return check_folder(_local_snapshot(name, revision, patterns, create_download_bar(on_progress, message)))
+
+
+def find_commit(name: str, revision: str | None) -> str:
+    """The commit of the local copy of the Hub repository ``name``; "" for a folder or if there is no copy."""
+    if Path(name).expanduser().exists() or not _HUB_ID.fullmatch(name):
+        return ""
+    try:
+        return _local_snapshot(name, revision, ("config.json",), None).name
+    except ModelError:
+        return ""
 
 
 def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], progress_bar: type[Any] | None) -> Path:

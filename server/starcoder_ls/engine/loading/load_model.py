@@ -16,7 +16,7 @@ import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine.loading import hub, quantization, weight_check
+from starcoder_ls.engine.loading import hub, integrity, quantization, weight_check
 from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.loading.progress import ProgressCallback, report_weight_loading
@@ -34,10 +34,17 @@ _from_pretrained_lock = threading.Lock()
 def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkpoint:
     """The checkpoint that ``settings`` name, downloaded first if necessary, and checked. Raises ModelError."""
     if settings.name == BUNDLED:
-        return read_checkpoint(Path(__file__).parents[2] / BUNDLED)
-    return hub.resolve(
-        settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
-    )
+        checkpoint = read_checkpoint(Path(__file__).parents[2] / BUNDLED)
+        integrity.require_bundled_manifest(checkpoint.folder)
+    else:
+        checkpoint = hub.resolve(
+            settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
+        )
+    if checkpoint.commit:
+        _log.info("%s is at commit %s", settings.name, checkpoint.commit)
+    names = (*integrity.CHECKPOINT_FILES, *(file.name for file in checkpoint.weights.files))
+    integrity.verify_folder(checkpoint.folder, names, on_progress)
+    return checkpoint
 
 
 def load_unquantized(checkpoint: Checkpoint, dtype: torch.dtype, on_progress: ProgressCallback) -> Any:
@@ -86,7 +93,7 @@ def _from_pretrained(
     transformers 5 builds the model on the meta device and reads each tensor directly to its device and type.
     """
     model_class = getattr(transformers, checkpoint.architecture)
-    config = model_class.config_class.from_dict(dict(checkpoint.config))
+    config = _build_config(model_class, checkpoint)
     kind = placement.quantization
     options: dict[str, Any] = {}
     if kind != "none" and not placement.is_packed:
@@ -108,7 +115,7 @@ def _from_pretrained(
                 output_loading_info=True,
                 **options,
             )
-    except (ValueError, RuntimeError, KeyError, TypeError, OSError) as error:
+    except (ValueError, RuntimeError, KeyError, TypeError, OSError, ArithmeticError, AttributeError) as error:
         if is_out_of_memory(error):
             raise
         _log.debug("loading %s failed", checkpoint.folder, exc_info=True)
@@ -117,6 +124,17 @@ def _from_pretrained(
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelInvalid(f"{checkpoint.folder} cannot be loaded: {reason}. Download it again.") from error
     return model, loading_info
+
+
+def _build_config(model_class: Any, checkpoint: Checkpoint) -> Any:
+    """The configuration of transformers. Raises ModelInvalid if a value has the wrong type."""
+    try:
+        return model_class.config_class.from_dict(dict(checkpoint.config))
+    except Exception as error:  # the classes that its validation raises change between versions
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise ModelInvalid(
+            f"{checkpoint.folder / 'config.json'} is not a valid configuration: {reason:.200}. Download it again."
+        ) from error
 
 
 def _drop_causal_mask(model: torch.nn.Module) -> None:

@@ -27,4 +27,4 @@ class LoRA(LayerMethod):
 
     def is_inactive(self, key: str, value: object) -> bool:
         """Initializations that leave the base's weights alone; others, such as "pissa", change them."""
-        return key == "init_lora_weights" and (value is True or value == "gaussian")
+        return key == "init_lora_weights" and (value is True or value in ("gaussian", "eva", "orthogonal"))
