@@ -20,6 +20,7 @@ from starcoder_ls.engine.loading import hub, integrity, quantization, weight_che
 from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.loading.progress import ProgressCallback, report_weight_loading
+from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.settings import BUNDLED, Model
@@ -42,7 +43,7 @@ def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkp
         )
     if checkpoint.commit:
         _log.info("%s is at commit %s", settings.name, checkpoint.commit)
-    names = (*integrity.CHECKPOINT_FILES, *(file.name for file in checkpoint.weights.files))
+    names = (*integrity.CHECKPOINT_FILES, INDEX_FILE, *(file.name for file in checkpoint.weights.files))
     integrity.verify_folder(checkpoint.folder, names, on_progress)
     return checkpoint
 

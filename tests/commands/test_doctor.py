@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from checkpoints import copy_checkpoint, edit_config
+from starcoder_ls.commands import doctor
+
+pytest.importorskip("torch")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"n_head": 0},
+        {"n_embd": "48", "n_head": "4"},
+        {"architectures": {"a": [[]]}},
+        {"activation_function": "no such function"},
+        {"layer_norm_epsilon": "small"},
+        {"multi_query": [1]},
+        {"eos_token_id": [[0]]},
+    ],
+)
+def test_broken_config_gives_one_sentence(
+    changes: dict[str, Any], starcoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = copy_checkpoint(starcoder, tmp_path / "copy")
+    edit_config(folder, **changes)
+    assert doctor.run({"model": {"name": str(folder), "device": "cpu"}}, None) == 1
+    printed = capsys.readouterr()
+    assert "✗ " in printed.out
+    assert "Traceback" not in printed.out + printed.err
