@@ -57,7 +57,12 @@ def test_several_adapters_are_merged_one_after_the_other(starcoder: Path, tmp_pa
     together, stepwise = tmp_path / "together", tmp_path / "stepwise"
     merge(Model(name=str(starcoder)), [Adapter(path=str(folder)) for folder in folders], together, ignore_progress)
     merge(Model(name=str(starcoder)), [Adapter(path=str(folders[0]))], stepwise / "1", ignore_progress)
-    merge(Model(name=str(stepwise / "1")), [Adapter(path=str(folders[1]))], stepwise / "2", ignore_progress)
+    merge(
+        Model(name=str(stepwise / "1")),
+        [Adapter(path=str(folders[1]), allow_other_base=True)],
+        stepwise / "2",
+        ignore_progress,
+    )
     assert torch.equal(logits(load_base(together)), logits(load_base(stepwise / "2")))
 
 

@@ -55,7 +55,7 @@ def test_compressed_archive_is_refused(tmp_path: Path) -> None:
 
 
 def test_sparse_and_meta_tensors_are_refused(tmp_path: Path) -> None:
-    sparse = torch.sparse_coo_tensor(torch.tensor([[0]]), torch.tensor([1.0]), (2**31,))
+    sparse = torch.sparse_coo_tensor(torch.tensor([[0]]), torch.tensor([1.0]), (2**31,), check_invariants=True)
     torch.save({"a": sparse}, tmp_path / "adapter_model.bin")
     assert "adapter_model.bin" in refuse(tmp_path / "adapter_model.bin", tmp_path)
 

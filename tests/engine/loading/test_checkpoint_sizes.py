@@ -22,7 +22,6 @@ def folder(starcoder: Path, tmp_path: Path) -> Path:
     [
         ({"n_layer": 10**7}, "`n_layer` to 10000000, but it must be an integer from 1 to 512"),
         ({"n_layer": 500}, "states 500 layers, and the weights have 2"),
-        ({"n_layer": 1}, "states 1 layers, and the weights have 2"),
         ({"num_hidden_layers": 10**7}, "`num_hidden_layers` to 10000000"),
         ({"num_hidden_layers": 3}, "n_layer and num_hidden_layers to different values"),
         ({"n_head": 0}, "`n_head` to 0"),

@@ -168,8 +168,7 @@ def _read_through_cache(file: Path) -> Mapping[str, torch.Tensor]:
             return _load_file(Path(temporary) / WEIGHTS_FILE)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         pickle_conversion.convert(file, Path(temporary) / WEIGHTS_FILE)
-        tensors = _load_file(Path(temporary) / WEIGHTS_FILE)
         integrity.write_manifest(Path(temporary), (WEIGHTS_FILE,))
         for name in (WEIGHTS_FILE, integrity.MANIFEST_FILE):
             os.replace(Path(temporary) / name, folder / name)
-    return tensors
+    return _load_file(folder / WEIGHTS_FILE)

@@ -119,4 +119,4 @@ def require_exact_tensors(
 
 
 def _base_name(files: AdapterFiles) -> str:
-    return printable(files.config.base_name) or "an unnamed base"
+    return printable(files.config.base_name, 300) or "an unnamed base"

@@ -33,6 +33,7 @@ MAX_HEADS = 1024
 MAX_WIDTH = 1 << 17
 MAX_VOCABULARY = 1 << 21
 MAX_CONTEXT_TOKENS = 1 << 22
+MAX_MISSING_FACTOR = 1.25
 MAX_LEARNED_POSITIONS = 1 << 15
 """GPTBigCode builds a causal mask of context² bytes while it is loaded: 1 GB at this limit."""
 
@@ -153,15 +154,18 @@ def _count_embeddings(reader: _SizeReader, weights: WeightFiles) -> int:
 
 
 def _require_tensors(folder: Path, architecture: str, sizes: ModelSizes, weights: WeightFiles) -> None:
-    """Raise ModelInvalid unless the tensors have as many layers and at least as many values as ``sizes`` need."""
+    """Raise ModelInvalid if ``sizes`` need more layers than the tensors have, or far more values.
+
+    ``weight_check`` names single tensors that are missing, once the model is loaded.
+    """
     numbers = {int(match[1]) for name in weights.shapes if (match := _LAYER_NUMBER.match(name))}
-    if numbers and len(numbers) != sizes.layers:
+    if numbers and len(numbers) < sizes.layers:
         raise ModelInvalid(
             f"{folder / 'config.json'} states {sizes.layers:,} layers, and the weights have {len(numbers)}. "
             "Download the checkpoint again."
         )
     needed = sizes.matrix_values(architecture)
-    if needed > weights.values:
+    if needed > MAX_MISSING_FACTOR * weights.values:
         raise ModelInvalid(
             f"{folder / 'config.json'} describes a model of {needed:,} weights, and its files contain "
             f"{weights.values:,}: weights are missing, or the config is another model's. Download it again."

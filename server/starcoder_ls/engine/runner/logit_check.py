@@ -75,7 +75,7 @@ def save_expected_logits(runner: ModelRunner, tokenizer: Tokenizer, folder: Path
 
 
 def _probe_ids(tokenizer: Tokenizer) -> list[int]:
-    return tokenizer.encode([PROBE])[:MAX_PROBE_TOKENS]
+    return tokenizer.encode([PROBE])[:MAX_PROBE_TOKENS] or [0]  # a tokenizer may have no token for these letters
 
 
 def _last_logits(runner: ModelRunner, ids: list[int]) -> torch.Tensor:
