@@ -301,7 +301,7 @@ READERS_OF_OWN_FILES = {
     "evaluation/html_report.py": "its template",
     "lsp/stdio.py": "/dev/null",
     "lsp/tcp.py": "the token",
-    "text_tokens/tokenizer.py": "the tokenizer of a checkpoint",
+    "text_tokens/tokenizer_checks.py": "the tokenizer of a checkpoint",
 }
 PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA = {"engine", "learning", "bundled"}
 READING_CALLS = {"open", "read_text", "read_bytes", "FileIO", "memmap", "mmap"}
