@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -86,3 +87,25 @@ async def test_change_without_a_readable_meaning_is_out_of_sync(change: Any) -> 
         client.open(URI, "one")
         client.notify("textDocument/didChange", {"textDocument": {"uri": URI}, "contentChanges": [change]})
         assert await client.request("starcoder/text", {"uri": URI}) is None
+
+
+@async_test
+async def test_keys_typed_into_a_line_of_a_megabyte_keep_no_copies_of_it() -> None:
+    uri, column = "file:///project/app.js", 500_000
+    async with initialized_client(ScriptedEngine()) as client:
+        client.open(uri, "function f(a,b){return a.map(x=>x+b)};var t='q';" * 21_000, language="javascript")
+
+        async def type_keys(count: int) -> None:
+            nonlocal column
+            for _ in range(count):
+                client.change(uri, column, edit((0, column), (0, column), "k"))
+                column += 1
+                await client.inline_completion(uri, 0, column)
+
+        await type_keys(5)
+        tracemalloc.start()
+        try:
+            await type_keys(30)
+            assert tracemalloc.get_traced_memory()[0] < 12_000_000, "a line is kept for each key"
+        finally:
+            tracemalloc.stop()
