@@ -71,7 +71,7 @@ def _fill_text_document_params(raw: Any) -> Any:
     """The params of ``didOpen`` and ``didChange`` with values for what clients leave out or send as null.
 
     Without them the document would be lost: a null range is that of the whole text, and numbers of lines and characters
-    outside LSP's range are clamped to it. Everything else that is invalid stays so.
+    above LSP's limit mean the end, as all behind it do. Everything else that is invalid stays so.
     """
     if not isinstance(raw, dict) or not isinstance(raw.get("textDocument"), dict):
         return raw
@@ -104,7 +104,7 @@ def _clamp_position(position: Any) -> Any:
 
 
 def _clamp(number: Any) -> Any:
-    return max(0, min(number, _UINTEGER_LIMIT - 1)) if type(number) is int else number
+    return min(number, _UINTEGER_LIMIT - 1) if type(number) is int else number
 
 
 def _structure_scalar(value: object, target: type[Any]) -> object:
