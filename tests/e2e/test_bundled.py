@@ -145,6 +145,23 @@ def test_complete_prints_one_json_object(tmp_path: Path) -> None:
     assert done.returncode == (0 if answer["suggestions"] else 1)
 
 
+@pytest.mark.slow
+def test_complete_ends_with_exit_code_0_each_time_on_a_busy_machine(tmp_path: Path) -> None:
+    """The interpreter must not end while the engine's thread is inside torch, which aborts with 134."""
+    file = tmp_path / "store.py"
+    file.write_text(CODE)
+    busy = [subprocess.Popen(["nice", sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        runs = [run("complete", f"{file}:7:14", "--json") for _ in range(5)]
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
+    for done in runs:
+        assert done.returncode == (0 if json.loads(done.stdout)["suggestions"] else 1)
+        assert "terminate" not in done.stderr
+
+
 def test_complete_reads_standard_input() -> None:
     done = run("complete", "-:2:5", text="def f(a):\n    return a\n")
     assert done.returncode in (0, 1)
