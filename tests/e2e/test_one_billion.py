@@ -30,6 +30,7 @@ import asyncio, json, sys, threading, time
 from contextlib import aclosing
 import torch
 from starcoder_ls.engine import local_engine
+from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.generation import Phase, Request, SpecialToken
 from starcoder_ls.settings import Model
 
@@ -47,11 +48,11 @@ watcher = threading.Thread(target=watch_memory)
 watcher.start()
 
 pass_times = []
-hidden_states = model_forward.hidden_states
-def timed_hidden_states(*arguments):
+run_batch = ModelRunner.run_batch
+def timed_run_batch(*arguments):
     pass_times.append(time.monotonic())
-    return hidden_states(*arguments)
-model_forward.hidden_states = timed_hidden_states
+    return run_batch(*arguments)
+ModelRunner.run_batch = timed_run_batch
 
 load_start = time.monotonic()
 engine = local_engine.LocalEngine(Model(name=sys.argv[1], device="cpu", offline=True))
