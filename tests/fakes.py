@@ -14,6 +14,7 @@ import re
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
@@ -39,7 +40,8 @@ class ScriptedEngine:
 
     ``steps`` counts decode steps over all requests, ``all_requests`` collects them. ``failure`` makes loading fail,
     ``error`` every request. Loading takes ``load_s`` and reports ``load_steps`` values of progress; a token takes
-    ``token_s``, counting tokens ``count_s``. With ``is_daemon`` False the engine's thread keeps the process alive until
+    ``token_s``. A request first creates the file ``block_marker``, if given, and blocks
+    the event loop. With ``is_daemon`` False the engine's thread keeps the process alive until
     the engine is closed. ``replies`` are recorded answers: the first whose key is in the prompt replaces ``scripts``.
     """
 
@@ -51,7 +53,7 @@ class ScriptedEngine:
         failure: str = "",
         error: Exception | None = None,
         load_steps: int = 4,
-        count_s: float = 0.0,
+        block_marker: str = "",
         is_daemon: bool = True,
         adapters: Sequence[str] = (),
         replies: Mapping[str, Sequence[str]] | None = None,
@@ -59,7 +61,7 @@ class ScriptedEngine:
         self.replies = dict(replies or {})
         self.scripts, self.token_s = [list(script) for script in scripts], token_s
         self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
-        self.count_s = count_s
+        self.block_marker = block_marker
         self.steps = 0
         self.start_count = 0
         self.all_requests: list[Request] = []
@@ -98,7 +100,6 @@ class ScriptedEngine:
     def count_tokens(self, text: str) -> int:
         if self._status.phase is Phase.LOADING:
             raise EngineNotReady("The model is loading. Wait a moment.")
-        time.sleep(self.count_s)
         return (len(text) + 3) // 4
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
@@ -120,10 +121,16 @@ class ScriptedEngine:
     async def prefill(self, request: Request) -> None:
         self.all_requests.append(request)
 
+    def _block_if_marked(self) -> None:
+        if self.block_marker:
+            Path(self.block_marker).touch()
+            time.sleep(3600)
+
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         if self._status.phase in (Phase.LOADING, Phase.FAILED):
             raise EngineNotReady("The model is not ready. Wait a moment.")
         self.all_requests.append(request)
+        self._block_if_marked()
         if self.error is not None:
             raise self.error
         loop = asyncio.get_running_loop()

@@ -59,7 +59,8 @@ def load_random(shape: str, device: torch.device) -> LoadedModel:
     freeze(model)
     config = model_config(shape).to_dict()
     sizes = {"context_tokens": config["n_positions"], "vocabulary_size": config["vocab_size"]}
-    checkpoint = replace(read_checkpoint(BUNDLED), config=config, end_ids=frozenset(), **sizes)
+    folder = Path(shape)  # not that of the bundled model, whose logits are stored beside it
+    checkpoint = replace(read_checkpoint(BUNDLED), folder=folder, config=config, end_ids=frozenset(), **sizes)
     settings = Model(name=shape, device=device.type, document_ngrams="off")  # type: ignore[arg-type]
     placement = Placement(device.type, dtype, None)
     loaded = assemble(model, Tokenizer.from_folder(BUNDLED), checkpoint, placement, settings, lambda *_: None)

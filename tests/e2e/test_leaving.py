@@ -11,11 +11,12 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until_ready
+from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, URI, async_test, wait_until, wait_until_ready
 from starcoder_ls.lsp.client import Client, ConnectionClosed, start
 from starcoder_ls.lsp.framing import frame
 
@@ -93,8 +94,9 @@ async def test_server_exits_with_its_parent_though_its_input_stays_open(engine: 
 
 @pytest.mark.parametrize("cause", ["end of input", "exit of the parent"])
 @async_test
-async def test_server_exits_although_its_event_loop_is_blocked(cause: str) -> None:
-    blocked = json.dumps({"count_s": NEVER_S})
+async def test_server_exits_although_its_event_loop_is_blocked(cause: str, tmp_path: Path) -> None:
+    marker = tmp_path / "blocked"
+    blocked = json.dumps({"block_marker": str(marker)})
     async with (
         parent_process() as parent,
         start([*FAKE_SERVER_COMMAND, blocked], stderr=subprocess.DEVNULL) as client,
@@ -102,7 +104,8 @@ async def test_server_exits_although_its_event_loop_is_blocked(cause: str) -> No
         await client.initialize({}, INLINE_COMPLETION, parent.pid)
         await wait_until_ready(client)
         client.open(URI, "x = ")
-        client.inline_completion(URI, 0, 4)  # counts tokens on the event loop, which does not return
+        client.inline_completion(URI, 0, 4)  # blocks the event loop, which does not return
+        await wait_until(marker.exists)
         status = client.request("starcoder/status")
         if cause == "end of input":
             client.close()

@@ -159,7 +159,7 @@ async def test_impossible_position_is_null_without_the_engine(is_open: bool, lin
 async def test_document_out_of_sync_is_null_until_its_whole_text_is_sent() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         client.open(URI, "x = ")
-        client.change(URI, 5, insertion(7, 0, "?"))
+        client.change(URI, 5, insertion(-1, 0, "?"))
         assert await client.inline_completion(URI, 0, 4) is None
         client.change(URI, 6, insertion(0, 0, "y"))
         assert await client.inline_completion(URI, 0, 4) is None

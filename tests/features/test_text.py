@@ -19,7 +19,7 @@ async def test_unknown_or_out_of_sync_document_is_null() -> None:
     async with initialized_client(ScriptedEngine()) as client:
         assert await client.request("starcoder/text", {"uri": URI}) is None
         client.open(URI, "x")
-        beyond = {"line": 9, "character": 0}
-        client.change(URI, 2, {"text": "y", "range": {"start": beyond, "end": beyond}})
+        invalid = {"line": -1, "character": 0}
+        client.change(URI, 2, {"text": "y", "range": {"start": invalid, "end": invalid}})
         assert await client.request("starcoder/text", {"uri": URI}) is None
         assert await client.request("starcoder/text") is None

@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 def require_expected_logits(runner: ModelRunner, tokenizer: Tokenizer, checkpoint: Checkpoint, dtype_name: str) -> None:
     """Raise ModelInvalid if the model cannot run, or if its logits show that its weights are damaged."""
     stored = _read_stored(checkpoint)
-    ids = stored[0] if stored else _probe_ids(tokenizer)
+    ids = stored[0] if stored else _probe_ids(tokenizer)[: checkpoint.context_tokens]
     try:
         logits = _last_logits(runner, ids)
     except Exception as error:
