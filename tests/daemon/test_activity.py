@@ -54,8 +54,9 @@ from starcoder_ls.daemon.activity import ActivityWriter, entry
 writer = ActivityWriter()
 writer.beat()
 writer.begin(entry(5, {A!r}))
-socket.send_fds(socket.socket(fileno=0), [b"x"], [writer.descriptor])
-os.read(0, 1)
+connection = socket.socket(fileno=0)  # kept: a socket that is collected closes its descriptor
+socket.send_fds(connection, [b"x"], [writer.descriptor])
+connection.recv(1)
 """
     import socket
 
