@@ -1,4 +1,4 @@
-"""The characters that nobody sees or that control a terminal or the text direction, in text that a model wrote.
+"""Invisible characters, and characters that control a terminal or the text direction, in text that a model wrote.
 
 Such characters can make code look different from what it does (Trojan Source, CVE-2021-42574). Unicode's categories
 decide what is hidden; emoji sequences and scripts whose letters join keep the characters that they need.

@@ -34,5 +34,5 @@ def find_special_token(text: str, point: InsertionPoint) -> int | None:
 
 
 def find_hidden_character(text: str, _point: InsertionPoint) -> int | None:
-    """The index of the first character that could hide text or that nobody sees; None if there is none."""
+    """The index of the first character that could hide text or is invisible; None if there is none."""
     return hidden_characters.find_hidden_character(text)
