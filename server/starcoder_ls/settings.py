@@ -18,7 +18,7 @@ from starcoder_ls.actions import BUILT_IN, Action, merge_with_built_in
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
-from starcoder_ls.settings_errors import describe_errors
+from starcoder_ls.settings_errors import describe_errors, shorten
 from starcoder_ls.settings_merge import merge
 
 _FILE_VARIABLE = "STARCODER_LS_SETTINGS"
@@ -289,8 +289,9 @@ def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:
             tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
             raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{path} is not valid TOML: {error}. Correct it or remove it.") from error
+        except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
+            reason = "it is nested too deeply" if isinstance(error, RecursionError) else shorten(error)
+            raise SettingsError(f"{path} is not valid TOML: {reason}. Correct it or remove it.") from error
         validate(tree, source=str(path))
     elif file is not None or os.environ.get(_FILE_VARIABLE):
         raise SettingsError(f"There is no settings file {path}. Create it or use another path.")

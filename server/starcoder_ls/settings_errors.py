@@ -1,20 +1,57 @@
-"""Messages for invalid settings: each names the key, the value and the reason."""
+"""Messages for invalid settings: each names the key, the value and the reason, and is short whatever the values are."""
 
 from __future__ import annotations
 
+import reprlib
+from collections.abc import Sequence
+
 from pydantic import ValidationError
+
+from starcoder_ls.printable import escape_control_characters
+
+_MAX_NAMED = 10
+_MAX_CHARS = 200
+"""Of a key, a value or a reason. They may come from a folder's settings, or be anything if a client is broken."""
+
+_values = reprlib.Repr()
+_values.maxstring = _values.maxother = _values.maxlong = _MAX_CHARS
+_values.maxlevel = 4
 
 
 def describe_errors(error: ValidationError) -> str:
-    """One sentence for each invalid key."""
+    """One sentence for each of the first invalid keys."""
+    problems = error.errors()
     sentences = []
-    for problem in error.errors():
-        key = ".".join(str(step) for step in problem["loc"])
+    for problem in problems[:_MAX_NAMED]:
+        key = shorten(".".join(str(step) for step in problem["loc"]))
         if problem["type"] == "extra_forbidden":
             sentences.append(f"there is no setting `{key}`.")
         elif problem["type"] == "missing":
             sentences.append(f"`{key}` is missing.")
         else:
-            reason = problem["msg"].removeprefix("Value error, ")
-            sentences.append(f"`{key}` cannot be {problem['input']!r}: {reason[:1].lower()}{reason[1:]}.")
+            reason = shorten(problem["msg"].removeprefix("Value error, "))
+            sentences.append(f"`{key}` cannot be {_show_value(problem['input'])}: {reason[:1].lower()}{reason[1:]}.")
+    if len(problems) > _MAX_NAMED:
+        sentences.append(f"{len(problems) - _MAX_NAMED} more are invalid.")
     return " ".join(sentences)
+
+
+def describe_unknown(names: Sequence[str]) -> str:
+    """A sentence with the first ``names``, which are no settings."""
+    shown = "`, `".join(map(shorten, names[:_MAX_NAMED]))
+    more = f", nor {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    return f"There is no setting `{shown}`{more}."
+
+
+def shorten(text: object) -> str:
+    """``text`` for a message: at most 200 characters, with control characters and lone surrogates as escapes."""
+    shown = str(text)
+    shown = shown if len(shown) <= _MAX_CHARS else f"{shown[: _MAX_CHARS - 1]}…"
+    return escape_control_characters(shown)
+
+
+def _show_value(value: object) -> str:
+    try:
+        return shorten(_values.repr(value))
+    except ValueError:  # Python refuses to write a number of more than 4,300 digits
+        return "a very long number"

@@ -37,11 +37,11 @@ _LONG_LINE_CHARS, _PIECE_CHARS = 32_768, 8_192
 _MAX_LINES_IN_DETAIL = 4_000
 _MIN_MASK = MASK * 8
 _SHORT_MASK = re.compile(MASK * 3)
-_LINE_TEXT = re.compile(r"[^\r\n]+")
+_LINE_TEXT = re.compile(r"\S(?:[^\r\n]*\S)?")  # a row of a key keeps its indentation
 
 
 def mask_secrets(text: str) -> str:
-    """``text`` with each character of a secret-looking string replaced by ``x``; lengths and line ends stay."""
+    """``text`` with each character of a secret-looking string replaced by ``x``; lengths, line ends and indentation stay."""
     return mask_secrets_in_range(text, 0, len(text))
 
 

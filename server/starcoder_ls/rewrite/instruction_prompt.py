@@ -56,7 +56,7 @@ def build_instruction_prompt(
     lines = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.masked_code)])
     instruction = _fill_in(action, target)
     overhead = _RESERVED_TOKENS + engine.count_tokens(prefix + instruction + suffix)
-    free_tokens = status.context_tokens - action.max_new_tokens - overhead
+    free_tokens = (status.context_tokens - action.max_new_tokens - overhead) // max(1, instruction.count(_CODE))
     if action.becomes == "text":
         shown_lines = _count_fitting_lines(lines, free_tokens, engine.count_tokens)
     else:
@@ -99,7 +99,7 @@ def _fill_in(action: Action, target: Target) -> str:
     """
     values = {
         "instruction": strip_hidden_characters(secrets.mask_secrets(target.instruction)).strip(),
-        "language": prompt_name(target.language),
+        "language": strip_hidden_characters(prompt_name(target.language)),
         "diagnostics": strip_hidden_characters(secrets.mask_secrets("\n".join(target.diagnostics))),
         "file": strip_hidden_characters(target.file_name),
         "code": _CODE,
@@ -109,10 +109,9 @@ def _fill_in(action: Action, target: Target) -> str:
 
 
 def _insert_code(instruction: str, code: str) -> str:
-    """The code in place of its placeholder, or below the instruction."""
+    """The code in place of each placeholder, or below the instruction."""
     if _CODE in instruction:
-        before, _, after = instruction.partition(_CODE)
-        return f"{before}{code}{after}"
+        return instruction.replace(_CODE, code)
     return f"{instruction}\n{code}" if code else instruction
 
 

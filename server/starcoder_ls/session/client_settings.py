@@ -8,6 +8,7 @@ from typing import Any
 from starcoder_ls import settings
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Adapter, Settings
+from starcoder_ls.settings_errors import describe_unknown
 from starcoder_ls.settings_merge import merge, split_unknown
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
@@ -33,7 +34,7 @@ class ClientSettings:
         known, unknown = split_unknown(Settings, tree)
         unknown = [name for name in unknown if name not in _OTHER_OPTIONS]
         if unknown and not has_other_sections:
-            self._warn(f"There is no setting `{'`, `'.join(unknown)}`; the other settings are used.")
+            self._warn(f"{describe_unknown(unknown)} The other settings are used.")
         try:
             self.current = settings.validate(merge(self.current.model_dump(), known), source)
         except SettingsError as error:

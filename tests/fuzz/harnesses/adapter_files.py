@@ -1,0 +1,65 @@
+"""Files of a PEFT adapter: its configuration, and the header of its weights.
+
+An adapter is accepted or refused with one sentence. What is accepted has checked values only, with which PEFT's own
+configuration class can be made.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from pathlib import Path
+
+from fuzz.harnesses.checkpoint_files import check_message, header_of, write_weights
+from fuzz.input_bytes import InputReader, join_fields, split_fields
+from starcoder_ls.engine.adapters.adapter_method import LayerMethod
+from starcoder_ls.engine.adapters.files import WEIGHTS_FILE, check_adapter_folder, name_in_file
+from starcoder_ls.errors import AdapterInvalid
+
+MAX_BYTES = 1024
+
+_LORA = b'{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn", "a.b"], "task_type": "CAUSAL_LM"}'
+_HEADER = json.dumps(header_of({"base_model.model.h.0.c_attn.lora_A.weight": [8, 4]})).encode()
+SEEDS = (
+    join_fields(b"\0\0", _LORA, _HEADER),
+    join_fields(b"\0\0", _LORA.replace(b'"r": 8', b'"use_dora": false, "rank_pattern": {}, "r": 1e3'), _HEADER),
+    join_fields(b"\0\0", b'{"peft_type": "IA3", "target_modules": ["k"], "feedforward_modules": ["k"]}', _HEADER),
+    join_fields(b"\0\0", b'{"peft_type": "PREFIX_TUNING", "num_virtual_tokens": 5, "prefix_projection": true}', b"{}"),
+    join_fields(b"\0\0", b'{"peft_type": "P_TUNING", "encoder_hidden_size": 8, "encoder_num_layers": 2}', b"{}"),
+    join_fields(b"\0\0", b'{"peft_type": "BOTTLENECK", "bottleneck_size": 4, "non_linearity": "tanh"}', b"{}"),
+    join_fields(b"\1\1", b'{"peft_type": "\\u001b[31m", "x": [[[]]]}', b"null"),
+    join_fields(b"\0\0", b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": NaN, "base_model_name_or_path": [1]}', b""),
+)
+TOKENS = (
+    b'"peft_type": ', b'"LORA"', b'"IA3"', b'"BOTTLENECK"', b'"PROMPT_TUNING"', b'"PREFIX_TUNING"', b'"P_TUNING"', b'"r": ',
+    b'"lora_alpha": ', b'"target_modules": ', b'"layers_to_transform": ', b'"use_rslora": ', b'"use_dora": ', b'"bias": ',
+    b'"init_lora_weights": ', b'"task_type": ', b'"CAUSAL_LM"', b'"num_virtual_tokens": ', b'"bottleneck_size": ',
+    b'"scaling": ', b"null", b"true", b"false", b"NaN", b"Infinity", b"1e400", b"-1", b"10000", b"[", b"{", b'".*"', b"\x1e",
+    b"\\u001b", b"\\ud800", b"99999999999999999999", b'"dtype": ', b'"data_offsets": ', b'"non_linearity": ',
+)  # fmt: skip
+
+_FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
+_PATH = Path(_FOLDER.name)
+
+
+def check(data: bytes) -> None:
+    options, config, header = split_fields(data, 3)
+    reader = InputReader(options)
+    (_PATH / "adapter_config.json").write_bytes(config)
+    write_weights(_PATH / WEIGHTS_FILE, header or _HEADER, reader.integer(4), reader.integer(8))
+    try:
+        files = check_adapter_folder(_PATH)
+    except AdapterInvalid as error:
+        check_message(str(error))
+        return
+    method, values = files.config.method, files.config.values
+    assert values.keys() == method.config_checks.keys()
+    for value in values.values():
+        assert not isinstance(value, float) or math.isfinite(value)
+    if isinstance(method, LayerMethod):
+        method.create_config(values)
+    declared = json.loads(config)
+    assert declared["peft_type"] == method.peft_type
+    for name in json.loads(header) if header else ():
+        assert name_in_file(name_in_file(name)) == name_in_file(name)

@@ -1,0 +1,56 @@
+"""Patterns of ignore files: what git answers, for any bytes, and within the stated limits on time."""
+
+from __future__ import annotations
+
+import os
+
+from fuzz import git_wildmatch
+from fuzz.input_bytes import join_fields, split_fields
+from starcoder_ls.gitignore import patterns
+from starcoder_ls.gitignore.patterns import IgnorePatterns, PatternsTooComplex
+
+MAX_BYTES = 512
+MAX_PATH_BYTES = 120
+
+SEEDS = (
+    join_fields("a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaa"),
+    join_fields("# comment\n*.py[cod]\n!keep.pyc\n/build/\n\\#x\na\\ \n", "src/x/keep.pyc"),
+    join_fields("**/foo/**/bar\nfoo/**\n**\n", "x/foo/y/z/bar"),
+    join_fields("[!a-c]x\n[[:alpha:]]\n[]-]\n[a\\]]\n[^/]b", "dx"),
+    join_fields("\ufeffé*\r\n?/x\0y\na**b/c\n**\\/a", "é/x"),
+    join_fields("*/*/*/*\n/**/a\n***/b\n[[:x:]]\n[a", "a/b/c/d/"),
+)
+TOKENS = (
+    b"*", b"**", b"**/", b"/**", b"/**/", b"?", b"[!", b"[^", b"[]", b"[[:alpha:]]", b"[[:", b":]", b"-", b"\\", b"\\/",
+    b"!", b"#", b"/", b"\n", b"\r\n", b" ", b"\\ ", b"\0", b"\xef\xbb\xbf", b"\x1e", b"a", b"[a-z]", b"****",
+)  # fmt: skip
+
+
+def check(data: bytes) -> None:
+    content, raw_path = split_fields(data, 2)
+    is_folder = raw_path.endswith(b"/")
+    names = [name for name in raw_path[:MAX_PATH_BYTES].replace(b"\0", b"").split(b"/") if name not in (b"", b".", b"..")]
+    path = b"/".join(names)
+    try:
+        rules = IgnorePatterns(content)
+    except PatternsTooComplex as error:
+        assert str(error).isprintable()
+        return
+    assert rules.cost <= patterns.MAX_COST
+    answer = rules.match(os.fsdecode(path), is_folder) if path else None
+    if not path:
+        return
+    try:
+        assert answer == git_wildmatch.decide(content, path, is_folder), (answer, content, path)
+    except git_wildmatch.TooManySteps:
+        pass
+    check_folders(rules, path, is_folder)
+
+
+def check_folders(rules: IgnorePatterns, path: bytes, is_folder: bool) -> None:
+    """A pattern of a folder also says what is in it: the answer is one that a level gives."""
+    levels = [os.fsdecode(path[:index]) for index, byte in enumerate(path) if byte == ord("/")]
+    answers = {rules.match(level, is_folder=True) for level in levels} | {rules.match(os.fsdecode(path), is_folder)}
+    answer = rules.match_with_folders(os.fsdecode(path), is_folder)
+    assert answer in answers
+    assert answer is not None or answers == {None}

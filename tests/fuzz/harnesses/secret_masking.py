@@ -1,0 +1,52 @@
+"""Masking of secrets: lengths, lines and all other characters stay; a part of a text is masked like the whole."""
+
+from __future__ import annotations
+
+from fuzz.input_bytes import InputReader, decode_text, join_fields, split_fields
+from starcoder_ls.context import secrets
+
+MAX_BYTES = 600
+LONG_CHARS = 40_000
+
+_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAx3fYlQm1T7Rk0\n  b9Zq2LwXc8VvN4Hs6Jd1PaGt\n-----END RSA PRIVATE KEY-----\n"
+SEEDS = (
+    join_fields(b"\0", 'password = "aB3#kd92mZ"\napi_key: 8f14e45fceea167a5a36dedd4bea2543\n'),
+    join_fields(b"\1\2\x30", "x = 1\n" + _KEY + "y = 2"),
+    join_fields(b"\2\5\x20", "curl -u admin:hunter2x https://a.b/\r\nAuthorization: Bearer abc.DEF-123456789012\r\n"),
+    join_fields(b"\3\1\x15", "postgres://user:s3cr3tPw@db.example/x\nAKIA" + "ABCDEFGH12345678"),
+    join_fields(b"\4", "hf_" + "a1B2" * 10 + " " + "gh" + "p_" + "Zz09" * 9),
+    join_fields(b"\5", "KEY=" * 10 + "$ANSIBLE_VAULT;1.1;AES256\n3132333435363738393031323334353637383930\n"),
+    join_fields(b"\6", "<password>geh3im!x</password> SECRET_KEY='x1y2z3a4b5c6' # pass: 'letmein'\u2028é漢😀"),
+)
+TOKENS = (
+    b"password", b"api_key", b"secret", b"token", b" = ", b": ", b'"', b"'", b"hf_", b"ghp_", b"AKIA", b"sk-", b"eyJ",
+    b"Bearer ", b"Authorization: ", b"curl -u a:", b"://", b"@", b"-----BEGIN ", b"PRIVATE KEY-----", b"-----END ",
+    b"$ANSIBLE_VAULT;", b"Private-Lines: 3", b"\\n", b"KEY=", b"aB3dE6gH9jK2mN5pQ8", b"0123456789abcdef", b"\r\n", b"\x1e",
+    b"mysql -p", b"machine a login b password ", b"value=", b"LS0tLS1CRUdJTiB", b"\xed\xa0\x80", b"xxxxxxxx",
+)  # fmt: skip
+
+
+def check(data: bytes) -> None:
+    options, raw_text = split_fields(data, 2)
+    reader = InputReader(options)
+    mode = reader.integer(8)
+    text = decode_text(raw_text)
+    if mode == 7 and text:  # a long line or a long text of the same pieces
+        text *= LONG_CHARS // len(text)
+    masked = secrets.mask_secrets(text)
+    check_mask(text, masked)
+    if len(text) > MAX_BYTES:
+        return
+    start = min(reader.integer(256) * 4 + reader.integer(4), len(text))
+    end = max(start, min(reader.integer(256) * 4, len(text)))
+    assert secrets.mask_secrets_in_range(text, start, end) == masked[start:end]
+    assert secrets.contains_secret(text) or masked == text
+    assert secrets.restore_secrets(masked, masked, text) in (None, text)
+    check_mask(text[start:], secrets.mask_secrets(text[start:]))
+    assert isinstance(secrets.contains_secret(text[start:], text[:start]), bool)
+
+
+def check_mask(text: str, masked: str) -> None:
+    assert len(masked) == len(text)
+    for char, mask in zip(text, masked, strict=True):
+        assert mask == char or (mask == secrets.MASK and char not in "\r\n"), (char, mask)

@@ -1,0 +1,151 @@
+"""Fuzzes all harnesses one after the other, each for an equal share of the time, and writes a report.
+
+``make fuzz MINUTES=60``. Inputs that reach new code are kept below ``.cache/fuzz`` for the next run. Exits with 1 if
+something that must hold did not, an input took more than a second of processor time, or the memory grew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from fuzz import registry
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "fuzz"
+HANG_S = 60
+"""An input that runs this long ends its process. Shorter ones are measured in processor time."""
+
+MAX_RESIDENT_MB = 4096
+_MAX_REPLAY_S = 1.0
+_WARM_UP_SHARE = 0.2
+_STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``findings`` are the confirmed ones, as file name and first line of the reason."""
+
+    name: str
+    seconds: float
+    inputs: int
+    branches: int
+    kept: int
+    growth_mb: float | None
+    slowest_ms: float
+    findings: tuple[tuple[str, str], ...]
+
+
+def fuzz(name: str, seconds: float) -> Outcome:
+    """Run one harness for ``seconds``, in a process of its own."""
+    corpus, seeds, found = (CACHE / kind / name for kind in ("corpus", "seeds", "findings"))
+    for folder in (corpus, seeds, found):
+        folder.mkdir(parents=True, exist_ok=True)
+    for file in (*seeds.iterdir(), *found.iterdir()):
+        file.unlink()
+    harness = registry.load(name)
+    for number, seed in enumerate((*harness.seeds, *harness.more_seeds(), *registry.kept_inputs(name).values())):
+        (seeds / str(number)).write_bytes(seed)
+    dictionary = CACHE / f"{name}.dict"
+    dictionary.write_text("".join(f'"{_escape(token)}"\n' for token in harness.tokens), encoding="ascii")
+    command = [sys.executable, str(Path(__file__).with_name("fuzz_one.py")), name, str(found)]
+    command += [str(seconds * _WARM_UP_SHARE), f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_S}"]
+    command += [f"-rss_limit_mb={MAX_RESIDENT_MB}", f"-dict={dictionary}", f"-artifact_prefix={found}/", "-reload=0"]
+    command += ["-print_final_stats=1", "-verbosity=1", str(corpus), str(seeds)]
+    start_s = time.monotonic()
+    log = CACHE / f"{name}.log"
+    with log.open("wb") as stream:
+        code = subprocess.run(command, stdout=stream, stderr=subprocess.STDOUT, cwd=ROOT, check=False).returncode
+    output = log.read_text(encoding="utf-8", errors="replace")
+    return _read_outcome(name, time.monotonic() - start_s, code, output, found)
+
+
+def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path) -> Outcome:
+    summary = {"inputs": 0, "growth_bytes": None, "slowest_s": 0.0}
+    if (found / "summary.json").is_file():
+        summary = json.loads((found / "summary.json").read_text(encoding="utf-8"))
+    statuses = _STATUS.findall(output)
+    _, branches, _, kept = statuses[-1] if statuses else (0, 0, 0, 0)
+    executed = re.search(r"stat::number_of_executed_units: (\d+)", output)
+    findings = [(file.stem, file.read_text(encoding="utf-8").split("\n")[0]) for file in sorted(found.glob("*.txt"))]
+    findings = [finding for finding in findings if not finding[0].startswith("slow-") or _is_slow(name, found / finding[0])]
+    artifacts = [file.name for file in found.iterdir() if file.name.startswith(("timeout-", "crash-", "oom-", "leak-"))]
+    findings += [(artifact, "the process ended") for artifact in artifacts]
+    if code and not findings:
+        findings.append(("no input", f"the process ended with code {code}; see {name}.log"))
+    growth = summary["growth_bytes"]
+    return Outcome(
+        name,
+        seconds,
+        int(executed[1]) if executed else summary["inputs"],
+        int(branches),
+        int(kept),
+        None if growth is None else growth / (1 << 20),
+        summary["slowest_s"] * 1000,
+        tuple(findings),
+    )
+
+
+def _is_slow(name: str, file: Path) -> bool:
+    """Whether the input also takes more than a second without the fuzzer, whose instrumentation slows code down."""
+    replay = "import sys, time; from fuzz import registry; harness = registry.load(sys.argv[1]);"
+    replay += "data = open(sys.argv[2], 'rb').read(); start = time.process_time(); harness.check(data);"
+    replay += "print(time.process_time() - start)"
+    command = [sys.executable, "-c", replay, name, str(file)]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
+    return result.returncode != 0 or float(result.stdout) > _MAX_REPLAY_S
+
+
+def _escape(token: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in token)
+
+
+def report(outcomes: list[Outcome]) -> str:
+    """The results as Markdown."""
+    lines = ["| harness | inputs | inputs/s | branches reached | inputs kept | growth (MB) | slowest (ms) | findings |"]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for each in outcomes:
+        growth = "in the warm-up" if each.growth_mb is None else f"{each.growth_mb:.0f}"
+        speed = each.inputs / max(each.seconds, 1e-9)
+        lines.append(
+            f"| {each.name} | {each.inputs:,} | {speed:,.0f} | {each.branches:,} | {each.kept:,} | {growth} "
+            f"| {each.slowest_ms:,.0f} | {len(each.findings)} |"
+        )
+    for each in outcomes:
+        lines += [f"\n- {each.name}: {file}: {reason}" for file, reason in each.findings]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0, help="time for all harnesses together")
+    parser.add_argument("--only", nargs="*", choices=registry.HARNESSES, default=list(registry.HARNESSES))
+    options = parser.parse_args()
+    if importlib.util.find_spec("atheris") is None:
+        print(
+            "atheris is missing: `pip install -c constraints.txt -e '.[fuzz]'`. It has wheels for Linux on x86-64 and "
+            "Python 3.11 to 3.13; the tests run the harnesses without it."
+        )
+        return 2
+    CACHE.mkdir(parents=True, exist_ok=True)
+    outcomes = []
+    for name in options.only:
+        outcomes.append(fuzz(name, options.minutes * 60 / len(options.only)))
+        print(report(outcomes[-1:]), flush=True)
+    text = report(outcomes)
+    (CACHE / "report.md").write_text(text, encoding="utf-8")
+    print(text)
+    return int(any(each.findings for each in outcomes))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
