@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test perf test-repeat test-editors screenshots editors bench docs
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench docs
 
 install: $(READY)
 
@@ -40,6 +40,14 @@ TIMES ?= 10
 
 test-repeat: $(READY)
 	PYTHON=$(BIN)/python tests/run_under_load.sh $(TIMES) -n $(WORKERS) --dist worksteal
+
+# Coverage-guided fuzzing of all harnesses in tests/fuzz, each for an equal share of MINUTES. Exits with 1 on a finding;
+# new inputs and the report are in .cache/fuzz. HARNESSES="framing settings_sources" runs only these.
+MINUTES ?= 60
+
+fuzz: $(READY)
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES) $(if $(HARNESSES),--only $(HARNESSES))
 
 # The tests of the editor clients, each in the real editor. The first run installs the editors under .cache.
 EDITORS := NVIM=$(CURDIR)/.cache/neovim/nvim VSCODE=$(CURDIR)/.cache/vscode/code-server

@@ -1,4 +1,4 @@
-"""Runs one harness under atheris, in a process of its own that ``run`` starts: ``python fuzz_one.py HARNESS FOLDER ...``.
+"""Runs one harness under atheris: ``python fuzz_one.py HARNESS FOLDER WARM_UP_S ...``, which ``run`` starts.
 
 An input that fails, takes more than a second of processor time or makes the memory grow is written to the folder, with
 its reason beside it, and fuzzing goes on. Arguments after the folder are libFuzzer's.
@@ -10,12 +10,13 @@ import gc
 import hashlib
 import json
 import logging
-import os
 import sys
 import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+
+import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -56,7 +57,7 @@ class Recorder:
 
     def _measure(self, data: bytes) -> None:
         now_s = time.monotonic()
-        resident_bytes = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        resident_bytes = psutil.Process().memory_info().rss
         if self._baseline_bytes:
             self._growth_bytes = max(self._growth_bytes, resident_bytes - self._baseline_bytes)
             if self._growth_bytes > MAX_GROWTH_BYTES:

@@ -41,12 +41,9 @@ def decide(content: bytes, path: bytes, is_folder: bool) -> bool | None:
 
 
 def _lines(content: bytes) -> list[bytes]:
-    lines = []
     content = content.removeprefix(b"\xef\xbb\xbf")
-    for line in (content if content.endswith(b"\n") else content + b"\n").split(b"\n")[:-1]:
-        if line and not line.startswith(b"#"):
-            lines.append(_trim(line.removesuffix(b"\r").partition(b"\0")[0]))
-    return lines
+    lines = (content if content.endswith(b"\n") else content + b"\n").split(b"\n")[:-1]
+    return [_trim(line.removesuffix(b"\r").partition(b"\0")[0]) for line in lines if line and not line.startswith(b"#")]
 
 
 def _trim(line: bytes) -> bytes:

@@ -14,7 +14,8 @@ SEPARATOR = b"\x1e"
 
 def join_fields(*fields: str | bytes) -> bytes:
     """An input with ``fields``, for seeds."""
-    return SEPARATOR.join(field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field for field in fields)
+    raw = (field.encode("utf-8", "surrogatepass") if isinstance(field, str) else field for field in fields)
+    return SEPARATOR.join(raw)
 
 
 def split_fields(data: bytes, count: int) -> list[bytes]:

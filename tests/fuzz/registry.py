@@ -1,7 +1,8 @@
 """The fuzzing harnesses, and the inputs that each of them is run on by the tests.
 
 A harness is a module with ``check(data)``, which raises if something that must hold does not, ``SEEDS`` to begin with,
-``TOKENS`` that a fuzzer inserts, and ``MAX_BYTES`` of an input; ``MORE_SEEDS`` makes seeds for the fuzzer only. It does not know the fuzzer.
+and ``MAX_BYTES`` of an input. ``MORE_SEEDS`` makes seeds for the fuzzer only, and ``dictionaries`` has the tokens that
+it inserts. A harness does not know the fuzzer.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ class Harness:
     check: Callable[[bytes], None]
     seeds: Sequence[bytes]
     more_seeds: Callable[[], Sequence[bytes]]
-    tokens: Sequence[bytes]
+    dictionary: Path
     max_bytes: int
 
 
 def load(name: str) -> Harness:
     """The harness ``name``, imported now: a fuzzer must have its hooks in place before."""
     module = importlib.import_module(f"fuzz.harnesses.{name}")
+    dictionary = Path(__file__).parent / "dictionaries" / f"{name}.dict"
     more_seeds: Callable[[], Sequence[bytes]] = getattr(module, "MORE_SEEDS", list)
-    return Harness(name, module.check, module.SEEDS, more_seeds, module.TOKENS, module.MAX_BYTES)
+    return Harness(name, module.check, module.SEEDS, more_seeds, dictionary, module.MAX_BYTES)
 
 
 def kept_inputs(name: str) -> dict[str, bytes]:

@@ -55,11 +55,14 @@ def fuzz(name: str, seconds: float) -> Outcome:
     harness = registry.load(name)
     for number, seed in enumerate((*harness.seeds, *harness.more_seeds(), *registry.kept_inputs(name).values())):
         (seeds / str(number)).write_bytes(seed)
-    dictionary = CACHE / f"{name}.dict"
-    dictionary.write_text("".join(f'"{_escape(token)}"\n' for token in harness.tokens), encoding="ascii")
     command = [sys.executable, str(Path(__file__).with_name("fuzz_one.py")), name, str(found)]
     command += [str(seconds * _WARM_UP_SHARE), f"-max_total_time={max(1, round(seconds))}", f"-timeout={HANG_S}"]
-    command += [f"-rss_limit_mb={MAX_RESIDENT_MB}", f"-dict={dictionary}", f"-artifact_prefix={found}/", "-reload=0"]
+    command += [
+        f"-rss_limit_mb={MAX_RESIDENT_MB}",
+        f"-dict={harness.dictionary}",
+        f"-artifact_prefix={found}/",
+        "-reload=0",
+    ]
     command += ["-print_final_stats=1", "-verbosity=1", str(corpus), str(seeds)]
     start_s = time.monotonic()
     log = CACHE / f"{name}.log"
@@ -76,10 +79,14 @@ def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path
     statuses = _STATUS.findall(output)
     _, branches, _, kept = statuses[-1] if statuses else (0, 0, 0, 0)
     executed = re.search(r"stat::number_of_executed_units: (\d+)", output)
-    findings = [(file.stem, file.read_text(encoding="utf-8").split("\n")[0]) for file in sorted(found.glob("*.txt"))]
-    findings = [finding for finding in findings if not finding[0].startswith("slow-") or _is_slow(name, found / finding[0])]
-    artifacts = [file.name for file in found.iterdir() if file.name.startswith(("timeout-", "crash-", "oom-", "leak-"))]
-    findings += [(artifact, "the process ended") for artifact in artifacts]
+    reasons = {file.stem: file.read_text(encoding="utf-8").split("\n")[0] for file in sorted(found.glob("*.txt"))}
+    findings = [
+        (file, reason)
+        for file, reason in reasons.items()
+        if not file.startswith("slow-") or _is_slow(name, found / file)
+    ]
+    ends = ("timeout-", "crash-", "oom-", "leak-")
+    findings += [(file.name, "the process ended") for file in found.iterdir() if file.name.startswith(ends)]
     if code and not findings:
         findings.append(("no input", f"the process ended with code {code}; see {name}.log"))
     growth = summary["growth_bytes"]
@@ -103,10 +110,6 @@ def _is_slow(name: str, file: Path) -> bool:
     command = [sys.executable, "-c", replay, name, str(file)]
     result = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1], check=False)
     return result.returncode != 0 or float(result.stdout) > _MAX_REPLAY_S
-
-
-def _escape(token: bytes) -> str:
-    return "".join(f"\\x{byte:02x}" for byte in token)
 
 
 def report(outcomes: list[Outcome]) -> str:

@@ -41,7 +41,7 @@ _LINE_TEXT = re.compile(r"\S(?:[^\r\n]*\S)?")  # a row of a key keeps its indent
 
 
 def mask_secrets(text: str) -> str:
-    """``text`` with each character of a secret-looking string replaced by ``x``; lengths, line ends and indentation stay."""
+    """``text`` with each character of a secret-looking string replaced by ``x``; length, lines and indentation stay."""
     return mask_secrets_in_range(text, 0, len(text))
 
 

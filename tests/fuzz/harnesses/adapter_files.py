@@ -19,7 +19,7 @@ from starcoder_ls.errors import AdapterInvalid
 
 MAX_BYTES = 1024
 
-_LORA = b'{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn", "a.b"], "task_type": "CAUSAL_LM"}'
+_LORA = b'{"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": ["c_attn", "a.b"], "task_type": null}'
 _HEADER = json.dumps(header_of({"base_model.model.h.0.c_attn.lora_A.weight": [8, 4]})).encode()
 SEEDS = (
     join_fields(b"\0\0", _LORA, _HEADER),
@@ -29,15 +29,10 @@ SEEDS = (
     join_fields(b"\0\0", b'{"peft_type": "P_TUNING", "encoder_hidden_size": 8, "encoder_num_layers": 2}', b"{}"),
     join_fields(b"\0\0", b'{"peft_type": "BOTTLENECK", "bottleneck_size": 4, "non_linearity": "tanh"}', b"{}"),
     join_fields(b"\1\1", b'{"peft_type": "\\u001b[31m", "x": [[[]]]}', b"null"),
-    join_fields(b"\0\0", b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": NaN, "base_model_name_or_path": [1]}', b""),
+    join_fields(
+        b"\0\0", b'{"peft_type": "PROMPT_TUNING", "num_virtual_tokens": NaN, "base_model_name_or_path": 1}', b""
+    ),
 )
-TOKENS = (
-    b'"peft_type": ', b'"LORA"', b'"IA3"', b'"BOTTLENECK"', b'"PROMPT_TUNING"', b'"PREFIX_TUNING"', b'"P_TUNING"', b'"r": ',
-    b'"lora_alpha": ', b'"target_modules": ', b'"layers_to_transform": ', b'"use_rslora": ', b'"use_dora": ', b'"bias": ',
-    b'"init_lora_weights": ', b'"task_type": ', b'"CAUSAL_LM"', b'"num_virtual_tokens": ', b'"bottleneck_size": ',
-    b'"scaling": ', b"null", b"true", b"false", b"NaN", b"Infinity", b"1e400", b"-1", b"10000", b"[", b"{", b'".*"', b"\x1e",
-    b"\\u001b", b"\\ud800", b"99999999999999999999", b'"dtype": ', b'"data_offsets": ', b'"non_linearity": ',
-)  # fmt: skip
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
 _PATH = Path(_FOLDER.name)

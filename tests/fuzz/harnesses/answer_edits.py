@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 
+from fuzz.harnesses.checkpoint_files import check_message
 from fuzz.input_bytes import InputReader, decode_text, join_fields, split_fields
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
@@ -24,15 +25,10 @@ SEEDS = (
     join_fields(b"\0\1\0\41\0", _PYTHON, 'def f(self, x):\n    """Return x \\ "quoted"."""\n    return x'),
     join_fields(b"\0\2\0\15\77", _PYTHON, "Here is the code:\n\nfoo()\n\nIt works well for all."),
     join_fields(b"\1\1\0\2\0", "function f(a) {\r\n\treturn a;\r\n}\r\n", "Adds */ one.\n\n/** x */"),
-    join_fields(b"\2\0\1\2\40", "func f() {\n\tx := 1\n}\n", "Question: a\nAnswer:\n```go\nfunc f() {\n    y := 2\n}\n```"),
+    join_fields(b"\2\0\1\2\40", "func f() {\n\tx := 1\n}\n", "```go\nfunc f() {\n    y := 2\n}\n```"),
     join_fields(b"\0\0\0\2\30", "password = 'aB3#kd92mZ'\ny = 2\n", "password = 'xxxxxxxxxx'\ny = 3\u202e\n"),
-    join_fields(b"\0\1\0\1\0", "def f(): return 'é'; x = 1\n", "'It says é.\"\"\"'"),
+    join_fields(b"\0\1\0\1\0", "def f(): return 'é'; x = 1\n", '\'It says é."""\''),
 )
-TOKENS = (
-    b"```", b"```python\n", b"\n", b"\r\n", b"\r", b"    ", b"\t", b"def f():", b"class A:", b"return ", b'"""', b"'''", b'"', b"\\",
-    b"/**", b"*/", b"//", b"#", b"Question:", b"\nAnswer:", b"Here is the code:", b"password = '", b"xxxxxxxxxx", b"@a\n", b"{", b"}",
-    b"function f() {", "\u202e".encode(), "é".encode(), b"\x00", b"\x0c", b"\x1e", b"async ", b"if x:\n", b"\xef\xbb\xbf",
-)  # fmt: skip
 
 
 def check(data: bytes) -> None:
@@ -54,7 +50,7 @@ def check(data: bytes) -> None:
         else:
             check_code(target, answer, is_cut, is_insertion=kind == 2)
     except (AnswerUnusable, ActionUnavailable) as error:
-        assert str(error).isprintable()
+        check_message(str(error))
 
 
 def check_target(target: Target) -> None:
@@ -114,8 +110,7 @@ def check_syntax(target: Target, changes: list[Change]) -> None:
 
 def without_docstrings(tree: ast.Module) -> str:
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
-                node.body = node.body[1:] or [ast.Pass()]
+        is_definition = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        if is_definition and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
     return ast.dump(tree)

@@ -15,8 +15,8 @@ from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 MAX_BYTES = 1024
 ALLOWED = {
     "paragraph_open", "paragraph_close", "inline", "text", "softbreak", "hardbreak", "heading_open", "heading_close",
-    "bullet_list_open", "bullet_list_close", "ordered_list_open", "ordered_list_close", "list_item_open", "list_item_close",
-    "blockquote_open", "blockquote_close", "fence", "code_block", "code_inline", "hr",
+    "bullet_list_open", "bullet_list_close", "ordered_list_open", "ordered_list_close", "list_item_open",
+    "list_item_close", "blockquote_open", "blockquote_close", "fence", "code_block", "code_inline", "hr",
 }  # fmt: skip
 _READER = MarkdownIt("commonmark", {"html": True, "maxNesting": 100})
 
@@ -29,11 +29,6 @@ SEEDS = (
     b"Question: a?\nAnswer: b\n\nQuestion: c\n" + b"loop " * 40,
     b"snake_case_name __init__ 3*4*5 a_b_ _c_ *d* `` a`b `` `\n` <!-- c -->\nx\n===\n| a | b |\n|---|---|",
 )
-TOKENS = (
-    b"# ", b"- ", b"* ", b"1. ", b"> ", b"```", b"~~~", b"`", b"``", b"**", b"*", b"_", b"__", b"[", b"](", b")", b"![", b"<", b">",
-    b"<b>", b"</b>", b"<!--", b"-->", b"<?", b"&lt;", b"&#60;", b"\\", b"\n\n", b"\n", b"    ", b"\t", b"---", b"===", b"[a]: http://b",
-    b"http://a.b", b"javascript:", b"|", "\u202e".encode(), "\u200b".encode(), b"\x00", b"\r\n", b"Question:", b"\n\nAnswer:",
-)  # fmt: skip
 _HAS_MARKUP = re.compile(r"[<&\[\]!\\`]")
 
 

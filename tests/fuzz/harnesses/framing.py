@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from fuzz.harnesses.checkpoint_files import check_message
 from fuzz.input_bytes import join_fields, split_fields
 from starcoder_ls.lsp import framing
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
@@ -21,13 +22,9 @@ SEEDS = (
     join_fields(b"\1", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     join_fields(b"\2", b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
     join_fields(b"\4", b"\r\n\nContent-Length: 999999999999\r\n\r\n"),
-    join_fields(b"\5", b"X: " + LONG + b"\r\nContent-Length: 2\r\n\r\n\"\xff\""),
+    join_fields(b"\5", b"X: " + LONG + b'\r\nContent-Length: 2\r\n\r\n"\xff"'),
     join_fields(b"\5", frame('"\\ud83d 😀 \\u0000"'.encode()) + frame(b'{"a": NaN}') + frame(b"[" * 250)),
 )
-TOKENS = (
-    b"Content-Length: ", b"content-length:", b"\r\n\r\n", b"\n\n", b"\r", b": ", b"300", b"301", b"-1", b"+5", b"0",
-    b"00000000000000000002", b"Content-Type: a\r\n", b'{"id":', b'"\\u', b"1e999", b"NaN", LONG, b"\x1e",
-)  # fmt: skip
 _HEADER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)", re.DOTALL)
 
 
@@ -54,7 +51,7 @@ def read(stream: bytes, sizes: list[int]) -> tuple[list[bytes], bool]:
             for body in reader.feed_data(stream[start : start + size]):
                 bodies.append(body)  # noqa: PERF402  (those before an error count)
         except FramingError as error:
-            assert str(error).isprintable()
+            check_message(str(error))
             return bodies, True
         assert len(reader._buffer) <= framing.MAX_HEADER_BYTES, "more is buffered than a header or a body"
         start, turn = start + size, turn + 1

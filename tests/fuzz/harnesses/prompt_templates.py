@@ -7,6 +7,7 @@ checkpoint are not read at all.
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -33,16 +34,16 @@ INSTRUCTIONS = (
 
 SEEDS = (
     join_fields(b"\0\0", "Question: {question}\n\nAnswer:", "make it faster", "  x = 1\n  y = 2\n"),
-    join_fields(b"\1\1", "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>", "<|im_end|>{code}"),
-    join_fields(b"\2\2", "<s>[INST] {{ 7 * 7 }} {% for x in y %} {question} [/INST]", "{code} {question}", "a\n\tb\r\nc"),
+    join_fields(
+        b"\1\1", "<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n", "<|im_end|>", "<|im_end|>{code}"
+    ),
+    join_fields(
+        b"\2\2", "<s>[INST] {{ 7 * 7 }} {% for x in y %} {question} [/INST]", "{code} {question}", "a\n\tb\r\nc"
+    ),
     join_fields(b"\3\1", "{question}{question}", "\u202e \x00\x01", "\x00\x01 <s>"),
     join_fields(b"\4\0", "<|im<|im_start|>{question}", "é😀", "x" * 300),
     join_fields(b"\5\2", "no question", "", ""),
 )
-TOKENS = (
-    b"{question}", b"{code}", b"{instruction}", b"{diagnostics}", b"{{", b"}}", b"{%", b"%}", b"<|im_start|>", b"<|im_end|>",
-    b"<s>", b"[INST]", b"<fim_prefix>", b"<|im", b"\n", b"\r\n", b"\t", b"\x00", b"\x01", "\u202e".encode(), b"\x1e",
-)  # fmt: skip
 
 
 def check(data: bytes) -> None:
@@ -61,7 +62,7 @@ def check(data: bytes) -> None:
         return
     parts = prompt.request.parts
     assert all(parts), "an empty part"
-    assert not any(isinstance(first, str) and isinstance(second, str) for first, second in zip(parts, parts[1:]))
+    assert not any(isinstance(first, str) and isinstance(second, str) for first, second in itertools.pairwise(parts))
     prefix, _, suffix = template.partition("{question}")
     before, after = find_special_tokens(prefix), find_special_tokens(suffix)
     assert [part.literal for part in parts if isinstance(part, SpecialToken)] == before + after

@@ -8,7 +8,7 @@ from starcoder_ls.context import secrets
 MAX_BYTES = 600
 LONG_CHARS = 40_000
 
-_KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAx3fYlQm1T7Rk0\n  b9Zq2LwXc8VvN4Hs6Jd1PaGt\n-----END RSA PRIVATE KEY-----\n"
+_KEY = "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEAx3fYlQm1T7Rk0\n  b9Zq2LwXc8VvN4Hs6Jd1\n-----END PRIVATE KEY-----\n"
 SEEDS = (
     join_fields(b"\0", 'password = "aB3#kd92mZ"\napi_key: 8f14e45fceea167a5a36dedd4bea2543\n'),
     join_fields(b"\1\2\x30", "x = 1\n" + _KEY + "y = 2"),
@@ -18,12 +18,6 @@ SEEDS = (
     join_fields(b"\5", "KEY=" * 10 + "$ANSIBLE_VAULT;1.1;AES256\n3132333435363738393031323334353637383930\n"),
     join_fields(b"\6", "<password>geh3im!x</password> SECRET_KEY='x1y2z3a4b5c6' # pass: 'letmein'\u2028é漢😀"),
 )
-TOKENS = (
-    b"password", b"api_key", b"secret", b"token", b" = ", b": ", b'"', b"'", b"hf_", b"ghp_", b"AKIA", b"sk-", b"eyJ",
-    b"Bearer ", b"Authorization: ", b"curl -u a:", b"://", b"@", b"-----BEGIN ", b"PRIVATE KEY-----", b"-----END ",
-    b"$ANSIBLE_VAULT;", b"Private-Lines: 3", b"\\n", b"KEY=", b"aB3dE6gH9jK2mN5pQ8", b"0123456789abcdef", b"\r\n", b"\x1e",
-    b"mysql -p", b"machine a login b password ", b"value=", b"LS0tLS1CRUdJTiB", b"\xed\xa0\x80", b"xxxxxxxx",
-)  # fmt: skip
 
 
 def check(data: bytes) -> None:

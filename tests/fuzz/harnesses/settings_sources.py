@@ -21,20 +21,13 @@ SEEDS = (
     b'[model]\nname = "bundled"\nthreads = 2\nmax_memory = {"0" = "10GiB"}\n[log]\nlevel = "debug"\n',
     b'[adapters.a-b]\npath = "x/y"\ntasks = ["explain"]\n[actions.mine]\ntitle = "T"\ninstruction = "{code}"\n',
     b'[inline_completion]\ntemperature = 0.5\nmin_confidence_in = {markdown = 0.3}\nrules_off = ["echo"]\n',
-    b'[sharing]\nidle_minutes = inf\nrelease_minutes = nan\n[feedback]\nkeep_days = 99999999999999999999\n',
+    b"[sharing]\nidle_minutes = inf\nrelease_minutes = nan\n[feedback]\nkeep_days = 99999999999999999999\n",
     b'a = 1979-05-27T07:32:00Z\nb = """x"""\nc = [[1], {d = 0x1F}]\n"\xff" = 1\n',
     b'{"starcoder": {"inline_completion": {"enabled": false, "candidates": 9}, "other": 1, "trace": {}}}',
     b'{"context": {"ignore": ["*.log", "!a"], "prompt_tokens": "auto", "sources": ["buffers"]}, "\\ud800": null}',
     b'{"actions": {"fix": {"title": "a\\nb"}, "x y": {}}, "adapters": {"n": {"path": ""}}, "model": []}',
-    b'{"model": {"name": "\\ud83d", "template": "{question}"}, "log": {"level": null}, "feedback": {"keep_days": 1e400}}',
+    b'{"model": {"name": "\\ud83d", "template": "{question}"}, "log": {"level": 0}, "feedback": {"keep_days": 1e400}}',
 )
-TOKENS = (
-    b"[model]\n", b"[adapters.a]\n", b"[actions.fix]\n", b"[sharing]\n", b"[context]\n", b"[inline_completion]\n",
-    b"name", b"path", b"instruction", b"title", b"template", b"{question}", b"{code}", b"max_memory", b"idle_minutes",
-    b"keep_days", b"temperature", b"min_confidence_in", b"rules_off", b"threads", b" = ", b"inf", b"nan", b"-1", b"1e400",
-    b"99999999999999999999", b"true", b"null", b'"""', b"'''", b"[[", b"{", b"}", b"\\u0000", b"\\ud800", b"\\n",
-    b'"starcoder": ', b'"model": ', b'"adapters": ', b'"actions": ', b"[[[[[[[[[[[[[[[[", b"9999999999999999",
-)  # fmt: skip
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
 _FILE = Path(_FOLDER.name) / "settings.toml"
@@ -52,8 +45,8 @@ def check_file(data: bytes) -> None:
     try:
         loaded = settings.load(file=_FILE)
     except SettingsError as error:
-        check_message(str(error))
-        assert str(_FILE) in str(error)
+        check_message(message := str(error))
+        assert str(_FILE) in message
         return
     check_settings(loaded)
 
@@ -82,10 +75,11 @@ def check_message(message: str) -> None:
 
 
 def check_settings(loaded: Settings) -> None:
-    """They are the same again from their own values, and every number is one."""
+    """They are the same again from their own values, and the numbers are numbers that libraries accept."""
     tree = loaded.model_dump()
     assert settings.validate(tree, "itself") == loaded
-    assert not any(math.isnan(number) for number in _numbers(tree))
+    for number in _numbers(tree):
+        assert abs(number) < 1 << 31 if isinstance(number, int) else not math.isnan(number)
     assert loaded.resident_adapters().keys() >= loaded.adapters.keys()
     assert loaded.inline_completion.min_confidence_for("python") < 1
 

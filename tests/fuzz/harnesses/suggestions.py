@@ -21,8 +21,8 @@ from starcoder_ls.hidden_characters import strip_hidden_characters
 
 MAX_BYTES = 768
 LANGUAGES = (
-    "python", "javascript", "typescript", "rust", "go", "java", "c", "cpp", "html", "shellscript", "makefile", "sql", "yaml",
-    "markdown", "lua", "ruby", "", "php", "csharp", "toml",
+    "python", "javascript", "typescript", "rust", "go", "java", "c", "cpp", "html", "shellscript", "makefile", "sql",
+    "yaml", "markdown", "lua", "ruby", "", "php", "csharp", "toml",
 )  # fmt: skip
 REASONS = (FinishReason.END_OF_TEXT, FinishReason.LENGTH, FinishReason.DEADLINE)
 _TOKEN = re.compile(r"\n[ \t]*|[ \t]?[^\W\d_]+|[ \t]?[^\w\s]{1,2}|.", re.DOTALL)
@@ -34,13 +34,8 @@ SEEDS = (
     join_fields(b"\10\0", '<a href="', '"></a>\n<p>', 'x.html">About</a>'),
     join_fields(b"\0\0", 'x = f"{', '}"\r\n', "a}\u202e<|endoftext|>b"),
     join_fields(b"\12\2", "all: a\n\tcc a\n\n", "\nclean:\n", "    rm -f a\n    rm b"),
-    join_fields(b"\0\0", "# words\nfor i in range(3):\n", "    print(i)", "    a👩\u200d\U0001f467 = '0, 0, 0, 0, 0, 0'"),
+    join_fields(b"\0\0", "# words\nfor i in range(3):\n", "    print(i)", "    a👩\u200d\U0001f467 = '0, 0, 0, 0'"),
 )
-TOKENS = (
-    b"\n", b"    ", b"\t", b"\r\n", b"(", b")", b"{", b"}", b"[", b"]", b"<", b">", b'"', b"'", b'"""', b"`", b"${", b'f"{',
-    b"#", b"//", b"/*", b"*/", b"<!--", b"def f():", b"if (x) {", b"return ", b";", b":", b",", b"<|endoftext|>", b"<fim_prefix>",
-    b"[MIDDLE]", "\u202e".encode(), "\u200d".encode(), "👩".encode(), "\u2028".encode(), b"\x00", b"\x1e", b"</a>", b"\\", b"=>",
-)  # fmt: skip
 
 
 def _golden_seeds() -> list[bytes]:

@@ -19,8 +19,8 @@ _VOCABULARY = {**{chr(code): code - 97 for code in range(97, 123)}, "Ä ": 26, "Ä
 _TOKENIZER = {
     "version": "1.0",
     "added_tokens": [
-        {"id": 29, "content": "<fim_prefix>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False,
-         "special": True},
+        {"id": 29, "content": "<fim_prefix>", "single_word": False, "lstrip": False, "rstrip": False,
+         "normalized": False, "special": True},
     ],
     "normalizer": None,
     "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
@@ -42,13 +42,6 @@ SEEDS = (
     join_fields('{"model":{"type":"Unigram","vocab":[["a",0.0],["b",-1.5]],"unk_id":0}}', "a b"),
     join_fields('{"added_tokens":[{"id":-1,"content":""}],"model":null}', ""),
 )
-TOKENS = (
-    b'"added_tokens":', b'"normalizer":', b'"pre_tokenizer":', b'"decoder":', b'"post_processor":', b'"model":', b'"type":',
-    b'"BPE"', b'"WordLevel"', b'"WordPiece"', b'"Unigram"', b'"Sequence"', b'"Replace"', b'"Prepend"', b'"Strip"', b'"NFKC"',
-    b'"Lowercase"', b'"Split"', b'"Metaspace"', b'"Digits"', b'"Punctuation"', b'"ByteFallback"', b'"Fuse"', b'"vocab":',
-    b'"merges":', b'"content":', b'"pattern":', b'{"Regex":"', b'{"String":"', b'"id":', b"4294967295", b"-1", b"null", b"[]",
-    b"{}", b'""', b"true", b"\x1e", b'"unk_id":', b'"Truncate"', b'"max_length":', b'"truncation":', b'"padding":', b"(a*)*",
-)  # fmt: skip
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
 _PATH = Path(_FOLDER.name)
