@@ -28,6 +28,11 @@ def test_options_override_the_settings_file(tmp_path: Path) -> None:
         ("[model]\nname = ''\n", "model.name"),
         ("[inline_completion]\ncandidates = 99\n", "inline_completion.candidates"),
         ("[model\n", "not valid TOML"),
+        ("a = " + "[" * 3000, "not valid TOML: it is nested too deeply"),
+        ("a = " + "9" * 5000, "not valid TOML"),
+        ("[model]\nthreads = 0x" + "f" * 5000, "`model.threads` cannot be a very long number"),
+        ("[feedback]\nkeep_days = 99999999999999999999", "feedback.keep_days"),
+        ("[inline_completion]\nbudget_ms = 99999999999999999999", "inline_completion.budget_ms"),
     ],
 )
 def test_invalid_file_is_rejected_with_its_name_and_the_key(tmp_path: Path, text: str, expected: str) -> None:

@@ -23,7 +23,7 @@ def describe_errors(error: ValidationError) -> str:
     problems = error.errors()
     sentences = []
     for problem in problems[:_MAX_NAMED]:
-        key = shorten(".".join(str(step) for step in problem["loc"]))
+        key = shorten(".".join(str(step) for step in problem["loc"]) or "a key")
         if problem["type"] == "extra_forbidden":
             sentences.append(f"there is no setting `{key}`.")
         elif problem["type"] == "missing":

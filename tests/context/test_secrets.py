@@ -141,6 +141,14 @@ def test_changed_line_of_a_secret_or_another_secret_is_rejected() -> None:
     assert secrets.restore_secrets("a = 1", masked, original) == "a = 1"
 
 
+def test_indented_rows_of_a_key_are_masked_and_restored_in_position() -> None:
+    rows = ["MIIEpAIBAAKCAQEA" * 3, "x1Y+" * 9]
+    original = "k = '''-----BEGIN PRIVATE" + f" KEY-----\n    {rows[0]}\n\t{rows[1]}\n-----END PRIVATE KEY-----'''\n"
+    masked = secrets.mask_secrets(original)
+    assert masked.split("\n")[1:3] == ["    " + "x" * len(rows[0]), "\t" + "x" * len(rows[1])]
+    assert secrets.restore_secrets(masked, masked, original) == original
+
+
 def test_two_secrets_with_equal_masked_lines_are_rejected() -> None:
     first, second = TOKENS[1], TOKENS[1][:-4] + "abcd"
     original = f"call('{first}')\ncall('{second}')\n"

@@ -39,6 +39,8 @@ def build_prompt(engine: ScriptedEngine, wording: str, template: str = TEMPLATE,
         ("In {file}: {code}\nWhy {}?", {"path": "/a/b.py"}, "In b.py: x = 1\n  y = 2\nWhy {}?"),
         ("{instruction}", {"instruction": "{code} {file} \x01"}, "{code} {file}\nx = 1\n  y = 2"),
         ("{instruction}", {"instruction": "Hi.", "text": ""}, "Hi."),
+        ("{code}\nor\n{code}", {"text": "a{code}"}, "a{code}\nor\na{code}"),
+        ("{language}: {code}", {"language": "a\1b", "text": "c"}, "ab: c"),
     ],
 )
 def test_placeholders_are_filled_once_and_the_code_is_dedented(

@@ -35,6 +35,17 @@ def test_invalid_value_changes_nothing_and_warns_with_the_source() -> None:
     assert "inline_completion.max_new_tokens" in warning
 
 
+def test_options_nested_hundreds_of_levels_deep_are_one_warning() -> None:
+    deep: Any = "x"
+    for _ in range(900):
+        deep = {"a": deep}
+    for options in (deep, {"model": deep}, {"model": {"name": deep}}, {"adapters": {"n": {"tasks": [deep]}}}):
+        fixture = Fixture()
+        fixture.settings.apply(options, "the options")
+        assert len(fixture.warnings) == 1
+        assert fixture.settings.current == SCRIPTED_SETTINGS
+
+
 @pytest.mark.parametrize(("has_other_sections", "warning_count"), [(False, 1), (True, 0)])
 def test_unknown_keys_warn_unless_other_sections_are_expected(has_other_sections: bool, warning_count: int) -> None:
     fixture = Fixture()
