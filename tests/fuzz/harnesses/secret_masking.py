@@ -23,9 +23,9 @@ SEEDS = (
 def check(data: bytes) -> None:
     options, raw_text = split_fields(data, 2)
     reader = InputReader(options)
-    mode = reader.integer(8)
+    is_long = reader.integer(32) == 31
     text = decode_text(raw_text)
-    if mode == 7 and text:  # a long line or a long text of the same pieces
+    if is_long and text:  # a long line or a long text of the same pieces
         text *= LONG_CHARS // len(text)
     masked = secrets.mask_secrets(text)
     check_mask(text, masked)
