@@ -22,6 +22,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=server:tests $(BIN)/mypy tests/editors  # these tests run only where the editors are installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 

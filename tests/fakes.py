@@ -25,7 +25,7 @@ FIM_TOKENS = frozenset({"<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pa
 SCRIPTED_SETTINGS = Settings(model=Model(name="scripted"))
 """Settings with a model that brings no adapters of its own."""
 
-_QueuedRequest = tuple[Request, Callable[[Chunk | Exception], None]]
+_QueuedRequest = tuple[Request, Callable[[Chunk | Exception], object]]
 
 
 def text_before_cursor(request: Request) -> str:
@@ -167,7 +167,7 @@ class ScriptedEngine:
             self.set_status(phase=Phase.READY)
         self.set_status(phase=Phase.CLOSED)
 
-    def _decode(self, request: Request, put: Callable[[Chunk | Exception], None]) -> None:
+    def _decode(self, request: Request, put: Callable[[Chunk | Exception], object]) -> None:
         for candidate in range(request.candidates):
             script = self._script(request, candidate)
             finish_reason, unsent = self._decode_candidate(request, candidate, script, put)
@@ -183,7 +183,7 @@ class ScriptedEngine:
         return next(recorded, self.scripts[min(candidate, len(self.scripts) - 1)])
 
     def _decode_candidate(
-        self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], None]
+        self, request: Request, candidate: int, script: Sequence[str], put: Callable[[Chunk | Exception], object]
     ) -> tuple[FinishReason, str]:
         """The reason for the end and the text not yet sent: with a stop rule, which may shorten it, the whole text."""
         text = ""

@@ -243,7 +243,7 @@ def test_second_window_works_after_the_first_one_closes(code: VSCode, open_windo
     second.wait_for_ghost("return 1")
     first.page.goto("about:blank")
     second.press("Tab")
-    assert second.saved() == "b\ny = return 1"
+    assert second.save() == "b\ny = return 1"
     second.press("Enter")
     second.type("z = ")
     second.wait_for_ghost("return 1")
