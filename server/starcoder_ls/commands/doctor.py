@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import platform
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.engine.loading import hub
 from starcoder_ls.errors import DaemonError, StarcoderError
-from starcoder_ls.generation import Engine, Request, Timings
+from starcoder_ls.generation import AdapterStatus, Engine, Request, Timings
 
 _CODE_BEFORE = "def greet(name):\n    "
 _CODE_AFTER = "\n\n\nprint(greet('world'))\n"
@@ -83,15 +84,21 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
         if commit := hub.find_commit(config.model.name, config.model.revision):
             table.add_row("commit", commit)
         table.add_row("family", families.find_family(status.special_tokens).name)
-        table.add_row(
-            "adapters", ", ".join(f"{adapter.name} ({adapter.method})" for adapter in status.adapters) or "none"
-        )
+        adapters = [describe_adapter(adapter, config.resident_adapters()) for adapter in status.adapters]
+        table.add_row("adapters", ", ".join(adapters) or "none")
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
         table.add_row("loaded in", f"{load_s:.1f} s")
         text, timings = asyncio.run(_generate(engine, status.special_tokens))
         table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
                       f"then {timings.ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
         return timings.decode_steps > 0
+
+
+def describe_adapter(adapter: AdapterStatus, configured: Mapping[str, settings.Adapter]) -> str:
+    """Name, method, and the commit if it was downloaded."""
+    source = configured.get(adapter.name)
+    commit = hub.find_commit(source.path, source.revision) if source else ""
+    return f"{adapter.name} ({adapter.method}{f', commit {commit}' if commit else ''})"
 
 
 async def _generate(engine: Engine, special_tokens: frozenset[str]) -> tuple[str, Timings]:

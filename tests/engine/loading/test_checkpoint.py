@@ -87,13 +87,6 @@ def test_invalid_context_size_is_refused(folder: Path, value: object) -> None:
         read_checkpoint(folder)
 
 
-def test_commit_of_a_download_is_the_name_of_its_folder(starcoder: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "models--owner--name" / "snapshots" / ("0123456789" * 4)
-    folder.parent.mkdir(parents=True)
-    assert read_checkpoint(copy_checkpoint(starcoder, folder)).commit == "0123456789" * 4
-    assert read_checkpoint(starcoder).commit == ""
-
-
 @pytest.mark.parametrize("end", [640, -1, "0", [0, None], [[1]], {}, True])
 def test_end_token_outside_the_vocabulary_is_refused(folder: Path, end: object) -> None:
     edit_config(folder, eos_token_id=end)

@@ -61,6 +61,31 @@ def test_local_copy_is_used_without_a_request(tmp_path: Path, monkeypatch: pytes
     assert not any("bin" in pattern or "py" in pattern for pattern in options["allow_patterns"])
 
 
+@pytest.mark.parametrize("is_downloaded", [False, True])
+def test_commit_of_a_hub_id_is_logged(
+    is_downloaded: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "models--owner--name" / "snapshots" / ("0123456789" * 4)
+    caplog.set_level("INFO", logger=hub.__name__)
+    resolve(FakeHub(local=ABSENT if is_downloaded else folder, remote=folder), monkeypatch)
+    assert caplog.messages == [f"owner/name is at commit {'0123456789' * 4}"]
+
+
+def test_commit_is_found_for_hub_ids_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "snapshots" / ("0123456789" * 4)
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", FakeHub(folder, ABSENT).snapshot_download)
+    assert hub.find_commit("owner/name", None) == "0123456789" * 4
+    assert hub.find_commit("bundled", None) == ""
+    assert hub.find_commit(str(tmp_path), None) == ""
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", FakeHub(ABSENT, ABSENT).snapshot_download)
+    assert hub.find_commit("owner/name", None) == ""
+
+
+def test_folders_outside_the_cache_of_the_hub_have_no_commit(tmp_path: Path) -> None:
+    assert hub.commit_of(tmp_path / ("0123456789" * 4)) == ""
+    assert hub.commit_of(tmp_path / "snapshots" / "main") == ""
+
+
 def test_download_reports_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class DownloadingHub(FakeHub):
         def snapshot_download(self, name: str, **options: Any) -> str:

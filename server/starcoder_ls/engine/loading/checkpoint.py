@@ -6,7 +6,6 @@ not imported.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ _IGNORED_KEYS = frozenset(
     | {"output_attentions", "output_hidden_states", "return_dict", "is_encoder_decoder", "is_decoder"}
     | {"add_cross_attention", "chunk_size_feed_forward", "use_cache"}
 )
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +40,6 @@ class Checkpoint:
     vocabulary_size: int
     end_ids: frozenset[int]
     weights: WeightFiles
-
-    @property
-    def commit(self) -> str:
-        """The commit of a checkpoint that was downloaded from the Hub; "" for others."""
-        return (
-            self.folder.name if self.folder.parent.name == "snapshots" and _COMMIT.fullmatch(self.folder.name) else ""
-        )
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -5,6 +5,7 @@ The network is used only for files that are not on this machine yet, and never i
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,9 @@ ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_mo
 Checked = TypeVar("Checked")
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+
+_log = logging.getLogger(__name__)
 
 
 def resolve(
@@ -41,20 +45,27 @@ def resolve(
 
     A local copy that passes ``check_folder`` is used without a request to the Hub, so that a restart is fast and the
     model does not change unnoticed. A missing or incomplete copy is downloaded; only files that match one of
-    ``patterns`` are. Raises ModelError if the Hub does not provide the files, and what ``check_folder`` raises.
+    ``patterns`` are. The Hub's cache records the commit that ``revision`` meant at the download; it is logged at each
+    call. Raises ModelError if the Hub does not provide the files, and what ``check_folder`` raises.
     """
     path = Path(name).expanduser()
     if path.is_dir() or name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(name):
         return check_folder(path)
     on_progress(0.0, f"Looking for {name} on this machine.")
     try:
-        return check_folder(_local_snapshot(name, revision, patterns, None))
+        return _check_and_log(name, _local_snapshot(name, revision, patterns, None), check_folder)
     except (ModelNotFound, ModelInvalid):
         if is_offline:
             raise
     message = f"Downloading {name}, once."
     on_progress(0.0, message)
-    return check_folder(_local_snapshot(name, revision, patterns, create_download_bar(on_progress, message)))
+    folder = _local_snapshot(name, revision, patterns, create_download_bar(on_progress, message))
+    return _check_and_log(name, folder, check_folder)
+
+
+def commit_of(folder: Path) -> str:
+    """The commit whose files ``folder`` in the Hub's cache has; "" for other folders."""
+    return folder.name if folder.parent.name == "snapshots" and _COMMIT.fullmatch(folder.name) else ""
 
 
 def find_commit(name: str, revision: str | None) -> str:
@@ -62,9 +73,16 @@ def find_commit(name: str, revision: str | None) -> str:
     if Path(name).expanduser().exists() or not _HUB_ID.fullmatch(name):
         return ""
     try:
-        return _local_snapshot(name, revision, ("config.json",), None).name
+        return commit_of(_local_snapshot(name, revision, ("config.json",), None))
     except ModelError:
         return ""
+
+
+def _check_and_log(name: str, folder: Path, check_folder: Callable[[Path], Checked]) -> Checked:
+    """Raises what ``check_folder`` raises."""
+    checked = check_folder(folder)
+    _log.info("%s is at commit %s", name, commit_of(folder) or "unknown")
+    return checked
 
 
 def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], progress_bar: type[Any] | None) -> Path:

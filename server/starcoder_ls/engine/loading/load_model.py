@@ -41,8 +41,6 @@ def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkp
         checkpoint = hub.resolve(
             settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
         )
-    if checkpoint.commit:
-        _log.info("%s is at commit %s", settings.name, checkpoint.commit)
     names = (*integrity.CHECKPOINT_FILES, INDEX_FILE, *(file.name for file in checkpoint.weights.files))
     integrity.verify_folder(checkpoint.folder, names, on_progress)
     return checkpoint
