@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from starcoder_ls.completion.anchor import Anchor, CursorText
-from starcoder_ls.completion.suggestion_cache import CachedSuggestion, SuggestionCache
+from starcoder_ls.completion.suggestion_cache import CacheBudget, CachedSuggestion, SuggestionCache
 from starcoder_ls.generation import FinishReason
 
 WORDS = st.text("ab(\n", max_size=6)
@@ -70,6 +70,29 @@ def test_least_recently_used_answer_is_evicted_first() -> None:
     assert [find(cache, before) for before in "abc"] == [["!"], [], ["!"]]
     cache.touch(second)  # evicted: nothing happens
     assert len(cache) == 2
+
+
+def test_documents_of_a_client_share_a_budget_of_bytes() -> None:
+    one = entry("a", "x" * 1000).memory_bytes
+    budget = CacheBudget(max_bytes=2 * one)
+    first, second = SuggestionCache(budget), SuggestionCache(budget)
+    answers = [entry(before, "x" * 1000) for before in "abcd"]
+    first.add(answers[0])
+    second.add(answers[1])
+    first.touch(answers[0])
+    second.add(answers[2])
+    assert (len(first), len(second), budget.used_bytes) == (1, 1, 2 * one)
+    assert find(second, "b") == []
+    first.close()
+    first.add(answers[3])  # of a generation that was being cancelled
+    assert (len(first), budget.used_bytes) == (0, one)
+    second.add(entry("e", "x" * 3000))  # more than all documents may have
+    assert (len(second), budget.used_bytes) == (0, 0)
+
+
+def test_prompt_of_an_answer_counts_towards_its_memory() -> None:
+    with_prompt = CachedSuggestion("m", Anchor("a", ""), "text", FinishReason.LENGTH, prompt_bytes=5000)
+    assert with_prompt.memory_bytes - entry("a", "text").memory_bytes == 5000
 
 
 def test_answer_that_was_cut_off_is_truncated() -> None:

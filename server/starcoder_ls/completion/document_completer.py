@@ -31,7 +31,7 @@ from starcoder_ls.completion.output.generated_answer import GeneratedAnswer
 from starcoder_ls.completion.pending_generation import PendingGeneration
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.completion.suggestion import Source, Suggestion
-from starcoder_ls.completion.suggestion_cache import CachedSuggestion, SuggestionCache
+from starcoder_ls.completion.suggestion_cache import CacheBudget, CachedSuggestion, SuggestionCache
 from starcoder_ls.completion.timer import Schedule, Timer, on_running_loop
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Engine, FinishReason, PromptPart, Request, Timings
@@ -43,18 +43,22 @@ _PREFETCH_DELAY_S = 0.1  # a user who types on does not look at the suggestion
 
 
 class DocumentCompleter:
-    """Completes one document of one client, on one event loop. ``clock`` is monotonic, in seconds."""
+    """Completes one document of one client, on one event loop. ``clock`` is monotonic, in seconds.
+
+    ``budget`` is that of the cached suggestions of all documents of the client.
+    """
 
     def __init__(
         self,
         metrics: Metrics,
         schedule: Schedule = on_running_loop,
         clock: Callable[[], float] = time.monotonic,
+        budget: CacheBudget | None = None,
     ) -> None:
         self._metrics = metrics
         self._schedule = schedule
         self._clock = clock
-        self._cache = SuggestionCache()
+        self._cache = SuggestionCache(budget)
         self._stability = GhostStability()
         self._state: State = IDLE
         self._prefill_timer = Timer(schedule)
@@ -117,7 +121,7 @@ class DocumentCompleter:
         self._prefill_timer.cancel()
         self._cancel_planned_prefetch()
         self._enter(IDLE)
-        self._cache.clear()
+        self._cache.close()
         self._stability.clear()
 
     # States
@@ -159,20 +163,11 @@ class DocumentCompleter:
         """Cache the text of ``generation``, also if no request waits for it any more."""
         self._metrics.record_generation(generation.tokens, generation.is_prefetch)
         self._leave(generation)
-        text, finish_reason = generation.text, generation.finish_reason
-        if finish_reason is FinishReason.CANCELLED and not text:
+        entry = generation.to_cache()
+        if entry.finish_reason is FinishReason.CANCELLED and not entry.text:
             return
-        entry = CachedSuggestion(
-            generation.generation_key,
-            generation.prompt.anchor,
-            text,
-            finish_reason,
-            generation.tokens,
-            generation.is_prefetch,
-            generation.prompt,
-        )
         self._cache.add(entry)
-        if generation.waiters and finish_reason is not FinishReason.CANCELLED:
+        if generation.waiters and entry.finish_reason is not FinishReason.CANCELLED:
             self._mark_served(entry)
 
     def _leave(self, generation: PendingGeneration) -> None:

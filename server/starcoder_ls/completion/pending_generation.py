@@ -12,6 +12,7 @@ from dataclasses import replace
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collect_answers
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt
+from starcoder_ls.completion.suggestion_cache import CachedSuggestion
 from starcoder_ls.generation import Engine, FinishReason, Priority, Timings
 from starcoder_ls.settings import InlineCompletion
 
@@ -93,6 +94,19 @@ class PendingGeneration:
         finally:
             self.waiters -= 1
         return [replace(answer, text=self._generated_before + answer.text) for answer in answers], timings
+
+    def to_cache(self) -> CachedSuggestion:
+        """The text so far as an answer that can be cached."""
+        return CachedSuggestion(
+            self.generation_key,
+            self.prompt.anchor,
+            self.text,
+            self.finish_reason,
+            self.tokens,
+            self.is_prefetch,
+            self.prompt,
+            self.prompt.memory_bytes,
+        )
 
     def cancel(self) -> None:
         """The engine stops before its next step; waiters get the text so far. Does nothing after the end."""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
+from starcoder_ls.completion.suggestion_cache import CacheBudget
 
 
 class DocumentCompleters:
-    """Creates a ``DocumentCompleter`` for a document when it is first needed."""
+    """Creates a ``DocumentCompleter`` for a document when it is first needed. ``budget`` is that of their caches."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self.budget = CacheBudget()
         self._by_uri: dict[str, DocumentCompleter] = {}
 
     def get(self, uri: str) -> DocumentCompleter:
-        return self._by_uri.setdefault(uri, DocumentCompleter(self._metrics))
+        if (completer := self._by_uri.get(uri)) is None:
+            completer = self._by_uri[uri] = DocumentCompleter(self._metrics, budget=self.budget)
+        return completer
 
     def discard(self, uri: str) -> None:
         """The document was closed, or its text is unknown: cancel and forget its completions."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,14 @@ class FimPrompt:
     forced_prefix: str = ""
     has_token_healing: bool = False
     lookup_text: tuple[str, ...] = ()
+
+    @property
+    def memory_bytes(self) -> int:
+        """What its texts take; the insertion point may also hold its lines one by one."""
+        point = self.insertion_point
+        parts = (part for part in self.layout.parts if isinstance(part, str))
+        texts = (*parts, *self.lookup_text, *(point.before, point.after) * 2, point.parsable_before or "")
+        return sum(map(sys.getsizeof, texts))
 
     def completion_request(
         self,
