@@ -5,12 +5,12 @@ from typing import Any
 
 from starcoder_ls.daemon.message import Message, parse
 from starcoder_ls.daemon.replay_log import (
-    MAX_DOCUMENT_BYTES,
     MAX_OPEN_REQUEST_BYTES,
     OWN_ID_PREFIX,
     TOO_MANY_REQUESTS,
     ReplayLog,
 )
+from starcoder_ls.daemon.replayed_documents import MAX_DOCUMENT_BYTES
 
 URI = "file:///a.py"
 
@@ -210,6 +210,20 @@ def test_open_requests_are_bounded_in_bytes_and_answers_make_room() -> None:
         log.record_received(message(request_id=answered, result=None))
     assert log.rejection_of(request) is None
     assert not log.has_open_requests
+
+
+def test_small_open_requests_are_bounded_in_number() -> None:
+    log, number = initialized_log(), 1
+    while log.rejection_of(request := message("x", number := number + 1)) is None:
+        log.record_sent(request)
+    assert 5_000 < number < 10_000
+
+
+def test_cancellation_is_kept_without_what_else_is_in_its_message() -> None:
+    log = initialized_log()
+    log.record_sent(message("x", 5))
+    log.record_sent(message("$/cancelRequest", params={"id": 5, "padding": "x" * 1_000_000}))
+    assert json.loads(log.replay()[-1]) == {"jsonrpc": "2.0", "method": "$/cancelRequest", "params": {"id": 5}}
 
 
 def test_documents_are_bounded_in_bytes_also_if_the_daemon_never_answers() -> None:

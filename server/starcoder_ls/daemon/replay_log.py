@@ -1,19 +1,19 @@
 """The state of a window's LSP session that a new daemon needs: handshake, open documents, unanswered requests.
 
-Document changes are logged as they arrive, without applying them. When they have grown, the log requests the resulting
-text from the daemon (``starcoder/text``) and replaces them by it. The log decides which requests are repeated and which
-are answered with an error when the daemon ends.
+The log decides which requests are repeated and which are answered with an error when the daemon ends. The documents are
+in ``replayed_documents``.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from starcoder_ls.daemon import message, offline_replies
 from starcoder_ls.daemon.message import Message
+from starcoder_ls.daemon.replayed_documents import ReplayedDocuments
+from starcoder_ls.daemon.sent_notices import SentNotices
 
 OWN_ID_PREFIX = "starcoder-ls/window:"
 """Prefix of the ids of requests that the log itself sends; no editor uses it."""
@@ -43,33 +43,20 @@ _REPEATABLE_METHODS = frozenset(
 
 _INVALID_REQUEST = -32600  # JSON-RPC
 MAX_OPEN_REQUEST_BYTES = 4 * 1024 * 1024
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-"""Of all documents of a window, with their changes. A document beyond it is not replayed after the daemon has ended."""
 
-_MAX_CHANGES_BYTES = 256 * 1024
-
-
-@dataclass(slots=True)
-class _Document:
-    """``changes`` apply to the text of ``did_open``. ``covered_changes`` of them are in the text that was requested."""
-
-    did_open: bytes
-    changes: list[bytes] = field(default_factory=list)
-    changes_bytes: int = 0
-    is_text_requested: bool = False
-    covered_changes: int = 0
-    max_changes_bytes: int = _MAX_CHANGES_BYTES
+_REQUEST_BYTES = 512
+"""What Python's objects for a request take beside its body."""
 
 
 class _OpenRequests(dict[str, Message]):
-    """Requests by id key, and how many bytes their bodies have."""
+    """Requests by id key, and how many bytes they take."""
 
     size_bytes = 0
 
     def __setitem__(self, key: str, request: Message) -> None:
         self.pop(key)
         super().__setitem__(key, request)
-        self.size_bytes += len(request.body)
+        self.size_bytes += _REQUEST_BYTES + len(request.body)
 
     def __delitem__(self, key: str) -> None:
         self.pop(key)
@@ -77,7 +64,7 @@ class _OpenRequests(dict[str, Message]):
     def pop(self, key: str, default: Message | None = None) -> Message | None:  # type: ignore[override]
         if (request := super().pop(key, None)) is None:
             return default
-        self.size_bytes -= len(request.body)
+        self.size_bytes -= _REQUEST_BYTES + len(request.body)
         return request
 
 
@@ -88,12 +75,10 @@ class ReplayLog:
         self._initialize: Message | None = None
         self._is_initialize_answered = False
         self._latest_notifications: dict[str, bytes] = {}  # by method
-        self._documents: dict[str, _Document] = {}  # by URI
+        self._documents = ReplayedDocuments()
         self._open_requests = _OpenRequests()  # by id key, as below
         self._cancellations: dict[str, bytes] = {}
-        self._progress_tokens: dict[str, Any] = {}
-        self._registrations: set[str] = set()
-        self._shown_messages: set[bytes] = set()
+        self._notices = SentNotices()
         self._replays = 0
         self.has_status_notifications = False
         self.has_shut_down = False
@@ -145,7 +130,7 @@ class ReplayLog:
         if received.method is not None:
             return self._record_daemon_call(received)
         if isinstance(received.id, str) and received.id.startswith(OWN_ID_PREFIX):
-            self._record_text(received.id.removeprefix(OWN_ID_PREFIX), received.fields.get("result"))
+            self._documents.set_text(received.id.removeprefix(OWN_ID_PREFIX), received.fields.get("result"))
             return False, None
         if (key := received.id_key) is None:
             return True, None
@@ -160,9 +145,8 @@ class ReplayLog:
         not repeated."""
         bodies = [
             message.encode(method="$/progress", params={"token": token, "value": {"kind": "end"}})
-            for token in self._progress_tokens.values()
+            for token in self._notices.take_open_progress()
         ]
-        self._progress_tokens.clear()
         bodies += self.answer_shutdown()
         for key, request in list(self._open_requests.items()):
             if request.method not in _REPEATABLE_METHODS:
@@ -184,11 +168,11 @@ class ReplayLog:
 
     @property
     def replayed_uris(self) -> list[str]:
-        return list(self._documents)
+        return self._documents.uris
 
     def remove_document(self, uri: str) -> None:
         """Do not replay the document, nor what the editor sends about it before it opens it again."""
-        self._documents.pop(uri, None)
+        self._documents.remove(uri)
 
     def request_answered_by(self, received: Message) -> Message | None:
         return None if received.id_key is None else self._open_requests.get(received.id_key)
@@ -215,9 +199,7 @@ class ReplayLog:
                     bodies.append(request.body)
                     del requests[key]
         bodies += self._latest_notifications.values()
-        for document in self._documents.values():
-            document.is_text_requested = False
-            bodies += [document.did_open, *document.changes]
+        bodies += self._documents.replay()
         for key, request in requests.items():
             bodies.append(request.body)
             if key in self._cancellations:
@@ -233,77 +215,30 @@ class ReplayLog:
         elif method == "$/cancelRequest":
             key = message.id_key(sent.params.get("id"))
             if key is not None and key in self._open_requests:
-                self._cancellations[key] = sent.body
+                self._cancellations[key] = message.encode(method=method, params={"id": sent.params["id"]})
         elif method.startswith("textDocument/did") and isinstance(identifier := sent.params.get("textDocument"), dict):
             uri = str(identifier.get("uri"))
             if method == "textDocument/didOpen":
-                self._documents[uri] = _Document(sent.body)
-                self._forget_if_too_large(uri)
+                self._documents.open(uri, sent.body)
             elif method == "textDocument/didClose":
-                self._documents.pop(uri, None)
-            elif method == "textDocument/didChange" and uri in self._documents:
-                return self._record_change(uri, sent.body)
+                self._documents.remove(uri)
+            elif method == "textDocument/didChange" and self._documents.change(uri, sent.body):
+                return [message.encode(id=f"{OWN_ID_PREFIX}{uri}", method=TEXT_METHOD, params={"uri": uri})]
         return []
-
-    def _record_change(self, uri: str, body: bytes) -> list[bytes]:
-        document = self._documents[uri]
-        document.changes.append(body)
-        document.changes_bytes += len(body)
-        if self._forget_if_too_large(uri):
-            return []
-        limit_bytes = max(document.max_changes_bytes, len(document.did_open))
-        if document.is_text_requested or document.changes_bytes < limit_bytes:
-            return []
-        document.is_text_requested, document.covered_changes = True, len(document.changes)
-        return [message.encode(id=f"{OWN_ID_PREFIX}{uri}", method=TEXT_METHOD, params={"uri": uri})]
-
-    def _forget_if_too_large(self, uri: str) -> bool:
-        """Forget the document if it makes all of them too large: it is not replayed until the editor opens it again."""
-        total_bytes = sum(len(document.did_open) + document.changes_bytes for document in self._documents.values())
-        if total_bytes <= MAX_DOCUMENT_BYTES:
-            return False
-        del self._documents[uri]
-        return True
-
-    def _record_text(self, uri: str, result: Any) -> None:
-        """``result`` is the text after the covered changes, or None if the daemon does not know the document."""
-        document = self._documents.get(uri)
-        if document is None or not document.is_text_requested:
-            return
-        document.is_text_requested = False
-        if not isinstance(result, dict):
-            document.max_changes_bytes = document.changes_bytes * 2
-            return
-        document.did_open = message.encode(method="textDocument/didOpen", params={"textDocument": result})
-        document.changes = document.changes[document.covered_changes :]
-        document.changes_bytes = sum(map(len, document.changes))
-        document.max_changes_bytes = _MAX_CHANGES_BYTES
 
     def _record_daemon_call(self, received: Message) -> tuple[bool, bytes | None]:
         """A request or notification of the daemon. A daemon that replaces another repeats messages and registrations,
         which the editor must not receive twice."""
         if received.method == "$/progress":
-            self._record_progress(received.params)
+            self._notices.record_progress(received.params)
         elif received.method == offline_replies.STATUS_METHOD:
             self.has_status_notifications = True
         elif received.method == "window/showMessage":
-            is_repeated = self._replays > 1 and received.body in self._shown_messages
-            self._shown_messages.add(received.body)
-            return not is_repeated, None
-        elif received.method == "client/registerCapability":
-            registration = json.dumps(received.params, sort_keys=True)
-            if registration in self._registrations:
-                return False, message.encode(id=received.id, result=None)
-            self._registrations.add(registration)
+            is_repeated = self._notices.is_repeated_message(received.body)
+            return not (is_repeated and self._replays > 1), None
+        elif received.method == "client/registerCapability" and self._notices.is_repeated_registration(received.params):
+            return False, message.encode(id=received.id, result=None)
         return True, None
-
-    def _record_progress(self, params: dict[str, Any]) -> None:
-        value, key = params.get("value"), json.dumps(params.get("token"))
-        kind = value.get("kind") if isinstance(value, dict) else None
-        if kind == "begin":
-            self._progress_tokens[key] = params.get("token")
-        elif kind == "end":
-            self._progress_tokens.pop(key, None)
 
     def _remove_request(self, key: str) -> None:
         del self._open_requests[key]
