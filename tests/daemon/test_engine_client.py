@@ -52,6 +52,16 @@ def test_client_counts_and_generates_and_applies_the_stop_rule(path: Path) -> No
     assert chunks[-1].timings is not None
 
 
+def test_daemon_limits_the_first_message_but_not_a_commands_text_to_64_kb(path: Path) -> None:
+    assert EngineClient(path).count_tokens("x" * 800_000) == 200_000
+    connection = runtime_dir.connect(path)
+    assert connection is not None
+    with connection:
+        connection.settimeout(60)
+        connection.sendall(b"Content-Length: 65537\r\n\r\n{")
+        assert connection.recv(1) == b""
+
+
 def test_generation_after_the_daemon_has_exited_raises_engine_closed(path: Path) -> None:
     engine = EngineClient(path)
     query_daemon(path, "stop")

@@ -79,15 +79,18 @@ def exchange(
     request: Mapping[str, Any],
     timeout_s: float = HANDSHAKE_TIMEOUT_S,
     on_descriptor: OnDescriptor = os.close,
+    more: bytes = b"",
 ) -> dict[str, Any] | None:
-    """Send ``request`` and return the answer, a single frame. None if there is none; the connection is closed then.
+    """Send ``request``, then ``more`` bytes, and return the answer, a single frame.
+
+    None if there is none; the connection is closed then.
 
     Raises DaemonError if nothing arrives for ``timeout_s``.
     """
     frames = FrameReader()
     connection.settimeout(timeout_s)
     try:
-        connection.sendall(encode_frame(request))
+        connection.sendall(encode_frame(request) + more)
         while chunk := _receive(connection, on_descriptor):
             for body in frames.feed_data(chunk):
                 connection.settimeout(None)

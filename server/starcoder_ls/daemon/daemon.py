@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -27,6 +26,7 @@ from starcoder_ls.daemon.activity import ActivityWriter
 from starcoder_ls.daemon.attributed_engine import AttributedEngine
 from starcoder_ls.daemon.attributing_loop import AttributingLoop
 from starcoder_ls.daemon.forwarder import DAEMON_EXIT
+from starcoder_ls.daemon.handshake import MAX_HELLO_BYTES, MAX_QUERY_BYTES, read_object
 from starcoder_ls.daemon.heartbeat import Heartbeat
 from starcoder_ls.daemon.message import encode_frame
 from starcoder_ls.daemon.quarantine import document_uri
@@ -34,15 +34,14 @@ from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import Phase
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import Connection
-from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
+from starcoder_ls.lsp.framing import FramingError, frame
 from starcoder_ls.lsp.tcp import SocketStream
 from starcoder_ls.session.status_notifier import status_params
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_READ_BYTES = 64 * 1024
-_HELLO_TIMEOUT_S = 10.0
+MAX_PENDING = 256
 _FLUSH_TIMEOUT_S = 0.5
 _CLOSE_TIMEOUT_S = 1.0
 _MAX_CHECK_INTERVAL_S = 1.0
@@ -173,7 +172,9 @@ class Daemon:
         stream = SocketStream(reader, writer, "unix")
         try:
             runtime_dir.check_peer(writer.get_extra_info("socket"))
-            hello, rest = await asyncio.wait_for(_read_hello(reader), _HELLO_TIMEOUT_S)
+            if len(self._pending) > MAX_PENDING:
+                raise ValueError("too many connections have sent no message")
+            hello, rest = await read_object(stream, MAX_HELLO_BYTES)
         except (DaemonError, FramingError, ValueError, OSError, TimeoutError) as error:
             logger.warning("client rejected: %s", type(error).__name__)
             stream.abort()
@@ -181,6 +182,7 @@ class Daemon:
         finally:
             self._pending.discard(task)
         if hello.get("query") in engine_server.QUERIES:
+            stream.prepend(rest)
             await self._answer_engine_query(stream, hello, task)
         elif "query" in hello:
             await self._answer_query(stream, hello)
@@ -192,8 +194,12 @@ class Daemon:
     ) -> None:
         self._pending.add(task)
         try:
+            if query["query"] in engine_server.QUERIES_WITH_REQUEST:
+                body, rest = await read_object(stream, MAX_QUERY_BYTES)
+                stream.prepend(rest)
+                query = {**query, **body}
             await engine_server.answer_query(self._server.ready_engine(), query, stream)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, FramingError, TimeoutError) as error:
             logger.warning("invalid engine query: %s", type(error).__name__)
             stream.abort()
         finally:
@@ -268,15 +274,3 @@ def _create_activity() -> ActivityWriter | None:
     except OSError as error:
         logger.warning("windows cannot watch this process: %s", error.strerror)
         return None
-
-
-async def _read_hello(reader: asyncio.StreamReader) -> tuple[Mapping[str, Any], bytes]:
-    """The first message and the bytes after it. Raises FramingError, and ValueError if it is not a JSON object."""
-    frames = FrameReader()
-    while chunk := await reader.read(_READ_BYTES):
-        for body in frames.feed_data(chunk):
-            hello = json.loads(body)
-            if not isinstance(hello, dict):
-                raise ValueError("the first message is not a JSON object")
-            return hello, frames.take_remainder()
-    raise ValueError("the connection ended before the first message")

@@ -45,7 +45,7 @@ class EngineClient:
         return self._status
 
     def count_tokens(self, text: str) -> int:
-        return int(self._query(query="count", text=text)["tokens"])
+        return int(self._query(encode_frame({"text": text}), query="count")["tokens"])
 
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         """As ``Engine.stream``. The stop rule is evaluated in this process, after each chunk. When it has ended all
@@ -58,7 +58,7 @@ class EngineClient:
         finish_reasons: list[FinishReason | None] = [None] * request.candidates
         is_stop_sent = False
         try:
-            writer.write(encode_frame({"query": "generate", "request": wire.encode_request(request)}))
+            writer.write(encode_frame({"query": "generate"}) + encode_frame({"request": wire.encode_request(request)}))
             async for answer in _answers(reader):
                 received = wire.decode_chunk(answer["chunk"])
                 chunk = _apply_stop_rule(request, received, texts, finish_reasons)
@@ -100,9 +100,10 @@ class EngineClient:
             raise EngineClosed(_CLOSED)
         return connection
 
-    def _query(self, **query: Any) -> dict[str, Any]:
+    def _query(self, more: bytes = b"", **query: Any) -> dict[str, Any]:
+        """The answer to ``query``, which ``more`` follows."""
         connection = self._connect()
-        answer = connect_or_spawn.exchange(connection, query, _ANSWER_TIMEOUT_S)
+        answer = connect_or_spawn.exchange(connection, query, _ANSWER_TIMEOUT_S, more=more)
         connection.close()
         if answer is None:
             raise EngineClosed(_CLOSED)

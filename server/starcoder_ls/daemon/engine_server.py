@@ -16,7 +16,10 @@ from starcoder_ls.errors import EngineNotReady, StarcoderError
 from starcoder_ls.generation import Engine, Request
 from starcoder_ls.lsp.tcp import SocketStream
 
-QUERIES = ("engine", "count", "generate")
+QUERIES_WITH_REQUEST = ("count", "generate")
+"""The text or the request comes in a second message, because the first one of a connection must be small."""
+
+QUERIES = ("engine", *QUERIES_WITH_REQUEST)
 
 
 async def answer_query(engine: Engine | None, query: Mapping[str, Any], stream: SocketStream) -> None:
