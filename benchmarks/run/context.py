@@ -26,7 +26,8 @@ from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
-from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
+from starcoder_ls.context.context_collector import ContextCollector
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind

@@ -22,7 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
+from starcoder_ls.context.context_collector import ContextCollector
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.settings import Context

@@ -16,7 +16,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
+from starcoder_ls.context.context_collector import ContextCollector
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.settings import Context
 
 CODE = "from helper import matrix_inverse\n\n\ndef solve(matrix_rows):\n    return matrix_inverse("

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.context.context_collector import JUMP_LINES, PAUSE_S, ContextCollector, ContextRequest
+from starcoder_ls.context.context_collector import JUMP_LINES, MAX_CONTEXTS, PAUSE_S, ContextCollector
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.snippets import PromptContext
 from starcoder_ls.settings import Context
 from stepped_engine import ManualClock
@@ -149,3 +150,11 @@ def test_huge_documents_and_other_languages_are_left_out(tmp_path: Path, create:
     collector.open_document("notes", str(tmp_path / "notes.md"), HELPER)
     context = collect(collector, tmp_path)
     assert (context.snippets, context.lookup_text) == ((), ())
+
+
+def test_context_is_kept_for_the_documents_that_were_requested_last(tmp_path: Path, create: Create) -> None:
+    collector = create(sources=["buffers"])
+    paths = [str(tmp_path / f"{number}.py") for number in range(MAX_CONTEXTS + 1)]
+    for path in (*paths[:-1], paths[0], paths[-1]):
+        collector.collect(ContextRequest(path, path, CODE, len(CODE), 300), 0, count_tokens)
+    assert set(collector._contexts) == {*paths[2:], paths[0]}

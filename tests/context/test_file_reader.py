@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import io
 import os
 import stat
 from pathlib import Path
 
 import pytest
 
-from starcoder_ls.context.file_reader import FileRefused, decode_text, encode_text, has_bom, read_file
+from starcoder_ls.context.file_reader import FileRefused, decode_text, encode_text, has_bom, read_file, read_stream
 
 
 def test_regular_file_up_to_the_limit_is_read(tmp_path: Path) -> None:
@@ -14,6 +15,12 @@ def test_regular_file_up_to_the_limit_is_read(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a", 100) == b"x" * 100
     with pytest.raises(FileRefused, match="longer than"):
         read_file(tmp_path / "a", 99)
+
+
+def test_stream_up_to_the_limit_is_read_and_an_endless_one_refused() -> None:
+    assert read_stream(io.BytesIO(b"x" * 100), 100) == b"x" * 100
+    with open("/dev/zero", "rb") as endless, pytest.raises(FileRefused, match="longer than"):
+        read_stream(endless, 100)
 
 
 def test_fifo_is_refused_without_waiting_for_a_writer(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from starcoder_ls.context import ignore_files
 from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.ignore_rules import IgnoreRules
+from starcoder_ls.gitignore.patterns import IgnorePatterns
 from stepped_engine import ManualClock
 
 
@@ -96,3 +98,20 @@ def test_repository_is_the_nearest_folder_with_git(tmp_path: Path) -> None:
     assert find_repository(tmp_path / "a" / "b") == tmp_path
     long = tmp_path / ("x" * 300)
     assert find_repository(long) == tmp_path
+
+
+def test_parsed_ignore_files_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ignore_files, "_MAX_CACHED_BYTES", 100_000)
+    files = ignore_files.IgnoreFiles(lambda: 0.0, 1.0)
+    for number in range(20):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / ".gitignore").write_text("".join(f"{line}\n" for line in range(100)))
+        assert files.exclusion_reason(folder / "7", is_folder=False, root=tmp_path) == ".gitignore names it"
+    assert 1 < len(files._patterns) < 10
+    kept = [patterns for _, patterns in files._patterns.values() if isinstance(patterns, IgnorePatterns)]
+    assert files._patterns_bytes == sum(patterns.memory_bytes for patterns in kept) <= 100_000
+    for path in list(files._patterns):
+        Path(path).unlink(missing_ok=True)
+        files._read_patterns(path)
+    assert files._patterns_bytes == 0

@@ -128,3 +128,9 @@ def test_settings_with_too_many_patterns_exclude_everything(tmp_path: Path) -> N
 def test_document_with_a_name_that_no_file_can_have_is_decided(uri: str) -> None:
     assert IgnoreRules([]).exclusion_reason_of_document(uri, "") is None
     assert IgnoreRules([]).exclusion_reason_of_document("file:///x/.env%00", "") is not None
+
+
+def test_reasons_for_paths_longer_than_any_file_has_are_not_kept() -> None:
+    rules = IgnoreRules()
+    assert rules.exclusion_reason_of_document("", "/" + "x" * 1_000_000) == "its path is too long"
+    assert not rules._reasons

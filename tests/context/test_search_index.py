@@ -1,6 +1,9 @@
 from __future__ import annotations
 
-from starcoder_ls.context.search_index import SearchIndex
+import pytest
+
+from starcoder_ls.context import search_index
+from starcoder_ls.context.search_index import MIN_CHUNK_CHARS, SearchIndex
 
 PAD = "\n".join(f"filler_{number} = common_word" for number in range(29))
 
@@ -38,7 +41,7 @@ def test_changed_or_removed_text_is_not_found() -> None:
 
 
 def test_full_index_takes_no_more_and_one_of_removed_chunks_needs_rebuild() -> None:
-    index = SearchIndex(max_chars=50)
+    index = SearchIndex(max_chars=MIN_CHUNK_CHARS + 50)
     assert index.add("a.py", "x" * 40)
     assert not index.add("b.py", "y" * 40)
     index.remove("a.py")
@@ -53,3 +56,21 @@ def test_closed_index_finds_nothing_and_takes_nothing() -> None:
     index.close()
     assert not index.add("a.py", "word")
     assert index.search(["word"], 5) == ([], {})
+
+
+def test_chunks_of_blank_lines_fill_the_index_like_code() -> None:
+    index = SearchIndex(max_chars=10 * MIN_CHUNK_CHARS)
+    assert index.add("a.py", "\n" * 200)
+    assert not index.add("b.py", "\n" * 200)
+    index.remove("a.py")
+    assert index.add("b.py", "\n" * 200)
+
+
+def test_index_whose_database_is_full_takes_no_more_and_still_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search_index, "MAX_DATABASE_BYTES", 256 * 1024)
+    index, number = SearchIndex(), 0
+    while index.add(f"{number}.py", " ".join(f"word_{number}_{word}" for word in range(2000))):
+        number += 1
+    assert 2 < number < 20
+    assert index.is_full
+    assert [hit.path for hit in index.search(["word_0_1"], 5)[0]] == ["0.py"]

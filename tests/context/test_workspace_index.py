@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from starcoder_ls.context import workspace_index
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.workspace_index import WorkspaceIndex
+from starcoder_ls.context.workspace_index import MAX_PENDING_UPDATES, PendingUpdates, WorkspaceIndex
 from stepped_engine import ManualClock
 
 Build = Callable[..., WorkspaceIndex]
@@ -127,3 +128,31 @@ def test_close_ends_the_build_before_it_is_complete(tmp_path: Path) -> None:
     assert index.build_complete.wait(TIMEOUT_S)
     assert len(index) < 10
     index.close()
+
+
+def test_pending_updates_name_each_path_once_and_are_bounded(tmp_path: Path) -> None:
+    pending, event = PendingUpdates(), threading.Event()
+    for name in "aba":
+        pending.add(tmp_path / name)
+    pending.add_event(event)
+    assert pending.take() == ([tmp_path / "a", tmp_path / "b"], [event])
+    for number in range(MAX_PENDING_UPDATES + 2):
+        pending.add(tmp_path / str(number))
+    assert pending.take() == (None, [])
+    pending.add(tmp_path / ("x" * 2000))
+    assert pending.take() == (None, [])
+    pending.add(tmp_path / "c")
+    assert pending.take() == ([tmp_path / "c"], [])
+    pending.close()
+    assert pending.take() == ([], [])
+
+
+def test_too_many_updates_make_the_index_read_all_files(
+    tmp_path: Path, build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.py").write_text("alpha_word = 1")
+    index = build(tmp_path)
+    monkeypatch.setattr(workspace_index, "MAX_PENDING_UPDATES", 0)
+    (tmp_path / "b.py").write_text("beta_word = 1")
+    update(index, tmp_path / "never.py")
+    assert find(index, "beta_word") == ["b.py"]

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from starcoder_ls.daemon import activity
 from starcoder_ls.daemon.activity import PATIENCE_S, ActivityReader, ActivityWriter, Suspects, document_hash, entry
 from starcoder_ls.errors import DaemonError
 
@@ -77,3 +78,10 @@ connection.recv(1)
 def test_other_file_is_rejected() -> None:
     with pytest.raises(DaemonError):
         ActivityReader(os.open(os.devnull, os.O_RDONLY))
+
+
+def test_hash_of_a_long_uri_is_not_cached() -> None:
+    activity._cached_hash.cache_clear()
+    hashes = [activity.document_hash(uri) for uri in ("file:///a", "x" * 1_000_000, "x" * 1_000_001)]
+    assert len(set(hashes)) == 3
+    assert activity._cached_hash.cache_info().currsize == 1

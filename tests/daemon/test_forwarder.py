@@ -8,9 +8,9 @@ import socket
 import threading
 from typing import Any
 
-from starcoder_ls.daemon import forwarder
 from starcoder_ls.daemon.forwarder import DAEMON_EXIT, Forwarder
 from starcoder_ls.daemon.replay_log import ReplayLog
+from starcoder_ls.daemon.restart_policy import MAX_FAILURES, RETRY_DELAY_S
 from starcoder_ls.lsp.framing import FrameReader, frame
 
 
@@ -102,7 +102,7 @@ def test_daemons_that_fail_repeatedly_are_reported_once_and_not_restarted() -> N
     assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
     assert editor.receive()["result"]["phase"] == "failed"
     editor.close()
-    assert editor.connections == forwarder.MAX_FAILURES
+    assert editor.connections == MAX_FAILURES
 
 
 def test_user_request_restarts_a_failed_daemon() -> None:
@@ -116,13 +116,13 @@ def test_user_request_restarts_a_failed_daemon() -> None:
     editor.send(id=5, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 1}})
     assert editor.receive() == {"jsonrpc": "2.0", "id": 5, "result": "restarted"}
     editor.close()
-    assert editor.connections == forwarder.MAX_FAILURES + 2
+    assert editor.connections == MAX_FAILURES + 2
 
 
 def test_automatic_request_restarts_a_failed_daemon_after_the_delay() -> None:
     editor = initialized_editor(b"", b"", b"", frame_of(id=3, result="restarted"))
     assert editor.receive()["method"] == "window/showMessage"
-    editor.clock.now_s += forwarder.RETRY_DELAY_S
+    editor.clock.now_s += RETRY_DELAY_S
     editor.send(id=2, method="textDocument/completion")
     assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
     editor.clock.now_s += 1.0

@@ -52,5 +52,5 @@ async def test_silent_incomplete_and_invalid_senders_are_refused() -> None:
     with pytest.raises(TimeoutError):
         await read_object(Chunks(has_ended=False), MAX_HELLO_BYTES, timeout_s=0.001)
     for data in (b"", framed({})[:-1], framed([]), frame(b"{")):
-        with pytest.raises(ValueError, match="JSON|Expecting|ended"):
+        with pytest.raises(ValueError, match=r"JSON|Expecting|ended"):
             await read_object(Chunks(data), MAX_HELLO_BYTES)

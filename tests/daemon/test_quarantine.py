@@ -98,3 +98,12 @@ def test_uri_of_params_is_found_in_nested_arguments() -> None:
     for _ in range(5000):
         deep = {"x": deep}
     assert document_uri(deep) == ""
+
+
+def test_failures_of_long_ago_are_forgotten() -> None:
+    clock = ManualClock()
+    documents = Quarantine(OWN, clock)
+    documents.record_failure(suspects(A), [A])
+    clock.now_s += quarantine.FORGET_AFTER_S
+    documents.record_failure(suspects(B), [B])
+    assert list(documents._failures) == [B]

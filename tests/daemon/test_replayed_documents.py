@@ -12,7 +12,7 @@ def test_documents_with_little_text_are_bounded_in_number(monkeypatch: pytest.Mo
     monkeypatch.setattr(replayed_documents, "MAX_DOCUMENT_BYTES", 100_000)
     documents = ReplayedDocuments()
     for number in range(1000):
-        documents.open(f"file:///{number}.py", b"x")
+        documents.add(f"file:///{number}.py", b"x")
     assert 100 < len(documents.uris) < 200
     for uri in documents.uris:
         documents.remove(uri)
@@ -21,14 +21,14 @@ def test_documents_with_little_text_are_bounded_in_number(monkeypatch: pytest.Mo
 
 def test_size_is_that_of_what_is_kept_after_every_operation() -> None:
     documents = ReplayedDocuments()
-    documents.open(URI, b"open")
+    documents.add(URI, b"open")
     while not documents.change(URI, b"x" * 100_000):
         pass
     documents.change(URI, b"last")
     documents.set_text(URI, {"uri": URI, "text": "all"})
     assert documents._size_bytes == sum(document.size_bytes for document in documents._by_uri.values()) < 5_000
     assert documents.replay()[-1] == b"last"
-    documents.open(URI, b"again")
+    documents.add(URI, b"again")
     documents.remove("file:///unknown.py")
     assert documents.replay() == [b"again"]
     documents.remove(URI)
@@ -38,6 +38,6 @@ def test_size_is_that_of_what_is_kept_after_every_operation() -> None:
 
 def test_document_that_is_too_large_is_forgotten() -> None:
     documents = ReplayedDocuments()
-    documents.open(URI, b"x" * (MAX_DOCUMENT_BYTES - 10_000))
-    documents.open("file:///b.py", b"x" * 20_000)
+    documents.add(URI, b"x" * (MAX_DOCUMENT_BYTES - 10_000))
+    documents.add("file:///b.py", b"x" * 20_000)
     assert documents.uris == [URI]

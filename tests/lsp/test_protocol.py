@@ -13,7 +13,7 @@ from lsprotocol import types as t
 
 from harness import async_test
 from starcoder_ls.lsp.language_client import LanguageClient
-from starcoder_ls.lsp.protocol import Handlers, LspProtocol, NotificationHandler, RequestHandler
+from starcoder_ls.lsp.protocol import MAX_OPEN_BYTES, Handlers, LspProtocol, NotificationHandler, RequestHandler
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 
 Received = list[Any]
@@ -225,3 +225,41 @@ def test_pygls_logs_no_messages_and_shows_no_errors() -> None:
     peer = Peer()
     peer.client.report_server_error(ValueError("secret"), ValueError)
     assert not peer.sent
+
+
+@async_test
+async def test_running_requests_are_bounded_in_bytes_and_their_end_makes_room() -> None:
+    async with Peer() as peer:
+        size_bytes, number = 1024 * 1024, 0
+        while not peer.sent:
+            number += 1
+            peer.protocol.receive({"jsonrpc": "2.0", "id": number, "method": "block"}, size_bytes)
+        assert MAX_OPEN_BYTES - 2 * size_bytes < number * size_bytes <= MAX_OPEN_BYTES
+        assert peer.responses() == [(number, -32600)]
+        peer.protocol.cancel_requests()
+        await peer.run_pending_tasks()
+        peer.sent.clear()
+        await peer.request("a", "echo", {})
+        await peer.run_pending_tasks()
+        assert peer.responses() == [("a", {})]
+        assert peer.protocol._open_bytes == 0
+
+
+@async_test
+async def test_small_running_requests_are_bounded_in_number() -> None:
+    async with Peer() as peer:
+        for number in range(10_000):
+            peer.protocol.receive({"jsonrpc": "2.0", "id": number, "method": "block"}, 50)
+        assert 8_000 < len(peer.protocol._requests) < 8_200
+        await peer.request("s", "shutdown", {})
+        await peer.run_pending_tasks()
+        assert ("s", {}) in peer.responses()
+
+
+@async_test
+async def test_requests_that_a_client_never_answers_are_bounded() -> None:
+    async with Peer() as peer:
+        output = peer.client.protocol
+        futures = [output.send_request("workspace/codeLens/refresh") for _ in range(300)]
+        assert len(output._request_futures) == len(output._result_types) == 256
+        assert [future.cancelled() for future in futures] == [True] * 44 + [False] * 256

@@ -76,3 +76,16 @@ async def test_is_latest_is_false_if_a_newer_request_has_already_arrived() -> No
     older, newer = requests.create(), requests.create()
     results = await asyncio.gather(latest.is_latest("kind", A, older), latest.is_latest("kind", A, newer))
     assert results == [False, True]
+
+
+@async_test
+async def test_request_that_has_ended_is_not_kept() -> None:
+    latest, request = LatestRequest(), Requests().create()
+
+    async def answer() -> bool:
+        return await latest.is_latest("kind", A, request)
+
+    request.task = asyncio.create_task(answer())  # type: ignore[assignment]
+    assert await request.task
+    await asyncio.sleep(0)
+    assert not latest._latest

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.identifiers import (
     CHUNK_LINES,
     CodeChunk,
@@ -41,42 +42,17 @@ from starcoder_ls.settings import Context
 PAUSE_S = 3.0
 JUMP_LINES = 40
 
-_NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_ABOVE, _NEAR_CHARS_BELOW = 30, 10, 12_000, 4000
 _MAX_IDENTIFIERS = 48
 _MAX_SEARCH_HITS = 16
+MAX_CONTEXTS = 64
+"""Documents whose context is kept, about 100 KB each; that of another document is collected again."""
+
 _MAX_OPEN_DOCUMENTS = 8
 _MAX_EDITS = 8
 _EDIT_LINES = 10
 _MAX_LOOKUP_CHARS, _MAX_LOOKUP_CHARS_OF_A_FILE = 80_000, 24_000
 
 _EDIT_WEIGHT, _IMPORT_WEIGHT, _OPEN_WEIGHT, _SAME_DOCUMENT_WEIGHT, _REPOSITORY_WEIGHT = 1.3, 1.2, 1.1, 1.1, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ContextRequest:
-    """A cursor that needs context. ``document`` is the document's key, ``path`` is empty if it is not a file.
-
-    ``prompt_chars`` is about how much of the text before the cursor the prompt has; after it, a third of that.
-    """
-
-    document: str
-    path: str
-    text: str
-    offset: int
-    prompt_chars: int
-
-    @property
-    def line(self) -> int:
-        return self.text.count("\n", 0, self.offset)
-
-    @property
-    def name(self) -> str:
-        return self.path or self.document
-
-    @property
-    def prompt_range(self) -> tuple[int, int]:
-        """Start and end of about what the prompt has of the text; they may lie outside of it."""
-        return self.offset - self.prompt_chars, self.offset + self.prompt_chars // 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +91,7 @@ class ContextCollector:
         self.workspace = WorkspaceIndex(self.rules, settings.index_files if "repository" in settings.sources else 0)
         self._open_documents: dict[str, _OpenDocument] = {}
         self._edits: deque[tuple[str, int]] = deque(maxlen=_MAX_EDITS)
-        self._contexts: dict[str, _DocumentContext] = {}
+        self._contexts: dict[str, _DocumentContext] = {}  # the most recently requested last
 
     def close(self) -> None:
         self.workspace.close()
@@ -157,10 +133,11 @@ class ContextCollector:
     ) -> Callable[[], None] | None:
         """What collects the context at a cursor again, in another thread; None if the current context stays."""
         now_s, line = self._clock(), request.line
-        current = self._contexts.get(request.document)
+        current = self._contexts.pop(request.document, None)
         is_new = current is None
-        if current is None:
-            current = self._contexts[request.document] = _DocumentContext()
+        current = self._contexts[request.document] = current or _DocumentContext()
+        if len(self._contexts) > MAX_CONTEXTS:
+            del self._contexts[next(iter(self._contexts))]
         is_due = is_new or now_s - current.requested_s >= PAUSE_S or abs(line - current.line) > JUMP_LINES
         current.requested_s = now_s
         if any(self._is_excluded(path) for path in current.paths):
@@ -179,7 +156,7 @@ class ContextCollector:
         count_tokens: Callable[[str], int],
         documents: _Documents,
     ) -> None:
-        identifiers = extract_identifiers(_lines_near_cursor(request))[:_MAX_IDENTIFIERS]
+        identifiers = extract_identifiers(request.lines_near_cursor)[:_MAX_IDENTIFIERS]
         hits, rarity = self.workspace.search(identifiers, _MAX_SEARCH_HITS)
         start, end = request.prompt_range
         query = SnippetQuery(identifiers, rarity, request.text[max(0, start) : end])
@@ -293,13 +270,6 @@ class ContextCollector:
 
     def _is_excluded(self, path: str) -> bool:
         return self.rules.exclusion_reason_of_document(path, path) is not None
-
-
-def _lines_near_cursor(request: ContextRequest) -> str:
-    """Lines below the cursor, then lines above it: identifiers are taken from the end, those of its own line first."""
-    above = request.text[max(0, request.offset - _NEAR_CHARS_ABOVE) : request.offset].split("\n")[-_NEAR_LINES_ABOVE:]
-    below = request.text[request.offset : request.offset + _NEAR_CHARS_BELOW].split("\n")[:_NEAR_LINES_BELOW]
-    return "\n".join((*below, *above))
 
 
 def _token_cost(chunk: CodeChunk, count_tokens: Callable[[str], int]) -> int:

@@ -11,6 +11,7 @@ import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_DOCUMENT_BYTES = 64 << 20
 """Of a file that the user names in a command, as large as the longest message of an editor."""
@@ -45,6 +46,13 @@ def read_file(path: str | Path, max_bytes: int, roots: Sequence[Path] = ()) -> b
     with open(descriptor, "rb") as file:
         _require_regular(os.fstat(descriptor), max_bytes)
         content = file.read(max_bytes + 1)
+    _require_size(len(content), max_bytes)
+    return content
+
+
+def read_stream(stream: BinaryIO, max_bytes: int) -> bytes:
+    """What is left in ``stream``, such as standard input. Raises FileRefused if it is more than ``max_bytes``."""
+    content = stream.read(max_bytes + 1)
     _require_size(len(content), max_bytes)
     return content
 

@@ -77,3 +77,9 @@ def _content_lines(text: str) -> frozenset[str]:
 
 _cached_identifier_set = functools.lru_cache(_MAX_CACHED_TEXTS)(_identifier_set)
 _cached_content_lines = functools.lru_cache(_MAX_CACHED_TEXTS)(_content_lines)
+
+
+def clear_caches() -> None:
+    """Forget the texts of all clients."""
+    _cached_identifier_set.cache_clear()
+    _cached_content_lines.cache_clear()

@@ -21,6 +21,8 @@ IGNORE_FILE = ".starcoderignore"
 GIT_FILE = ".gitignore"
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _MAX_CACHED = 4096
+_MAX_CACHED_BYTES = 32 * 1024 * 1024
+"""Of parsed ignore files."""
 
 _Chain = tuple[tuple[int, IgnorePatterns], ...]
 """The ignore files of one name that apply in a folder, the nearest first, and where paths relative to each begin."""
@@ -52,6 +54,7 @@ class IgnoreFiles:
         self._clock, self._max_age_s = clock, max_age_s
         self._folders: dict[tuple[str, Path | None], tuple[float, _Folder]] = {}
         self._patterns: dict[str, tuple[int, IgnorePatterns | str | None]] = {}
+        self._patterns_bytes = 0
         self._repositories: dict[str, tuple[float, str | None]] = {}
         self._reported: set[str] = set()
 
@@ -108,7 +111,7 @@ class IgnoreFiles:
         try:
             modified_ns = os.stat(file).st_mtime_ns
         except (OSError, ValueError) as error:
-            self._patterns.pop(file, None)
+            self._forget(file)
             is_missing = getattr(error, "errno", None) in _MISSING
             return None if is_missing else self._report(file, getattr(error, "strerror", "") or "its name is not valid")
         cached = self._patterns.get(file)
@@ -121,10 +124,18 @@ class IgnoreFiles:
             patterns = self._report(file, str(error))
         except OSError as error:
             patterns = None if error.errno in _MISSING else self._report(file, error.strerror or "it is unreadable")
-        if len(self._patterns) >= _MAX_CACHED:
+        self._forget(file)
+        self._patterns_bytes += _size(patterns)
+        if len(self._patterns) >= _MAX_CACHED or self._patterns_bytes > _MAX_CACHED_BYTES:
             self._patterns.clear()
+            self._folders.clear()  # they have the patterns too
+            self._patterns_bytes = _size(patterns)
         self._patterns[file] = modified_ns, patterns
         return patterns
+
+    def _forget(self, file: str) -> None:
+        if (known := self._patterns.pop(file, None)) is not None:
+            self._patterns_bytes -= _size(known[1])
 
     def _report(self, file: str, problem: str) -> str:
         """Log the problem, for each file once. Returns the reason that excludes its folder."""
@@ -151,6 +162,10 @@ class IgnoreFiles:
             self._repositories.clear()
         self._repositories.update((parent, (now_s, repository)) for parent in unknown)
         return repository
+
+
+def _size(patterns: IgnorePatterns | str | None) -> int:
+    return patterns.memory_bytes if isinstance(patterns, IgnorePatterns) else 0
 
 
 def find_repository(folder: Path) -> Path:

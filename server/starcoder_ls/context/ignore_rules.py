@@ -55,7 +55,8 @@ class IgnoreRules:
             reason = self._find_reason_of_target(path)
         if len(self._reasons) >= _MAX_CACHED:
             self._reasons.clear()
-        self._reasons[key] = now_s, reason
+        if len(key[0]) <= _MAX_PATH_CHARS:
+            self._reasons[key] = now_s, reason
         return reason
 
     def exclusion_reason_of_document(self, uri: str, path: str) -> str | None:

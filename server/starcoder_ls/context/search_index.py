@@ -17,7 +17,13 @@ from starcoder_ls.context.identifiers import split_into_chunks
 logger = logging.getLogger(__name__)
 
 MAX_CHARS = 160_000_000
-"""Of indexed text: about 25 MB of index."""
+"""Of indexed text: about 25 MB of index. Each chunk counts as at least MIN_CHUNK_CHARS."""
+
+MIN_CHUNK_CHARS = 500
+"""A chunk takes about 200 bytes beside its words: at most 320,000 chunks take 64 MB."""
+
+MAX_DATABASE_BYTES = 128 * 1024 * 1024
+"""Of SQLite's pages: text of random words takes more than code."""
 
 _MAX_CHUNKS_OF_A_WORD = 250
 """A word in more chunks distinguishes nothing."""
@@ -74,17 +80,25 @@ class SearchIndex:
     def add(self, path: str, text: str) -> bool:
         """Index ``text`` as the content of ``path``, replacing an earlier one. False if the index is full or closed."""
         self.remove(path)
-        if self._database is None or self._chars + len(text) > self._max_chars:
-            return False
         with self._lock:
+            if self._database is None:
+                return False
             first = self._next_row
             chunks = list(split_into_chunks(path, text))
+            chars = max(len(text), MIN_CHUNK_CHARS * len(chunks))
+            if self._chars + chars > self._max_chars:
+                return False
             rows = [(first + number, chunk.text) for number, chunk in enumerate(chunks)]
-            self._database.executemany("insert into pieces(rowid, text) values (?, ?)", rows)
+            try:
+                self._database.executemany("insert into pieces(rowid, text) values (?, ?)", rows)
+            except sqlite3.OperationalError as error:  # the database is full
+                logger.info("the search index is full: %s", error)
+                self._max_chars = self._chars
+                return False
             self._next_row += len(chunks)
             self._chunks.update({first + number: (path, chunk.start_line) for number, chunk in enumerate(chunks)})
-            self._files[path] = range(first, self._next_row), len(text)
-            self._chars += len(text)
+            self._files[path] = range(first, self._next_row), chars
+            self._chars += chars
         return True
 
     def remove(self, path: str) -> None:
@@ -140,6 +154,8 @@ def _create_database() -> sqlite3.Connection | None:
     """None if this Python's SQLite lacks FTS5: then there are no snippets from the repository."""
     database = sqlite3.connect(":memory:", check_same_thread=False, isolation_level=None)
     try:
+        page_bytes = database.execute("pragma page_size").fetchone()[0]
+        database.execute(f"pragma max_page_count = {MAX_DATABASE_BYTES // page_bytes}")
         database.execute(_TABLE)
     except sqlite3.OperationalError as error:
         logger.warning("this SQLite has no full-text search (%s): the repository is not searched", error)

@@ -150,6 +150,12 @@ _find_in_short_line = functools.lru_cache(maxsize=20_000)(_find_in_line)
 """At the next key only one line is different."""
 
 
+def clear_caches() -> None:
+    """Forget the texts of all clients."""
+    _find_in_block.cache_clear()
+    _find_in_short_line.cache_clear()
+
+
 def _find_shapes(pattern: Any, shapes: tuple[Shape, ...], line: str, data: bytes) -> Iterator[tuple[int, int]]:
     for count, match in enumerate(pattern.finditer(data)):
         if count == MAX_MATCHES_PER_LINE:

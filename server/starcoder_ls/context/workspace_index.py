@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,6 +28,47 @@ _TYPING_S = 1.5
 _RULE_FILES = frozenset({GIT_FILE, IGNORE_FILE})
 
 
+MAX_PENDING_UPDATES, _MAX_PATH_CHARS = 10_000, 1024
+
+
+class PendingUpdates:
+    """Paths that changed, each once. If there are too many, or one is too long, all files are to be read again."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._paths: dict[Path, None] = {}
+        self._events: list[threading.Event] = []
+        self._are_too_many = self._is_closed = False
+
+    def add(self, path: Path) -> None:
+        with self._changed:
+            if len(self._paths) >= MAX_PENDING_UPDATES or len(str(path)) > _MAX_PATH_CHARS:
+                self._are_too_many = True
+                self._paths.clear()
+            if not self._are_too_many:
+                self._paths[path] = None
+            self._changed.notify()
+
+    def add_event(self, event: threading.Event) -> None:
+        """``event`` shall be set when the updates before it have been applied."""
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify()
+
+    def close(self) -> None:
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify()
+
+    def take(self) -> tuple[list[Path] | None, list[threading.Event]]:
+        """Wait for updates or the end. The paths, None for all files; and the events."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._paths or self._events or self._are_too_many or self._is_closed)
+            taken = None if self._are_too_many else list(self._paths), self._events
+            self._paths, self._events, self._are_too_many = {}, [], False
+            return taken
+
+
 class WorkspaceIndex:
     """The index of one client's workspace folders. With ``max_files`` 0 it is empty and starts no thread."""
 
@@ -36,7 +76,7 @@ class WorkspaceIndex:
         self.rules = rules
         self._max_files = max_files
         self._index = SearchIndex()
-        self._updates: queue.SimpleQueue[Path | threading.Event | None] = queue.SimpleQueue()
+        self._updates = PendingUpdates()
         self._is_closed = threading.Event()
         self._typing_until_s = 0.0
         self._work_s = 0.0
@@ -70,20 +110,20 @@ class WorkspaceIndex:
         """These files, folders or files of ignore rules were changed, created or removed."""
         if self._thread is not None:
             for path in paths:
-                self._updates.put(path)
+                self._updates.add(path)
 
     def flush(self, timeout_s: float) -> bool:
         """Wait until the index has all updates so far; False if that takes longer than ``timeout_s``."""
         if self._thread is None:
             return True
         is_done = threading.Event()
-        self._updates.put(is_done)
+        self._updates.add_event(is_done)
         return is_done.wait(timeout_s)
 
     def close(self) -> None:
         """The thread ends by itself soon after. Idempotent."""
         self._is_closed.set()
-        self._updates.put(None)
+        self._updates.close()
         if self._thread is None:
             self._index.close()
 
@@ -94,7 +134,10 @@ class WorkspaceIndex:
         try:
             self._build()
             while not self._is_closed.is_set():
-                self._work_in_slices(self._apply_updates(self._updates.get()))
+                paths, events = self._updates.take()
+                self._work_in_slices(self._read_workspace() if paths is None else self._apply_updates(paths))
+                for event in events:
+                    event.set()
         except Exception as error:  # noqa: BLE001 - without an index there are fewer snippets, and nothing else fails
             logger.error("the workspace is no longer indexed: %s", type(error).__name__)
         finally:
@@ -123,19 +166,11 @@ class WorkspaceIndex:
             self._index.remove(missing)
             yield
 
-    def _apply_updates(self, first: Path | threading.Event | None) -> Iterator[None]:
-        """Apply all updates that are queued, for example by a checkout, each path once."""
-        updates = {first: None}
-        with contextlib.suppress(queue.Empty):
-            while True:
-                updates[self._updates.get_nowait()] = None
-        for path in updates:
-            if isinstance(path, Path):
-                yield from self._apply_update(path)
-                yield
-        for event in updates:
-            if isinstance(event, threading.Event):
-                event.set()
+    def _apply_updates(self, paths: Iterable[Path]) -> Iterator[None]:
+        """Apply updates, for example those of a checkout."""
+        for path in paths:
+            yield from self._apply_update(path)
+            yield
 
     def _apply_update(self, path: Path) -> Iterator[None]:
         if path.name in _RULE_FILES:

@@ -29,11 +29,19 @@ _ENTRY = struct.Struct("<?q16s")  # is in use, process id of the window, hash of
 _NO_ENTRY = bytes(_ENTRY.size)
 _LOOP_OFFSET, _REQUESTS_OFFSET, _MAX_REQUESTS = 64, 128, 64
 _SIZE_BYTES = 4096
+_MAX_CACHED_URI_CHARS = 1000
 
 
-@functools.lru_cache(maxsize=512)
 def document_hash(uri: str) -> bytes:
+    """Cached for the URIs of usual length."""
+    return _cached_hash(uri) if len(uri) <= _MAX_CACHED_URI_CHARS else _hash(uri)
+
+
+def _hash(uri: str) -> bytes:
     return hashlib.blake2b(uri.encode("utf-8", "surrogatepass"), digest_size=16).digest()
+
+
+_cached_hash = functools.lru_cache(maxsize=512)(_hash)
 
 
 def entry(window: int, uri: str) -> bytes:

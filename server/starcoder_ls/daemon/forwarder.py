@@ -22,6 +22,7 @@ from starcoder_ls.daemon.launch_options import LaunchOptions
 from starcoder_ls.daemon.liveness import LivenessMonitor, end_process
 from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replay_log import ReplayLog
+from starcoder_ls.daemon.restart_policy import TOO_MANY_FAILURES, RestartPolicy
 from starcoder_ls.daemon.window_pipes import READ_BYTES, EditorPipes
 from starcoder_ls.errors import DaemonError
 from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
@@ -29,13 +30,6 @@ from starcoder_ls.printable import escape_control_characters
 
 DAEMON_EXIT = "starcoder-ls/daemonExit"
 """Notification of a daemon that exits in order. A new one is started only for the editor's next request."""
-
-MAX_FAILURES, STABLE_AFTER_S = 4, 300.0
-"""After so many daemons in a row that ended within this time, no more are started. A large model may load for minutes
-before it fails."""
-
-RETRY_DELAY_S, MAX_RETRY_DELAY_S = 30.0, 600.0
-"""Time until an automatic request starts a daemon again, doubled each time. A user's request does so at once."""
 
 _EXIT_TIMEOUT_S = 1.5
 
@@ -97,10 +91,7 @@ class Forwarder:
         self._is_closing = False
         self._has_received = False
         self._has_daemon_exited = False
-        self._failures = 0
-        self._unavailable_text = ""  # empty while daemons may be started
-        self._last_shown_text = ""
-        self._retry_delay_s, self._retry_at_s = RETRY_DELAY_S, 0.0
+        self._restarts = RestartPolicy(clock)
 
     def run(self) -> int:
         daemon_thread = threading.Thread(target=self._run_daemon_side, name="daemon", daemon=True)
@@ -138,13 +129,12 @@ class Forwarder:
 
     def _reject_while_unavailable(self, sent: Message) -> list[bytes]:
         """Responses to the open requests while no daemon is started; none if ``sent`` is a reason to start one."""
-        if not self._unavailable_text:
+        if not self._restarts.unavailable_text:
             return []
-        is_retry_due = self._log.has_open_requests and self._clock() > self._retry_at_s
-        if is_retry_due or offline_replies.is_user_request(sent):
-            self._unavailable_text = ""
+        is_user_request = offline_replies.is_user_request(sent)
+        if (is_user_request or self._log.has_open_requests) and self._restarts.allow_if_due(is_user_request):
             return []
-        return self._log.reject_open_requests(self._unavailable_text)
+        return self._log.reject_open_requests(self._restarts.unavailable_text)
 
     def _send_to_daemon(self, connection: socket.socket, bodies: list[bytes]) -> None:
         with self._send_lock:
@@ -169,7 +159,11 @@ class Forwarder:
             self._send_all_to_editor(replies)
             is_unexpected = not self._is_closing and not self._has_daemon_exited
             if is_unexpected and not self._daemon_failures.is_attributed_elsewhere:
-                self._count_failure(self._clock() - started_s)
+                lifetime_s = self._clock() - started_s
+                with self._condition:
+                    are_too_many = self._restarts.record_failure(lifetime_s, self._daemon_failures.has_quarantined)
+                if are_too_many:
+                    self._stop_starting(TOO_MANY_FAILURES)
 
     def _record_daemon_end(self) -> list[bytes]:
         """Messages to the editor, with the lock held."""
@@ -197,7 +191,7 @@ class Forwarder:
 
         def is_needed() -> bool:
             has_reason = self._log.has_open_requests if self._has_daemon_exited else self._has_received
-            return has_reason and not self._unavailable_text
+            return has_reason and not self._restarts.unavailable_text
 
         with self._condition:
             self._condition.wait_for(lambda: self._is_closing or is_needed())
@@ -237,28 +231,13 @@ class Forwarder:
         except (OSError, FramingError):
             pass
 
-    def _count_failure(self, lifetime_s: float) -> None:
-        """A daemon has ended unexpectedly. After MAX_FAILURES in a row no more are started automatically."""
-        if lifetime_s > STABLE_AFTER_S or self._daemon_failures.has_quarantined:
-            self._failures, self._retry_delay_s, self._last_shown_text = 0, RETRY_DELAY_S, ""
-        self._failures += 1
-        if self._failures >= MAX_FAILURES:
-            self._stop_starting(
-                f"The model's process has ended {MAX_FAILURES} times in a row; `starcoder-ls logs` may say why. "
-                "Ask for a suggestion by hand or run a command to start it again."
-            )
-
     def _stop_starting(self, error_text: str) -> None:
         """Answer requests with ``error_text`` from now on, and show it to the user once.
 
         An editor shows the error response to ``initialize`` itself.
         """
         with self._condition:
-            self._unavailable_text = error_text
-            self._retry_at_s = self._clock() + self._retry_delay_s
-            self._retry_delay_s = min(self._retry_delay_s * 2, MAX_RETRY_DELAY_S)
-            is_new = error_text != self._last_shown_text and not self._log.is_initializing
-            self._last_shown_text = error_text
+            is_new = self._restarts.stop(error_text) and not self._log.is_initializing
             bodies = self._log.reject_open_requests(error_text)
             if is_new:
                 bodies += offline_replies.failure_notifications(error_text, self._log.has_status_notifications)

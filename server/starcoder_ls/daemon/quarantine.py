@@ -67,6 +67,9 @@ class Quarantine:
     def record_failure(self, suspects: Suspects, documents: Iterable[str]) -> list[str]:
         """A daemon has crashed or hung. Returns those of the open ``documents`` that are quarantined for it."""
         now_s, digests = self._clock(), {digest for _, digest in suspects.entries}
+        for uri, failures in list(self._failures.items()):
+            if uri not in self._quarantined and all(now_s - failure[0] >= FORGET_AFTER_S for failure in failures):
+                del self._failures[uri]
         quarantined = []
         for uri in documents:
             if document_hash(uri) not in digests:

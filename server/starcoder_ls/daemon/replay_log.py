@@ -219,7 +219,7 @@ class ReplayLog:
         elif method.startswith("textDocument/did") and isinstance(identifier := sent.params.get("textDocument"), dict):
             uri = str(identifier.get("uri"))
             if method == "textDocument/didOpen":
-                self._documents.open(uri, sent.body)
+                self._documents.add(uri, sent.body)
             elif method == "textDocument/didClose":
                 self._documents.remove(uri)
             elif method == "textDocument/didChange" and self._documents.change(uri, sent.body):

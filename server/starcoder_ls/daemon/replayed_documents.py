@@ -46,7 +46,7 @@ class ReplayedDocuments:
     def uris(self) -> list[str]:
         return list(self._by_uri)
 
-    def open(self, uri: str, did_open: bytes) -> None:
+    def add(self, uri: str, did_open: bytes) -> None:
         self.remove(uri)
         document = self._by_uri[uri] = _Document(did_open)
         self._size_bytes += document.size_bytes

@@ -21,6 +21,9 @@ MAX_BRACKETS = 1000
 MAX_COST = 5000
 """Of the lines with wildcards together, for each path: 1 for a line and for each wildcard, about 0.3 µs."""
 
+_BYTES_PER_LINE, _BYTES_PER_PATTERN = 200, 2000
+"""What Python's objects take, at most."""
+
 _BOM = b"\xef\xbb\xbf"
 _SPECIAL = re.compile(r"[*?\[\\]")
 _SPECIAL_OR_TRAILING_SPACE = re.compile(r"[*?\[\\]| $", re.M)
@@ -54,6 +57,7 @@ class IgnorePatterns:
             raise PatternsTooComplex("too many wildcards")
         self._patterns.sort(key=lambda pattern: -pattern.line)
         self.bytes = len(content)
+        self.memory_bytes = _BYTES_PER_LINE * len(self._lines) + _BYTES_PER_PATTERN * len(self._patterns) + self.bytes
 
     @classmethod
     def of_lines(cls, lines: Iterable[str]) -> IgnorePatterns:

@@ -109,6 +109,6 @@ class Connection:
             protocol.reject_invalid_json()
             return
         with self._observe(message):
-            has_task = protocol.receive(message)
+            has_task = protocol.receive(message, len(body))
         if has_task:
             await asyncio.sleep(0)  # the request's task runs to its first await now

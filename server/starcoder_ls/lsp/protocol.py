@@ -24,6 +24,12 @@ SessionT = TypeVar("SessionT")
 
 _MAX_METHOD_CHARS, _MAX_ID_CHARS = 100, 40
 
+MAX_OPEN_BYTES = 64 * 1024 * 1024
+"""Of the requests of a client that run at the same time: of their messages, and REQUEST_BYTES for each."""
+
+REQUEST_BYTES = 8 * 1024
+"""What Python's objects for a running request take beside its message."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestHandler(Generic[SessionT]):
@@ -74,6 +80,7 @@ class LspProtocol(Generic[SessionT]):
         self._handlers = handlers
         self._output = output
         self._requests: dict[RequestId, RequestHandle] = {}
+        self._open_bytes = 0
         self.on_refused: Callable[[str], None] = lambda _: None
         """Called with one sentence for the user when a message was refused unread."""
         self.lifecycle = Lifecycle.UNINITIALIZED
@@ -92,8 +99,11 @@ class LspProtocol(Generic[SessionT]):
         self.cancel_requests()
         self._output.disconnect()
 
-    def receive(self, message: object) -> bool:
-        """Process one parsed message. True if a request's task was created: let it run before the next message."""
+    def receive(self, message: object, size_bytes: int = 0) -> bool:
+        """Process one parsed message of ``size_bytes``.
+
+        True if a request's task was created: let it run before the next message.
+        """
         if not isinstance(message, dict):
             is_batch = isinstance(message, list)
             self._reject(None, "Batches are not part of LSP." if is_batch else "A message must be an object.")
@@ -109,7 +119,7 @@ class LspProtocol(Generic[SessionT]):
             self._reject(request_id, 'A message needs jsonrpc "2.0", a method, and an id that is string or integer.')
             return False
         if request_id is not None:
-            return self._on_request(request_id, method, message.get("params"))
+            return self._on_request(request_id, method, message.get("params"), REQUEST_BYTES + size_bytes)
         self._on_notification(method, message.get("params"))
         return False
 
@@ -137,11 +147,13 @@ class LspProtocol(Generic[SessionT]):
             if request is not except_for:
                 request.cancel_by_client()
 
-    def _on_request(self, request_id: RequestId, method: str, raw: object) -> bool:
+    def _on_request(self, request_id: RequestId, method: str, raw: object, size_bytes: int) -> bool:
         try:
             if request_id in self._requests and not self._requests[request_id].is_answered:
                 raise ResponseError(ErrorCodes.InvalidRequest, "A request with this id is still running.")
             self._check_lifecycle(method)
+            if self._open_bytes + size_bytes > MAX_OPEN_BYTES and method != "shutdown":
+                raise ResponseError(ErrorCodes.InvalidRequest, "Too many requests are running. Cancel some.")
             handler = self._handlers.requests.get(method)
             if handler is None:
                 name = method[:_MAX_METHOD_CHARS]
@@ -151,12 +163,14 @@ class LspProtocol(Generic[SessionT]):
             logger.info("request %s rejected: %s", repr(request_id)[:_MAX_ID_CHARS], error.message)
             self._output.send(error_response(request_id, error.code, error.message))
             return False
-        request = self._requests[request_id] = RequestHandle(request_id, self._output.send)
+        request = self._requests[request_id] = RequestHandle(request_id, self._output.send, size_bytes)
+        self._open_bytes += size_bytes
         request.task = asyncio.get_running_loop().create_task(self._run(request, method, handler, params))
         request.task.add_done_callback(lambda _: self._forget(request))
         return True
 
     def _forget(self, request: RequestHandle) -> None:
+        self._open_bytes -= request.size_bytes
         if self._requests.get(request.id) is request:
             del self._requests[request.id]
 

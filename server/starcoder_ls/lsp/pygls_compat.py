@@ -20,6 +20,8 @@ from starcoder_ls.lsp.request_handle import RequestId, ResponseError
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
 
 _MAX_ERROR_CHARS = 500
+_MAX_PENDING = 256
+"""Requests to a client that does not answer them; the oldest are cancelled."""
 
 
 def discard(_: bytes) -> None:
@@ -36,6 +38,15 @@ class PyglsProtocol(LanguageServerProtocol):
     def send(self, message: Mapping[str, Any]) -> None:
         """Encode ``message``, whose values may be lsprotocol types, and write it."""
         self._send_data(message)
+
+    def send_request(self, *args: Any, **kwargs: Any) -> Any:
+        """As in pygls, which keeps each request until it is answered."""
+        future = super().send_request(*args, **kwargs)
+        while len(self._request_futures) > _MAX_PENDING:
+            oldest = next(iter(self._request_futures))
+            self._result_types.pop(oldest, None)
+            self._request_futures.pop(oldest).cancel()
+        return future
 
     def resolve_request(self, request_id: RequestId | None, response: Mapping[str, Any]) -> None:
         """Complete the pending request that ``response`` answers; ignored if there is none (pygls #621).
@@ -64,6 +75,7 @@ class PyglsProtocol(LanguageServerProtocol):
         for future in self._request_futures.values():
             future.cancel()
         self._request_futures.clear()
+        self._result_types.clear()
 
     def _register_builtin_features(self) -> None:
         """Register none: all methods are in ``app``."""

@@ -26,13 +26,15 @@ class RequestHandle:
     """A request that is being answered.
 
     The engine checks ``cancel`` before each step. ``superseded_error`` is the response of a request that
-    ``cancel_as_superseded`` ends; None means the result null.
+    ``cancel_as_superseded`` ends; None means the result null. ``size_bytes`` is what the request counts as while it
+    runs.
     """
 
-    __slots__ = ("_send", "cancel", "id", "is_answered", "superseded_error", "task")
+    __slots__ = ("_send", "cancel", "id", "is_answered", "size_bytes", "superseded_error", "task")
 
-    def __init__(self, request_id: RequestId, send: Send) -> None:
+    def __init__(self, request_id: RequestId, send: Send, size_bytes: int = 0) -> None:
         self.id = request_id
+        self.size_bytes = size_bytes
         self.cancel = CancelFlag()
         self.is_answered = False
         self.superseded_error: ResponseError | None = None

@@ -67,6 +67,7 @@ class AdapterSync:
         """Adapters of the settings that are neither resident nor attempted nor rejected before, by name."""
         resident = {adapter.name: adapter.source for adapter in self._supervisor.status().adapters}
         configured = self._settings.current.resident_adapters()
+        self._rejected &= {(name, adapter.source) for name, adapter in configured.items()}
         for name, adapter in configured.items():
             if (resident.get(name) or adapter.source) != adapter.source:
                 self._warn(

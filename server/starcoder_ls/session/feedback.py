@@ -27,7 +27,7 @@ ACCEPTED = "starcoder.accepted"
 
 RETENTION_CHECK_S = 30.0
 """When an accepted suggestion is compared with the document, to see how much of it was kept."""
-_MAX_OFFERS = 64
+_MAX_OFFERS, _MAX_CHECKS = 64, 256
 _EXCERPT_CHARS = 1000
 _ANCHOR_CHARS = 60
 _MIN_MATCH_CHARS = 3  # shorter matches are accidental
@@ -124,7 +124,8 @@ class Feedback:
         if not offer.is_shown:
             self._store().record_shown(offer.row)
         self._store().record_outcome(key, "accepted", offer.row.chars)
-        self._checks[key] = self._call_later(RETENTION_CHECK_S, lambda: self._record_retention(key, offer))
+        if len(self._checks) < _MAX_CHECKS:
+            self._checks[key] = self._call_later(RETENTION_CHECK_S, lambda: self._record_retention(key, offer))
 
     def on_document_closed(self, uri: str) -> None:
         """Suggestions that were shown in the document count as rejected."""

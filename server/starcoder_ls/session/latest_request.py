@@ -17,6 +17,8 @@ class LatestRequest:
         """Make ``request`` the latest; the previous one gets its response now and is cancelled."""
         self._cancel(kind, uri)
         self._latest[kind, uri] = request
+        if request.task is not None:  # a request that has ended cannot be superseded
+            request.task.add_done_callback(lambda _: self.conclude(kind, uri, request))
 
     async def is_latest(self, kind: str, uri: str, request: RequestHandle) -> bool:
         """Make ``request`` the latest, and let messages that have already arrived supersede it.

@@ -14,6 +14,7 @@ from starcoder_ls.lsp.documents.document import Document
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.protocol import Handlers, LspProtocol
+from starcoder_ls.session import text_caches
 from starcoder_ls.session.adapter_sync import AdapterSync
 from starcoder_ls.session.background_tasks import BackgroundTasks
 from starcoder_ls.session.client_settings import ClientSettings
@@ -135,3 +136,4 @@ class Session:
         self.tasks.cancel_all()
         self.latest.clear()
         self.documents.close_all()
+        text_caches.clear()

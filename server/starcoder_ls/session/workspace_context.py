@@ -13,7 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls.context.context_collector import ContextCollector, ContextRequest
+from starcoder_ls.context.context_collector import ContextCollector
+from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.snippets import PromptContext
 from starcoder_ls.generation import Engine, Status
 from starcoder_ls.lsp.documents.document import Document, path_of_uri

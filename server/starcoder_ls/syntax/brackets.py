@@ -51,6 +51,11 @@ _cached_scans: deque[tuple[Language, str, ScanState]] = deque(maxlen=_MAX_CACHED
 the cache; an entry that one thread drops is scanned again by another."""
 
 
+def clear_caches() -> None:
+    """Forget the texts of all clients."""
+    _cached_scans.clear()
+
+
 def scan_incrementally(text: str, language: Language) -> ScanState:
     """The same as ``scan``, for a text from the beginning of a document; reuses the scan of its unchanged lines."""
     end = text.rfind("\n") + 1

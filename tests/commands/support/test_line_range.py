@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.commands.support import line_range
+from starcoder_ls.commands.support import line_range, source_position
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
 
 CODE = "import os\n\n\ndef f(a):\n    return a\n"
@@ -131,3 +131,12 @@ def test_bom_is_no_text_but_stays_in_the_file_and_in_the_diff(tmp_path: Path) ->
     assert line_range.unified_diff(source, "x = 3\ny = 2\n").splitlines()[3] == "-\ufeffx = 1"
     line_range.write_source(source, "x = 3\ny = 2\n")
     assert file.read_bytes() == "\ufeffx = 3\ny = 2\n".encode()
+
+
+def test_endless_standard_input_is_refused_by_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(source_position, "MAX_DOCUMENT_BYTES", 10_240)
+    with open("/dev/zero", encoding="utf-8") as endless:
+        monkeypatch.setattr("sys.stdin", endless)
+        for read in (lambda: line_range.read_source("-"), lambda: source_position.read_cursor("-:1:1")):
+            with pytest.raises(SettingsError, match=r"tandard input cannot be read: it is longer than 10 KB\."):
+                read()

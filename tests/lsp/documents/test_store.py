@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentOutOfSync, DocumentTooLarge
+from starcoder_ls.lsp.documents import store
 from starcoder_ls.lsp.documents.document import Edit, Position
 from starcoder_ls.lsp.documents.store import MAX_DOCUMENT_BYTES, MAX_TOTAL_BYTES, Documents
 
@@ -106,3 +107,27 @@ def test_large_document_is_refused_until_its_text_fits(text: str) -> None:
     assert not documents.get(URI).text
     documents.open(URI, "python", 1, "small")
     assert documents.for_model(URI).text == "small"
+
+
+@pytest.mark.parametrize(("uri", "language"), [("file:///{}" + "x" * 3_000_000, "x"), ("{}", "y" * 3_000_000)])
+def test_long_names_count_towards_the_memory_of_documents(uri: str, language: str) -> None:
+    documents, refused = Documents(), 0
+    for number in range(30):
+        try:
+            documents.open(uri.format(number), language, 1, "")
+        except DocumentTooLarge:
+            refused += 1
+    assert len(documents) == 30 - refused < 25
+    documents.close_all()
+    assert documents._total_bytes == 0
+
+
+def test_empty_documents_are_bounded_in_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "MAX_TOTAL_BYTES", 1_000_000)
+    documents, refused = Documents(), 0
+    for number in range(1000):
+        try:
+            documents.open(f"file:///{number}", "python", 1, "")
+        except DocumentTooLarge:
+            refused += 1
+    assert 100 < len(documents) == 1000 - refused < 250

@@ -6,13 +6,12 @@ import contextlib
 import difflib
 import os
 import re
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from starcoder_ls.commands.support.source_position import require_allowed
+from starcoder_ls.commands.support.source_position import read_standard_input, require_allowed
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, encode_text, has_bom, read_file
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
 from starcoder_ls.languages.table import by_path
@@ -38,11 +37,12 @@ def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
     Raises SettingsError if it cannot be read or is not UTF-8, DocumentExcluded if no model may see it.
     """
     path = None if name == "-" else Path(name)
+    name = name if path is not None else "standard input"
     if path is not None:
         require_allowed(name, ignored)
     try:
-        content = sys.stdin.buffer.read() if path is None else read_file(path, MAX_DOCUMENT_BYTES)
-        return Source("standard input" if path is None else name, content, decode_text(content), path)
+        content = read_standard_input() if path is None else read_file(path, MAX_DOCUMENT_BYTES)
+        return Source(name, content, decode_text(content), path)
     except OSError as error:
         raise SettingsError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.text import Text
 
 from starcoder_ls.completion.cursor import Cursor
-from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
+from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file, read_stream
 from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
@@ -36,7 +36,7 @@ def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
     file, line, column = _parse(position)
     if file != "-":
         require_allowed(file, ignored)
-    text = _decode(sys.stdin.buffer.read(), "Standard input") if file == "-" else _read(Path(file))
+    text = _read(file)
     return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
 
 
@@ -76,15 +76,16 @@ def _parse(position: str) -> tuple[str, int, int]:
     return file, int(line), int(rest)
 
 
-def _read(file: Path) -> str:
+def read_standard_input() -> bytes:
+    """Raises OSError if it is larger than a file may be."""
+    return read_stream(sys.stdin.buffer, MAX_DOCUMENT_BYTES)
+
+
+def _read(file: str) -> str:
+    name = "Standard input" if file == "-" else file
     try:
-        return _decode(read_file(file, MAX_DOCUMENT_BYTES), str(file))
+        return decode_text(read_standard_input() if file == "-" else read_file(file, MAX_DOCUMENT_BYTES))
     except OSError as error:
-        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
-
-
-def _decode(content: bytes, name: str) -> str:
-    try:
-        return decode_text(content)
+        raise SettingsError(f"{name} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name} is not UTF-8 text.") from error

@@ -17,6 +17,9 @@ MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 MAX_TOTAL_BYTES = 64 * 1024 * 1024
 """Of all documents of a client. The bytes are those in memory: a text with an emoji takes four per character."""
 
+DOCUMENT_BYTES = 4096
+"""What Python's objects for a document take beside its text, its URI and its language, also elsewhere in a session."""
+
 _MIB = 1024 * 1024
 _TOO_LARGE = "The document is too large for this server."
 
@@ -42,7 +45,8 @@ class Documents:
     def open(self, uri: str, language: str, version: int, text: str) -> None:
         """Open a document, or replace the text of an open one: editors do so to resynchronize it.
 
-        Raises DocumentTooLarge; the document is then open, without its text and out of sync.
+        Raises DocumentTooLarge; the document is then open, without its text and out of sync. If there is no room for
+        another document at all, it is not open.
         """
         document = self._by_uri[uri] = Document(uri, language, version, "", self.encoding)
         self._require_room(document, _memory_bytes(text))
@@ -85,8 +89,12 @@ class Documents:
             self.close(uri)
 
     def _require_room(self, document: Document, size_bytes: int) -> None:
-        """Record the new size of ``document``. Raises DocumentTooLarge, after its text was dropped."""
-        self._record_size(document.uri, size_bytes)
+        """Record the new size of ``document``, whose text takes ``size_bytes``.
+
+        Raises DocumentTooLarge, after its text was dropped.
+        """
+        own_bytes = DOCUMENT_BYTES + 2 * sys.getsizeof(document.uri) + sys.getsizeof(document.language)
+        self._record_size(document.uri, own_bytes + size_bytes)
         if size_bytes > MAX_DOCUMENT_BYTES:
             reason = f"{document.uri} takes {size_bytes // _MIB} MB; the limit is {MAX_DOCUMENT_BYTES // _MIB} MB."
         elif self._total_bytes > MAX_TOTAL_BYTES:
@@ -95,8 +103,10 @@ class Documents:
             )
         else:
             return
-        self._record_size(document.uri, 0)
+        self._record_size(document.uri, own_bytes)
         document.drop_text(_TOO_LARGE)
+        if self._total_bytes > MAX_TOTAL_BYTES:
+            self.close(document.uri)
         raise DocumentTooLarge(f"There are no suggestions in a document: {reason}")
 
     def _record_size(self, uri: str, size_bytes: int) -> None:
