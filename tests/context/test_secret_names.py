@@ -3,7 +3,9 @@ from __future__ import annotations
 import pytest
 
 from context import secret_cases
+from starcoder_ls.context import secret_names
 from starcoder_ls.context.secret_names import find_secret_name
+from starcoder_ls.languages import table
 
 
 def is_secret(name: str) -> bool:
@@ -38,3 +40,14 @@ def test_folder_is_secret_only_if_programs_keep_secrets_there() -> None:
     assert find_secret_name(("/", "w", "secrets", "a.yml"), ("secrets", "a.yml")) == "secrets"
     assert find_secret_name(("/", "w", "secrets", "a.py"), ("secrets", "a.py")) is None
     assert find_secret_name(("/", "w", ".ssh", "a.py"), (".ssh", "a.py")) == ".ssh"
+
+
+@pytest.mark.parametrize("suffix", sorted(table.SOURCE_SUFFIXES))
+def test_source_code_in_every_language_of_the_table_is_no_secret(suffix: str) -> None:
+    parts = ("certificates", f"credentials{suffix.upper()}")
+    assert find_secret_name(("/", "work", *parts), parts) is None
+
+
+def test_suffixes_of_the_table_are_not_listed_a_second_time() -> None:
+    suffixes = {suffix for language in table.LANGUAGES for suffix in language.suffixes}
+    assert not [other for other in secret_names._OTHER_CODE.split() if f".{other}" in suffixes]

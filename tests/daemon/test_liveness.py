@@ -69,12 +69,16 @@ def test_daemon_without_shared_memory_is_not_watched() -> None:
 
 
 def test_spinning_process_is_killed_after_it_ignored_sigterm() -> None:
-    script = "import re, signal; signal.signal(15, lambda *_: None); print(flush=True); re.match('(a*)*b', 'a' * 60)"
-    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+    setup = "import faulthandler, re, signal; signal.signal(15, lambda *_: None); faulthandler.register(signal.SIGUSR1)"
+    script = f"{setup}; print(flush=True); re.match('(a*)*b', 'a' * 60)"
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
         assert child.stdout is not None
         child.stdout.readline()
         assert liveness.end_process(child.pid, lambda: child.poll() is None)
         assert child.returncode == -signal.SIGKILL
+        assert child.stderr is not None
+        assert b"most recent call first" in child.stderr.read()
 
 
 def test_process_that_is_no_longer_the_daemon_is_not_signalled() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import starcoder_ls
 from starcoder_ls.languages.language import Language
-from starcoder_ls.languages.table import LANGUAGES, UNKNOWN, by_id, by_path, normalize_id, prompt_name
+from starcoder_ls.languages.table import LANGUAGES, SOURCE_SUFFIXES, UNKNOWN, by_id, by_path, normalize_id, prompt_name
 
 PACKAGE = Path(starcoder_ls.__file__).parent
 
@@ -178,3 +178,10 @@ def test_no_other_module_has_a_table_of_languages() -> None:
 def test_table_imports_no_grammar() -> None:
     code = "import sys, starcoder_ls.languages.table; print(sorted(m for m in sys.modules if 'tree_sitter' in m))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_data_and_settings_are_no_source_code() -> None:
+    data = {suffix for language in LANGUAGES if language.is_data for suffix in language.suffixes}
+    assert data == {".json", ".jsonc", ".toml", ".txt", ".xml", ".yaml", ".yml"}
+    assert SOURCE_SUFFIXES.isdisjoint(data)
+    assert {".py", ".md", ".mk"} <= SOURCE_SUFFIXES

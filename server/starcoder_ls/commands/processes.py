@@ -14,6 +14,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
+from starcoder_ls.commands.support import crash_report
 from starcoder_ls.commands.support.log_file import log_file
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.errors import DaemonError
@@ -139,5 +140,5 @@ def logs(lines: int) -> int:
     except OSError as error:
         print(f"{path}: {error.strerror}.", file=sys.stderr)
         return 1
-    print("".join(last_lines), end="")
+    print("".join(last_lines) + crash_report.render(), end="")
     return 0

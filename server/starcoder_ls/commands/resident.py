@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
-from starcoder_ls.commands.support import adapter_option, metrics_files
+from starcoder_ls.commands.support import adapter_option, crash_report, metrics_files
 from starcoder_ls.commands.support.engine_factory import LocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
-from starcoder_ls.daemon import daemon
+from starcoder_ls.daemon import daemon, heartbeat
 from starcoder_ls.errors import SettingsError
 
 logger = logging.getLogger(__name__)
@@ -32,10 +33,12 @@ def run(descriptor: int, path: Path) -> int:
         config = settings.Settings()
     configure_logging(config.log.level, has_stderr=False)
     logger.info("starcoder-ls %s runs as daemon", __version__)
+    crash_report.log_ended()
     server = Server(LocalEngineFactory(), config)
     try:
         with metrics_files.recorded(server.metrics):
-            return daemon.serve(server, descriptor, path, settings_of, config.sharing.idle_minutes * 60)
+            arm = partial(heartbeat.arm_watchdog, file=crash_report.open_file())
+            return daemon.serve(server, descriptor, path, settings_of, config.sharing.idle_minutes * 60, arm)
     except Exception:
         logger.exception("the daemon failed")
         raise

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import re2
 
+from starcoder_ls.languages.table import SOURCE_SUFFIXES
+
 _FOLDERS = frozenset({".aws", ".azure", ".gcp", ".gcloud", ".kube", ".docker", ".ssh", ".gnupg", ".gpg", ".secrets",
                       ".private", ".password-store", ".terraform.d"})  # fmt: skip
 _FOLDERS_IN_WORKSPACE = re.compile(
@@ -19,13 +21,13 @@ _FOLDERS_IN_WORKSPACE = re.compile(
 )
 """The path of the workspace itself may contain these names: they count below the workspace folder only."""
 
-_CODE = re.compile(
-    r"(?s:.*)\.(?:py|pyi|pyx|ipynb|js|jsx|mjs|cjs|ts|tsx|mts|cts|vue|svelte|astro|go|rs|java|kt|kts|scala|groovy|gradle|clj|cljs"
-    r"|c|h|cc|cpp|cxx|hpp|hh|hxx|inl|m|mm|cu|cuh|cs|fs|vb|swift|rb|erb|rake|php|phtml|twig|blade|pl|pm|t|lua|r|jl|dart|ex|exs"
-    r"|erl|hrl|hs|ml|mli|elm|nim|zig|v|sv|vhd|d|pas|f90|sol|move|sh|bash|zsh|fish|ps1|psm1|bat|cmd|awk|sed|sql|graphql|proto"
-    r"|tf|hcl|nix|bzl|cmake|html|htm|xhtml|css|scss|sass|less|styl|hbs|ejs|pug|jinja|j2|md|mdx|rst|adoc|org|tex|po|pot|el|vim)"
-)
-"""Source code, templates and documentation."""
+_OTHER_CODE = """
+adoc astro awk bat blade bzl cmake cmd d ejs erb f90 fish gradle graphql hbs hcl hrl htm inl ipynb j2 jinja
+less mdx move nix org pas phtml po pot pug rake rst sass sed sol styl sv t tf twig v vb vhd xhtml
+"""
+"""Templates, documentation, and code of languages that ``languages.table`` has no entry for."""
+
+_CODE = frozenset(_OTHER_CODE.split()) | {suffix.removeprefix(".") for suffix in SOURCE_SUFFIXES}
 
 _DATA = (
     r"(?:\.(?:jsonc?|json5|ya?ml|toml|ini|cfg|cnf|conf|config|xml|properties|plist|txt|csv|tsv|env|enc|db|dat|bin|log"
@@ -82,12 +84,17 @@ def find_secret_name(parts: Sequence[str], relative_parts: Sequence[str], is_fol
     name = relative_parts[-1]
     if name.lower() in _FOLDERS or _is_always_secret(name):
         return name
-    if _CODE.fullmatch(name.lower()):
+    if _is_code(name):
         return None
     for part in relative_parts[:-1]:
         if _FOLDERS_IN_WORKSPACE.fullmatch(part.lower()):
             return part
     return name if _is_secret_file(name, relative_parts[-2] if len(relative_parts) > 1 else "") else None
+
+
+def _is_code(name: str) -> bool:
+    _, dot, suffix = name.lower().rpartition(".")
+    return bool(dot) and suffix in _CODE
 
 
 def _is_always_secret(name: str) -> bool:
@@ -98,7 +105,7 @@ def _is_secret_file(name: str, folder: str) -> bool:
     """By the name itself, or by the name in words: ``serviceAccountKey.json`` is ``service_account_key.json``."""
     name = _strip_backup(name[-_MAX_NAME_CHARS:])
     variants = {name.lower(), _CAMEL_CASE.sub("_", name).lower(), f"{folder}/{name}".lower()}
-    candidates = [variant for variant in variants if not _CODE.fullmatch(variant)]
+    candidates = [variant for variant in variants if not _is_code(variant)]
     return any(_NAME.fullmatch(candidate.encode("ascii", "replace")) for candidate in candidates)
 
 

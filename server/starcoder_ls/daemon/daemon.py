@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.app import Server
-from starcoder_ls.daemon import activity, attributing_loop, engine_server, message, runtime_dir
+from starcoder_ls.daemon import activity, attributing_loop, engine_server, heartbeat, message, runtime_dir
 from starcoder_ls.daemon.activity import ActivityWriter
 from starcoder_ls.daemon.attributed_engine import AttributedEngine
 from starcoder_ls.daemon.attributing_loop import AttributingLoop
 from starcoder_ls.daemon.forwarder import DAEMON_EXIT
 from starcoder_ls.daemon.handshake import MAX_HELLO_BYTES, MAX_QUERY_BYTES, read_object
-from starcoder_ls.daemon.heartbeat import Heartbeat
+from starcoder_ls.daemon.heartbeat import ArmWatchdog, Heartbeat
 from starcoder_ls.daemon.message import encode_frame
 from starcoder_ls.daemon.quarantine import document_uri
 from starcoder_ls.errors import DaemonError, StarcoderError
@@ -51,7 +51,14 @@ SettingsOf = Callable[[Mapping[str, Any]], Settings]
 """Maps the hello of a window to its settings. Raises SettingsError."""
 
 
-def serve(server: Server, descriptor: int, path: Path, settings_of: SettingsOf, idle_s: float) -> int:
+def serve(
+    server: Server,
+    descriptor: int,
+    path: Path,
+    settings_of: SettingsOf,
+    idle_s: float,
+    arm_watchdog: ArmWatchdog = heartbeat.arm_watchdog,
+) -> int:
     """Serve clients of the listening socket until no window has been connected for ``idle_s``, or until stopped.
 
     Closes ``server`` and removes the socket at ``path``. The process exits within 3 s after it has begun to stop.
@@ -59,7 +66,7 @@ def serve(server: Server, descriptor: int, path: Path, settings_of: SettingsOf, 
     listener = socket.socket(fileno=descriptor)
     listener.setblocking(False)
     with asyncio.Runner(loop_factory=AttributingLoop) as runner:
-        return runner.run(Daemon(server, listener, path, settings_of, idle_s).run())
+        return runner.run(Daemon(server, listener, path, settings_of, idle_s, arm_watchdog).run())
 
 
 class IdleTimer:
@@ -90,7 +97,13 @@ class Daemon:
     """Runs on one event loop. ``_pending`` are connections that are no window (yet): handshakes and engine queries."""
 
     def __init__(
-        self, server: Server, listener: socket.socket, path: Path, settings_of: SettingsOf, idle_s: float
+        self,
+        server: Server,
+        listener: socket.socket,
+        path: Path,
+        settings_of: SettingsOf,
+        idle_s: float,
+        arm_watchdog: ArmWatchdog,
     ) -> None:
         self._server, self._listener, self._path = server, listener, path
         self._settings_of, self._idle_s = settings_of, idle_s
@@ -101,7 +114,10 @@ class Daemon:
         self._socket_identity = runtime_dir.socket_identity(path)
         self._activity = _create_activity()
         self._heartbeat = Heartbeat(
-            self._activity, lambda: server.status().phase is Phase.LOADING, lambda: bool(self._windows)
+            self._activity,
+            lambda: server.status().phase is Phase.LOADING,
+            lambda: bool(self._windows),
+            arm_watchdog,
         )
         if (shared := self._activity) is not None:
             server.wrap_engines(lambda engine: AttributedEngine(engine, shared))

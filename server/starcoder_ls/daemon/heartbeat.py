@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import faulthandler
+import sys
 from collections.abc import Callable
+from typing import BinaryIO
 
 from starcoder_ls.daemon.activity import PATIENCE_S, ActivityWriter
 
@@ -27,9 +29,12 @@ ArmWatchdog = Callable[[float], None]
 """(Re)start a countdown of this many seconds to the end of the process."""
 
 
-def arm_watchdog(timeout_s: float) -> None:
-    """End the process with code 1 in ``timeout_s``, even if a thread holds the GIL, unless it is called again."""
-    faulthandler.dump_traceback_later(timeout_s, exit=True)
+def arm_watchdog(timeout_s: float, file: BinaryIO | None = None) -> None:
+    """End the process with code 1 in ``timeout_s``, even if a thread holds the GIL, unless it is called again.
+
+    The traceback of all threads is written to ``file``, or to standard error.
+    """
+    faulthandler.dump_traceback_later(timeout_s, exit=True, file=file or sys.stderr)
 
 
 class Heartbeat:

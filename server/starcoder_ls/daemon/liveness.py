@@ -20,7 +20,10 @@ TICK_S = 0.5
 MAX_TICK_S = 2.0
 """A longer tick means that this process did not run, as after SIGSTOP or a suspended machine."""
 
-_TERMINATE_S, _KILL_S, _POLL_S = 1.0, 3.0, 0.02
+TRACEBACK_SIGNAL = getattr(signal, "SIGUSR1", signal.SIGTERM)
+"""A daemon writes the traceback of its threads when it gets this signal, also while C code holds the GIL."""
+
+_TRACEBACK_S, _TERMINATE_S, _KILL_S, _POLL_S = 0.2, 1.0, 3.0, 0.02
 
 
 class SilenceTimer:
@@ -110,10 +113,12 @@ def is_stopped(process_id: int) -> bool:
 def end_process(process_id: int, is_alive: Callable[[], bool], sleep: Callable[[float], None] = time.sleep) -> bool:
     """End a process with SIGTERM, after 1 s with SIGKILL. Returns whether it has ended.
 
+    Before, TRACEBACK_SIGNAL lets it write what its threads do; a process that does not handle that ends at once.
     ``is_alive`` says whether the process with this id is still the one that is meant. A process that spins in a C
     function, or that was stopped, never handles SIGTERM.
     """
-    for number, timeout_s in ((signal.SIGTERM, _TERMINATE_S), (signal.SIGKILL, _KILL_S)):
+    steps = ((TRACEBACK_SIGNAL, _TRACEBACK_S), (signal.SIGTERM, _TERMINATE_S), (signal.SIGKILL, _KILL_S))
+    for number, timeout_s in steps:
         deadline_s = time.monotonic() + timeout_s
         if not is_alive():
             return True

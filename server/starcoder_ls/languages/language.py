@@ -90,6 +90,8 @@ class Language:
     """A statement without a semicolon continues where the next line begins with a dot."""
     has_optional_semicolons: bool = False
     """A statement may end with its line."""
+    is_data: bool = False
+    """Files of it hold data or settings: their contents are what their names say, such as ``secrets``."""
     is_prose: bool = False
     """Brackets and quotes do not tell where a statement ends."""
     function_rule: FunctionRule = "braces"

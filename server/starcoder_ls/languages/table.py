@@ -170,21 +170,21 @@ LANGUAGES: tuple[Language, ...] = (
         function_rule="none"),
     replace(_MARKUP, id="html", aliases=("xhtml", "mhtml", "htmldjango"), name="HTML", suffixes=(".html",),
         family="web", grammar="tree_sitter_html"),
-    replace(_MARKUP, id="xml", aliases=("nxml", "xsl", "xslt", "svg"), suffixes=(".xml",)),
+    replace(_MARKUP, id="xml", aliases=("nxml", "xsl", "xslt", "svg"), suffixes=(".xml",), is_data=True),
     Language("css", name="CSS", suffixes=(".css",), family="web", line_comments=(), doc_comment=_BLOCK_DOC),
     replace(UNKNOWN, id="scss", suffixes=(".scss",), family="web", line_comments=("//",), doc_comment=_BLOCK_DOC),
     replace(_MARKUP, id="markdown", aliases=("md", "gfm"), suffixes=(".md",), block_opener=r"(?!)",
         block_closer=r"[)\]}]"),
     Language("plaintext", ("text", "txt"), name="", suffixes=(".txt",),
         line_comments=(), block_comments=(), quotes="",
-        block_opener=r"(?!)", is_prose=True, function_rule="none"),
+        block_opener=r"(?!)", is_prose=True, is_data=True, function_rule="none"),
     Language("json", ("js-json",), suffixes=(".json",), line_comments=(), block_comments=(), quotes='"',
-        block_opener=r"[{\[]", function_rule="none"),
-    Language("jsonc", suffixes=(".jsonc",), quotes='"', block_opener=r"[{\[]", function_rule="none"),
+        block_opener=r"[{\[]", function_rule="none", is_data=True),
+    Language("jsonc", suffixes=(".jsonc",), quotes='"', block_opener=r"[{\[]", function_rule="none", is_data=True),
     replace(_CONFIGURATION, id="yaml",
         aliases=("yml", "yaml.docker-compose", "yaml.gitlab", "yaml.ansible", "dockercompose"),
-        suffixes=(".yaml", ".yml")),
-    replace(_CONFIGURATION, id="toml", aliases=("conf-toml",), suffixes=(".toml",)),
+        suffixes=(".yaml", ".yml"), is_data=True),
+    replace(_CONFIGURATION, id="toml", aliases=("conf-toml",), suffixes=(".toml",), is_data=True),
     replace(_CONFIGURATION, id="makefile",
         aliases=("make", "makefile-gmake", "makefile-bsdmake", "makefile-automake"), suffixes=(".mk",),
         recipe_opener=r"(?!\.[A-Z_]+\s*:)[^\s#:=][^#:=]*::?(?![:=])"),
@@ -228,6 +228,9 @@ LANGUAGES: tuple[Language, ...] = (
 
 _BY_ID = {name: language for language in LANGUAGES for name in (language.id, *language.aliases)}
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
+
+SOURCE_SUFFIXES = frozenset(suffix for suffix, language in _BY_SUFFIX.items() if not language.is_data)
+"""The suffixes of source code and documentation, as opposed to data and settings."""
 
 
 def by_id(language_id: str) -> Language:

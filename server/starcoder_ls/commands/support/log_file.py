@@ -65,14 +65,15 @@ class EscapingFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:
         """The traceback."""
-        return _indented(super().formatException(ei))
+        return indent(super().formatException(ei))
 
     def formatStack(self, stack_info: str) -> str:
         """The stack."""
-        return _indented(stack_info)
+        return indent(stack_info)
 
 
-def _indented(text: str) -> str:
+def indent(text: str) -> str:
+    """The lines of a traceback behind bars, each escaped."""
     return "\n".join(f"    | {escape_control_characters(line)}" for line in text.split("\n"))
 
 
