@@ -295,6 +295,7 @@ READERS_OF_OWN_FILES = {
     "settings.py": "the settings file",
     "commands/support/settings_file.py": "the settings file",
     "commands/support/log_file.py": "the log",
+    "commands/support/crash_report.py": "tracebacks beside the log",
     "commands/support/metrics_files.py": "counters",
     "commands/support/demo_explain.py": "modules of installed packages, named in the code",
     "commands/demo.py": "modules of installed packages, named in the code",
