@@ -17,6 +17,7 @@ from starcoder_ls.engine import assembly
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FILE
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import ModelInvalid, OutOfMemory
@@ -195,3 +196,29 @@ def test_failed_load_leaves_nothing_on_disk(folder: Path, tmp_path: Path, monkey
     with pytest.raises(ModelInvalid):
         loaded_from(folder, max_memory={"cpu": "60KiB", "disk": "1GiB"})
     assert not list((tmp_path / "temp").iterdir())
+
+
+@pytest.mark.parametrize(("largest", "dtype"), [(1.0, torch.float16), (30_000.0, torch.float32)])
+def test_float16_falls_back_to_float32_if_logits_are_not_finite(
+    largest: float, dtype: torch.dtype, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU without bfloat16. The weights are within float16 and the activations are not."""
+
+    def grow(tensors: dict[str, torch.Tensor]) -> None:
+        tensors["transformer.h.1.ln_2.weight"].fill_(largest)
+
+    rewritten(folder, grow)
+    monkeypatch.setattr(
+        assembly,
+        "choose_placement",
+        lambda *_: Placement("cpu", torch.float16, None, fallback_dtype=torch.float32),
+    )
+    loaded = loaded_from(folder)
+    assert loaded.placement.dtype is dtype
+    assert {weight.dtype for weight in loaded.runner.model.parameters()} == {dtype}
+    assert logits_of(loaded).isfinite().all()
+
+
+def test_quantization_that_is_slow_on_cuda_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assembly.quantization, "describe_drawback", lambda *_: "It is slow. Set it to another.")
+    assert loaded_from(folder, dtype="float32").ready_status("mine").message == "It is slow. Set it to another."

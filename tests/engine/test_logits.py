@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
-from starcoder_ls.engine.logits import Logits
+from no_float64 import NoFloat64
+from starcoder_ls.engine import logits as logits_module
+from starcoder_ls.engine.logits import Logits, select_greedy
 from starcoder_ls.text_tokens.candidate import SampledToken
 
 VALUES = torch.tensor([[0.0, 2.0, 1.0], [3.0, 0.0, 3.0], [0.0, 0.0, 5.0]])
@@ -33,3 +36,21 @@ def test_repeat_repeats_the_row_for_each_candidate() -> None:
 
 def test_on_cpu_does_not_copy_values_that_are_on_the_cpu() -> None:
     assert Logits(VALUES).on_cpu() is VALUES
+
+
+def test_greedy_tokens_of_a_device_are_those_of_a_cpu_without_float64() -> None:
+    values = torch.randn(5, 50_000, generator=torch.Generator().manual_seed(1))
+    values[2, [7, 49_000]] = 9.0
+    with NoFloat64():
+        found = logits_module._select_greedy_on_device(values)
+    expected = select_greedy(values)
+    assert [token.id for token in found] == [token.id for token in expected]
+    assert [token.logprob for token in found] == pytest.approx([token.logprob for token in expected], abs=1e-5)
+
+
+def test_device_without_float64_refuses_what_mps_refuses() -> None:
+    """The test above could fail."""
+    with NoFloat64(), pytest.raises(TypeError, match="float64"):
+        VALUES.argmax(-1).double()
+    with NoFloat64(), pytest.raises(TypeError, match="float64"):
+        torch.searchsorted(VALUES[0], 0.5)

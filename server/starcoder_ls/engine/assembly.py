@@ -14,11 +14,11 @@ from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading import load_model, quantization, weight_check
+from starcoder_ls.engine.loading import float16_check, load_model, quantization, weight_check
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.placement import Placement, choose_placement
+from starcoder_ls.engine.loading.placement import Placement, choose_placement, use_fallback_dtype
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
-from starcoder_ls.engine.memory import is_out_of_memory
+from starcoder_ls.engine.memory import is_out_of_memory, release_memory
 from starcoder_ls.engine.runner import int8_check, logit_check, packed_linear
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
@@ -42,6 +42,13 @@ def load(settings: Model, on_progress: ProgressCallback, adapters: Mapping[str, 
             )
         placement = choose_placement(settings, checkpoint, packed_linear.is_possible)
         model = load_model.load_weights(checkpoint, placement, scale_progress(on_progress, 0.1, 0.85))
+        if placement.fallback_dtype is not None:
+            ids = tokenizer.encode((int8_check.PROBE,))[: checkpoint.context_tokens]
+            if not float16_check.has_finite_logits(model, ids):
+                del model
+                release_memory()
+                placement = use_fallback_dtype(placement, checkpoint)
+                model = load_model.load_weights(checkpoint, placement, scale_progress(on_progress, 0.1, 0.85))
         return assemble(
             model, tokenizer, checkpoint, placement, settings, scale_progress(on_progress, 0.85, 1.0), adapters
         )
@@ -72,7 +79,8 @@ def assemble(
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     resident = ResidentAdapters(model, checkpoint, settings.name, placement.quantization)
     runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
-    message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
+    drawback = quantization.describe_drawback(placement.quantization, placement.device)
+    adapters_message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
     on_progress(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
     logit_check.require_expected_logits(runner, tokenizer, checkpoint, placement.dtype_name)
     runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
@@ -81,7 +89,9 @@ def assemble(
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
     strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
-    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message)
+    return LoadedModel(
+        runner, tokenizer, checkpoint, placement, resident, strengths, f"{drawback} {adapters_message}".strip()
+    )
 
 
 def _build_runner(

@@ -52,8 +52,13 @@ def select_greedy(logits: torch.Tensor) -> list[SampledToken]:
         ids = logits.numpy().argmax(-1).tolist()
         probabilities = logits.softmax(dim=-1)
         return [SampledToken(id_, math.log(float(probabilities[row, id_]))) for row, id_ in enumerate(ids)]
+    return _select_greedy_on_device(logits)
+
+
+def _select_greedy_on_device(logits: torch.Tensor) -> list[SampledToken]:
+    """``select_greedy`` with one copy from the device. Without float64, which MPS does not have."""
     best = logits.argmax(dim=-1)  # [rows]
     logprobs = logits.gather(-1, best[:, None])[:, 0] - logits.logsumexp(dim=-1)  # [rows]
-    # One copy from the device for both: ids are exact in float64.
-    pairs = torch.stack((best.double(), logprobs.double()), dim=-1).tolist()
-    return [SampledToken(int(id_), logprob) for id_, logprob in pairs]
+    # One copy for both: the bits of the log probabilities as integers beside the ids.
+    ids, bits = torch.stack((best.int(), logprobs.float().view(torch.int32))).cpu()
+    return [SampledToken(*pair) for pair in zip(ids.tolist(), bits.view(torch.float32).tolist(), strict=True)]

@@ -30,6 +30,12 @@ def input_device(model: Any) -> torch.device:
     return torch.device("cpu") if device.type == "meta" else device
 
 
+def accelerators(model: torch.nn.Module) -> tuple[torch.device, ...]:
+    """The devices with weights of ``model`` that compute while Python continues: all but the CPU."""
+    devices = {weight.device for weight in model.parameters() if weight.device.type not in ("cpu", "meta")}
+    return tuple(sorted(devices, key=str))
+
+
 def activation_type(model: Any) -> tuple[torch.device, torch.dtype]:
     """Device and type of the activations. The type is that of the norms: matrices may be packed or quantized."""
     dtypes = [weight.dtype for weight in model.parameters() if weight.dim() == 1 and weight.is_floating_point()]

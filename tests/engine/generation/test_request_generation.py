@@ -10,6 +10,10 @@ from typing import Any
 import pytest
 import torch
 
+import manual_decoding
+from no_float64 import NoFloat64
+from starcoder_ls.engine import logits as logits_module
+from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.request_generation import (
@@ -24,6 +28,7 @@ from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixSlot
 from starcoder_ls.errors import AdapterInvalid, ModelUnsupported, PromptTooLong
 from starcoder_ls.generation import Chunk, FinishReason, Request, Sampling, SpecialToken
+from starcoder_ls.settings import Model
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
@@ -425,3 +430,66 @@ def test_run_alone_closes_the_steps_when_it_is_closed(loaded: LoadedModel) -> No
     next(outputs)
     outputs.close()
     assert closed == [True]
+
+
+def test_requests_answer_on_a_device_without_float64(starcoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = load(Model(name=str(starcoder), device="cpu", dtype="float32"), lambda *_: None)
+    loaded.runner.pass_costs = ()
+    manual_decoding.use_transformers_forward(loaded.runner)
+    requests = [
+        build_request(max_new_tokens=6, candidates=candidates, sampling=Sampling(temperature, 0.9, 5))
+        for candidates, temperature in ((1, 0.0), (1, 0.8), (3, 0.8))
+    ]
+    expected = [by_candidate(generate(request, loaded)) for request in requests]
+    monkeypatch.setattr(logits_module, "select_greedy", logits_module._select_greedy_on_device)
+    with NoFloat64() as device:
+        assert [by_candidate(generate(request, loaded)) for request in requests] == expected
+    assert device.operations > 1000
+
+
+class Device:
+    """A clock and a device that works only while somebody waits for it: 1 ms to launch a pass, 20 ms a prompt token.
+
+    Stands for ``torch.accelerator``.
+    """
+
+    def __init__(self, loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = self.queued_s = self.longest_queue_s = 0.0
+        compute = loaded.runner._compute
+
+        def launch(passes: Any) -> Any:
+            self.now_s += 0.001
+            self.queued_s += sum(0.02 * forward_pass.tokens for forward_pass in passes)
+            self.longest_queue_s = max(self.longest_queue_s, self.queued_s)
+            return compute(passes)
+
+        monkeypatch.setattr(loaded.runner, "_compute", launch)
+        monkeypatch.setattr(loaded.runner, "_devices", (torch.device("cuda", 0),))
+        monkeypatch.setattr(torch.accelerator, "synchronize", self.wait)
+        monkeypatch.setattr(time, "monotonic", lambda: self.now_s)
+        greedy = logits_module.Logits.greedy
+        monkeypatch.setattr(logits_module.Logits, "greedy", lambda logits: (self.wait(None), greedy(logits))[1])
+
+    def wait(self, _device: Any) -> None:
+        self.now_s += self.queued_s
+        self.queued_s = 0.0
+
+
+def test_time_of_every_chunk_on_a_gpu_is_counted_as_prefill(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device = Device(loaded, monkeypatch)
+    timings = generate(build_request(max_new_tokens=5), loaded)[-1].timings
+    assert timings is not None
+    chunks = -(-timings.prompt_tokens // loaded.runner.chunk_tokens)
+    assert timings.prefill_ms == pytest.approx(20 * timings.prompt_tokens + chunks)
+    assert timings.decode_ms == pytest.approx(21 * timings.decode_steps)
+    assert device.queued_s == 0
+
+
+def test_no_chunk_is_launched_before_the_last_has_ended(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key that arrives waits for one chunk, not for all that the host could launch meanwhile."""
+    device = Device(loaded, monkeypatch)
+    prefill(build_request(TEXT * 4, max_new_tokens=0), GenerationState.empty(loaded))
+    assert device.now_s > 0.02 * 4 * loaded.runner.chunk_tokens
+    assert device.longest_queue_s == pytest.approx(0.02 * loaded.runner.chunk_tokens)

@@ -9,6 +9,7 @@ import torch
 
 from starcoder_ls.engine.loading import placement
 from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
+from starcoder_ls.engine.loading.checkpoint_sizes import ModelSizes
 from starcoder_ls.engine.loading.placement import SMALL_MODEL_VALUES, Placement, choose_placement
 from starcoder_ls.errors import OutOfMemory, SettingsError
 from starcoder_ls.settings import Model
@@ -60,12 +61,65 @@ def test_dtype_of_the_settings_is_used(name: str, checkpoint: Checkpoint) -> Non
     assert str(choose_placement(model, checkpoint, lambda: False).dtype) == f"torch.{name}"
 
 
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """A CUDA device without bfloat16; ``free`` is its free memory in bytes."""
+    memory = {"free": 1 << 40}
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_, **__: False)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (memory["free"], 1 << 40))
+    return memory
+
+
 def test_auto_device_prefers_an_accelerator(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = with_values(checkpoint, SMALL_MODEL_VALUES)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert choose_placement(Model(), checkpoint, lambda: False).device == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: True)
+    assert choose_placement(Model(), large, lambda: False).device == "mps"
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert choose_placement(Model(), checkpoint, lambda: False).device == "cpu"
+    assert choose_placement(Model(), large, lambda: False).device == "cpu"
+
+
+def test_auto_device_of_a_small_model_is_the_cpu(checkpoint: Checkpoint, cuda: dict[str, int]) -> None:
+    del cuda
+    small = with_values(checkpoint, SMALL_MODEL_VALUES - 1)
+    assert choose_placement(Model(), small, lambda: True).device == "cpu"
+    assert choose_placement(Model(device="cuda"), small, lambda: True).device == "cuda"
+    assert choose_placement(Model(), with_values(checkpoint, SMALL_MODEL_VALUES), lambda: True).device == "cuda"
+
+
+def test_float16_is_a_choice_with_a_fallback_on_cards_without_bfloat16(
+    checkpoint: Checkpoint, cuda: dict[str, int]
+) -> None:
+    chosen = choose_placement(Model(device="cuda"), checkpoint, lambda: False)
+    assert (chosen.dtype, chosen.fallback_dtype) == (torch.float16, torch.float32)
+    fallback = placement.use_fallback_dtype(chosen, checkpoint)
+    assert (fallback.dtype, fallback.fallback_dtype) == (torch.float32, None)
+    assert choose_placement(Model(device="cuda", dtype="float16"), checkpoint, lambda: False).fallback_dtype is None
+    cuda["free"] = placement.working_bytes("cuda", checkpoint, torch.float32) + 2 * checkpoint.weights.values
+    with pytest.raises(OutOfMemory):
+        placement.use_fallback_dtype(chosen, checkpoint)
+
+
+@pytest.mark.parametrize(("is_new", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
+def test_auto_dtype_on_mps_has_16_bits(is_new: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_macos_or_newer", lambda *_: is_new)
+    assert placement._best_dtype("mps", 1) is dtype
+
+
+def test_memory_check_counts_cache_logits_and_workspace(checkpoint: Checkpoint, cuda: dict[str, int]) -> None:
+    """At the sizes of StarCoderBase-7B, in 16 bits: 0.18 GB of cache, 0.03 of logits, 0.2 of activations, and 0.27."""
+    sizes = ModelSizes(42, 4096, 32, 1, 128, 16384, 8192, 49_152)
+    large = replace(with_values(checkpoint, 7_000_000_000), sizes=sizes)
+    others = placement.working_bytes("cuda", large, torch.float16)
+    assert 0.6e9 < others < 0.8e9
+    assert placement.working_bytes("cpu", large, torch.float16) == 0
+    cuda["free"] = 14_000_000_000 + others
+    assert choose_placement(Model(device="cuda"), large, lambda: False).device == "cuda"
+    cuda["free"] -= 1
+    with pytest.raises(OutOfMemory, match=r"need 13\.0 GiB, their cache and workspace 0\.\d GiB, .* torchao-int4"):
+        choose_placement(Model(device="cuda"), large, lambda: False)
 
 
 def test_missing_device_raises_a_settings_error(checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +147,7 @@ def test_memory_limit_of_an_unknown_device_is_refused(name: str, checkpoint: Che
         choose_placement(Model(device="cpu", max_memory={name: "1GiB"}), checkpoint, lambda: False)
 
 
-@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+@pytest.mark.parametrize(("supported", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
 def test_auto_dtype_on_cuda(supported: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: supported)
     assert placement._best_dtype("cuda", 1) is dtype

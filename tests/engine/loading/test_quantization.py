@@ -217,3 +217,23 @@ def test_conflicting_settings_are_refused(settings: dict[str, Any], device: str,
 
 def test_unquantized_base_has_no_requirements() -> None:
     quantization.require_supported(Model(max_memory={"cpu": "1GiB"}), "mps", lambda: True)
+
+
+@pytest.mark.parametrize("kind", ["int8", "torchao-int8"])
+def test_kinds_that_are_slower_on_cuda_recommend_torchao_int4(kind: str) -> None:
+    assert "Set it to torchao-int4." in quantization.describe_drawback(kind, "cuda")
+    assert quantization.describe_drawback(kind, "cpu") == ""
+
+
+def test_recommended_kinds_have_no_drawback() -> None:
+    assert quantization.RECOMMENDED == "torchao-int4"
+    assert [quantization.describe_drawback(kind, "cuda") for kind in ("none", "nf4", "torchao-int4")] == [""] * 3
+
+
+def test_torchao_int4_is_refused_on_a_card_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Model(quantization="torchao-int4")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)
+    quantization.require_supported(settings, "cuda", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: False)
+    with pytest.raises(SettingsError, match="need bfloat16, and this GPU has none"):
+        quantization.require_supported(settings, "cuda", lambda: True)

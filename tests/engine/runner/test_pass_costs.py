@@ -2,15 +2,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.runner import pass_costs
-from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, PROBED_TOKENS, measure_chunk_tokens, measure_pass_costs
+from starcoder_ls.engine.runner.pass_costs import (
+    CHUNK_TOKENS,
+    PROBED_TOKENS,
+    measure_chunk_tokens,
+    measure_pass_costs,
+    step_costs,
+)
 
 FAMILIES = ["starcoder", "starcoder2", "llama", "qwen2", "santacoder"]
 
@@ -52,3 +60,44 @@ def test_pass_costs_are_interpolated_between_the_measured_sizes(
 
 def test_pass_costs_are_empty_without_room_in_the_context(loaded: LoadedModel) -> None:
     assert measure_pass_costs(loaded.runner, 8) == ()
+
+
+class FakeGpu:
+    """A runner on a device where a pass takes ``base_ms`` and ``token_ms`` for each token; the first of a size more."""
+
+    layers = 0
+
+    def __init__(self, base_ms: float, token_ms: float) -> None:
+        self.base_ms, self.token_ms, self.now_ms = base_ms, token_ms, 0.0
+        self.passes: list[int] = []
+        weight = SimpleNamespace(device=torch.device("cuda", 0))
+        self.model = SimpleNamespace(get_input_embeddings=lambda: SimpleNamespace(weight=weight))
+
+    def run(self, forward_pass: ForwardPass) -> Logits:
+        tokens = forward_pass.tokens
+        self.now_ms += self.base_ms + self.token_ms * tokens + 1000 * (tokens not in self.passes)
+        self.passes.append(tokens)
+        return Logits(torch.zeros(1, 1))
+
+
+@pytest.mark.parametrize(("base_ms", "token_ms", "context_tokens", "tokens"), [
+    (5.0, 0.014, 8192, 1024),  # 7B on an H200: 64 tokens take 5.9 ms, 1,024 take 19
+    (3.0, 0.009, 8192, 1024),
+    (2.0, 0.001, 8192, 2048),
+    (35.0, 0.03, 8192, 512),  # 15B on a 4090: 32 tokens take 36 ms, so a chunk may take 54
+    (1.0, 2.0, 8192, 32),  # slower than a CPU: a chunk of 64 takes 129 ms, one of 32 takes 65
+    (2.0, 0.001, 2048, 1024),
+    (2.0, 0.001, 4, 3),
+])  # fmt: skip
+def test_chunks_on_a_gpu_are_as_long_as_a_key_may_wait(
+    base_ms: float, token_ms: float, context_tokens: int, tokens: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = FakeGpu(base_ms, token_ms)
+    monkeypatch.setattr(pass_costs, "KvCache", lambda *_: SimpleNamespace(truncate=lambda _length: None))
+    monkeypatch.setattr(pass_costs, "_now_ms", lambda _device: gpu.now_ms)
+    assert measure_chunk_tokens(gpu, context_tokens) == tokens
+    assert max(gpu.passes) <= 2 * tokens, "no size is tried far beyond the one that is chosen"
+
+
+def test_costs_of_graphs_are_those_of_the_smallest_that_holds_the_tokens() -> None:
+    assert step_costs({1: 2.0, 2: 3.0, 4: 5.0, 8: 6.0}) == (2.0, 3.0, 5.0, 5.0, 6.0, 6.0, 6.0, 6.0)

@@ -19,6 +19,10 @@ WARMUP_RUNS = 3
 """As in PyTorch's documentation of CUDA graphs: libraries initialize themselves lazily, choose kernels and allocate
 workspaces, none of which a graph can contain."""
 
+MIN_FREE_BYTES = 2 << 30
+"""With less free memory, what the warm-up has cached is returned to the device before the capture, which cannot use it:
+a graph allocates from a pool of its own."""
+
 
 class CapturedGraph(Protocol):
     """The operations of a captured function."""
@@ -40,6 +44,7 @@ class CudaCapture:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
         self._pool: Any = None
         self._live_graphs: weakref.WeakSet[_Graph] = weakref.WeakSet()
+        self._failed_captures: list[torch.cuda.CUDAGraph] = []
 
     def __call__(self, function: Callable[[], None]) -> CapturedGraph:
         """Raises DeviceFailed if the device no longer works afterwards, and the error of the capture otherwise."""
@@ -71,11 +76,15 @@ class CudaCapture:
         finally:
             torch.cuda.set_sync_debug_mode(before)
         self._stream.synchronize()
+        if torch.cuda.mem_get_info(self._device)[0] < MIN_FREE_BYTES:
+            torch.cuda.empty_cache()
 
     def _capture(self, function: Callable[[], None]) -> _Graph:
+        """Raises DeviceFailed, and what ``function`` raises or what makes the capture invalid."""
         graph = torch.cuda.CUDAGraph()
         is_collecting = gc.isenabled()
         gc.disable()  # it could destroy another graph, which invalidates the capture
+        is_complete = False
         try:
             # "thread_local": other threads may ask the device for its free memory without invalidating the capture.
             graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
@@ -83,10 +92,33 @@ class CudaCapture:
                 function()
             finally:
                 graph.capture_end()  # raises if the capture has become invalid
+                is_complete = True
         finally:
+            if not is_complete:
+                self._restore_allocator(graph)
             if is_collecting:
                 gc.enable()
         return _Graph(graph)
+
+    def _restore_allocator(self, failed: torch.cuda.CUDAGraph) -> None:
+        """Let torch's allocator leave the pool of a capture that could not be ended. Raises DeviceFailed.
+
+        ``capture_end`` raises before it does so, and ``reset`` releases the pool of complete captures only
+        (aten/src/ATen/cuda/CUDAGraph.cpp). An allocator that is still in the pool fails an assertion in the next
+        ``empty_cache``. The two functions are those that ``torch.cuda.use_mem_pool`` calls.
+        """
+        self._failed_captures.append(failed)  # the allocator of pinned memory goes on calling a filter of this graph
+        device_index = torch.cuda.current_device() if self._device.index is None else self._device.index
+        try:
+            torch._C._cuda_endAllocateToPool(device_index, self._pool)
+        except RuntimeError:
+            return  # "not currently recording": the allocator had left the pool, and `reset` releases it
+        except (AttributeError, TypeError) as error:
+            raise _allocator_failed(error) from error
+        try:
+            torch._C._cuda_releasePool(device_index, self._pool)
+        except (AttributeError, TypeError, RuntimeError) as error:
+            raise _allocator_failed(error) from error
 
     def _require_device(self, error: Exception) -> None:
         """Raise DeviceFailed if the device itself has failed and not the capture only."""
@@ -96,6 +128,13 @@ class CudaCapture:
             raise DeviceFailed(
                 f"The device has failed ({type(error).__name__}). The model is being reloaded; repeat the request."
             ) from failure
+
+
+def _allocator_failed(error: Exception) -> DeviceFailed:
+    return DeviceFailed(
+        "A CUDA graph could not be captured, and torch's memory allocator could not be restored "
+        f"({type(error).__name__}). The model is being reloaded; if this repeats, set `model.cuda_graphs` to off."
+    )
 
 
 class _Graph:

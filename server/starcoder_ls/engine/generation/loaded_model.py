@@ -17,7 +17,7 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 class LoadedModel:
     """A model that is ready to generate.
 
-    ``message`` is for the user and says which adapters were left out and why; it is empty if none was.
+    ``message`` is for the user: which adapters were left out and why, and a quantization that is slow here.
     """
 
     runner: ModelRunner

@@ -34,7 +34,8 @@ class Sampler:
         cumulative = ordered.cumsum(dim=-1)  # [vocabulary]
         inside = int((cumulative - ordered < self._sampling.top_p).sum())
         point = torch.rand((), generator=self._random, dtype=torch.float64).item() * float(cumulative[inside - 1])
-        rank = int(torch.searchsorted(cumulative[:inside], point, right=True))
+        # Not torch.searchsorted, which makes a float64 of `point` on the device; MPS has none.
+        rank = int((cumulative[:inside] <= point).sum())
         return _with_logprob(logits, int(ids[min(rank, inside - 1)]))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.engine.loading import checkpoint_sizes
+from starcoder_ls.engine.loading.checkpoint_sizes import ModelSizes
 from starcoder_ls.engine.loading.json_files import printable, read_json_object
 from starcoder_ls.engine.loading.safetensors_files import WeightFiles, find_weights
 from starcoder_ls.errors import ModelInvalid, ModelNotFound, ModelUnsupported
@@ -40,6 +41,7 @@ class Checkpoint:
     vocabulary_size: int
     end_ids: frozenset[int]
     weights: WeightFiles
+    sizes: ModelSizes
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
@@ -74,6 +76,7 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         vocabulary_size=sizes.vocabulary,
         end_ids=_read_end_ids(folder, config, sizes.vocabulary),
         weights=weights,
+        sizes=sizes,
     )
 
 

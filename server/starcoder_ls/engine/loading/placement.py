@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
@@ -25,7 +25,16 @@ Zen 5 with avx512_bf16, one thread, float32 against bfloat16: a decode step take
 6.3 and 7.7 at 16, 13 and 15 at 37, 57 and 35 at 164; prefill of 512 tokens 74 and 42 ms, 185 and 92, 481 and 217. A
 small model decodes more than it prefills, since most of a prompt is in the cache, and its logits are more exact in
 float32.
+
+``auto`` puts such models on the CPU: in 16 bits they take 60 MB, and one step on a CPU takes about as long as the
+launches of a step on a GPU.
 """
+
+WORKSPACE_BYTES = 256 << 20
+"""Of a GPU's libraries: cuBLAS takes 32 MB for each stream on Hopper, and torch allocates in blocks of 20 MB."""
+
+CHUNK_TOKENS, MAX_LOGIT_ROWS = 2048, 128
+"""Tokens of the longest forward pass; rows of logits that CUDA graphs have room for, 16 of 8 tokens each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +42,7 @@ class Placement:
     """``max_memory`` is None for one device without a limit, else bytes (or ``10GiB``) per device, as in accelerate.
 
     ``dtype`` is the type in which the weights are read; if ``is_packed``, they are then packed to 16 or 8 bits each.
+    ``fallback_dtype`` is the type to read them in if logits in ``dtype`` are not finite; None if that is an error.
     """
 
     device: str
@@ -40,6 +50,7 @@ class Placement:
     max_memory: dict[int | str, int | str] | None
     is_packed: bool = False
     quantization: str = "none"
+    fallback_dtype: torch.dtype | None = None
 
     @property
     def dtype_name(self) -> str:
@@ -60,7 +71,7 @@ def choose_placement(settings: Model, checkpoint: Checkpoint, can_pack: Callable
 
     Raises SettingsError if a device is missing or settings conflict, OutOfMemory if the weights do not fit.
     """
-    device = _choose_device(settings.device)
+    device = _choose_device(settings, checkpoint.weights.values)
     quantization.require_supported(settings, device, can_pack)
     if settings.quantization != "none":
         return _place_quantized(settings, checkpoint, device)
@@ -70,9 +81,36 @@ def choose_placement(settings: Model, checkpoint: Checkpoint, can_pack: Callable
         dtype = _packable_dtype(checkpoint)
     else:
         dtype = _DTYPES.get(settings.dtype) or _best_dtype(device, checkpoint.weights.values)
-    if max_memory is None:
-        _require_memory(device, checkpoint.weights.values * (2 if is_packed else dtype.itemsize))
-    return Placement(device, dtype, max_memory, is_packed)
+    return _require_room(
+        Placement(device, dtype, max_memory, is_packed, "none", _fallback(settings, device, dtype)), checkpoint
+    )
+
+
+def use_fallback_dtype(placement: Placement, checkpoint: Checkpoint) -> Placement:
+    """``placement`` with its ``fallback_dtype``. Raises OutOfMemory if the weights do not fit in it."""
+    assert placement.fallback_dtype is not None
+    return _require_room(replace(placement, dtype=placement.fallback_dtype, fallback_dtype=None), checkpoint)
+
+
+def _fallback(settings: Model, device: str, dtype: torch.dtype) -> torch.dtype | None:
+    """Float16 is ours to choose only if the weights compute finite numbers in it: most were trained in bfloat16."""
+    is_chosen = settings.dtype == "auto" and device != "cpu"
+    return torch.float32 if is_chosen and dtype == torch.float16 else None
+
+
+def working_bytes(device: str, checkpoint: Checkpoint, dtype: torch.dtype) -> int:
+    """Memory of a GPU beside the weights: the KV cache of one context, logits, a chunk's activations, and workspace.
+
+    0 on a CPU, where caches grow as they are used. At 7B in bfloat16 it is 0.7 GB.
+    """
+    if device == "cpu":
+        return 0
+    sizes = checkpoint.sizes
+    tokens = min(CHUNK_TOKENS, sizes.context_tokens)
+    cache = 2 * sizes.layers * sizes.key_value_heads * sizes.head_width * sizes.context_tokens * dtype.itemsize
+    logits = MAX_LOGIT_ROWS * sizes.vocabulary * 4
+    activations = tokens * (4 * sizes.width + 2 * sizes.intermediate) * dtype.itemsize
+    return cache + logits + activations + WORKSPACE_BYTES
 
 
 def _packable_dtype(checkpoint: Checkpoint) -> torch.dtype:
@@ -86,15 +124,20 @@ def _place_quantized(settings: Model, checkpoint: Checkpoint, device: str) -> Pl
     dtype = _DTYPES.get(settings.dtype) or (torch.float32 if device == "cpu" else _best_dtype(device, 0))
     if is_packed:
         dtype = _packable_dtype(checkpoint)
-    _require_memory(device, quantization.estimate_bytes(settings.quantization, checkpoint, dtype, device))
-    return Placement(device, dtype, None, is_packed, settings.quantization)
+    fallback_dtype = None if is_packed else _fallback(settings, device, dtype)
+    return _require_room(Placement(device, dtype, None, is_packed, settings.quantization, fallback_dtype), checkpoint)
 
 
-def _choose_device(device: str) -> str:
-    """The device of the setting; for "auto" CUDA, MPS or the CPU, in this order. Raises SettingsError."""
+def _choose_device(settings: Model, values: int) -> str:
+    """The device of the setting. For "auto" it is CUDA, MPS or the CPU, in this order, and the CPU for a small model.
+
+    Raises SettingsError.
+    """
+    device = settings.device
     is_available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if device == "auto":
-        return next(name for name, is_present in is_available.items() if is_present)
+        is_small = values < SMALL_MODEL_VALUES and not settings.max_memory
+        return "cpu" if is_small else next(name for name, is_present in is_available.items() if is_present)
     if not is_available[device]:
         raise SettingsError(
             f"`model.device` is {device}, but torch {torch.__version__} finds no such device here. "
@@ -104,12 +147,13 @@ def _choose_device(device: str) -> str:
 
 
 def _best_dtype(device: str, values: int) -> torch.dtype:
+    """16 bits on a GPU: bfloat16 where it has it, else float16, whose range must be checked with the weights."""
     if device == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if device == "cpu":
-        has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
-        return torch.bfloat16 if has_bf16 and values >= SMALL_MODEL_VALUES else torch.float32
-    return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    if device == "mps":
+        return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float16
+    has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    return torch.bfloat16 if has_bf16 and values >= SMALL_MODEL_VALUES else torch.float32
 
 
 def _memory_limits(max_memory: dict[str, str], device: str) -> dict[int | str, int | str]:
@@ -132,14 +176,26 @@ def _memory_limits(max_memory: dict[str, str], device: str) -> dict[int | str, i
     return limits
 
 
-def _require_memory(device: str, needed_bytes: int) -> None:
-    """Raise OutOfMemory if the weights do not fit, before the machine starts to swap or the device fails."""
-    if device == "cuda":
-        free_bytes = torch.cuda.mem_get_info()[0]
+def _require_room(placement: Placement, checkpoint: Checkpoint) -> Placement:
+    """Return ``placement``. Raises OutOfMemory if the weights do not fit with what computing needs, before the machine
+    starts to swap or the device fails."""
+    if placement.max_memory is not None:
+        return placement
+    device, dtype = placement.device, placement.dtype
+    if placement.quantization != "none":
+        weight_bytes = quantization.estimate_bytes(placement.quantization, checkpoint, dtype, device)
     else:
-        free_bytes = psutil.virtual_memory().available
-    if needed_bytes > free_bytes:
-        raise OutOfMemory(
-            f"The model's weights need {needed_bytes / 2**30:.1f} GiB and {device} has {free_bytes / 2**30:.1f} GiB "
-            "free. Choose a smaller model, or spread it with `model.max_memory`."
-        )
+        weight_bytes = checkpoint.weights.values * (2 if placement.is_packed else dtype.itemsize)
+    other_bytes = working_bytes(device, checkpoint, dtype)
+    free_bytes = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
+    if weight_bytes + other_bytes <= free_bytes:
+        return placement
+    needs = f"need {weight_bytes / 2**30:.1f} GiB"
+    if other_bytes:
+        needs += f", their cache and workspace {other_bytes / 2**30:.1f} GiB,"
+    is_quantizable = device == "cuda" and placement.quantization == "none"
+    advice = f", set `model.quantization` to {quantization.RECOMMENDED}," if is_quantizable else ","
+    raise OutOfMemory(
+        f"The model's weights {needs} and {device} has {free_bytes / 2**30:.1f} GiB free. "
+        f"Choose a smaller model{advice} or spread it with `model.max_memory`."
+    )

@@ -25,6 +25,14 @@ _log = logging.getLogger(__name__)
 GROUP_SIZE = 64
 """Weights that share a scale in 4 bits: bitsandbytes' default, and a divisor of the widths of all StarCoders."""
 
+RECOMMENDED = "torchao-int4"
+"""On CUDA: its product, tinygemm, is part of torch, reads a quarter of the bytes, and can be captured in a graph."""
+
+_SLOW_ON_CUDA = {
+    "int8": "it asks the device for outliers in every layer, so that no pass can be captured as a CUDA graph",
+    "torchao-int8": "every pass converts all weights to 16 bits first",
+}
+
 _ONE_DEVICE = (
     "`model.quantization` is {quantization} and `model.max_memory` is set, but quantized weights cannot be split over "
     "devices. Unset one of them."
@@ -61,6 +69,21 @@ def require_supported(settings: Model, device: str, can_pack: Callable[[], bool]
             f"`model.quantization` is torchao-int4 and `model.dtype` is {settings.dtype}, but its CUDA kernels compute "
             "in bfloat16 only. Set `model.dtype` to auto, or use nf4."
         )
+    if quantization == "torchao-int4" and device == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise SettingsError(
+            "`model.quantization` is torchao-int4, whose CUDA kernels need bfloat16, and this GPU has none. Set it to "
+            "nf4, or to none."
+        )
+
+
+def describe_drawback(quantization: str, device: str) -> str:
+    """Sentences for the user about a quantization that does not make the model faster on ``device``; "" for others."""
+    if device != "cuda" or quantization not in _SLOW_ON_CUDA:
+        return ""
+    return (
+        f"`model.quantization` is {quantization}, which saves memory on cuda and no time: "
+        f"{_SLOW_ON_CUDA[quantization]}. Set it to {RECOMMENDED}."
+    )
 
 
 def uses_own_kernels(quantization: str, device: str) -> bool:

@@ -20,7 +20,7 @@ from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, packed_linear, padded_batch
-from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, interpolate
+from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, step_costs
 from starcoder_ls.engine.runner.threads import threads_for_pass, use_threads
 
 
@@ -35,6 +35,7 @@ class ModelRunner:
         self.model, self.adapters = model, adapters
         self.layers = model_shape.layer_count(model.config)
         self.weight_bytes = _weight_bytes(model)
+        self._devices = model_shape.accelerators(model)
         self.threads = torch.get_num_threads()
         self.chunk_tokens = CHUNK_TOKENS[-1]
         self.pass_costs: tuple[float, ...] = ()
@@ -63,7 +64,9 @@ class ModelRunner:
     def run_batch(self, passes: Sequence[ForwardPass], adapter: ResidentAdapter | None = None) -> list[Logits]:
         """The logits of each of ``passes``, computed together through the layers of ``adapter``.
 
-        Raises whatever the device raises; the caches then hold an unknown number of the new tokens.
+        Returns when the device has finished: else chunks would queue up on a GPU, a key would wait for all of them,
+        and the time of the last would be counted where its result is read. Raises whatever the device raises; the
+        caches then hold an unknown number of the new tokens.
         """
         started_s = time.monotonic()
         self.adapters.activate(adapter)
@@ -72,6 +75,7 @@ class ModelRunner:
             logits = None if self.graphs is None else self.graphs.replay(passes, lambda: self._compute(passes))
             if logits is None:
                 logits = [Logits(values) for values in self._compute(passes)]
+                self._wait_for_devices()  # after a replay its outputs have been read
         took_ms = (time.monotonic() - started_s) * 1000
         for forward_pass in passes:
             forward_pass.took_ms = took_ms
@@ -93,7 +97,11 @@ class ModelRunner:
             return
         self.graphs.capture_while(stays_quiet)
         if self.pass_costs and (measured := self.graphs.replay_costs()):
-            self.pass_costs = interpolate(measured)
+            self.pass_costs = step_costs(measured)
+
+    def _wait_for_devices(self) -> None:
+        for device in self._devices:
+            torch.accelerator.synchronize(device)
 
     def _compute(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
         """The logits of each pass without a graph, in float32 or wider: [rows or time, vocabulary] each."""

@@ -21,6 +21,13 @@ from starcoder_ls.engine.logits import Logits
 MAX_CHUNK_MS = 20.0
 CHUNK_TOKENS = (512, 256, 128, 64, 32)
 
+GPU_CHUNK_TOKENS = (64, 128, 256, 512, 1024, 2048)
+"""On a GPU a short pass is bound by its launches and by reading the weights, so that 64 tokens cost what 256 do."""
+MIN_GPU_CHUNK_TOKENS = 32
+MAX_CHUNK_FACTOR = 1.5
+"""Where reading the weights alone takes longer than ``MAX_CHUNK_MS``, a chunk may take this much more than the
+shortest."""
+
 PROBED_TOKENS = (1, 2, 4, 8)
 MAX_PROBES, MAX_PROBING_MS = 12, 300.0
 
@@ -35,11 +42,14 @@ class Runner(Protocol):
 
 
 def measure_chunk_tokens(runner: Runner, context_tokens: int) -> int:
-    """Warm the model up; the largest of ``CHUNK_TOKENS`` that one pass reads within ``MAX_CHUNK_MS``.
+    """Warm the model up; the most prompt tokens that one pass reads within ``MAX_CHUNK_MS``.
 
-    Chosen once and from powers of two: sizes that followed the load of the machine would change the last bits of the
-    logits from one request to the next.
+    On a CPU, where the time grows with the tokens, one pass is measured; elsewhere passes of each size. Chosen once
+    and from powers of two: sizes that followed the load of the machine would change the last bits of the logits from
+    one request to the next.
     """
+    if model_shape.input_device(runner.model).type != "cpu":
+        return _measure_gpu_chunk_tokens(runner, context_tokens)
     probe = min(64, context_tokens - 1)
     elapsed_ms = 0.0
     for _ in range(2):  # the first allocates, picks kernels and pages the weights in
@@ -48,6 +58,28 @@ def measure_chunk_tokens(runner: Runner, context_tokens: int) -> int:
         runner.run(ForwardPass([[0]], cache))
     fitting = [tokens for tokens in CHUNK_TOKENS if elapsed_ms * tokens / probe <= MAX_CHUNK_MS]
     return fitting[0] if fitting else CHUNK_TOKENS[-1]
+
+
+def _measure_gpu_chunk_tokens(runner: Runner, context_tokens: int) -> int:
+    """The largest of ``GPU_CHUNK_TOKENS`` that takes ``MAX_CHUNK_MS`` at most, or ``MAX_CHUNK_FACTOR`` times what
+    ``MIN_GPU_CHUNK_TOKENS`` take."""
+    fitting = min(MIN_GPU_CHUNK_TOKENS, context_tokens - 1)
+    max_ms = max(MAX_CHUNK_MS, MAX_CHUNK_FACTOR * _measure_chunk_ms(runner, fitting))
+    for tokens in GPU_CHUNK_TOKENS:
+        if tokens >= context_tokens or _measure_chunk_ms(runner, tokens) > max_ms:
+            break
+        fitting = tokens
+    return fitting
+
+
+def _measure_chunk_ms(runner: Runner, tokens: int) -> float:
+    """The shorter of two passes over ``tokens`` tokens; one before allocates memory and picks kernels."""
+    cache = KvCache(runner.layers, tokens)
+    measured = []
+    for _ in range(3):
+        cache.truncate(0)
+        measured.append(_measure_ms(runner, ForwardPass([[0] * tokens], cache)))
+    return min(measured[1:])
 
 
 def measure_pass_costs(runner: Runner, context_tokens: int) -> tuple[float, ...]:
@@ -80,6 +112,15 @@ def interpolate(measured: Mapping[int, float]) -> tuple[float, ...]:
     between = [(low, high, n) for low, high in pairwise(sizes) for n in range(low, high)]
     costs = [measured[lo] + (measured[hi] - measured[lo]) * (n - lo) / (hi - lo) for lo, hi, n in between]
     return (*costs, measured[sizes[-1]])
+
+
+def step_costs(measured: Mapping[int, float]) -> tuple[float, ...]:
+    """Milliseconds of a replay over 1, 2, ... tokens: a CUDA graph costs the same for any number that it is used for.
+
+    ``measured`` has the numbers of tokens for which graphs are captured; a pass uses the smallest that holds it.
+    """
+    sizes = sorted(measured)
+    return tuple(measured[high] for low, high in pairwise((0, *sizes)) for _ in range(high - low))
 
 
 def _measure_ms(runner: Runner, forward_pass: ForwardPass) -> float:
