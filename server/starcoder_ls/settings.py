@@ -58,15 +58,13 @@ class Model(_Section):
     models under 60 MB: a GPU is not faster for them."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 on a GPU that supports it, else float16 if the model computes finite
-    numbers in it, else float32. On a CPU it is float16 or bfloat16 if the
-    checkpoint has that type; the arithmetic is float32, which is exact for both and the fastest. Else it is float32."""
+    """Type of the weights. `auto` is bfloat16 on a GPU that has it, else float16, or float32 if that overflows. On a
+    CPU it is the checkpoint's 16-bit type, computed in float32, which is exact and the fastest; else float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
     """Store the weights in fewer bits: `int8` and `nf4` (4 bits, with quantized scales) with bitsandbytes, the others
-    with torchao; `pip install 'starcoder-ls[quantization]'` installs both. On CUDA use `torchao-int4`;
-    both kinds of int8 save memory there and no time. On a CPU `int8` needs neither library and makes a large
-    model faster. docs/adapters.md has the memory that each saves."""
+    with torchao; `pip install 'starcoder-ls[quantization]'` installs both. On CUDA use `torchao-int4`. On a CPU `int8`
+    needs neither and makes a large model faster. docs/adapters.md has the memory that each saves."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Limit per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. Weights beyond it go to the next device, then to
