@@ -90,7 +90,7 @@ class VSCode:
         page.goto(f"http://127.0.0.1:{self._port}/?folder={folder}", wait_until="domcontentloaded")
         row = page.wait_for_selector(f'.explorer-folders-view .monaco-list-row[aria-label*="{file}"]', timeout=90000)
         row.dblclick()
-        page.wait_for_selector(".monaco-editor .view-line", timeout=60000)
+        page.wait_for_selector(".monaco-editor .view-line", timeout=180_000)
         return Window(page, folder / file)
 
     def servers(self) -> list[psutil.Process]:
@@ -119,7 +119,7 @@ class Window:
         item = self.page.query_selector(STATUS)
         return item.inner_text().strip() if item else ""
 
-    def wait_for_status(self, part: str, seconds: float = 60.0) -> None:
+    def wait_for_status(self, part: str, seconds: float = 180.0) -> None:
         wait(lambda: part in self.status(), f"{part!r} in the status bar", seconds, self.status)
 
     def ghost(self) -> str:
@@ -127,7 +127,7 @@ class Window:
         parts = self.page.eval_on_selector_all(GHOST, "all => all.map(part => part.textContent)")
         return "".join(parts).replace("\xa0", " ")
 
-    def wait_for_ghost(self, part: str = "", seconds: float = 60.0) -> str:
+    def wait_for_ghost(self, part: str = "", seconds: float = 180.0) -> str:
         wait(lambda: self.ghost() and part in self.ghost(), f"ghost text {part!r}", seconds, self.ghost)
         return self.ghost()
 
@@ -174,7 +174,7 @@ class Window:
 
 
 def wait(
-    condition: Callable[[], Any], description: str, seconds: float = 60.0, actual: Callable[[], object] = str
+    condition: Callable[[], Any], description: str, seconds: float = 180.0, actual: Callable[[], object] = str
 ) -> None:
     """Wait until ``condition`` is true; the error after ``seconds`` contains ``description`` and ``actual``."""
     end = time.monotonic() + seconds
@@ -193,6 +193,9 @@ def running(folder: Path) -> Iterator[VSCode]:
     if not binary:
         pytest.skip("VSCODE names no code-server: `make test-editors` installs one")
     sync_api = pytest.importorskip("playwright.sync_api")
+    sources = [VSIX.with_name("package.json"), *(VSIX.parent / "src").iterdir()]
+    if not VSIX.is_file() or VSIX.stat().st_mtime < max(source.stat().st_mtime for source in sources):
+        pytest.fail(f"{VSIX.name} is missing or older than its sources: run `make editors`")
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=_ARGUMENTS
