@@ -76,3 +76,11 @@ def test_file_is_created_by_the_first_row(tmp_path: Path) -> None:
 def test_folder_is_set_by_an_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
     assert store_file() == tmp_path / "feedback.sqlite3"
+
+
+def test_lone_surrogates_of_a_document_are_stored_as_question_marks(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path)
+    store.record_shown(ShownSuggestion("one", "pyth\ud83d", "tiny", None, "model", 1, 1, ("a\ud83d", "b", "c")))
+    store.close()
+    assert rows(path, "language, prefix, suffix, suggestion") == [("pyth?", "a?", "b", "c")]

@@ -174,7 +174,7 @@ class FeedbackStore:
             if self._database is None:
                 self._database = self._open()
             with self._database:
-                self._database.execute(statement, values)
+                self._database.execute(statement, tuple(map(_without_surrogates, values)))
         except (sqlite3.Error, OSError) as error:
             self._is_broken = True
             logger.warning("Feedback is not stored: %s cannot be written (%s).", self._path or store_file(), error)
@@ -197,3 +197,8 @@ class FeedbackStore:
         if self._database is not None:
             self._database.close()
             self._database = None
+
+
+def _without_surrogates(value: object) -> object:
+    """SQLite stores UTF-8, which has no lone surrogates; JSON can carry them."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -153,3 +153,9 @@ def test_unfinished_quote_hides_no_function_behind_it() -> None:
     assert function_at_cursor("// it's\nfunction f() {\n  return '}'¦;\n}\n", "javascript") == (
         "function f() {\n  return '}';\n}"
     )
+
+
+@pytest.mark.parametrize("rest", [" // why", ");", " g();", ", 1)", "\x1c"])
+def test_function_in_braces_ends_with_its_last_line(rest: str) -> None:
+    text = f"function f() {{\n  ¦return 1;\n}}{rest}"
+    assert function_at_cursor(f"{text}\r\ng();\n", "javascript") == text.replace("¦", "")

@@ -148,3 +148,15 @@ def test_deep_nesting_keeps_the_words(opening: str, closing: str, depth: int) ->
     sanitized = sanitize_markdown(opening * depth + "word" + closing * depth)
     assert "word" in sanitized
     assert not token_types(sanitized[:2000]) & {"html_block", "html_inline", "image", "link_open"}
+
+
+@pytest.mark.parametrize("character", [0x202E, 0x200B, 0xAD, 0x1B, 0x61C, 0x2066, 0xE0041, 0x3164])
+@pytest.mark.parametrize(
+    "form", ["a &#{0}; b", "a &#x{0:x}; b", "# a &#{0};b", "&#{0};# a b", "> - a &#{0};b", "[a&#{0}; b](http://x.org)"]
+)
+def test_hidden_characters_written_as_entities_are_removed(form: str, character: int) -> None:
+    shown = sanitize_markdown(form.format(character))
+    assert chr(character) not in shown
+    assert not any(token.type.startswith("html") for token in EDITOR.parse(shown))
+    if form.startswith("&"):
+        assert EDITOR.parse(shown)[0].type == "paragraph_open"

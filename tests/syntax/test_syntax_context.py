@@ -113,3 +113,11 @@ def test_parse_is_abandoned_when_it_exceeds_its_budget() -> None:
     source = b"def f(a):\n    return a\n" * 20_000
     assert grammars.parse(source, "python", budget_ms=1) is None
     assert grammars.parse(b"x = 1\n", "python") is not None
+
+
+def test_lone_surrogates_around_the_cursor_do_not_hide_the_syntax() -> None:
+    before, after = "x = '\ud83d'\nprint('\udc00", "\ud83d')\n"
+    assert syntax_context.context_at(before, after, "python").region == "string"
+    assert syntax_context.is_complete("x = '\ud83d'\ny", " = 1\n", "python") is True
+    assert syntax_context.is_complete("x = '\ud83d'\ny", " = 1 +\n", "python") is False
+    assert grammars.encode("é\ud83d") == b"\xc3\xa9?"

@@ -137,6 +137,49 @@ def test_unreadable_tokenizer_raises_model_invalid(tmp_path: Path, text: str) ->
         Tokenizer.from_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "x"}}, "index out of bounds"),
+        ({"pre_tokenizer": {"type": "FixedLength", "length": 0}}, "chunk size"),
+        ({"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "u"}}, "Missing .UNK."),
+        ({"model": {"type": "Unigram", "vocab": [["a", 0.0]], "unk_id": None}}, "unknown token"),
+    ],
+)
+def test_tokenizer_that_panics_or_fails_at_a_text_is_invalid(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    declared = json.loads(checkpoints.byte_level_tokenizer()) | change | {"added_tokens": []}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(declared))
+    with pytest.raises(ModelInvalid, match=rf"is not a readable tokenizer: .*{message}"):
+        Tokenizer.from_folder(tmp_path)
+
+
+def test_panic_at_a_text_is_an_error_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    class PanicException(BaseException):
+        """As the library's class, which cannot be imported."""
+
+    class BrokenLibrary:
+        def encode(self, *_: object, **__: object) -> None:
+            raise PanicException
+
+    tokenizer = Tokenizer(checkpoints.byte_level_tokenizer())
+    monkeypatch.setattr(tokenizer, "_tokenizer", BrokenLibrary())
+    with pytest.raises(ModelInvalid, match="cannot encode this text"):
+        tokenizer.encode(["a new text"])
+
+
+def test_special_token_with_the_id_of_another_token_is_refused() -> None:
+    declared = json.loads(checkpoints.byte_level_tokenizer())
+    vocabulary = declared["model"]["vocab"]
+    special = next(token for token in declared["added_tokens"] if token["special"])
+    word = next(token for token in vocabulary if token not in {token["content"] for token in declared["added_tokens"]})
+    vocabulary.pop(special["content"], None)
+    vocabulary[word] = special["id"]
+    with pytest.raises(ModelUnsupported, match="the id of a control token"):
+        Tokenizer(json.dumps(declared))
+
+
 CHARACTERS = "ab1_ ();:'\"#é字🙂\n\n\n\t\r\f\x1c\x85\xa0\u2028\ud83d"
 FRAGMENTS = st.sampled_from([*CHARACTERS, "\n\n    ", "'s", "\r\n", "<fim_prefix>", "return x\n", "  \n", " \n\n "])
 EDITS = st.lists(

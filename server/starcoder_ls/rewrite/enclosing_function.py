@@ -29,7 +29,7 @@ _MAX_CHARS, _MAX_TOKENS = 500_000, 50_000
 
 _FUNCTION_KEYWORD = re.compile(r"\b(?:fn|func|fun|function)\b")
 _TYPE_KEYWORD = re.compile(r"\b(?:class|struct|interface|trait|impl|enum|record|object|protocol)\b")
-_AFTER_BRACE = re.compile(r"[ \t]*[);,]*")
+_REST_OF_LINE = re.compile(r"[^\r\n]*")
 _BLANKS_AND_COMMENTS = re.compile(r"(?:\s+|//[^\n]*|/\*.*?\*/)*", re.DOTALL)
 
 
@@ -155,7 +155,7 @@ def _innermost(text: str, offset: int, blocks: list[tuple[_Block, int]], languag
         is_function = ("(" in head or _FUNCTION_KEYWORD.search(head)) and not _CONTROL_STATEMENT.match(head)
         is_type = bool(_TYPE_KEYWORD.search(head)) and not is_function
         if (is_function or is_type) and line_start <= offset <= end:
-            tail = _AFTER_BRACE.match(text, end)
+            tail = _REST_OF_LINE.match(text, end)
             candidates.append((is_type, end - line_start, Span(line_start, tail.end() if tail else end)))
     return min(candidates, key=lambda candidate: candidate[:2])[2] if candidates else None
 

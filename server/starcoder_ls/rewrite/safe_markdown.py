@@ -125,7 +125,7 @@ def _render_words(node: SyntaxTreeNode) -> str:
         return "\n"
     if kind == "link":
         return _with_address(inner, str(node.attrs.get("href", "")))
-    return inner or _escape(node.content)
+    return inner or _escape(strip_hidden_characters(node.content))  # entities such as &#x202e; are characters now
 
 
 def _with_address(words: str, address: str) -> str:

@@ -34,8 +34,13 @@ def _load_grammar(grammar: str) -> tree_sitter.Language | None:
         return None
 
 
+def encode(text: str) -> bytes:
+    """``text`` in UTF-8, for ``parse``. A lone surrogate, which JSON can carry and UTF-8 cannot, becomes ``?``."""
+    return text.encode("utf-8", "replace")
+
+
 def parse(source: bytes, language_id: str, budget_ms: float = BUDGET_MS) -> tree_sitter.Tree | None:
-    """The tree of ``source`` in UTF-8; None without a grammar, or if parsing takes longer than ``budget_ms``."""
+    """The tree of ``source``, from ``encode``; None without a grammar, or after ``budget_ms``."""
     grammar = by_id(language_id).grammar
     language = _load_grammar(grammar) if grammar else None
     if language is None:

@@ -118,9 +118,9 @@ def is_complete(before: str, text: str, language_id: str) -> bool | None:
     if not state.is_code:
         return False
     closers = "".join(brackets.CLOSERS[brackets.OPENERS.index(bracket)] for bracket in reversed(state.open_brackets))
-    start_byte = len((before.rpartition("\n")[0]).encode())
-    tree = grammars.parse(f"{source}\n{closers}\n".encode(), language_id)
-    return None if tree is None else not _has_error_from(tree.root_node, start_byte, len(source.encode()))
+    start_byte = len(grammars.encode(before.rpartition("\n")[0]))
+    tree = grammars.parse(grammars.encode(f"{source}\n{closers}\n"), language_id)
+    return None if tree is None else not _has_error_from(tree.root_node, start_byte, len(grammars.encode(source)))
 
 
 def trim_to_code(before: str, language_id: str, max_chars: int = STATEMENT_CHARS) -> str:
@@ -173,12 +173,11 @@ def _region_from_tree(before: str, after: str, language_id: str) -> Region | Non
     code_before = trim_to_code(before, language_id, _TREE_CHARS)
     if before and not code_before:  # the cursor is inside something longer
         return None
-    tree = grammars.parse((code_before + after[:_TREE_CHARS]).encode(), language_id)
+    tree = grammars.parse(grammars.encode(code_before + after[:_TREE_CHARS]), language_id)
     if tree is None:
         return None
-    cursor = len(code_before.encode())
-    line_start, line_end = len(code_before.rpartition("\n")[0].encode()), len(after.partition("\n")[0].encode())
-    if _touches_error(tree.root_node, line_start, cursor + line_end):
+    cursor, line_start = len(grammars.encode(code_before)), len(grammars.encode(code_before.rpartition("\n")[0]))
+    if _touches_error(tree.root_node, line_start, cursor + len(grammars.encode(after.partition("\n")[0]))):
         return None
     region: Region = "code"
     node: grammars.Node | None = tree.root_node.descendant_for_byte_range(cursor, cursor)

@@ -20,6 +20,7 @@ from tokenizers import Tokenizer as HfTokenizer
 
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import PromptPart, SpecialToken
+from starcoder_ls.printable import escape_control_characters
 from starcoder_ls.text_tokens import tokenizer_checks
 
 # Qwen2.5-Coder and DeepSeek-Coder declare their FIM tokens as not special; DeepSeek-Coder also has plain letters among
@@ -56,6 +57,10 @@ _WORD_ENDING_NEWLINE = re.compile(r"(?<=[!-~])\n")
 _FIRST_WORD = re.compile(r" ?[A-Za-z]+(?=[ \t\r\n!-@\[-`{-~])|[ \t\r\n]*[!-~]+(?=[ \t\r\n])")
 """A stretch that contains the first token of a text: letters up to a character that is not one, or anything up to
 whitespace. A shorter cache key is found more often: of 14 look-ups per generated token 5 are left."""
+
+
+_UNUSUAL_TEXT = "\ue000 \t\n(0é漢😀"
+"""Encoded once when a tokenizer is loaded: some fail at characters that they do not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +139,8 @@ class Tokenizer:
         self.prefix_compatible_ids = functools.lru_cache(MAX_CACHED_PREFIXES)(self._find_prefix_compatible_ids)
         """Ids of the tokens that a text begins with, and of those that begin with it. Cached, since a forced prefix is
         looked up several times, and half of a vocabulary begins with a space."""
-        self._require_text_stays_text()
+        self._encode_text(_UNUSUAL_TEXT)
+        self._require_text_stays_text(declared)
 
     @classmethod
     def from_folder(cls, folder: Path, max_tokens: int | None = None) -> Tokenizer:
@@ -151,8 +157,12 @@ class Tokenizer:
             return tokenizer
         except (ModelUnsupported, MemoryError):
             raise
-        except Exception as error:  # tokenizers raises bare Exception
-            raise ModelInvalid(f"{file} is not a readable tokenizer: {error!s:.200}. Download it again.") from error
+        except BaseException as error:
+            if not _is_library_error(error):
+                raise
+            cause = error.__cause__ if isinstance(error, ModelInvalid) else error
+            reason = escape_control_characters(f"{cause!s:.200}")
+            raise ModelInvalid(f"{file} is not a readable tokenizer: {reason}. Download it again.") from error
 
     @property
     def special_tokens(self) -> frozenset[str]:
@@ -191,7 +201,13 @@ class Tokenizer:
         return head_ids + self._encode_text(text[start:])
 
     def _encode_text(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode(_replace_surrogates(text), add_special_tokens=False).ids)
+        """Raises ModelInvalid if the tokenizer cannot encode ``text``."""
+        try:
+            return tuple(self._tokenizer.encode(_replace_surrogates(text), add_special_tokens=False).ids)
+        except BaseException as error:
+            if not _is_library_error(error):
+                raise
+            raise ModelInvalid("The tokenizer cannot encode this text: the model's tokenizer.json is wrong.") from error
 
     def first_token_id(self, text: str) -> int:
         """Return the first token of ``text``, which is not empty.
@@ -247,14 +263,24 @@ class Tokenizer:
     def _decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids, skip_special_tokens=True)
 
-    def _require_text_stays_text(self) -> None:
-        """Raise ModelUnsupported if the text of a special token is still tokenized to a special token."""
+    def _require_text_stays_text(self, declared: dict[str, Any]) -> None:
+        """Raise ModelUnsupported if text can still be tokenized to a special token."""
         special_ids = set(self._special_ids.values())
+        if (token := tokenizer_checks.find_shared_id(declared, self._special_ids)) is not None:
+            raise ModelUnsupported(
+                f"The tokenizer gives {token[:40]!r} the id of a control token. Choose another model."
+            )
         for literal in self._special_ids:
             if not special_ids.isdisjoint(self.encode([literal])):
                 raise ModelUnsupported(
                     f"The tokenizer turns {literal} in a document into a control token. Choose another model."
                 )
+
+
+def _is_library_error(error: BaseException) -> bool:
+    """``tokenizers`` raises bare Exception; a panic in its Rust code is not even that."""
+    is_panic = type(error).__name__ == "PanicException"
+    return is_panic or (isinstance(error, Exception) and not isinstance(error, MemoryError))
 
 
 def _splits_words_at_newlines(declared: Any) -> bool:

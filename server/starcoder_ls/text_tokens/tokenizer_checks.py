@@ -7,7 +7,7 @@ steps multiply the length of a text.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,19 @@ def find_problem(declared: object) -> str | None:
     if growth > MAX_GROWTH:
         return f"has normalizers that make a text more than {MAX_GROWTH} times as long"
     return None
+
+
+def find_shared_id(declared: Mapping[str, Any], special_ids: Mapping[str, int]) -> str | None:
+    """A token of the vocabulary that has the id of a special token with another text; None if there is none.
+
+    ``tokenizers`` numbers added tokens from the length of the vocabulary on, which is taken if the ids have gaps.
+    """
+    model = declared.get("model")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    if not isinstance(vocabulary, dict):  # in a list, the position is the id
+        return None
+    literals = {id_: literal for literal, id_ in special_ids.items()}
+    return next((token for token, id_ in vocabulary.items() if literals.get(id_, token) != token), None)
 
 
 def _find_problem_in_tokens(tokens: object) -> str | None:

@@ -29,7 +29,7 @@ SEEDS = (
     b"Question: a?\nAnswer: b\n\nQuestion: c\n" + b"loop " * 40,
     b"snake_case_name __init__ 3*4*5 a_b_ _c_ *d* `` a`b `` `\n` <!-- c -->\nx\n===\n| a | b |\n|---|---|",
 )
-_HAS_MARKUP = re.compile(r"[<&\[\]!\\`]")
+_HAS_MARKUP = re.compile(r"[<&\[\]!\\`~]")
 
 
 def check(data: bytes) -> None:
