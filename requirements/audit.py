@@ -84,7 +84,7 @@ def read_findings(output: str, names: Iterable[str]) -> Findings:
 def judge(findings: Findings) -> tuple[int, list[str]]:
     """The exit code and the lines to print."""
     total = len(findings.audited) + len(findings.not_audited)
-    lines = [f"Audited {len(findings.audited)} of {total} packages; {len(findings.vulnerabilities)} vulnerabilities."]
+    lines = [f"Audited {len(findings.audited)} of {total} packages; vulnerabilities: {len(findings.vulnerabilities)}."]
     for found in findings.vulnerabilities:
         fix = f"fixed in {', '.join(found.fixed_in)}" if found.fixed_in else "no fixed version"
         lines.append(f"{found.name} {found.version}: {found.identifier}, {fix}")

@@ -40,7 +40,7 @@ def test_audit_without_any_answer_fails_and_says_so(output: str) -> None:
 def test_audit_of_all_packages_without_vulnerability_passes() -> None:
     assert audit.judge(audit.read_findings(ALL_AUDITED, NAMES)) == (
         audit.PASSED,
-        ["Audited 2 of 2 packages; 0 vulnerabilities."],
+        ["Audited 2 of 2 packages; vulnerabilities: 0."],
     )
     assert audit.PASSED == 0
 
@@ -49,7 +49,7 @@ def test_audit_of_some_packages_fails_and_names_the_others() -> None:
     exit_code, lines = audit.judge(audit.read_findings(SOME_AUDITED, NAMES))
 
     assert exit_code == audit.INCOMPLETE
-    assert lines[0] == "Audited 1 of 2 packages; 0 vulnerabilities."
+    assert lines[0] == "Audited 1 of 2 packages; vulnerabilities: 0."
     assert lines[1].startswith("not audited: requests (Dependency not found")
 
 
@@ -66,7 +66,7 @@ def test_vulnerability_fails_with_its_identifier_and_the_fixed_version() -> None
 
     assert exit_code == audit.VULNERABLE
     assert lines == [
-        "Audited 2 of 2 packages; 1 vulnerabilities.",
+        "Audited 2 of 2 packages; vulnerabilities: 1.",
         "requests 2.19.1: PYSEC-2018-28, fixed in 2.20.0",
     ]
 
