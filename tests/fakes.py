@@ -212,18 +212,19 @@ class ScriptedEngine:
 
 
 class PoisonedEngine(ScriptedEngine):
-    """Fails for prompts that contain ``poison``: ``exit`` ends the process, ``loop`` never returns to the event loop,
-    ``regex`` holds the GIL in a C function."""
+    """Fails for prompts that contain a key of ``poison``, by its value: ``exit`` ends the process, ``loop`` never
+    returns to the event loop, ``regex`` holds the GIL in a C function."""
 
-    def __init__(self, poison: str, effect: str, **options: Any) -> None:
+    def __init__(self, poison: Mapping[str, str], **options: Any) -> None:
         super().__init__(**options)
-        self._poison, self._effect = poison, effect
+        self._poison = dict(poison)
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
-        if any(self._poison in part for part in request.parts if isinstance(part, str)):
-            if self._effect == "exit":
+        prompt = "".join(part for part in request.parts if isinstance(part, str))
+        for effect in [effect for word, effect in self._poison.items() if word in prompt]:
+            if effect == "exit":
                 os._exit(9)
-            while self._effect == "loop":
+            while effect == "loop":
                 pass
             re.match("(a*)*b", "a" * 60)
         async for chunk in super().stream(request):

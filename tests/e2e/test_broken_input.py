@@ -1,24 +1,33 @@
-"""Malformed and unexpected input to a server process over stdio: each gets the right error, and the server lives."""
+"""Malformed and unexpected input to a server: each gets the right error, and the server lives.
+
+Exit codes and standard output are those of a process; what concerns one connection alone is tested without one.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import (
     FAKE_SERVER_COMMAND,
     INLINE_COMPLETION,
     URI,
     async_test,
+    connect_client,
     notifications_of,
     wait_until,
     wait_until_ready,
 )
+from starcoder_ls.app import Server
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 from starcoder_ls.lsp.framing import frame
 
@@ -29,20 +38,55 @@ PARSE, INVALID, METHOD, PARAMS, INTERNAL, NOT_INITIALIZED = -32700, -32600, -326
 
 @asynccontextmanager
 async def running_server(tmp_path: Path, is_initialized: bool = True, **engine: Any) -> AsyncIterator[Client]:
-    """A client of a server process with one open document.
+    """A client of a server process with one open document, whose log is the file ``log``.
 
     At the end, asserts that no message was shown and that no source code was logged.
     """
-    log = tmp_path / "stderr"
-    with log.open("wb") as stderr:
+    with (tmp_path / "log").open("wb") as stderr:
         async with start([*FAKE_SERVER_COMMAND, json.dumps(engine)], stderr=stderr.fileno()) as client:
             if is_initialized:
-                await client.initialize({}, INLINE_COMPLETION)
-                await wait_until_ready(client)
-                client.open(URI, f"# {SECRET}\n    ")
+                await open_document(client)
             yield client
+    require_secrecy(client, tmp_path)
+
+
+@asynccontextmanager
+async def connected_client(tmp_path: Path, **engine: Any) -> AsyncIterator[Client]:
+    """As ``running_server``, with a server in this process."""
+    server = Server(lambda _: ScriptedEngine(**engine), SCRIPTED_SETTINGS)
+    with logged_to(tmp_path / "log"):
+        async with connect_client(server) as client:
+            await open_document(client)
+            yield client
+        await asyncio.to_thread(server.close)
+    require_secrecy(client, tmp_path)
+
+
+async def open_document(client: Client) -> None:
+    await client.initialize({}, INLINE_COMPLETION)
+    await wait_until_ready(client)
+    client.open(URI, f"# {SECRET}\n    ")
+
+
+def require_secrecy(client: Client, tmp_path: Path) -> None:
     assert not notifications_of(client, "window/showMessage")
-    assert SECRET not in log.read_text()
+    assert SECRET not in (tmp_path / "log").read_text()
+
+
+@contextlib.contextmanager
+def logged_to(file: Path) -> Iterator[None]:
+    """Everything from INFO on is logged to ``file``, as a server process does."""
+    root, handler = logging.getLogger(), logging.FileHandler(file)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s %(message)s"))
+    before = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        root.setLevel(before)
+        handler.close()
 
 
 async def error_code(client: Client, method: str, params: Any = None) -> int:
@@ -93,7 +137,7 @@ async def test_json_that_is_no_message_is_an_invalid_request(tmp_path: Path) -> 
         ({**status, "id": [1]}, None),
         ({"jsonrpc": "2.0", "id": 900}, 900),
     ]
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         for message, _ in broken:
             client.send(message)
         await wait_until(lambda: len(client.unmatched_responses) == len(broken))
@@ -104,7 +148,7 @@ async def test_json_that_is_no_message_is_an_invalid_request(tmp_path: Path) -> 
 
 @async_test
 async def test_responses_without_a_request_are_ignored(tmp_path: Path) -> None:
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         for request_id in (1, "a", None, [1], {"x": 1}):
             client.send({"jsonrpc": "2.0", "id": request_id, "result": None})
             client.send({"jsonrpc": "2.0", "id": request_id, "error": "no object"})
@@ -131,7 +175,7 @@ async def test_bad_params_are_answered_with_invalid_params(tmp_path: Path) -> No
         {**invoked, "position": {"line": True, "character": 0}},
         {**invoked, "textDocument": {"uri": 5}},
     ]
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         for params in broken:
             with pytest.raises(ResponseFailed) as caught:
                 await client.request("textDocument/inlineCompletion", params)
@@ -142,7 +186,7 @@ async def test_bad_params_are_answered_with_invalid_params(tmp_path: Path) -> No
 
 @async_test
 async def test_trigger_kind_zero_counts_as_invoked(tmp_path: Path) -> None:
-    async with running_server(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
+    async with connected_client(tmp_path, scripts=[["a()\n"], ["b()\n"], ["c()\n"]]) as client:
         found = await client.request("textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 0}})
         assert [item["insertText"] for item in found] == ["a()", "b()", "c()"]
 
@@ -150,7 +194,7 @@ async def test_trigger_kind_zero_counts_as_invoked(tmp_path: Path) -> None:
 @async_test
 async def test_nested_object_with_jsonrpc_key_is_plain_data(tmp_path: Path) -> None:
     inner = {"jsonrpc": "2.0", "id": 1, "method": "exit", "result": None}
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         found = await client.request(
             "textDocument/inlineCompletion", {**CURSOR, "context": {"triggerKind": 2, "x": inner}, "y": inner}
         )
@@ -187,7 +231,7 @@ async def test_after_shutdown_every_request_is_invalid(tmp_path: Path) -> None:
 
 @async_test
 async def test_unknown_requests_fail_and_unknown_notifications_are_ignored(tmp_path: Path) -> None:
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         assert await error_code(client, "textDocument/hover", CURSOR) == METHOD
         assert await error_code(client, "$/something") == METHOD
         assert await error_code(client, "window/showMessage", {}) == METHOD
@@ -202,13 +246,13 @@ async def test_unknown_requests_fail_and_unknown_notifications_are_ignored(tmp_p
 
 @async_test
 async def test_handler_error_hides_details_and_is_silent_while_typing(tmp_path: Path) -> None:
-    async with running_server(tmp_path, error=f"cannot do {SECRET}") as client:
+    async with connected_client(tmp_path, error=RuntimeError(f"cannot do {SECRET}")) as client:
         assert await client.inline_completion(URI, 1, 4) is None
         with pytest.raises(ResponseFailed) as caught:
             await client.inline_completion(URI, 1, 4, is_invoked=True)
         assert caught.value.code == INTERNAL
         assert SECRET not in caught.value.message
-    assert "RuntimeError" in (tmp_path / "stderr").read_text()
+    assert "RuntimeError" in (tmp_path / "log").read_text()
 
 
 @async_test
@@ -222,7 +266,7 @@ async def test_invalid_change_disables_document_until_full_text_arrives(tmp_path
         {},
         None,
     ]
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         for number, change in enumerate(broken):
             client.change(URI, 2 + 2 * number, change)
             assert await client.inline_completion(URI, 1, 4) is None, change
@@ -235,7 +279,7 @@ async def test_invalid_change_disables_document_until_full_text_arrives(tmp_path
 )
 @async_test
 async def test_unusual_but_unambiguous_headers_are_accepted(tmp_path: Path, header: bytes) -> None:
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         body = json.dumps({"jsonrpc": "2.0", "id": "mine", "method": "starcoder/status"}).encode()
         client.send_bytes(header.replace(b"%d", b"%d" % len(body)) + body)
         await wait_until(lambda: bool(client.unmatched_responses))
@@ -258,12 +302,19 @@ async def test_unusual_but_unambiguous_headers_are_accepted(tmp_path: Path, head
 )
 @async_test
 async def test_broken_framing_closes_connection_and_logs_one_error(tmp_path: Path, header: bytes) -> None:
-    async with running_server(tmp_path) as client:
+    async with connected_client(tmp_path) as client:
         client.send_bytes(header)
-        assert await client.wait_closed() == 1
-    lines = (tmp_path / "stderr").read_text().splitlines()
+        await client.wait_closed()
+    lines = (tmp_path / "log").read_text().splitlines()
     assert len([line for line in lines if line.startswith("ERROR")]) == 1
     assert "Traceback" not in "".join(lines)
+
+
+@async_test
+async def test_broken_framing_gives_exit_code_1(tmp_path: Path) -> None:
+    async with running_server(tmp_path) as client:
+        client.send_bytes(b"Content-Length: many\r\n\r\n")
+        assert await client.wait_closed() == 1
 
 
 @async_test
@@ -286,6 +337,6 @@ async def test_output_of_libraries_does_not_reach_the_protocol(tmp_path: Path) -
         for _ in range(20):
             assert await answers_requests(client)
         assert await client.shutdown() == 0
-    log = (tmp_path / "stderr").read_text()
+    log = (tmp_path / "log").read_text()
     assert "a stray print" in log
     assert "a stray write" in log

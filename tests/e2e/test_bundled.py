@@ -130,10 +130,8 @@ def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess
     return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, input=text, timeout=300, check=False)
 
 
-def test_complete_prints_one_json_object(tmp_path: Path) -> None:
-    file = tmp_path / "store.py"
-    file.write_text(CODE)
-    done = run("complete", f"{file}:7:14", "--json", "--candidates", "2", "--trace")
+def test_complete_of_standard_input_prints_one_json_object() -> None:
+    done = run("complete", "-:7:14", "--json", "--candidates", "2", "--trace", text=CODE)
     answer = json.loads(done.stdout)
     for suggestion in answer["suggestions"]:
         assert suggestion["range"]["start"] == {"line": 7, "column": 14}
@@ -142,6 +140,7 @@ def test_complete_prints_one_json_object(tmp_path: Path) -> None:
         assert suggestion["timings"]["decode_ms"] > 0
     assert "<fim_prefix>" in done.stderr
     assert "class Store:" in done.stderr
+    assert "Traceback" not in done.stderr
     assert done.returncode == (0 if answer["suggestions"] else 1)
 
 
@@ -160,12 +159,6 @@ def test_complete_ends_with_exit_code_0_each_time_on_a_busy_machine(tmp_path: Pa
     for done in runs:
         assert done.returncode == (0 if json.loads(done.stdout)["suggestions"] else 1)
         assert "terminate" not in done.stderr
-
-
-def test_complete_reads_standard_input() -> None:
-    done = run("complete", "-:2:5", text="def f(a):\n    return a\n")
-    assert done.returncode in (0, 1)
-    assert "Traceback" not in done.stderr
 
 
 def test_doctor_reports_healthy() -> None:

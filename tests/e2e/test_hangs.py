@@ -33,10 +33,6 @@ STOP_COMMAND = [sys.executable, "-m", "starcoder_ls", "stop"]
 POISONED = "file:///work/poisoned.py"
 
 
-def poisoned_engine(effect: str) -> dict[str, Any]:
-    return {**SLOW_ENGINE, "poison": "venom", "effect": effect}
-
-
 @pytest.mark.slow
 @async_test
 async def test_stopped_daemon_is_replaced_and_its_requests_are_answered(runtime_folder: Path) -> None:
@@ -58,11 +54,15 @@ async def test_stopped_daemon_is_replaced_and_its_requests_are_answered(runtime_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("runtime_folder")
-@pytest.mark.parametrize("effect", ["exit", "loop", "regex"])
+@pytest.mark.parametrize("effects", [("exit", "exit"), ("loop", "regex")], ids=["exits", "hangs"])
 @async_test
-async def test_document_that_fails_twice_is_quarantined(effect: str) -> None:
-    async with open_window(poisoned_engine(effect)) as window, open_window(poisoned_engine(effect)) as other:
+async def test_document_that_fails_twice_is_quarantined(effects: tuple[str, str]) -> None:
+    engine: dict[str, Any] = {**SLOW_ENGINE, "poison": dict(zip(("venom", "toxin"), effects, strict=True))}
+    async with open_window(engine) as window, open_window(engine) as other:
         window.open(POISONED, "venom = ")
+        assert await window.inline_completion(POISONED, 0, 8) is None
+        await wait_for_phase(window, "ready")
+        window.change(POISONED, 2, {"text": "toxin = "})
         document = {"textDocument": {"uri": POISONED}}
         while (status := await window.request("starcoder/documentStatus", document))["status"] != "excluded":
             assert await window.inline_completion(POISONED, 0, 8) is None

@@ -1,13 +1,11 @@
-"""Recorded answers of models through a real server process: the line that the user has after accepting."""
+"""Recorded answers of models through the server: the line that the user has after accepting."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
-from harness import FAKE_SERVER_COMMAND, INLINE_COMPLETION, async_test, wait_until_ready
-from starcoder_ls.lsp.client import start
+from fakes import ScriptedEngine
+from harness import async_test, initialized_client
 
 CASES = [
     ("html", '<img src="▮">', 'a.png" alt="A">', '<img src="a.png" alt="A">'),
@@ -27,10 +25,7 @@ async def test_accepted_suggestion_leaves_a_balanced_line(language: str, documen
     before, after = document.split("▮")
     uri, row = "untitled:name", before.count("\n")
     head, column = before.rpartition("\n")[2], len(before.rpartition("\n")[2])
-    options = json.dumps({"scripts": [list(answer)]})
-    async with start([*FAKE_SERVER_COMMAND, options]) as client:
-        await client.initialize({}, INLINE_COMPLETION)
-        await wait_until_ready(client)
+    async with initialized_client(ScriptedEngine([list(answer)])) as client:
         client.open(uri, before + after, language)
         (item,) = await client.inline_completion(uri, row, column)
     end = item["range"]["end"]["character"] - column

@@ -7,12 +7,14 @@ text is computed from Astraios' formula with the transformers model, without our
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import re
 import subprocess
 import sys
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,15 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from click.testing import Result
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
+from typer.testing import CliRunner
 
 import checkpoints
 from actions import execute_command, lsp_range
 from harness import wait_until_ready
+from starcoder_ls.cli.application import application
 from starcoder_ls.lsp import client
 
 pytestmark = pytest.mark.slow
@@ -152,17 +157,23 @@ def test_server_loads_published_adapter_and_explains_with_it(published: Checkpoi
     assert exit_code == 0
 
 
-def test_explain_command_prints_the_same_text(published: Checkpoints, expected: str) -> None:
-    done = subprocess.run(
-        [*CLI, "explain", "-:1-2", "--language", "python", "--json"],
-        input=CODE, capture_output=True, text=True, env=published.environment, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+@pytest.fixture
+def run_command(published: Checkpoints, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Runs the command line in this process, which has imported torch already."""
+    for name, value in published.environment.items():
+        monkeypatch.setenv(name, value)
+    return functools.partial(CliRunner().invoke, application)
+
+
+def test_explain_command_prints_the_same_text(run_command: Callable[..., Result], expected: str) -> None:
+    done = run_command(["explain", "-:1-2", "--language", "python", "--json"], input=CODE)
+    assert done.exit_code == 0, done.stderr
     assert json.loads(done.stdout)["text"].strip() == expected
 
 
-def test_adapters_check_command_accepts_published_adapter(published: Checkpoints) -> None:
-    check = [*CLI, "adapters", "check", str(published.adapter)]
-    done = subprocess.run(check, capture_output=True, text=True, env=published.environment, check=False)
-    assert done.returncode == 0, done.stderr
+def test_adapters_check_command_accepts_published_adapter(
+    run_command: Callable[..., Result], published: Checkpoints
+) -> None:
+    done = run_command(["adapters", "check", str(published.adapter)])
+    assert done.exit_code == 0, done.stderr
     assert "BOTTLENECK" in done.stdout

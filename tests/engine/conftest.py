@@ -53,7 +53,7 @@ def engines() -> Iterator[Callable[..., LocalEngine]]:
     ) -> LocalEngine:
         resident = {name: Adapter(path=str(path)) for name, path in (adapters or {}).items()}
         model = Model(name=str(folder), **({"device": "cpu", "threads": 1} | settings))  # type: ignore[arg-type]
-        engine = LocalEngine(model, resident)
+        engine = LocalEngine(model, resident, releases_memory=False)  # examining all objects takes 0.4 s
         started.append(engine)
         engine.start()
         return engine

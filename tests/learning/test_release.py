@@ -6,8 +6,8 @@ import pytest
 
 import checkpoints
 from starcoder_ls.engine.loading.integrity import CHECKPOINT_FILES, read_manifest
-from starcoder_ls.engine.loading.load_model import resolve_checkpoint
 from starcoder_ls.engine.loading.progress import ignore_progress
+from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.learning.release import finish_checkpoint
 from starcoder_ls.settings import Model

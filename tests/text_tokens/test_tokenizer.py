@@ -188,7 +188,7 @@ EDITS = st.lists(
 
 
 @given(st.lists(FRAGMENTS, min_size=200, max_size=500).map("".join), EDITS)
-@settings(deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_cached_heads_never_change_ids_of_edited_text(text: str, edits: list[tuple[float, int, str]]) -> None:
     for position, deleted, typed in edits:
         assert BUNDLED.encode([text]) == list(BUNDLED._encode_text(text))
@@ -198,9 +198,9 @@ def test_cached_heads_never_change_ids_of_edited_text(text: str, edits: list[tup
 
 
 def typed_texts(tokenizer: Tokenizer) -> Iterator[str]:
-    """Yield this file from its middle on, a few characters longer each time; all are encoded as without the cache."""
+    """Yield beginnings of this file, a few characters longer each time; all are encoded as without the cache."""
     whole = Path(__file__).read_text(encoding="utf-8")
-    for end in range(len(whole) // 2, len(whole), 7):
+    for end in range(2000, 4000, 7):
         assert tokenizer.encode([whole[:end]]) == list(tokenizer._encode_text(whole[:end]))
         yield whole[:end]
 
@@ -289,7 +289,7 @@ def test_first_token_id_is_correct_and_cached() -> None:
     assert tokenizer._first_token_id.cache_info().hits == 1
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.sampled_from([*" \n\t\r\x0b\x1c\xa0'\"_.(<é漢9aZ", "'s", "'re", "  ", "self", "don't", "<fim_prefix>"]))
 )

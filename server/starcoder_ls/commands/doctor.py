@@ -16,7 +16,7 @@ from rich.table import Table
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.commands import processes
-from starcoder_ls.commands.support.engine_factory import loaded_engine
+from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
 from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.engine.loading import hub
 from starcoder_ls.errors import DaemonError, StarcoderError
@@ -77,7 +77,7 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
     Raises ModelError, EngineError.
     """
     started_s = time.monotonic()
-    with loaded_engine(config) as engine:
+    with loaded_engine(config, LocalEngineFactory(is_process_ending=True)) as engine:
         load_s = time.monotonic() - started_s
         status = engine.status()
         table.add_row("model", f"{status.model} ({status.architecture}, context {status.context_tokens} tokens)")

@@ -18,6 +18,7 @@ from starcoder_ls.engine.loading import float16_check, load_model, quantization,
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement, choose_placement, use_fallback_dtype
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
+from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.engine.memory import is_out_of_memory, release_memory
 from starcoder_ls.engine.runner import int8_check, logit_check, packed_linear
 from starcoder_ls.engine.runner.model_runner import ModelRunner
@@ -27,13 +28,20 @@ from starcoder_ls.settings import Adapter, Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 
-def load(settings: Model, on_progress: ProgressCallback, adapters: Mapping[str, Adapter] | None = None) -> LoadedModel:
+def load(
+    settings: Model,
+    on_progress: ProgressCallback,
+    adapters: Mapping[str, Adapter] | None = None,
+    checkpoint: Checkpoint | None = None,
+) -> LoadedModel:
     """Load the model that ``settings`` name and each of ``adapters`` that fits it.
 
+    ``checkpoint`` is that of ``settings`` if it has been resolved already.
     Raises ModelError, SettingsError or OutOfMemory, and whatever ``on_progress`` raises.
     """
     try:
-        checkpoint = load_model.resolve_checkpoint(settings, scale_progress(on_progress, 0.0, 0.1))
+        if checkpoint is None:
+            checkpoint = resolve_checkpoint(settings, scale_progress(on_progress, 0.0, 0.1))
         tokenizer = Tokenizer.from_folder(checkpoint.folder, checkpoint.vocabulary_size)
         if tokenizer.vocabulary_size > checkpoint.vocabulary_size:
             raise ModelInvalid(

@@ -18,8 +18,8 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import psutil
-
+from starcoder_ls.engine.loading.progress import scale_progress
+from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.engine.memory import gc_frozen, release_memory
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
@@ -44,8 +44,12 @@ NOTIFY_WORKING_AFTER_S = 0.05
 class LocalEngine:
     """``generation.Engine`` over weights in this process. Constructing it starts nothing."""
 
-    def __init__(self, model: Model, adapters: Mapping[str, Adapter] | None = None) -> None:
+    def __init__(
+        self, model: Model, adapters: Mapping[str, Adapter] | None = None, releases_memory: bool = True
+    ) -> None:
+        """``releases_memory`` is False if the process ends after the engine: collecting garbage takes 0.4 s."""
         self._settings = model
+        self._releases_memory = releases_memory
         self._adapter_settings = dict(adapters or {})
         self._adapters: ResidentAdapters | None = None
         self._queue = RequestQueue()
@@ -192,28 +196,32 @@ class LocalEngine:
                 if scheduled.steps is not None:
                     scheduled.steps.close()
                 scheduled.output.put(EngineClosed("The engine ended while it worked on this. Ask once more."))
-            release_memory()
+            if self._releases_memory:
+                release_memory()
             if self._is_closing.is_set():
                 self._notify(replace(self._status, phase=Phase.CLOSED, message="", memory_bytes=0))
 
     def _load(self) -> LoadedModel | None:
         """The model; None if it cannot be loaded, for the reason that the status then has."""
-        self._report(0.0, "Starting torch.")
         try:
+            self._report(0.0, "Checking the files of the model.")
+            checkpoint = resolve_checkpoint(self._settings, scale_progress(self._report, 0.0, 0.1))
+            self._report(0.1, "Starting torch.")
             _configure_openmp()
             with gc_frozen():
                 from starcoder_ls.engine import assembly
+                from starcoder_ls.engine.runner.threads import physical_cores
 
-            _set_threads(self._settings.threads or _physical_cores())
-            loaded = assembly.load(self._settings, self._report, self._adapter_settings)
+            _set_threads(self._settings.threads or physical_cores())
+            loaded = assembly.load(self._settings, self._report, self._adapter_settings, checkpoint)
         except _Closing:
             return None
-        except StarcoderError as error:
-            self._fail(str(error))
-            return None
         except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
-            _log.exception("loading %s failed", self._settings.name)
-            self._fail(f"{self._settings.name} could not be loaded: {error}. The log has the details.")
+            if isinstance(error, StarcoderError):
+                self._fail(str(error))
+            else:
+                _log.exception("loading %s failed", self._settings.name)
+                self._fail(f"{self._settings.name} could not be loaded: {error}. The log has the details.")
             return None
         self._tokenizer, self._adapters = loaded.tokenizer, loaded.adapters
         self._notify(loaded.ready_status(self._settings.name))
@@ -296,9 +304,3 @@ def _set_threads(count: int) -> None:
     import torch
 
     torch.set_num_threads(count)
-
-
-def _physical_cores() -> int:
-    """Those that this process may use; containers and taskset allow fewer than the machine has."""
-    physical = psutil.cpu_count(logical=False) or 1
-    return max(1, min(physical, len(os.sched_getaffinity(0)))) if hasattr(os, "sched_getaffinity") else physical

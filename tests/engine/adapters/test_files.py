@@ -33,7 +33,20 @@ def test_pickle_is_converted_once(cache: Path, monkeypatch: pytest.MonkeyPatch) 
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
+@pytest.fixture
+def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The pickles that were converted; it happens in this process, which has imported torch already."""
+    converted: list[Path] = []
+
+    def convert(file: Path, out: Path) -> None:
+        converted.append(file)
+        assert pickle_conversion.write_tensors(file, out) is None
+
+    monkeypatch.setattr(pickle_conversion, "convert", convert)
+    return converted
+
+
+def test_damaged_copy_of_a_pickle_is_replaced(cache: Path, conversions: list[Path]) -> None:
     adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "ia3")
     first = {name: tensor.clone() for name, tensor in files.read_tensors(adapter).items()}  # the file is mapped
     (copy,) = cache.glob("*/*.safetensors")
@@ -42,6 +55,7 @@ def test_damaged_copy_of_a_pickle_is_replaced(cache: Path) -> None:
     second = files.read_tensors(adapter)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert copy.read_bytes() == intact
+    assert len(conversions) == 2
 
 
 def test_name_of_the_adapter_in_tensor_names_is_removed(tmp_path: Path) -> None:
@@ -79,7 +93,7 @@ def test_flipped_bytes_in_an_adapter_with_a_manifest_are_found(tmp_path: Path) -
         files.resolve_adapter(Adapter(path=str(folder)), True, ignore_progress)
 
 
-def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:
+def test_changed_pickle_gets_a_new_copy(cache: Path, conversions: list[Path], tmp_path: Path) -> None:
     folder = tmp_path / "changed"
     shutil.copytree(adapter_fixtures.GOLDEN / "lora", folder)
     weights = torch.load(folder / files.PICKLED_WEIGHTS_FILE, weights_only=True)
@@ -88,13 +102,16 @@ def test_changed_pickle_gets_a_new_copy(cache: Path, tmp_path: Path) -> None:
     weights[name] = weights[name] + 1
     torch.save(weights, folder / files.PICKLED_WEIGHTS_FILE)
     assert torch.equal(files.read_tensors(files.check_adapter_folder(folder))[name], weights[name])
-    assert len(list(cache.iterdir())) == 2
+    assert len(list(cache.iterdir())) == len(conversions) == 2
 
 
-def test_pickle_is_read_if_the_cache_is_not_writable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_pickle_is_read_if_the_cache_is_not_writable(
+    conversions: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(files, "cache_folder", lambda: tmp_path / "file" / "below")
     assert files.read_tensors(files.check_adapter_folder(adapter_fixtures.GOLDEN / "parallel"))
+    assert len(conversions) == 1
 
 
 def test_bundled_adapter_is_found_beside_the_bundled_model() -> None:

@@ -37,10 +37,28 @@ def test_element_expanded_to_many_rows_is_refused(tmp_path: Path) -> None:
     assert "states tensors of more than 8,589,934,592 bytes" in refuse(tmp_path / "adapter_model.bin", tmp_path)
 
 
+def find_problem(contents: object, tmp_path: Path) -> str | None:
+    """What the child finds in a file with ``contents``."""
+    torch.save(contents, tmp_path / "adapter_model.bin")
+    return pickle_conversion.write_tensors(tmp_path / "adapter_model.bin", tmp_path / "out.safetensors")
+
+
 def test_one_storage_in_many_tensors_is_refused(tmp_path: Path) -> None:
     storage = torch.zeros(1 << 16)
-    torch.save({f"{number}": storage[:] for number in range(300)}, tmp_path / "adapter_model.bin")
-    assert "states tensors of more than" in refuse(tmp_path / "adapter_model.bin", tmp_path)
+    problem = find_problem({f"{number}": storage[:] for number in range(300)}, tmp_path)
+    assert problem is not None
+    assert "states tensors of more than" in problem
+
+
+def test_sparse_and_meta_tensors_are_refused(tmp_path: Path) -> None:
+    sparse = torch.sparse_coo_tensor(torch.tensor([[0]]), torch.tensor([1.0]), (2**31,), check_invariants=True)
+    for tensor in (sparse, torch.zeros(3, device="meta")):
+        assert find_problem({"a": tensor}, tmp_path) == "contains tensors that are not plain arrays"
+
+
+@pytest.mark.parametrize("contents", [{"nested": {"x": torch.zeros(1)}}, {"x": [1]}, [torch.zeros(1)], torch.zeros(1)])
+def test_contents_other_than_a_flat_dictionary_are_refused(contents: object, tmp_path: Path) -> None:
+    assert find_problem(contents, tmp_path) == "contains more than named tensors"
 
 
 def test_compressed_archive_is_refused(tmp_path: Path) -> None:
@@ -52,12 +70,6 @@ def test_compressed_archive_is_refused(tmp_path: Path) -> None:
         for entry in plain.infolist():
             archive.writestr(entry.filename, plain.read(entry))
     assert "states more data than it contains" in refuse(tmp_path / "adapter_model.bin", tmp_path)
-
-
-def test_sparse_and_meta_tensors_are_refused(tmp_path: Path) -> None:
-    sparse = torch.sparse_coo_tensor(torch.tensor([[0]]), torch.tensor([1.0]), (2**31,), check_invariants=True)
-    torch.save({"a": sparse}, tmp_path / "adapter_model.bin")
-    assert "adapter_model.bin" in refuse(tmp_path / "adapter_model.bin", tmp_path)
 
 
 class _AllocatesMuch:

@@ -90,7 +90,7 @@ def difference(loaded: LoadedModel, cache: KvCache, number: int, new: int = 1) -
     return float((found - reference_logits(loaded, number, start, start + new)).abs().max())
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     requests=st.lists(st.tuples(st.integers(0, 12), requests_about_text(3)), min_size=2, max_size=6),
     costs=st.sampled_from([(), FREE]),

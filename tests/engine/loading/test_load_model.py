@@ -2,17 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import starcoder_ls
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
-from starcoder_ls.engine.loading.load_model import load_weights, resolve_checkpoint
+from starcoder_ls.engine.loading.load_model import load_weights
 from starcoder_ls.engine.loading.placement import choose_placement
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Model
-
-
-def test_bundled_model_is_a_folder_of_the_package() -> None:
-    package = Path(starcoder_ls.__file__).parent
-    assert resolve_checkpoint(Model(), ignore_progress).folder == package / "bundled"
 
 
 def test_loaded_model_is_frozen_for_inference(starcoder: Path) -> None:

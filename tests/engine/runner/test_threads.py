@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
+import psutil
 import pytest
 import torch
 
-from starcoder_ls.engine.runner.threads import SHORT_PASS_TOKENS, SMALL_MODEL_BYTES, threads_for_pass, use_threads
+from starcoder_ls.engine.runner.threads import (
+    SHORT_PASS_TOKENS,
+    SMALL_MODEL_BYTES,
+    physical_cores,
+    threads_for_pass,
+    use_threads,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +22,14 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(2)
     yield
     torch.set_num_threads(before)
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_count", lambda **_: None)
+    assert physical_cores() == 1
+    monkeypatch.setattr(psutil, "cpu_count", lambda **_: 8)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
+    assert physical_cores() == 3
 
 
 def test_short_pass_of_a_small_model_uses_one_thread() -> None:

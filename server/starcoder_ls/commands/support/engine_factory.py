@@ -26,9 +26,12 @@ AdapterFilter = Callable[[str, Adapter], bool]
 @dataclass(frozen=True, slots=True)
 class LocalEngineFactory:
     """An ``EngineFactory`` for the model in this process, with the adapters of the settings that ``needs_adapter``
-    selects (None selects all). Servers use it, and commands that measure the model."""
+    selects (None selects all). Servers use it, and commands that measure the model.
+
+    ``is_process_ending`` is for commands that exit after the engine: it is closed without collecting garbage."""
 
     needs_adapter: AdapterFilter | None = None
+    is_process_ending: bool = False
 
     def __call__(self, settings: Settings, /) -> Engine:
         from starcoder_ls.engine.local_engine import LocalEngine  # imports torch, which takes seconds
@@ -36,7 +39,7 @@ class LocalEngineFactory:
         adapters = settings.resident_adapters()
         if (needs_adapter := self.needs_adapter) is not None:
             adapters = {name: adapter for name, adapter in adapters.items() if needs_adapter(name, adapter)}
-        return LocalEngine(settings.model, adapters)
+        return LocalEngine(settings.model, adapters, releases_memory=not self.is_process_ending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class DaemonOrLocalEngineFactory:
     needs_adapter: AdapterFilter | None = None
 
     def __call__(self, settings: Settings, /) -> Engine:
-        return _find_daemon_engine(settings) or LocalEngineFactory(self.needs_adapter)(settings)
+        return _find_daemon_engine(settings) or LocalEngineFactory(self.needs_adapter, True)(settings)
 
 
 @contextlib.contextmanager

@@ -17,8 +17,9 @@ from transformers.utils import logging as transformers_logging
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
 from starcoder_ls.engine.loading import integrity
-from starcoder_ls.engine.loading.load_model import load_unquantized, resolve_checkpoint
+from starcoder_ls.engine.loading.load_model import load_unquantized
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
+from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 

@@ -53,26 +53,39 @@ def convert(file: Path, out: Path, time_limit_s: float = TIME_LIMIT_S) -> None:
 
 def main(file: Path, out: Path) -> int:
     """The child: returns the exit code. A problem with the contents is written to standard error as a phrase."""
-    import warnings
+    size = file.stat().st_size
+    problem = _find_archive_problem(file, size)
+    if problem is None:
+        import warnings
 
+        import safetensors.torch  # noqa: F401 - before the limits
+        import torch
+
+        torch.set_num_threads(1)
+        warnings.simplefilter("ignore")  # torch warns about unusual pickles; the result is checked
+        _limit_resources(3 * size + _SPARE_BYTES)
+        problem = write_tensors(file, out)
+    if problem is not None:
+        sys.stderr.write(problem)
+        return _REFUSED
+    return 0
+
+
+def write_tensors(file: Path, out: Path) -> str | None:
+    """Write the tensors of the pickle to ``out``, or return what is wrong with them, as a phrase.
+
+    Raises what ``torch.load`` raises for anything but tensors and plain containers.
+    """
     import torch
     from safetensors.torch import save_file
 
-    torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # torch warns about unusual pickles; the result is checked below
-    size = file.stat().st_size
-    _limit_resources(3 * size + _SPARE_BYTES)
-    if problem := _find_archive_problem(file, size):
-        sys.stderr.write(problem)
-        return _REFUSED
     tensors = torch.load(file, map_location="cpu", weights_only=True)
-    if problem := _find_tensor_problem(tensors, size):
-        sys.stderr.write(problem)
-        return _REFUSED
+    if problem := _find_tensor_problem(tensors, file.stat().st_size):
+        return problem
     save_file(
         {str(name): value.detach().clone().contiguous() for name, value in tensors.items()}, out, {"format": "pt"}
     )
-    return 0
+    return None
 
 
 def _limit_resources(more_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Finds the checkpoint that the settings name and loads its weights into a transformers model."""
+"""Loads the weights of a checked checkpoint into a transformers model."""
 
 from __future__ import annotations
 
@@ -9,41 +9,24 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from transformers.utils import logging as transformers_logging
 
-from starcoder_ls.engine.loading import hub, integrity, quantization, weight_check
-from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
+from starcoder_ls.engine.loading import quantization, weight_check
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.loading.progress import ProgressCallback, report_weight_loading
-from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.errors import ModelInvalid
-from starcoder_ls.settings import BUNDLED, Model
 
 _log = logging.getLogger(__name__)
 
 # While it runs, from_pretrained replaces functions of torch and of its own classes. Two concurrent calls leave the
 # replacements in place, and all later models of the process lack their tied weights.
 _from_pretrained_lock = threading.Lock()
-
-
-def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkpoint:
-    """The checkpoint that ``settings`` name, downloaded first if necessary, and checked. Raises ModelError."""
-    if settings.name == BUNDLED:
-        checkpoint = read_checkpoint(Path(__file__).parents[2] / BUNDLED)
-        integrity.require_bundled_manifest(checkpoint.folder)
-    else:
-        checkpoint = hub.resolve(
-            settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
-        )
-    names = (*integrity.CHECKPOINT_FILES, INDEX_FILE, *(file.name for file in checkpoint.weights.files))
-    integrity.verify_folder(checkpoint.folder, names, on_progress)
-    return checkpoint
 
 
 def load_unquantized(checkpoint: Checkpoint, dtype: torch.dtype, on_progress: ProgressCallback) -> Any:
