@@ -118,13 +118,13 @@ def santacoder(folder: Path, *, seed: int = 0) -> Path:
     return gpt_bigcode(folder, seed=seed, tokenizer=byte_level_tokenizer(SANTACODER))
 
 
-def starcoderbase_1b(folder: Path, tokenizer: Path) -> Path:
-    """Save a checkpoint with the dimensions of StarCoderBase-1B in bfloat16 and two shards, 2.3 GB.
+def starcoderbase_1b(folder: Path, tokenizer: Path, layers: int = 24) -> Path:
+    """Save a checkpoint with the dimensions of StarCoderBase-1B in bfloat16 and two shards: 2.3 GB with all 24 layers.
 
     One block of random weights is repeated. Its end token is one that the model never generates.
     """
     config = transformers.GPTBigCodeConfig(
-        n_layer=24, n_embd=2048, n_head=16, n_inner=8192, n_positions=8192, vocab_size=49152, multi_query=True,
+        n_layer=layers, n_embd=2048, n_head=16, n_inner=8192, n_positions=8192, vocab_size=49152, multi_query=True,
         activation_function="gelu_pytorch_tanh", bos_token_id=0, eos_token_id=49151,
         architectures=["GPTBigCodeForCausalLM"],
     )  # fmt: skip

@@ -21,7 +21,7 @@ def create_workspace(folder: Path) -> None:
 
 async def wait_until_indexed(client: Client, engine: ScriptedEngine, folder: Path, expected: str) -> None:
     """Request completions in new documents of ``folder`` until a request has ``expected`` in its lookup text."""
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 300
     for number in range(1000):
         uri = (folder / f"new{number}.py").as_uri()
         client.open(uri, "matrix_inverse(rows")

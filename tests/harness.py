@@ -30,12 +30,12 @@ P = ParamSpec("P")
 
 
 def async_test(test: Callable[P, Awaitable[None]]) -> Callable[P, None]:
-    """Run an async test in its own event loop; it fails after two minutes."""
+    """Run an async test in its own event loop; it fails after five minutes."""
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         async def limited() -> None:
-            await asyncio.wait_for(test(*args, **kwargs), 120)
+            await asyncio.wait_for(test(*args, **kwargs), 300)
 
         asyncio.run(limited())
 
@@ -86,7 +86,7 @@ async def wait_until_ready(client: Client) -> None:
         await asyncio.sleep(0.005)
 
 
-async def wait_until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+async def wait_until(condition: Callable[[], bool], seconds: float = 300.0) -> None:
     """Wait until ``condition()`` is true; the test fails after ``seconds``."""
     limit = time.monotonic() + seconds
     while not condition():

@@ -28,7 +28,7 @@ def create(tmp_path: Path) -> Iterator[Create]:
     def create_collector(clock: ManualClock | None = None, **options: object) -> ContextCollector:
         collector = ContextCollector([tmp_path], Context(**options), clock or ManualClock())  # type: ignore[arg-type]
         collectors.append(collector)
-        assert collector.workspace.build_complete.wait(30)
+        assert collector.workspace.build_complete.wait(300)
         return collector
 
     yield create_collector

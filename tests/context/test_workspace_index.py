@@ -12,7 +12,7 @@ from starcoder_ls.context.workspace_index import MAX_PENDING_UPDATES, PendingUpd
 from stepped_engine import ManualClock
 
 Build = Callable[..., WorkspaceIndex]
-TIMEOUT_S = 30
+TIMEOUT_S = 300
 
 
 @pytest.fixture

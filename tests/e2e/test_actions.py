@@ -214,7 +214,7 @@ def run_all(encodings: list[str]) -> dict[str, Any]:
             assert await client.shutdown() == 0
         return results
 
-    return asyncio.run(asyncio.wait_for(run_cases(), 60))
+    return asyncio.run(asyncio.wait_for(run_cases(), 600))
 
 
 @pytest.fixture(scope="module")

@@ -52,7 +52,7 @@ def test_sigint_during_generation_exits_with_130(environment: dict[str, str], tm
         assert process.stderr is not None
         assert process.stdout.read(1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 130
+        assert process.wait(600) == 130
         assert b"Traceback" not in process.stderr.read()
 
 

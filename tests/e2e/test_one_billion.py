@@ -1,4 +1,7 @@
-"""A random checkpoint of StarCoderBase-1B's size: loading, completion, cancellation and peak memory."""
+"""A random checkpoint with the widths of StarCoderBase-1B: loading, completion, cancellation and peak memory.
+
+It has 4 of the 24 layers; the environment variable ``STARCODER_LS_LAYERS`` sets another number.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ from starcoder_ls.engine.runner import packed_linear
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("STARCODER_LS_TEST_DATA", ROOT.parent / "shared" / "data"))
 TOKENIZER = DATA / "tokenizers" / "starcoder-tokenizer.json"
+LAYERS = int(os.environ.get("STARCODER_LS_LAYERS", "4"))
 NEEDED_BYTES = 8 << 30
+SPARE_BYTES = 400e6
+"""For libraries and activations, at any number of layers; the weights of 4 layers are 0.7 GB."""
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +69,7 @@ found["message"] = engine.status().message
 found["load_s"] = time.monotonic() - load_start
 found["dtype"] = engine.status().dtype
 
-prompt = (SpecialToken("<fim_prefix>"), open(torch.__file__).read()[:1200], SpecialToken("<fim_suffix>"), "\\n",
+prompt = (SpecialToken("<fim_prefix>"), open(torch.__file__).read()[:600], SpecialToken("<fim_suffix>"), "\\n",
           SpecialToken("<fim_middle>"))
 
 async def complete_and_cancel():
@@ -100,12 +106,12 @@ def one_billion(tmp_path: Path) -> Iterator[Path]:
         pytest.skip(f"{TOKENIZER} is missing; set STARCODER_LS_TEST_DATA")
     if min(psutil.virtual_memory().available, shutil.disk_usage(tmp_path).free) < NEEDED_BYTES:
         pytest.skip("needs 8 GB of memory and of disk")
-    folder = checkpoints.starcoderbase_1b(tmp_path / "starcoderbase-1b", TOKENIZER)
+    folder = checkpoints.starcoderbase_1b(tmp_path / "starcoderbase-1b", TOKENIZER, LAYERS)
     yield folder
     shutil.rmtree(folder)
 
 
-def test_one_billion_parameters_load_complete_and_cancel(one_billion: Path) -> None:
+def test_large_weights_load_once_complete_and_cancel(one_billion: Path) -> None:
     # The script imports torch before the engine does, so what the engine would set is set here.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "PYTHONPATH": str(ROOT / "server")}
     done = subprocess.run(
@@ -118,10 +124,12 @@ def test_one_billion_parameters_load_complete_and_cancel(one_billion: Path) -> N
     assert found["message"] == ""
     assert found["tokens"] == 8
     assert found["passes_after_cancel"] <= 1
-    assert found["engine_bytes"] > 2.2e9
-    assert found["anonymous"] < 1.15 * found["engine_bytes"]
-    assert found["peak"] < 1.15 * found["engine_bytes"], "no second copy of the weights, not even while they load"
+    assert found["engine_bytes"] > 0.2e9 + 0.083e9 * LAYERS
+    assert found["anonymous"] < found["engine_bytes"] + SPARE_BYTES
+    assert found["peak"] < found["engine_bytes"] + SPARE_BYTES, (
+        "no second copy of the weights, not even while they load"
+    )
     assert found["dtype"] == "bfloat16"
     if not packed_linear.is_possible():  # then the weights stay where their file is mapped
-        assert found["peak"] < 0.2 * found["engine_bytes"]
-        assert found["resident"] < 1.15 * found["engine_bytes"]
+        assert found["peak"] < SPARE_BYTES
+        assert found["resident"] < found["engine_bytes"] + SPARE_BYTES

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -36,7 +37,7 @@ def build_request(text: str = TEXT, max_new_tokens: int = 16, **changes: Any) ->
     return Request(parts=(text,), max_new_tokens=max_new_tokens, **changes)
 
 
-def wait_for_phase(engine: LocalEngine, *phases: Phase, within_s: float = 30.0) -> Status:
+def wait_for_phase(engine: LocalEngine, *phases: Phase, within_s: float = 300.0) -> Status:
     """The status once its phase is one of ``phases``."""
     end_s = time.monotonic() + within_s
     while engine.status().phase not in phases:
@@ -57,7 +58,7 @@ async def generate(engine: LocalEngine, request: Request) -> list[Chunk]:
 
 
 def run(scenario: Coroutine[Any, Any, Any]) -> Any:
-    return asyncio.run(asyncio.wait_for(scenario, 30))
+    return asyncio.run(asyncio.wait_for(scenario, 300))
 
 
 def ids(chunks: list[Chunk]) -> list[int]:
@@ -76,7 +77,7 @@ class PassControl:
         self.count += 1
         if self.count == self._hold_at:
             self._is_held.set()
-            assert self._may_run.wait(60)
+            assert self._may_run.wait(300)
 
     def hold_after(self, passes: int) -> None:
         """Hold the engine in the pass after so many more."""
@@ -85,7 +86,7 @@ class PassControl:
         self._may_run.clear()
 
     async def wait_until_held(self) -> None:
-        assert await asyncio.to_thread(self._is_held.wait, 60)
+        assert await asyncio.to_thread(self._is_held.wait, 300)
 
     def resume(self) -> None:
         self._may_run.set()
@@ -144,8 +145,9 @@ def test_import_loads_no_heavy_library() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_openmp_is_configured_before_torch_is_imported(starcoder: Path) -> None:
-    """The number of threads is that of the settings while loading, and 1 between passes."""
+def test_loading_configures_openmp_before_torch_and_prints_nothing(starcoder: Path) -> None:
+    """The number of threads is that of the settings while loading, and 1 between passes. The quantization libraries,
+    which print much when they are imported, are imported too if they are installed."""
     script = f"""
 import os, sys, time
 from starcoder_ls.engine import local_engine
@@ -163,10 +165,11 @@ engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", t
 engine.start()
 while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
 engine.close()
-print(seen)
+print(seen, sorted({{"bitsandbytes", "torchao"}} & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "[('PASSIVE', False), 2, 1]", done.stderr
+    installed = [name for name in ("bitsandbytes", "torchao") if importlib.util.find_spec(name)]
+    assert (done.stdout.strip(), done.stderr) == (f"[('PASSIVE', False), 2, 1] {installed}", "")
 
 
 def test_interpreter_exit_waits_for_the_engine_thread() -> None:
@@ -549,7 +552,7 @@ def test_close_ends_every_request(is_working: bool, engine: LocalEngine, passes:
     with pytest.raises(EngineClosed):
         engine.count_tokens("x")
     assert engine._thread is not None
-    engine._thread.join(60)
+    engine._thread.join(300)
     assert not engine._thread.is_alive()
 
 
@@ -741,7 +744,7 @@ def test_graphs_captured_while_idle_change_no_answer(
     texts = (TEXT, TEXT[4:], TEXT * 3)
     first = [ids(run(generate(engine, build_request(text)))) for text in texts]
     (graphs,) = registries
-    end_s = time.monotonic() + 30
+    end_s = time.monotonic() + 300
     while not graphs.replay_costs():
         assert time.monotonic() < end_s
         time.sleep(0.01)

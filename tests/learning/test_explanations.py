@@ -102,7 +102,7 @@ def test_prompt_equals_the_servers_prompt_for_the_action() -> None:
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
-    assert is_ready.wait(10)
+    assert is_ready.wait(300)
     code = "def f(x):\n    return x + 1"
     chosen = validate({"adapters": {"explain": {"path": "x"}}}, "a test")
     try:

@@ -7,8 +7,8 @@ import signal
 import stat
 import subprocess
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ from starcoder_ls.lsp.framing import frame
 class ListeningServer:
     """A server process on loopback TCP."""
 
-    def __init__(self, process: asyncio.subprocess.Process, port: int, token_file: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], port: int, token_file: Path) -> None:
         self.process, self.port, self.token_file = process, port, token_file
 
     @asynccontextmanager
@@ -47,24 +47,31 @@ class ListeningServer:
 
 @asynccontextmanager
 async def listening(tmp_path: Path, **engine: Any) -> AsyncIterator[ListeningServer]:
-    environment = {"XDG_RUNTIME_DIR": str(tmp_path), "PATH": "", "PYTHONPATH": str(Path(tcp.__file__).parents[2])}
-    process = await asyncio.create_subprocess_exec(
-        *FAKE_SERVER_COMMAND,
-        json.dumps(engine),
-        "--tcp",
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=environment,
-    )
-    assert process.stdout is not None
-    _, port, token_file = json.loads(await process.stdout.readline())
-    try:
-        yield ListeningServer(process, port, Path(token_file))
-    finally:
-        if process.returncode is None:
+    with listening_process(tmp_path, engine) as server:
+        yield server
+
+
+@contextmanager
+def listening_process(folder: Path, engine: dict[str, Any]) -> Iterator[ListeningServer]:
+    """Not a process of asyncio, whose loop would end with the first test."""
+    environment = {"XDG_RUNTIME_DIR": str(folder), "PATH": "", "PYTHONPATH": str(Path(tcp.__file__).parents[2])}
+    command = [*FAKE_SERVER_COMMAND, json.dumps(engine), "--tcp"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+        assert process.stdout is not None
+        _, port, token_file = json.loads(process.stdout.readline())
+        try:
+            yield ListeningServer(process, port, Path(token_file))
+        finally:
             process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
-        assert not os.path.exists(token_file)  # noqa: ASYNC240 - a test may block
+            assert process.wait() == 0
+            assert not os.path.exists(token_file)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ListeningServer]:
+    """One server for the tests that leave it as it was."""
+    with listening_process(tmp_path_factory.mktemp("tcp"), {"token_s": 0.005}) as listening_server:
+        yield listening_server
 
 
 async def request_suggestion(client: Client) -> str | None:
@@ -73,8 +80,8 @@ async def request_suggestion(client: Client) -> str | None:
 
 
 @async_test
-async def test_clients_get_their_own_results_whatever_other_clients_do(tmp_path: Path) -> None:
-    async with listening(tmp_path, token_s=0.005) as server, server.client() as stays:
+async def test_clients_get_their_own_results_whatever_other_clients_do(server: ListeningServer) -> None:
+    async with server.client() as stays:
         async with server.client() as leaves:
             leaves.change(URI, 2, {"text": "another text\n"})
             both = await asyncio.gather(request_suggestion(stays), request_suggestion(leaves))
@@ -101,7 +108,7 @@ async def test_sigterm_ends_a_busy_server_within_three_seconds(tmp_path: Path) -
         client.inline_completion(URI, 0, 4)
         begin = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
-        assert await server.process.wait() == 0
+        assert await asyncio.to_thread(server.process.wait) == 0
         assert time.monotonic() - begin < 3
 
 
@@ -110,28 +117,28 @@ FOREIGN_BYTES = [b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"POST http://x/ 
 
 @pytest.mark.parametrize("first_bytes", FOREIGN_BYTES, ids=["http", "http with a colon", "tls"])
 @async_test
-async def test_http_and_tls_connections_are_closed_without_a_response(tmp_path: Path, first_bytes: bytes) -> None:
-    async with listening(tmp_path) as server:
-        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        writer.write(first_bytes)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
-        writer.close()
-        async with server.client() as client:
-            assert await request_suggestion(client) == "return 1"
+async def test_http_and_tls_connections_are_closed_without_a_response(
+    server: ListeningServer, first_bytes: bytes
+) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(first_bytes)
+    assert await reader.read() == b""
+    writer.close()
+    async with server.client() as client:
+        assert await request_suggestion(client) == "return 1"
 
 
 @async_test
-async def test_client_without_the_token_is_rejected(tmp_path: Path) -> None:
+async def test_client_without_the_token_is_rejected(server: ListeningServer) -> None:
     wrong: list[Any] = [None, {}, {"token": "wrong"}, {"token": 5}, {"token": ""}, "token", {"token": "\ud83d"}]
-    async with listening(tmp_path) as server:
-        for options in wrong:
-            async with connect("127.0.0.1", server.port) as client:
-                assert await error_code(client.request("starcoder/status")) == -32002
-                params = {"capabilities": {}, "initializationOptions": options}
-                assert await error_code(client.request("initialize", params)) == -32600
-                await client.wait_closed()
-                with pytest.raises(ConnectionClosed):
-                    await client.request("starcoder/status")
+    for options in wrong:
+        async with connect("127.0.0.1", server.port) as client:
+            assert await error_code(client.request("starcoder/status")) == -32002
+            params = {"capabilities": {}, "initializationOptions": options}
+            assert await error_code(client.request("initialize", params)) == -32600
+            await client.wait_closed()
+            with pytest.raises(ConnectionClosed):
+                await client.request("starcoder/status")
 
 
 async def error_code(pending: PendingRequest) -> int:
@@ -141,18 +148,17 @@ async def error_code(pending: PendingRequest) -> int:
 
 
 @async_test
-async def test_token_file_is_private_and_the_token_is_no_setting(tmp_path: Path) -> None:
-    async with listening(tmp_path) as server:
-        assert stat.S_IMODE(server.token_file.stat().st_mode) == 0o600
-        assert len(server.token_file.read_text()) == 32
-        async with server.client(inline_completion={"max_new_tokens": 8}) as client:
-            assert not notifications_of(client, "window/showMessage")
+async def test_token_file_is_private_and_the_token_is_no_setting(server: ListeningServer) -> None:
+    assert stat.S_IMODE(server.token_file.stat().st_mode) == 0o600
+    assert len(server.token_file.read_text()) == 32
+    async with server.client(inline_completion={"max_new_tokens": 8}) as client:
+        assert not notifications_of(client, "window/showMessage")
 
 
 @async_test
-async def test_later_client_with_another_model_is_warned_once(tmp_path: Path) -> None:
+async def test_later_client_with_another_model_is_warned_once(server: ListeningServer) -> None:
     model = {"name": "another"}
-    async with listening(tmp_path) as server, server.client(), server.client(model=model) as other_client:
+    async with server.client(), server.client(model=model) as other_client:
         assert await request_suggestion(other_client) == "return 1"
         (message,) = notifications_of(other_client, "window/showMessage")
         assert message["type"] == 2
@@ -160,13 +166,12 @@ async def test_later_client_with_another_model_is_warned_once(tmp_path: Path) ->
 
 
 @async_test
-async def test_owner_connects_beside_eighty_silent_strangers(tmp_path: Path) -> None:
-    async with listening(tmp_path) as server:
-        strangers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(80)]
-        async with server.client() as client:
-            assert await request_suggestion(client) == "return 1"
-        for _, writer in strangers:
-            writer.close()
+async def test_owner_connects_beside_eighty_silent_strangers(server: ListeningServer) -> None:
+    strangers = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(80)]
+    async with server.client() as client:
+        assert await request_suggestion(client) == "return 1"
+    for _, writer in strangers:
+        writer.close()
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "example.org", "10.0.0.1", "not a host"])

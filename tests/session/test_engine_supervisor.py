@@ -59,7 +59,7 @@ def test_start_returns_while_the_engine_is_still_being_made() -> None:
 
     supervisor = EngineSupervisor(engine_for, clock=FakeClock(is_threaded=True))
     assert supervisor.start(MODEL_A)
-    assert has_started.wait(10)
+    assert has_started.wait(300)
     assert supervisor.status() == Status(Phase.LOADING, "Starting.", model="a")
     assert supervisor.ready_engine() is None
     may_return.set()

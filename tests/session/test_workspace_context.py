@@ -115,7 +115,7 @@ class HeldEngine(ScriptedEngine):
     def count_tokens(self, text: str) -> int:
         if threading.current_thread() is not threading.main_thread():
             self.is_collecting.set()
-            self.is_released.wait(60)
+            self.is_released.wait(300)
         return super().count_tokens(text)
 
 

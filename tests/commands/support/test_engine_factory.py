@@ -22,12 +22,13 @@ from starcoder_ls.generation import Phase
 from starcoder_ls.settings import Adapter, Settings, Sharing, validate
 
 
-@pytest.fixture
-def daemon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A daemon that is ready and has the model of SCRIPTED_SETTINGS."""
-    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(tmp_path / "run"))
-    with running_daemon(daemon_socket_path(SCRIPTED_SETTINGS), {}):
-        yield
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("STARCODER_LS_RUNTIME", str(tmp_path_factory.mktemp("daemon") / "run"))
+        with running_daemon(daemon_socket_path(SCRIPTED_SETTINGS), {}):
+            yield
 
 
 def test_adapter_that_does_not_complete_is_not_loaded_for_a_completion(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_engine_generates_the_golden_tokens_of_concurrent_adapters(base: Path, e
     )
     is_loaded = threading.Event()
     engine.subscribe(lambda status: is_loaded.set() if status.phase is not Phase.LOADING else None)
-    assert engine.status().phase is not Phase.LOADING or is_loaded.wait(60)
+    assert engine.status().phase is not Phase.LOADING or is_loaded.wait(300)
     assert (engine.status().phase, engine.status().message) == (Phase.READY, "")
 
     async def generate(name: str) -> list[int]:
@@ -121,7 +121,7 @@ def test_engine_generates_the_golden_tokens_of_concurrent_adapters(base: Path, e
             assert generated[0] == golden[f"{left}.greedy_ids"].flatten()[-8:].tolist(), left
             assert generated[1] == golden[f"{right}.greedy_ids"].flatten()[-8:].tolist(), right
 
-    asyncio.run(asyncio.wait_for(run_pairs(), 60))
+    asyncio.run(asyncio.wait_for(run_pairs(), 300))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
