@@ -11,7 +11,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of a POS
 
 
 def test_program_that_ends_normally_passes() -> None:
-    assert sandbox.passes("import math\nassert math.sqrt(4) == 2\nprint('x' * 10_000)")
+    assert sandbox.passes("import math\nassert math.sqrt(4) == 2\nprint('x' * 10_000)", timeout_s=300.0)
 
 
 @pytest.mark.parametrize(
