@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from isolation import isolated_environment
+
+# Read when torch is imported: threads that spin while they wait cost minutes on a busy machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # The time limits of Hypothesis depend on what else the machine does.
 settings.register_profile("no_time_limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import os
 import subprocess
 import sys
 import threading
@@ -167,7 +168,8 @@ while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
 engine.close()
 print(seen, sorted({{"bitsandbytes", "torchao"}} & sys.modules.keys()))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, env=environment)
     installed = [name for name in ("bitsandbytes", "torchao") if importlib.util.find_spec(name)]
     assert (done.stdout.strip(), done.stderr) == (f"[('PASSIVE', False), 2, 1] {installed}", "")
 
