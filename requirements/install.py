@@ -18,11 +18,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "requirements"
 
-PIP = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check")
 WHEELS = ("--only-binary=:all:", "--no-deps")
 """The files are complete, so pip needs to resolve nothing."""
-VERIFIED = ("install", "--require-hashes", *WHEELS)
-EDITABLE = ("install", "--no-deps", "--no-build-isolation", "--editable")
+VERIFIED = ("install", "--quiet", "--require-hashes", *WHEELS)
+EDITABLE = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable")
 
 
 class InstallError(Exception):
@@ -38,7 +38,7 @@ def install(sets: Sequence[str]) -> None:
         if needs_cuda(metadata.requires("torch")):
             install_file(FOLDER / "cuda.txt")
         _run_pip(*EDITABLE, str(ROOT))
-    _run_pip("check")
+    _run_pip("check")  # not quiet: it would not say what is missing
 
 
 def install_file(requirements: Path) -> None:
@@ -56,7 +56,7 @@ def install_torch(entry: str) -> None:
     if is_installed("torch", version):
         return
     with tempfile.TemporaryDirectory() as folder:
-        _run_pip("download", *WHEELS, "--dest", folder, f"torch=={version}")
+        _run_pip("download", "--quiet", *WHEELS, "--dest", folder, f"torch=={version}")
         wheel = next(Path(folder).glob("torch-*.whl"))
         digest = require_locked(wheel, entry)
         requirement = Path(folder) / "requirement.txt"
@@ -92,7 +92,8 @@ def needs_cuda(torch_requirements: Sequence[str] | None) -> bool:
 def _run_pip(*arguments: str) -> None:
     """Raises InstallError; pip itself says why."""
     if code := subprocess.run([*PIP, *arguments], check=False).returncode:
-        raise InstallError(f"pip {' '.join(arguments[:2])} failed with exit code {code}.")
+        command = next(word for word in arguments if not word.startswith("-"))
+        raise InstallError(f"pip {command} failed with exit code {code}.")
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def test_package_with_its_recorded_hash_is_installed(tmp_path: Path, monkeypatch
 def test_package_with_another_hash_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(install.InstallError, match=r"pip install .* failed with exit code 1"):
+    with pytest.raises(install.InstallError, match="pip install failed with exit code 1"):
         install_tiny(tmp_path, monkeypatch, digest="0" * 64)
 
     assert "THESE PACKAGES DO NOT MATCH THE HASHES" in capfd.readouterr().err
