@@ -7,7 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from lsprotocol import types as t
 
-from starcoder_ls.lsp.converter import _structure_key_stroke, converter, structure
+from starcoder_ls.lsp.converter import (
+    _structure_inline_completion,
+    _structure_key_stroke,
+    converter,
+    structure,
+    unstructure_plain,
+)
 from starcoder_ls.lsp.request_handle import ResponseError
 
 POSITION_PARAMS = {"textDocument": {"uri": "file:///a"}, "position": {"line": 1, "character": 2}}
@@ -83,3 +89,39 @@ def test_fast_path_for_key_strokes_equals_cattrs(changes: dict[str, object]) -> 
 @pytest.mark.parametrize("raw", [None, [], {}, {"textDocument": 1}, {**key_stroke(), "more": 1}, change(1, "a")])
 def test_fast_path_rejects_other_changes(raw: Any) -> None:
     assert _structure_key_stroke(raw) is None
+
+
+@given(
+    st.dictionaries(st.sampled_from(["uri", "line", "character", "triggerKind"]), VALUES, max_size=2),
+    st.dictionaries(st.sampled_from(["workDoneToken", "context", "position", "textDocument"]), VALUES, max_size=1),
+)
+@example({}, {})
+@example({"triggerKind": 0}, {})
+def test_fast_path_for_inline_completion_equals_cattrs(changes: dict[str, object], more: dict[str, object]) -> None:
+    fields = {"uri": "file:///a", "line": 1, "character": 3, "triggerKind": 2} | changes
+    raw = {
+        "textDocument": {"uri": fields["uri"]},
+        "position": {"line": fields["line"], "character": fields["character"]},
+        "context": {"triggerKind": fields["triggerKind"]},
+    } | more
+    fast = _structure_inline_completion(raw)
+    if fast is not None:
+        assert fast == converter().structure(raw, t.InlineCompletionParams)
+    else:
+        assert changes or more
+
+
+@given(
+    st.text(),
+    st.none() | st.text(max_size=3),
+    st.none() | st.just(t.Range(t.Position(1, 2), t.Position(1, 3))),
+    st.none() | st.builds(t.Command, st.text(), st.text(), st.none() | st.text(), st.none() | st.just([{"id": "a"}])),
+)
+@example("text", None, t.Range(t.Position(1, 2), t.Position(1, 3)), t.Command("a", "b", arguments=[{"id": "c"}]))
+def test_items_without_cattrs_equal_those_of_cattrs(
+    text: str, filter_text: str | None, range_: t.Range | None, command: t.Command | None
+) -> None:
+    item = t.InlineCompletionItem(text, filter_text, range_, command)
+    plain = unstructure_plain(item)
+    is_usual = range_ and filter_text is None and (command is None or (command.arguments and command.tooltip is None))
+    assert plain == (converter().unstructure(item) if is_usual else None)

@@ -123,6 +123,8 @@ class InsertionPoint:
     def indent_width(self, line: str) -> int:
         """The indentation of ``line`` in columns."""
         indent = line[: len(line) - len(line.lstrip())]
+        if "\t" not in indent:
+            return len(indent)
         tab_width = _BLANKS_PER_TAB if self.indent_unit == "\t" else len(self.indent_unit)
         return len(indent) + indent.count("\t") * (tab_width - 1)
 

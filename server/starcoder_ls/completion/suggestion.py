@@ -61,7 +61,7 @@ def build_suggestions(
         suggestion = Suggestion(
             text, cursor.offset, end, answer.finish_reason, timings.prompt_tokens, answer.tokens, timings, source
         )
-        suggestions.setdefault(_normalize(text, point), suggestion)
+        suggestions.setdefault(_normalize(text, point) if len(answers) > 1 else text, suggestion)
     return list(suggestions.values())
 
 

@@ -8,8 +8,9 @@ has no text of documents at all.
 from __future__ import annotations
 
 import functools
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from starcoder_ls.context.private_keys import MAX_KEY_CHARS, find_private_keys
@@ -47,9 +48,23 @@ def mask_secrets(text: str) -> str:
 
 def mask_secrets_in_range(text: str, start: int, end: int) -> str:
     """``text[start:end]`` with secrets masked, also those that begin before ``start`` or end after ``end``."""
+    return _mask_range(text, start, end, find_secrets(text, start, end))
+
+
+def mask_secrets_around(text: str, start: int, cursor: int, after: int, end: int) -> tuple[str, str]:
+    """``text[start:cursor]`` and ``text[after:end]`` as ``mask_secrets_in_range`` masks them, in one search.
+
+    Private keys are searched once for both, and all but the cursor's line is cached.
+    """
+    keys = list(find_private_keys(text, max(0, start - MAX_KEY_CHARS), end))
+    before = _mask_range(text, start, cursor, itertools.chain(keys, _find_in_touched_lines(text, start, cursor)))
+    return before, _mask_range(text, after, end, itertools.chain(keys, _find_in_touched_lines(text, after, end)))
+
+
+def _mask_range(text: str, start: int, end: int, found: Iterable[tuple[int, int]]) -> str:
     parts: list[str] = []
     done = start
-    for first, last in sorted(find_secrets(text, start, end)):
+    for first, last in sorted(found):
         first, last = max(first, done), min(last, end)
         if last > first:
             parts += text[done:first], _mask(text[first:last])
@@ -81,7 +96,9 @@ def restore_secrets(text: str, masked: str, original: str) -> str | None:
 def contains_secret(text: str, before: str = "") -> bool:
     """Whether ``text``, which follows ``before``, contains a secret, a mask, or the rest of a secret."""
     line = before.rpartition("\n")[2][-_LINE_CHARS_BEFORE:]
-    return _MIN_MASK in text or any(end > len(line) for _, end in find_secrets(line + text))
+    whole = line + text
+    found = itertools.chain(find_private_keys(whole, 0, len(whole)), _find_in_lines(whole))
+    return _MIN_MASK in text or any(end > len(line) for _, end in found)
 
 
 def find_secrets(text: str, start: int = 0, end: int | None = None) -> Iterator[tuple[int, int]]:
@@ -92,6 +109,10 @@ def find_secrets(text: str, start: int = 0, end: int | None = None) -> Iterator[
     """
     end = len(text) if end is None else end
     yield from find_private_keys(text, max(0, start - MAX_KEY_CHARS), end)
+    yield from _find_in_touched_lines(text, start, end)
+
+
+def _find_in_touched_lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     first_line = text.rfind("\n", 0, start) + 1
     if start - first_line > _LONG_LINE_CHARS:
         first_line += (start - first_line) // _PIECE_CHARS * _PIECE_CHARS - _PIECE_CHARS
@@ -100,11 +121,19 @@ def find_secrets(text: str, start: int = 0, end: int | None = None) -> Iterator[
     line_end = line_end if line_end >= 0 else len(text)
     if line_end - end > _LONG_LINE_CHARS:
         line_end = last_line + ((end - last_line) // _PIECE_CHARS + 2) * _PIECE_CHARS
-    find_above = _find_in_block if last_line - first_line <= _MAX_CACHED_CHARS else _find_in_lines
-    for first, last in find_above(text[first_line:last_line]):
-        yield first_line + first, first_line + last
-    for first, last in _find_in_lines(text[last_line:line_end]):
-        yield last_line + first, last_line + last
+    whole_lines = first_line
+    if first_line < start and first_line < last_line:  # the cursor's line: the lines below it stay the same
+        whole_lines = text.find("\n", first_line) + 1
+        yield from _find_in_part(text, first_line, whole_lines - 1)
+    yield from _find_in_part(text, whole_lines, last_line)
+    yield from _find_in_part(text, last_line, line_end)
+
+
+def _find_in_part(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The secrets of the lines from ``start`` to ``end``, cached unless they are very many."""
+    find = _find_in_block if end - start <= _MAX_CACHED_CHARS else _find_in_lines
+    for first, last in find(text[start:end]):
+        yield start + first, start + last
 
 
 def _find_in_lines(text: str) -> tuple[tuple[int, int], ...]:
@@ -134,7 +163,8 @@ def _find_in_lines(text: str) -> tuple[tuple[int, int], ...]:
 
 
 _find_in_block = functools.lru_cache(maxsize=64)(_find_in_lines)
-"""From key to key, the window's lines above and below the cursor's line stay the same."""
+"""From key to key, the window's lines above and below the cursor's line stay the same, and its line is in the texts on
+both sides of the cursor."""
 
 
 def _find_in_line(line: str) -> tuple[tuple[int, int], ...]:

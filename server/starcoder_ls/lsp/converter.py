@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from cattrs import BaseValidationError, ClassValidationError, Converter, IterableValidationError
@@ -33,7 +34,8 @@ def converter() -> Converter:
 
 def structure(raw: object, target: type[Any]) -> Any:
     """``raw`` as ``target``. Raises ResponseError (invalid params) naming each field that does not fit."""
-    if target is t.DidChangeTextDocumentParams and (params := _structure_key_stroke(raw)) is not None:
+    fast_path = _FAST_PATHS.get(target)
+    if fast_path is not None and (params := fast_path(raw)) is not None:
         return params
     if target in (t.DidChangeTextDocumentParams, t.DidOpenTextDocumentParams):
         raw = _fill_text_document_params(raw)
@@ -65,6 +67,48 @@ def _structure_key_stroke(raw: Any) -> t.DidChangeTextDocumentParams | None:
     changed = t.Range(t.Position(*numbers[1:3]), t.Position(*numbers[3:5]))
     changes = (t.TextDocumentContentChangePartial(changed, text, *lengths),)
     return t.DidChangeTextDocumentParams(t.VersionedTextDocumentIdentifier(version, uri), changes)
+
+
+def _structure_inline_completion(raw: Any) -> t.InlineCompletionParams | None:
+    """A request as editors send it at each key, without cattrs; None for anything else, valid or not."""
+    try:
+        uri, trigger_kind = raw["textDocument"]["uri"], raw["context"]["triggerKind"]
+        line, character = raw["position"]["line"], raw["position"]["character"]
+    except (KeyError, TypeError):
+        return None
+    is_plain = len(raw) == 3 and len(raw["textDocument"]) == len(raw["context"]) == 1 and len(raw["position"]) == 2
+    is_valid = all(type(number) is int and 0 <= number < _UINTEGER_LIMIT for number in (line, character))
+    if not (is_plain and is_valid and type(uri) is str and type(trigger_kind) is int and 0 <= trigger_kind <= 2):
+        return None
+    context = t.InlineCompletionContext(_structure_trigger_kind(trigger_kind, t.InlineCompletionTriggerKind))
+    return t.InlineCompletionParams(context, t.TextDocumentIdentifier(uri), t.Position(line, character))
+
+
+_FAST_PATHS: dict[type[Any], Callable[[Any], Any]] = {
+    t.DidChangeTextDocumentParams: _structure_key_stroke,
+    t.InlineCompletionParams: _structure_inline_completion,
+}
+
+
+def unstructure_plain(value: object) -> dict[str, Any] | None:
+    """The JSON value of a suggestion as the server makes it, without cattrs; None for anything else."""
+    if type(value) is not t.InlineCompletionItem or type(value.insert_text) is not str or value.range is None:
+        return None
+    item: dict[str, Any] = {"insertText": value.insert_text, "range": _unstructure_range(value.range)}
+    if (command := value.command) is not None:
+        item["command"] = {"title": command.title, "command": command.command, "arguments": command.arguments}
+    is_plain = value.filter_text is None and (
+        command is None or (command.tooltip is None and command.arguments is not None)
+    )
+    return item if is_plain else None
+
+
+def _unstructure_range(range_: t.Range) -> dict[str, Any]:
+    start, end = range_.start, range_.end
+    return {
+        "start": {"line": start.line, "character": start.character},
+        "end": {"line": end.line, "character": end.character},
+    }
 
 
 def _fill_text_document_params(raw: Any) -> Any:

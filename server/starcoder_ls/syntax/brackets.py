@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from starcoder_ls.languages.language import Language
 
 OPENERS, CLOSERS = "([{", ")]}"
+_OPENER_OF = dict(zip(CLOSERS, OPENERS, strict=True))
 _MATCHES_NOTHING = "(?!)"
 _CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
 
-_REGEX_LITERAL = r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n])+/"
-"""A slash after one of these characters cannot be a division."""
+_REGEX_LITERAL = r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n]){0,50}+\]|[^/\\\n\[])++/"
+"""A slash after one of these characters cannot be a division. The bound keeps the time linear."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +59,39 @@ def clear_caches() -> None:
 
 def scan_incrementally(text: str, language: Language) -> ScanState:
     """The same as ``scan``, for a text from the beginning of a document; reuses the scan of its unchanged lines."""
-    end = text.rfind("\n") + 1
-    while end > 1 and text[end - 2] == "\\":  # a string may continue after that line end
-        end = text.rfind("\n", 0, end - 1) + 1
+    state = scan_stepwise(text, language, len(text))
+    assert state is not None
+    return state
+
+
+def scan_stepwise(text: str, language: Language, max_chars: int) -> ScanState | None:
+    """As ``scan_incrementally``; None if more than ``max_chars`` characters of whole lines had to be scanned.
+
+    Then about so many were scanned, and the next call continues after them.
+    """
+    end = _end_of_whole_lines(text, len(text))
     state, start = _INITIAL_STATE, 0
     for cached_language, cached_text, cached_state in reversed(list(_cached_scans)):
         if start < len(cached_text) <= end and cached_language is language and text.startswith(cached_text):
             state, start = cached_state, len(cached_text)
             if start == end:
                 break
+    is_complete = end - start <= max_chars
+    if not is_complete:
+        end = _end_of_whole_lines(text, start + max_chars)
     if start < end:
         whole_lines = text[:end]
         state, start = scan(whole_lines, language, state, start), end
         _cached_scans.append((language, whole_lines, state))
-    return scan(text, language, state, start)
+    return scan(text, language, state, start) if is_complete else None
+
+
+def _end_of_whole_lines(text: str, limit: int) -> int:
+    """The last line end before ``limit`` that no string continues after."""
+    end = text.rfind("\n", 0, limit) + 1
+    while end > 1 and text[end - 2] == "\\":
+        end = text.rfind("\n", 0, end - 1) + 1
+    return end
 
 
 def scan(text: str, language: Language, initial: ScanState = _INITIAL_STATE, start: int = 0) -> ScanState:
@@ -84,14 +104,16 @@ def scan(text: str, language: Language, initial: ScanState = _INITIAL_STATE, sta
         offset = _find_end(text, start, initial.closing_delimiter, initial.is_comment, language)
         if offset < 0:
             return initial
-    pattern = _token_pattern(language)
-    while match := pattern.search(text, offset):
-        offset, kind = match.end(), match.lastgroup or ""
+    match_token = _token_pattern(language).match
+    while match := match_token(text, offset):
+        offset, kind = match.end(), match.lastgroup
+        if kind is None:  # a character that begins no token here
+            continue
         token = match[kind]
         if kind == "opener":
             open_brackets.append(token)
         elif kind == "closer":
-            if open_brackets and OPENERS.index(open_brackets[-1]) == CLOSERS.index(token):
+            if open_brackets and open_brackets[-1] == _OPENER_OF[token]:
                 open_brackets.pop()
             else:
                 unmatched_closers += token
@@ -125,9 +147,14 @@ def _find_end(text: str, start: int, delimiter: str, is_comment: bool, language:
 
 @functools.cache
 def _token_pattern(language: Language) -> re.Pattern[str]:
-    """Matches the text up to and including the next token; a complete single-line string is one token."""
+    """Matches the text up to and including the next token, or one character that could begin one and does not.
+
+    A complete single-line string is one token. Every match begins where the last one ended: a search that skips text
+    and then finds no token would skip it again from each of its characters, in quadratic time.
+    """
     short_quotes = [quote for quote in language.quotes if not (quote == "'" and language.has_character_literals)]
-    literals = [rf"{quote}(?:\\.|[^{quote}\\\n])*(?:{quote}|(?=\n))" for quote in short_quotes]
+    literals = [rf"{quote}(?:\\.|[^{quote}\\\n])*+(?:{quote}|(?=\n))" for quote in short_quotes]
+    literals += [r"\(\)", r"\[\]", r"\{\}"]  # brackets that change nothing
     literals += [_CHARACTER_LITERAL] if language.has_character_literals else []
     literals += [_REGEX_LITERAL] if language.has_regex_literals else []
     line_comment = _any_of(language.line_comments)
@@ -145,7 +172,7 @@ def _token_pattern(language: Language) -> re.Pattern[str]:
     first_characters = re.escape("".join(sorted({mark[0] for mark in marks})))
     skipped = f"[^{first_characters}(){{}}\\[\\]']*+"  # skipping it in one step makes the scan six times as fast
     tokens = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in kinds.items())
-    return re.compile(f"{skipped}(?:{tokens})", re.DOTALL)
+    return re.compile(f"{skipped}(?:{tokens}|.)", re.DOTALL)
 
 
 def _any_of(words: Sequence[str]) -> str:

@@ -13,7 +13,10 @@ from starcoder_ls.languages.language import Language
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.syntax import brackets, grammars
 
-_MAX_SCANNED_CHARS = 60_000  # 1.5 ms of scanning; a string or comment that begins earlier is not recognised
+_MAX_SCANNED_CHARS = 60_000  # 1.5 ms of scanning
+_SCAN_STEP_CHARS, _MAX_STEPWISE_CHARS = 30_000, 400_000
+"""A longer text is scanned in steps, one at each key, and cached. Until its end is reached, or if it is too long for
+that, a string or comment that begins before the last _MAX_SCANNED_CHARS is not recognised."""
 _TREE_CHARS = 2_000  # parsed on both sides of the cursor: 0.4 ms
 STATEMENT_CHARS = 1_200  # parsed between two tokens: 0.1 ms
 _STRING_NODES = re.compile(r"string|template|heredoc|raw_text|char_literal|rune|text$")
@@ -42,9 +45,9 @@ class SyntaxContext:
 def context_at(before: str, after: str, language_id: str) -> SyntaxContext:
     """The syntax between two texts with line feeds; ``before`` should reach back to the document's beginning."""
     language = by_id(language_id)
-    state = brackets.scan_incrementally(_last_chars(before), language)
+    state, is_whole = _scan_before(before, language)
     region: Region = "code" if state.is_code else "comment" if state.is_comment else "string"
-    if language.grammar and not language.is_prose and not _is_certain(state, before, language):
+    if language.grammar and not language.is_prose and not _is_certain(state, before, is_whole, language):
         region = _region_from_tree(before, after, language_id) or region
     line_before = before.rpartition("\n")[2]
     if region == "string" and _is_in_interpolation(line_before, state.closing_delimiter, language):
@@ -56,8 +59,26 @@ def context_at(before: str, after: str, language_id: str) -> SyntaxContext:
         state.closing_delimiter if agrees_with_scan and not is_code else "",
         state.open_brackets,
         is_code and follows_block_opener(before, language),
-        is_code and state.open_brackets[-1:] == "(" and bool(_CALL_OPENER.search(_up_to_open_bracket(line_before))),
+        is_code
+        and state.open_brackets[-1:] == "("
+        and bool(_CALL_OPENER.search(_up_to_open_bracket(line_before[-_TREE_CHARS:]))),
     )
+
+
+def _scan_before(before: str, language: Language) -> tuple[brackets.ScanState, bool]:
+    """The state at the end of ``before``, and whether all of it was scanned."""
+    if len(before) <= _MAX_SCANNED_CHARS:
+        return brackets.scan_incrementally(before, language), True
+    if len(before) <= _MAX_STEPWISE_CHARS:
+        state = brackets.scan_stepwise(before, language, _SCAN_STEP_CHARS)
+        if state is not None:
+            return state, True
+    return brackets.scan_incrementally(_last_chars(before), language), False
+
+
+def _is_call(line_before: str) -> bool:
+    """Whether the innermost bracket that is open at the end of a line is that of a call."""
+    return _CALL_OPENER.search(_up_to_open_bracket(line_before)) is not None
 
 
 def _is_in_interpolation(line_before: str, delimiter: str, language: Language) -> bool:
@@ -72,7 +93,7 @@ def _is_in_interpolation(line_before: str, delimiter: str, language: Language) -
     return tail.count(language.interpolation) > tail.count(closer)
 
 
-def _is_certain(state: brackets.ScanState, before: str, language: Language) -> bool:
+def _is_certain(state: brackets.ScanState, before: str, is_whole: bool, language: Language) -> bool:
     """Whether the scan is right without asking the tree. A tree costs 0.3 ms per keystroke.
 
     Checked against Python's own tokenizer at 40,000 cursors of installed packages: where this is true and the tree
@@ -81,7 +102,7 @@ def _is_certain(state: brackets.ScanState, before: str, language: Language) -> b
     """
     if state.is_comment and state.closing_delimiter == "\n":
         return True
-    if not language.is_scanner_exact or len(before) > _MAX_SCANNED_CHARS:
+    if not language.is_scanner_exact or not is_whole:
         return False
     nearby = before.rpartition("\n")[2] if len(state.closing_delimiter) == 1 else before[-_TREE_CHARS:]
     return state.is_code or "{" not in nearby  # an f-string contains code
@@ -129,7 +150,7 @@ def trim_to_code(before: str, language_id: str, max_chars: int = STATEMENT_CHARS
         return before
     language = by_id(language_id)
     start = before.find("\n", len(before) - max_chars) + 1 or len(before)
-    state = brackets.scan_incrementally(_last_chars(before[:start]), language)
+    state, _ = _scan_before(before[:start], language)
     if state.closing_delimiter:
         end = before.find(state.closing_delimiter, start)
         start = len(before) if end < 0 else end + len(state.closing_delimiter)

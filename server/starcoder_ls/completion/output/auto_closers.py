@@ -96,6 +96,8 @@ def count_replaced(text: str, rest: str, closers: list[Closer], language: Langua
     ``foo(|)`` and the text ``a) + 1``: it contains the bracket that the editor inserted. In ``foo(|)`` and
     ``a) + b(c`` the bracket closes another one, and nothing is replaced.
     """
+    if not closers:
+        return 0
     opened = [closer.closes for closer in reversed(closers)]
     followed = follow(text, opened, language)
     if not followed.closed:

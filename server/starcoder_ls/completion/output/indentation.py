@@ -48,7 +48,8 @@ def convert_indent_characters(text: str, point: InsertionPoint) -> str:
     """
     lines = text.split("\n")
     start = 1 if point.line_before else 0
-    unit = point.shown_indent_unit
+    is_indented = any(line[:1] in (" ", "\t") for line in lines[start:])
+    unit = point.shown_indent_unit if is_indented else ""
     if unit and any(line.startswith(" " if unit == "\t" else "\t") for line in lines[start:]):
         widths = [len(line) - len(line.lstrip(" ")) for line in lines[start:] if line.startswith(" ")]
         blanks_per_tab = min(_BLANKS_PER_TAB, max(2, min(widths, default=_BLANKS_PER_TAB)))

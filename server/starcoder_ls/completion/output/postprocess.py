@@ -58,7 +58,7 @@ def remove_lines_above(text: str, point: InsertionPoint) -> str:
         return text
     lines = text.split("\n")
     content = [line.strip() for line in lines if line.strip()]
-    above = [line.strip() for line in point.lines_above]
+    above = [line.strip() for line in point.lines_above[-max(len(content), _MAX_LOOP_LINES) :]]
     above += [] if point.is_at_line_start else [point.line_before.strip()]
     for count in range(min(len(content), len(above)), 0, -1):
         if content[:count] == above[-count:] and has_words("".join(content[:count])):
@@ -205,7 +205,7 @@ def _repeats_block(content: list[str], above: list[str]) -> bool:
 def _cut_before_unmatched_closer(text: str, point: InsertionPoint) -> str:
     if point.syntax.region != "code" or point.language.is_prose or point.language.block_end_words:
         return text
-    if not point.unmatched_closers(text):
+    if not any(closer in text for closer in brackets.CLOSERS) or not point.unmatched_closers(text):
         return text
     ends = (index for index, char in enumerate(text) if char in brackets.CLOSERS)
     return next((text[:end] for end in ends if point.unmatched_closers(text[: end + 1])), text)

@@ -19,8 +19,7 @@ MAX_LINES = 12
 """Users do not read longer suggestions while they type."""
 
 _MAX_UNFINISHED_LINES = 3  # lines that a statement may continue after the line that closes its brackets
-_LOOP = re.compile(r"(.{4,48}?)\1{3}\Z", re.DOTALL)
-_LONG_LOOP = re.compile(r"(.{3,16}?)\1{7}\Z", re.DOTALL)
+_LOOP_PERIODS, _LONG_LOOP_PERIODS = range(4, 49), range(3, 17)
 _NUMBERS_OR_RULERS = re.compile(r"[\s\d,.#=*_~+-]*")
 _LOOP_CHARS = 200
 _MAX_EQUAL_LINES, _MIN_REPEATED_CHARS = 3, 6
@@ -58,17 +57,44 @@ def stop_at_loop(text: str, _point: InsertionPoint) -> int | None:
     ``0, 0, 0, 0`` and rulers are not loops: the repeated text must have at least four characters, one of them a
     letter; without a letter it must occur eight times.
     """
-    tail_start = max(0, len(text) - _LOOP_CHARS)
-    match = _LOOP.search(text, tail_start)
-    if match is None or not any(char.isalpha() for char in match.group(1)):
-        match = _LONG_LOOP.search(text, tail_start)
-        if match is None or _NUMBERS_OR_RULERS.fullmatch(match.group(1)):
+    periods = _periods_of_end(text)
+    if not periods:
+        return None
+    period, times = _longest_loop(text, periods, _LOOP_PERIODS, 4), 4
+    if not any(map(str.isalpha, text[len(text) - period :])) or not period:
+        period, times = _longest_loop(text, periods, _LONG_LOOP_PERIODS, 8), 8
+        if not period or _NUMBERS_OR_RULERS.fullmatch(text, len(text) - period):
             return None
-    return len(text[: match.start()].rpartition("\n")[0].rstrip())
+    return len(text[: len(text) - times * period].rpartition("\n")[0].rstrip())
+
+
+def _periods_of_end(text: str) -> list[int]:
+    """How far before its end the last characters of ``text`` occur, the longest distance first: a loop has one such."""
+    length = len(text)
+    tail_chars = _LONG_LOOP_PERIODS[0]
+    tail, start = text[-tail_chars:], max(0, length - _LOOP_PERIODS[-1] - tail_chars)
+    periods, end = [], length - 1
+    while len(tail) == tail_chars and (found := text.rfind(tail, start, end)) >= 0:
+        periods.append(length - tail_chars - found)
+        end = found + tail_chars - 1
+    return periods[::-1]
+
+
+def _longest_loop(text: str, periods: list[int], allowed: range, times: int) -> int:
+    """The longest of the allowed ``periods`` with which ``text`` ends ``times`` times; 0 if there is none."""
+    length = len(text)
+    for period in periods:
+        start = length - times * period
+        is_allowed = period in allowed and start >= max(0, length - _LOOP_CHARS)
+        if is_allowed and text[start : length - period] == text[start + period :]:
+            return period
+    return 0
 
 
 def stop_at_repeated_lines(text: str, _point: InsertionPoint) -> int | None:
     """Stop when a line occurs a third time in a row, or two to four lines a second time; keep the first."""
+    if text.count("\n") < _MAX_EQUAL_LINES:
+        return None
     ends = list(_line_ends(text))
     lines = [text[start:end].strip() for start, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
     for size in range(1, 5):

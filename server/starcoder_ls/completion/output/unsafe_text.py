@@ -26,6 +26,8 @@ def find_special_token(text: str, point: InsertionPoint) -> int | None:
     After such a token, models begin another document. A token that the document itself contains is not counted, and a
     word in brackets (``[MIDDLE]``) is none where the document uses the word.
     """
+    if "<" not in text and "[" not in text and "{{" not in text:
+        return None
     for match in _SPECIAL_TOKENS.finditer(text):
         token = match["word"] or match.group()
         if token not in point.before and token not in point.after:

@@ -134,8 +134,10 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
     requested = None if settings.fim_order == "auto" else settings.fim_order
     order = fim.resolve_order(family, requested)
     before, below = normalize_line_ends(view.prefix), normalize_line_ends(view.suffix)
-    prefix = normalize_line_ends(secrets.mask_secrets_in_range(cursor.text, view.start, cursor.offset))
-    suffix = normalize_line_ends(secrets.mask_secrets_in_range(cursor.text, view.end - len(view.suffix), view.end))
+    prefix, suffix = map(
+        normalize_line_ends,
+        secrets.mask_secrets_around(cursor.text, view.start, cursor.offset, view.end - len(view.suffix), view.end),
+    )
     prefix, forced_prefix = token_healing.split_unfinished_word(prefix) if settings.heal_words else (prefix, "")
     layout = fim.build_parts(
         family,

@@ -129,7 +129,8 @@ class Document:
         if self._sync_error:
             return
         try:
-            start, end = self.edit_offset_at(edit.start), self.edit_offset_at(edit.end)
+            start = self.edit_offset_at(edit.start)
+            end = start if edit.end == edit.start else self.edit_offset_at(edit.end)
         except DocumentOutOfSync:
             start, end = 1, 0
         if start > end:
