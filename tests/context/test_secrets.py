@@ -74,6 +74,43 @@ def test_masking_keeps_lengths_and_line_ends_and_is_idempotent(fragments: list[s
     assert secrets.mask_secrets(masked) == masked
 
 
+_LINES = st.sampled_from([*TOKENS, *PRIVATE_KEY.split("\n"), "x = 1", "", "    value = f(", "é"])
+
+
+@given(st.lists(_LINES, min_size=1, max_size=12), st.lists(st.tuples(st.integers(0, 400), FRAGMENTS), max_size=4))
+def test_masking_around_a_cursor_equals_masking_without_caches(lines: list[str], keys: list[tuple[int, str]]) -> None:
+    text = "\n".join(lines)
+    for offset, typed in [(0, ""), *keys]:
+        cursor = min(offset, len(text))
+        text = text[:cursor] + typed + text[cursor:]
+        cursor += len(typed)
+        start, after, end = max(0, cursor - 150), min(cursor + 1, len(text)), min(len(text), cursor + 150)
+        cached = secrets.mask_secrets_around(text, start, cursor, after, end)
+        secrets._find_in_block.cache_clear()
+        secrets._find_in_short_line.cache_clear()
+        uncached = secrets.mask_secrets_in_range(text, start, cursor), secrets.mask_secrets_in_range(text, after, end)
+        assert cached == uncached
+
+
+def test_key_searches_only_the_line_of_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched: list[str] = []
+
+    class Recorder:
+        def search(self, data: bytes, position: int) -> object:
+            searched.append(data.decode())
+            return pattern.search(data, position)
+
+    pattern = secrets.ANY
+    monkeypatch.setattr(secrets, "ANY", Recorder())
+    above, below = "value = one\n" * 200, "\nother = two" * 50
+    for line in ("first_value", "first_value = compute"):
+        searched.clear()
+        text = f"{above}{line}{below}\n"
+        cursor = len(above) + len(line)
+        secrets.mask_secrets_around(text, 0, cursor, cursor, len(text))
+    assert searched == ["first_value = compute"]
+
+
 def test_range_inside_a_private_key_is_masked() -> None:
     text = f"a = 1\n{PRIVATE_KEY}\nb = 2\n"
     start = text.index("abcdefgh")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.languages.table import by_id
-from starcoder_ls.syntax.brackets import ScanState, scan, scan_incrementally
+from starcoder_ls.syntax.brackets import ScanState, scan, scan_incrementally, scan_stepwise
 
 
 @pytest.mark.parametrize(
@@ -49,6 +49,23 @@ _TOKENS = st.sampled_from([*"()[}{'\"\\\n\na /`#$", "/*", "*/", "//", '"""', "''
 def test_incremental_scan_equals_a_full_scan(text: str, cuts: list[int], language: str) -> None:
     for cut in (*cuts, len(text)):
         assert scan_incrementally(text[:cut], by_id(language)) == scan(text[:cut], by_id(language)), text[:cut]
+
+
+@pytest.mark.parametrize("language", ["python", "javascript", "rust", "html", "lua"])
+@pytest.mark.parametrize("text", ["a", "#\n", "\\", "=/[", "a /", "'\\"])
+def test_scan_of_repeated_text_reads_each_character_once(language: str, text: str) -> None:
+    scan(text * (60_000 // len(text)), by_id(language))  # took up to 45 s
+
+
+@settings(deadline=None)
+@given(st.lists(_TOKENS, max_size=80).map("".join), st.integers(1, 20), _LANGUAGES)
+def test_stepwise_scan_ends_with_the_state_of_a_full_scan(text: str, step: int, language: str) -> None:
+    calls = text.count("\n") + len(text) // step + 2
+    states = [scan_stepwise(text, by_id(language), step) for _ in range(calls)]
+    complete = [state for state in states if state is not None]
+    assert all(state == scan(text, by_id(language)) for state in complete), text
+    longest_line = max(map(len, text.split("\n")))
+    assert complete or longest_line >= step or "\\\n" in text, text
 
 
 @pytest.mark.perf

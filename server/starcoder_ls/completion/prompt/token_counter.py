@@ -12,7 +12,7 @@ from collections.abc import Callable
 _MAX_LINES = 20_000
 _MAX_BLOCKS = 64
 _MAX_LINE_CHARS = 400  # a longer line is rarely code; counting it again costs less than caching it
-_WORD = re.compile(r" ?[^\W\d_]+|[\d_]+| ?[^\w\s]+|\s+", re.ASCII)
+_WORD = re.compile(r" ?[^\W\d_]+|[\d_]+| ?[^\w\s]+|\s+(?!\S)|\s+", re.ASCII)
 _MAX_UNFINISHED_CHARS = 40  # as token healing
 
 
