@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench soak docs lock audit
 
 install: $(READY)
 
@@ -73,6 +73,13 @@ bench: $(READY)
 	$(BIN)/python benchmarks/run/holes.py --into docs/quality.md
 	$(BIN)/python benchmarks/run/sharing.py
 	$(BIN)/python benchmarks/run/sharing_windows.py
+
+# HOURS of typing in several windows while processes are killed and stopped at random. SEED=N repeats a run.
+HOURS ?= 2
+
+soak: $(READY)
+	$(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BIN)/python requirements/install.py soak
+	$(BIN)/python benchmarks/run/soak.py --hours $(HOURS) $(if $(SEED),--seed $(SEED))
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py
