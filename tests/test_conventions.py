@@ -165,7 +165,7 @@ def test_every_test_file_mirrors_a_module() -> None:
         relative = test.relative_to(ROOT / "tests")
         if folders_without_mirror & set(relative.parts) or relative.name == Path(__file__).name:
             continue
-        folder = PACKAGE / relative.parent
+        folder = (ROOT if relative.parts[0] == "benchmarks" else PACKAGE) / relative.parent
         subject = relative.stem.removeprefix("test_")
         if not (folder / f"{subject}.py").is_file() and not (folder / subject).is_dir():
             unmatched.append(str(relative))
