@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench soak docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench soak exit-codes docs lock audit
 
 install: $(READY)
 
@@ -80,6 +80,12 @@ HOURS ?= 2
 soak: $(READY)
 	$(BIN)/python -c 'import matplotlib' 2>/dev/null || $(BIN)/python requirements/install.py soak
 	$(BIN)/python benchmarks/run/soak.py --hours $(HOURS) $(if $(SEED),--seed $(SEED))
+
+# Every command RUNS times beside busy processes: a table of wrong exit codes.
+RUNS ?= 6
+
+exit-codes: $(READY)
+	$(BIN)/python tests/run_exit_codes.py --times $(RUNS)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,300 @@
+"""Run every command many times beside busy processes, and count wrong exit codes.
+
+    make exit-codes RUNS=8        or        python tests/run_exit_codes.py --times 8 [--only EXPRESSION] [--busy N]
+
+Commands that answer run to their end. Servers and loading commands are ended in each documented way at a random time,
+so that the end falls into imports, loading, generation and idleness. The exit code of this program is 1 if one of the
+exit codes was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from isolation import isolated_environment
+from starcoder_ls.daemon import connect_or_spawn, runtime_dir
+from starcoder_ls.lsp.client import Client, ResponseFailed, start
+
+COMMAND = [sys.executable, "-m", "starcoder_ls"]
+MAKE_ADAPTER = Path(__file__).parents[1] / "benchmarks" / "lib" / "soak" / "make_adapter.py"
+SOURCE = """import json
+
+
+def load(path):
+    '''Return the items of a file.'''
+    with open(path) as file:
+        return json.load(file)
+
+
+"""
+TIMEOUT_S = 900.0
+MAX_DELAY_S = 10.0
+"""A server is ended at a random time up to this long after its start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A command line that ends by itself, or by ``end`` at a random time. ``expected`` are the right exit codes."""
+
+    name: str
+    arguments: tuple[str, ...]
+    expected: tuple[int, ...] = (0,)
+    end: str = ""
+
+
+@dataclass(slots=True)
+class Result:
+    case: Case
+    exit_codes: list[int | None] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+
+def answering_cases(folder: Path) -> list[Case]:
+    """Commands that end by themselves, in an order in which each finds the files that it needs.
+
+    Training is missing: it uses no engine and takes minutes.
+    """
+    code = folder / "code"
+    code.mkdir()
+    for name, text in (("items", SOURCE), ("many", SOURCE * 20)):
+        (code / f"{name}.py").write_text(text, encoding="utf-8")
+    line, holes, problems = f"{code / 'items.py'}:6", str(folder / "holes.json"), folder / "problems.jsonl"
+    problem = {"language": "py", "prompt": "def f(a):\n    return ", "suffix": "\n", "canonical_solution": "a"}
+    problems.write_text(json.dumps(problem), encoding="utf-8")
+    adapter = folder / "adapter"
+    subprocess.run([sys.executable, str(MAKE_ADAPTER), str(adapter), "1"], check=True, capture_output=True)
+    return [
+        Case("--help", ("--help",)),
+        Case("--version", ("--version",)),
+        Case("ps", ("ps",)),
+        Case("logs", ("logs",), (0, 1)),
+        Case("stats", ("stats",), (0, 1)),
+        Case("setup", ("setup", "--yes", "--no-fetch", "--model", "bundled"), (0, 1)),
+        Case("complete", ("complete", f"{line}:10", "--json"), (0, 1)),
+        Case("complete, missing file", ("complete", "missing.py:1:1"), (1,)),
+        Case("explain", ("explain", line)),
+        Case("act document", ("act", "document", line), (0, 1)),
+        Case("act fix, no adapter", ("act", "fix", line), (1,)),
+        Case("act test, no adapter", ("act", "test", line), (1,)),
+        Case("ask, no adapter", ("ask", "What is a list?"), (1,)),
+        Case("doctor", ("doctor",)),
+        Case("doctor, missing model", ("doctor", "--model", "/no/such/folder"), (1,)),
+        Case("demo", ("demo",)),
+        Case("eval holes", ("eval", "holes", str(code), "-n", "2", "--kind", "line", "--json", holes)),
+        Case("eval compare", ("eval", "compare", holes, holes)),
+        Case("eval infilling", ("eval", "infilling", str(problems), "--way", "spm")),
+        Case("eval card", ("eval", "card", "--holes", "1")),
+        Case("eval explain", ("eval", "explain", "--functions", "1")),
+        Case("adapters add", ("adapters", "add", "mine", str(adapter))),
+        Case("adapters list", ("adapters", "list")),
+        Case("adapters remove", ("adapters", "remove", "mine")),
+        Case("adapters check", ("adapters", "check", "bundled")),
+        Case("adapters merge", ("adapters", "merge", "bundled", str(adapter), "--out", str(folder / "merged"))),
+    ]
+
+
+def ended_cases(folder: Path) -> list[Case]:
+    """Servers and a loading command that are ended from outside. docs/protocol.md has the exit codes of servers."""
+    line = f"{folder / 'code' / 'items.py'}:6:10"
+    servers = {"serve": ("serve",), "serve --no-share": ("serve", "--no-share")}
+    ways = {"shutdown and exit": 0, "exit only": 1, "end of input": 1, "SIGTERM": 1}
+    return [
+        *(
+            Case(f"{name}, {way}", arguments, (code,), way)
+            for name, arguments in servers.items()
+            for way, code in ways.items()
+        ),
+        Case("serve --tcp, SIGTERM", ("serve", "--tcp", "0"), (0,), "SIGTERM"),
+        Case("resident, SIGTERM", ("resident",), (0,), "SIGTERM"),
+        Case("resident, stop", ("resident",), (0,), "stop"),
+        Case("complete, Ctrl-C", ("complete", line), (0, 1, 130, -signal.SIGINT), "SIGINT"),
+        Case("stop", ("stop",)),  # the last one, so that the next commands find no daemon with a loaded model
+    ]
+
+
+def run_to_end(case: Case) -> tuple[int | None, str]:
+    """Exit code and the end of standard error."""
+    try:
+        done = subprocess.run(
+            [*COMMAND, *case.arguments], capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
+    except subprocess.TimeoutExpired:
+        return None, "no end"
+    return done.returncode, done.stderr
+
+
+def run_and_signal(case: Case, delay_s: float) -> tuple[int | None, str]:
+    process = subprocess.Popen(
+        [*COMMAND, *case.arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    if case.arguments[0] == "serve":
+        while "listening on" not in process.stderr.readline():
+            pass
+    time.sleep(delay_s)
+    process.send_signal(signal.Signals[case.end])
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+    return process.returncode, errors
+
+
+async def run_server(case: Case, delay_s: float) -> tuple[int | None, str]:
+    """A server over stdio with an open document and a request, ended after ``delay_s``."""
+    async with start([*COMMAND, *case.arguments], stderr=subprocess.DEVNULL) as client:
+        assert client.process is not None
+        await client.initialize(None, {"textDocument": {"inlineCompletion": {}}})
+        client.open("file:///work/items.py", SOURCE)
+        await use(client, delay_s)
+        if case.end == "shutdown and exit":
+            await client.request("shutdown")
+        if case.end in ("shutdown and exit", "exit only"):
+            client.notify("exit")
+        elif case.end == "end of input":
+            client.close()
+        else:
+            client.process.terminate()
+        return await asyncio.wait_for(client.process.wait(), TIMEOUT_S), ""
+
+
+async def use(client: Client, delay_s: float) -> None:
+    """Request completions for ``delay_s``, half of the times of a loaded model; the last one is not awaited."""
+    if int(delay_s * 1000) % 2:
+        while (await client.request("starcoder/status"))["phase"] != "ready":  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+    deadline_s = time.monotonic() + delay_s
+    while time.monotonic() < deadline_s:
+        with suppress(ResponseFailed):
+            await client.inline_completion("file:///work/items.py", 5, 9)
+        await asyncio.sleep(0.05)
+    client.inline_completion("file:///work/items.py", 5, 9, is_invoked=True)
+
+
+async def run_resident(case: Case, delay_s: float) -> tuple[int | None, str]:
+    """A daemon with one client, started as a window starts it."""
+    with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        path = Path(name) / "daemon.sock"
+        listener.bind(os.fspath(path))
+        listener.listen()
+        command = [*COMMAND, "resident", str(listener.fileno()), str(path)]
+        process = await asyncio.create_subprocess_exec(
+            *command, pass_fds=(listener.fileno(),), stderr=asyncio.subprocess.PIPE
+        )
+        connection = await asyncio.to_thread(connect, path)
+        client = Client(*await asyncio.open_unix_connection(sock=connection))
+        await client.initialize(None, {"textDocument": {"inlineCompletion": {}}})
+        client.open("file:///work/items.py", SOURCE)
+        await use(client, delay_s)
+        if case.end == "stop":
+            query = runtime_dir.connect(path)
+            assert query is not None
+            await asyncio.to_thread(connect_or_spawn.exchange, query, {"query": "stop"}, TIMEOUT_S)
+            query.close()
+        else:
+            process.terminate()
+        _, errors = await asyncio.wait_for(process.communicate(), TIMEOUT_S)
+        client.close()
+        await client.wait_closed()
+        return process.returncode, errors.decode(errors="replace")
+
+
+def connect(path: Path) -> socket.socket:
+    connection = runtime_dir.connect(path)
+    assert connection is not None
+    assert connect_or_spawn.exchange(connection, {"window": 0, "folder": "/", "overlay": {}}, TIMEOUT_S)
+    return connection
+
+
+def run_case(case: Case, delay_s: float) -> tuple[int | None, str]:
+    if not case.end:
+        return run_to_end(case)
+    if case.arguments[0] == "resident":
+        return asyncio.run(run_resident(case, delay_s))
+    if case.arguments[0] == "serve" and "--tcp" not in case.arguments:
+        return asyncio.run(run_server(case, delay_s))
+    return run_and_signal(case, delay_s)
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Processes that compute all the time, with the lowest priority."""
+    processes = [
+        subprocess.Popen(["nice", "-n", "19", sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)
+    ]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def measure(chosen: Sequence[Case], times: int, seed: int, console: Console) -> list[Result]:
+    """Run each case ``times`` times, in turns, and print each wrong exit code at once."""
+    rng, results = random.Random(seed), [Result(case) for case in chosen]
+    for _ in range(times):
+        for result in results:
+            delay_s = rng.uniform(0.0, MAX_DELAY_S)
+            exit_code, errors = run_case(result.case, delay_s)
+            result.exit_codes.append(exit_code)
+            if exit_code not in result.case.expected or "terminate called" in errors:
+                result.wrong.append(f"{exit_code} after {delay_s:.2f} s: {errors[-500:]}")
+                console.print(f"{result.case.name}: {result.wrong[-1]}", markup=False)
+    return results
+
+
+def print_table(results: Sequence[Result], console: Console) -> None:
+    table = Table("command", "runs", "exit codes", "wrong exit codes")
+    for result in results:
+        codes = ", ".join(map(str, sorted({code for code in result.exit_codes if code is not None})))
+        table.add_row(result.case.name, str(len(result.exit_codes)), codes, str(len(result.wrong)))
+    runs, wrong = (sum(len(getattr(result, name)) for result in results) for name in ("exit_codes", "wrong"))
+    table.add_row("all", str(runs), "", str(wrong))
+    console.print(table)
+    console.print(f"{runs - wrong} of {runs} right; load {os.getloadavg()[0]:.1f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=8)
+    parser.add_argument("--busy", type=int, default=os.cpu_count())
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", default="", help="only commands whose name matches this expression")
+    parser.add_argument("--json", type=Path, default=None, help="write the exit codes to this file")
+    arguments = parser.parse_args()
+    console = Console(highlight=False, width=120)
+    with isolated_environment(), tempfile.TemporaryDirectory() as name, busy_processes(arguments.busy):
+        folder = Path(name)
+        cases = [*answering_cases(folder), *ended_cases(folder)]
+        chosen = [case for case in cases if re.search(arguments.only, case.name)]
+        results = measure(chosen, arguments.times, arguments.seed, console)
+    print_table(results, console)
+    if arguments.json is not None:
+        arguments.json.write_text(
+            json.dumps({result.case.name: result.exit_codes for result in results}), encoding="utf-8"
+        )
+    return 1 if any(result.wrong for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
