@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 
 from starcoder_ls.errors import StarcoderError
@@ -11,21 +13,42 @@ _LINE_FEED = "\n"
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 1 with a message on standard error for a StarcoderError, 130 for Ctrl-C."""
+    """Run the command line and exit. Exit codes: 1 with a message on standard error for a StarcoderError, 130 for
+    Ctrl-C."""
+    exit_code, are_threads_joined = _run(), False
+    with contextlib.suppress(KeyboardInterrupt):  # a second Ctrl-C: do not wait any longer
+        are_threads_joined = _join_engine_threads()
+    if not are_threads_joined:  # an interpreter that ends in order would abort
+        with contextlib.suppress(OSError, ValueError):  # closed by the reader
+            sys.stdout.flush()
+        os._exit(exit_code)
+    sys.exit(exit_code)
+
+
+def _run() -> int:
+    """Returns the exit code."""
     try:
         if sys.argv[1:2] == ["serve"] and (exit_code := _run_window(sys.argv[2:])) is not None:
-            sys.exit(exit_code)
+            return exit_code
         from starcoder_ls.cli.application import application
         from starcoder_ls.commands.support.log_file import configure_last_resort
 
         configure_last_resort()
-
         application()
     except StarcoderError as error:
         print(f"starcoder-ls: {escape_control_characters(str(error), keep=_LINE_FEED)}", file=sys.stderr)
-        sys.exit(1)
+        return 1
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except SystemExit as exit_:  # how the command line interface ends
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    return 0
+
+
+def _join_engine_threads() -> bool:
+    """Whether no thread of an engine runs any more. No engine was made if its module was not imported."""
+    local_engine = sys.modules.get("starcoder_ls.engine.local_engine")
+    return local_engine is None or bool(local_engine.join_engine_threads())
 
 
 def _run_window(arguments: list[str]) -> int | None:

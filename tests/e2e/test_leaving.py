@@ -201,3 +201,27 @@ def write_repeatedly(descriptor: int, data: bytes) -> None:
     remaining = data
     while True:
         remaining = remaining[os.write(descriptor, remaining) :] or data
+
+
+RUN_WITH_ENGINE_THREAD = """
+import atexit, sys, threading, time
+from starcoder_ls import __main__
+from starcoder_ls.engine import local_engine
+from starcoder_ls.settings import Model
+local_engine.EXIT_TIMEOUT_S = local_engine.CLOSE_TIMEOUT_S = 0.1
+engine = local_engine.LocalEngine(Model())
+engine._thread = threading.Thread(target=time.sleep, args=(float(sys.argv.pop()),), daemon=True)
+engine._thread.start()
+local_engine._started_engines.add(engine)
+atexit.register(print, "finalized")
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize(("thread_s", "is_finalized"), [(0.0, True), (NEVER_S, False)])
+def test_interpreter_is_not_finalized_beside_an_engine_thread(thread_s: float, is_finalized: bool) -> None:
+    command = [sys.executable, "-c", RUN_WITH_ENGINE_THREAD, "--version", str(thread_s)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("starcoder-ls 0.")
+    assert ("finalized" in done.stdout) == is_finalized

@@ -208,3 +208,12 @@ async def test_window_exits_with_its_editor_though_the_pipe_stays_open() -> None
         await editor.wait()
         assert client.process is not None
         assert await client.process.wait() == 1
+
+
+@pytest.mark.usefixtures("runtime_folder")
+@async_test
+async def test_terminated_window_exits_with_the_code_of_the_protocol() -> None:
+    async with open_window(QUICK_ENGINE) as window:
+        assert window.process is not None
+        window.process.terminate()
+        assert await window.process.wait() == 1

@@ -3,7 +3,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 
+import pytest
+
+from harness import async_test
 from starcoder_ls.lsp import watchdog
 
 
@@ -31,3 +35,23 @@ def test_forced_exit_ends_a_hanging_process_with_the_latest_code() -> None:
         "time.sleep(3600)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
+
+
+@async_test
+async def test_close_that_hangs_is_not_awaited(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "CLOSE_TIMEOUT_S", 0.01)
+    never = threading.Event()
+    await watchdog.close_in_time(lambda: bool(never.wait()))
+    never.set()
+
+
+@async_test
+async def test_close_is_awaited() -> None:
+    calls: list[str] = []
+
+    def close() -> None:
+        time.sleep(0.05)
+        calls.append("closed")
+
+    await watchdog.close_in_time(close)
+    assert calls == ["closed"]

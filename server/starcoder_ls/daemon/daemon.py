@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -43,7 +42,6 @@ logger = logging.getLogger(__name__)
 
 MAX_PENDING = 256
 _FLUSH_TIMEOUT_S = 0.5
-_CLOSE_TIMEOUT_S = 1.0
 _MAX_CHECK_INTERVAL_S = 1.0
 _WINDOW_PATIENCE_S = 60.0
 
@@ -141,9 +139,7 @@ class Daemon:
         self._remove_socket()
         listening.close()
         await self._disconnect_all()
-        closing = threading.Thread(target=self._server.close, name="engine-close", daemon=True)
-        closing.start()
-        await asyncio.to_thread(closing.join, _CLOSE_TIMEOUT_S)
+        await watchdog.close_in_time(self._server.close)
         return 0
 
     def _is_unneeded(self) -> bool:

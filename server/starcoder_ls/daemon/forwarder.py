@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import sys
 import threading
@@ -57,6 +58,7 @@ def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_co
             _print_error(f"{error} This window starts a server of its own.")
             return connect_or_spawn.spawn_private_server(private_server_command)
 
+    signal.signal(signal.SIGTERM, lambda *_: _exit_now())  # the default would end it with another exit code
     source, sink = os.dup(0), os.dup(1)
     os.dup2(2, 1)
     return Forwarder(connect, source, sink, monitor=monitor).run()

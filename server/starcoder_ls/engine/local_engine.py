@@ -274,15 +274,19 @@ _started_engines: weakref.WeakSet[LocalEngine] = weakref.WeakSet()
 
 
 @atexit.register
-def _join_engine_threads() -> None:
-    """Close all engines and wait for their threads.
+def join_engine_threads() -> bool:
+    """Close all engines and wait for their threads. Returns whether they have ended within ``EXIT_TIMEOUT_S``.
 
     A thread that the exiting interpreter stops inside torch aborts the process.
     """
-    for engine in list(_started_engines):
+    engines = list(_started_engines)
+    for engine in engines:
         engine.close()
-        if engine._thread is not None:
-            engine._thread.join(EXIT_TIMEOUT_S)
+    deadline_s = time.monotonic() + EXIT_TIMEOUT_S
+    threads = [engine._thread for engine in engines if engine._thread is not None]
+    for thread in threads:
+        thread.join(max(0.0, deadline_s - time.monotonic()))
+    return not any(thread.is_alive() for thread in threads)
 
 
 class _Closing(Exception):

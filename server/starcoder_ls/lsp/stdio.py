@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 64 * 1024
 _MAX_QUEUED_CHUNKS = 256
 _DRAIN_TIMEOUT_S = 0.5
-_ENGINE_CLOSE_TIMEOUT_S = 1.0
 
 
 def serve(server: SessionServer) -> int:
@@ -55,9 +54,7 @@ async def _serve(server: SessionServer, source: int, sink: int) -> int:
             loop.add_signal_handler(number, stream.abort)
     exit_code = await Connection(session, stream).run()
     forced_exit.arm(exit_code)
-    closing = threading.Thread(target=server.close, name="engine-close", daemon=True)
-    closing.start()
-    await asyncio.to_thread(closing.join, _ENGINE_CLOSE_TIMEOUT_S)
+    await watchdog.close_in_time(server.close)
     return exit_code
 
 

@@ -12,7 +12,6 @@ import os
 import secrets
 import signal
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,7 +27,6 @@ logger = logging.getLogger(__name__)
 _CHUNK_BYTES = 64 * 1024
 MAX_CLIENTS = 64
 _DRAIN_TIMEOUT_S = 0.5
-_ENGINE_CLOSE_TIMEOUT_S = 1.0
 
 OnListening = Callable[[str, int, Path], None]
 """Called with host, port and token file."""
@@ -90,9 +88,7 @@ async def _serve(server: SessionServer, host: str, port: int, on_listening: OnLi
             stream.abort()
         if tasks:
             await asyncio.wait(tasks, timeout=_DRAIN_TIMEOUT_S)
-    closing = threading.Thread(target=server.close, name="engine-close", daemon=True)
-    closing.start()
-    await asyncio.to_thread(closing.join, _ENGINE_CLOSE_TIMEOUT_S)
+    await watchdog.close_in_time(server.close)
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import threading
@@ -15,6 +16,8 @@ logger = logging.getLogger(__name__)
 POLL_S = 0.5
 FORCED_EXIT_S = 1.9
 """Editors wait about 3 s for a server to end. A busy device or a library's exit handlers must not delay it longer."""
+
+CLOSE_TIMEOUT_S = 1.0
 
 
 class ForcedExit:
@@ -34,6 +37,16 @@ class ForcedExit:
             if not self._is_armed:
                 self._is_armed = True
                 self._timer.start()
+
+
+async def close_in_time(close: Callable[[], None]) -> None:
+    """Run ``close``, which ends the engine and joins its thread, and wait up to ``CLOSE_TIMEOUT_S`` for it.
+
+    All servers end with this, after they have armed a ``ForcedExit``.
+    """
+    closing = threading.Thread(target=close, name="engine-close", daemon=True)
+    closing.start()
+    await asyncio.to_thread(closing.join, CLOSE_TIMEOUT_S)
 
 
 def watch_parent(process_id: int, on_exit: Callable[[], None]) -> None:
