@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.hidden_characters import find_hidden_character, strip_hidden_characters
+from starcoder_ls.hidden_characters import find_hidden_character, strip_hidden_characters, strip_incomplete_end
 
 VISIBLE_FORMAT = "\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
 HIDDEN = (
@@ -81,3 +81,20 @@ def test_suggestions_and_texts_hide_the_same_characters(text: str) -> None:
     visible = strip_hidden_characters(text)
     assert find_hidden_character(visible + "\n") is None
     assert strip_hidden_characters(visible) == visible
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a", "a"),
+        ("", ""),
+        ("x = '👩\u200d", "x = '👩"),
+        ("👩\u200d👧", "👩\u200d👧"),
+        ("1\ufe0f", "1"),
+        ("❤\ufe0f", "❤\ufe0f"),
+        ("\U0001f3f4\U000e0067\U000e0062", "\U0001f3f4"),
+        ("é漢", "é漢"),
+    ],
+)
+def test_character_that_waits_for_another_is_cut_from_the_end(text: str, expected: str) -> None:
+    assert strip_incomplete_end(text) == expected

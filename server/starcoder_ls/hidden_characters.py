@@ -60,6 +60,13 @@ def find_hidden_character(text: str) -> int | None:
     return None
 
 
+def strip_incomplete_end(text: str) -> str:
+    """``text``, which does not go on, without joiners and selectors at its end that wait for another character."""
+    while text and not text[-1].isascii() and find_hidden_character(f"{text[-4 * _TAG_CHARS :]}\n") is not None:
+        text = text[:-1]
+    return text
+
+
 def _is_hidden(character: str, before: str, following: str, may_continue: bool = False) -> bool:
     """Whether ``character`` has no visible effect between ``before`` and ``following``, of which a few are needed."""
     may_be_completed = may_continue and not following

@@ -33,11 +33,12 @@ _STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILI
 
 @dataclass(frozen=True)
 class Outcome:
-    """``findings`` are the confirmed ones, as file name and first line of the reason."""
+    """``all_inputs`` counts those of earlier runs too; ``findings`` are the confirmed ones, as file name and reason."""
 
     name: str
     seconds: float
     inputs: int
+    all_inputs: int
     branches: int
     kept: int
     growth_mb: float | None
@@ -90,16 +91,27 @@ def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path
     if code and not findings:
         findings.append(("no input", f"the process ended with code {code}; see {name}.log"))
     growth = summary["growth_bytes"]
+    inputs = int(executed[1]) if executed else summary["inputs"]
     return Outcome(
         name,
         seconds,
-        int(executed[1]) if executed else summary["inputs"],
+        inputs,
+        _count_all(name, inputs),
         int(branches),
         int(kept),
         None if growth is None else growth / (1 << 20),
         summary["slowest_s"] * 1000,
         tuple(findings),
     )
+
+
+def _count_all(name: str, inputs: int) -> int:
+    """Add ``inputs`` to those of earlier runs since the folder was made."""
+    file = CACHE / "totals.json"
+    totals = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    totals[name] = totals.get(name, 0) + inputs
+    file.write_text(json.dumps(totals, indent=1), encoding="utf-8")
+    return int(totals[name])
 
 
 def _is_slow(name: str, file: Path) -> bool:
@@ -114,14 +126,14 @@ def _is_slow(name: str, file: Path) -> bool:
 
 def report(outcomes: list[Outcome]) -> str:
     """The results as Markdown."""
-    lines = ["| harness | inputs | inputs/s | branches reached | inputs kept | growth (MB) | slowest (ms) | findings |"]
-    lines.append("|---|---|---|---|---|---|---|---|")
+    lines = ["| harness | inputs | in all runs | inputs/s | branches | kept | growth (MB) | slowest (ms) | findings |"]
+    lines.append("|---|---|---|---|---|---|---|---|---|")
     for each in outcomes:
         growth = "in the warm-up" if each.growth_mb is None else f"{each.growth_mb:.0f}"
         speed = each.inputs / max(each.seconds, 1e-9)
         lines.append(
-            f"| {each.name} | {each.inputs:,} | {speed:,.0f} | {each.branches:,} | {each.kept:,} | {growth} "
-            f"| {each.slowest_ms:,.0f} | {len(each.findings)} |"
+            f"| {each.name} | {each.inputs:,} | {each.all_inputs:,} | {speed:,.0f} | {each.branches:,} | {each.kept:,} "
+            f"| {growth} | {each.slowest_ms:,.0f} | {len(each.findings)} |"
         )
     for each in outcomes:
         lines += [f"\n- {each.name}: {file}: {reason}" for file, reason in each.findings]

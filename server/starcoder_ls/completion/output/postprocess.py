@@ -9,6 +9,7 @@ from starcoder_ls.completion.insertion_point import InsertionPoint, has_words
 from starcoder_ls.completion.output import auto_closers, indentation
 from starcoder_ls.completion.output.delimiters import QUOTES
 from starcoder_ls.generation import FinishReason
+from starcoder_ls.hidden_characters import strip_incomplete_end
 from starcoder_ls.syntax import brackets, syntax_context
 
 _CLOSING_LINE = re.compile(r"\s*(?:[)\]}>;,]+|fi|done|esac|end;?|</[\w-]+>)\s*")
@@ -29,6 +30,8 @@ def apply_filters(text: str, point: InsertionPoint, finish_reason: FinishReason)
     for name, apply in FILTERS:
         if name not in point.disabled_rules:
             text = apply(text, point)
+    if "hidden_characters" not in point.disabled_rules:
+        text = strip_incomplete_end(text)
     return text if text.strip() else ""
 
 
