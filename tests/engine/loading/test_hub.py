@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fnmatch
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,3 +153,11 @@ def test_name_that_is_no_hub_id_is_checked_as_a_folder(tmp_path: Path) -> None:
 
     with pytest.raises(ModelNotFound, match="no folder"):
         hub.resolve(str(tmp_path / "absent"), None, (), False, check_folder, ignore_progress)
+
+
+@pytest.mark.parametrize(
+    "name", ["chat_template.jinja", "tokenizer_config.json", "chat_template.json", "modeling_x.py"]
+)
+def test_chat_templates_and_code_are_not_downloaded(name: str) -> None:
+    patterns = (*hub.CHECKPOINT_FILES, *hub.ADAPTER_FILES)
+    assert not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
