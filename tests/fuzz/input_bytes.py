@@ -3,13 +3,21 @@ changes of the values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeVar
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 Item = TypeVar("Item")
 
 SEPARATOR = b"\x1e"
 """Between the fields of an input. The fields are readable text, and a fuzzer can exchange them."""
+
+ODD_VALUES: tuple[Any, ...] = (
+    None, True, False, 0, 1, -1, 2, 3, 4, 8, 4096, 1 << 31, 1 << 48, 1 << 64, 10**4000, 0.5, 1e308, float("nan"),
+    float("inf"), "", "x", "a.b", "\x1b[31m\n", "\ud800", "9" * 300, [], [0], [1, 2], ["x", 1], [[[[]]]], [None], {},
+    {"a": 1}, {"a": {"b": [{}]}}, [2**70], [-1, 0],
+)  # fmt: skip
+"""JSON values that are wrong in most positions."""
 
 
 def join_fields(*fields: str | bytes) -> bytes:
@@ -50,3 +58,14 @@ class InputReader:
 
     def choice(self, items: Sequence[Item]) -> Item:
         return items[self.integer(len(items))]
+
+    def edit(self, base: Mapping[str, Any], keys: Sequence[str], values: Sequence[Any] = ODD_VALUES) -> dict[str, Any]:
+        """``base`` with up to three keys set to other values, or removed."""
+        edited: dict[str, Any] = copy.deepcopy(dict(base))
+        for _ in range(self.integer(4)):
+            key, number = self.choice(keys), self.integer(len(values) + 1)
+            if number < len(values):
+                edited[key] = values[number]
+            else:
+                edited.pop(key, None)
+        return edited

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
+from typing import Any, cast
 
 from safetensors import SafetensorError, safe_open
 
-from fuzz.input_bytes import InputReader, join_fields, split_fields
+from fuzz.input_bytes import ODD_VALUES, InputReader, join_fields, split_fields
 from starcoder_ls.engine.loading import checkpoint_sizes, safetensors_files
-from starcoder_ls.engine.loading.checkpoint import Checkpoint, read_checkpoint
+from starcoder_ls.engine.loading.checkpoint import ARCHITECTURES, Checkpoint, read_checkpoint
+from starcoder_ls.engine.loading.checkpoint_sizes import MODEL_TYPES
 from starcoder_ls.engine.loading.safetensors_files import read_header
 from starcoder_ls.errors import ModelError, ModelInvalid
 
@@ -37,6 +39,12 @@ def header_of(shapes: dict[str, list[int]]) -> dict[str, object]:
     return header
 
 
+_KEYS = (
+    *CONFIG, "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "dtype",
+    "intermediate_size", "max_position_embeddings", "quantization_config", "auto_map", "rope_scaling", "chat_template",
+)  # fmt: skip
+_ARCHITECTURES = ([name] for name in sorted(ARCHITECTURES))
+_VALUES = (*ODD_VALUES, *MODEL_TYPES, *_ARCHITECTURES)
 _HEADER = json.dumps(header_of(_SHAPES)).encode()
 _CONFIG = json.dumps(CONFIG).encode()
 _GENERATION = b'{"eos_token_id": [0, 5]}'
@@ -47,6 +55,8 @@ SEEDS = (
     join_fields(b"\0\0\0", b"[" * 300, b'{"x": {"dtype": "F32", "shape": [], "data_offsets": [0, 4]}}', b""),
     join_fields(b"\0\2\0", b'{"model_type": "llama", "num_hidden_layers": 1e3, "head_dim": true}', b'{"x": 1}'),
     join_fields(b"\2\0\0", _CONFIG, b'{"weight_map": {"a": "model.safetensors", "b": "../x", "c": "\\u001b[31m"}}'),
+    join_fields(bytes((0, 0, 0, 2, 3, 6, 5, 11, 1, 0, 1, 4)), b"", b""),
+    join_fields(bytes((0, 0, 0, 1, 1, 38, 3, 0, 2, 5, 1, 9, 2, 36)), b"", b""),
     join_fields(b"\0\0\4", b'{"chat_template": "{{ x.__class__ }}", "auto_map": {"a": "b.py"}}', _HEADER),
 )
 
@@ -57,8 +67,11 @@ _PATH = Path(_FOLDER.name)
 def check(data: bytes) -> None:
     options, config, header, generation = split_fields(data, 4)
     reader = InputReader(options)
-    is_sharded = reader.integer(3) == 2
-    write_weights(_PATH / "model.safetensors", _HEADER if is_sharded else header, reader.integer(4), reader.integer(8))
+    modes = reader.integer(3), reader.integer(4), reader.integer(8)
+    config = config or json.dumps(reader.edit(CONFIG, _KEYS, _VALUES)).encode()
+    header = header or build_header(reader)
+    is_sharded = modes[0] == 2
+    write_weights(_PATH / "model.safetensors", _HEADER if is_sharded else header, *modes[1:])
     (_PATH / "config.json").write_bytes(config)
     (_PATH / "generation_config.json").write_bytes(generation or b"{}")
     (_PATH / "tokenizer.json").write_bytes(b"{}")
@@ -73,6 +86,17 @@ def check(data: bytes) -> None:
         check_message(str(error))
         return
     check_sizes(checkpoint)
+
+
+def build_header(reader: InputReader) -> bytes:
+    """A header of which up to two entries have odd values."""
+    header = header_of(_SHAPES)
+    for _ in range(reader.integer(3)):
+        name = reader.choice(tuple(header))
+        header[name] = reader.edit(
+            cast(Any, header[name]), ("dtype", "shape", "data_offsets"), (*ODD_VALUES, "F32", "BOOL")
+        )
+    return json.dumps(header).encode()
 
 
 def write_weights(file: Path, header: bytes, mode: int, difference: int) -> None:
