@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from fuzz.harnesses.checkpoint_files import check_message
@@ -48,6 +49,12 @@ _PATH = Path(_FOLDER.name)
 
 
 def check(data: bytes) -> None:
+    """In a thread of its own: the library keeps a cache per thread and tokenizer until the thread ends."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(_check, data).result()
+
+
+def _check(data: bytes) -> None:
     raw_json, raw_text = split_fields(data, 2)
     (_PATH / "tokenizer.json").write_bytes(raw_json)
     try:
