@@ -110,3 +110,19 @@ def test_packed_bytes_are_two_per_weight_and_one_in_8_bits() -> None:
     assert packed_linear.bytes_of(model) == 128 * (2 * 128 + 4)
     packed_linear.round_to_8_bits(model)
     assert packed_linear.bytes_of(model) == 128 * (128 + 4 * 2 + 4)
+
+
+@pytest.mark.parametrize("is_rounded", [False, True])
+def test_joined_layers_compute_as_before_and_share_memory(is_rounded: bool) -> None:
+    layers = [packed_linear.PackedLinear(linear(70, exits, exits).weight, None) for exits in (64, 128, 50)]
+    if is_rounded:
+        for layer in layers:
+            layer.round_to_8_bits()
+    entry = torch.randn(3, 70)
+    with torch.inference_mode():
+        before = [layer(entry) for layer in layers]
+        joined = packed_linear.join(layers)
+        assert packed_linear.join(layers) == joined == layers[0].kernel_args
+        assert all(map(torch.equal, before, [layer(entry) for layer in layers]))
+    assert layers[2].packed.data_ptr() == layers[0].packed.data_ptr() + 3 * layers[0].packed.nbytes
+    assert sum(layer.packed.nbytes for layer in layers) == layers[0].packed.untyped_storage().nbytes()

@@ -42,10 +42,10 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         self.storage[1][:, :, start:end].copy_(value_states)
         return self._resize(end)
 
-    def writable_storage(self, rows: int, end: int, like: torch.Tensor, head_dim: int) -> KeysAndValues:
-        """Return the storage, reallocated if its capacity is under ``end`` tokens. One key head."""
+    def writable_storage(self, rows: int, end: int, like: torch.Tensor, heads: int, head_dim: int) -> KeysAndValues:
+        """Return the storage, reallocated if its capacity is under ``end`` tokens."""
         if self.storage is None or end > self.storage[0].shape[-2]:
-            empty = like.new_empty((rows, 1, 0, head_dim))
+            empty = like.new_empty((rows, heads, 0, head_dim))
             self._allocate(empty, empty, max(end, self.capacity))
             assert self.storage is not None
         return self.storage
@@ -147,13 +147,15 @@ class KvCache(Cache):
         storage = self._kv_layers[0].storage
         return None if storage is None else storage[0]
 
-    def writable_storage(self, rows: int, end: int, like: torch.Tensor, head_dim: int) -> list[KeysAndValues]:
-        """Return the storage of each layer with a capacity of ``end`` tokens or more, for models with one key head.
+    def writable_storage(
+        self, rows: int, end: int, like: torch.Tensor, heads: int, head_dim: int
+    ) -> list[KeysAndValues]:
+        """Return the storage of each layer with a capacity of ``end`` tokens or more.
 
         The caller writes new states after the first ``length`` tokens and then calls ``set_length``. New storage has
-        the type and device of ``like``.  # each [rows, 1, capacity, head_dim]
+        the type and device of ``like``.  # each [rows, heads, capacity, head_dim]
         """
-        return [layer.writable_storage(rows, end, like, head_dim) for layer in self._kv_layers]
+        return [layer.writable_storage(rows, end, like, heads, head_dim) for layer in self._kv_layers]
 
     def set_length(self, length: int) -> None:
         """Declare the first ``length`` tokens of ``writable_storage`` written."""

@@ -70,7 +70,7 @@ class BigCodeCpu:
         no_mask = x.new_zeros(1, 1)
         masks = [self._score_mask(part, x) if part.time > 1 else no_mask for part in parts]
         storages = [
-            cache.writable_storage(part.rows, part.end, x, self._head_dim)
+            cache.writable_storage(part.rows, part.end, x, 1, self._head_dim)
             for part, (_, cache) in zip(parts, inputs, strict=True)
         ]
         for block, layer in zip(body.h, zip(*storages, strict=True), strict=True):

@@ -19,7 +19,9 @@ from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.logits import Logits
-from starcoder_ls.engine.runner import bigcode_compiled, bigcode_cpu, packed_linear, padded_batch
+from starcoder_ls.engine.runner import bigcode_cpu, compiled_pass, packed_linear, padded_batch
+from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
+from starcoder_ls.engine.runner.compiled_pass import CompiledPass
 from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, step_costs
 from starcoder_ls.engine.runner.threads import threads_for_pass, use_threads
 
@@ -40,12 +42,8 @@ class ModelRunner:
         self.chunk_tokens = CHUNK_TOKENS[-1]
         self.pass_costs: tuple[float, ...] = ()
         self.graphs: GraphRegistry | None = None
-        self.cpu_pass = bigcode_cpu.BigCodeCpu(model) if bigcode_cpu.supports(model) else None
-        self.compiled_pass = (
-            bigcode_compiled.CompiledBigCode(model)
-            if self.cpu_pass is not None and bigcode_compiled.supports(model)
-            else None
-        )
+        self.cpu_pass = BigCodeCpu(model) if bigcode_cpu.supports(model) else None
+        self.compiled_pass = CompiledPass(model) if compiled_pass.supports(model) else None
 
     @property
     def can_batch(self) -> bool:
@@ -55,7 +53,7 @@ class ModelRunner:
     @property
     def will_compile(self) -> bool:
         """Whether the first pass compiles kernels, which takes seconds."""
-        return self.compiled_pass is not None and bigcode_compiled.needs_compilation()
+        return self.compiled_pass is not None and compiled_pass.needs_compilation()
 
     def run(self, forward_pass: ForwardPass, adapter: ResidentAdapter | None = None) -> Logits:
         """The logits that the pass names: [rows, vocabulary], or [time, vocabulary] for all tokens of one row."""
@@ -105,40 +103,50 @@ class ModelRunner:
 
     def _compute(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
         """The logits of each pass without a graph, in float32 or wider: [rows or time, vocabulary] each."""
-        hidden = self._hidden_states(passes)
+        own_pass = self._own_pass()
+        hidden = self._hidden_states(passes, own_pass)
         picked = [
             states.flatten(0, 1) if forward_pass.logits_for is LogitsFor.ALL else states[:, -1]
             for forward_pass, states in zip(passes, hidden, strict=True)
             if forward_pass.logits_for is not LogitsFor.NONE
         ]
-        logits = iter(self._project(picked))
+        logits = iter(self._project(picked, own_pass))
         return [
             states[0, :0] if forward_pass.logits_for is LogitsFor.NONE else next(logits)
             for forward_pass, states in zip(passes, hidden, strict=True)
         ]
 
-    def _hidden_states(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
-        """The output of the last block after every new token: [rows, time, width] of each pass."""
-        if self.cpu_pass is None and len(passes) == 1:
+    def _own_pass(self) -> CompiledPass | BigCodeCpu | None:
+        """The fastest of this package's passes for the active adapter; None for transformers' own forward."""
+        if self.compiled_pass is not None and self.adapters.active_layers_key is None:
+            return self.compiled_pass
+        return self.cpu_pass
+
+    def _hidden_states(
+        self, passes: Sequence[ForwardPass], own_pass: CompiledPass | BigCodeCpu | None
+    ) -> list[torch.Tensor]:
+        """The output of the last block after every new token: [rows, time, width] of each pass.
+
+        transformers' own forward has applied the last norm to it, the others have not.
+        """
+        if own_pass is None and len(passes) == 1:
             (only,) = passes
             ids = torch.tensor(only.rows, device=model_shape.input_device(self.model))
             return [self.model.base_model(input_ids=ids, past_key_values=only.cache, use_cache=True).last_hidden_state]
         inputs = [(torch.tensor(forward_pass.rows), forward_pass.cache) for forward_pass in passes]
-        if self.cpu_pass is None:
-            return padded_batch.hidden_states(self.model, inputs)
-        if self.compiled_pass is not None and self.adapters.active_layers_key is None:
-            return self.compiled_pass.hidden_states(inputs)
-        return self.cpu_pass.hidden_states(inputs)
+        return padded_batch.hidden_states(self.model, inputs) if own_pass is None else own_pass.hidden_states(inputs)
 
-    def _project(self, hidden: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def _project(
+        self, hidden: Sequence[torch.Tensor], own_pass: CompiledPass | BigCodeCpu | None
+    ) -> tuple[torch.Tensor, ...]:
         """Output layer: [n, width] -> [n, vocabulary] of each."""
         if not hidden:
             return ()
         # Contiguous and of two dimensions: over a slice of three dimensions F.linear copies the whole output layer,
         # which took 1.3 of the 1.8 s that 32 tokens of a 1B model took. For the same reason no `logits_to_keep`.
         states = hidden[0].contiguous() if len(hidden) == 1 else torch.cat(list(hidden))
-        if self.cpu_pass is not None:  # transformers' own forward pass has applied the last norm already
-            states = self.cpu_pass.norm(states)
+        if own_pass is not None:
+            states = own_pass.norm(states)
         logits: torch.Tensor = self.model.get_output_embeddings()(states)
         logits = logits if logits.dtype == torch.float64 else logits.float()
         return torch.split(logits, [len(states) for states in hidden])

@@ -9,6 +9,8 @@ from __future__ import annotations
 import importlib.util
 import logging
 import platform
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -94,6 +96,30 @@ class PackedLinear(nn.Linear):
         else:
             linear(*arguments)
         return result if outputs == self.out_features else result[..., : self.out_features]
+
+
+def join(layers: Sequence[PackedLinear]) -> tuple[int, int, int, int]:
+    """Store the weights of layers with the same inputs one after another, so that one product computes all of them.
+
+    Each layer keeps its own weights, as views. Returns ``kernel_args`` of the product, whose outputs are those of each
+    layer in whole blocks. Layers that are joined already stay where they are.
+    """
+    first = layers[0]
+    for name in ("packed", "scales", "packed_bias"):
+        tensors = [getattr(layer, name) for layer in layers]
+        if not _is_joined(tensors):
+            parts = torch.split(torch.cat(tensors), [len(tensor) for tensor in tensors])
+            for layer, part in zip(layers, parts, strict=True):
+                setattr(layer, name, part)
+    return first.kernel_args
+
+
+def _is_joined(tensors: Sequence[torch.Tensor]) -> bool:
+    """Whether ``tensors`` follow one another in the same memory."""
+    storages = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    return len(storages) == 1 and all(
+        second.data_ptr() == first.data_ptr() + first.nbytes for first, second in pairwise(tensors)
+    )
 
 
 def _split_tiles(weight: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
-"""Attention of new tokens over one head of keys and values that all query heads share (multi-query attention).
+"""Attention of new tokens over cached keys and values, of which several query heads can share a head.
 
-Decides how query heads and keys are split into tiles. The caller says how many positions each token attends to.
+Decides how query heads and keys are split into tiles, and how tokens and heads are distributed over threads.
 """
 
 from __future__ import annotations
@@ -8,32 +8,20 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from starcoder_ls.engine.runner.kernels.jit import jit
+from starcoder_ls.engine.runner.kernels.elementwise import exponential
+from starcoder_ls.engine.runner.kernels.jit import jit, parallel_jit
 from starcoder_ls.engine.runner.kernels.linear import matmul_block
-from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, as_pointer, bits_to_float, dot_tile
+from starcoder_ls.engine.runner.kernels.reductions import vector_max, vector_sum
+from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, VECTOR_LANES, as_pointer, dot_tile
 
 _zero_bias = np.zeros(TILE_OUTPUTS, np.float32)
 _dot_4x4, _dot_2x4, _dot_1x4, _dot_1x1 = dot_tile(4, 4), dot_tile(2, 4), dot_tile(1, 4), dot_tile(1, 1)
 
 
 @jit
-def exponential(x):
-    """Return e to the power of a float32, with a relative error below 2e-7, from operations that can be vectorized.
-
-    The argument is clamped to -87..88. Range reduction by ln 2 in two parts, then the polynomial of Cephes' ``expf``.
-    """
-    x = min(max(x, np.float32(-87.0)), np.float32(88.0))
-    n = np.floor(x * np.float32(1.44269504) + np.float32(0.5))
-    r = x - n * np.float32(0.693359375)
-    r = r + n * np.float32(2.12194440e-4)
-    p = np.float32(1.9875691500e-4)
-    p = p * r + np.float32(1.3981999507e-3)
-    p = p * r + np.float32(8.3334519073e-3)
-    p = p * r + np.float32(4.1665795894e-2)
-    p = p * r + np.float32(1.6666665459e-1)
-    p = p * r + np.float32(5.0000001201e-1)
-    p = p * r * r + r + np.float32(1.0)
-    return p * bits_to_float((np.int32(n) + np.int32(127)) << np.int32(23))
+def padded(positions):
+    """Return the length of a row of scores: whole vectors of 16."""
+    return (positions + VECTOR_LANES - 1) // VECTOR_LANES * VECTOR_LANES
 
 
 @jit
@@ -56,29 +44,106 @@ def _compute_scores(query, keys, head_dim, heads, end, scores, scores_stride):
 
 
 @jit
+def _softmax(scores, end, scale):
+    """Replace ``scores`` [padded(end)], of which ``end`` are used, by their softmax after scaling."""
+    row_length = padded(end)
+    weights = numba.carray(as_pointer(scores), row_length, np.float32)
+    for position in range(end, row_length):
+        weights[position] = -np.inf
+    largest = vector_max(scores, row_length)
+    for position in range(end):
+        weights[position] = exponential((weights[position] - largest) * scale)
+    for position in range(end, row_length):
+        weights[position] = np.float32(0.0)
+    factor = np.float32(1.0) / vector_sum(scores, row_length)
+    for position in range(end):
+        weights[position] *= factor
+
+
+@jit
 def attend(query, keys, values, head_dim, heads, end, scale, scores, out):
-    """Attend with one token's ``query`` [heads, head_dim] to the first ``end`` positions -> ``out`` [heads, head_dim].
+    """Attend with ``query`` [heads, head_dim] of one token to the first ``end`` positions -> ``out`` [heads, head_dim].
 
     All tensors are addresses of float32. ``keys`` and ``values`` are [capacity, head_dim]; ``scores`` is scratch memory
-    for [heads, end].
+    for [heads, padded(end)].
     """
-    scores_stride = 4 * end
+    scores_stride = 4 * padded(end)
     _compute_scores(query, keys, head_dim, heads, end, scores, scores_stride)
-    all_weights = numba.carray(as_pointer(scores), (heads, end), np.float32)
-    for head in range(heads):  # softmax in place
-        weights = all_weights[head]
-        largest = weights[0]
-        for position in range(1, end):
-            largest = max(largest, weights[position])
-        total = np.float32(0.0)
-        for position in range(end):
-            weight = exponential((weights[position] - largest) * scale)
-            weights[position] = weight
-            total += weight
-        factor = np.float32(1.0) / total
-        for position in range(end):
-            weights[position] *= factor
+    for head in range(heads):
+        _softmax(scores + scores_stride * head, end, scale)
     bias, row = _zero_bias.ctypes.data, 4 * head_dim
     for block in range(0, head_dim, TILE_OUTPUTS):  # weights @ values, 64 columns at a time
         columns = 4 * block
         matmul_block(FLOAT32, values + columns, row, bias, scores, scores_stride, end, heads, out + columns, row)
+
+
+@jit
+def store_keys_values(sequences, caches, qkv, qkv_stride, heads, kv_heads, head_dim):
+    """Copy the new keys and values, which follow the queries in ``qkv``, to the caches."""
+    for s in range(len(sequences)):
+        first, time, start = sequences[s]
+        for kv_head in range(kv_heads):
+            offset = caches[s, 2] * kv_head + 4 * head_dim * start
+            keys = numba.carray(as_pointer(caches[s, 0] + offset), (time, head_dim), np.float32)
+            values = numba.carray(as_pointer(caches[s, 1] + offset), (time, head_dim), np.float32)
+            for t in range(time):
+                address = qkv + qkv_stride * (first + t) + 4 * head_dim * (heads + kv_head)
+                new_keys = numba.carray(as_pointer(address), head_dim, np.float32)
+                new_values = numba.carray(as_pointer(address + 4 * head_dim * kv_heads), head_dim, np.float32)
+                for j in range(head_dim):
+                    keys[t, j] = new_keys[j]
+                    values[t, j] = new_values[j]
+
+
+@jit
+def _attend_share(
+    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores, share, shares
+):
+    """Attend with every ``shares``-th pair of a token and a key head from ``share`` on, so that shares are about equal
+    work: later tokens of a sequence attend to more positions."""
+    group = heads // kv_heads
+    for s in range(len(sequences)):
+        first, time, start = sequences[s]
+        for pair in range((share - first * kv_heads) % shares, time * kv_heads, shares):
+            t, kv_head = pair // kv_heads, pair % kv_heads
+            token, offset, end = first + t, 4 * head_dim * group * kv_head, start + t + 1
+            begin = max(0, end - window)
+            past = caches[s, 2] * kv_head + 4 * head_dim * begin
+            query, token_out = qkv + qkv_stride * token + offset, out + out_stride * token + offset
+            keys, values = caches[s, 0] + past, caches[s, 1] + past
+            attend(query, keys, values, head_dim, group, end - begin, scale, scores, token_out)
+
+
+@parallel_jit
+def _attend_parallel(
+    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
+    scores_bytes, threads,
+):  # fmt: skip
+    for thread in numba.prange(threads):
+        own_scores = scores + scores_bytes * thread
+        _attend_share(
+            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, own_scores,
+            thread, threads,
+        )  # fmt: skip
+
+
+@jit
+def attend_all(
+    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
+    scores_bytes, threads, tokens,
+):  # fmt: skip
+    """Attend with every new token to its own sequence, to at most ``window`` positions up to its own.
+
+    ``qkv`` [tokens, heads + 2 * kv_heads, head_dim] -> ``out`` [tokens, heads, head_dim]. The query heads
+    ``n * heads / kv_heads`` and following share the key head ``n``. ``caches`` [sequences, 3]: addresses of keys and
+    values [kv_heads, capacity, head_dim], and bytes between their heads. Each thread has ``scores_bytes`` of scores.
+    """
+    if threads > 1 and tokens * kv_heads > 1:
+        _attend_parallel(
+            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
+            scores_bytes, threads,
+        )  # fmt: skip
+    else:
+        _attend_share(
+            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores, 0, 1
+        )

@@ -21,38 +21,39 @@ TILE_OUTPUTS = 64
 FLOAT16, BFLOAT16, INT8, FLOAT32 = (np.empty(0, dtype) for dtype in (np.uint16, np.int16, np.int8, np.float32))
 """Type tags of weights: arguments by whose types numba selects code. numpy has no bfloat16 and numba no float16."""
 
-_FLOAT, _INT32, _INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
-_VECTOR = ir.VectorType(_FLOAT, VECTOR_LANES)
+FLOAT, _INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+VECTOR = ir.VectorType(FLOAT, VECTOR_LANES)
 _INT_VECTOR = ir.VectorType(_INT32, VECTOR_LANES)
 _FMA_FLAGS = ("contract",)
 """Allows a multiplication and an addition to become one fused instruction, and nothing else."""
 
 
 def _offset(builder: Any, address: Any, offset: int) -> Any:
-    return builder.add(address, ir.Constant(_INT64, offset))
+    return builder.add(address, ir.Constant(INT64, offset))
 
 
 def _load_weights(builder: Any, address: Any, dtype: Any) -> Any:
     """Load 16 weights as float32. uint16 stands for float16, int16 for bfloat16."""
     if dtype == types.float32:
-        return _load_vector(builder, address, _FLOAT, 4)
+        return load_vector(builder, address, FLOAT, 4)
     if dtype == types.uint16:
-        return builder.fpext(_load_vector(builder, address, ir.HalfType(), 2), _VECTOR)
+        return builder.fpext(load_vector(builder, address, ir.HalfType(), 2), VECTOR)
     if dtype == types.int16:
-        bits = builder.zext(_load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), _VECTOR)
+        bits = builder.zext(load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
+        return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), VECTOR)
     assert dtype == types.int8, dtype
-    return builder.sitofp(builder.sext(_load_vector(builder, address, ir.IntType(8), 1), _INT_VECTOR), _VECTOR)
+    return builder.sitofp(builder.sext(load_vector(builder, address, ir.IntType(8), 1), _INT_VECTOR), VECTOR)
 
 
-def _load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
+def load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
+    """Load 16 numbers of the LLVM type ``element``, whose address is a multiple of ``align``."""
     return builder.load(builder.inttoptr(address, ir.VectorType(element, VECTOR_LANES).as_pointer()), align=align)
 
 
 def _broadcast(builder: Any, address: Any) -> Any:
     """Load one float32 into all lanes."""
-    undefined = ir.Constant(_VECTOR, ir.Undefined)
-    value = builder.load(builder.inttoptr(address, _FLOAT.as_pointer()))
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    value = builder.load(builder.inttoptr(address, FLOAT.as_pointer()))
     vector = builder.insert_element(undefined, value, _lane(0))
     return builder.shuffle_vector(vector, undefined, ir.Constant(_INT_VECTOR, [0] * VECTOR_LANES))
 
@@ -61,13 +62,14 @@ def _lane(number: int) -> Any:
     return ir.Constant(_INT32, number)
 
 
-def _multiply_add(builder: Any, total: Any, left: Any, right: Any) -> Any:
+def multiply_add(builder: Any, total: Any, left: Any, right: Any) -> Any:
+    """Return ``total + left * right``, fused."""
     return builder.fadd(total, builder.fmul(left, right, flags=_FMA_FLAGS), flags=_FMA_FLAGS)
 
 
 def _accumulators(builder: Any, outer: int, inner: int, initial: Any = None) -> list[list[Any]]:
     """Allocate vectors [outer][inner] that are zero or ``initial`` [outer]."""
-    zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
+    zero = ir.Constant(VECTOR, [0.0] * VECTOR_LANES)
     return [
         [cgutils.alloca_once_value(builder, zero if initial is None else initial[i]) for _ in range(inner)]
         for i in range(outer)
@@ -91,11 +93,11 @@ def matmul_tile(rows: int) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             _, weights, stride, bias, x, x_stride, inputs, out, out_stride = arguments
             initial = [
-                _load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4)
+                load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), FLOAT, 4)
                 for block in range(blocks)
             ]
             sums = _accumulators(builder, blocks, rows, initial)
-            _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), ir.Constant(_INT64, 0), inputs)
+            _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), ir.Constant(INT64, 0), inputs)
             _store(builder, sums, out, out_stride)
             return context.get_dummy_value()
 
@@ -119,24 +121,24 @@ def scaled_matmul_tile(rows: int) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             _, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, group = arguments
             initial = [
-                _load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), _FLOAT, 4)
+                load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), FLOAT, 4)
                 for block in range(blocks)
             ]
             totals = _accumulators(builder, blocks, rows, initial)
             sums = _accumulators(builder, blocks, rows)
-            zero = ir.Constant(_VECTOR, [0.0] * VECTOR_LANES)
-            with cgutils.for_range_slice(builder, ir.Constant(_INT64, 0), inputs, group, _INT64) as (start, number):
+            zero = ir.Constant(VECTOR, [0.0] * VECTOR_LANES)
+            with cgutils.for_range_slice(builder, ir.Constant(INT64, 0), inputs, group, INT64) as (start, number):
                 for row in (row for block in sums for row in block):
                     builder.store(zero, row)
                 end = builder.add(start, group)
                 end = builder.select(builder.icmp_signed("<", end, inputs), end, inputs)
                 _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), start, end)
-                group_scales = builder.add(scales, builder.mul(number, ir.Constant(_INT64, 4 * TILE_OUTPUTS)))
+                group_scales = builder.add(scales, builder.mul(number, ir.Constant(INT64, 4 * TILE_OUTPUTS)))
                 for block in range(blocks):
                     address = _offset(builder, group_scales, 4 * VECTOR_LANES * block)
-                    scale = _load_vector(builder, address, _FLOAT, 4)
+                    scale = load_vector(builder, address, FLOAT, 4)
                     for total, part in zip(totals[block], sums[block], strict=True):
-                        builder.store(_multiply_add(builder, builder.load(total), builder.load(part), scale), total)
+                        builder.store(multiply_add(builder, builder.load(total), builder.load(part), scale), total)
             _store(builder, totals, out, out_stride)
             return context.get_dummy_value()
 
@@ -150,8 +152,8 @@ def _accumulate(
 ) -> None:
     """Add the products of inputs ``start`` to before ``end`` to ``sums`` [blocks][rows], one input after another."""
     weights, stride, x, x_stride = operands
-    rows = [builder.add(x, builder.mul(x_stride, ir.Constant(_INT64, row))) for row in range(len(sums[0]))]
-    with cgutils.for_range(builder, builder.sub(end, start), intp=_INT64) as loop:
+    rows = [builder.add(x, builder.mul(x_stride, ir.Constant(INT64, row))) for row in range(len(sums[0]))]
+    with cgutils.for_range(builder, builder.sub(end, start), intp=INT64) as loop:
         position = builder.add(loop.index, start)
         line = builder.add(weights, builder.mul(position, stride))
         size = dtype.bitwidth // 8
@@ -160,16 +162,16 @@ def _accumulate(
             for block in range(len(sums))
         ]
         for number, row in enumerate(rows):
-            value = _broadcast(builder, builder.add(row, builder.mul(position, ir.Constant(_INT64, 4))))
+            value = _broadcast(builder, builder.add(row, builder.mul(position, ir.Constant(INT64, 4))))
             for block, vector in zip(sums, vectors, strict=True):
-                builder.store(_multiply_add(builder, builder.load(block[number]), vector, value), block[number])
+                builder.store(multiply_add(builder, builder.load(block[number]), vector, value), block[number])
 
 
 def _store(builder: Any, sums: list[list[Any]], out: Any, out_stride: Any) -> None:
     for number in range(len(sums[0])):
-        row = builder.add(out, builder.mul(out_stride, ir.Constant(_INT64, number)))
+        row = builder.add(out, builder.mul(out_stride, ir.Constant(INT64, number)))
         for block, block_sums in enumerate(sums):
-            target = builder.inttoptr(_offset(builder, row, 4 * VECTOR_LANES * block), _VECTOR.as_pointer())
+            target = builder.inttoptr(_offset(builder, row, 4 * VECTOR_LANES * block), VECTOR.as_pointer())
             builder.store(builder.load(block_sums[number]), target, align=4)
 
 
@@ -185,27 +187,27 @@ def dot_tile(queries: int, keys: int) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             query, key, dim, out, out_stride = arguments
             sums = _accumulators(builder, queries, keys)
-            row_bytes = builder.mul(dim, ir.Constant(_INT64, 4))
+            row_bytes = builder.mul(dim, ir.Constant(INT64, 4))
             query_rows, key_rows = [
-                [builder.add(base, builder.mul(row_bytes, ir.Constant(_INT64, number))) for number in range(count)]
+                [builder.add(base, builder.mul(row_bytes, ir.Constant(INT64, number))) for number in range(count)]
                 for base, count in ((query, queries), (key, keys))
             ]
-            zero, lanes = ir.Constant(_INT64, 0), ir.Constant(_INT64, VECTOR_LANES)
-            with cgutils.for_range_slice(builder, zero, dim, lanes, _INT64) as (element, _number):
-                offset = builder.mul(element, ir.Constant(_INT64, 4))
+            zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, VECTOR_LANES)
+            with cgutils.for_range_slice(builder, zero, dim, lanes, INT64) as (element, _number):
+                offset = builder.mul(element, ir.Constant(INT64, 4))
                 left, right = [
-                    [_load_vector(builder, builder.add(row, offset), _FLOAT, 4) for row in rows]
+                    [load_vector(builder, builder.add(row, offset), FLOAT, 4) for row in rows]
                     for rows in (query_rows, key_rows)
                 ]
                 for i, query_vector in enumerate(left):
                     for j, key_vector in enumerate(right):
-                        total = _multiply_add(builder, builder.load(sums[i][j]), query_vector, key_vector)
+                        total = multiply_add(builder, builder.load(sums[i][j]), query_vector, key_vector)
                         builder.store(total, sums[i][j])
             for i in range(queries):
-                line = builder.add(out, builder.mul(out_stride, ir.Constant(_INT64, i)))
+                line = builder.add(out, builder.mul(out_stride, ir.Constant(INT64, i)))
                 for j in range(keys):
-                    target = builder.inttoptr(_offset(builder, line, 4 * j), _FLOAT.as_pointer())
-                    builder.store(_sum_lanes(builder, builder.load(sums[i][j])), target)
+                    target = builder.inttoptr(_offset(builder, line, 4 * j), FLOAT.as_pointer())
+                    builder.store(fold_lanes(builder, builder.load(sums[i][j]), builder.fadd), target)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 5), codegen
@@ -213,15 +215,15 @@ def dot_tile(queries: int, keys: int) -> Any:
     return tile
 
 
-def _sum_lanes(builder: Any, vector: Any) -> Any:
-    """Return the sum of all lanes: the upper half is added to the lower one until one lane is left."""
+def fold_lanes(builder: Any, vector: Any, combine: Any) -> Any:
+    """Return the lanes combined to one: the upper half with the lower one until one lane is left."""
     lanes = VECTOR_LANES
     while lanes > 1:
         lanes //= 2
         low, high = (
             ir.Constant(ir.VectorType(_INT32, lanes), list(range(first, first + lanes))) for first in (0, lanes)
         )
-        vector = builder.fadd(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
+        vector = combine(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
     return builder.extract_element(vector, _lane(0))
 
 
@@ -240,7 +242,7 @@ def bits_to_float(_context: Any, bits: Any) -> Any:
     """Reinterpret an int32 as a float32."""
 
     def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        return builder.bitcast(arguments[0], _FLOAT)
+        return builder.bitcast(arguments[0], FLOAT)
 
     return types.float32(types.int32), codegen
 
@@ -255,9 +257,9 @@ def load_as_float32(_context: Any, type_tag: Any, address: Any) -> Any:
             return builder.load(builder.inttoptr(arguments[1], type_.as_pointer()))
 
         if dtype == types.float32:
-            return load(_FLOAT)
+            return load(FLOAT)
         if dtype == types.uint16:
-            return builder.fpext(load(ir.HalfType()), _FLOAT)
-        return builder.bitcast(builder.shl(builder.zext(load(ir.IntType(16)), _INT32), _lane(16)), _FLOAT)
+            return builder.fpext(load(ir.HalfType()), FLOAT)
+        return builder.bitcast(builder.shl(builder.zext(load(ir.IntType(16)), _INT32), _lane(16)), FLOAT)
 
     return types.float32(type_tag, types.int64), codegen
