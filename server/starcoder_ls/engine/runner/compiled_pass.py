@@ -75,7 +75,7 @@ class CompiledPass:
             row += packed_linear.join(matrices)
         return [*row, window or _UNLIMITED]
 
-    def _norm_addresses(self, norm: nn.Module) -> tuple[int, int]:
+    def _norm_addresses(self, norm: Any) -> tuple[int, int]:
         """Addresses of weight and bias; 0 where a norm has none."""
         weights = norm.weight, getattr(norm, "bias", None)
         self._referenced += weights

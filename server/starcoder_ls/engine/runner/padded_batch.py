@@ -1,6 +1,6 @@
 """A pass of transformers' own forward over several caches: one row for each, padded to equal lengths and masked.
 
-Used for models that ``bigcode_cpu`` does not support.
+Used for models that neither ``compiled_pass`` nor ``bigcode_cpu`` supports, and beside adapters in their layers.
 """
 
 from __future__ import annotations
