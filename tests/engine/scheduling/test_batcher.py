@@ -382,12 +382,12 @@ def test_failure_in_a_batched_pass_ends_only_its_request(loaded: LoadedModel, mo
     cursed: list[KvCache] = []
     exact = KvCache.writable_storage
 
-    def failing(cache: KvCache, rows: int, end: int, like: torch.Tensor, dim: int) -> Any:
+    def failing(cache: KvCache, *shape: Any) -> Any:
         if not cursed:
             cursed.append(cache)
         if cache is cursed[0]:
             raise ZeroDivisionError
-        return exact(cache, rows, end, like, dim)
+        return exact(cache, *shape)
 
     monkeypatch.setattr(KvCache, "writable_storage", failing)
     scheduler.run()

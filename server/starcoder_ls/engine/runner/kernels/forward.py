@@ -47,6 +47,22 @@ def _linear(layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, t
 
 
 @jit
+def _embed_all(wte, wte_bits, wpe, wpe_bits, width, ids, positions, x):
+    """Write the embeddings of all tokens, and of their positions if the model has a table of them, to ``x``."""
+    for t in range(len(ids)):
+        embed(wte, wte_bits, width, ids[t], x + 4 * width * t, False)
+        if wpe != 0:
+            embed(wpe, wpe_bits, width, positions[t], x + 4 * width * t, True)
+
+
+@jit
+def _rotate_all(qkv, qkv_stride, heads, head_dim, rotary, positions):
+    """Rotate queries and keys, the first ``heads`` heads of each row, by the angles of the row's position."""
+    for t in range(len(positions)):
+        rotate(qkv + qkv_stride * t, heads, head_dim, rotary + 4 * head_dim * positions[t])
+
+
+@jit
 def forward(
     layers, wte, wte_bits, wpe, wpe_bits, rotary, sizes, eps, scale, ids, positions, sequences, caches, x, scratch
 ):
@@ -78,17 +94,13 @@ def forward(
     out = hidden + mlp_row * tokens
     scores = out + out_row * tokens
     scores_bytes, up_offset = 4 * heads // kv_heads * padded(max_end), _row_bytes(_blocks(inner))
-    for t in range(tokens):
-        embed(wte, wte_bits, width, ids[t], x + row * t, False)
-        if wpe != 0:
-            embed(wpe, wpe_bits, width, positions[t], x + row * t, True)
+    _embed_all(wte, wte_bits, wpe, wpe_bits, width, ids, positions, x)
     for n in range(len(layers)):
         layer, kv = layers[n], caches[n]
         norm(norm_kind, x, row, layer[NORM_1], layer[NORM_1 + 1], width, eps, tokens, normed, normed_row)
         _linear(layer, QKV, qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row, threads)
         if rotary != 0:
-            for t in range(tokens):
-                rotate(qkv + qkv_row * t, heads + kv_heads, head_dim, rotary + 4 * head_dim * positions[t])
+            _rotate_all(qkv, qkv_row, heads + kv_heads, head_dim, rotary, positions)
         store_keys_values(sequences, kv, qkv, qkv_row, heads, kv_heads, head_dim)
         attend_all(
             sequences, kv, heads, kv_heads, head_dim, layer[WINDOW], scale, qkv, qkv_row, normed, normed_row, scores,
