@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from goals import Goal
 from measure import MODULES, median_ms, read_module_source, synchronize
 
 from starcoder_ls.engine.cuda_graphs.buckets import ROW_COUNTS, Bucket
@@ -30,14 +31,15 @@ class Bench:
     device: torch.device
     is_quick: bool
     copy_gb_per_s: float
-    goals: dict[str, float] = field(default_factory=dict)
+    shape: str
+    goals: dict[str, Goal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.runner = self.loaded.runner
         self.model = self.runner.model
         assert self.runner.graphs is not None, "this model cannot have CUDA graphs"
         self.graphs: GraphRegistry = self.runner.graphs
-        self.runs = 4 if self.is_quick else 40
+        self.runs = 3 if self.is_quick else 40
         self.row_counts = [rows for rows in ROW_COUNTS if rows <= (16 if self.device.type == "cuda" else 2)]
         rng = random.Random(0)
         self.ids = [rng.randrange(100, 8000) for _ in range(self.loaded.context_tokens)]
