@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import long_run_parts
 import pass_parts
 import peer_parts
 import plan
 import request_parts
-import steady_parts
 import torch
 import transformers
 from bench import Bench
@@ -31,12 +31,12 @@ from models import QUANTIZATIONS, SHAPES, free_memory, load_quantized, load_rand
 PARTS: dict[str, Callable[[Bench], Table]] = {
     "graphs": pass_parts.measure_graphs,
     "decode": pass_parts.measure_decode,
-    "prefill": steady_parts.measure_prefill,
+    "prefill": long_run_parts.measure_prefill,
     "cancel": request_parts.measure_cancellation,
     "verify": pass_parts.measure_verification,
     "adapters": pass_parts.measure_adapters,
     "editors": request_parts.measure_editors,
-    "steady": steady_parts.measure_steady,
+    "steady": long_run_parts.measure_long_run,
     "speculation": request_parts.measure_speculation,
     "attention": pass_parts.measure_attention,
     "int4": pass_parts.measure_int4,

@@ -53,7 +53,7 @@ def read_ms(bench: Bench, tokens: int, chunk: int) -> tuple[float, float]:
     return sum(took_ms), max(took_ms)
 
 
-def measure_steady(bench: Bench) -> Table:
+def measure_long_run(bench: Bench) -> Table:
     """300 requests of all kinds with resident adapters, of which every third is cancelled; memory before and after."""
     count = 12 if bench.is_quick else 300
     adapters = [attach_random(bench, name, config) for name, config in ADAPTER_CONFIGS.items()]
