@@ -48,7 +48,7 @@ def conversions(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 def test_damaged_copy_of_a_pickle_is_replaced(cache: Path, conversions: list[Path]) -> None:
     adapter = files.check_adapter_folder(adapter_fixtures.GOLDEN / "ia3")
-    first = {name: tensor.clone() for name, tensor in files.read_tensors(adapter).items()}  # the file is mapped
+    first = files.read_tensors(adapter)
     (copy,) = cache.glob("*/*.safetensors")
     intact = copy.read_bytes()
     copy.write_bytes(intact[:-3] + bytes([intact[-3] ^ 1, intact[-2] ^ 1, intact[-1]]))
@@ -117,3 +117,15 @@ def test_pickle_is_read_if_the_cache_is_not_writable(
 def test_bundled_adapter_is_found_beside_the_bundled_model() -> None:
     adapter = files.resolve_adapter(Adapter(path="bundled"), True, ignore_progress)
     assert adapter.folder.parts[-3:] == ("starcoder_ls", "bundled", "explain")
+
+
+def test_overwriting_the_file_does_not_change_tensors_that_were_read(tmp_path: Path) -> None:
+    folder = shutil.copytree(adapter_fixtures.GOLDEN / "lora", tmp_path / "adapter")
+    tensors = files.read_tensors(files.check_adapter_folder(folder))
+    save_file(dict(tensors), folder / files.WEIGHTS_FILE)
+    read = files.read_tensors(files.check_adapter_folder(folder))
+    weights = folder / files.WEIGHTS_FILE
+    with weights.open("r+b") as file:
+        file.seek(weights.stat().st_size // 2)
+        file.write(b"\0" * (weights.stat().st_size // 2))
+    assert all(torch.equal(read[name], tensor) for name, tensor in tensors.items())

@@ -138,9 +138,9 @@ def _read_header(file: Path) -> Mapping[str, TensorEntry]:
 
 
 def _load_file(file: Path) -> Mapping[str, torch.Tensor]:
-    """Raises AdapterInvalid, SafetensorError, OSError."""
+    """Copies: the tensors of ``load_file`` are parts of the file. Raises AdapterInvalid, SafetensorError, OSError."""
     _read_header(file)
-    return load_file(file)
+    return {name: tensor.clone() for name, tensor in load_file(file).items()}
 
 
 def _read_through_cache(file: Path) -> Mapping[str, torch.Tensor]:
