@@ -54,6 +54,17 @@ def test_lines_of_a_traceback_cannot_imitate_a_record() -> None:
     assert all(re.match(r"    \| ", line) and line.isprintable() for line in traceback)
 
 
+def test_secret_in_a_name_or_an_exception_is_masked() -> None:
+    secret = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+    try:
+        raise ValueError(f"token {secret}")
+    except ValueError:
+        text = logged(logging.ERROR, "%s failed", f"/work/{secret}.py", exc_info=True)
+    assert secret not in text
+    assert "/work/" in text
+    assert "ValueError: token" in text
+
+
 def test_long_line_is_cut() -> None:
     assert len(logged(logging.INFO, "x" * 100_000)) < 9_000
 

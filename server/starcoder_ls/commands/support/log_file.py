@@ -52,7 +52,8 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 class EscapingFormatter(logging.Formatter):
     """A record as one line of printable characters, so that no record can imitate another or control a terminal.
 
-    A traceback follows, each of its lines behind a bar.
+    Strings that look like secrets are masked: names and messages of others may contain them. A traceback follows, each
+    of its lines behind a bar.
     """
 
     def __init__(self) -> None:
@@ -60,7 +61,7 @@ class EscapingFormatter(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of the record, without its traceback."""
-        line = escape_control_characters(super().formatMessage(record))
+        line = _sanitize(super().formatMessage(record)[: 2 * _MAX_LINE_CHARS])
         return line if len(line) <= _MAX_LINE_CHARS else f"{line[:_MAX_LINE_CHARS]}..."
 
     def formatException(self, ei: Any) -> str:
@@ -74,7 +75,13 @@ class EscapingFormatter(logging.Formatter):
 
 def indent(text: str) -> str:
     """The lines of a traceback behind bars, each escaped."""
-    return "\n".join(f"    | {escape_control_characters(line)}" for line in text.split("\n"))
+    return "\n".join(f"    | {_sanitize(line[:_MAX_LINE_CHARS])}" for line in text.split("\n"))
+
+
+def _sanitize(text: str) -> str:
+    from starcoder_ls.context.secrets import mask_secrets  # its import would delay commands that log nothing
+
+    return mask_secrets(escape_control_characters(text))
 
 
 def configure_last_resort() -> None:
