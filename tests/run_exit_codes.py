@@ -250,10 +250,10 @@ def busy_processes(count: int) -> Iterator[None]:
 
 
 def measure(chosen: Sequence[Case], times: int, seed: int, console: Console) -> list[Result]:
-    """Run each case ``times`` times, in turns, and print each wrong exit code at once."""
+    """Run each case ``times`` times, in turns, or until Ctrl-C; print each wrong exit code at once."""
     rng, results = random.Random(seed), [Result(case) for case in chosen]
-    for _ in range(times):
-        for result in results:
+    with suppress(KeyboardInterrupt):
+        for result in results * times:
             delay_s = rng.uniform(0.0, MAX_DELAY_S)
             exit_code, errors = run_case(result.case, delay_s)
             result.exit_codes.append(exit_code)

@@ -116,6 +116,7 @@ def build(
                 "methods": dict(ledger.sent_by_method.most_common()),
                 "errors": dict(ledger.errors.most_common()),
                 "unanswered": ledger.unanswered(),
+                "late": ledger.late(),
                 "latency": latency_rows(ledger.latencies_ms),
                 "events": [asdict(event) for event in ledger.events],
             }
@@ -148,9 +149,10 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
         )  # fmt: skip
     console.print(memory if report["slopes"] else "No process lived long enough for a slope.")
     for name, group in report["groups"].items():
-        for request in group["unanswered"]:
-            console.print(f"{name}: unanswered {request['method']} of {request['window']} at {request['sent_s']} s: "
-                          f"{request['reason']}; {'; '.join(request['around'])}", markup=False)  # fmt: skip
+        for kind in ("unanswered", "late"):
+            for request in group[kind]:
+                what = f"{name}: {kind} {request['method']} of {request['window']} at {request['sent_s']} s"
+                console.print(f"{what}: {request['reason']}; {'; '.join(request['around'])}", markup=False)
     for fault in report["faults"]:
         console.print(f"✗ {fault}", markup=False)
     console.print("✗ failed" if report["faults"] else "✓ passed")

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 OVERDUE_S = 120.0
-"""A request that waits longer counts as unanswered, even if the answer comes later."""
+"""A request that waits longer is reported as late. It counts as unanswered only if the answer never comes, also if the
+run ends its window meanwhile: an explanation may wait that long while completions keep a busy machine's cores."""
 
 SURROUNDINGS_S = 30.0
 """The events of so many seconds before a request was sent, and after, are reported with an unanswered request."""
@@ -48,6 +49,7 @@ class RequestLedger:
         self._numbers = itertools.count(1)
         self._open: dict[int, Entry] = {}
         self._unanswered: list[tuple[Entry, str]] = []
+        self._late: list[tuple[Entry, str]] = []
         self.outcomes: Counter[str] = Counter()
         self.sent_by_method: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
@@ -75,6 +77,8 @@ class RequestLedger:
 
     def record_answered(self, entry: Entry, error: str = "") -> None:
         """``error`` is code and message of an error response; empty for a result."""
+        if entry.is_overdue:
+            self._late.append((entry, f"answered after {self.now_s() - entry.sent_s:.0f} s"))
         self._close(entry, "error" if error else "result")
         if error:
             text = f"{entry.method} {error}"
@@ -85,20 +89,20 @@ class RequestLedger:
 
     def record_abandoned(self, entry: Entry) -> None:
         """The run itself ended the window that waited for the answer."""
-        self._close(entry, "abandoned with its window")
+        if entry.is_overdue:
+            self.record_lost(entry, f"no answer for {OVERDUE_S:.0f} s, until the run ended the window")
+        else:
+            self._close(entry, "abandoned with its window")
 
     def record_lost(self, entry: Entry, reason: str) -> None:
         """No answer can come any more, and the run is not the cause."""
         self._close(entry, "unanswered")
-        if not entry.is_overdue:
-            self._unanswered.append((entry, reason))
+        self._unanswered.append((entry, reason))
 
     def find_overdue(self) -> None:
-        """Record the requests that wait for longer than ``OVERDUE_S`` as unanswered. They stay open."""
+        """Mark the requests that wait for longer than ``OVERDUE_S``. They stay open."""
         for entry in self._open.values():
-            if not entry.is_overdue and self.now_s() - entry.sent_s > OVERDUE_S:
-                entry.is_overdue = True
-                self._unanswered.append((entry, f"no answer for {OVERDUE_S:.0f} s"))
+            entry.is_overdue = entry.is_overdue or self.now_s() - entry.sent_s > OVERDUE_S
 
     @property
     def open_count(self) -> int:
@@ -115,23 +119,27 @@ class RequestLedger:
 
     def unanswered(self) -> list[dict[str, Any]]:
         """Each unanswered request with the events around the time at which it was sent."""
-        return [
-            {
-                "method": entry.method,
-                "window": entry.window,
-                "sent_s": round(entry.sent_s, 3),
-                "reason": reason,
-                "cancelled": entry.is_cancelled,
-                "around": [
-                    f"{event.time_s:.1f} s: {event.subject} {event.text}"
-                    for event in self.events
-                    if abs(event.time_s - entry.sent_s) <= SURROUNDINGS_S
-                ],
-            }
-            for entry, reason in self._unanswered
-        ]
+        return [self._describe(entry, reason) for entry, reason in self._unanswered]
+
+    def late(self) -> list[dict[str, Any]]:
+        """Each request that was answered after more than ``OVERDUE_S``, likewise."""
+        return [self._describe(entry, reason) for entry, reason in self._late]
+
+    def _describe(self, entry: Entry, reason: str) -> dict[str, Any]:
+        return {
+            "method": entry.method,
+            "window": entry.window,
+            "sent_s": round(entry.sent_s, 3),
+            "reason": reason,
+            "cancelled": entry.is_cancelled,
+            "around": [
+                f"{event.time_s:.1f} s: {event.subject} {event.text}"
+                for event in self.events
+                if abs(event.time_s - entry.sent_s) <= SURROUNDINGS_S
+            ],
+        }
 
     def _close(self, entry: Entry, outcome: str) -> None:
         if self._open.pop(entry.number, None) is None:
             raise ValueError(f"{entry.method} {entry.number} was closed before.")
-        self.outcomes[f"{outcome}, too late" if entry.is_overdue and outcome != "unanswered" else outcome] += 1
+        self.outcomes[outcome] += 1

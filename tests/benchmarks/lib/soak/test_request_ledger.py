@@ -35,16 +35,28 @@ def test_second_answer_to_a_request_is_rejected() -> None:
         ledger.record_answered(entry)
 
 
-def test_late_answer_does_not_make_a_request_answered() -> None:
+def test_late_answer_is_reported_but_not_unanswered() -> None:
     clock = Clock()
     ledger = RequestLedger(clock)
     entry = ledger.record_sent("w", "a")
     clock.now_s += OVERDUE_S + 1
     ledger.find_overdue()
-    ledger.find_overdue()
     ledger.record_answered(entry)
-    assert ledger.unanswered_count == 1
-    assert ledger.outcomes == {"result, too late": 1}
+    assert ledger.unanswered_count == 0
+    assert [request["reason"] for request in ledger.late()] == ["answered after 121 s"]
+
+
+def test_overdue_request_of_an_ended_window_is_unanswered() -> None:
+    clock = Clock()
+    ledger = RequestLedger(clock)
+    overdue = ledger.record_sent("w", "a")
+    clock.now_s += OVERDUE_S + 1
+    recent = ledger.record_sent("w", "b")
+    ledger.find_overdue()
+    ledger.record_abandoned(overdue)
+    ledger.record_abandoned(recent)
+    assert ledger.outcomes == {"unanswered": 1, "abandoned with its window": 1}
+    assert [request["method"] for request in ledger.unanswered()] == ["a"]
 
 
 def test_unanswered_request_is_reported_with_events_around_it() -> None:
