@@ -17,7 +17,7 @@ def whole_text(text: str, language: str = "") -> Target:
     return found
 
 
-@settings(max_examples=400)
+@settings(max_examples=150)
 @given(LINES, LINES, LINES, LINES, st.sampled_from(["\n", "\r\n", "\r"]), st.booleans())
 def test_replacement_gives_the_new_code_and_changes_nothing_else(
     above: list[str], old: list[str], new: list[str], below: list[str], end: str, ends_with_line_end: bool

@@ -40,7 +40,7 @@ def positions(text: str, encoding: Encoding) -> list[tuple[Position, int]]:
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(TEXTS, ENCODINGS, st.data())
 def test_random_edits_match_a_plain_string(text: str, encoding: Encoding, data: st.DataObject) -> None:
     edited, version = document(text, encoding), 1
