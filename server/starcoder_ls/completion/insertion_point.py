@@ -113,6 +113,12 @@ class InsertionPoint:
         preceding = self.line_before[-2:]
         return scan(preceding + text, self.language, initial, len(preceding))
 
+    def brackets_left_open(self, text: str) -> str:
+        """The brackets of the cursor's line and of ``text``, inserted here, that ``text`` does not close."""
+        initial = ScanState(scan(self.line_before, self.language).open_brackets)
+        preceding = self.line_before[-2:]
+        return scan(preceding + text, self.language, initial, len(preceding)).open_brackets
+
     def unmatched_closers(self, text: str) -> str:
         """The closing brackets of ``text``, inserted here, that match no open bracket."""
         preceding = self.line_before[-2:]

@@ -1,7 +1,7 @@
 import pytest
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
-from starcoder_ls.completion.output.unsafe_text import find_hidden_character, find_special_token
+from starcoder_ls.completion.output.unsafe_text import drop_unfinished_token, find_hidden_character, find_special_token
 from starcoder_ls.completion.prompt.families import FAMILIES
 
 
@@ -14,6 +14,23 @@ def test_hidden_character_ends_the_suggestion() -> None:
 )
 def test_each_special_token_of_a_known_family_is_found(token: str) -> None:
     assert find_special_token(f"a = 1{token}b", InsertionPoint("", "")) == len("a = 1")
+
+
+@pytest.mark.parametrize(
+    "token", sorted({token for family in FAMILIES for token in (family.prefix, *family.end_tokens)})
+)
+def test_each_beginning_of_a_special_token_is_dropped(token: str) -> None:
+    for end in range(2, len(token)):
+        assert drop_unfinished_token(f"a = 1{token[:end]}", InsertionPoint("", "")) == "a = 1", token[:end]
+
+
+@pytest.mark.parametrize("text", ["a < b", "a <", "x = [", "if a<b", "List<Str", "a | b", "{"])
+def test_ordinary_code_has_no_beginning_of_a_special_token(text: str) -> None:
+    assert drop_unfinished_token(text, InsertionPoint("", "")) == text
+
+
+def test_beginning_of_a_token_that_the_document_contains_stays() -> None:
+    assert drop_unfinished_token('x = "<fim_', InsertionPoint('y = "<fim_prefix>"\n', "")) == 'x = "<fim_'
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from starcoder_ls.completion.insertion_point import InsertionPoint, has_words
-from starcoder_ls.completion.output import auto_closers, indentation
+from starcoder_ls.completion.output import auto_closers, indentation, unsafe_text
 from starcoder_ls.completion.output.delimiters import QUOTES
 from starcoder_ls.generation import FinishReason
 from starcoder_ls.hidden_characters import strip_incomplete_end
@@ -25,14 +25,23 @@ Filter = Callable[[str, InsertionPoint], str]
 
 def apply_filters(text: str, point: InsertionPoint, finish_reason: FinishReason) -> str:
     """What to insert at ``point``; empty if nothing is worth it."""
-    if finish_reason in (FinishReason.LENGTH, FinishReason.DEADLINE) and "half_words" not in point.disabled_rules:
-        text = drop_unfinished_end(text)
+    if finish_reason in (FinishReason.LENGTH, FinishReason.DEADLINE):
+        text = _drop_cut_off_end(text, point)
     for name, apply in FILTERS:
         if name not in point.disabled_rules:
             text = apply(text, point)
     if "hidden_characters" not in point.disabled_rules:
         text = strip_incomplete_end(text)
     return text if text.strip() else ""
+
+
+def _drop_cut_off_end(text: str, point: InsertionPoint) -> str:
+    """``text`` without the special token, the line or the word in which it was cut off."""
+    if "special_tokens" not in point.disabled_rules:
+        before_token = unsafe_text.drop_unfinished_token(text, point)
+        if before_token != text:  # what precedes a special token is complete
+            return before_token
+    return text if "half_words" in point.disabled_rules else drop_unfinished_end(text)
 
 
 def drop_unfinished_end(text: str) -> str:

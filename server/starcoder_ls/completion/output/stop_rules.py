@@ -137,6 +137,11 @@ def stop_after_statement(text: str, point: InsertionPoint) -> int | None:
         if is_open or point.is_comment_only(text[:end]):  # the code that a comment is about follows it
             continue
         following = text[end + 1 :].lstrip(" \t")
+        if point.line_after and point.brackets_left_open(text[:end]):
+            if not following:
+                return None  # the next line may close what the editor has closed already
+            if _continues_in_brackets(text, end, point):
+                continue
         if point.language.has_method_chains and not following and text[:end].rstrip()[-1:] not in ";,{}:":
             return None  # the next line may begin with a dot
         if point.is_complete_statement(text[:end]) and not (
@@ -212,6 +217,14 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("lines", stop_at_max_lines),
 )
 """By the names that `inline_completion.rules_off` has for them."""
+
+
+def _continues_in_brackets(text: str, end: int, point: InsertionPoint) -> bool:
+    """Whether the line after ``end`` belongs to the brackets that the cursor's line opens and the editor has closed."""
+    line = text[end + 1 :].partition("\n")[0]
+    is_deeper = point.indent_width(line) > point.indent_width(point.line_before)
+    is_unfinished = text[:end].rstrip()[-1:] in ("", *",([{")
+    return is_unfinished or line.lstrip()[:1] in tuple(brackets.CLOSERS) or (text.startswith("\n") and is_deeper)
 
 
 def _is_block(text: str, point: InsertionPoint) -> bool:

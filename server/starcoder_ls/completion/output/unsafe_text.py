@@ -20,6 +20,30 @@ _SPECIAL_TOKENS = re.compile(
 """The special tokens of all families and marks for the cursor, as a tokenizer spells them out when they are text."""
 
 
+_LITERALS = (
+    *("<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>", "<fim-prefix>", "<fim-suffix>", "<fim-middle>"),
+    *("<fim-pad>", "<file_sep>", "<filename>", "<reponame>", "<repo_name>", "<gh_stars>", "<empty_output>"),
+    *("<issue_start>", "<jupyter_start>", "<commit_before>", "<code_to_intermediate>", "<intermediate_to_code>"),
+    *("▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>", "<extra_id_0>", "<FILL_ME>", "<cursor>", "{{CURSOR}}"),
+)
+_BEGINNINGS = sorted({literal[:end] for literal in _LITERALS for end in range(2, len(literal))}, reverse=True)
+_UNFINISHED_TOKEN = re.compile(
+    rf"(?:<\|/?(?:[A-Za-z][\w▁:-]{{0,40}})?\|?|<｜/?[^｜<>\n]{{0,40}}｜?|{'|'.join(map(re.escape, _BEGINNINGS))})\Z"
+)
+"""The beginning of a special token at the end of a text."""
+
+
+def drop_unfinished_token(text: str, point: InsertionPoint) -> str:
+    """``text``, cut off by length or time, without the beginning of a special token at its end.
+
+    The beginning of a token that the document contains stays.
+    """
+    match = _UNFINISHED_TOKEN.search(text, max(0, len(text) - 50))
+    if match is None or match.group() in point.before or match.group() in point.after:
+        return text
+    return text[: match.start()]
+
+
 def find_special_token(text: str, point: InsertionPoint) -> int | None:
     """The index of the first spelled-out special token or cursor mark in ``text``; None if there is none.
 
