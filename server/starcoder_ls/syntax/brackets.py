@@ -19,8 +19,10 @@ _OPENER_OF = dict(zip(CLOSERS, OPENERS, strict=True))
 _MATCHES_NOTHING = "(?!)"
 _CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
 
-_REGEX_LITERAL = r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n]){0,50}+\]|[^/\\\n\[])++/"
-"""A slash after one of these characters cannot be a division. The bound keeps the time linear."""
+_REGEX_LITERAL = (
+    r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:(?:\\.|[^\[\]\\\n]){0,50}+\[?){1,4}+\]|[^/\\\n\[])++/"
+)
+"""A slash after one of these characters cannot be a division. The bounds on a character class keep the time linear."""
 
 
 @dataclass(frozen=True, slots=True)
