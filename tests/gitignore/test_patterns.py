@@ -15,7 +15,7 @@ from starcoder_ls.gitignore.patterns import IgnorePatterns, PatternsTooComplex
 PATHS = [
     "a", "b", "ab", "abc", "a.py", "a b", "a ", " a", "#a", "!a", "a*", "[a]", "é", "-", "a/b", "a/b/c", "a/x/b",
     "b/a", "x/a/b", "a/x/y/b", "x/a", "foo.pyc", "x/foo.pyc", "x/.env", "build/x", "x/build/y", "doc/a.txt",
-    "doc/x/a.txt", "A", "é/a", "\\a",
+    "doc/x/a.txt", "A", "é/a", "\\a", "ab/c", "x/ab/c", "ab/x/b",
 ]  # fmt: skip
 CONTENTS = [
     "a", "/a", "a/", "/a/", "a/b", "/a/b", "a/*", "a/**", "**/a", "**/b", "a/**/b", "a**/b", "**a", "a**", "*", "**",
@@ -26,6 +26,7 @@ CONTENTS = [
     "a\r\nb\r\n", "a\r", "a\r\r\n", "", "\n\n", "/", "//", "a//b", "x/[a/]b", "**\\/a", "!", "*c", "a*c", "*.*",
     "a\0b", "*é*", "x/**/", "/**/b", "a/**/**/b", "**/x/**/b", "a*a*a*a*a*a*a*a*a*a*a*b", "build", "x/build", "*uil*",
     "b*l*d/", "A", "[A-Z]", "\ta", "a\t",
+    "/a**", "/a**\n!/ab", "x/a**\n!x/ab/", "/a**/\n!/ab/", "/a**\\/b", "/a***\n!/ab", "/ab**\n!/ab",
 ]  # fmt: skip
 
 

@@ -13,7 +13,10 @@ from dataclasses import dataclass
 _FLOATING_COST = 100
 """Of a wildcard for one character, or of a folder's name, that is compared at every position."""
 
-_LITERAL_BEFORE_STARS = re.compile(r"([^*?\[\\]*[^*?\[\\/])\*{2,}/(.*)", re.S)
+_LITERAL_BEFORE_STARS = re.compile(
+    r"([^*?\[\\]*[^*?\[\\/])(?:\*{2,}/(?=\*{2,}(?:\\?/|\Z)))*+\*{2,}(?:(\\?/)(.*))?", re.S
+)
+"""Of several ``**`` in a row, the last one counts."""
 
 _ASCII = frozenset(map(chr, range(128)))
 _PRINTABLE = frozenset(map(chr, range(32, 127)))
@@ -100,8 +103,12 @@ def parse_line(line: str, number: int) -> Iterator[WildcardPattern]:
     if not line:
         return
     variants = [line]
-    if not is_basename and (match := _LITERAL_BEFORE_STARS.match(line)):  # git skips the literal text first
-        variants = [match[1] + match[2], f"{match[1]}*/**/{match[2]}"]
+    if not is_basename and (match := _LITERAL_BEFORE_STARS.fullmatch(line)):  # git skips the literal text first
+        literal, slash, rest = match.groups()
+        if slash is None:
+            variants = [f"{literal}*", f"{literal}*/**"]
+        else:
+            variants = [*([literal + rest] if slash == "/" else []), f"{literal}*/**/{rest}"]
     for variant in variants:
         with contextlib.suppress(_InvalidPattern):
             yield WildcardPattern(number, is_negative, is_folder_only, is_basename, _parse_groups(variant, is_basename))
