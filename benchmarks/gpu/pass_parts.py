@@ -15,6 +15,7 @@ from models import load_random
 from peft import LoraConfig
 
 from starcoder_ls.engine.adapters import peft_compat
+from starcoder_ls.engine.adapters.methods import lora
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
@@ -167,6 +168,8 @@ def attach_random(bench: Bench, name: str, config: Any) -> ResidentAdapter:
         weight.data = torch.randn(weight.shape, device=bench.device) * 0.02
     for site in sites:
         site.adapter_layer.eval().requires_grad_(False)
+    if isinstance(config, LoraConfig):
+        sites = tuple(lora.fuse(site, bench.loaded.placement.dtype) for site in sites)
     generation, weight_bytes = next(adapters._generations), sum(weight.nbytes for weight in weights)
     adapter = ResidentAdapter(name, generation, METHODS[config.peft_type.value], "", sites, None, weight_bytes)
     adapters._by_name[name] = adapter

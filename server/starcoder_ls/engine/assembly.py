@@ -14,7 +14,14 @@ from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.loading import float16_check, load_model, mapped_weights, quantization, weight_check
+from starcoder_ls.engine.loading import (
+    float16_check,
+    fused_norms,
+    load_model,
+    mapped_weights,
+    quantization,
+    weight_check,
+)
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement, choose_placement, use_fallback_dtype
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
@@ -86,6 +93,8 @@ def assemble(
     if placement.is_packed and not packed_linear.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
     mapped_weights.copy_mapped_weights(model)
+    if placement.device != "cpu" and placement.max_memory is None:
+        fused_norms.use_fused_norms(model)
     resident = ResidentAdapters(model, checkpoint, settings.name, placement.quantization)
     runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
     drawback = quantization.describe_drawback(placement.quantization, placement.device)

@@ -37,17 +37,20 @@ def test_first_bucket_is_the_smallest_that_holds_the_pass() -> None:
 
 
 def test_every_bucket_holds_the_pass_and_long_ones_have_one_row() -> None:
-    for rows, new_tokens, end in product((1, 3, 16), (1, 5, 8), (9, 600, 2048, 5000)):
+    for rows, new_tokens, end in product((1, 3, 16), (1, 5, 8, 9, 32), (9, 600, 2048, 5000)):
         for bucket in buckets_holding(rows, new_tokens, end, 8192):
             assert bucket.rows >= rows
             assert bucket.new_tokens >= new_tokens
             assert bucket.kv_tokens >= end
             assert bucket.rows == 1 or bucket.kv_tokens <= MAX_SHARED_KV_TOKENS
+            assert bucket.rows == 1 or bucket.new_tokens <= NEW_TOKEN_COUNTS[-1]
 
 
 def test_no_bucket_holds_a_pass_beyond_the_limits() -> None:
     assert list(buckets_holding(17, 1, 100, 8192)) == []
-    assert list(buckets_holding(1, 9, 100, 8192)) == []
+    assert next(buckets_holding(1, 9, 100, 8192)) == Bucket(1, 16, 512)
+    assert list(buckets_holding(1, 33, 100, 8192)) == []
+    assert list(buckets_holding(2, 9, 100, 8192)) == []
     assert list(buckets_holding(1, 1, 8193, 8192)) == []
     assert list(buckets_holding(2, 1, 2049, 8192)) == []
 

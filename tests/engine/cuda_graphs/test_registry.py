@@ -206,11 +206,26 @@ def test_graphs_of_a_single_request_are_captured_and_timed_first(loaded: LoadedM
     assert min(graphs.replay_costs().values()) > 0
 
 
+def test_changed_part_of_a_prompt_is_replayed_after_its_capture(loaded: LoadedModel) -> None:
+    graphs, cache = use_graphs(loaded), cache_of(loaded, 0, 20)
+    for new in (20, 9, 31, 16):
+        assert difference(loaded, cache, 0, new) < 1e-9
+    assert graphs.statistics.replays == 0
+    capture_pending(graphs)
+    assert {16, 32} <= {key[1].new_tokens for key in graphs.statistics.capture_ms}
+    cache.truncate(20)
+    for new in (20, 9, 31, 16):
+        for _ in range(2):
+            cache.truncate(20)
+            assert difference(loaded, cache, 0, new) < 1e-9
+    assert graphs.statistics.replays >= 4
+
+
 def test_long_passes_and_several_rows_use_no_graph(loaded: LoadedModel) -> None:
     graphs = use_graphs(loaded)
     capture_pending(graphs)
     cache = cache_of(loaded, 0, 20)
-    assert difference(loaded, cache, 0, 9) < 1e-9
+    assert difference(loaded, cache, 0, 33) < 1e-9
     with torch.inference_mode():
         several = cache_of(loaded, 0, 20).fork(2, 30)
     answer = loaded.runner.run(ForwardPass([[7], [8]], several)).values

@@ -118,6 +118,9 @@ MIXED = ((30, 1), (9, 3), (17, 4), (1, 2))
         (Bucket(1, 8, 32), [(31, 1)]),  # the padding lies after all positions attended to
         (Bucket(1, 8, 64), [(63, 1)]),  # ... and in part after the row
         (Bucket(1, 4, 16), [(0, 3)]),
+        (Bucket(1, 16, 64), [(40, 9)]),
+        (Bucket(1, 32, 64), [(30, 32)]),
+        (Bucket(1, 32, 64), [(60, 4)]),  # 28 tokens of padding lie after the row
         (Bucket(2, 2, 64), [(40, 2)]),
         (Bucket(4, 4, 32), MIXED),
         (Bucket(8, 4, 64), MIXED),
@@ -138,10 +141,11 @@ def test_padding_stays_within_the_positions_of_the_model(starcoder_loaded: Loade
 
 
 def test_rows_have_as_many_spare_tokens_as_a_pass_reads() -> None:
-    from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS
+    from starcoder_ls.engine.cuda_graphs.buckets import LONG_NEW_TOKEN_COUNTS, NEW_TOKEN_COUNTS
     from starcoder_ls.engine.scheduling.batcher import MAX_SHARED_PASS_TOKENS
 
-    assert SPARE_TOKENS == NEW_TOKEN_COUNTS[-1] == MAX_SHARED_PASS_TOKENS
+    assert LONG_NEW_TOKEN_COUNTS[-1] == SPARE_TOKENS
+    assert NEW_TOKEN_COUNTS[-1] == MAX_SHARED_PASS_TOKENS
 
 
 def test_each_adapter_changes_the_logits(starcoder: Path, tmp_path: Path, doubled: Callable[..., LoadedModel]) -> None:

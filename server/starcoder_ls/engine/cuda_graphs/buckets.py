@@ -11,6 +11,9 @@ from itertools import product
 
 ROW_COUNTS = (1, 2, 4, 8, 16)
 NEW_TOKEN_COUNTS = (1, 2, 4, 8)
+LONG_NEW_TOKEN_COUNTS = (16, 32)
+"""Of passes over one row: what a key changed in a prompt. They are captured once a pass has lacked them."""
+
 MIN_KV_TOKENS = 512
 MAX_SHARED_KV_TOKENS = 2048
 """Longer sequences run in buckets of one row only."""
@@ -46,8 +49,9 @@ def static_kv_sizes(context_tokens: int) -> list[tuple[int, tuple[int, ...]]]:
 def buckets_holding(rows: int, new_tokens: int, end: int, context_tokens: int) -> Iterator[Bucket]:
     """Yield all buckets for ``rows`` sequences of ``new_tokens`` each up to position ``end``, the smallest first."""
     sizes = [size for size in kv_sizes(context_tokens) if size >= end]
-    for size, row_count, count in product(sizes, ROW_COUNTS, NEW_TOKEN_COUNTS):
-        if row_count >= rows and count >= new_tokens and (row_count == 1 or size <= MAX_SHARED_KV_TOKENS):
+    for size, row_count, count in product(sizes, ROW_COUNTS, NEW_TOKEN_COUNTS + LONG_NEW_TOKEN_COUNTS):
+        is_shareable = size <= MAX_SHARED_KV_TOKENS and count in NEW_TOKEN_COUNTS
+        if row_count >= rows and count >= new_tokens and (row_count == 1 or is_shareable):
             yield Bucket(row_count, count, size)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
-from starcoder_ls.engine.cuda_graphs.buckets import Bucket
+from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS, Bucket
 from starcoder_ls.engine.kv_cache.cache import KeysAndValues
 from starcoder_ls.engine.kv_cache.static_kv import SPARE_TOKENS, StaticKv
 from starcoder_ls.engine.model_shape import attention_window
@@ -39,10 +39,11 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
 
 
 class StaticPass:
-    """Inputs and outputs of a pass over up to ``rows`` rows with up to ``SPARE_TOKENS`` tokens each."""
+    """Inputs and outputs of a pass over up to ``rows`` rows, or over one row of up to ``SPARE_TOKENS`` tokens."""
 
     def __init__(self, model: Any, rows: int, device: torch.device, dtype: torch.dtype) -> None:
-        max_tokens, vocabulary_size = rows * SPARE_TOKENS, int(model.config.vocab_size)
+        max_tokens = max(rows * NEW_TOKEN_COUNTS[-1], SPARE_TOKENS)
+        vocabulary_size = int(model.config.vocab_size)
         logits_dtype = dtype if dtype == torch.float64 else torch.float32
         self._model = model
         self._host_inputs = torch.zeros(max_tokens + rows, dtype=torch.long, pin_memory=device.type == "cuda")

@@ -14,7 +14,7 @@ import torch
 
 from starcoder_ls.engine.kv_cache.cache import KeysAndValues, KvCache
 
-SPARE_TOKENS = 8
+SPARE_TOKENS = 32
 """Positions after the last one of each row, which are never read: rows that take no part in a pass write there, and so
 do the tokens that pad a row at its end. As many as the tokens that a pass reads per row."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.logits import Logits
-from starcoder_ls.engine.runner import bigcode_cpu, compiled_pass, packed_linear, padded_batch
+from starcoder_ls.engine.runner import bigcode_cpu, compiled_pass, packed_linear, padded_batch, prefill_attention
 from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
 from starcoder_ls.engine.runner.compiled_pass import CompiledPass
 from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, step_costs
@@ -132,7 +133,12 @@ class ModelRunner:
         if own_pass is None and len(passes) == 1:
             (only,) = passes
             ids = torch.tensor(only.rows, device=model_shape.input_device(self.model))
-            return [self.model.base_model(input_ids=ids, past_key_values=only.cache, use_cache=True).last_hidden_state]
+            is_maskless = bool(self._devices) and prefill_attention.supports(
+                self.model, only.cache.length + len(only.rows[0])
+            )
+            with prefill_attention.installed_in(self.model) if is_maskless else nullcontext():
+                output = self.model.base_model(input_ids=ids, past_key_values=only.cache, use_cache=True)
+            return [output.last_hidden_state]
         inputs = [(torch.tensor(forward_pass.rows), forward_pass.cache) for forward_pass in passes]
         return padded_batch.hidden_states(self.model, inputs) if own_pass is None else own_pass.hidden_states(inputs)
 
