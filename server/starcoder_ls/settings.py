@@ -5,23 +5,19 @@ Decides which values are valid, and the precedence of their sources.
 
 from __future__ import annotations
 
-import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from starcoder_ls.actions import BUILT_IN, Action, merge_with_built_in
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
-from starcoder_ls.settings_errors import describe_errors, shorten
+from starcoder_ls.settings_errors import describe_errors
 from starcoder_ls.settings_merge import merge
-
-_FILE_VARIABLE = "STARCODER_LS_SETTINGS"
+from starcoder_ls.settings_toml import is_file_named, read_toml, settings_file
 
 BUNDLED = "bundled"
 """The name of the model, and the path of the adapter, that are part of this package."""
@@ -271,13 +267,6 @@ class Settings(_Section):
         return {**defaults, **self.adapters}
 
 
-def settings_file() -> Path:
-    """The user's settings file: `$STARCODER_LS_SETTINGS`, or the one in the platform's configuration folder."""
-    if path := os.environ.get(_FILE_VARIABLE):
-        return Path(path)
-    return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
-
-
 def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:
     """The defaults, overridden by the settings file if it exists, then by each of ``overrides`` (nested mappings).
 
@@ -286,15 +275,9 @@ def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:
     path = file or settings_file()
     tree: dict[str, Any] = {}
     if path.exists():
-        try:
-            tree = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-        except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
-            reason = "it is nested too deeply" if isinstance(error, RecursionError) else shorten(error)
-            raise SettingsError(f"{path} is not valid TOML: {reason}. Correct it or remove it.") from error
+        tree = read_toml(path)
         validate(tree, source=str(path))
-    elif file is not None or os.environ.get(_FILE_VARIABLE):
+    elif file is not None or is_file_named():
         raise SettingsError(f"There is no settings file {path}. Create it or use another path.")
     for override in overrides:
         tree = merge(tree, override)

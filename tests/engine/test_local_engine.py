@@ -151,17 +151,17 @@ def test_loading_configures_openmp_before_torch_and_prints_nothing(starcoder: Pa
     which print much when they are imported, are imported too if they are installed."""
     script = f"""
 import os, sys, time
-from starcoder_ls.engine import local_engine
+from starcoder_ls.engine import cpu_threads, local_engine
 from starcoder_ls.settings import Adapter, Model
 seen = []
-prepare = local_engine._configure_openmp
+prepare = cpu_threads.configure_openmp
 def watched():
     prepare(); seen.append((os.environ["OMP_WAIT_POLICY"], "torch" in sys.modules))
-local_engine._configure_openmp = watched
-count = local_engine._set_threads
+cpu_threads.configure_openmp = watched
+count = cpu_threads.limit
 def counted(threads):
     count(threads); seen.append(sys.modules["torch"].get_num_threads())
-local_engine._set_threads = counted
+cpu_threads.limit = counted
 engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", threads=2))
 engine.start()
 while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)

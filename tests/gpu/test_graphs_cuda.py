@@ -21,7 +21,8 @@ import manual_decoding
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.cuda_graphs import buckets
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
-from starcoder_ls.engine.cuda_graphs.registry import TOLERANCE, TOLERANCES, GraphRegistry
+from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
+from starcoder_ls.engine.cuda_graphs.verification import TOLERANCE, TOLERANCES
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache

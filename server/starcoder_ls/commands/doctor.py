@@ -14,7 +14,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls import __version__, settings
+from starcoder_ls import __version__, settings, settings_toml
 from starcoder_ls.commands import processes
 from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
 from starcoder_ls.completion.prompt import families, fim
@@ -33,7 +33,7 @@ def run(overlay: dict[str, Any], settings_file: Path | None) -> int:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    file = settings.settings_file() if settings_file is None else settings_file
+    file = settings_toml.settings_file() if settings_file is None else settings_file
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
     table.add_row("starcoder-ls", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     table.add_row("libraries", versions)

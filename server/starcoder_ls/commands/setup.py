@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
-from starcoder_ls import settings
+from starcoder_ls import settings, settings_toml
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
 
@@ -120,7 +120,7 @@ def run(
     if device == "cuda" and not has_bitsandbytes:
         stderr.print("Larger models fit if quantized: pip install 'starcoder-ls[quantization]'", style="dim")
     model = settings.validate({"model": _model_table(choice)}, "the given options").model
-    file = settings_file or settings.settings_file()
+    file = settings_file or settings_toml.settings_file()
     question = f"Download missing files, and write {file}?"
     if is_interactive and not Confirm.ask(question, console=stderr, default=True):
         return 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import logging
-import os
 import re
 import threading
 import time
@@ -18,6 +17,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from starcoder_ls.engine import cpu_threads
 from starcoder_ls.engine.loading.progress import scale_progress
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.engine.memory import gc_frozen, release_memory
@@ -207,12 +207,12 @@ class LocalEngine:
             self._report(0.0, "Checking the files of the model.")
             checkpoint = resolve_checkpoint(self._settings, scale_progress(self._report, 0.0, 0.1))
             self._report(0.1, "Starting torch.")
-            _configure_openmp()
+            cpu_threads.configure_openmp()
             with gc_frozen():
                 from starcoder_ls.engine import assembly
                 from starcoder_ls.engine.runner.threads import physical_cores
 
-            _set_threads(self._settings.threads or physical_cores())
+            cpu_threads.limit(self._settings.threads or physical_cores())
             loaded = assembly.load(self._settings, self._report, self._adapter_settings, checkpoint)
         except _Closing:
             return None
@@ -240,7 +240,7 @@ class LocalEngine:
         from starcoder_ls.engine.generation.request_generation import GenerationState
         from starcoder_ls.engine.scheduling.batcher import Batcher
 
-        _set_threads(1)  # the runner uses more for long passes; what is computed between passes is too small to divide
+        cpu_threads.limit(1)  # the runner uses more for long passes; what is between passes is too small to divide
         state, runner, adapters = GenerationState.empty(loaded), loaded.runner, loaded.adapters
 
         def on_finished(scheduled: ScheduledRequest) -> None:
@@ -291,20 +291,3 @@ def join_engine_threads() -> bool:
 
 class _Closing(Exception):
     """Ends a load between two reports."""
-
-
-def _configure_openmp() -> None:
-    """Set how OpenMP's threads wait; called before torch is imported.
-
-    Threads that spin while they wait cost 1,416 ms a step beside a busy process, against 26 with this setting. They may
-    spin for some microseconds: 164 million weights on two threads took 9.9 ms a step instead of 11.3, and 10.3 instead
-    of 9.0 beside a busy process; ten times as long made that 23.
-    """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "300")
-
-
-def _set_threads(count: int) -> None:
-    import torch
-
-    torch.set_num_threads(count)

@@ -9,7 +9,6 @@ import functools
 import json
 import re
 from array import array
-from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,13 +21,11 @@ from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import PromptPart, SpecialToken
 from starcoder_ls.printable import escape_control_characters
 from starcoder_ls.text_tokens import tokenizer_checks
+from starcoder_ls.text_tokens.prefix_index import REPLACEMENT_CHARACTER, PrefixIndex
 
 # Qwen2.5-Coder and DeepSeek-Coder declare their FIM tokens as not special; DeepSeek-Coder also has plain letters among
 # its added tokens, which must stay text. A token in brackets is a marker, any other token is text.
 _BRACKETED = re.compile(r"▁?(<.+>|\[[A-Z_]+\])", re.DOTALL)
-
-_REPLACEMENT_CHARACTER = "\ufffd"
-"""The end of a decoded text whose last character still lacks bytes."""
 
 MAX_CACHED_FIRST_TOKENS = 1 << 14
 """Short texts whose first token is cached: 2 MB."""
@@ -82,25 +79,6 @@ class DetokenizerState:
         return len(self.recent_ids) == self.decoded_count
 
 
-class _PrefixIndex:
-    """Tokens sorted by their text."""
-
-    def __init__(self, texts: Iterable[tuple[str, int]]) -> None:
-        pairs = sorted((text, id_) for text, id_ in texts if text and _REPLACEMENT_CHARACTER not in text)
-        self._texts, self._ids = [text for text, _ in pairs], array("q", [id_ for _, id_ in pairs])
-
-    def find_compatible(self, text: str) -> array[int]:
-        """Return the ids of tokens that ``text`` begins with, and of tokens that begin with ``text``."""
-        compatible = self._between(text, text + chr(0x10FFFF))
-        for end in range(1, len(text)):
-            compatible += self._between(text[:end], text[:end] + "\0")
-        return compatible
-
-    def _between(self, first: str, after: str) -> array[int]:
-        start = bisect_left(self._texts, first)
-        return self._ids[start : bisect_left(self._texts, after, start)]
-
-
 class Tokenizer:
     """The tokenizer of one checkpoint. Every method may be called from any thread.
 
@@ -134,7 +112,7 @@ class Tokenizer:
         # Decoders such as Llama's drop the first space of a text; after a letter no space is the first.
         letter_ids = tuple(self.encode(["a"]))
         self._initial_state = DetokenizerState("", letter_ids, len(letter_ids), self._decode(letter_ids))
-        self._prefix_index: _PrefixIndex | None = None
+        self._prefix_index: PrefixIndex | None = None
         self._first_token_id = functools.lru_cache(MAX_CACHED_FIRST_TOKENS)(lambda text: self._encode_text(text)[0])
         self.prefix_compatible_ids = functools.lru_cache(MAX_CACHED_PREFIXES)(self._find_prefix_compatible_ids)
         """Ids of the tokens that a text begins with, and of those that begin with it. Cached, since a forced prefix is
@@ -242,7 +220,7 @@ class Tokenizer:
         if self._prefix_index is None:  # decodes every token once: 0.2 s for 49,152 tokens
             special_ids = set(self._special_ids.values())
             texts = ((self.decode([id_]), id_) for id_ in range(self.vocabulary_size) if id_ not in special_ids)
-            self._prefix_index = _PrefixIndex(texts)
+            self._prefix_index = PrefixIndex(texts)
         return self._prefix_index.find_compatible(text)
 
     def initial_state(self) -> DetokenizerState:
@@ -254,7 +232,7 @@ class Tokenizer:
         recent_ids = (*state.recent_ids, token_id)
         decoded = self._decode(recent_ids)
         new_text = decoded[len(state.recent_text) :]
-        if decoded.endswith(_REPLACEMENT_CHARACTER) or not new_text:
+        if decoded.endswith(REPLACEMENT_CHARACTER) or not new_text:
             return DetokenizerState(state.text, recent_ids, state.decoded_count, state.recent_text)
         # Only the newest ids stay as context of the next token: the work per token is constant.
         newest = recent_ids[state.decoded_count :]

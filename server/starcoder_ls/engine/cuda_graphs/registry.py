@@ -19,6 +19,7 @@ from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
+from starcoder_ls.engine.cuda_graphs.verification import excessive_difference
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.prefix_cache import AdapterKey
 from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
@@ -35,11 +36,6 @@ QUIET_S = 0.05
 
 MEASURED_REPLAYS = 3
 """Replays of each new graph that are timed; their minimum is its cost."""
-
-TOLERANCES = {torch.float64: 1e-6, torch.float32: 1e-2}
-TOLERANCE = 0.3
-"""Largest allowed difference of a graph's logits from those of the plain pass, in units of their standard deviation;
-this one is for 16-bit types. Other kernels round differently; a wrong mask or position changes them by more than 1."""
 
 Key = tuple[AdapterKey, Bucket]
 """The adapter whose layers a graph applies, and the shape of its pass."""
@@ -292,16 +288,10 @@ class GraphRegistry:
 
     def _verify(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """Use the graph from now on if it computed ``expected`` [n, vocabulary] each; return ``expected``."""
-        bound = TOLERANCES.get(activation_type(self._model)[1], TOLERANCE)
-        for ours, plain in zip(found, expected, strict=True):
-            if not len(ours):
-                continue
-            spread = float(plain.std())
-            difference = float((ours.values - plain).abs().max())
-            if not difference <= bound * spread:  # also for NaN
-                self._reject(key, f"its logits were off by {difference / spread:.2g} of their spread")
-                del self._graphs[key]
-                break
+        difference = excessive_difference(found, expected, activation_type(self._model)[1])
+        if difference is not None:
+            self._reject(key, f"its logits were off by {difference:.2g} of their spread")
+            del self._graphs[key]
         graph.is_verified = True
         return [Logits(values) for values in expected]
 
