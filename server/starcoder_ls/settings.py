@@ -187,7 +187,7 @@ class Context(_Section):
 
     prompt_tokens: Annotated[int, Field(ge=0, le=8192)] | Literal["auto"] = "auto"
     """Maximum number of tokens of snippets from other files in a prompt, in addition to
-    `inline_completion.prompt_tokens`; 0: none. `auto` is 0 for models with a context of at most 2,048 tokens, such as
+    `inline_completion.prompt_tokens`; 0: none. `auto` is 0 for models with a context of less than 4,096 tokens, such as
     the bundled one, and 512 for others."""
 
     evidence: bool = True

@@ -66,7 +66,10 @@ def serve(
     settings: SettingsOption = None,
     tcp: Annotated[
         str | None,
-        typer.Option(metavar="[HOST:]PORT", help="Listen on a loopback port instead of standard input and output."),
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Listen on a loopback port, for clients with the token that is printed, not on standard input.",
+        ),
     ] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Use standard input and output (the default).")] = False,
     log_level: Annotated[str | None, typer.Option(help="error, warning, info or debug.")] = None,
@@ -78,7 +81,7 @@ def serve(
         ),
     ] = True,
 ) -> None:
-    """Run the language server; editors start this. All windows share the daemon, a process that runs the model."""
+    """Run the language server, which editors start. Windows share one process with the model, the daemon."""
     from starcoder_ls.commands.serve import run
 
     del is_shared  # `__main__` handles shared servers before this is imported
@@ -104,9 +107,9 @@ def complete(
         int, typer.Option("--candidates", "-n", min=1, max=8, help="Number of different suggestions.")
     ] = 1,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
-    shows_prompt: Annotated[bool, typer.Option("--trace", help="Print the prompt to standard error.")] = False,
+    shows_prompt: Annotated[bool, typer.Option("--trace", help="Also print the prompt, to standard error.")] = False,
 ) -> None:
-    """Complete at a position of a file."""
+    """Complete at a position of a file, and print the suggestions and where the time went."""
     from starcoder_ls.commands.complete import run
 
     raise typer.Exit(
@@ -125,7 +128,7 @@ def explain(
     language: LanguageOption = None,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
 ) -> None:
-    """Explain lines of a file, or the function at a line."""
+    """Explain lines of a file, or the function around a line."""
     from starcoder_ls.commands.act import run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)
@@ -143,12 +146,14 @@ def act(
     settings: SettingsOption = None,
     language: LanguageOption = None,
     instruction: Annotated[str, typer.Option("--instruction", "-i", help="What to do, for actions that need it.")] = "",
-    problem: Annotated[list[str] | None, typer.Option(help="A problem in the code. Repeat for more.")] = None,
+    problem: Annotated[
+        list[str] | None, typer.Option(help="Message of a problem in the code (diagnostic). Repeat for more.")
+    ] = None,
     is_written: Annotated[
         bool, typer.Option("--write/--diff", help="Change the file, or print a unified diff (the default).")
     ] = False,
 ) -> None:
-    """Change lines of a file, or the function at a line, by an action."""
+    """Change lines of a file, or the function around a line, with an action."""
     from starcoder_ls.commands.act import ActionInput, run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)
@@ -158,7 +163,7 @@ def act(
 
 @application.command()
 def ask(
-    question: Annotated[str, typer.Argument(help="The question, about the file if one is given.")],
+    question: Annotated[str, typer.Argument(help="The question. `--file` names a file that it is about.")],
     model: ModelOption = None,
     adapter: AdapterOption = None,
     device: DeviceOption = None,
@@ -183,7 +188,7 @@ def doctor(
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Check device, model and adapter with a timed completion. The exit code is 0 if it succeeds."""
+    """Check device, model and adapter with a timed completion. The exit code is 0 if the completion succeeds."""
     from starcoder_ls.commands.doctor import run
 
     raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings), settings))
@@ -210,7 +215,7 @@ def setup(
 
 @application.command()
 def stats(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
-    """Print statistics of your servers: sources of answers, latencies, tokens, outcomes of suggestions."""
+    """Print statistics of your daemons: sources of answers, latencies, tokens, outcomes of suggestions."""
     from starcoder_ls.commands.stats import run
 
     raise typer.Exit(run(is_json))

@@ -41,10 +41,11 @@ def evaluate_holes(
     ] = None,
     html_file: Annotated[Path | None, typer.Option("--html", help="Write a report to this file.")] = None,
     has_texts: Annotated[
-        bool, typer.Option("--texts/--no-texts", help="Write code to the JSON and the report, or scores only.")
+        bool,
+        typer.Option("--texts/--no-texts", help="Include the code in JSON and report, or only the scores."),
     ] = True,
 ) -> None:
-    """Remove text from your own files, let the server fill it in, and report accuracy and speed."""
+    """Remove stretches of your own files (holes), let the server complete them, report accuracy and speed."""
     from starcoder_ls.commands.eval_holes import HoleSelection, ServerLaunch, parse_assignments, parse_kinds, run
 
     options = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
@@ -61,7 +62,7 @@ def evaluate_compare(
     second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one, of the same holes.")],
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Test whether the second run is significantly better than the first, paired by hole."""
+    """Test whether the second run is significantly better than the first, at the same holes (removed code)."""
     from starcoder_ls.commands.eval_compare import run
 
     raise typer.Exit(run(first, second, is_json))
@@ -78,7 +79,7 @@ def evaluate_card(
     seed: Annotated[int, typer.Option(help="Seed of the random choice of holes.")] = 0,
     examples: Annotated[int, typer.Option(help="Number of answers to print, good and bad ones.", min=0)] = 0,
 ) -> None:
-    """Print the score card: holes in the held-out packages, filled by the model and by two trivial baselines."""
+    """Score the bundled model on packages it was not trained on, beside an empty answer and a copied line."""
     from starcoder_ls.commands.eval_card import run
 
     raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings), settings, holes, seed, examples))
@@ -97,7 +98,7 @@ def evaluate_infilling(
         list[str],
         typer.Option(
             help="spm or psm (the model's whole text, as for published scores), server (what an editor would show), "
-            "gold, empty. Repeat for more."
+            "gold (the reference answer), empty. Repeat for more."
         ),
     ] = ["spm", "psm", "server"],  # noqa: B006 - typer reads it once
     is_running_allowed: Annotated[
@@ -105,7 +106,7 @@ def evaluate_infilling(
     ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
 ) -> None:
-    """Run published benchmarks: HumanEval-Infilling (pass@1), SantaCoder-FIM (exact match in both conventions)."""
+    """Run published benchmarks: HumanEval-Infilling (pass@1), SantaCoder-FIM (exact match)."""
     from starcoder_ls.commands.eval_infilling import WAYS, run
 
     if unknown := set(way) - set(WAYS):
@@ -124,7 +125,10 @@ def evaluate_explain(
     seed: Annotated[int, typer.Option(help="Seed of the random choice of functions.")] = 0,
     examples: Annotated[int, typer.Option(help="Number of answers to print, good and bad ones.", min=0)] = 0,
 ) -> None:
-    """Score explanations of held-out functions by BLEU-4 and word F1, beside the words of the function's name."""
+    """Score explanations of held-out functions by BLEU-4 and word F1, beside the words of the function's name.
+
+    Held-out functions are those of packages that the model was not trained on.
+    """
     from starcoder_ls.commands.eval_explain import run
 
     overlay = overlay_of(model, adapter, device, dtype, settings)

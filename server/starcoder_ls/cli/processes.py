@@ -29,8 +29,8 @@ def stop() -> None:
     raise typer.Exit(stop())
 
 
-def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="How many of the last lines.")] = 50) -> None:
-    """Print the end of the servers' log."""
+def logs(lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Number of lines.")] = 50) -> None:
+    """Print the end of the daemons' log."""
     from starcoder_ls.commands.processes import logs
 
     raise typer.Exit(logs(lines))

@@ -33,25 +33,30 @@ def train_base(
         typer.Argument(help="Where to write checkpoints, log and model. Training resumes from a checkpoint in it."),
     ],
     tokens: Annotated[int, typer.Option(help="Number of tokens to train on.")] = 100_000_000,
-    layers: Annotated[int, typer.Option(min=1)] = 6,
+    layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 6,
     width: Annotated[int, typer.Option(min=64, help="Hidden size, a multiple of 64, the size of a head.")] = 256,
     batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = 4096,
-    row_tokens: Annotated[int, typer.Option(help="Length of a training row before the last phase, in tokens.")] = 512,
+    row_tokens: Annotated[
+        int, typer.Option(help="Tokens in a training sequence, before the phase with sequences of full length.")
+    ] = 512,
     decay_share: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Final share of the run, in which the learning rate decays.")
     ] = 0.4,
     full_length_share: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Final share of the run, with rows of full length.")
+        float, typer.Option(min=0.0, max=1.0, help="Final share of the run, with sequences of full length.")
     ] = 0.12,
     start: Annotated[
         Path | None,
-        typer.Option(help="Start from this checkpoint.pt of another run, with a schedule of its own.", exists=True),
+        typer.Option(
+            help="Start from the weights of this checkpoint.pt of another run; the learning rate starts anew.",
+            exists=True,
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     is_compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the loss with torch.compile.")
     ] = True,
-    workers: Annotated[int, typer.Option(help="Number of processes that prepare rows.", min=0)] = 1,
+    workers: Annotated[int, typer.Option(help="Number of processes that prepare training sequences.", min=0)] = 1,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Train a GPTBigCode model from scratch, in StarCoder's format. It can be interrupted and resumed."""
