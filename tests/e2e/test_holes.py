@@ -31,7 +31,7 @@ def test_holes_are_filled_reported_and_compared(tmp_path: Path) -> None:
     assert "</html>" in page.read_text(encoding="utf-8")
     compared = run("compare", str(results), str(results))
     assert compared.returncode == 0, compared.stderr
-    assert "one.json" in compared.stdout
+    assert "one.json" in "".join(compared.stdout.split())  # a long path is broken over lines
 
 
 @pytest.mark.parametrize(
