@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine
-from harness import async_test, connect_client, wait_until, wait_until_ready
+from harness import async_test, connect_client, wait_until_ready
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support.log_file import EscapingFormatter
 from starcoder_ls.errors import AdapterInvalid
@@ -139,15 +139,15 @@ async def test_log_has_no_text_no_secret_and_no_control_character(
     stream: io.StringIO, tmp_path: Path, is_failing: bool
 ) -> None:
     error = RuntimeError(f"{HOSTILE} {TEXT}") if is_failing else None
-    expected = "cannot be evaluated", "client: ", "no method", "RuntimeError" if is_failing else "indexed"
     engine = FailingAdapters(scripts=[[ANSWER, f" = '{SECRET}'", CONTROL, "\n"]], error=error)
     async with connect_client(Server(lambda _: engine, SCRIPTED_SETTINGS)) as client:
         await drive(client, tmp_path)
-        # Ignore files are read by threads, which the end of the session does not wait for.
-        await wait_until(lambda: all(text in stream.getvalue() for text in expected))
     written = stream.getvalue()
     lines = written.split("\n")
     assert len(lines) > 10
+    # Not the lines about ignore files and the index: whether a thread writes them before the settings change varies.
+    expected = ["client: ", "no method", *(["RuntimeError"] if is_failing else [])]
+    assert [text for text in expected if text not in written] == []
     assert [line for line in lines if not line.isprintable()] == []
     for value in PLANTED:
         assert [line for line in lines if value in line] == [], value
