@@ -24,6 +24,15 @@ from starcoder_ls.syntax import grammars, syntax_context
         ("html", "<p>it's ", "</p>", "code"),
         ("sql", "SELECT 'a", "\n", "string"),
         ("befunge", 'f("a', "\n", "string"),
+        # Interpolations that are still empty.
+        ("python", 'x = f"{', '}"', "code"),
+        ("python", 'x = f"{{', '"', "string"),
+        ("python", 'x = f"{a} ', '"', "string"),
+        ("python", 'x = "{', '}"', "string"),
+        ("javascript", "x = `${", "}`", "code"),
+        ("javascript", "x = `${a} ", "`", "string"),
+        ("ruby", 'puts "#{', '}"', "code"),
+        ("csharp", 'x = $"{', '}"', "code"),
     ],
 )
 def test_context_distinguishes_code_strings_and_comments(language: str, before: str, after: str, region: str) -> None:
@@ -85,23 +94,6 @@ def test_statement_completeness_follows_the_syntax_tree(
     language: str, before: str, text: str, is_complete: bool | None
 ) -> None:
     assert syntax_context.is_complete(before, text, language) is is_complete
-
-
-@pytest.mark.parametrize(
-    ("language", "before", "after", "region"),
-    [
-        ("python", 'x = f"{', '}"', "code"),
-        ("python", 'x = f"{{', '"', "string"),
-        ("python", 'x = f"{a} ', '"', "string"),
-        ("python", 'x = "{', '}"', "string"),
-        ("javascript", "x = `${", "}`", "code"),
-        ("javascript", "x = `${a} ", "`", "string"),
-        ("ruby", 'puts "#{', '}"', "code"),
-        ("csharp", 'x = $"{', '}"', "code"),
-    ],
-)
-def test_interpolation_that_is_still_empty_is_code(language: str, before: str, after: str, region: str) -> None:
-    assert syntax_context.context_at(before, after, language).region == region
 
 
 def test_opens_block_uses_the_pattern_of_the_language() -> None:

@@ -17,7 +17,8 @@ from starcoder_ls.languages.language import Language
 OPENERS, CLOSERS = "([{", ")]}"
 _OPENER_OF = dict(zip(CLOSERS, OPENERS, strict=True))
 _MATCHES_NOTHING = "(?!)"
-_CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
+CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
+"""A quoted single character, for languages with ``has_character_literals``."""
 
 _REGEX_LITERAL = (
     r"(?:(?<=[=(,:!&|?;] )|(?<=[=(,:!&|?;]))/(?![*/])(?:\\.|\[(?:(?:\\.|[^\[\]\\\n]){0,50}+\[?){1,4}+\]|[^/\\\n\[])++/"
@@ -157,7 +158,7 @@ def _token_pattern(language: Language) -> re.Pattern[str]:
     short_quotes = [quote for quote in language.quotes if not (quote == "'" and language.has_character_literals)]
     literals = [rf"{quote}(?:\\.|[^{quote}\\\n])*+(?:{quote}|(?=\n))" for quote in short_quotes]
     literals += [r"\(\)", r"\[\]", r"\{\}"]  # brackets that change nothing
-    literals += [_CHARACTER_LITERAL] if language.has_character_literals else []
+    literals += [CHARACTER_LITERAL] if language.has_character_literals else []
     literals += [_REGEX_LITERAL] if language.has_regex_literals else []
     line_comment = _any_of(language.line_comments)
     block_openers = [opening for opening, _ in language.block_comments]

@@ -448,7 +448,7 @@ def test_requests_answer_on_a_device_without_float64(starcoder: Path, monkeypatc
 
 
 class Device:
-    """A clock and a device that works only while somebody waits for it: 1 ms to launch a pass, 20 ms a prompt token.
+    """A clock and a device that works only while a caller waits for it: 1 ms to launch a pass, 20 ms a prompt token.
 
     Stands for ``torch.accelerator``.
     """

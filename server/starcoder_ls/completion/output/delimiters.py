@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from starcoder_ls.languages.language import Language
+from starcoder_ls.syntax.brackets import CHARACTER_LITERAL
 
 PAIRS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 OPENER_OF = {closer: opener for opener, closer in PAIRS.items()}
 QUOTES = ('"""', "'''", '"', "'", "`")
-_CHARACTER_LITERAL = r"'(?:\\(?:.|u\{?[0-9a-fA-F]+\}?|x[0-9a-fA-F]+)|[^\\'\n])'"
 _TYPE_OPENER = r"(?:(?<=[\w:>])|(?<=\bfn ))<(?![\s=<])"  # a comparison has blanks, a shift two of them
 _TAG_OPENER = r"</?(?=[a-zA-Z!])"
 
@@ -122,7 +122,7 @@ def _code_pattern(language: Language, known_quotes: tuple[str, ...], is_in_tag: 
     quotes = [*language.multiline_quotes, *language.quotes]
     if language.is_prose:
         quotes = ['"', "'"] if is_tags and is_in_tag else [quote for quote in known_quotes if not is_tags]
-    literals = [_CHARACTER_LITERAL] if language.has_character_literals else []
+    literals = [CHARACTER_LITERAL] if language.has_character_literals else []
     quotes = [quote for quote in quotes if quote != "'" or not language.has_character_literals]
     comments = [rf"{re.escape(mark)}[^\n]*" for mark in language.line_comments]
     skipped = "|".join([*literals, r"[-=]>", *comments])

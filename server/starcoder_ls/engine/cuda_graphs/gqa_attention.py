@@ -5,12 +5,13 @@ So no key is copied for each query head. Decides the order and the precision of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from transformers.modeling_utils import AttentionInterface
+
+from starcoder_ls.engine import attention_functions
 
 IMPLEMENTATION = "starcoder_ls_gqa"
 """Name under which transformers knows ``attend``."""
@@ -69,16 +70,9 @@ def _multiply_float32(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     return torch.bmm(left.float(), right.float())
 
 
-@contextmanager
-def installed_in(model: Any) -> Iterator[None]:
+def installed_in(model: Any) -> AbstractContextManager[None]:
     """Make the layers of ``model`` use ``attend``. Passes must be given an attention mask of four dimensions."""
-    AttentionInterface.register(IMPLEMENTATION, attend)
-    configs = {id(config): config for config in (model.config, model.base_model.config)}.values()
-    before = [config._attn_implementation_internal for config in configs]
-    try:
-        for config in configs:
-            config._attn_implementation_internal = IMPLEMENTATION
-        yield
-    finally:
-        for config, name in zip(configs, before, strict=True):
-            config._attn_implementation_internal = name
+    return attention_functions.used_by(model, IMPLEMENTATION)
+
+
+AttentionInterface.register(IMPLEMENTATION, attend)

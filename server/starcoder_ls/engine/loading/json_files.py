@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.printable import escape_control_characters
 
 MAX_CONFIG_BYTES = 1 << 20
 """Of config.json and adapter_config.json; published ones have at most a few KB."""
@@ -57,4 +58,4 @@ def printable(text: object, max_chars: int = 60) -> str:
     """``text`` for a message: shortened, with control and other invisible characters as escape sequences."""
     shown = str(text)
     shown = shown if len(shown) <= max_chars else f"{shown[:max_chars]}…"
-    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in shown)
+    return escape_control_characters(shown)

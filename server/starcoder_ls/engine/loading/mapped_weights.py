@@ -1,4 +1,4 @@
-"""Weights that are memory-mapped files, as safetensors returns them: whoever writes the file would change them.
+"""Weights that are memory-mapped files, as safetensors returns them: a write to the file would change them.
 
 A file that is truncated would even end the process (SIGBUS). So tensors that stay in use are copied after loading; at
 that time most of them have been converted already, to another type, device or packed layout.

@@ -6,8 +6,7 @@ Keys that several query heads share are not copied.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from torch.nn import functional
 from torch.nn.attention.bias import causal_lower_right
 from transformers.modeling_utils import AttentionInterface
 
-from starcoder_ls.engine import model_shape
+from starcoder_ls.engine import attention_functions, model_shape
 
 IMPLEMENTATION = "starcoder_ls_prefill"
 """Name under which transformers knows ``attend``. transformers builds no mask for names it has no mask function for."""
@@ -53,16 +52,9 @@ def attend(
     return output.transpose(1, 2).contiguous(), None
 
 
-@contextmanager
-def installed_in(model: Any) -> Iterator[None]:
+def installed_in(model: Any) -> AbstractContextManager[None]:
     """Make the layers of ``model`` use ``attend``, for passes without padding."""
-    AttentionInterface.register(IMPLEMENTATION, attend)
-    configs = {id(config): config for config in (model.config, model.base_model.config)}.values()
-    before = [config._attn_implementation_internal for config in configs]
-    try:
-        for config in configs:
-            config._attn_implementation_internal = IMPLEMENTATION
-        yield
-    finally:
-        for config, name in zip(configs, before, strict=True):
-            config._attn_implementation_internal = name
+    return attention_functions.used_by(model, IMPLEMENTATION)
+
+
+AttentionInterface.register(IMPLEMENTATION, attend)
