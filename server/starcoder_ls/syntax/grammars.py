@@ -66,7 +66,7 @@ def _parse_in_time(parser: tree_sitter.Parser, source: bytes, budget_ms: float) 
 class _Reader:
     """Passes a source to tree-sitter, which cancels only parses that read by a callback.
 
-    tree-sitter 0.25 and 0.26 never release what such a callback returns: each parse, and there are some per key, kept
+    tree-sitter 0.26 never releases what such a callback returns: each parse, and there are some per key, kept
     its source for ever. ``release`` gives back what ``_leaked_references`` has measured, so that a version without the
     fault is used as it is.
     """
