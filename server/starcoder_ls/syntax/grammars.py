@@ -5,12 +5,12 @@ A parse that exceeds its time budget is abandoned.
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import functools
 import importlib
 import logging
-import sys
 import time
+from typing import ClassVar, Self
 
 import tree_sitter
 
@@ -22,8 +22,6 @@ BUDGET_MS = 30.0
 """5,000 lines of Python (170 kB) take 21 ms, the 3,300 characters that a prompt holds 0.2 ms (Zen 4, one core)."""
 
 _CHUNK_BYTES = 1 << 16
-
-_PROBE_GRAMMAR, _PROBE = "tree_sitter_python", b"print(1)\n"
 
 _log = logging.getLogger(__name__)
 
@@ -54,51 +52,47 @@ def parse(source: bytes, language_id: str, budget_ms: float = BUDGET_MS) -> tree
 
 def _parse_in_time(parser: tree_sitter.Parser, source: bytes, budget_ms: float) -> tree_sitter.Tree | None:
     deadline_s = time.perf_counter() + budget_ms / 1000
-    reader = _Reader(source)
-    try:
-        return parser.parse(reader.read, progress_callback=lambda _offset, _has_error: time.perf_counter() > deadline_s)
-    except ValueError:  # tree-sitter raises it when the callback cancels the parse
-        return None
-    finally:
-        reader.release(_leaked_references())
+    with _Reader(source) as reader:
+        try:
+            return parser.parse(
+                reader.read, progress_callback=lambda _offset, _has_error: time.perf_counter() > deadline_s
+            )
+        except ValueError:  # tree-sitter raises it when the callback cancels the parse
+            return None
 
 
 class _Reader:
     """Passes a source to tree-sitter, which cancels only parses that read by a callback.
 
-    tree-sitter 0.26 never releases what such a callback returns: each parse, and there are some per key, kept
-    its source for ever. ``release`` gives back what ``_leaked_references`` has measured, so that a version without the
-    fault is used as it is.
+    tree-sitter 0.26 never releases the objects that such a callback returns. A reader therefore returns the same
+    buffer each time, and the next reader takes that one again: what remains is a few buffers, as many as there were
+    parses at the same time, and not each source for ever.
     """
+
+    _free_buffers: ClassVar[list[bytearray]] = []
 
     def __init__(self, source: bytes) -> None:
         self._source = memoryview(source)
-        self._chunks: list[bytes] = []
 
-    def read(self, start: int, _point: object) -> bytes:
-        chunk = self._source[start : start + _CHUNK_BYTES].tobytes()  # an object that only this reader knows
-        if len(chunk) > 1:  # shorter ones are shared by the whole interpreter
-            self._chunks.append(chunk)
-        return chunk
+    def __enter__(self) -> Self:
+        try:
+            self._buffer = self._free_buffers.pop()  # one step, so that no other thread takes the same one
+        except IndexError:
+            self._buffer = bytearray()
+        return self
 
-    def release(self, references: int) -> None:
-        """Drop so many references to each chunk that tree-sitter has not dropped."""
-        for chunk in self._chunks:
-            for _ in range(references):
-                ctypes.pythonapi.Py_DecRef(ctypes.py_object(chunk))
-        self._chunks.clear()
+    def __exit__(self, *_error: object) -> None:
+        self._source = memoryview(b"")  # the tree holds its reader
+        buffer, self._buffer = self._buffer, bytearray()
+        with contextlib.suppress(BufferError):
+            buffer.clear()
+            self._free_buffers.append(buffer)
 
-    def fewest_references(self) -> int:
-        return min(map(sys.getrefcount, self._chunks))
-
-
-@functools.cache
-def _leaked_references() -> int:
-    """How many references to a chunk are left when its parser and its tree are gone. Measured once."""
-    language = _load_grammar(_PROBE_GRAMMAR)
-    if language is None or sys.implementation.name != "cpython":
-        return 0
-    unused, used = _Reader(_PROBE), _Reader(_PROBE)
-    unused.read(0, None)
-    tree_sitter.Parser(language).parse(used.read, progress_callback=lambda _offset, _has_error: False)
-    return max(0, used.fewest_references() - unused.fewest_references())
+    def read(self, start: int, _point: object) -> bytearray:
+        """The bytes from ``start`` on, valid until the next call; none at the end of the source."""
+        chunk = self._source[start : start + _CHUNK_BYTES]
+        try:
+            self._buffer[:] = chunk
+        except BufferError:  # a version of tree-sitter that locks what it was given, and releases it
+            self._buffer = bytearray(chunk)
+        return self._buffer
