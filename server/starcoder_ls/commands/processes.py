@@ -95,12 +95,13 @@ def stop() -> int:
 def wait_for_exit(process_id: int, is_killed: bool, sleep: Callable[[float], None] = time.sleep) -> bool:
     """Whether the process ends. It is killed at once if ``is_killed``, else if it has not ended after 3 s.
 
-    A zombie has ended: in a container often no process reaps orphans.
+    A zombie has ended: in a container often no process reaps orphans. Not so while threads of it are left, which a busy
+    machine ends late: until then its socket accepts connections.
     """
     try:
         process = psutil.Process(process_id)
         deadline_s = time.monotonic() + (0.0 if is_killed else _EXIT_TIMEOUT_S)
-        while process.status() != psutil.STATUS_ZOMBIE:
+        while process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1:
             if time.monotonic() > deadline_s + _KILL_TIMEOUT_S:
                 return False
             if time.monotonic() > deadline_s:
