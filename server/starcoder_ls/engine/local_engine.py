@@ -24,6 +24,7 @@ from starcoder_ls.engine.memory import gc_frozen, release_memory
 from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
+from starcoder_ls.heap import HeapTrimmer
 from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
 if TYPE_CHECKING:
@@ -252,10 +253,11 @@ class LocalEngine:
                 self._notify(replace(self._status, adapters=adapters.statuses()))
             scheduled.output.put(None)
 
-        batcher = Batcher(self._queue, state, on_finished)
+        batcher, heap_trimmer = Batcher(self._queue, state, on_finished), HeapTrimmer()
         busy_since_s: float | None = None
         while True:
             runner.capture_graphs(self._queue.stays_quiet)
+            heap_trimmer.trim_if_due(self._queue.stays_quiet)
             if (scheduled := self._queue.next_request()) is None:
                 return
             if busy_since_s is None:

@@ -1,23 +1,13 @@
-"""Returns the memory of closed documents to the system, which the allocator would keep for later."""
+"""Returns the memory of closed documents to the system."""
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Callable
+
+from starcoder_ls.heap import trim_heap
 
 TRIM_AFTER_BYTES = 16 * 1024 * 1024
 """Trimming takes milliseconds, so it is done for much memory at once."""
-
-
-def trim_heap() -> None:
-    """Return unused pages of the heap to the system. Only glibc has a function for it."""
-    if sys.platform != "linux":
-        return
-    try:
-        ctypes.CDLL(None).malloc_trim(0)
-    except (OSError, AttributeError):  # musl
-        return
 
 
 class FreedMemory:
