@@ -304,6 +304,8 @@ READERS_OF_OWN_FILES = {
     "evaluation/html_report.py": "its template",
     "lsp/stdio.py": "/dev/null",
     "lsp/tcp.py": "the token",
+    "text_tokens/chat_template.py": "the chat template of a checkpoint",
+    "text_tokens/chat_template_child.py": "/proc",
     "text_tokens/tokenizer_checks.py": "the tokenizer of a checkpoint",
 }
 PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA = {"engine", "learning", "bundled"}

@@ -171,6 +171,24 @@ class AdapterStatus:
     virtual_tokens: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ChatFormat:
+    """The prompt of a chat-tuned checkpoint: the texts that its chat template writes around two messages.
+
+    ``before_system``, the system message, ``before_question``, the user's message, ``after_question``; the answer
+    follows. ``before_system`` is None if the template takes no system message.
+    ``end_tokens`` are the special tokens that end an answer. ``next_question`` is plain text that begins the user's
+    next message, or empty. ``problem`` says why the template cannot be used; the other fields are empty then.
+    """
+
+    before_system: str | None = None
+    before_question: str = ""
+    after_question: str = ""
+    end_tokens: tuple[str, ...] = ()
+    next_question: str = ""
+    problem: str = ""
+
+
 class Phase(enum.StrEnum):
     """State of an engine. ``FAILED`` is final until the engine is started again; ``ASLEEP`` holds no weights."""
 
@@ -189,6 +207,7 @@ class Status:
     ``progress`` runs from 0 to 1 while loading. ``message`` is for the user: it is set while loading, after a failure,
     and in the ready state if an adapter of the settings could not be loaded.
     ``special_tokens`` are the literals that the tokenizer encodes as single tokens. They identify the FIM family.
+    ``chat`` is None if the checkpoint has no chat template.
     """
 
     phase: Phase
@@ -202,6 +221,7 @@ class Status:
     special_tokens: frozenset[str] = frozenset()
     adapters: tuple[AdapterStatus, ...] = ()
     memory_bytes: int = 0
+    chat: ChatFormat | None = None
 
 
 class Engine(Protocol):

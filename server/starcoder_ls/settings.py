@@ -5,6 +5,7 @@ Decides which values are valid, and the precedence of their sources.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,8 +27,9 @@ ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 """Names of modules and folders are made from it, so it has no dots and no slashes."""
 
 TEMPLATE = "Question: {question}\n\nAnswer:"
-"""The template of the Astraios models, from their model cards. Nothing follows the colon: the answer begins with the
-space."""
+"""That of the Astraios models, from their model cards. Nothing follows the colon: the answer begins with the space."""
+
+AUTO, _TEMPLATE_PATTERN = "auto", r"^auto$|\{question\}"
 
 
 class _Section(BaseModel):
@@ -46,8 +48,9 @@ class Model(_Section):
     tasks: tuple[str, ...] = ("completion",)
     """What the model is used for without an adapter. Add `instruct` for an instruction-tuned checkpoint."""
 
-    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
-    """The prompt of an instruction-tuned model; `{question}` is replaced with the instruction and the code."""
+    template: str = Field(default=AUTO, pattern=_TEMPLATE_PATTERN)
+    """The prompt of an instruction-tuned model; `{question}` is replaced with the instruction and the code. `auto` is
+    the checkpoint's own chat template, else `Question: {question}\\n\\nAnswer:`."""
 
     device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
     """The device that has the weights. `auto` is CUDA if available, else Apple's MPS, else the CPU, which also gets
@@ -99,8 +102,8 @@ class Adapter(_Section):
     files: tuple[str, ...] = ()
     """Use it only for documents whose path matches a pattern, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
-    template: str = Field(default=TEMPLATE, pattern=r"\{question\}")
-    """The adapter's prompt; `{question}` is replaced with the instruction and the code."""
+    template: str = Field(default=AUTO, pattern=_TEMPLATE_PATTERN)
+    """The adapter's prompt; `{question}` is replaced with the instruction and the code. `auto`: see docs/actions.md."""
 
     allow_other_base: bool = False
     """Load it although it was made for another base model of the same architecture and sizes. Its answers may be
@@ -110,6 +113,11 @@ class Adapter(_Section):
     def source(self) -> str:
         """`path`, and `revision` if there is one."""
         return f"{self.path}@{self.revision}" if self.revision else self.path
+
+    @property
+    def prompt_template(self) -> str:
+        """`template`; where it is `auto`, `TEMPLATE` for the Astraios models and the bundled adapter."""
+        return TEMPLATE if self.template == AUTO and re.search("(?i)astraios|^bundled$", self.path) else self.template
 
 
 class InlineCompletion(_Section):

@@ -22,6 +22,7 @@ HARNESSES: Mapping[str, Sequence[str]] = {
     "adapter_files": ("starcoder_ls",),
     "tokenizer_file": ("starcoder_ls",),
     "prompt_templates": ("starcoder_ls",),
+    "chat_templates": ("starcoder_ls", "jinja2"),
     "suggestions": ("starcoder_ls",),
     "explanations": ("starcoder_ls", "markdown_it"),
     "answer_edits": ("starcoder_ls",),

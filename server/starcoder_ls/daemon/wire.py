@@ -12,6 +12,7 @@ from typing import Any
 from starcoder_ls import errors
 from starcoder_ls.generation import (
     AdapterStatus,
+    ChatFormat,
     Chunk,
     FinishReason,
     Phase,
@@ -78,9 +79,15 @@ def encode_status(status: Status) -> dict[str, Any]:
 
 def decode_status(encoded: dict[str, Any]) -> Status:
     adapters = tuple(AdapterStatus(**adapter) for adapter in encoded["adapters"])
-    special_tokens = frozenset(encoded["special_tokens"])
+    chat = encoded["chat"]
     return Status(
-        **{**encoded, "phase": Phase(encoded["phase"]), "special_tokens": special_tokens, "adapters": adapters}
+        **{
+            **encoded,
+            "phase": Phase(encoded["phase"]),
+            "special_tokens": frozenset(encoded["special_tokens"]),
+            "adapters": adapters,
+            "chat": None if chat is None else ChatFormat(**{**chat, "end_tokens": tuple(chat["end_tokens"])}),
+        }
     )
 
 

@@ -32,6 +32,7 @@ from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
 from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
 from starcoder_ls.settings import Adapter, Model
+from starcoder_ls.text_tokens.chat_template import read_chat_format
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 
@@ -107,9 +108,9 @@ def assemble(
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
     strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
-    return LoadedModel(
-        runner, tokenizer, checkpoint, placement, resident, strengths, f"{drawback} {adapters_message}".strip()
-    )
+    message = f"{drawback} {adapters_message}".strip()
+    chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)
+    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat)
 
 
 def _build_runner(

@@ -17,20 +17,22 @@ from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampl
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import prompt_name
 from starcoder_ls.rewrite import text_lines
+from starcoder_ls.rewrite.prompt_form import PromptForm, choose_prompt_form
 from starcoder_ls.rewrite.target import Target
 
-_QUESTION = "{question}"
 _EMPTY, _CODE = "\0", "\1"  # placeholders for empty values, and for the code until everything else is filled in
 _MAX_CHARS_PER_TOKEN, _MEAN_CHARS_PER_TOKEN = 8, 3  # no code has more characters per token; the second is an estimate
-_RESERVED_TOKENS = 16  # for special tokens, and for what the separately counted texts need when they are joined
+_BACKTICKS, _FENCE_NAME = re.compile("`+"), re.compile(r"[^A-Za-z0-9_+#.-]")
+_RESERVED_TOKENS = 24  # for special tokens, and for what the separately counted texts need when they are joined
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionPrompt:
     """``code`` is what the model sees of the target; ``note`` tells the user what it does not see.
 
-    ``question_prefix`` and ``question_suffix`` are the template's text around the question. ``is_text_answer``: the
-    answer is words, not code. ``allowed_characters``: hidden characters of this text may occur in the answer.
+    ``question_prefix`` and ``question_suffix`` are what a model writes around a question if it repeats one.
+    ``is_text_answer``: the answer is words, not code. ``allowed_characters``: hidden characters of this text may occur
+    in the answer.
     """
 
     request: Request
@@ -49,13 +51,14 @@ def build_instruction_prompt(
     """The prompt of ``action``. Long code is cut if the answer is an explanation, and the note says so.
 
     Raises PromptTooLong if the code does not fit, or if a replacement of it would be longer than `max_new_tokens`;
-    EngineNotReady if the engine cannot count tokens yet.
+    ActionUnavailable if the chat template that ``template`` means cannot be used; EngineNotReady if the engine cannot
+    count tokens yet.
     """
     status = engine.status()
-    prefix, _, suffix = template.partition(_QUESTION)
+    form = choose_prompt_form(template, action.becomes, status)
     lines = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.masked_code)])
     instruction = _fill_in(action, target)
-    overhead = _RESERVED_TOKENS + engine.count_tokens(prefix + instruction + suffix)
+    overhead = _RESERVED_TOKENS + engine.count_tokens(form.prefix + instruction + form.suffix)
     free_tokens = (status.context_tokens - action.max_new_tokens - overhead) // max(1, instruction.count(_CODE))
     if action.becomes == "text":
         shown_lines = _count_fitting_lines(lines, free_tokens, engine.count_tokens)
@@ -69,10 +72,11 @@ def build_instruction_prompt(
             f"{action.max_new_tokens} tokens. Lower `max_new_tokens` of the action."
         )
     code = "\n".join(lines[:shown_lines])
+    question = _insert_code(instruction, _in_fence(code, target.language) if form.has_fences else code)
     request = Request(
-        parts=_build_parts(prefix, _insert_code(instruction, code), suffix, status.special_tokens),
+        parts=_build_parts(form, question, status.special_tokens),
         max_new_tokens=action.max_new_tokens,
-        end_tokens=_special_tokens_in(prefix + suffix, status.special_tokens),
+        end_tokens=_end_tokens(form, status.special_tokens),
         sampling=Sampling(action.temperature, action.top_p),
         adapter=adapter,
         priority=Priority.EXPLANATION,
@@ -83,8 +87,8 @@ def build_instruction_prompt(
         request,
         target,
         code,
-        prefix.strip(),
-        suffix.strip(),
+        form.question_prefix,
+        form.question_suffix,
         note if shown_lines < len(lines) else "",
         "" if action.becomes == "text" else target.text,
         action.becomes in ("text", "docstring"),
@@ -113,6 +117,13 @@ def _insert_code(instruction: str, code: str) -> str:
     if _CODE in instruction:
         return instruction.replace(_CODE, code)
     return f"{instruction}\n{code}" if code else instruction
+
+
+def _in_fence(code: str, language: str) -> str:
+    """``code`` as a fenced block of Markdown, as chat-tuned models know it; nothing for no code."""
+    longest = max((len(run) for run in _BACKTICKS.findall(code)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"\n{fence}{_FENCE_NAME.sub('', language)}\n{code}\n{fence}" if code else ""
 
 
 def _count_or_estimate(code: str, free_tokens: int, count: Callable[[str], int]) -> int:
@@ -146,10 +157,11 @@ def _require_fitting(action: Action, target: Target, tokens: int, free_tokens: i
         )
 
 
-def _build_parts(prefix: str, question: str, suffix: str, special_tokens: frozenset[str]) -> tuple[PromptPart, ...]:
+def _build_parts(form: PromptForm, question: str, special_tokens: frozenset[str]) -> tuple[PromptPart, ...]:
     """The prompt's parts. Adjacent texts are one part, as in training: a token may reach across their border."""
     merged: list[PromptPart] = []
-    for part in (*_split_template(prefix, special_tokens), question, *_split_template(suffix, special_tokens)):
+    before, after = _split_template(form.prefix, special_tokens), _split_template(form.suffix, special_tokens)
+    for part in (*before, question, *after):
         if merged and isinstance(part, str) and isinstance(merged[-1], str):
             merged[-1] += part
         elif part:
@@ -157,8 +169,10 @@ def _build_parts(prefix: str, question: str, suffix: str, special_tokens: frozen
     return tuple(merged)
 
 
-def _special_tokens_in(template: str, special_tokens: frozenset[str]) -> tuple[SpecialToken, ...]:
-    return tuple(part for part in _split_template(template, special_tokens) if isinstance(part, SpecialToken))
+def _end_tokens(form: PromptForm, special_tokens: frozenset[str]) -> tuple[SpecialToken, ...]:
+    """The special tokens of the form: in an answer, each of them begins something that is no longer the answer."""
+    parts = (*_split_template(form.prefix + form.suffix, special_tokens), *map(SpecialToken, form.end_tokens))
+    return tuple(dict.fromkeys(part for part in parts if isinstance(part, SpecialToken)))
 
 
 def _split_template(template: str, special_tokens: frozenset[str]) -> list[PromptPart]:

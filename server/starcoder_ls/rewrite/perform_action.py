@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ActionRoute:
-    """What performs an action: an adapter by name, or None for the base model, and its prompt template."""
+    """What performs an action: an adapter by name, or None for the base model, and the setting `template` of it."""
 
     adapter: str | None
     template: str
@@ -71,7 +71,7 @@ def find_route(
     if route is None:
         return None
     adapters = settings.resident_adapters()
-    template = adapters[route.adapter].template if route.adapter is not None else settings.model.template
+    template = adapters[route.adapter].prompt_template if route.adapter is not None else settings.model.template
     return ActionRoute(route.adapter, template)
 
 

@@ -155,9 +155,13 @@ def test_name_that_is_no_hub_id_is_checked_as_a_folder(tmp_path: Path) -> None:
         hub.resolve(str(tmp_path / "absent"), None, (), False, check_folder, ignore_progress)
 
 
-@pytest.mark.parametrize(
-    "name", ["chat_template.jinja", "tokenizer_config.json", "chat_template.json", "modeling_x.py"]
-)
-def test_chat_templates_and_code_are_not_downloaded(name: str) -> None:
+@pytest.mark.parametrize("name", ["chat_template.json", "modeling_x.py", "pytorch_model.bin"])
+def test_code_is_not_downloaded(name: str) -> None:
     patterns = (*hub.CHECKPOINT_FILES, *hub.ADAPTER_FILES)
     assert not any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer_config.json"])
+def test_chat_templates_are_downloaded_with_a_checkpoint_only(name: str) -> None:
+    assert any(fnmatch.fnmatch(name, pattern) for pattern in hub.CHECKPOINT_FILES)
+    assert not any(fnmatch.fnmatch(name, pattern) for pattern in hub.ADAPTER_FILES)

@@ -1,7 +1,7 @@
 """Files of a checkpoint: config.json, the weight index and safetensors headers, without loading any weight.
 
 A checkpoint is accepted or refused with one sentence; what is accepted has sizes within the limits, and the safetensors
-library reads the same tensors. Nothing of a checkpoint is run: no chat template is read.
+library reads the same tensors. Nothing of a checkpoint is run here: chat templates have a harness of their own.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Prompts of actions, in the templates of the settings, of chat models too.
 
 A template is text around ``{question}`` and is never run (``{{ 7 * 7 }}`` stays); the special tokens of a prompt are
-exactly those of its template; user text, with the same characters, stays text. Chat templates in the files of a
-checkpoint are not read at all.
+exactly those of its template; user text, with the same characters, stays text. A chat template is rendered without user
+text; the harness ``chat_templates`` has those.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def check(data: bytes) -> None:
     template, typed, code = decode_text(raw_template), decode_text(raw_instruction), decode_text(raw_code)
     action = Action.model_validate({"title": "A", "instruction": wording, "becomes": becomes, "max_new_tokens": 64})
     target = Target(code, 0, len(code), "python", "/a/b.py", instruction=typed, diagnostics=(typed,))
-    status = SimpleNamespace(context_tokens=CONTEXT_TOKENS, special_tokens=SPECIAL_TOKENS)
+    status = SimpleNamespace(context_tokens=CONTEXT_TOKENS, special_tokens=SPECIAL_TOKENS, chat=None)
     engine = SimpleNamespace(status=lambda: status, count_tokens=lambda text: (len(text) + 3) // 4)
     try:
         prompt = build_instruction_prompt(cast(Engine, cast(Any, engine)), action, target, None, template)

@@ -28,7 +28,7 @@ def select_route(settings: Settings, action: str, target: Target, adapter: str |
     if adapter not in adapters:
         known = f"There are: {', '.join(adapters)}." if adapters else "There are none."
         raise ActionUnavailable(f"No adapter {adapter!r} is in the settings. {known} Add `[adapters.{adapter}]`.")
-    return perform_action.ActionRoute(adapter, adapters[adapter].template)
+    return perform_action.ActionRoute(adapter, adapters[adapter].prompt_template)
 
 
 def require_loaded(engine: Engine, route: perform_action.ActionRoute) -> perform_action.ActionRoute:

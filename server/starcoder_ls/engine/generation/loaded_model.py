@@ -9,7 +9,7 @@ from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.runner.model_runner import ModelRunner
-from starcoder_ls.generation import Phase, Status
+from starcoder_ls.generation import ChatFormat, Phase, Status
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 
@@ -27,6 +27,7 @@ class LoadedModel:
     adapters: ResidentAdapters
     ngram_strengths: NgramStrengths | None = None
     message: str = ""
+    chat: ChatFormat | None = None
 
     @property
     def context_tokens(self) -> int:
@@ -51,4 +52,5 @@ class LoadedModel:
             special_tokens=self.tokenizer.special_tokens,
             adapters=self.adapters.statuses(),
             memory_bytes=self.bytes,
+            chat=self.chat,
         )

@@ -21,6 +21,8 @@ CHECKPOINT_FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
     "SHA256SUMS",
 )
 ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "SHA256SUMS")
