@@ -4,18 +4,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# What runs the server, without quantization and the tools of developers. An environment with all packages has it too.
+RUN_READY := $(if $(wildcard $(READY)),$(READY),$(VENV)/.ready-run)
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors bench soak exit-codes docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix wheel bench soak exit-codes docs lock audit
 
 install: $(READY)
 
-$(READY): pyproject.toml $(addprefix requirements/,dev.txt torch.txt cuda.txt install.py)
+$(READY) $(VENV)/.ready-run: pyproject.toml $(addprefix requirements/,run.txt dev.txt torch.txt cuda.txt install.py)
 	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python requirements/install.py dev
-	touch $(READY)
+	$(BIN)/python requirements/install.py $(if $(findstring run,$(@F)),run,dev)
+	touch $@
 
-demo: $(READY)
+demo: $(RUN_READY)
 	@$(BIN)/starcoder-ls demo
 
 check: $(READY)
@@ -63,7 +65,15 @@ editors: $(READY)
 	$(BIN)/python requirements/install.py editors
 	tests/editors/install_neovim.sh .cache/neovim
 	tests/editors/install_vscode.sh .cache/vscode $(BIN)/python
+	$(MAKE) --no-print-directory vsix
+
+# The VS Code extension, editors/vscode/starcoder-ls.vsix. It needs Node.js 20.
+vsix:
 	cd editors/vscode && npm ci --silent && npm run --silent package
+
+# The wheel with the editor clients, in dist.
+wheel: vsix $(RUN_READY)
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run/startup.py

@@ -1,13 +1,17 @@
 """Installs sets of packages with verified hashes: `requirements/install.py SET...`, run by the Python of the target.
 
-Only wheels are installed: building a package would fetch its build requirements without hashes. The set `dev` also
-installs PyTorch, and the project itself with the build system that the set contains.
+Only wheels are installed: building a package would fetch its build requirements without hashes. The sets `run` and
+`dev` also install PyTorch, and the project itself with the build system that they contain.
+
+Linux machines without a GPU get PyTorch's CPU build, which is not on the package index: uv knows where it is.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,6 +27,12 @@ WHEELS = ("--only-binary=:all:", "--no-deps")
 """The files are complete, so pip needs to resolve nothing."""
 VERIFIED = ("install", "--quiet", "--require-hashes", *WHEELS)
 EDITABLE = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable")
+SETS_WITH_PROJECT = {"run", "dev"}
+UV_FILE = FOLDER / "audit.txt"
+"""The requirements file that has uv."""
+
+GPU_FILES = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")
+"""Of the driver on Linux; the last one is that of the Windows Subsystem for Linux."""
 
 
 class InstallError(Exception):
@@ -33,7 +43,7 @@ def install(sets: Sequence[str]) -> None:
     """Raises InstallError if a package cannot be downloaded, or is not the one that was locked."""
     for name in sets:
         install_file(FOLDER / f"{name}.txt")
-    if "dev" in sets:
+    if SETS_WITH_PROJECT & set(sets):
         install_torch((FOLDER / "torch.txt").read_text(encoding="utf-8"))
         if needs_cuda(metadata.requires("torch")):
             install_file(FOLDER / "cuda.txt")
@@ -47,14 +57,28 @@ def install_file(requirements: Path) -> None:
 
 
 def install_torch(entry: str) -> None:
-    """Install the build of PyTorch that pip chooses here, if its hash is in ``entry``; keep an installed one.
+    """Install a build of PyTorch whose hash is in ``entry``; keep an installed one. Raises InstallError.
 
-    With --require-hashes, pip would prefer a file whose hash the package index states, which is the CUDA build on
-    Linux, to a CPU build in a local folder. So pip first chooses and downloads without hashes. Raises InstallError.
+    It is the build that pip chooses here, unless that one is for CUDA and the machine has no GPU.
     """
     version = re.findall(r"^torch==([^\s;]+)", entry, re.MULTILINE)[0]
     if is_installed("torch", version):
         return
+    if not has_gpu() and needs_cuda(requirements_chosen_by_pip(f"torch=={version}")):
+        try:
+            install_cpu_torch(version, entry)
+            return
+        except InstallError as error:
+            print(f"PyTorch's CPU build was not installed: {error} The CUDA build is installed instead.", flush=True)
+    install_chosen_torch(version, entry)
+
+
+def install_chosen_torch(version: str, entry: str) -> None:
+    """Install the build that pip chooses. Raises InstallError.
+
+    With --require-hashes, pip would prefer a file whose hash the package index states, which is the CUDA build on
+    Linux, to a CPU build in a local folder. So pip first chooses and downloads without hashes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         _run_pip("download", "--quiet", *WHEELS, "--dest", folder, f"torch=={version}")
         wheel = next(Path(folder).glob("torch-*.whl"))
@@ -62,6 +86,49 @@ def install_torch(entry: str) -> None:
         requirement = Path(folder) / "requirement.txt"
         requirement.write_text(f"torch=={version} --hash=sha256:{digest}\n", encoding="utf-8")
         _run_pip("--isolated", *VERIFIED, "--no-index", "--find-links", folder, "--requirement", str(requirement))
+
+
+def install_cpu_torch(version: str, entry: str) -> None:
+    """Install the CPU build from PyTorch's own index. Raises InstallError, also if that cannot be reached."""
+    with tempfile.TemporaryDirectory() as folder:
+        uv, requirement = Path(folder) / "uv.txt", Path(folder) / "requirement.txt"
+        uv.write_text(entry_of("uv", UV_FILE.read_text(encoding="utf-8")), encoding="utf-8")
+        _run_pip(*VERIFIED, "--target", folder, "--requirement", str(uv))
+        requirement.write_text(entry.replace(f"torch=={version}", f"torch=={version}+cpu", 1), encoding="utf-8")
+        command = [
+            str(next(Path(folder).glob("bin/uv*"))), "pip", "install", "--quiet", "--python", sys.executable,
+            "--torch-backend", "cpu", "--require-hashes", "--no-deps", "--only-binary", ":all:",
+            "--requirement", str(requirement),
+        ]  # fmt: skip
+        if code := subprocess.run(command, check=False).returncode:
+            raise InstallError(f"uv failed with exit code {code}.")
+
+
+def requirements_chosen_by_pip(requirement: str) -> list[str]:
+    """What the file that pip would install for ``requirement`` requires itself; nothing is downloaded but metadata.
+
+    Raises InstallError.
+    """
+    command = [*PIP, "install", "--quiet", "--dry-run", "--ignore-installed", *WHEELS, "--report", "-", requirement]
+    result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        raise InstallError(f"pip finds no {requirement} (exit code {result.returncode}).")
+    chosen = json.loads(result.stdout)["install"][0]["metadata"]
+    return list(chosen.get("requires_dist", ()))
+
+
+def entry_of(name: str, requirements: str) -> str:
+    """The entry of a package in the text of a requirements file, with the lines of its hashes."""
+    match = re.search(rf"^{re.escape(name)}==.*\n(?:[ ].*\n)*", requirements, re.MULTILINE)
+    if match is None:
+        raise InstallError(f"{name} is not locked. Run `make lock`.")
+    return match[0]
+
+
+def has_gpu() -> bool:
+    """Whether this machine may have a GPU that a CUDA build can use. False does not concern other systems than Linux,
+    where pip chooses no CUDA build."""
+    return shutil.which("nvidia-smi") is not None or any(Path(file).exists() for file in GPU_FILES)
 
 
 def is_installed(name: str, version: str) -> bool:

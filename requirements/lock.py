@@ -24,6 +24,8 @@ TORCH_BUILDS = FOLDER / "torch-builds.sha256"
 
 MAIN, TORCH, CUDA = "dev", "torch", "cuda"
 """What runs and tests the server is in three files: PyTorch, what its CUDA builds need, and the rest."""
+RUN = "run"
+"""The part of MAIN that runs the server, without quantization and without the tools of developers."""
 
 HEADER = "# Written by `make lock` from pyproject.toml. Install it with requirements/install.py.\n"
 OLDEST_PYTHON = "3.11"
@@ -34,12 +36,13 @@ _CHECKSUM = re.compile(r"([0-9a-f]{64})  torch-([^-+]+)(?:\+[^-]*)?-.*\.whl")
 
 
 def sets_of(pyproject: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The requirements of each set: MAIN, and each extra that MAIN does not contain.
+    """The requirements of each set: MAIN, RUN, and each extra that MAIN does not contain.
 
-    The build system belongs to MAIN, because the project is installed without an environment for its build.
+    The build system belongs to MAIN and RUN, because the project is installed without an environment for its build.
     """
     project, extras = pyproject["project"], dict(pyproject["project"]["optional-dependencies"])
-    pending, main = [*project["dependencies"], *pyproject["build-system"]["requires"], *extras.pop(MAIN)], []
+    run = [*project["dependencies"], *pyproject["build-system"]["requires"]]
+    pending, main = [*run, *extras.pop(MAIN)], []
     while pending:
         text = pending.pop(0)
         requirement = Requirement(text)
@@ -48,7 +51,7 @@ def sets_of(pyproject: Mapping[str, Any]) -> dict[str, list[str]]:
                 pending += extras.pop(extra, [])
         else:
             main.append(text)
-    return {MAIN: main, **extras}
+    return {MAIN: main, RUN: run, **extras}
 
 
 def split_entries(text: str) -> list[str]:
@@ -114,6 +117,9 @@ def main(options: Sequence[str]) -> None:
     files[TORCH] = [add_torch_builds(entry, checksums) for entry in files[TORCH]]
     for name, entries in files.items():
         write(name, entries)
+    locked = [FOLDER / f"{name}.txt" for name in (MAIN, TORCH, CUDA)]
+    run = split_torch(resolve(sets.pop(RUN), previous, locked, options))
+    write(RUN, run[MAIN])
     for name, requirements in sets.items():
         write(name, resolve(requirements, read_versions(name), [FOLDER / f"{MAIN}.txt"], options))
 

@@ -225,7 +225,7 @@ def test_checkhealth_passes_and_explains_a_missing_server(open_editor: OpenEdito
     broken.nvim.command("checkhealth starcoder")
     report = "\n".join(broken.lines())
     assert "ERROR There is no program /nowhere/starcoder-ls" in report
-    assert "make demo" in report
+    assert "starcoder-ls editor neovim" in report
 
 
 def test_help_describes_every_sub_command_and_function(open_editor: OpenEditor) -> None:

@@ -22,11 +22,13 @@ def test_cuda_packages_are_installed_for_cuda_builds_only(requirements: list[str
     assert install.needs_cuda(requirements) is expected
 
 
-def build_wheel(folder: Path) -> Path:
+def build_wheel(folder: Path, metadata: str = "") -> Path:
     wheel = folder / "tiny-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("tiny.py", "")
-        archive.writestr("tiny-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(
+            "tiny-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n{metadata}\n"
+        )
         archive.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
         archive.writestr("tiny-1.0.dist-info/RECORD", "tiny.py,,\n")
     return wheel
@@ -85,3 +87,83 @@ def test_installed_torch_of_any_build_is_kept() -> None:
     assert not install.is_installed("torch", f"{version}.1")
     assert not install.is_installed("no-such-package", version)
     install.install_torch(f"torch=={version} \\\n    --hash=sha256:{'0' * 64}\n")
+
+
+CPU_ENTRY = f"torch==2.0 \\\n    --hash=sha256:{'0' * 64}\n"
+
+
+class Machine:
+    """Records which build of PyTorch is installed on a machine where pip chooses the build ``chosen``."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, chosen: list[str], has_gpu: bool, is_reachable: bool = True):
+        self.installed: list[str] = []
+        self._is_reachable = is_reachable
+        monkeypatch.setattr(install, "is_installed", lambda *_: False)
+        monkeypatch.setattr(install, "has_gpu", lambda: has_gpu)
+        monkeypatch.setattr(install, "requirements_chosen_by_pip", lambda _: chosen)
+        monkeypatch.setattr(install, "install_chosen_torch", lambda *_: self.installed.append("chosen by pip"))
+        monkeypatch.setattr(install, "install_cpu_torch", self._install_cpu_torch)
+
+    def _install_cpu_torch(self, *_: str) -> None:
+        if not self._is_reachable:
+            raise install.InstallError("uv failed with exit code 2.")
+        self.installed.append("CPU build")
+
+
+CUDA_BUILD, OTHER_BUILD = ["nvidia-cublas==13"], ["sympy"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "has_gpu", "expected"),
+    [
+        (CUDA_BUILD, False, "CPU build"),
+        (CUDA_BUILD, True, "chosen by pip"),
+        (OTHER_BUILD, False, "chosen by pip"),
+        (OTHER_BUILD, True, "chosen by pip"),
+    ],
+)
+def test_cpu_build_replaces_a_cuda_build_without_gpu(
+    monkeypatch: pytest.MonkeyPatch, chosen: list[str], has_gpu: bool, expected: str
+) -> None:
+    machine = Machine(monkeypatch, chosen, has_gpu)
+
+    install.install_torch(CPU_ENTRY)
+
+    assert machine.installed == [expected]
+
+
+def test_unreachable_cpu_build_is_reported_and_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    machine = Machine(monkeypatch, CUDA_BUILD, has_gpu=False, is_reachable=False)
+
+    install.install_torch(CPU_ENTRY)
+
+    assert machine.installed == ["chosen by pip"]
+    assert "PyTorch's CPU build was not installed: uv failed with exit code 2." in capsys.readouterr().out
+
+
+def test_driver_file_means_that_there_is_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(install.shutil, "which", lambda _: None)
+    monkeypatch.setattr(install, "GPU_FILES", [str(tmp_path / "nvidiactl")])
+    assert not install.has_gpu()
+
+    (tmp_path / "nvidiactl").touch()
+
+    assert install.has_gpu()
+
+
+def test_metadata_of_the_build_that_pip_chooses_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    build_wheel(tmp_path, "Requires-Dist: nvidia-cublas==13")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+
+    assert install.needs_cuda(install.requirements_chosen_by_pip("tiny==1.0"))
+
+
+def test_entry_of_uv_is_taken_with_its_hashes() -> None:
+    entry = install.entry_of("uv", install.UV_FILE.read_text(encoding="utf-8"))
+
+    assert entry.startswith("uv==")
+    assert entry.count("==") == 1
+    assert entry.count("--hash=sha256:") > 1

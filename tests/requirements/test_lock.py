@@ -14,7 +14,8 @@ from packaging.version import Version
 PYPROJECT = tomllib.loads((lock.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETS = lock.sets_of(PYPROJECT)
 SETS[lock.TORCH] = [text for text in SETS[lock.MAIN] if Requirement(text).name == "torch"]
-SETS[lock.MAIN] = [text for text in SETS[lock.MAIN] if text not in SETS[lock.TORCH]]
+for name in (lock.MAIN, lock.RUN):
+    SETS[name] = [text for text in SETS[name] if text not in SETS[lock.TORCH]]
 FILES = [*SETS, lock.CUDA]
 ENVIRONMENT_OF_ITS_OWN = "audit"
 
@@ -69,6 +70,19 @@ def test_each_extra_belongs_to_exactly_one_set() -> None:
     assert {"torchao>=0.17", "pytest>=8", "setuptools>=77"} <= set(SETS["dev"])
     assert len(SETS["torch"]) == 1
     assert not [text for text in SETS["dev"] if text.startswith("starcoder-ls")]
+
+
+def test_set_that_runs_the_server_has_no_tools_of_developers() -> None:
+    assert not {"mypy", "pytest", "ruff", "torchao", "bitsandbytes"} & pins_of(lock.RUN).keys()
+    assert pins_of(lock.RUN).items() <= pins_of(lock.MAIN).items()
+
+
+def test_cpu_builds_are_locked_for_each_python_on_linux() -> None:
+    checksums = lock.TORCH_BUILDS.read_text(encoding="utf-8")
+    version = pins_of("torch")["torch"]
+    for python in ("cp311", "cp312", "cp313"):
+        for machine in ("x86_64", "aarch64"):
+            assert f"torch-{version}+cpu-{python}-{python}-manylinux_2_28_{machine}.whl" in checksums
 
 
 def test_builds_of_the_locked_torch_are_in_its_entry() -> None:

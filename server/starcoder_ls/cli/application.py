@@ -12,6 +12,7 @@ import typer
 
 from starcoder_ls import __version__
 from starcoder_ls.cli.adapters import adapters
+from starcoder_ls.cli.editor import editor
 from starcoder_ls.cli.evaluate import evaluate
 from starcoder_ls.cli.options import (
     AdapterOption,
@@ -36,6 +37,7 @@ application = typer.Typer(
 application.add_typer(train, name="train")
 application.add_typer(evaluate, name="eval")
 application.add_typer(adapters, name="adapters")
+application.add_typer(editor, name="editor")
 add_daemon_commands(application)
 
 _REGION = "FILE:FIRST-LAST"

@@ -19,8 +19,8 @@ local function check_program()
   local program = vim.fn.exepath(command[1])
   if program == "" then
     vim.health.error(("There is no program %s"):format(command[1]), {
-      "In a clone of starcoder-ls, `make demo` sets it up as .venv/bin/starcoder-ls.",
-      'Then: require("starcoder").setup({ cmd = { "/path/to/.venv/bin/starcoder-ls", "serve" } })',
+      "Install it: `uv tool install starcoder-ls`, or `make demo` in a clone, as .venv/bin/starcoder-ls.",
+      "Then run `starcoder-ls editor neovim`, which prints the right `cmd`.",
     })
     return false
   end
