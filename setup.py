@@ -15,7 +15,7 @@ from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
 EDITOR_FILES = {"neovim": ROOT / "editors" / "neovim", "vscode": ROOT / "editors" / "vscode" / "starcoder-ls.vsix"}
-"""Folder in `starcoder_ls/editor_files` -> what it contains, in the clone. `commands/support/editor_files.py` uses it."""
+"""Folder in `starcoder_ls/editor_files` -> its content in the clone. `commands/support/editor_files.py` uses it."""
 
 _RELATIVE_LINK = re.compile(r"(?P<image>!?)\[(?P<text>[^\]]*)\]\((?![a-z]+:|#)(?P<path>[^)\s]+)\)")
 
