@@ -1,6 +1,6 @@
 """Turns new code for a target into the smallest changes of its document.
 
-The changes keep the document's indentation and line ends. Python that could be parsed before can be parsed after.
+The changes keep the document's indentation and line ends. Code that could be parsed before can be parsed after.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target
+from starcoder_ls.syntax import items
 
 _MAX_PARSED_CHARS = 1_000_000  # takes about 2 s; longer documents are not checked
 
@@ -59,8 +60,16 @@ def apply_changes(text: str, changes: Sequence[Change]) -> str:
 
 
 def require_valid_syntax(target: Target, changes: Sequence[Change]) -> None:
-    """Raises AnswerUnusable if the document is valid Python and would no longer be after ``changes``."""
-    if by_id(target.language) is not PYTHON or len(target.text) > _MAX_PARSED_CHARS:
+    """Raises AnswerUnusable if the document is valid and would no longer be after ``changes``.
+
+    Python is parsed by its own parser, the languages that ``syntax.items`` knows by their grammars.
+    """
+    if len(target.text) > _MAX_PARSED_CHARS:
+        return
+    if by_id(target.language) is not PYTHON:
+        is_valid = items.has_items(target.language) and items.read_items(target.text, target.language) is not None
+        if is_valid and items.read_items(apply_changes(target.text, changes), target.language) is None:
+            raise AnswerUnusable("The model's answer would cause a syntax error, so nothing was changed. Try again.")
         return
     if find_syntax_error(target.text) is not None:
         return

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from starcoder_ls import routing
-from starcoder_ls.actions import Action
+from starcoder_ls.actions import BUILT_IN, Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
+from starcoder_ls.rewrite.answer_scope import scope_answer
 from starcoder_ls.rewrite.docstrings import DocstringPosition
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
 from starcoder_ls.rewrite.target import Target, expand_to_function
@@ -51,11 +52,15 @@ class ActionRoute:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAction:
-    """An action ready to be sent to the model. ``docstring_position`` is set if the answer becomes a docstring."""
+    """An action ready to be sent to the model. ``docstring_position`` is set if the answer becomes a docstring.
+
+    ``may_rename``: the action does what the user asks for, which may include other names.
+    """
 
     action: Action
     prompt: InstructionPrompt
     docstring_position: DocstringPosition | None = None
+    may_rename: bool = False
 
 
 def loaded_adapters(engine: Engine) -> list[str]:
@@ -115,7 +120,7 @@ def prepare_action(
         target, position = function, docstrings.find_position(function)
     route = route or require_route(settings, loaded_adapters(engine), name, target)
     prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
-    return PreparedAction(action, prompt, position)
+    return PreparedAction(action, prompt, position, action.needs_instruction or name not in BUILT_IN)
 
 
 async def stream_answer(engine: Engine, prompt: InstructionPrompt) -> AsyncGenerator[Answer]:
@@ -170,8 +175,10 @@ async def compute_changes(engine: Engine, prepared: PreparedAction) -> list[edit
     else:
         is_insertion = prepared.action.becomes == "insertion"
         code = answer_parsing.extract_code(answer.text, "" if is_insertion else prompt.code, answer.is_cut)
-        code = _restore_secrets(code, target)
+        scoped = scope_answer(target, code, is_insertion, prepared.may_rename)
+        code = _restore_secrets(scoped.code, target)
         changes = edits.insert_below(target, code) if is_insertion else edits.replace_target(target, code)
+        changes = sorted((*scoped.import_changes, *changes), key=lambda change: change.start) if changes else []
     if not changes:
         raise AnswerUnusable("The model returned the code unchanged, so there is nothing to change.")
     edits.require_valid_syntax(target, changes)

@@ -13,6 +13,7 @@ from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
+from starcoder_ls.rewrite.answer_scope import scope_answer
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target, expand_to_function, extract_comment_instruction, find_target
 
@@ -27,6 +28,7 @@ SEEDS = (
     join_fields(b"\1\1\0\2\0", "function f(a) {\r\n\treturn a;\r\n}\r\n", "Adds */ one.\n\n/** x */"),
     join_fields(b"\2\0\1\2\40", "func f() {\n\tx := 1\n}\n", "```go\nfunc f() {\n    y := 2\n}\n```"),
     join_fields(b"\0\0\0\2\30", "password = 'aB3#kd92mZ'\ny = 2\n", "password = 'xxxxxxxxxx'\ny = 3\u202e\n"),
+    join_fields(b"\0\0\0\0\0", "def f(x):\n    return x\n", "import re, os\n\ndef f(x):\n    return re.sub\n\nf(1)\n"),
     join_fields(b"\0\1\0\1\0", "def f(): return 'é'; x = 1\n", '\'It says é."""\''),
 )
 
@@ -63,7 +65,11 @@ def check_target(target: Target) -> None:
 
 def check_code(target: Target, answer: str, is_cut: bool, is_insertion: bool) -> None:
     code = answer_parsing.extract_code(answer, "" if is_insertion else target.masked_code, is_cut)
-    restored = secrets.restore_secrets(code, target.masked_code, target.code)
+    scoped = scope_answer(target, code, is_insertion)
+    for change in scoped.import_changes:
+        assert change.start == change.end <= target.start
+        assert change.text.strip()
+    restored = secrets.restore_secrets(scoped.code, target.masked_code, target.code)
     if restored is None:
         return
     changes = edits.insert_below(target, restored) if is_insertion else edits.replace_target(target, restored)
@@ -72,7 +78,7 @@ def check_code(target: Target, answer: str, is_cut: bool, is_insertion: bool) ->
     if is_insertion:
         region = region.removeprefix(target.code)
     assert "".join(region.split()) == "".join(restored.split())
-    check_syntax(target, changes)
+    check_syntax(target, sorted((*scoped.import_changes, *changes), key=lambda change: change.start))
 
 
 def check_description(target: Target, answer: str, is_cut: bool) -> None:
