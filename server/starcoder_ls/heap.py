@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 TRIM_INTERVAL_S, MAX_TRIM_INTERVAL_S = 60.0, 300.0
 QUIET_S = 0.05
-"""Trimming 60 MB takes 4 ms of one core (Zen 4), for which a request should not wait."""
+"""Trimming 60 MB takes 4 ms of a core, for which a request should not wait."""
 
 
 def trim_heap() -> None:

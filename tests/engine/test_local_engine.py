@@ -765,3 +765,23 @@ def test_engine_can_be_closed_while_it_captures(
         time.sleep(0.001)
     engine.close()
     assert wait_for_phase(engine, Phase.CLOSED).phase is Phase.CLOSED
+
+
+def test_heap_is_trimmed_in_pauses_between_requests(
+    starcoder: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[bool] = []
+
+    class Trimmer:
+        def trim_if_due(self, stays_quiet: Callable[[float], bool]) -> None:
+            pauses.append(stays_quiet(0.0))
+
+    monkeypatch.setattr(local_engine, "HeapTrimmer", Trimmer)
+    engine = engines(starcoder)
+    wait_for_phase(engine, Phase.READY)
+    run(generate(engine, build_request(max_new_tokens=4)))
+    end_s = time.monotonic() + 300
+    while not pauses[-1]:
+        assert time.monotonic() < end_s
+        time.sleep(0.001)
+    assert False in pauses  # between two passes
