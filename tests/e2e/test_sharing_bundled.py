@@ -51,7 +51,8 @@ def test_two_windows_share_the_bundled_model_and_outlive_the_daemon(
                 await open_document(second)
                 assert await has_suggestion(first)
                 (daemon,) = json.loads(await asyncio.to_thread(run_command, "ps", "--json"))
-                assert (daemon["sharing"]["windows"], daemon["phase"]) == (2, "ready")
+                assert daemon["sharing"]["windows"] == 2
+                assert daemon["phase"] in {"ready", "working"}  # it may still compute what follows the suggestion
                 assert daemon["memoryBytes"] > 1e6
 
                 assert await second.shutdown() == 0
