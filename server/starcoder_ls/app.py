@@ -48,6 +48,7 @@ from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.session import Session
+from starcoder_ls.session.settings_recovery import InvalidSettings, SettingsRecovery
 from starcoder_ls.session.status_notifier import METHOD as STATUS
 from starcoder_ls.session.workspace_context import DOCUMENT_STATUS
 from starcoder_ls.settings import Settings
@@ -128,13 +129,17 @@ NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
 class Server:
     """What a process serves: one session per connection, and the engine that they share.
 
-    ``engine_factory`` creates the engine for the settings of the first client; the server starts and closes it.
+    ``engine_factory`` creates the engine for the settings of the first client; the server starts and closes it. With
+    ``invalid`` settings there is none until they are corrected.
     """
 
-    def __init__(self, engine_factory: EngineFactory, settings: Settings) -> None:
+    def __init__(
+        self, engine_factory: EngineFactory, settings: Settings, invalid: InvalidSettings | None = None
+    ) -> None:
         self._settings = settings
         self._supervisor = EngineSupervisor(engine_factory, idle_timeout_s=settings.sharing.release_minutes * 60)
         self.process_info = ProcessInfo()
+        self._recovery = SettingsRecovery(self._supervisor, self.process_info, invalid) if invalid else None
         self.metrics = Metrics()
         self._handlers = Handlers(
             {method: _guard_request(method, route) for method, route in REQUESTS.items()},
@@ -143,7 +148,14 @@ class Server:
 
     def create_session(self, settings: Settings | None = None) -> Session:
         """A session for a new connection; without ``settings`` it gets those of the process."""
-        return Session(self._supervisor, settings or self._settings, self._handlers, self.metrics, self.process_info)
+        return Session(
+            self._supervisor,
+            settings or self._settings,
+            self._handlers,
+            self.metrics,
+            self.process_info,
+            self._recovery,
+        )
 
     def wrap_engines(self, wrap: Callable[[Engine], Engine]) -> None:
         """Use ``wrap(engine)`` in place of each engine that is made from now on."""

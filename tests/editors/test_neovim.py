@@ -253,3 +253,19 @@ def test_bundled_model_suggests_and_tab_accepts(open_editor: OpenEditor) -> None
     after = "\n".join(editor.lines())
     assert after.startswith("\n".join(text))
     assert ghost.split("\n")[0] in after
+
+
+def test_invalid_settings_file_is_opened_and_read_again(
+    open_editor: OpenEditor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[model]\nnam = 'x'\n")
+    monkeypatch.setenv("STARCODER_LS_SETTINGS", str(settings))
+    editor = open_editor(BUNDLED_SERVER, is_ready=False)
+    editor.wait("vim.fn.execute('messages'):find('there is no setting `model.nam`', 1, true)", 180)
+    assert editor.lua("require('starcoder').statusline()") == "StarCoder: failed"
+    editor.nvim.command("Starcoder settings")
+    assert editor.nvim.current.buffer.name == str(settings)
+    editor.nvim.current.buffer[:] = ["[model]", "name = '/no/such/model'"]
+    editor.nvim.command("write")
+    editor.wait("vim.fn.execute('messages'):find('There is no folder /no/such/model', 1, true)", 180)

@@ -328,3 +328,19 @@ def test_bundled_model_suggests_and_tab_accepts(open_window: OpenWindow) -> None
     assert ghost
     assert after.startswith(before.removesuffix(")")), "a suggestion may close the bracket itself"
     assert len(after) > len(before)
+
+
+def test_invalid_settings_file_is_opened_and_read_again(open_window: OpenWindow, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.toml"
+    settings.write_text("[model]\nnam = 'x'\n")
+    window = open_window(server=[*BUNDLED_SERVER, "--settings", str(settings)])
+    window.wait_for_status("failed")
+    toast = '.notification-toast:has-text("there is no setting `model.nam`")'
+    window.page.wait_for_selector(toast, timeout=180_000)
+    window.page.click(f'{toast} .monaco-button:has-text("Open Settings File")')
+    window.page.wait_for_selector('.tab.active:has-text("settings.toml")')
+    window.page.click(".monaco-editor .view-lines")
+    window.press("Control+a")
+    window.type("model.name = '/no/such/model'")
+    window.press("Control+s")
+    window.page.wait_for_selector('.notification-toast:has-text("There is no folder /no/such/model")', timeout=180_000)

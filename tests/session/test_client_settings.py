@@ -6,7 +6,7 @@ import pytest
 
 from fakes import SCRIPTED_SETTINGS
 from starcoder_ls.session.client_settings import ClientSettings, unwrap
-from starcoder_ls.settings import Adapter
+from starcoder_ls.settings import Adapter, Log
 
 
 class Fixture:
@@ -78,3 +78,16 @@ def test_adapters_are_set_and_removed_without_modifying_the_old_settings() -> No
     assert with_adapter.adapters == {"one": adapter}
     assert fixture.settings.current.adapters == {}
     assert SCRIPTED_SETTINGS.adapters == {}
+
+
+def test_options_of_the_client_apply_to_replaced_settings_too() -> None:
+    fixture = Fixture()
+    fixture.settings.apply({"inline_completion": {"max_new_tokens": 5}}, "the options")
+    fixture.settings.apply({"inline_completion": {"candidates": -1}}, "the options")
+    initial = SCRIPTED_SETTINGS.model_copy(update={"log": Log(level="debug")})
+
+    fixture.settings.replace_initial(initial)
+
+    assert fixture.settings.current.inline_completion.max_new_tokens == 5
+    assert fixture.settings.current.log.level == "debug"
+    assert len(fixture.warnings) == 1

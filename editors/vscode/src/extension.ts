@@ -34,6 +34,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.pauseLanguage': togglePauseLanguage,
     'starcoder.chooseAdapter': () => chooseAdapter(running),
     'starcoder.showLatency': () => showLatency(running),
+    'starcoder.openSettingsFile': () => running.openSettingsFile(),
     'starcoder.restart': () => running.restart(),
     'starcoder.showLog': () => running.log.show(),
   };

@@ -11,6 +11,8 @@ export interface Status {
   model: string;
   device: string;
   progress: number;
+  /** The file that the user must correct before the server can load a model. */
+  settingsFile?: string;
   adapters: { name: string; method: string; source: string; memoryBytes: number }[];
 }
 
@@ -23,6 +25,7 @@ export class Server {
   private currentState: ServerState = { kind: 'starting' };
   private readonly changed = new vscode.EventEmitter<ServerState>();
   private restarting: Promise<void> = Promise.resolve();
+  private shownSettingsError = '';
   readonly onDidChange = this.changed.event;
   readonly log = vscode.window.createOutputChannel('StarCoder', { log: true });
 
@@ -105,6 +108,7 @@ export class Server {
     client.onNotification('starcoder/status', (status: Status) => {
       if (client === this.client) {
         this.setState({ kind: 'running', status });
+        void this.showSettingsError(status);
       }
     });
     client.onDidChangeState(({ newState }) => {
@@ -137,6 +141,36 @@ export class Server {
   private setState(state: ServerState): void {
     this.currentState = state;
     this.changed.fire(state);
+  }
+
+  /** Show each error of the settings file once, with a button that opens the file. */
+  private async showSettingsError({ message, settingsFile }: Status): Promise<void> {
+    if (!settingsFile) {
+      this.shownSettingsError = '';
+      return;
+    }
+    if (message !== this.shownSettingsError) {
+      this.shownSettingsError = message;
+      const open = 'Open Settings File';
+      if (await vscode.window.showErrorMessage(`StarCoder: ${message}`, open) === open) {
+        await this.openSettingsFile();
+      }
+    }
+  }
+
+  /** The settings file that must be corrected; undefined if the settings are valid. */
+  get invalidSettingsFile(): string | undefined {
+    return this.state.kind === 'running' ? this.state.status.settingsFile : undefined;
+  }
+
+  /** Open the settings file that must be corrected; it may not exist yet. */
+  async openSettingsFile(): Promise<void> {
+    const file = this.invalidSettingsFile;
+    if (file) {
+      const uri = vscode.Uri.file(file);
+      const exists = await vscode.workspace.fs.stat(uri).then(() => true, () => false);
+      await vscode.window.showTextDocument(exists ? uri : uri.with({ scheme: 'untitled' }));
+    }
   }
 
   private async showInstallHelp(): Promise<void> {

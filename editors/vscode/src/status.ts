@@ -74,6 +74,7 @@ export async function showMenu(server: Server): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId;
   const isExcluded = language !== undefined && configuration.get<string[]>('excluded_languages', []).includes(language);
   const entries: (vscode.QuickPickItem & { command: string })[] = [
+    ...(server.invalidSettingsFile ? [{ label: '$(go-to-file) Open the settings file', command: 'starcoder.openSettingsFile' }] : []),
     { label: isEnabled ? '$(debug-pause) Pause suggestions' : '$(play) Resume suggestions', command: 'starcoder.pause' },
     ...(language ? [{
       label: isExcluded ? `$(play) Resume suggestions for ${language}` : `$(debug-pause) Pause suggestions for ${language}`,

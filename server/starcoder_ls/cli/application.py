@@ -6,7 +6,7 @@ A command's module is imported when it runs. ``ps``, ``stop`` and ``logs`` are i
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -89,10 +89,12 @@ def serve(
     del is_shared  # `__main__` handles shared servers before this is imported
     if stdio and tcp:
         raise typer.BadParameter("--stdio and --tcp exclude each other; choose one")
-    overlay = overlay_of(model, adapter, device, dtype, settings)
-    if log_level:
-        overlay["log"] = {"level": log_level}
-    raise typer.Exit(run(overlay, settings, tcp))
+
+    def read_options() -> dict[str, Any]:
+        overlay = overlay_of(model, adapter, device, dtype, settings)
+        return overlay | {"log": {"level": log_level}} if log_level else overlay
+
+    raise typer.Exit(run(read_options, settings, tcp))
 
 
 @application.command(context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option

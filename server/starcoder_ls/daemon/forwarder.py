@@ -52,8 +52,8 @@ def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_co
             key = runtime_dir.daemon_key([*daemon_command], options.model(log.initialize_params))
             path = runtime_dir.socket_path(key)
             return connect_or_spawn.connect_or_spawn(path, daemon_command, options.hello(), monitor.attach)
-        except connect_or_spawn.ClientRejected:
-            raise
+        except connect_or_spawn.ClientRejected:  # the settings are invalid: that server waits for their correction
+            return connect_or_spawn.spawn_private_server(private_server_command)
         except (DaemonError, OSError) as error:
             _print_error(f"{error} This window starts a server of its own.")
             return connect_or_spawn.spawn_private_server(private_server_command)

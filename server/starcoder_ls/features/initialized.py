@@ -11,3 +11,4 @@ def initialized(session: Session, _: object) -> None:
     if session.client.info.has_file_watching and session.context.folders:
         session.tasks.start(register_file_watching(session.client))
     session.adapter_sync.sync()
+    session.start_recovery()

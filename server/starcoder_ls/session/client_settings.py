@@ -20,6 +20,7 @@ class ClientSettings:
 
     def __init__(self, initial: Settings, warn: Callable[[str], None]) -> None:
         self.current = initial
+        self._applied: Mapping[str, Any] = {}
         self._warn = warn
 
     def apply(self, options: object, source: str, has_other_sections: bool = False) -> None:
@@ -39,6 +40,13 @@ class ClientSettings:
             self.current = settings.validate(merge(self.current.model_dump(), known), source)
         except SettingsError as error:
             self._warn(f"{error} These options are ignored.")
+            return
+        self._applied = merge(self._applied, known)
+
+    def replace_initial(self, initial: Settings) -> None:
+        """Use ``initial`` in place of the settings of the process, overlaid with what ``apply`` has accepted so far."""
+        applied, self.current, self._applied = self._applied, initial, {}
+        self.apply(applied, "the editor")
 
     def set_adapter(self, name: str, adapter: Adapter) -> None:
         """Add ``adapter`` to the settings, or replace the one of this name."""

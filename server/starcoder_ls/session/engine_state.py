@@ -18,14 +18,15 @@ class EngineState(enum.Enum):
     ASLEEP = "asleep"
     """The model was unloaded after inactivity; the next request loads it."""
     FAILED = "failed"
-    """The model could not be loaded, and none was before; the next client's ``start`` tries again."""
+    """The model could not be loaded, and none was before; the next client's ``start`` tries again. Also while the
+    settings are invalid."""
     REBUILDING = "rebuilding"
     """An engine failed after a model had worked in this process; a timer starts another."""
     CLOSED = "closed"
 
 
 TRANSITIONS: Mapping[EngineState, Set[EngineState]] = {
-    EngineState.NEW: {EngineState.LOADING, EngineState.CLOSED},
+    EngineState.NEW: {EngineState.LOADING, EngineState.FAILED, EngineState.CLOSED},
     EngineState.LOADING: {EngineState.READY, EngineState.FAILED, EngineState.REBUILDING, EngineState.CLOSED},
     EngineState.READY: {EngineState.ASLEEP, EngineState.REBUILDING, EngineState.CLOSED},
     EngineState.ASLEEP: {EngineState.LOADING, EngineState.CLOSED},

@@ -39,12 +39,7 @@ class EngineSupervisor:
     The lock protects the state; it is never held while an engine is made, started or closed, or a listener is called.
     """
 
-    def __init__(
-        self,
-        engine_factory: EngineFactory,
-        idle_timeout_s: float = 0.0,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, engine_factory: EngineFactory, idle_timeout_s: float = 0.0, clock: Clock | None = None) -> None:
         self._engine_factory = engine_factory
         self._idle_timeout_s = idle_timeout_s
         self._clock = clock or SystemClock()
@@ -55,6 +50,7 @@ class EngineSupervisor:
         self._settings: Settings | None = None
         self._status = Status(Phase.LOADING, message="The model has not been chosen yet.")  # while there is no engine
         self._last_request_s = self._ready_since_s = self._clock.monotonic()
+        self._has_invalid_settings = False
         self._was_ready = False  # the current engine
         self._was_ever_ready = False
         self._failed_reloads = 0
@@ -73,10 +69,8 @@ class EngineSupervisor:
 
     @property
     def is_unrecoverable(self) -> bool:
-        """Whether a model that worked in this process failed to load ``MAX_FAILED_RELOADS`` times in a row.
-
-        A failed device may stay unusable for the process; another process may be able to use it.
-        """
+        """Whether a model that worked in this process failed to load ``MAX_FAILED_RELOADS`` times in a row: a failed
+        device may stay unusable for the process, and another process may be able to use it."""
         return self._failed_reloads >= MAX_FAILED_RELOADS
 
     def start(self, settings: Settings) -> bool:
@@ -85,6 +79,8 @@ class EngineSupervisor:
         False if this process already has another model. Adapters are taken from the first settings.
         """
         with self._lock:
+            if self._has_invalid_settings:
+                return True
             if self._settings is not None and self._settings.model != settings.model:
                 return False
             if self._settings is None:
@@ -98,6 +94,19 @@ class EngineSupervisor:
             self._enter_loading("Starting.")
         self._start_engine(failed)
         return True
+
+    def reject(self, message: str) -> None:
+        """Start no engine until ``accept``: the settings are invalid, as ``message`` says. Called before ``start``."""
+        with self._lock:
+            if self._state is EngineState.NEW:
+                self._transition(EngineState.FAILED)
+            self._has_invalid_settings = True
+            self._status = Status(Phase.FAILED, message=message)
+        self._notify(self._status)
+
+    def accept(self) -> None:
+        """The settings are valid now: the next ``start`` loads the model."""
+        self._has_invalid_settings = False
 
     def ready_engine(self) -> Engine | None:
         """The engine if it is ready, else None. The call counts as a request; it loads a model that was unloaded."""
@@ -271,9 +280,8 @@ class EngineSupervisor:
                 self._engine = None
                 self._status = Status(Phase.ASLEEP, message=_UNLOADED_MESSAGE, model=status.model)
         if not is_idle:
-            self._schedule_idle_check(
-                engine, left_s if left_s > 0.0 else min(self._idle_timeout_s / 4, MAX_IDLE_CHECK_S)
-            )
+            delay_s = left_s if left_s > 0.0 else min(self._idle_timeout_s / 4, MAX_IDLE_CHECK_S)
+            self._schedule_idle_check(engine, delay_s)
             return
         engine.close()
         logger.info("model unloaded after inactivity")

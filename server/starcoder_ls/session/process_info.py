@@ -9,11 +9,14 @@ from typing import Any
 
 @dataclass(slots=True)
 class ProcessInfo:
-    """Updated by the daemon as windows connect and disconnect; ``started_s`` in seconds since 1970."""
+    """Updated by the daemon as windows connect and disconnect; ``started_s`` in seconds since 1970.
+
+    ``invalid_settings_file`` is the file that the user must correct before a model can be loaded; empty: none."""
 
     is_shared: bool = False
     windows: int = 1
     started_s: float = field(default_factory=time.time)
+    invalid_settings_file: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The field ``sharing`` of ``starcoder/status``."""

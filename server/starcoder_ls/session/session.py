@@ -25,6 +25,7 @@ from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.latest_request import LatestRequest
 from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.progress import WorkDoneProgress
+from starcoder_ls.session.settings_recovery import SettingsRecovery
 from starcoder_ls.session.status_notifier import StatusNotifier
 from starcoder_ls.session.workspace_context import WorkspaceContext
 from starcoder_ls.settings import Settings
@@ -45,11 +46,13 @@ class Session:
         handlers: Handlers[Session],
         metrics: Metrics,
         process_info: ProcessInfo,
+        recovery: SettingsRecovery | None = None,
     ) -> None:
         self.id = f"client {next(_ids)}"
         self.supervisor = supervisor
         self.metrics = metrics
         self.process_info = process_info
+        self._recovery = recovery
         self.engine_wait_s = 0.0
         """How long inline completion waits for a model that loads. Windows of a daemon wait, so that users do not
         notice when the daemon is replaced."""
@@ -93,6 +96,17 @@ class Session:
         self.documents.encoding = info.encoding
         if info.process_id is not None:
             self.on_process_id(info.process_id)
+
+    def start_recovery(self) -> None:
+        """If the settings are invalid, wait until they are valid, then start the engine with them."""
+        if self._recovery is not None:
+            self.tasks.start(self._recover(self._recovery))
+
+    async def _recover(self, recovery: SettingsRecovery) -> None:
+        self.client_settings.replace_initial(await recovery.wait())
+        self.context.on_settings_changed()
+        self.supervisor.start(self.settings)
+        self.adapter_sync.sync()
 
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """The cursor at ``offset`` of ``text`` with the adapter that completes there and the current context.

@@ -26,7 +26,7 @@ _TOKEN = "starcoder-ls/loading"
 
 def status_params(status: Status, process_info: ProcessInfo) -> dict[str, Any]:
     """The params of the notification ``starcoder/status``; also part of the result of the request."""
-    return {
+    params: dict[str, Any] = {
         "phase": status.phase.value,
         "message": status.message,
         "model": status.model,
@@ -44,6 +44,9 @@ def status_params(status: Status, process_info: ProcessInfo) -> dict[str, Any]:
             for adapter in status.adapters
         ],
     }
+    if process_info.invalid_settings_file:
+        params["settingsFile"] = process_info.invalid_settings_file
+    return params
 
 
 class StatusNotifier:
@@ -56,6 +59,7 @@ class StatusNotifier:
         self._timer: asyncio.TimerHandle | None = None
         self._sent: dict[str, Any] | None = None
         self._has_shown_failure = False
+        self._shown_settings_error = ""
         self._progress: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
 
@@ -85,9 +89,8 @@ class StatusNotifier:
         """Read the status. Failures and the end of loading are sent at once, other changes at most every 0.1 s."""
         status = self._supervisor.status()
         self._changed.set()
-        if status.phase is Phase.FAILED and not self._has_shown_failure:
-            self._has_shown_failure = True
-            self._client.show_message(t.MessageType.Error, status.message)
+        if status.phase is Phase.FAILED:
+            self._show_failure(status.message)
         elif status.phase is Phase.READY:
             self._has_shown_failure = False  # the next failure is shown again
         before = self._sent["phase"] if self._sent else None
@@ -96,6 +99,17 @@ class StatusNotifier:
             self._send()
         elif self._timer is None and self._loop is not None:
             self._timer = self._loop.call_later(_INTERVAL_S, self._send)
+
+    def _show_failure(self, message: str) -> None:
+        """Show each error of the settings file, which a client that shows the status does itself, and the first other
+        failure since the model was ready."""
+        if self._process_info.invalid_settings_file:
+            if message != self._shown_settings_error and not self._client.info.has_status:
+                self._client.show_message(t.MessageType.Error, message)
+            self._shown_settings_error = message
+        elif not self._has_shown_failure:
+            self._has_shown_failure = True
+            self._client.show_message(t.MessageType.Error, message)
 
     def _send(self) -> None:
         if self._timer is not None:

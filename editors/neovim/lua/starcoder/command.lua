@@ -123,6 +123,14 @@ M.subcommands = {
       notify(detached.name .. " is detached")
     end)
   end,
+  settings = function()
+    local status = require("starcoder.status").of(0)
+    if status and status.settingsFile then
+      vim.cmd.edit(vim.fn.fnameescape(status.settingsFile))
+    else
+      notify("the settings are valid; `starcoder-ls doctor` prints the path of the settings file")
+    end
+  end,
   log = function()
     vim.cmd.edit(vim.fn.fnameescape(vim.lsp.log.get_filename()))
   end,

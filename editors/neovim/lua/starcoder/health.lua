@@ -35,7 +35,8 @@ local function check_server(client)
     return vim.health.error("The server does not answer", { "Restart it: :Starcoder restart", "Read the log: :Starcoder log" })
   end
   if status.phase == "failed" then
-    vim.health.error("The model could not be loaded: " .. status.message, "Run `starcoder-ls doctor` in a terminal.")
+    local advice = status.settingsFile and ":Starcoder settings opens the file; the server reads it again when you save it." or "Run `starcoder-ls doctor` in a terminal."
+    vim.health.error("The model could not be loaded: " .. status.message, advice)
   elseif status.phase == "loading" then
     vim.health.warn(("The model is loading: %d %%"):format(status.progress * 100), "Wait until it is ready.")
   else

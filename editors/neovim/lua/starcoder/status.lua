@@ -8,9 +8,13 @@ local crash_times_s = {}
 local paused = {} -- what the user has paused, in the shape of the settings `inline_completion`
 local note = nil -- shown in the status line while no server has reported a status
 
---- Handle a starcoder/status notification.
+--- Handle a starcoder/status notification. Each error of the settings file is shown once.
 function M.on_status(client_id, status)
+  local old = status_by_client[client_id]
   status_by_client[client_id], note = status, nil
+  if status.settingsFile and not (old and old.settingsFile and old.message == status.message) then
+    vim.notify(("StarCoder: %s\n:Starcoder settings opens the file."):format(status.message), vim.log.levels.ERROR)
+  end
   vim.cmd.redrawstatus()
 end
 
