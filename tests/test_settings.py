@@ -20,6 +20,14 @@ def test_options_override_the_settings_file(tmp_path: Path) -> None:
     assert loaded.inline_completion == settings.InlineCompletion()
 
 
+def test_model_option_does_not_inherit_what_belongs_to_another_model(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('[model]\nname = "a/chat"\nrevision = "v1"\ntasks = ["instruct"]\ntemplate = "{question}"\n')
+    other, same = (settings.load({"model": {"name": name}}, file=file).model for name in ("b/base", "a/chat"))
+    assert other == settings.Model(name="b/base")
+    assert (same.revision, same.tasks, same.template) == ("v1", ("instruct",), "{question}")
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

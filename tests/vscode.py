@@ -87,8 +87,8 @@ class VSCode:
 
     def open(self, folder: Path, file: str) -> Window:
         page = self._browser.new_page(viewport={"width": 1200, "height": 700})
-        page.goto(f"http://127.0.0.1:{self._port}/?folder={folder}", wait_until="domcontentloaded")
-        row = page.wait_for_selector(f'.explorer-folders-view .monaco-list-row[aria-label*="{file}"]', timeout=90000)
+        page.goto(f"http://127.0.0.1:{self._port}/?folder={folder}", wait_until="domcontentloaded", timeout=180_000)
+        row = page.wait_for_selector(f'.explorer-folders-view .monaco-list-row[aria-label*="{file}"]', timeout=180_000)
         row.dblclick()
         page.wait_for_selector(".monaco-editor .view-line", timeout=180_000)
         return Window(page, folder / file)
@@ -112,7 +112,7 @@ class Window:
 
     def __init__(self, page: Any, file: Path) -> None:
         self.page, self.file = page, file
-        page.set_default_timeout(30000)
+        page.set_default_timeout(120_000)
 
     def status(self) -> str:
         """The text of the status bar item."""

@@ -17,7 +17,7 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
 from starcoder_ls.settings_errors import describe_errors
-from starcoder_ls.settings_merge import merge
+from starcoder_ls.settings_merge import merge_settings
 from starcoder_ls.settings_toml import is_file_named, read_toml, settings_file
 
 BUNDLED = "bundled"
@@ -288,7 +288,7 @@ def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:
     elif file is not None or is_file_named():
         raise SettingsError(f"There is no settings file {path}. Create it or use another path.")
     for override in overrides:
-        tree = merge(tree, override)
+        tree = merge_settings(tree, override)
     return validate(tree, source="the given options")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from starcoder_ls.model_override import inherited
+
 
 def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
     """``base`` with the values of ``override``; nested tables are merged. None is a value like any other."""
@@ -16,6 +18,14 @@ def merge(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any
         are_tables = isinstance(value, Mapping) and isinstance(old, Mapping)
         result[key] = merge(old, value) if are_tables else value  # type: ignore[arg-type]
     return result
+
+
+def merge_settings(base: Mapping[str, Any], override: Mapping[str, Any]) -> dict[str, Any]:
+    """``merge`` of two trees of settings. A model that ``override`` names does not inherit what belongs to another."""
+    old, new = base.get("model"), override.get("model")
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        base = {**base, "model": inherited(old, new)}
+    return merge(base, override)
 
 
 def split_unknown(model: type[BaseModel], tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

@@ -27,6 +27,17 @@ def test_editor_options_override_arguments_which_override_the_file(settings: Pat
     assert options.model(params) == {"name": "b", "device": "cuda", "dtype": "float32"}
 
 
+def test_model_option_and_editor_inherit_no_tasks_of_another_model(settings: Path) -> None:
+    settings.write_text('[model]\nname = "a"\ntasks = ["instruct"]\nthreads = 2\n')
+    options = launch_options(["--model", "b"])
+    assert options is not None
+    assert options.model({}) == {"name": "b", "threads": 2}
+    options = launch_options([])
+    assert options is not None
+    assert options.model({"initializationOptions": {"model": {"name": "b"}}}) == {"name": "b", "threads": 2}
+    assert options.model({}) == {"name": "a", "tasks": ["instruct"], "threads": 2}
+
+
 @pytest.mark.parametrize("arguments", [["--no-share"], ["--tcp", "0"], ["--help"], ["--model"], ["what"]])
 def test_arguments_of_no_shared_server_give_no_launch_options(arguments: list[str]) -> None:
     assert launch_options(arguments) is None

@@ -91,3 +91,13 @@ def test_options_of_the_client_apply_to_replaced_settings_too() -> None:
     assert fixture.settings.current.inline_completion.max_new_tokens == 5
     assert fixture.settings.current.log.level == "debug"
     assert len(fixture.warnings) == 1
+
+
+def test_model_of_the_editor_does_not_inherit_tasks_of_another() -> None:
+    fixture = Fixture()
+    fixture.settings.apply({"model": {"name": "a/chat", "tasks": ["instruct"]}}, "the options")
+    assert fixture.settings.current.model.tasks == ("instruct",)
+
+    fixture.settings.apply({"model": {"name": "b/base"}}, "the options")
+
+    assert fixture.settings.current.model.tasks == ("completion",)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from starcoder_ls.model_override import inherited
+
 DEFAULTS: dict[str, Any] = {
     "name": "bundled",
     "revision": None,
@@ -47,12 +49,13 @@ class LaunchOptions:
     def model(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
         """The model settings that differ from the defaults. The params of ``initialize`` override the options, which
         override the file."""
-        merged = dict(self.file_model)
-        merged |= self.overlay.get("model", {})
+        option = self.overlay.get("model", {})
+        merged = inherited(self.file_model, option) | option
         options = initialize.get("initializationOptions")
         if isinstance(options, dict):
             inner = next((options[name] for name in _OPTION_WRAPPERS if isinstance(options.get(name), dict)), options)
-            merged |= inner["model"] if isinstance(inner.get("model"), dict) else {}
+            model = inner["model"] if isinstance(inner.get("model"), dict) else {}
+            merged = inherited(merged, model) | model
         return without_defaults(merged)
 
     def hello(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starcoder_ls import settings
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Adapter, Settings
 from starcoder_ls.settings_errors import describe_unknown
-from starcoder_ls.settings_merge import merge, split_unknown
+from starcoder_ls.settings_merge import merge, merge_settings, split_unknown
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 _OTHER_OPTIONS = ("trace", "token")  # of VS Code's client library and of the TCP transport
@@ -37,7 +37,7 @@ class ClientSettings:
         if unknown and not has_other_sections:
             self._warn(f"{describe_unknown(unknown)} The other settings are used.")
         try:
-            self.current = settings.validate(merge(self.current.model_dump(), known), source)
+            self.current = settings.validate(merge_settings(self.current.model_dump(), known), source)
         except SettingsError as error:
             self._warn(f"{error} These options are ignored.")
             return
