@@ -334,7 +334,7 @@ def test_invalid_settings_file_is_opened_and_read_again(open_window: OpenWindow,
     settings = tmp_path / "settings.toml"
     settings.write_text("[model]\nnam = 'x'\n")
     window = open_window(server=[*BUNDLED_SERVER, "--settings", str(settings)])
-    window.wait_for_status("failed")
+    window.wait_for_status("failed", 400)
     toast = '.notification-toast:has-text("there is no setting `model.nam`")'
     window.page.wait_for_selector(toast, timeout=180_000)
     window.page.click(f'{toast} .monaco-button:has-text("Open Settings File")')
