@@ -14,9 +14,11 @@ from isolation import isolated_environment
 # Read when torch is imported: threads that spin while they wait cost minutes on a busy machine.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# The time limits of Hypothesis depend on what else the machine does.
-settings.register_profile("no_time_limits", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("no_time_limits")
+# The time limits of Hypothesis depend on what else the machine does. The suite tries the same examples in each run;
+# ``pytest --hypothesis-profile=random`` looks for others.
+settings.register_profile("random", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("random"), derandomize=True)
+settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

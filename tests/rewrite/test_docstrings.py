@@ -3,7 +3,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
@@ -69,6 +69,8 @@ def without_docstrings(tree: ast.Module) -> str:
 
 @settings(max_examples=200)
 @given(st.text(alphabet="\\\"'ab \n{}", min_size=1, max_size=20))
+@example('""""')
+@example('\\"')
 def test_no_description_ends_its_docstring(words: str) -> None:
     words = words.strip() or "x"
     node = ast.parse(add_description("def ¦f():\n    return 1\n", words)).body[0]

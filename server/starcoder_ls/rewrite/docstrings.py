@@ -145,11 +145,12 @@ def _wrap(text: str, width: int) -> list[str]:
 
 
 def _docstring_lines(description: str) -> list[str]:
-    text = description.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+    escaped_quotes = '\\"\\"\\"'
+    text = description.replace("\\", "\\\\").replace('"""', escaped_quotes)
     lines = text.split("\n")
     if len(lines) > 1:
         return [f'"""{lines[0]}', *lines[1:], '"""']
-    ends_with_quote = description.endswith('"') and not description.endswith('"""')
+    ends_with_quote = text.endswith('"') and not text.endswith(escaped_quotes)
     return [f'"""{text[:-1]}\\""""' if ends_with_quote else f'"""{text}"""']
 
 
