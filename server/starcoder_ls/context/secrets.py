@@ -77,11 +77,11 @@ def restore_secrets(text: str, masked: str, original: str) -> str | None:
 
     None if another line contains a secret or a mask, or if a masked line may stand for several lines.
     """
-    originals: dict[str, set[str]] = {}
+    lines_by_form: dict[str, set[str]] = {}
     for masked_line, line in zip(masked.split("\n"), original.split("\n"), strict=True):
-        if masked_line != line:
-            originals.setdefault(masked_line.strip(), set()).add(line.strip())
-    unmasked = {line.strip() for line in masked.split("\n")} - originals.keys()
+        lines_by_form.setdefault(masked_line.strip(), set()).add(line.strip())
+    originals = {form: found for form, found in lines_by_form.items() if found != {form}}
+    unmasked = lines_by_form.keys() - originals.keys()
     lines = []
     for line in text.split("\n"):
         candidates = originals.get(line.strip(), ())

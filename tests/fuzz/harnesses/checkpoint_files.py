@@ -62,6 +62,7 @@ SEEDS = (
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
 _PATH = Path(_FOLDER.name)
+(_PATH / "tokenizer.json").write_bytes(b"{}")
 
 
 def check(data: bytes) -> None:
@@ -74,7 +75,6 @@ def check(data: bytes) -> None:
     write_weights(_PATH / "model.safetensors", _HEADER if is_sharded else header, *modes[1:])
     (_PATH / "config.json").write_bytes(config)
     (_PATH / "generation_config.json").write_bytes(generation or b"{}")
-    (_PATH / "tokenizer.json").write_bytes(b"{}")
     index = _PATH / "model.safetensors.index.json"
     index.unlink(missing_ok=True)
     if is_sharded:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 
@@ -13,8 +14,8 @@ from starcoder_ls.lsp.json_body import parse_body
 
 MAX_BYTES = 1024
 MAX_BODY_BYTES = 300
-LONG = b"#LONG#"
-"""Stands for the number of characters that nearly fills a header."""
+LONG = b"\x1f"
+"""Stands for the number of characters that nearly fills half of a header."""
 
 SEEDS = (
     join_fields(b"\3\7", frame(b'{"jsonrpc": "2.0", "id": 1, "method": "x"}') + frame(b"[1, 2.5e3, null, true]")),
@@ -22,39 +23,58 @@ SEEDS = (
     join_fields(b"\1", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"),
     join_fields(b"\2", b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
     join_fields(b"\4", b"\r\n\nContent-Length: 999999999999\r\n\r\n"),
-    join_fields(b"\5", b"X: " + LONG + b'\r\nContent-Length: 2\r\n\r\n"\xff"'),
+    join_fields(b"\5", b"X: " + LONG + LONG + b'\r\nContent-Length: 2\r\n\r\n"\xff"'),
     join_fields(b"\5", frame('"\\ud83d 😀 \\u0000"'.encode()) + frame(b'{"a": NaN}') + frame(b"[" * 250)),
 )
 _HEADER_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)", re.DOTALL)
 
 
 def check(data: bytes) -> None:
-    cuts, stream = split_fields(data, 2)
-    stream = stream.replace(LONG, b"x" * (framing.MAX_HEADER_BYTES - 60), 1)
-    bodies, has_failed = read(stream, [])
+    sizes, stream = split_fields(data, 2)
+    chunks = expand(divide(stream, sizes))
+    stream = b"".join(chunks)
+    bodies, has_failed = read([stream])
     expected_bodies, expected_failure = read_with_reference(stream)
     assert (bodies, has_failed) == (expected_bodies, expected_failure)
-    assert read(stream, list(cuts)) == (bodies, has_failed)
-    assert read(b"".join(map(frame, bodies)), list(cuts)) == (bodies, False)
+    assert read(chunks) == (bodies, has_failed)
+    assert read(divide(b"".join(map(frame, bodies)), sizes)) == (bodies, False)
     for body in bodies:
         check_json(body)
 
 
-def read(stream: bytes, sizes: list[int]) -> tuple[list[bytes], bool]:
-    """The bodies, and whether the stream was refused. Chunks have ``sizes`` in turns; without sizes there is one."""
+def divide(stream: bytes, sizes: bytes) -> list[bytes]:
+    """Chunks of one byte more than ``sizes``, in turns; one chunk without sizes."""
+    chunks, start = [], 0
+    for turn in itertools.count():
+        if start >= len(stream):
+            break
+        end = start + sizes[turn % len(sizes)] + 1 if sizes else len(stream)
+        chunks.append(stream[start:end])
+        start = end
+    return chunks
+
+
+def expand(chunks: list[bytes]) -> list[bytes]:
+    """The chunks with the long text in place of the first two LONG. Dividing that text further would take long."""
+    left, expanded = 2, []
+    for chunk in chunks:
+        expanded.append(chunk.replace(LONG, b"x" * (framing.MAX_HEADER_BYTES // 2 - 30), left))
+        left = max(0, left - chunk.count(LONG))
+    return expanded
+
+
+def read(chunks: list[bytes]) -> tuple[list[bytes], bool]:
+    """The bodies, and whether the stream was refused."""
     reader = FrameReader(MAX_BODY_BYTES)
     bodies: list[bytes] = []
-    start = turn = 0
-    while start < len(stream):
-        size = sizes[turn % len(sizes)] + 1 if sizes else len(stream)
+    for chunk in chunks:
         try:
-            for body in reader.feed_data(stream[start : start + size]):
+            for body in reader.feed_data(chunk):
                 bodies.append(body)  # noqa: PERF402  (those before an error count)
         except FramingError as error:
             check_message(str(error))
             return bodies, True
         assert len(reader._buffer) <= framing.MAX_HEADER_BYTES, "more is buffered than a header or a body"
-        start, turn = start + size, turn + 1
     return bodies, False
 
 

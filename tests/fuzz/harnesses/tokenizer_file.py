@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 MAX_BYTES = 2048
 MAX_DECODED_TOKENS = 64
+INPUTS_PER_THREAD = 100
 
 _VOCABULARY = {**{chr(code): code - 97 for code in range(97, 123)}, "Ġ": 26, "Ċ": 27, "ab": 28}
 _TOKENIZER = {
@@ -46,12 +48,16 @@ SEEDS = (
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="starcoder-fuzz-")
 _PATH = Path(_FOLDER.name)
+_inputs, _pools = itertools.count(1), [ThreadPoolExecutor(1)]
 
 
 def check(data: bytes) -> None:
-    """In a thread of its own: the library keeps a cache per thread and tokenizer until the thread ends."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(_check, data).result()
+    """In another thread, and in a new one after 100 inputs: the library keeps a cache for each tokenizer of a thread
+    until the thread ends."""
+    if next(_inputs) % INPUTS_PER_THREAD == 0:
+        _pools.pop().shutdown()
+        _pools.append(ThreadPoolExecutor(1))
+    _pools[0].submit(_check, data).result()
 
 
 def _check(data: bytes) -> None:
