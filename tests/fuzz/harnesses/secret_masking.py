@@ -7,6 +7,7 @@ from starcoder_ls.context import secrets
 
 MAX_BYTES = 600
 LONG_CHARS = 40_000
+COMPARED_CHARS = 64
 
 _KEY = "-----BEGIN PRIVATE KEY-----\nMIIEowIBAAKCAQEAx3fYlQm1T7Rk0\n  b9Zq2LwXc8VvN4Hs6Jd1\n-----END PRIVATE KEY-----\n"
 SEEDS = (
@@ -42,5 +43,8 @@ def check(data: bytes) -> None:
 
 def check_mask(text: str, masked: str) -> None:
     assert len(masked) == len(text)
-    for char, mask in zip(text, masked, strict=True):
-        assert mask == char or (mask == secrets.MASK and char not in "\r\n"), (char, mask)
+    for start in range(0, len(text), COMPARED_CHARS):
+        part, masked_part = (whole[start : start + COMPARED_CHARS] for whole in (text, masked))
+        if masked_part != part:
+            for char, mask in zip(part, masked_part, strict=True):
+                assert mask == char or (mask == secrets.MASK and char not in "\r\n"), (char, mask)
