@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,15 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-import platformdirs
-
+from starcoder_ls import user_folders
 from starcoder_ls.errors import FeedbackStoreUnreadable
 
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["shown", "accepted", "partly", "rejected"]
 
-_OVERRIDE = "STARCODER_LS_STATE"
 _SCHEMA_VERSION = 1
 _BUSY_TIMEOUT_S = 5.0
 _DAY_S = 86_400
@@ -119,8 +116,7 @@ def count_outcomes(path: Path | None = None) -> dict[str, OutcomeCounts]:
 
 def store_file() -> Path:
     """`feedback.sqlite3` in `$STARCODER_LS_STATE`, or in the platform's state folder."""
-    override = os.environ.get(_OVERRIDE)
-    return Path(override or platformdirs.user_state_dir("starcoder-ls", appauthor=False)) / "feedback.sqlite3"
+    return user_folders.state_folder() / "feedback.sqlite3"
 
 
 class FeedbackStore:

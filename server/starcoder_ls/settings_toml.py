@@ -7,10 +7,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings_errors import shorten
+from starcoder_ls.user_folders import config_folder
 
 _FILE_VARIABLE = "STARCODER_LS_SETTINGS"
 
@@ -19,7 +18,7 @@ def settings_file() -> Path:
     """The user's settings file: `$STARCODER_LS_SETTINGS`, or the one in the platform's configuration folder."""
     if path := os.environ.get(_FILE_VARIABLE):
         return Path(path)
-    return Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
+    return config_folder() / "settings.toml"
 
 
 def is_file_named() -> bool:

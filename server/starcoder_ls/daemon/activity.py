@@ -8,7 +8,6 @@ process whose id it holds still lives. Standard library only, since each window 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import hashlib
 import mmap
@@ -19,6 +18,9 @@ import tempfile
 from dataclasses import dataclass
 
 from starcoder_ls.errors import DaemonError
+
+if sys.platform != "win32":  # which has no daemon, but its commands import this module
+    import fcntl
 
 PATIENCE_S = 5
 """How long windows wait for a sign of life."""

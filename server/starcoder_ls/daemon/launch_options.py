@@ -120,7 +120,7 @@ def _read_settings_file(name: str | None) -> dict[str, Any]:
     """The tree of the file that ``settings.load`` would read. Raises OSError, ValueError."""
     if named := name or os.environ.get("STARCODER_LS_SETTINGS"):
         return tomllib.loads(Path(named).read_text(encoding="utf-8-sig"))
-    import platformdirs
+    from starcoder_ls.user_folders import config_folder  # with a library that is not needed otherwise
 
-    path = Path(platformdirs.user_config_dir("starcoder-ls", appauthor=False)) / "settings.toml"
+    path = config_folder() / "settings.toml"
     return tomllib.loads(path.read_text(encoding="utf-8-sig")) if path.exists() else {}

@@ -7,7 +7,6 @@ library only, since each window pays for the imports.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +21,9 @@ from typing import Any
 
 from starcoder_ls import __version__
 from starcoder_ls.errors import DaemonError
+
+if sys.platform != "win32":  # which has no daemon, but its commands import this module
+    import fcntl
 
 DAEMON_COMMAND = [sys.executable, "-m", "starcoder_ls", "resident"]
 

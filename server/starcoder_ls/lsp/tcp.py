@@ -15,12 +15,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.authentication import PendingClients
 from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
+from starcoder_ls.user_folders import runtime_folder
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ async def _serve_client(
 
 def token_path(port: int) -> Path:
     """The token file of the server on ``port``."""
-    return Path(platformdirs.user_runtime_dir("starcoder-ls", appauthor=False)) / f"tcp-{port}.token"
+    return runtime_folder() / f"tcp-{port}.token"
 
 
 def write_token(token: str, port: int) -> Path:

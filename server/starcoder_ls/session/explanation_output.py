@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
 from lsprotocol import types as t
 
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.request_handle import ResponseError
+from starcoder_ls.user_folders import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ async def show_in_file(client: LanguageClient, text: str) -> None:
 
 
 def answers_folder() -> Path:
-    return Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "answers"
+    return cache_folder("answers")
 
 
 def write_private_file(text: str) -> Path:

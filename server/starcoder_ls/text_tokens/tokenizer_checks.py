@@ -6,12 +6,12 @@ steps multiply the length of a text.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.json_files import read_json
 
 MAX_FILE_BYTES = 64 << 20
 """Qwen2.5-Coder's file has 7 MB; the largest published ones have 33."""
@@ -30,18 +30,12 @@ _STEPS = ("normalizer", "pre_tokenizer", "decoder", "post_processor")
 
 def read_tokenizer_file(file: Path) -> dict[str, Any]:
     """The contents of tokenizer.json. Raises ModelInvalid if it is unreadable or exceeds a limit of this module."""
-    try:
-        size = file.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise ModelInvalid(f"{file} has {size:,} bytes, and {MAX_FILE_BYTES:,} are the limit. Download it again.")
-        declared = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelInvalid(f"{file} is not a readable tokenizer: {error!s:.200}. Download it again.") from error
+    declared = read_json(file, MAX_FILE_BYTES)
     if problem := find_problem(declared):
         raise ModelInvalid(
             f"{file} is not a readable tokenizer: it {problem}. Copy it from the checkpoint the model was made from."
         )
-    return dict(declared)
+    return cast(dict[str, Any], declared)
 
 
 def find_problem(declared: object) -> str | None:

@@ -11,9 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from starcoder_ls.printable import escape_control_characters
+from starcoder_ls.user_folders import log_folder
 
 _MAX_FILE_BYTES, _MAX_OLD_FILES = 1_000_000, 3
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
@@ -23,7 +22,7 @@ _VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "urllib3", "filelock")
 
 def log_file() -> Path:
     """The path of the log file. It is rotated at 1 MB; three old files are kept."""
-    return Path(platformdirs.user_log_dir("starcoder-ls", appauthor=False)) / "server.log"
+    return log_folder() / "server.log"
 
 
 def configure_logging(level: str, has_stderr: bool = True) -> None:

@@ -13,9 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from starcoder_ls.completion.metrics import Metrics
+from starcoder_ls.user_folders import state_folder
 
 _WRITE_INTERVAL_S = 60.0
 _MAX_FILES = 30
@@ -24,8 +23,7 @@ _REQUIRED_KEYS = {"answers", "tokens", "ms", "model_ms"}
 
 def metrics_folder() -> Path:
     """`stats` in `$STARCODER_LS_STATE`, or in the platform's state folder."""
-    override = os.environ.get("STARCODER_LS_STATE")
-    return Path(override or platformdirs.user_state_dir("starcoder-ls", appauthor=False)) / "stats"
+    return state_folder() / "stats"
 
 
 @contextlib.contextmanager

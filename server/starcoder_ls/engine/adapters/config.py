@@ -15,8 +15,8 @@ from typing import Any
 
 from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
 from starcoder_ls.engine.adapters.registry import METHODS
-from starcoder_ls.engine.loading.json_files import printable, read_json_object
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid
+from starcoder_ls.json_files import printable, read_json_object
 
 CONFIG_FILE = "adapter_config.json"
 

@@ -14,20 +14,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
 import psutil
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
-from starcoder_ls import settings
+from starcoder_ls import settings, user_folders
 from starcoder_ls.engine.adapters import pickle_conversion
 from starcoder_ls.engine.adapters.config import CONFIG_FILE, AdapterConfig, read_config
 from starcoder_ls.engine.loading import hub, integrity
-from starcoder_ls.engine.loading.json_files import printable
 from starcoder_ls.engine.loading.progress import ProgressCallback, ignore_progress
 from starcoder_ls.engine.loading.safetensors_files import TensorEntry, read_header
 from starcoder_ls.errors import AdapterInvalid, ModelInvalid
+from starcoder_ls.json_files import printable
 
 WEIGHTS_FILE = "adapter_model.safetensors"
 PICKLED_WEIGHTS_FILE = "adapter_model.bin"
@@ -119,7 +118,7 @@ def name_in_file(name: str) -> str:
 
 def cache_folder() -> Path:
     """Where converted adapters are kept."""
-    return Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "adapters"
+    return user_folders.cache_folder("adapters")
 
 
 def _read_header(file: Path) -> Mapping[str, TensorEntry]:

@@ -14,8 +14,8 @@ import torch
 from starcoder_ls.engine.adapters import base_names, fingerprint, peft_compat
 from starcoder_ls.engine.adapters.files import AdapterFiles
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.json_files import printable
 from starcoder_ls.errors import AdapterInvalid
+from starcoder_ls.json_files import printable
 
 _ALLOW = "set `allow_other_base` to true in its `[adapters.NAME]`"
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from starcoder_ls.engine.loading import checkpoint_sizes
 from starcoder_ls.engine.loading.checkpoint_sizes import ModelSizes
-from starcoder_ls.engine.loading.json_files import printable, read_json_object
 from starcoder_ls.engine.loading.safetensors_files import WeightFiles, find_weights
 from starcoder_ls.errors import ModelInvalid, ModelNotFound, ModelUnsupported
+from starcoder_ls.json_files import printable, read_json_object
 
 # StarCoder and SantaCoder's port, StarCoder2, Code Llama and DeepSeek-Coder, Qwen2.5-Coder.
 ARCHITECTURES = frozenset(checkpoint_sizes.MODEL_TYPES.values())

@@ -14,8 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import platformdirs
-
+from starcoder_ls import user_folders
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import ModelInvalid
 
@@ -78,7 +77,7 @@ def verify_folder(folder: Path, names: Iterable[str], on_progress: ProgressCallb
 
 def remembered_folder() -> Path:
     """Where it is remembered which large files were verified."""
-    return Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "verified"
+    return user_folders.cache_folder("verified")
 
 
 def _recorded_hash(file: Path) -> str | None:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls.engine.loading.json_files import printable, read_json_object
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.json_files import printable, read_json_object
 
 SINGLE_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"

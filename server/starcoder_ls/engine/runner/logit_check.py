@@ -16,10 +16,10 @@ from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.integrity import EXPECTED_LOGITS_FILE
-from starcoder_ls.engine.loading.json_files import read_json_object
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.json_files import read_json_object
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 PROBE = "def add(a, b):\n    return"

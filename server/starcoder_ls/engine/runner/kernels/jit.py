@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
-import platformdirs
 import torch
+
+from starcoder_ls.user_folders import cache_folder
 
 _log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def _cache_folder() -> Path:
     digest = hashlib.sha256(f"{numba.__version__} {platform.machine()}".encode())
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.read_bytes())
-    user_cache = Path(platformdirs.user_cache_dir("starcoder-ls", appauthor=False)) / "kernels"
+    user_cache = cache_folder("kernels")
     return Path(os.environ.get(_CACHE_VARIABLE) or user_cache) / digest.hexdigest()[:16]
 
 

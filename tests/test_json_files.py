@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.engine.loading.json_files import MAX_CONFIG_BYTES, is_nested_deeper, printable, read_json_object
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.json_files import MAX_CONFIG_BYTES, is_nested_deeper, printable, read_json_object
 
 
 @pytest.mark.parametrize("text", ['{"a":' * 100_000, "[" * 100_000, '{"a":' * 20 + "1" + "}" * 20, '{"a": 1e'])

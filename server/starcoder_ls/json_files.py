@@ -15,19 +15,24 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_CONFIG_DEPTH = 16
 
 
+def read_json(file: Path, max_bytes: int) -> object:
+    """The value in a JSON file of a checkpoint. Raises ModelInvalid if it cannot be read or exceeds ``max_bytes``."""
+    try:
+        size = file.stat().st_size
+        if size > max_bytes:
+            raise ModelInvalid(f"{file} has {size:,} bytes, and {max_bytes:,} are the limit. Download it again.")
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error!s:.200}"
+        raise ModelInvalid(f"{file} is not readable JSON ({reason}). Download the checkpoint again.") from error
+
+
 def read_json_object(file: Path, max_bytes: int = MAX_CONFIG_BYTES) -> dict[str, Any]:
     """The object in a JSON file of a checkpoint.
 
     Raises ModelInvalid if it cannot be read, is larger than ``max_bytes``, is nested too deeply or is not an object.
     """
-    try:
-        size = file.stat().st_size
-        if size > max_bytes:
-            raise ModelInvalid(f"{file} has {size:,} bytes, and {max_bytes:,} are the limit. Download it again.")
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise ModelInvalid(f"{file} is not readable JSON ({reason}). Download the checkpoint again.") from error
+    value = read_json(file, max_bytes)
     if not isinstance(value, dict):
         raise ModelInvalid(f"{file} does not contain a JSON object. Download the checkpoint again.")
     if is_nested_deeper(value, MAX_CONFIG_DEPTH):
