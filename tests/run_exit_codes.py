@@ -29,35 +29,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from exit_code_cases import SOURCE, Case, answering_cases, ended_cases, write_files
 from isolation import isolated_environment
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 
 COMMAND = [sys.executable, "-m", "starcoder_ls"]
-MAKE_ADAPTER = Path(__file__).parents[1] / "benchmarks" / "lib" / "soak" / "make_adapter.py"
-SOURCE = """import json
-
-
-def load(path):
-    '''Return the items of a file.'''
-    with open(path) as file:
-        return json.load(file)
-
-
-"""
 TIMEOUT_S = 900.0
 MAX_DELAY_S = 10.0
 """A server is ended at a random time up to this long after its start."""
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """A command line that ends by itself, or by ``end`` at a random time. ``expected`` are the right exit codes."""
-
-    name: str
-    arguments: tuple[str, ...]
-    expected: tuple[int, ...] = (0,)
-    end: str = ""
 
 
 @dataclass(slots=True)
@@ -65,69 +45,6 @@ class Result:
     case: Case
     exit_codes: list[int | None] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
-
-
-def answering_cases(folder: Path) -> list[Case]:
-    """Commands that end by themselves, in an order in which each finds the files that it needs.
-
-    Training is missing: it uses no engine and takes minutes.
-    """
-    code = folder / "code"
-    code.mkdir()
-    for name, text in (("items", SOURCE), ("many", SOURCE * 20)):
-        (code / f"{name}.py").write_text(text, encoding="utf-8")
-    line, holes, problems = f"{code / 'items.py'}:6", str(folder / "holes.json"), folder / "problems.jsonl"
-    problem = {"language": "py", "prompt": "def f(a):\n    return ", "suffix": "\n", "canonical_solution": "a"}
-    problems.write_text(json.dumps(problem), encoding="utf-8")
-    adapter = folder / "adapter"
-    subprocess.run([sys.executable, str(MAKE_ADAPTER), str(adapter), "1"], check=True, capture_output=True)
-    return [
-        Case("--help", ("--help",)),
-        Case("--version", ("--version",)),
-        Case("ps", ("ps",)),
-        Case("logs", ("logs",), (0, 1)),
-        Case("stats", ("stats",), (0, 1)),
-        Case("setup", ("setup", "--yes", "--no-fetch", "--model", "bundled"), (0, 1)),
-        Case("complete", ("complete", f"{line}:10", "--json"), (0, 1)),
-        Case("complete, missing file", ("complete", "missing.py:1:1"), (1,)),
-        Case("explain", ("explain", line)),
-        Case("act document", ("act", "document", line), (0, 1)),
-        Case("act fix, no adapter", ("act", "fix", line), (1,)),
-        Case("act test, no adapter", ("act", "test", line), (1,)),
-        Case("ask, no adapter", ("ask", "What is a list?"), (1,)),
-        Case("doctor", ("doctor",)),
-        Case("doctor, missing model", ("doctor", "--model", "/no/such/folder"), (1,)),
-        Case("demo", ("demo",)),
-        Case("eval holes", ("eval", "holes", str(code), "-n", "2", "--kind", "line", "--json", holes)),
-        Case("eval compare", ("eval", "compare", holes, holes)),
-        Case("eval infilling", ("eval", "infilling", str(problems), "--way", "spm")),
-        Case("eval card", ("eval", "card", "--holes", "1")),
-        Case("eval explain", ("eval", "explain", "--functions", "1")),
-        Case("adapters add", ("adapters", "add", "mine", str(adapter))),
-        Case("adapters list", ("adapters", "list")),
-        Case("adapters remove", ("adapters", "remove", "mine")),
-        Case("adapters check", ("adapters", "check", "bundled")),
-        Case("adapters merge", ("adapters", "merge", "bundled", str(adapter), "--out", str(folder / "merged"))),
-    ]
-
-
-def ended_cases(folder: Path) -> list[Case]:
-    """Servers and a loading command that are ended from outside. docs/protocol.md has the exit codes of servers."""
-    line = f"{folder / 'code' / 'items.py'}:6:10"
-    servers = {"serve": ("serve",), "serve --no-share": ("serve", "--no-share")}
-    ways = {"shutdown and exit": 0, "exit only": 1, "end of input": 1, "SIGTERM": 1}
-    return [
-        *(
-            Case(f"{name}, {way}", arguments, (code,), way)
-            for name, arguments in servers.items()
-            for way, code in ways.items()
-        ),
-        Case("serve --tcp, SIGTERM", ("serve", "--tcp", "0"), (0,), "SIGTERM"),
-        Case("resident, SIGTERM", ("resident",), (0,), "SIGTERM"),
-        Case("resident, stop", ("resident",), (0,), "stop"),
-        Case("complete, Ctrl-C", ("complete", line), (0, 1, 130, -signal.SIGINT), "SIGINT"),
-        Case("stop", ("stop",)),  # the last one, so that the next commands find no daemon with a loaded model
-    ]
 
 
 def run_to_end(case: Case) -> tuple[int | None, str]:
@@ -142,6 +59,7 @@ def run_to_end(case: Case) -> tuple[int | None, str]:
 
 
 def run_and_signal(case: Case, delay_s: float) -> tuple[int | None, str]:
+    """After ``delay_s``; a command that ended by itself before runs again, and is ended earlier."""
     process = subprocess.Popen(
         [*COMMAND, *case.arguments],
         stdin=subprocess.DEVNULL,
@@ -151,12 +69,14 @@ def run_and_signal(case: Case, delay_s: float) -> tuple[int | None, str]:
     )
     assert process.stderr is not None
     if case.arguments[0] == "serve":
-        while "listening on" not in process.stderr.readline():
-            pass
+        while "listening on" not in (line := process.stderr.readline()):
+            assert line, "the server ended before it listened"
     time.sleep(delay_s)
-    process.send_signal(signal.Signals[case.end])
+    has_ended = process.poll() is not None
+    if not has_ended:
+        process.send_signal(signal.Signals[case.end])
     _, errors = process.communicate(timeout=TIMEOUT_S)
-    return process.returncode, errors
+    return run_and_signal(case, delay_s / 2) if has_ended else (process.returncode, errors)
 
 
 async def run_server(case: Case, delay_s: float) -> tuple[int | None, str]:
@@ -282,9 +202,11 @@ def main() -> int:
     parser.add_argument("--only", default="", help="only commands whose name matches this expression")
     parser.add_argument("--json", type=Path, default=None, help="write the exit codes to this file")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their children, ignore it
     console = Console(highlight=False, width=120)
     with isolated_environment(), tempfile.TemporaryDirectory() as name, busy_processes(arguments.busy):
         folder = Path(name)
+        write_files(folder)
         cases = [*answering_cases(folder), *ended_cases(folder)]
         chosen = [case for case in cases if re.search(arguments.only, case.name)]
         results = measure(chosen, arguments.times, arguments.seed, console)
