@@ -205,7 +205,8 @@ class Status:
     """State and properties of an engine.
 
     ``progress`` runs from 0 to 1 while loading. ``message`` is for the user: it is set while loading, after a failure,
-    and in the ready state if an adapter of the settings could not be loaded.
+    and in the ready state if something was not as expected. ``missing_adapters`` are those of the settings that could
+    not be loaded.
     ``special_tokens`` are the literals that the tokenizer encodes as single tokens. They identify the FIM family.
     ``chat`` is None if the checkpoint has no chat template.
     """
@@ -220,6 +221,7 @@ class Status:
     context_tokens: int = 0
     special_tokens: frozenset[str] = frozenset()
     adapters: tuple[AdapterStatus, ...] = ()
+    missing_adapters: tuple[str, ...] = ()
     memory_bytes: int = 0
     chat: ChatFormat | None = None
 

@@ -58,7 +58,13 @@ def test_chunk_and_status_round_trip_unchanged() -> None:
         Chunk("", finish_reason=FinishReason.STOP_RULE, timings=Timings(prompt_tokens=3)),
     ):
         assert wire.decode_chunk(through_json(wire.encode_chunk(chunk))) == chunk
-    status = Status(Phase.READY, "m", special_tokens=frozenset({"<a>", "<b>"}), adapters=(AdapterStatus("n", "LORA"),))
+    status = Status(
+        Phase.READY,
+        "m",
+        special_tokens=frozenset({"<a>", "<b>"}),
+        adapters=(AdapterStatus("n", "LORA"),),
+        missing_adapters=("a",),
+    )
     assert wire.decode_status(through_json(wire.encode_status(status))) == status
 
 

@@ -80,15 +80,14 @@ def encode_status(status: Status) -> dict[str, Any]:
 def decode_status(encoded: dict[str, Any]) -> Status:
     adapters = tuple(AdapterStatus(**adapter) for adapter in encoded["adapters"])
     chat = encoded["chat"]
-    return Status(
-        **{
-            **encoded,
-            "phase": Phase(encoded["phase"]),
-            "special_tokens": frozenset(encoded["special_tokens"]),
-            "adapters": adapters,
-            "chat": None if chat is None else ChatFormat(**{**chat, "end_tokens": tuple(chat["end_tokens"])}),
-        }
-    )
+    decoded = {
+        "phase": Phase(encoded["phase"]),
+        "special_tokens": frozenset(encoded["special_tokens"]),
+        "adapters": adapters,
+        "missing_adapters": tuple(encoded["missing_adapters"]),
+        "chat": None if chat is None else ChatFormat(**{**chat, "end_tokens": tuple(chat["end_tokens"])}),
+    }
+    return Status(**{**encoded, **decoded})
 
 
 def encode_error(error: errors.StarcoderError) -> list[str]:

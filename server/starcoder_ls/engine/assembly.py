@@ -108,9 +108,10 @@ def assemble(
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
     strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
-    message = f"{drawback} {adapters_message}".strip()
+    message = " ".join(filter(None, (drawback, checkpoint.changes, adapters_message)))
+    missing = tuple(name for name in adapters or {} if name not in {adapter.name for adapter in resident})
     chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)
-    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat)
+    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat, missing)
 
 
 def _build_runner(
@@ -134,14 +135,15 @@ def _build_runner(
 def _add_adapters(
     resident: ResidentAdapters, adapters: Mapping[str, Adapter], offline: bool, on_progress: ProgressCallback
 ) -> str:
-    """Add each adapter that fits; sentences for the user about those that do not, which are left out."""
-    problems = []
+    """Add each adapter that fits; sentences for the user about those that do not, which are left out, and about
+    replaced files."""
+    sentences = []
     for number, (name, adapter) in enumerate(adapters.items()):
         on_progress(number / len(adapters), f"Adding the adapter {name}.")
         try:
-            resident.add(
-                name, prepare_adapter(adapter, offline, scale_progress(on_progress, number / len(adapters), 1.0))
-            )
+            prepared = prepare_adapter(adapter, offline, scale_progress(on_progress, number / len(adapters), 1.0))
+            resident.add(name, prepared)
+            sentences.append(prepared.files.changes)
         except (ModelError, OutOfMemory) as error:
-            problems.append(f"The adapter {name} was left out. {error}")
-    return " ".join(problems)
+            sentences.append(f"The adapter {name} was left out. {error}")
+    return " ".join(filter(None, sentences))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +50,26 @@ def test_adapter_that_does_not_complete_is_not_loaded_for_a_completion(tmp_path:
         loaded_engine(validate(tree, "a test"), factory, shows_progress=False),
     ):
         pass
+
+
+def test_replaced_file_is_reported_on_stderr_and_does_not_end_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
+    base = checkpoints.gpt_bigcode(tmp_path / "base")
+    settings = validate({"model": {"name": str(base), "device": "cpu"}}, "a test")
+
+    def load() -> str:
+        with loaded_engine(settings, shows_progress=False) as engine:
+            return engine.status().message
+
+    assert load() == ""
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(config | {"comment": "x"}))
+    message = load()
+    assert "config.json is another one than at its last load" in message
+    assert "".join(message.split()) in "".join(capsys.readouterr().err.split())
+    assert load() == ""
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="unix sockets")

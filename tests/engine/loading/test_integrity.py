@@ -17,6 +17,7 @@ BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
 @pytest.fixture(autouse=True)
 def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(integrity, "remembered_folder", lambda: tmp_path / "verified")
+    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
     return tmp_path / "verified"
 
 
@@ -56,10 +57,37 @@ def test_flipped_bytes_in_a_file_of_the_manifest_are_found(tmp_path: Path) -> No
         verify(tmp_path, "model.safetensors")
 
 
-def test_file_without_a_recorded_hash_is_accepted(tmp_path: Path) -> None:
+def test_file_without_a_recorded_hash_is_compared_with_its_last_load(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"weights")
     (tmp_path / integrity.MANIFEST_FILE).write_text("not a manifest\n../x  y\n")
-    verify(tmp_path, "model.safetensors")
+    names = ["model.safetensors", "absent"]
+    assert integrity.verify_folder(tmp_path, names, ignore_progress) == ""
+    flip_two_bytes(tmp_path / "model.safetensors")
+    sentence = integrity.verify_folder(tmp_path, names, ignore_progress)
+    assert "model.safetensors is another one than at its last load" in sentence
+    assert caplog.messages == [sentence]
+    assert integrity.verify_folder(tmp_path, names, ignore_progress) == ""
+
+
+def test_large_file_without_a_recorded_hash_says_that_it_is_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(integrity, "ALWAYS_HASHED_BYTES", 4)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    messages: list[str] = []
+    for _ in range(2):
+        integrity.verify_folder(tmp_path, ["model.safetensors"], lambda _, message: messages.append(message))
+    assert messages == ["Recording the hash of model.safetensors, once."]
+
+
+def test_hashes_that_cannot_be_recorded_do_not_prevent_a_load(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("no folder")
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    for content in (b"weights", b"WEIGHTS"):
+        (tmp_path / "model.safetensors").write_bytes(content)
+        assert integrity.verify_folder(tmp_path, ["model.safetensors"], ignore_progress) == ""
 
 
 def test_missing_manifest_of_a_bundled_folder_is_refused(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def _load(engine: Engine, shows_progress: bool) -> None:
             status = changes.get()
             if line is not None:
                 line.update(Text(f"{status.message or 'loading'} ({status.progress:.0%})"))
-    if (
-        status.phase is Phase.FAILED or status.message
-    ):  # a message: an adapter failed, and a command cannot ask to go on
+    if status.phase is Phase.FAILED or status.missing_adapters:  # a command cannot ask whether to go on without them
         raise ModelError(status.message)
+    if status.message:
+        stderr.print(status.message)

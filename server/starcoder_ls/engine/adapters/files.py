@@ -11,7 +11,7 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -44,11 +44,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AdapterFiles:
-    """A checked folder. ``weights`` is the safetensors file, or the pickle if there is no safetensors file."""
+    """A checked folder. ``weights`` is the safetensors file, or the pickle if there is no safetensors file.
+
+    ``changes`` says, for the user, which files were replaced since the last load.
+    """
 
     folder: Path
     config: AdapterConfig
     weights: Path
+    changes: str = ""
 
     @property
     def base_fingerprint(self) -> str:
@@ -72,10 +76,10 @@ def resolve_adapter(adapter: settings.Adapter, is_offline: bool, on_progress: Pr
             adapter.path, adapter.revision, hub.ADAPTER_FILES, is_offline, check_adapter_folder, on_progress
         )
     try:
-        integrity.verify_folder(files.folder, hub.ADAPTER_FILES, on_progress)
+        names = (file for file in hub.ADAPTER_FILES if file != integrity.MANIFEST_FILE)
+        return replace(files, changes=integrity.verify_folder(files.folder, names, on_progress))
     except ModelInvalid as error:
         raise AdapterInvalid(str(error)) from error
-    return files
 
 
 def check_adapter_folder(folder: Path) -> AdapterFiles:

@@ -17,7 +17,7 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 class LoadedModel:
     """A model that is ready to generate.
 
-    ``message`` is for the user: which adapters were left out and why, and a quantization that is slow here.
+    ``message`` is for the user: which adapters were left out and why, a quantization that is slow here, replaced files.
     """
 
     runner: ModelRunner
@@ -28,6 +28,7 @@ class LoadedModel:
     ngram_strengths: NgramStrengths | None = None
     message: str = ""
     chat: ChatFormat | None = None
+    missing_adapters: tuple[str, ...] = ()
 
     @property
     def context_tokens(self) -> int:
@@ -51,6 +52,7 @@ class LoadedModel:
             context_tokens=self.context_tokens,
             special_tokens=self.tokenizer.special_tokens,
             adapters=self.adapters.statuses(),
+            missing_adapters=self.missing_adapters,
             memory_bytes=self.bytes,
             chat=self.chat,
         )

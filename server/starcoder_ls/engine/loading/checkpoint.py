@@ -32,7 +32,10 @@ _IGNORED_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checked folder. ``config`` is config.json without the keys that a checkpoint must not set."""
+    """A checked folder. ``config`` is config.json without the keys that a checkpoint must not set.
+
+    ``changes`` says, for the user, which files were replaced since the last load.
+    """
 
     folder: Path
     architecture: str
@@ -42,6 +45,7 @@ class Checkpoint:
     end_ids: frozenset[int]
     weights: WeightFiles
     sizes: ModelSizes
+    changes: str = ""
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:

@@ -1,4 +1,4 @@
-"""SHA-256 hashes of files: manifests beside our own weights, and the hashes that the Hub's cache records.
+"""SHA-256 hashes of files: manifests beside our own weights, those that the Hub's cache records, and of the last load.
 
 A manifest has the format of ``sha256sum``, so that ``sha256sum -c SHA256SUMS`` checks it too. Large files are hashed
 once; size, time of change and inode of a verified file are remembered in the cache folder.
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from starcoder_ls import user_folders
+from starcoder_ls.engine.loading.load_records import LoadRecord
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import ModelInvalid
 
@@ -62,17 +63,28 @@ def require_bundled_manifest(folder: Path) -> None:
         raise ModelInvalid(f"{folder} has no {MANIFEST_FILE}. Install starcoder-ls again.")
 
 
-def verify_folder(folder: Path, names: Iterable[str], on_progress: ProgressCallback) -> None:
+def verify_folder(folder: Path, names: Iterable[str], on_progress: ProgressCallback) -> str:
     """Compare the files ``names`` with the manifest of ``folder``, or with the hashes of the Hub's cache.
 
-    Files without a recorded hash are not checked. Raises ModelInvalid for a file that differs, and what ``on_progress``
-    raises.
+    Other files are compared with those of their last load. Returns sentences for the user about those that were
+    replaced since, which are also logged; they are accepted. Raises ModelInvalid for a damaged file, and what
+    ``on_progress`` raises.
     """
-    manifest = read_manifest(folder)
+    manifest, record, sentences = read_manifest(folder), LoadRecord(folder), []
     for name in names:
         file = folder / name
-        if file.is_file() and (expected := manifest.get(name) or _recorded_hash(file)):
+        if not file.is_file():
+            continue
+        if expected := manifest.get(name) or _recorded_hash(file):
             _verify_file(file, expected, name in manifest, on_progress)
+        elif sentence := _compare_with_last_load(file, record, on_progress):
+            _log.warning("%s", sentence)
+            sentences.append(sentence)
+    try:
+        record.save()
+    except OSError as error:
+        _log.info("the hashes of %s are not recorded: %s", folder, error)
+    return " ".join(sentences)
 
 
 def remembered_folder() -> Path:
@@ -88,6 +100,18 @@ def _recorded_hash(file: Path) -> str | None:
     blob = file.resolve()
     is_recorded = blob.parent.name == "blobs" and (_SHA256.fullmatch(blob.name) or _GIT_SHA1.fullmatch(blob.name))
     return blob.name if is_recorded else None
+
+
+def _compare_with_last_load(file: Path, record: LoadRecord, on_progress: ProgressCallback) -> str:
+    """Raises ModelInvalid, and what ``on_progress`` raises."""
+    is_small = file.stat().st_size < ALWAYS_HASHED_BYTES
+
+    def hash_file(file: Path) -> str:
+        if not is_small:
+            on_progress(0.0, f"Recording the hash of {file.name}, once.")
+        return _hash_file(file)
+
+    return record.compare(file, is_small, hash_file)
 
 
 def _verify_file(file: Path, expected: str, is_in_manifest: bool, on_progress: ProgressCallback) -> None:

@@ -5,6 +5,7 @@ It does not import torch, so that a missing or damaged checkpoint is reported be
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from starcoder_ls.engine.loading import hub, integrity
@@ -24,5 +25,4 @@ def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkp
             settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
         )
     names = (*integrity.CHECKPOINT_FILES, INDEX_FILE, *(file.name for file in checkpoint.weights.files))
-    integrity.verify_folder(checkpoint.folder, names, on_progress)
-    return checkpoint
+    return replace(checkpoint, changes=integrity.verify_folder(checkpoint.folder, names, on_progress))
