@@ -63,7 +63,7 @@ def test_file_that_changed_without_its_time_of_change_is_damaged(tmp_path: Path)
             loader.load()
 
 
-def test_file_that_was_written_at_the_time_of_its_load_is_not_called_damaged(tmp_path: Path) -> None:
+def test_file_written_at_the_time_of_its_load_is_not_called_damaged(tmp_path: Path) -> None:
     loader = Loader(write(tmp_path / "config.json", "first", age_ns=0))
     loader.load()
     status = loader.file.stat()
