@@ -302,11 +302,11 @@ READERS_OF_OWN_FILES = {
     "commands/eval_holes.py": "the log of the server that it starts",
     "commands/processes.py": "the log",
     "evaluation/html_report.py": "its template",
+    "json_files.py": "files of checkpoints and adapters",
     "lsp/stdio.py": "/dev/null",
     "lsp/tcp.py": "the token",
     "text_tokens/chat_template.py": "the chat template of a checkpoint",
     "text_tokens/chat_template_child.py": "/proc",
-    "text_tokens/tokenizer_checks.py": "the tokenizer of a checkpoint",
 }
 PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA = {"engine", "learning", "bundled"}
 READING_CALLS = {"open", "read_text", "read_bytes", "FileIO", "memmap", "mmap"}
