@@ -15,6 +15,7 @@ from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, re
 from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.errors import DocumentExcluded, DocumentOutOfSync, SettingsError
+from starcoder_ls.languages.table import by_path
 
 _LINES_BEFORE, _LINES_AFTER = 6, 3
 _LINE_STARTS = re.compile(r"(?<=\r\n)|(?<=\n)|(?<=\r)(?!\n)")  # as in editors, a form feed ends no line
@@ -28,7 +29,7 @@ def require_allowed(file: str, ignored: Sequence[str] = ()) -> None:
 
 
 def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
-    """The cursor at ``FILE:LINE:COL``, counted from 1. FILE ``-`` is standard input.
+    """The cursor at ``FILE:LINE:COL``, counted from 1. The language is that of FILE's name; ``-`` is standard input.
 
     Raises SettingsError for another format or an unreadable file, DocumentExcluded for a file that no model may see,
     DocumentOutOfSync for a position outside the text.
@@ -37,7 +38,8 @@ def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
     if file != "-":
         require_allowed(file, ignored)
     text = _read(file)
-    return Cursor(text, offset_of(text, line, column), path="" if file == "-" else file, document=file)
+    offset, path = offset_of(text, line, column), "" if file == "-" else file
+    return Cursor(text, offset, by_path(path).id, path, document=file)
 
 
 def offset_of(text: str, line: int, column: int) -> int:

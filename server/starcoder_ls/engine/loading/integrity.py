@@ -18,13 +18,17 @@ from starcoder_ls import user_folders
 from starcoder_ls.engine.loading.load_records import LoadRecord
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import ModelInvalid
+from starcoder_ls.text_tokens import chat_template
 
 MANIFEST_FILE = "SHA256SUMS"
 EXPECTED_LOGITS_FILE = "expected_logits.json"
 CHECKPOINT_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "ngram_strengths.json", EXPECTED_LOGITS_FILE,
 )  # fmt: skip
-"""Files of a checkpoint that are read beside its weights."""
+"""Files of a checkpoint that are read beside its weights. A manifest of ours lists them."""
+
+TEMPLATE_FILES = (chat_template.TEMPLATE_FILE, chat_template.CONFIG_FILE)
+"""Further ones, which most checkpoints of chat-tuned models have."""
 
 MAX_MANIFEST_BYTES = 1 << 20
 
@@ -45,7 +49,7 @@ def write_manifest(folder: Path, names: Iterable[str]) -> None:
 
 def write_checkpoint_manifest(folder: Path) -> None:
     """Write the manifest of a checkpoint that this program has made. Raises OSError."""
-    write_manifest(folder, (*CHECKPOINT_FILES, *(file.name for file in folder.glob("*.safetensors*"))))
+    write_manifest(folder, (*CHECKPOINT_FILES, *TEMPLATE_FILES, *(file.name for file in folder.glob("*.safetensors*"))))
 
 
 def read_manifest(folder: Path) -> Mapping[str, str]:

@@ -24,5 +24,6 @@ def resolve_checkpoint(settings: Model, on_progress: ProgressCallback) -> Checkp
         checkpoint = hub.resolve(
             settings.name, settings.revision, hub.CHECKPOINT_FILES, settings.offline, read_checkpoint, on_progress
         )
-    names = (*integrity.CHECKPOINT_FILES, INDEX_FILE, *(file.name for file in checkpoint.weights.files))
+    weights = (INDEX_FILE, *(file.name for file in checkpoint.weights.files))
+    names = (*integrity.CHECKPOINT_FILES, *integrity.TEMPLATE_FILES, *weights)
     return replace(checkpoint, changes=integrity.verify_folder(checkpoint.folder, names, on_progress))
