@@ -35,7 +35,7 @@ from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 
 COMMAND = [sys.executable, "-m", "starcoder_ls"]
-TIMEOUT_S = 900.0
+TIMEOUT_S = 3600.0
 MAX_DELAY_S = 10.0
 """A server is ended at a random time up to this long after its start."""
 

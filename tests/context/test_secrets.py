@@ -193,6 +193,15 @@ def test_two_secrets_with_equal_masked_lines_are_rejected() -> None:
     assert secrets.restore_secrets(masked, masked, original) is None
 
 
+def test_line_of_code_that_equals_a_masked_line_is_not_replaced_by_it() -> None:
+    line = f"call('{TOKENS[1]}')"
+    form = secrets.mask_secrets(line)
+    original, masked = f"{line}\n{form}\n", f"{form}\n{form}\n"
+    assert secrets.mask_secrets(original) == masked
+    assert secrets.restore_secrets(masked, masked, original) is None
+    assert secrets.restore_secrets("a = 1", masked, original) == "a = 1"
+
+
 @given(st.lists(FRAGMENTS, min_size=1, max_size=8), st.lists(st.tuples(st.floats(0, 1), FRAGMENTS), max_size=4))
 def test_caches_do_not_change_what_is_masked(fragments: list[str], edits: list[tuple[float, str]]) -> None:
     text = "\n".join(fragments)
