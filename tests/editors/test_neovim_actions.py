@@ -68,11 +68,20 @@ def choose(editor: Editor, title: str) -> list[str]:
     return list(editor.lua("offered"))
 
 
-def test_write_docstring_is_undone_in_one_step(editor: Editor) -> None:
+def previewed(editor: Editor) -> list[str]:
+    """The lines of the preview, once it is shown."""
+    editor.wait(f"{IS_FLOAT} and vim.bo.filetype == 'diff'")
+    return str(editor.lua(TEXT)).split("\n")
+
+
+def test_write_docstring_is_previewed_and_undone_in_one_step(editor: Editor) -> None:
     assert choose(editor, "Write docstring") == OFFERED
+    assert previewed(editor)[3:5] == [" def add(a, b):", '+    """Add two numbers."""']
+    assert code(editor) == CODE, "nothing is applied without confirmation"
+    editor.type("<CR>")
     editor.wait("vim.api.nvim_buf_line_count(0) == 9")
     assert code(editor) == DESCRIBED
-    assert editor.lua("confirmations") == ["Apply all changes?\nStarCoder: Write docstring: written by a model"]
+    assert not editor.lua("confirmations")
     editor.type("u")
     editor.wait("vim.api.nvim_buf_line_count(0) == 8")
     assert code(editor) == CODE
@@ -112,8 +121,29 @@ def test_closing_the_window_cancels_generation(editor: Editor) -> None:
     editor.wait(f"{phase} == 'ready'", 10)  # the whole answer would take 15 s
 
 
+def test_discarded_preview_changes_nothing(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder document")
+    assert previewed(editor)
+    editor.type("q")
+    editor.wait("vim.fn.winnr('$') == 1")
+    assert code(editor) == CODE
+
+
+def test_preview_of_an_outdated_text_applies_nothing(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder document")
+    assert previewed(editor)
+    editor.run_lua("vim.api.nvim_buf_set_lines(vim.fn.bufnr('sums.py'), 0, 1, false, {'import sys'})")
+    editor.type("<CR>")
+    editor.wait("vim.fn.execute('messages'):find('changed in the meantime') ~= nil")
+    assert code(editor) == ["import sys", *CODE[1:]]
+
+
 def test_rewrite_asks_for_an_instruction(editor: Editor) -> None:
     choose(editor, "Rewrite")
+    assert previewed(editor)
+    editor.type("<CR>")
     editor.wait("vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
     assert code(editor) == REWRITTEN
 
@@ -121,11 +151,15 @@ def test_rewrite_asks_for_an_instruction(editor: Editor) -> None:
 def test_sub_commands_edit_enclosing_function_or_range(editor: Editor) -> None:
     editor.nvim.command("5")
     editor.nvim.command("Starcoder document")
+    assert previewed(editor)
+    editor.type("<CR>")
     editor.wait("vim.api.nvim_buf_line_count(0) == 9")
     assert code(editor) == DESCRIBED
     editor.type("u")
     editor.wait("vim.api.nvim_buf_line_count(0) == 8")
     editor.nvim.command("4,5Starcoder rewrite use a generator")
+    assert previewed(editor)
+    editor.type("<CR>")
     editor.wait("vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
     assert code(editor) == REWRITTEN
 

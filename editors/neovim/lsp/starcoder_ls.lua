@@ -3,10 +3,17 @@ return {
   cmd = { "starcoder-ls", "serve" },
   root_markers = { ".git" },
   -- Without `filetypes` the server is started for every file; set them to restrict it.
-  capabilities = { experimental = { starcoderInstruct = true, starcoderStatus = true } },
+  capabilities = {
+    experimental = { starcoderInstruct = true, starcoderStatus = true },
+    -- Without "edit": edits are commands, which run below and show a preview.
+    textDocument = { codeAction = { resolveSupport = { properties = { "command" } } } },
+  },
   commands = {
     ["starcoder.explain"] = function(command, context)
       require("starcoder.answer").run(command.arguments[1], command.title, context)
+    end,
+    ["starcoder.act"] = function(command, context)
+      require("starcoder.actions").act(command, context)
     end,
     ["starcoder.instruct"] = function(command, context)
       require("starcoder.actions").instruct(command, context)

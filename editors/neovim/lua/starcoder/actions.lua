@@ -1,7 +1,8 @@
--- Code actions: finds the lines that an action applies to and asks the user for an instruction. The server does the rest.
+-- Code actions: finds the lines that an action applies to, asks the user for an instruction and shows what an edit would change.
+-- The server does the rest.
 local M = {}
 
---- Run one action: show the answer if it is text, apply it if it is an edit.
+--- Run one action: show the answer if it is text, else show the edit and apply it.
 local function run(client, argument, title, is_text, context)
   if is_text then
     return require("starcoder.answer").run(argument, title, context)
@@ -10,9 +11,16 @@ local function run(client, argument, title, is_text, context)
     if failure then
       vim.notify("StarCoder: " .. failure.message, vim.log.levels.ERROR)
     elseif resolved and resolved.edit then
-      vim.lsp.util.apply_workspace_edit(resolved.edit, client.offset_encoding)
+      require("starcoder.preview").apply(resolved.edit, title, context.bufnr, client.offset_encoding)
     end
   end, context.bufnr)
+end
+
+--- Run an action that edits. Implements the command `starcoder.act`, which the server offers in place of edits because the client
+--- does not declare that it resolves them: Neovim would apply them without a preview.
+function M.act(command, context)
+  local client = assert(vim.lsp.get_client_by_id(context.client_id))
+  run(client, command.arguments[1], command.title, false, context)
 end
 
 --- Ask the user for a line, then run the action with it as its instruction. Implements the client command `starcoder.instruct`.
