@@ -100,7 +100,7 @@ CASES = [
         "Question: Simplify this Python code.\ndef add_NAME(a, b):\n    return a - b\n\nAnswer: ```\n" + FIXED + "```",
         FIXED,
     ),
-    Case("extends", "Simplify", ADD, ADD + "\n\nadd_NAME(1, 2)", ADD + "\n\nadd_NAME(1, 2)\n"),
+    Case("calls_it", "Simplify", ADD, ADD + "\n\nadd_NAME(1, 2)", "returned the code unchanged", is_refused=True),
     Case(
         "doc_echo",
         "Write docstring",
