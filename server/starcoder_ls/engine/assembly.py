@@ -11,6 +11,7 @@ from typing import Any
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
 from starcoder_ls.engine.cuda_graphs import registry
 from starcoder_ls.engine.forward_pass import ForwardPass
+from starcoder_ls.engine.generation import compiled_ngrams
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.kv_cache.cache import KvCache
@@ -108,6 +109,8 @@ def assemble(
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
         runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
     strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
+    if strengths is not None and runner.compiled_pass is not None:
+        compiled_ngrams.compile_kernels(checkpoint.vocabulary_size)
     message = " ".join(filter(None, (drawback, checkpoint.changes, adapters_message)))
     missing = tuple(name for name in adapters or {} if name not in {adapter.name for adapter in resident})
     chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from starcoder_ls.text_tokens.candidate import SampledToken
@@ -48,11 +49,15 @@ def select_greedy(logits: torch.Tensor) -> list[SampledToken]:
 
     ``logits``: [rows, vocabulary].
     """
-    if logits.device.type == "cpu":  # over 8,192 values numpy's argmax takes 1 us, torch's 12
-        ids = logits.numpy().argmax(-1).tolist()
-        probabilities = logits.softmax(dim=-1)
-        return [SampledToken(id_, math.log(float(probabilities[row, id_]))) for row, id_ in enumerate(ids)]
+    if logits.device.type == "cpu":  # numpy: over 8,192 values its argmax takes 1 us, torch's 12
+        return [_select_greedy_in_row(row) for row in logits.numpy()]
     return _select_greedy_on_device(logits)
+
+
+def _select_greedy_in_row(row: np.ndarray) -> SampledToken:
+    """``row``: [vocabulary]."""
+    id_ = int(row.argmax())
+    return SampledToken(id_, -math.log(float(np.exp(row - row[id_]).sum())))
 
 
 def _select_greedy_on_device(logits: torch.Tensor) -> list[SampledToken]:

@@ -18,6 +18,7 @@ from starcoder_ls.engine.generation.ngram_mixing import (
     fit_to_observations,
     observe,
 )
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.errors import ModelInvalid
 
 TEXTS = st.text(alphabet="ab ", max_size=50)
@@ -86,7 +87,7 @@ def test_each_row_is_mixed_by_its_own_text_and_none_leaves_it() -> None:
     document = DocumentNgrams("ab1 cd2 ", [], encode)
     mixer = NgramMixer(NgramStrengths({"2/1/one": 0.9}), document)
     logits = torch.zeros(3, 128)
-    mixed = mixer.mix(logits, ["ab", "cd", None])
+    mixed = mixer.mix(Logits(logits), ["ab", "cd", None]).values
     assert mixed.argmax(-1).tolist()[:2] == [ord("1"), ord("2")]
     assert torch.equal(mixed[2], logits[2])
 

@@ -39,6 +39,10 @@ class LoadedModel:
         """Memory of the weights and buffers, each counted once, and of the adapters."""
         return self.runner.weight_bytes + self.adapters.size_bytes
 
+    def encode_first_token(self, text: str) -> tuple[int]:
+        """The first token of ``text``, which is not empty."""
+        return (self.tokenizer.first_token_id(text),)
+
     def ready_status(self, name: str) -> Status:
         """The engine's status once this model, which the settings call ``name``, is ready."""
         return Status(

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from starcoder_ls.engine.logits import Logits
 from starcoder_ls.errors import ModelInvalid
 
 STRENGTHS_FILE = "ngram_strengths.json"
@@ -28,7 +29,7 @@ nowhere else in the document (5.9 nats on the first token of a middle; 4.1 with 
 MAX_OCCURRENCES = 64
 MAX_COUNT = 4
 MAX_CONTINUATION_CHARS = 32
-_SEPARATOR = "\x00"
+SEPARATOR = "\x00"
 MIN_OTHER_FILE_CHARS = 7
 """Matches in other files have at least this length: short ones show how people write, which the model knows better."""
 
@@ -88,7 +89,7 @@ class _SearchedText:
     def _token_id_at(self, offset: int) -> int | None:
         """The first token of the text at ``offset``, tokenized as after a cursor there; None at the end of a text."""
         if offset not in self._token_ids:
-            continuation = self._text[offset : offset + MAX_CONTINUATION_CHARS].partition(_SEPARATOR)[0]
+            continuation = self._text[offset : offset + MAX_CONTINUATION_CHARS].partition(SEPARATOR)[0]
             self._token_ids[offset] = self._encode(continuation)[0] if continuation else None
         return self._token_ids[offset]
 
@@ -103,8 +104,8 @@ class DocumentNgrams:
     def __init__(self, before: str, others: Sequence[str], encode: Encode, other_files: Sequence[str] = ()) -> None:
         self._before = before
         # The text before the cursor comes last: of too many occurrences the last are used.
-        self._document = _SearchedText(_SEPARATOR.join((*others, before)), encode)
-        self._other_files = _SearchedText(_SEPARATOR.join((*other_files, "")), encode) if other_files else None
+        self._document = _SearchedText(SEPARATOR.join((*others, before)), encode)
+        self._other_files = _SearchedText(SEPARATOR.join((*other_files, "")), encode) if other_files else None
 
     def levels(self, generated: str = "") -> Iterator[Level]:
         """The levels of ever longer matches of the text before the cursor and ``generated``."""
@@ -177,14 +178,14 @@ class NgramMixer:
     strengths: NgramStrengths
     document: DocumentNgrams
 
-    def mix(self, logits: torch.Tensor, generated: Sequence[str | None]) -> torch.Tensor:
+    def mix(self, logits: Logits, generated: Sequence[str | None]) -> Logits:
         """Row ``i`` continues ``generated[i]``; None leaves a row as it is.  # [rows, vocabulary] -> the same shape"""
         with torch.inference_mode():
             rows = [
                 row if text is None else self.strengths.mix(row, self.document.levels(text))
-                for row, text in zip(logits, generated, strict=True)
+                for row, text in zip(logits.on_cpu(), generated, strict=True)
             ]
-            return rows[0][None] if len(rows) == 1 else torch.stack(rows)
+            return Logits(rows[0][None] if len(rows) == 1 else torch.stack(rows))
 
 
 @dataclass(frozen=True, slots=True)

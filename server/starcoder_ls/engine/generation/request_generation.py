@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.compiled_ngrams import CompiledNgramMixer, CompiledNgrams
 from starcoder_ls.engine.generation.decoding import Decoder
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramMixer
@@ -32,15 +33,20 @@ passes. Each pass is answered with its logits, or with None if it was not run, b
 
 @dataclass(slots=True)
 class GenerationState:
-    """What is kept from one request to the next: the loaded model, the cached prefixes, and the history of drafts."""
+    """What is kept from one request to the next: the loaded model, cached prefixes, the history of drafts, and texts
+    in which n-grams were searched (None where they are not, or not by kernels)."""
 
     loaded: LoadedModel
     prefix_cache: PrefixCache
     draft_history: DraftHistory = field(default_factory=DraftHistory)
+    compiled_ngrams: CompiledNgrams | None = None
 
     @classmethod
     def empty(cls, loaded: LoadedModel) -> GenerationState:
-        return cls(loaded, PrefixCache(loaded.runner.layers))
+        state = cls(loaded, PrefixCache(loaded.runner.layers))
+        if loaded.ngram_strengths is not None and loaded.runner.compiled_pass is not None:
+            state.compiled_ngrams = CompiledNgrams(loaded.ngram_strengths, loaded.encode_first_token)
+        return state
 
 
 @dataclass(slots=True)
@@ -195,7 +201,7 @@ class RequestGeneration:
             since_s = time.monotonic()
             if mixer is not None:
                 texts = [candidate.decoded.text if candidate.decoded.is_complete else None for candidate in alive]
-                logits = Logits(mixer.mix(logits.on_cpu(), texts))
+                logits = mixer.mix(logits, texts)
             logits = mask_forced_prefix(logits, alive, criteria.tokenizer)
             tokens, extended = select_tokens(logits, alive, candidates, samplers, criteria)
             chunks = [criteria.build_chunk(*step) for step in zip(alive, extended, tokens, strict=True)]
@@ -223,19 +229,19 @@ class RequestGeneration:
                 return
             logits = next_logits
 
-    def _build_ngram_mixer(self) -> NgramMixer | None:
+    def _build_ngram_mixer(self) -> NgramMixer | CompiledNgramMixer | None:
         """For a checkpoint with n-gram strengths and a request that says which of its parts it continues."""
-        request, strengths = self._request, self._loaded.ngram_strengths
+        request, strengths, compiled = self._request, self._loaded.ngram_strengths, self._state.compiled_ngrams
         if strengths is None or not request.prefix_parts:
             return None
         before = "".join(str(request.parts[at]) for at in request.prefix_parts)
         others = [
             part for at, part in enumerate(request.parts) if at not in request.prefix_parts and isinstance(part, str)
         ]
-        first_token_id = self._loaded.tokenizer.first_token_id
-        return NgramMixer(
-            strengths, DocumentNgrams(before, others, lambda text: (first_token_id(text),), request.lookup_text)
-        )
+        if compiled is not None:
+            return CompiledNgramMixer(compiled, before, others, request.lookup_text)
+        ngrams = DocumentNgrams(before, others, self._loaded.encode_first_token, request.lookup_text)
+        return NgramMixer(strengths, ngrams)
 
     def _final_chunks(self, criteria: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason) -> Chunks:
         """The last chunks of candidates that are ended from outside."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from starcoder_ls.engine.generation.sampling import Sampler
@@ -78,11 +79,11 @@ def mask_forced_prefix(logits: Logits, alive: Sequence[Candidate], tokenizer: To
     """
     if not any(candidate.remaining_prefix for candidate in alive):
         return logits
-    with torch.inference_mode():
-        values = logits.on_cpu()
-        masked = values.clone()
-        for row, candidate in enumerate(alive):
-            if candidate.remaining_prefix and (allowed := tokenizer.prefix_compatible_ids(candidate.remaining_prefix)):
-                ids = torch.frombuffer(allowed, dtype=torch.int64)
-                masked[row].fill_(-torch.inf).index_copy_(0, ids, values[row].index_select(0, ids))
-        return Logits(masked)
+    values = logits.on_cpu().numpy()
+    masked = values.copy()
+    for row, candidate in enumerate(alive):
+        if candidate.remaining_prefix and (allowed := tokenizer.prefix_compatible_ids(candidate.remaining_prefix)):
+            ids = np.frombuffer(allowed, np.int64)
+            masked[row] = -np.inf
+            masked[row, ids] = values[row, ids]
+    return Logits(torch.from_numpy(masked))
