@@ -56,8 +56,9 @@ def time_keys(url: str, keys: Sequence[tuple[str, int, int]], build_ids: PromptB
     connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port or 8080, timeout=120)
     times = []
     for number, (text, offset, tokens) in enumerate([keys[0], *keys]):
+        ids = list(build_ids(text, offset))
         body = {
-            "prompt": list(build_ids(text, offset)), "n_predict": tokens, "cache_prompt": True, "id_slot": 0,
+            "prompt": ids if number else ids[::-1], "n_predict": tokens, "cache_prompt": True, "id_slot": 0,
             "temperature": 0.0, "top_k": 1, "samplers": ["top_k"], "ignore_eos": True, "stream": False,
         }  # fmt: skip
         start_s = time.monotonic()
@@ -65,7 +66,7 @@ def time_keys(url: str, keys: Sequence[tuple[str, int, int]], build_ids: PromptB
         answer = json.loads(connection.getresponse().read())
         elapsed_ms = (time.monotonic() - start_s) * 1000
         assert answer.get("tokens_predicted", tokens) == tokens, answer.get("error", answer)
-        if number:  # the first call is the warm-up
+        if number:  # the first call is the warm-up, with a prompt of which nothing is cached for the first key
             times.append(elapsed_ms)
     connection.close()
     return times

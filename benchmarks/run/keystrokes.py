@@ -258,8 +258,15 @@ def measure_model(console: Console, model: BenchmarkedModel) -> list[Series]:
         table, f"  requested {REQUEST_DELAY_S * 1000:.0f} ms after the change", [key.elapsed_ms for key in delayed]
     )
     add_times(table, "  without the engine's own time", [key.elapsed_ms - key.engine_ms for key in off])
+    first_ms = [key.elapsed_ms for key in off if key.is_after_jump]
+    add_times(table, "  first keys in a window", first_ms)
     for name, times in peers.items():
         add_times(table, f"{name}, as many tokens", times)
+        if len(times) == len(off):
+            peer_ms = [time_ms for time_ms, key in zip(times, off, strict=True) if key.is_after_jump]
+            add_times(table, "  first keys in a window", peer_ms)
+            ratio = statistics.median(first_ms) / statistics.median(peer_ms)
+            console.print(f"ours / {name}, first keys in a window, median: {ratio:.2f}")
     console.print(table)
     for name, times in peers.items():
         by_model, by_all = (statistics.median(times) / statistics.median(ours) for ours in (model_ms, all_ms))
