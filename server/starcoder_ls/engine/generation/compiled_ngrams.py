@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -85,7 +86,12 @@ class CompiledNgrams:
     """The strengths of a checkpoint as a table, and the memory that the kernels use. For one thread."""
 
     def __init__(self, strengths: NgramStrengths, encode: Encode) -> None:
+        from starcoder_ls.engine.runner.kernels import ngrams
+
         levels = len(MATCH_CHARS)
+        self.find_matches: Any = ngrams.find_matches
+        self.add_levels: Any = ngrams.add_levels
+        self.mix: Any = ngrams.mix
         self.encode = encode
         self.texts = SearchedTexts()
         self.lengths = np.array(MATCH_CHARS, np.int64)
@@ -133,8 +139,6 @@ class CompiledNgramMixer:
 
     def _mix_row(self, row: np.ndarray, generated: str | None) -> SampledToken:
         """Mix into ``row``  # [vocabulary]; returns its likeliest token."""
-        from starcoder_ls.engine.runner.kernels import ngrams as kernels
-
         memory = self._ngrams
         memory.state[:] = 0.0, 1.0  # no tokens with a share; all is the model's
         if generated is not None and (text := self._tail + generated):
@@ -143,24 +147,22 @@ class CompiledNgramMixer:
             if self._other_files is not None:
                 first = max(level, int(np.searchsorted(memory.lengths, MIN_OTHER_FILE_CHARS)))
                 self._add_levels(self._other_files, tail, first)
-        kernels.mix(row.ctypes.data, len(row), memory.ids, memory.shares, memory.state, memory.scratch, memory.selected)
+        memory.mix(row.ctypes.data, len(row), memory.ids, memory.shares, memory.state, memory.scratch, memory.selected)
         id_, logprob = memory.selected.tolist()
         return SampledToken(int(id_), logprob)
 
     def _add_levels(self, searched: SearchedText, tail: np.ndarray, first: int) -> int:
         """Add what followed matches in a text, of the lengths from number ``first`` on; the first without followers."""
-        from starcoder_ls.engine.runner.kernels import ngrams as kernels
-
         memory = self._ngrams
         if first == len(memory.lengths):
             return first
-        unknown = kernels.find_matches(
+        unknown = memory.find_matches(
             searched.characters, tail, memory.lengths, first, searched.token_ids, memory.ends, memory.counts,
             memory.unknown,
         )  # fmt: skip
         if unknown:
             searched.look_up(memory.unknown[:unknown].tolist(), memory.encode)
-        level: int = kernels.add_levels(
+        level: int = memory.add_levels(
             searched.token_ids, memory.ends, memory.counts, first, memory.strengths, memory.ids, memory.shares,
             memory.state,
         )  # fmt: skip
