@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from starcoder_ls.engine.cuda_graphs.buckets import static_kv_sizes
 from starcoder_ls.engine.kv_cache.cache import GROWTH_TOKENS, KvCache
-from starcoder_ls.engine.kv_cache.static_kv import MAX_FREE_FRACTION, SPARE_TOKENS, StaticKv, allocate_static_kv
+from starcoder_ls.engine.kv_cache.static_kv import MAX_FREE_FRACTION, StaticKv, allocate_static_kv, stored_positions
 
 LAYERS, HEADS, HEAD_DIM = SHAPE = (2, 2, 3)
 CPU = torch.device("cpu")
@@ -116,7 +116,7 @@ class Scenario:
         assert max(assigned) < rows
         with torch.inference_mode():
             for number, (keys, values) in enumerate(static_kv.layer_views(rows)):
-                assert keys.shape == (rows, HEADS, static_kv.tokens + SPARE_TOKENS, HEAD_DIM)
+                assert keys.shape == (rows, HEADS, stored_positions(static_kv.tokens, HEADS), HEAD_DIM)
                 for row in range(rows):
                     position, id_ = static_kv.tokens, 999
                     if row in assigned:
@@ -267,7 +267,7 @@ def test_cache_of_other_rows_type_or_layers_is_incompatible() -> None:
 
 def test_allocation_takes_limited_fraction_of_free_memory() -> None:
     token_bytes = 2 * LAYERS * HEADS * HEAD_DIM * 4
-    row_bytes = token_bytes * (2048 + SPARE_TOKENS)
+    row_bytes = token_bytes * stored_positions(2048, HEADS)
 
     def allocate(context_tokens: int, free_bytes: float) -> list[StaticKv]:
         return allocate_static_kv(
@@ -287,4 +287,4 @@ def test_allocation_takes_limited_fraction_of_free_memory() -> None:
     assert sizes(0) == []
     (static_kv,) = allocate(300, 1 << 40)
     assert static_kv.tokens == 300
-    assert static_kv.bytes == 16 * token_bytes * (300 + SPARE_TOKENS)
+    assert static_kv.bytes == 16 * token_bytes * stored_positions(300, HEADS)

@@ -18,6 +18,9 @@ SPARE_TOKENS = 32
 """Positions after the last one of each row, which are never read: rows that take no part in a pass write there, and so
 do the tokens that pad a row at its end. As many as the tokens that a pass reads per row."""
 
+POSITION_MULTIPLE = 128
+"""Rows of several key heads have a multiple of so many positions: ``gqa_attention`` splits them at this distance."""
+
 MAX_FREE_FRACTION = 0.25
 """Of the device's free memory, for each ``StaticKv``."""
 
@@ -34,7 +37,7 @@ class StaticKv:
         layers, heads, head_dim = shape
         self.rows, self.tokens = rows, tokens
         # Zeros, since positions that were never written are multiplied by 0, and NaN times 0 is NaN.
-        pool_shape = (layers, 2, rows, heads, tokens + SPARE_TOKENS, head_dim)
+        pool_shape = (layers, 2, rows, heads, stored_positions(tokens, heads), head_dim)
         self._pool = torch.zeros(pool_shape, device=device, dtype=dtype)
         self._views = [
             [(layer[0, row : row + 1, :, :tokens], layer[1, row : row + 1, :, :tokens]) for layer in self._pool]
@@ -53,7 +56,7 @@ class StaticKv:
     def layer_views(self, rows: int) -> list[KeysAndValues]:
         """Return keys and values of each layer for the first ``rows`` rows, spare tokens included.
 
-        # each [rows, heads, tokens + SPARE_TOKENS, head_dim]
+        # each [rows, heads, tokens + SPARE_TOKENS or more, head_dim]
         """
         return [(layer[0, :rows], layer[1, :rows]) for layer in self._pool]
 
@@ -158,10 +161,16 @@ def allocate_static_kv(
     token_bytes = 2 * layers * heads * head_dim * dtype.itemsize  # keys and values
     allocated: list[StaticKv] = []
     for tokens, row_counts in sizes:
-        max_rows = MAX_FREE_FRACTION * free_bytes() / token_bytes / (tokens + SPARE_TOKENS)
+        max_rows = MAX_FREE_FRACTION * free_bytes() / token_bytes / stored_positions(tokens, heads)
         rows = next((rows for rows in row_counts if rows <= max_rows), 0)
         if rows:
             allocated.append(StaticKv(rows, tokens, shape, device, dtype))
         else:
             _log.warning("No CUDA graphs for sequences of %d tokens: the device has too little free memory", tokens)
     return allocated
+
+
+def stored_positions(tokens: int, heads: int) -> int:
+    """The positions of a row for ``tokens`` tokens and the spare ones."""
+    positions = tokens + SPARE_TOKENS
+    return positions if heads == 1 else -(-positions // POSITION_MULTIPLE) * POSITION_MULTIPLE
