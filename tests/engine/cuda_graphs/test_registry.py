@@ -221,16 +221,54 @@ def test_changed_part_of_a_prompt_is_replayed_after_its_capture(loaded: LoadedMo
     assert graphs.statistics.replays >= 4
 
 
-def test_long_passes_and_several_rows_use_no_graph(loaded: LoadedModel) -> None:
+def test_long_passes_use_no_graph(loaded: LoadedModel) -> None:
     graphs = use_graphs(loaded)
     capture_pending(graphs)
-    cache = cache_of(loaded, 0, 20)
-    assert difference(loaded, cache, 0, 33) < 1e-9
-    with torch.inference_mode():
-        several = cache_of(loaded, 0, 20).fork(2, 30)
-    answer = loaded.runner.run(ForwardPass([[7], [8]], several)).values
-    assert answer.shape == (2, 640)
+    assert difference(loaded, cache_of(loaded, 0, 20), 0, 33) < 1e-9
     assert graphs.statistics.replays == 0
+
+
+def forked(loaded: LoadedModel, rows: int, tokens: int = 20) -> KvCache:
+    with torch.inference_mode():
+        return cache_of(loaded, 0, tokens).fork(rows, 60)
+
+
+def test_rows_of_one_cache_are_replayed_in_static_rows(loaded: LoadedModel) -> None:
+    """Three candidates, of which one ends, then a second. The first pass of a shape is plain, the next verifies it."""
+    graphs, cache = use_graphs(loaded), forked(loaded, 3)
+    sequences = [IDS[0][:20] for _ in range(3)]
+    for step in range(9):
+        if step in (4, 7):
+            survivors = [0, 2] if step == 4 else [1]
+            with torch.inference_mode():
+                cache.select_rows(survivors)
+            sequences = [sequences[row] for row in survivors]
+        sequences = [[*ids, 7 + 3 * step + row] for row, ids in enumerate(sequences)]
+        found = loaded.runner.run(ForwardPass([ids[-1:] for ids in sequences], cache))
+        with torch.inference_mode():
+            expected = loaded.runner.model(torch.tensor(sequences)).logits[:, -1]
+        assert float((found.values - expected).abs().max()) < 1e-9
+        assert [token.id for token in found.greedy()] == expected.argmax(-1).tolist()
+        capture_pending(graphs)
+    assert graphs.statistics.replays == 5, "all but the first, and one that verifies each of three graphs"
+    assert {key[1].rows for key in graphs.statistics.capture_ms} == {1, 2, 4}
+    assert cache.length == 29
+
+
+def test_rows_that_outgrow_the_shared_static_rows_are_joined(loaded: LoadedModel) -> None:
+    graphs, cache = use_graphs(loaded), forked(loaded, 2)
+    ids = [*IDS[0][:20]]
+    while cache.length < 80:
+        ids.append(IDS[1][cache.length])
+        found = loaded.runner.run(ForwardPass([[ids[-1]], [7]], cache)).values
+        with torch.inference_mode():
+            expected = loaded.runner.model(torch.tensor([ids])).logits[0, -1]  # of the first row
+        assert float((found[0] - expected).abs().max()) < 1e-9
+        capture_pending(graphs)
+    assert graphs.statistics.replays > 30
+    assert loaded.runner.layers == len(cache.layers)
+    assert cache.first_layer_keys is not None
+    assert cache.first_layer_keys.shape[0] == 2
 
 
 def test_pass_without_logits_does_not_verify_a_graph(loaded: LoadedModel) -> None:

@@ -90,3 +90,32 @@ def test_selected_rows_preserve_their_states() -> None:
     assert torch.equal(cache.layers[1].keys, states(2, rows=3)[[0, 2]] + 1)
     keys, _ = append(cache, 1, start=9, rows=2)[0]
     assert keys.shape == (2, HEADS, 3, HEAD_DIM)
+
+
+def test_split_rows_hold_the_tokens_until_they_are_joined() -> None:
+    cache = KvCache(LAYERS, 8)
+    append(cache, 2, rows=3)
+    size = cache.bytes
+    rows = cache.split_rows()
+    assert (cache.length, cache.bytes) == (2, size)
+    for number, row in enumerate(rows):
+        assert torch.equal(row.layers[1].keys, states(2, rows=3)[number : number + 1] + 1)
+        append(row, 1, start=70 + number)
+    assert cache.length == 3
+    cache.select_rows([2, 0])
+    cache.truncate(3)
+    cache.join_rows()
+    for number, row in enumerate((2, 0)):
+        expected = torch.cat([states(2, rows=3)[row : row + 1], states(1, 70 + row)], dim=2)
+        assert torch.equal(cache.layers[0].keys[number : number + 1], expected)
+    keys, _ = append(cache, 1, start=9, rows=2)[0]
+    assert keys.shape == (2, HEADS, 4, HEAD_DIM)
+
+
+def test_single_row_is_split_into_the_cache_itself() -> None:
+    cache = KvCache(LAYERS, 8)
+    assert cache.split_rows() == [cache]
+    append(cache, 2)
+    assert cache.split_rows() == [cache]
+    cache.join_rows()
+    assert cache.length == 2

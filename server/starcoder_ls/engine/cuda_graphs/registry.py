@@ -9,7 +9,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,7 +17,8 @@ import torch
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
 from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
-from starcoder_ls.engine.cuda_graphs.capture import Capture, CapturedGraph, CudaCapture
+from starcoder_ls.engine.cuda_graphs.capture import Capture, CudaCapture
+from starcoder_ls.engine.cuda_graphs.pass_graph import GraphStatistics, Key, PassGraph, logits_of_rows
 from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
 from starcoder_ls.engine.cuda_graphs.verification import excessive_difference
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
@@ -36,29 +37,6 @@ QUIET_S = 0.05
 
 MEASURED_REPLAYS = 3
 """Replays of each new graph that are timed; their minimum is its cost."""
-
-Key = tuple[AdapterKey, Bucket]
-"""The adapter whose layers a graph applies, and the shape of its pass."""
-
-
-@dataclass(slots=True)
-class _Graph:
-    """A captured pass. ``function`` is not called again; it holds memory that the graph reads."""
-
-    captured: CapturedGraph
-    function: Callable[[], None]
-    is_verified: bool = False
-    last_replay: int = 0
-
-
-@dataclass(slots=True)
-class GraphStatistics:
-    """What became of passes and graphs so far, for benchmarks and tests."""
-
-    replays: int = 0
-    capture_ms: dict[Key, float] = field(default_factory=dict)
-    replay_ms: dict[Key, float] = field(default_factory=dict)
-    rejected: dict[Key, str] = field(default_factory=dict)  # the reasons
 
 
 def create_registry(model: Any, adapters: ResidentAdapters, context_tokens: int) -> GraphRegistry | None:
@@ -84,7 +62,7 @@ class GraphRegistry:
     ) -> None:
         self._model, self._adapters, self._context_tokens = model, adapters, context_tokens
         self._capture, self._free_bytes = capture, free_bytes
-        self._graphs: dict[Key, _Graph] = {}
+        self._graphs: dict[Key, PassGraph] = {}
         self._pending: Counter[Key] = Counter()  # graphs to capture, by how many passes lacked them
         self._static_kvs: list[StaticKv] | None = None
         self._static_pass: StaticPass | None = None
@@ -115,18 +93,21 @@ class GraphRegistry:
         bucket = key[1]
         assert self._static_pass is not None
         with torch.inference_mode():
-            rows = static_kv.assign([forward_pass.cache for forward_pass in passes], bucket.rows)
+            caches = [cache for forward_pass in passes for cache in forward_pass.cache.split_rows()]
+            assigned = iter(static_kv.assign(caches, bucket.rows))
+            rows = [list(islice(assigned, len(forward_pass.rows))) for forward_pass in passes]
             ids: list[list[int]] = [[]] * bucket.rows
             starts = [static_kv.tokens] * bucket.rows
-            for row, forward_pass in zip(rows, passes, strict=True):
-                ids[row], starts[row] = forward_pass.rows[0], forward_pass.cache.length
+            for pass_rows, forward_pass in zip(rows, passes, strict=True):
+                for row, row_ids in zip(pass_rows, forward_pass.rows, strict=True):
+                    ids[row], starts[row] = row_ids, forward_pass.cache.length
             self._static_pass.write_inputs(bucket, ids, starts)
             graph.captured.replay()
             values, likeliest = self._static_pass.read_outputs(bucket)
             values = values.clone()  # the next pass overwrites them
             logits = [
-                Logits(values[row, forward_pass.logit_positions], likeliest[row][forward_pass.logit_positions])
-                for row, forward_pass in zip(rows, passes, strict=True)
+                logits_of_rows(values, likeliest, pass_rows, forward_pass.logit_positions)
+                for pass_rows, forward_pass in zip(rows, passes, strict=True)
             ]
             if not graph.is_verified:
                 return self._verify(key, graph, logits, compute_plain())
@@ -197,15 +178,16 @@ class GraphRegistry:
                     raise
                 return  # its memory stays while a cache uses it
 
-    def _find_graph(self, passes: Sequence[ForwardPass]) -> tuple[Key, _Graph, StaticKv] | None:
+    def _find_graph(self, passes: Sequence[ForwardPass]) -> tuple[Key, PassGraph, StaticKv] | None:
         """The graph for ``passes``, or meanwhile one for a larger shape; a graph that is missing becomes pending."""
-        if self._is_disabled or any(len(forward_pass.rows) > 1 for forward_pass in passes):
+        if self._is_disabled:
             return None
+        rows = sum(len(forward_pass.rows) for forward_pass in passes)
         new_tokens = max(len(forward_pass.rows[0]) for forward_pass in passes)
         end = max(forward_pass.cache.length + len(forward_pass.rows[0]) for forward_pass in passes)
         adapter_key = self._adapters.active_layers_key
         exact: Key | None = None
-        for bucket in buckets.buckets_holding(len(passes), new_tokens, end, self._context_tokens):
+        for bucket in buckets.buckets_holding(rows, new_tokens, end, self._context_tokens):
             key = (adapter_key, bucket)
             if exact is None:
                 if key in self.statistics.rejected:
@@ -250,7 +232,7 @@ class GraphRegistry:
         while len(self._graphs) > MAX_GRAPHS:
             del self._graphs[min(self._graphs, key=lambda other: self._graphs[other].last_replay)]
 
-    def _capture_graph(self, key: Key) -> _Graph | None:
+    def _capture_graph(self, key: Key) -> PassGraph | None:
         """None where there is no memory for its static rows. Raises what the capture raises."""
         bucket = key[1]
         static_kv = self._static_kv_for(bucket)
@@ -260,7 +242,7 @@ class GraphRegistry:
             unused = [static_kv.tokens] * bucket.rows  # positions that belong to no sequence
             self._static_pass.write_inputs(bucket, [[]] * bucket.rows, unused)
             function = self._static_pass.build(static_kv, bucket)
-            graph = _Graph(self._capture(function), function, last_replay=self.statistics.replays)
+            graph = PassGraph(self._capture(function), function, last_replay=self.statistics.replays)
             took_ms = []
             for _ in range(MEASURED_REPLAYS):
                 started_s = time.perf_counter()
@@ -286,7 +268,7 @@ class GraphRegistry:
                 return static_kv
         return None
 
-    def _verify(self, key: Key, graph: _Graph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
+    def _verify(self, key: Key, graph: PassGraph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """Use the graph from now on if it computed ``expected`` [n, vocabulary] each; return ``expected``."""
         difference = excessive_difference(found, expected, activation_type(self._model)[1])
         if difference is not None:

@@ -65,6 +65,22 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
             self.storage = (self.storage[0][rows], self.storage[1][rows])
             self.is_view = False
 
+    def row(self, row: int) -> _Layer:
+        """A layer of one row, which shares its storage with this one."""
+        layer = _Layer(self.capacity)
+        if self.storage is not None:
+            keys, values = (states[row : row + 1] for states in self.storage)
+            layer.storage, layer.length = (keys, values), self.length
+            layer.dtype, layer.device, layer.is_initialized = keys.dtype, keys.device, True
+        return layer
+
+    def join(self, rows: Sequence[_Layer]) -> None:
+        """Replace the tokens of this layer by those of ``rows``, of one row each, in storage of its own."""
+        self.storage, self.length, self.is_view = None, 0, False
+        states = [(layer.keys, layer.values) for layer in rows]
+        keys, values = zip(*states, strict=True)
+        self.update(torch.cat(keys), torch.cat(values))
+
     def attach_backing(self, storage: KeysAndValues, is_copied: bool) -> None:
         """Use ``storage`` from here on; ``is_copied`` says that it already holds the tokens of this layer."""
         if self.length and not is_copied:
@@ -121,6 +137,7 @@ class KvCache(Cache):
     def __init__(self, layers: int, capacity: int) -> None:
         super().__init__(layers=[_Layer(capacity) for _ in range(layers)])
         self.backing: Sequence[KeysAndValues] | None = None  # the argument of the last ``attach_backing``
+        self._row_caches: list[KvCache] | None = None  # what holds the tokens after ``split_rows``
 
     @property
     def _kv_layers(self) -> list[_Layer]:
@@ -129,11 +146,13 @@ class KvCache(Cache):
     @property
     def length(self) -> int:
         """Number of tokens in the cache."""
-        return self._kv_layers[0].length
+        return self._kv_layers[0].length if self._row_caches is None else self._row_caches[0].length
 
     @property
     def bytes(self) -> int:
         """Memory that this cache has allocated, used or not; a backing does not count."""
+        if self._row_caches is not None:
+            return sum(cache.bytes for cache in self._row_caches)
         return sum(x.nbytes for layer in self._kv_layers if not layer.is_view for x in layer.storage or ())
 
     @property
@@ -144,6 +163,8 @@ class KvCache(Cache):
     @property
     def first_layer_keys(self) -> torch.Tensor | None:
         """Storage of the first layer's keys: [rows, heads, capacity, head_dim]. None before anything was cached."""
+        if self._row_caches is not None:
+            return self._row_caches[0].first_layer_keys
         storage = self._kv_layers[0].storage
         return None if storage is None else storage[0]
 
@@ -159,6 +180,8 @@ class KvCache(Cache):
 
     def set_length(self, length: int) -> None:
         """Declare the first ``length`` tokens of ``writable_storage`` written."""
+        for cache in self._row_caches or ():
+            cache.set_length(length)
         for layer in self._kv_layers:
             layer.length = length
 
@@ -184,6 +207,8 @@ class KvCache(Cache):
 
     def truncate(self, length: int) -> None:
         """Drop all tokens after the first ``length``."""
+        for cache in self._row_caches or ():
+            cache.truncate(length)
         for layer in self._kv_layers:
             layer.truncate(length)
 
@@ -195,6 +220,38 @@ class KvCache(Cache):
 
     def select_rows(self, rows: list[int]) -> None:
         """Keep these rows, in this order, and drop the others."""
+        if self._row_caches is not None:
+            self._row_caches = [self._row_caches[row] for row in rows]
+            return
         for layer in self._kv_layers:
             device = None if layer.storage is None else layer.storage[0].device
             layer.select_rows(torch.tensor(rows, device=device))
+
+    def split_rows(self) -> list[KvCache]:
+        """The rows as caches of a single row, which hold the tokens from here on; the cache itself if it has one row.
+
+        Nothing is copied. Only lengths and rows may be read and changed until ``join_rows``.
+        """
+        if self._row_caches is not None:
+            return self._row_caches
+        keys = self.first_layer_keys
+        if keys is None or keys.shape[0] == 1:
+            return [self]
+        caches = []
+        for row in range(keys.shape[0]):
+            cache = KvCache(0, 0)
+            cache.layers = [layer.row(row) for layer in self._kv_layers]
+            caches.append(cache)
+        for layer in self._kv_layers:
+            layer.storage = None
+        self._row_caches = caches
+        return caches
+
+    def join_rows(self) -> None:
+        """Copy the rows of ``split_rows`` back to storage of this cache. Raises the device's out-of-memory error."""
+        caches = self._row_caches
+        if caches is None:
+            return
+        for number, layer in enumerate(self._kv_layers):
+            layer.join([cache._kv_layers[number] for cache in caches])
+        self._row_caches = None

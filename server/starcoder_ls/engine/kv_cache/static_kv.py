@@ -61,13 +61,12 @@ class StaticKv:
         return [(layer[0, :rows], layer[1, :rows]) for layer in self._pool]
 
     def is_compatible(self, cache: KvCache) -> bool:
-        """Whether ``cache`` is a single sequence with the shape, type and device of these rows."""
+        """Whether the rows of ``cache`` have the shape, type and device of these."""
         keys = cache.first_layer_keys
         if keys is None:
             return len(cache.layers) == len(self._pool)
         is_same_type = (keys.dtype, keys.device) == (self._pool.dtype, self._pool.device)
-        row_shape = (1, self._pool.shape[3], self._pool.shape[5])  # rows, heads, head_dim
-        is_same_shape = (*keys.shape[:2], keys.shape[3]) == row_shape
+        is_same_shape = (keys.shape[1], keys.shape[3]) == (self._pool.shape[3], self._pool.shape[5])
         return is_same_type and len(cache.layers) == len(self._pool) and is_same_shape
 
     def assign(self, caches: Sequence[KvCache], rows: int) -> list[int]:

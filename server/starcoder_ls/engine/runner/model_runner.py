@@ -104,6 +104,8 @@ class ModelRunner:
 
     def _compute(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
         """The logits of each pass without a graph, in float32 or wider: [rows or time, vocabulary] each."""
+        for forward_pass in passes:
+            forward_pass.cache.join_rows()
         own_pass = self._own_pass()
         hidden = self._hidden_states(passes, own_pass)
         picked = [
