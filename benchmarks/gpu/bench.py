@@ -84,7 +84,7 @@ class Bench:
 
     def replay_ms(self, bucket: Bucket, adapter_key: Any = None) -> float:
         """Return the time of a graph and of reading its outputs; NaN if there is no such graph."""
-        graph, static_pass = self.graphs._graphs.get((adapter_key, bucket)), self.graphs._static_pass
+        graph, static_pass = self.graphs._graphs.get((adapter_key, bucket)), self.graphs.capturer.static_pass
         if graph is None or static_pass is None:
             return float("nan")
         # The inputs are those of the last pass: its tokens are computed again.

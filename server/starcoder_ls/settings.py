@@ -72,6 +72,10 @@ class Model(_Section):
     cuda_graphs: Literal["auto", "off"] = "auto"
     """Replay short forward passes as CUDA graphs, recorded while the server is idle. `off` saves up to 1 GB."""
 
+    compile: Literal["off", "on"] = "off"
+    """On CUDA, fuse the operations of short forward passes with torch's compiler before they are recorded as CUDA
+    graphs. The first start takes minutes longer; later ones load the compiled code from the user's cache folder."""
+
     document_ngrams: Literal["auto", "off"] = "auto"
     """Mix the model's probabilities with the tokens that follow the same words in the document. `auto` does so for
     checkpoints with fitted weights, such as the bundled model; large models gain little."""

@@ -25,17 +25,53 @@ def train_corpus(
     raise typer.Exit(run(folder, site_packages or [], vocabulary, package_mb * 1_000_000))
 
 
+@train.command("pack")
+def train_pack(
+    corpus: Annotated[Path, typer.Argument(help="A folder written by `train corpus`.", exists=True, file_okay=False)],
+    file: Annotated[Path, typer.Argument(help="The file to write, such as corpus.tar.xz.", dir_okay=False)],
+    max_mb: Annotated[
+        float, typer.Option(help="Maximum size; documents that do not fit are left out.", min=0.01)
+    ] = 42.0,
+) -> None:
+    """Compress a corpus into one file, with the licences of its packages; `train base` reads it."""
+    from starcoder_ls.commands.train_pack import run
+
+    raise typer.Exit(run(corpus, file, int(max_mb * 1_000_000)))
+
+
+@train.command("unpack")
+def train_unpack(
+    packed: Annotated[Path, typer.Argument(help="An archive, or a folder with its parts.", exists=True)],
+    folder: Annotated[Path, typer.Argument(help="Where to write its files.", file_okay=False)],
+) -> None:
+    """Extract a corpus of `train pack`, or a model that `train base` has written in parts."""
+    from starcoder_ls.commands.train_pack import run_unpack
+
+    raise typer.Exit(run_unpack(packed, folder))
+
+
 @train.command("base")
 def train_base(
-    corpus: Annotated[Path, typer.Argument(help="A folder written by `train corpus`.", exists=True, file_okay=False)],
+    corpus: Annotated[
+        Path, typer.Argument(help="A folder written by `train corpus`, or a file by `train pack`.", exists=True)
+    ],
     folder: Annotated[
         Path,
         typer.Argument(help="Where to write checkpoints, log and model. Training resumes from a checkpoint in it."),
     ],
     tokens: Annotated[int, typer.Option(help="Number of tokens to train on.")] = 100_000_000,
+    minutes: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Train for so long instead; the learning rate has decayed by then. 0: no limit.",
+        ),
+    ] = 0.0,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 6,
     width: Annotated[int, typer.Option(min=64, help="Hidden size, a multiple of 64, the size of a head.")] = 256,
-    batch_tokens: Annotated[int, typer.Option(help="Tokens per step.")] = 4096,
+    batch_tokens: Annotated[
+        int | None, typer.Option(help="Tokens per step; default: 4,096 on a CPU, what fits the memory on a GPU.")
+    ] = None,
     row_tokens: Annotated[
         int, typer.Option(help="Tokens in a training sequence, before the phase with sequences of full length.")
     ] = 512,
@@ -56,17 +92,26 @@ def train_base(
     is_compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the loss with torch.compile.")
     ] = True,
-    workers: Annotated[int, typer.Option(help="Number of processes that prepare training sequences.", min=0)] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of processes that prepare training sequences; default: 1, with a GPU up to 12.", min=0
+        ),
+    ] = None,
+    part_mb: Annotated[
+        float, typer.Option(help="Also write the model as an archive in parts of this size; 0: do not.", min=0.0)
+    ] = 0.0,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Train a GPTBigCode model from scratch, in StarCoder's format. It can be interrupted and resumed."""
     from starcoder_ls.commands.train_base import run
 
     config = {
-        "layers": layers, "width": width, "heads": width // 64, "total_tokens": tokens, "batch_tokens": batch_tokens,
+        "layers": layers, "width": width, "heads": width // 64, "total_tokens": tokens, "minutes": minutes,
+        "batch_tokens": batch_tokens,
         "row_tokens": row_tokens, "decay_share": decay_share, "full_length_share": full_length_share, "seed": seed,
     }  # fmt: skip
-    raise typer.Exit(run(corpus, folder, config, start, device, is_compiled, workers))
+    raise typer.Exit(run(corpus, folder, config, start, device, is_compiled, workers, int(part_mb * 1_000_000)))
 
 
 @train.command("explain")

@@ -87,6 +87,8 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
         adapters = [describe_adapter(adapter, config.resident_adapters()) for adapter in status.adapters]
         table.add_row("adapters", ", ".join(adapters) or "none")
         table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
+        if status.message:
+            table.add_row("note", status.message)
         table.add_row("loaded in", f"{load_s:.1f} s")
         text, timings = asyncio.run(_generate(engine, status.special_tokens))
         table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "

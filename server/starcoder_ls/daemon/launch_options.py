@@ -26,6 +26,7 @@ DEFAULTS: dict[str, Any] = {
     "quantization": "none",
     "max_memory": {},
     "cuda_graphs": "auto",
+    "compile": "off",
     "document_ngrams": "auto",
     "offline": False,
     "threads": 0,

@@ -36,6 +36,8 @@ from starcoder_ls.settings import Adapter, Model
 from starcoder_ls.text_tokens.chat_template import read_chat_format
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
+_NOT_COMPILED = "`model.compile` has no effect here: it needs a CUDA device and `model.cuda_graphs`."
+
 
 def load(
     settings: Model,
@@ -107,11 +109,16 @@ def assemble(
     if placement.is_batch_invariant:  # else a draft could change an answer
         runner.pass_costs = measure_pass_costs(runner, checkpoint.context_tokens)
     if settings.cuda_graphs == "auto" and placement.max_memory is None and runner.can_batch:
-        runner.graphs = registry.create_registry(model, resident, checkpoint.context_tokens)
+        runner.graphs = registry.create_registry(
+            model, resident, checkpoint.context_tokens, is_fused=settings.compile == "on"
+        )
+    if runner.graphs is not None:
+        runner.graphs.compile_fused_pass(lambda: on_progress(0.8, "Compiling the pass, which takes minutes once."))
     strengths = NgramStrengths.from_folder(checkpoint.folder) if settings.document_ngrams == "auto" else None
     if strengths is not None and runner.compiled_pass is not None:
         compiled_ngrams.compile_kernels(checkpoint.vocabulary_size)
-    message = " ".join(filter(None, (drawback, checkpoint.changes, adapters_message)))
+    compile_message = _NOT_COMPILED if settings.compile == "on" and runner.graphs is None else ""
+    message = " ".join(filter(None, (drawback, compile_message, checkpoint.changes, adapters_message)))
     missing = tuple(name for name in adapters or {} if name not in {adapter.name for adapter in resident})
     chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)
     return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat, missing)

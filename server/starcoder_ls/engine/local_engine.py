@@ -268,8 +268,8 @@ class LocalEngine:
             if self._queue.is_idle():
                 graph_bytes = 0 if runner.graphs is None else runner.graphs.bytes
                 memory_bytes = loaded.bytes + state.prefix_cache.bytes + graph_bytes
-                busy_since_s = None
-                self._notify(replace(self._status, phase=Phase.READY, memory_bytes=memory_bytes))
+                busy_since_s, message = None, loaded.status_message
+                self._notify(replace(self._status, phase=Phase.READY, message=message, memory_bytes=memory_bytes))
 
 
 _started_engines: weakref.WeakSet[LocalEngine] = weakref.WeakSet()

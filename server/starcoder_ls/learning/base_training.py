@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 
-from starcoder_ls.learning import corpus, loss
+from starcoder_ls.learning import corpus, loss, training_attention
 from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 
@@ -32,6 +32,9 @@ class TrainingConfig:
     heads: int = 4
     positions: int = 2048
     total_tokens: int = 20_000_000
+    """Where the run ends; not used if ``minutes`` are set."""
+    minutes: float = 0.0
+    """Where the run ends, in minutes of training, however fast the machine is; 0 is no limit."""
     batch_tokens: int = 4096
     row_tokens: int = 512
     full_length_share: float = 0.12
@@ -45,9 +48,9 @@ class TrainingConfig:
     """Weight of a middle's tokens in the loss; other tokens have 1. Middles are a few percent of a row."""
     seed: int = 1
 
-    def row_length(self, tokens: int) -> int:
-        """Length of the rows after ``tokens`` tokens."""
-        return self.row_tokens if tokens < self.total_tokens * (1 - self.full_length_share) else self.positions
+    def row_length(self, fraction: float) -> int:
+        """Length of the rows after ``fraction`` of the run."""
+        return self.row_tokens if fraction < 1 - self.full_length_share else self.positions
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class TrainingReport:
     """The state of a run and the mean losses over tokens since the last report, in nats."""
 
     tokens: int
-    total_tokens: int
+    fraction: float  # of the run
     loss: float
     middle_loss: float
     tokens_per_s: float
@@ -82,7 +85,10 @@ def create_model_config(config: TrainingConfig, vocabulary_size: int) -> GPTBigC
 
 
 class TrainingRun:
-    """A run in a folder: checkpoint.pt (to resume from), log.jsonl (every report), training_config.json."""
+    """A run in a folder: checkpoint.pt (to resume from), log.jsonl (every report), training_config.json.
+
+    ``clock`` returns seconds. A run that is limited in minutes has used those that its checkpoint says.
+    """
 
     def __init__(
         self,
@@ -93,6 +99,7 @@ class TrainingRun:
         device: str,
         is_compiled: bool,
         workers: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
@@ -100,24 +107,46 @@ class TrainingRun:
         self.model = GPTBigCodeForCausalLM(create_model_config(config, data.vocabulary_size))
         self.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to without its types
         self.optimizer = Optimizer(self.model, config.matrix_learning_rate, config.learning_rate, config.weight_decay)
-        self.schedule = Schedule(config.total_tokens, config.warmup_tokens, config.decay_share)
+        self.schedule = Schedule(config.warmup_tokens, config.decay_share)
         self.tokens = 0
+        self._clock, self._used_s, self._resumed_s = clock, 0.0, clock()
         self.data, self._held_out = data, held_out
         self._token_losses: Callable[[nn.Module, torch.Tensor], torch.Tensor] = (
             torch.compile(loss.token_losses, dynamic=False) if is_compiled else loss.token_losses
         )
         (folder / "training_config.json").write_text(json.dumps(asdict(config), indent=1), encoding="utf-8")
 
-    def load_checkpoint(self, path: Path) -> None:
-        """Load weights, optimizer state and position from a checkpoint of this run or of one that it continues."""
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of training so far, with those before the checkpoint that the run was resumed from."""
+        return self._used_s + self._clock() - self._resumed_s
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run is done, from 0 to 1."""
+        if self.config.minutes:
+            return min(1.0, self.elapsed_s / (self.config.minutes * 60))
+        return min(1.0, self.tokens / self.config.total_tokens)
+
+    def load_checkpoint(self, path: Path, is_own: bool = True) -> None:
+        """Load weights, optimizer state and position from a checkpoint of this run, or of one that it continues.
+
+        The minutes that another run took do not count.
+        """
         state = torch.load(path, map_location=self.device, weights_only=True)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dicts(state["optimizer"])
         self.tokens = int(state["tokens"])
+        self._used_s, self._resumed_s = float(state.get("elapsed_s", 0.0)) if is_own else 0.0, self._clock()
 
     def save_checkpoint(self) -> None:
         """Write a temporary file and rename it, so that an interruption leaves the previous checkpoint intact."""
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dicts(), "tokens": self.tokens}
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dicts(),
+            "tokens": self.tokens,
+            "elapsed_s": self.elapsed_s,
+        }
         partial = self.folder / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self.folder / "checkpoint.pt")
@@ -127,23 +156,25 @@ class TrainingRun:
 
         Raises FloatingPointError if the loss is not finite.
         """
-        saved_s = time.monotonic()
-        while self.tokens < self.config.total_tokens:
-            length = self.config.row_length(self.tokens)
-            start_s, tokens = time.monotonic(), 0  # since the last report
+        saved_s = self._clock()
+        while self.fraction < 1:
+            length = self.config.row_length(self.fraction)
+            start_s, tokens = self._clock(), 0  # since the last report
             losses: list[torch.Tensor] = []
             for ids, is_middle in self._batches(length):
                 losses.append(self._step(ids.to(self.device), is_middle.to(self.device)))
                 self.tokens += ids.numel()
                 tokens += ids.numel()
-                if len(losses) == report_every or self.tokens >= self.config.total_tokens:
-                    yield self._report(torch.stack(losses), tokens / (time.monotonic() - start_s))
-                    start_s, losses, tokens = time.monotonic(), [], 0
-                if time.monotonic() - saved_s > save_every_s:
+                if len(losses) == report_every or self.fraction >= 1:
+                    yield self._report(torch.stack(losses), tokens / max(self._clock() - start_s, 1e-9))
+                    start_s, losses, tokens = self._clock(), [], 0
+                if self._clock() - saved_s > save_every_s:
                     self.save_checkpoint()
-                    saved_s = time.monotonic()
-                if self.tokens >= self.config.total_tokens or self.config.row_length(self.tokens) != length:
+                    saved_s = self._clock()
+                if self.fraction >= 1 or self.config.row_length(self.fraction) != length:
                     break
+            if losses:
+                yield self._report(torch.stack(losses), tokens / max(self._clock() - start_s, 1e-9))
         self.save_checkpoint()
 
     def measure_held_out_loss(self, length: int, rows: int = 16) -> loss.HeldOutLoss:
@@ -160,13 +191,13 @@ class TrainingRun:
 
     def _step(self, ids: torch.Tensor, is_middle: torch.Tensor) -> torch.Tensor:
         """One step.  # ids, is_middle [batch, time] -> [2]: mean loss, mean loss of middles"""
-        with self._autocast():
+        with self._autocast(), training_attention.installed_in(self.model):
             losses = self._token_losses(self.model, ids)
         is_target, is_middle = ids[:, 1:] != corpus.PAD_ID, is_middle[:, 1:]
         weights = is_target + (self.config.middle_weight - 1) * is_middle
         ((losses * weights).sum() / weights.sum()).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        self.optimizer.step(self.schedule.factor(self.tokens))
+        self.optimizer.step(self.schedule.factor(self.tokens, self.fraction))
         losses = losses.detach()
         return torch.stack((losses.sum() / is_target.sum(), losses[is_middle].mean()))
 
@@ -191,7 +222,7 @@ class TrainingRun:
         Raises FloatingPointError if the loss is not finite.
         """
         loss, middle_loss = float(losses[:, 0].mean()), float(losses[:, 1].nanmean())
-        report = TrainingReport(self.tokens, self.config.total_tokens, loss, middle_loss, tokens_per_s)
+        report = TrainingReport(self.tokens, self.fraction, loss, middle_loss, tokens_per_s)
         if not math.isfinite(report.loss):
             raise FloatingPointError(f"the loss is not finite after {self.tokens} tokens; lower the learning rates")
         with (self.folder / "log.jsonl").open("a", encoding="utf-8") as log:

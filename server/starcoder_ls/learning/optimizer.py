@@ -13,17 +13,15 @@ from torch import nn
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Linear warm-up, a plateau, then linear decay to zero over the last ``decay_share`` of all tokens."""
+    """Linear warm-up in tokens, a plateau, then linear decay to zero over the last ``decay_share`` of the run."""
 
-    total_tokens: int
     warmup_tokens: int
     decay_share: float
 
-    def factor(self, tokens: int) -> float:
-        """Learning rate after ``tokens`` tokens, as a fraction of its peak."""
-        decay_tokens = max(self.total_tokens * self.decay_share, 1.0)
+    def factor(self, tokens: int, fraction: float) -> float:
+        """Learning rate after ``tokens`` tokens and ``fraction`` of the run (0 to 1), as a fraction of its peak."""
         warmup = min(1.0, (tokens + 1) / max(self.warmup_tokens, 1))
-        decay = min(1.0, max(0.0, (self.total_tokens - tokens) / decay_tokens))
+        decay = 1.0 if self.decay_share <= 0 else min(1.0, max(0.0, (1.0 - fraction) / self.decay_share))
         return min(warmup, decay)
 
 
@@ -35,8 +33,9 @@ class Optimizer:
     ) -> None:
         matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
         others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and ".h." in n)]
+        is_fused = matrices[0].is_cuda  # one kernel for all weights instead of several for each
         self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0)
+            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=is_fused)
         ]
         if matrix_learning_rate:
             self._optimizers.append(
@@ -44,7 +43,9 @@ class Optimizer:
             )
         else:
             self._optimizers.append(
-                torch.optim.AdamW(matrices, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay)
+                torch.optim.AdamW(
+                    matrices, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=is_fused
+                )
             )
         self._peaks = [[group["lr"] for group in optimizer.param_groups] for optimizer in self._optimizers]
 

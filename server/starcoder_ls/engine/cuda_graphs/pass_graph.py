@@ -23,6 +23,7 @@ class PassGraph:
 
     captured: CapturedGraph
     function: Callable[[], None]
+    is_fused: bool = False
     is_verified: bool = False
     last_replay: int = 0
 

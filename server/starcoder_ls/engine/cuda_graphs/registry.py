@@ -15,18 +15,19 @@ from typing import Any
 import torch
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters
-from starcoder_ls.engine.cuda_graphs import buckets, gqa_attention
+from starcoder_ls.engine.cuda_graphs import buckets
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import Capture, CudaCapture
+from starcoder_ls.engine.cuda_graphs.fused_pass import FusedPass
+from starcoder_ls.engine.cuda_graphs.pass_capturer import PassCapturer
 from starcoder_ls.engine.cuda_graphs.pass_graph import GraphStatistics, Key, PassGraph, logits_of_rows
-from starcoder_ls.engine.cuda_graphs.static_pass import StaticPass
 from starcoder_ls.engine.cuda_graphs.verification import excessive_difference
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.prefix_cache import AdapterKey
-from starcoder_ls.engine.kv_cache.static_kv import StaticKv, allocate_static_kv
+from starcoder_ls.engine.kv_cache.static_kv import StaticKv
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.memory import is_out_of_memory
-from starcoder_ls.engine.model_shape import activation_type, input_device, key_value_shape
+from starcoder_ls.engine.model_shape import activation_type, input_device
 from starcoder_ls.errors import DeviceFailed
 
 _log = logging.getLogger(__name__)
@@ -39,13 +40,20 @@ MEASURED_REPLAYS = 3
 """Replays of each new graph that are timed; their minimum is its cost."""
 
 
-def create_registry(model: Any, adapters: ResidentAdapters, context_tokens: int) -> GraphRegistry | None:
-    """A registry for ``model``; None unless it computes on a CUDA device."""
+def create_registry(
+    model: Any, adapters: ResidentAdapters, context_tokens: int, is_fused: bool = False
+) -> GraphRegistry | None:
+    """A registry for ``model``, with ``is_fused`` of passes fused by inductor; None unless it computes on CUDA."""
     device = input_device(model)
     if device.type != "cuda":
         return None
     return GraphRegistry(
-        model, adapters, context_tokens, CudaCapture(device), lambda: torch.cuda.mem_get_info(device)[0]
+        model,
+        adapters,
+        context_tokens,
+        CudaCapture(device),
+        lambda: torch.cuda.mem_get_info(device)[0],
+        FusedPass() if is_fused else None,
     )
 
 
@@ -59,13 +67,12 @@ class GraphRegistry:
         context_tokens: int,
         capture: Capture,
         free_bytes: Callable[[], int],
+        fused: FusedPass | None = None,
     ) -> None:
         self._model, self._adapters, self._context_tokens = model, adapters, context_tokens
-        self._capture, self._free_bytes = capture, free_bytes
+        self.capturer = PassCapturer(model, context_tokens, capture, free_bytes, fused)
         self._graphs: dict[Key, PassGraph] = {}
         self._pending: Counter[Key] = Counter()  # graphs to capture, by how many passes lacked them
-        self._static_kvs: list[StaticKv] | None = None
-        self._static_pass: StaticPass | None = None
         self._is_disabled = False
         self.statistics = GraphStatistics()
         self._pending.update((None, bucket) for bucket in buckets.single_request_buckets(context_tokens))
@@ -73,8 +80,16 @@ class GraphRegistry:
     @property
     def bytes(self) -> int:
         """Memory of the static rows, inputs and outputs; that of the graphs themselves is not known."""
-        static_pass = 0 if self._static_pass is None else self._static_pass.bytes
-        return sum(static_kv.bytes for static_kv in self._static_kvs or ()) + static_pass
+        return self.capturer.bytes
+
+    @property
+    def message(self) -> str:
+        """For the user: whether graphs contain the pass fused by inductor; "" if it was not asked for."""
+        return self.capturer.message
+
+    def compile_fused_pass(self, on_compile: Callable[[], None]) -> None:
+        """As ``PassCapturer.compile_fused_pass``."""
+        self.capturer.compile_fused_pass(self._adapters, on_compile)
 
     def replay(
         self, passes: Sequence[ForwardPass], compute_plain: Callable[[], list[torch.Tensor]]
@@ -90,8 +105,8 @@ class GraphRegistry:
         if found is None:
             return None
         key, graph, static_kv = found
-        bucket = key[1]
-        assert self._static_pass is not None
+        bucket, static_pass = key[1], self.capturer.static_pass
+        assert static_pass is not None
         with torch.inference_mode():
             caches = [cache for forward_pass in passes for cache in forward_pass.cache.split_rows()]
             assigned = iter(static_kv.assign(caches, bucket.rows))
@@ -101,9 +116,9 @@ class GraphRegistry:
             for pass_rows, forward_pass in zip(rows, passes, strict=True):
                 for row, row_ids in zip(pass_rows, forward_pass.rows, strict=True):
                     ids[row], starts[row] = row_ids, forward_pass.cache.length
-            self._static_pass.write_inputs(bucket, ids, starts)
+            static_pass.write_inputs(bucket, ids, starts)
             graph.captured.replay()
-            values, likeliest = self._static_pass.read_outputs(bucket)
+            values, likeliest = static_pass.read_outputs(bucket)
             values = values.clone()  # the next pass overwrites them
             logits = [
                 logits_of_rows(values, likeliest, pass_rows, forward_pass.logit_positions)
@@ -168,15 +183,11 @@ class GraphRegistry:
         _log.warning("CUDA graphs are disabled: %s", reason)
         self._graphs.clear()
         self._pending.clear()
-        static_kvs, self._static_kvs, self._static_pass = self._static_kvs, [], None
-        for static_kv in static_kvs or ():
-            try:
-                with torch.inference_mode():
-                    static_kv.release()
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                return  # its memory stays while a cache uses it
+        try:
+            self.capturer.release()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
 
     def _find_graph(self, passes: Sequence[ForwardPass]) -> tuple[Key, PassGraph, StaticKv] | None:
         """The graph for ``passes``, or meanwhile one for a larger shape; a graph that is missing becomes pending."""
@@ -194,7 +205,7 @@ class GraphRegistry:
                     return None
                 exact = key
             if (graph := self._graphs.get(key)) is not None:
-                static_kv = self._static_kv_for(bucket)
+                static_kv = self.capturer.static_kv_for(bucket)
                 if static_kv is None or not all(static_kv.is_compatible(each.cache) for each in passes):
                     return None
                 if not graph.is_verified and all(each.logits_for is LogitsFor.NONE for each in passes):
@@ -210,7 +221,7 @@ class GraphRegistry:
         """Capture the graph, or note why it cannot be. Raises DeviceFailed."""
         started_s = time.perf_counter()
         try:
-            graph = self._capture_graph(key)
+            captured = self.capturer.capture(key)
         except DeviceFailed:
             raise
         except Exception as error:  # noqa: BLE001 - whatever cannot be captured runs without a graph
@@ -223,57 +234,30 @@ class GraphRegistry:
                 self.statistics.rejected[key] = reason
                 self.disable(f"this model cannot be captured ({reason})")
             return
-        if graph is None:
+        if captured is None:
             self.statistics.rejected[key] = "no memory for its static rows"
             return
+        graph, self.statistics.replay_ms[key] = captured
+        graph.last_replay = self.statistics.replays
         self._graphs[key] = graph
         self.statistics.capture_ms[key] = took_ms = (time.perf_counter() - started_s) * 1000
         _log.debug("captured a graph for %s in %.0f ms", key, took_ms)
         while len(self._graphs) > MAX_GRAPHS:
             del self._graphs[min(self._graphs, key=lambda other: self._graphs[other].last_replay)]
 
-    def _capture_graph(self, key: Key) -> PassGraph | None:
-        """None where there is no memory for its static rows. Raises what the capture raises."""
-        bucket = key[1]
-        static_kv = self._static_kv_for(bucket)
-        if static_kv is None or self._static_pass is None:
-            return None
-        with torch.inference_mode(), gqa_attention.installed_in(self._model):
-            unused = [static_kv.tokens] * bucket.rows  # positions that belong to no sequence
-            self._static_pass.write_inputs(bucket, [[]] * bucket.rows, unused)
-            function = self._static_pass.build(static_kv, bucket)
-            graph = PassGraph(self._capture(function), function, last_replay=self.statistics.replays)
-            took_ms = []
-            for _ in range(MEASURED_REPLAYS):
-                started_s = time.perf_counter()
-                graph.captured.replay()
-                self._static_pass.read_outputs(bucket)  # waits for the device
-                took_ms.append((time.perf_counter() - started_s) * 1000)
-            self.statistics.replay_ms[key] = min(took_ms)
-            return graph
-
-    def _static_kv_for(self, bucket: Bucket) -> StaticKv | None:
-        """The smallest static rows that hold ``bucket``; None if they would take too much memory."""
-        if self._static_kvs is None:
-            device, dtype = activation_type(self._model)
-            shape = key_value_shape(self._model.config)
-            with torch.inference_mode():
-                self._static_kvs = allocate_static_kv(
-                    shape, device, dtype, buckets.static_kv_sizes(self._context_tokens), self._free_bytes
-                )
-                if self._static_kvs:
-                    self._static_pass = StaticPass(self._model, self._static_kvs[0].rows, device, dtype)
-        for static_kv in self._static_kvs:
-            if static_kv.rows >= bucket.rows and static_kv.tokens >= bucket.kv_tokens:
-                return static_kv
-        return None
-
     def _verify(self, key: Key, graph: PassGraph, found: list[Logits], expected: list[torch.Tensor]) -> list[Logits]:
         """Use the graph from now on if it computed ``expected`` [n, vocabulary] each; return ``expected``."""
         difference = excessive_difference(found, expected, activation_type(self._model)[1])
         if difference is not None:
-            self._reject(key, f"its logits were off by {difference:.2g} of their spread")
+            reason = f"its logits were off by {difference:.2g} of their spread"
             del self._graphs[key]
+            if graph.is_fused:
+                self.capturer.reject_fused(reason)
+                self.request_graph(key[1], key[0])
+                for other in [other for other, found in self._graphs.items() if found.is_fused]:
+                    del self._graphs[other]
+            else:
+                self._reject(key, reason)
         graph.is_verified = True
         return [Logits(values) for values in expected]
 

@@ -6,8 +6,9 @@ position at which each token is written, and the mask.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
@@ -33,9 +34,41 @@ class _Layer(DynamicLayer):  # type: ignore[no-untyped-call]
         """States of the new tokens, [rows, heads, time, head_dim] -> [rows, heads, kv_tokens, head_dim]."""
         positions = self._positions[:, None, :, None].expand_as(key_states)  # [rows, heads, time, head_dim]
         for storage, states in zip(self._storage, (key_states, value_states), strict=True):
-            storage.scatter_(2, positions, states)
+            if torch.compiler.is_compiling():  # of one row; inductor would copy the storage for `scatter_`
+                storage.index_copy_(2, self._positions[0], states)
+            else:
+                storage.scatter_(2, positions, states)
         keys, values = (storage[:, :, : self._kv_tokens] for storage in self._storage)
         return keys, values
+
+
+class PassTensors(NamedTuple):
+    """What a pass reads and writes, at fixed addresses."""
+
+    inputs: torch.Tensor  # [rows, new tokens + 1]: ids, then the position of the first
+    offsets: torch.Tensor  # [new tokens]: 0, 1, ...
+    kv_positions: torch.Tensor  # [kv tokens]: 0, 1, ...
+    storages: list[KeysAndValues]  # of each layer, [rows, heads, positions, head_dim]
+    logits: torch.Tensor  # [rows * new tokens, vocabulary]
+    likeliest: torch.Tensor  # [rows * new tokens, 2]: id and log probability
+
+
+def compute_pass(model: Any, tensors: PassTensors) -> None:
+    """Run ``model`` over the inputs; write keys, values and outputs."""
+    ids, positions = tensors.inputs[:, :-1], tensors.inputs[:, -1:] + tensors.offsets  # [rows, time]
+    kv_positions, logits, likeliest = tensors.kv_positions, tensors.logits, tensors.likeliest
+    layers = [_Layer(storage, positions, kv_positions.shape[0]) for storage in tensors.storages]
+    hidden = model.base_model(
+        input_ids=ids,
+        position_ids=positions.clamp_max(int(model.config.max_position_embeddings) - 1),
+        attention_mask=causal_mask(positions, kv_positions, attention_window(model.config), logits.dtype),
+        past_key_values=Cache(layers=layers),
+        use_cache=True,
+    ).last_hidden_state  # [rows, time, width]
+    logits.copy_(model.get_output_embeddings()(hidden.flatten(0, 1)))
+    best = logits.argmax(-1, keepdim=True)
+    likeliest[:, :1].copy_(best)
+    likeliest[:, 1:].copy_(logits.log_softmax(-1).gather(-1, best))  # one kernel; logsumexp takes six
 
 
 class StaticPass:
@@ -69,37 +102,29 @@ class StaticPass:
         self._host_inputs[:count] = torch.tensor(flat)
         self._inputs[:count].copy_(self._host_inputs[:count], non_blocking=True)
 
-    def build(self, static_kv: StaticKv, bucket: Bucket) -> Callable[[], None]:
+    def build(
+        self, static_kv: StaticKv, bucket: Bucket, compute: Callable[[Any, PassTensors], None] | None = None
+    ) -> Callable[[], None]:
         """Return the pass as a function to capture: from the inputs to the outputs of this object.
 
-        Keep the function as long as its graph, since it holds memory that the graph reads. Tokens that pad a row are
-        written at the positions after its end, which no token attends to before they are overwritten.
+        ``compute`` is ``compute_pass``, or that function compiled. Keep the function as long as its graph, since it
+        holds memory that the graph reads. Tokens that pad a row are written at the positions after its end, which no
+        token attends to before they are overwritten.
         """
-        model, device = self._model, self._inputs.device
-        count = bucket.rows * bucket.new_tokens
-        inputs = self._inputs[: count + bucket.rows].view(bucket.rows, bucket.new_tokens + 1)  # ids, then the start
-        logits, likeliest = self._logits[:count], self._likeliest[:count]
-        offsets = torch.arange(bucket.new_tokens, device=device)
-        kv_positions = torch.arange(bucket.kv_tokens, device=device)
-        last_position = int(model.config.max_position_embeddings) - 1
-        window = attention_window(model.config)
-        storages = static_kv.layer_views(bucket.rows)
+        tensors = self.tensors(static_kv, bucket)
+        return functools.partial(compute or compute_pass, self._model, tensors)
 
-        def run_pass() -> None:
-            ids, positions = inputs[:, :-1], inputs[:, -1:] + offsets  # [rows, time]
-            hidden = model.base_model(
-                input_ids=ids,
-                position_ids=positions.clamp_max(last_position),
-                attention_mask=causal_mask(positions, kv_positions, window, self._logits.dtype),
-                past_key_values=Cache(layers=[_Layer(storage, positions, bucket.kv_tokens) for storage in storages]),
-                use_cache=True,
-            ).last_hidden_state  # [rows, time, width]
-            logits.copy_(model.get_output_embeddings()(hidden.flatten(0, 1)))  # [rows * time, vocabulary]
-            best = logits.argmax(-1, keepdim=True)
-            likeliest[:, :1].copy_(best)
-            likeliest[:, 1:].copy_(logits.log_softmax(-1).gather(-1, best))  # one kernel; logsumexp takes six
-
-        return run_pass
+    def tensors(self, static_kv: StaticKv, bucket: Bucket) -> PassTensors:
+        """The tensors that a pass of this shape reads and writes."""
+        device, count = self._inputs.device, bucket.rows * bucket.new_tokens
+        return PassTensors(
+            self._inputs[: count + bucket.rows].view(bucket.rows, bucket.new_tokens + 1),
+            torch.arange(bucket.new_tokens, device=device),
+            torch.arange(bucket.kv_tokens, device=device),
+            static_kv.layer_views(bucket.rows),
+            self._logits[:count],
+            self._likeliest[:count],
+        )
 
     def read_outputs(self, bucket: Bucket) -> tuple[torch.Tensor, list[list[SampledToken]]]:
         """Return the logits after each token, [rows, time, vocabulary], and the likeliest next token after each.

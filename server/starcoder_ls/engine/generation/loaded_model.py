@@ -17,7 +17,7 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 class LoadedModel:
     """A model that is ready to generate.
 
-    ``message`` is for the user: which adapters were left out and why, a quantization that is slow here, replaced files.
+    ``message`` is for the user: which adapters were left out and why, settings that are of no use here, replaced files.
     """
 
     runner: ModelRunner
@@ -43,12 +43,18 @@ class LoadedModel:
         """The first token of ``text``, which is not empty."""
         return (self.tokenizer.first_token_id(text),)
 
+    @property
+    def status_message(self) -> str:
+        """``message``, and whether passes are fused, if that was asked for."""
+        graphs = self.runner.graphs
+        return f"{self.message} {'' if graphs is None else graphs.message}".strip()
+
     def ready_status(self, name: str) -> Status:
         """The engine's status once this model, which the settings call ``name``, is ready."""
         return Status(
             phase=Phase.READY,
             progress=1.0,
-            message=self.message,
+            message=self.status_message,
             model=name,
             architecture=self.checkpoint.architecture,
             device=self.placement.device,

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning import archive, corpus, corpus_archive, tokenizer_training
+from starcoder_ls.learning.sources import Package, Source
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    files = sorted(Path(corpus.__file__).parent.glob("*.py"))
+    texts = [Source(f"pkg{n % 3}", f"pkg/{p.name}", p.read_text(encoding="utf-8")) for n, p in enumerate(files)]
+    tokenizer = tokenizer_training.train_tokenizer([t.text for t in texts], 512)
+    packages = [Package(f"pkg{n}", "1.0", "MIT\nLicense", ()) for n in range(3)]
+    for part, described in ((folder, packages), (folder / "heldout", [])):
+        part.mkdir(exist_ok=True)
+        tokenizer_training.save_tokenizer(tokenizer, part)
+        corpus.write_corpus(part, tokenizer, texts[:2] if part != folder else texts, described)
+    return folder
+
+
+def test_packed_corpus_has_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    before = corpus.Corpus(folder)
+    assert corpus_archive.pack_corpus(folder, tmp_path / "corpus.tar.xz", 42_000_000) == before.tokens
+    archive.unpack(tmp_path / "corpus.tar.xz", tmp_path / "copy")
+    for part in (".", "heldout"):
+        expected, found = corpus.Corpus(folder / part), corpus.Corpus(tmp_path / "copy" / part)
+        for row in range(4):
+            assert np.array_equal(found.row(1, row, 256)[0], expected.row(1, row, 256)[0])
+    licences = (tmp_path / "copy" / corpus_archive.LICENCES_FILE).read_text(encoding="utf-8")
+    assert "| pkg2 | 1.0 | MIT License |" in licences
+
+
+def test_documents_that_do_not_fit_are_left_out(folder: Path, tmp_path: Path) -> None:
+    tokens = corpus_archive.pack_corpus(folder, tmp_path / "whole.tar.xz", 42_000_000)
+    limit = (tmp_path / "whole.tar.xz").stat().st_size * 8 // 10
+    kept = corpus_archive.pack_corpus(folder, tmp_path / "corpus.tar.xz", limit)
+    assert limit * 0.6 < (tmp_path / "corpus.tar.xz").stat().st_size <= limit
+    archive.unpack(tmp_path / "corpus.tar.xz", tmp_path / "copy")
+    cut = corpus.Corpus(tmp_path / "copy")
+    assert 0 < kept == cut.tokens < tokens
+    whole = list(corpus.Corpus(folder).sources())
+    assert list(cut.sources()) == whole[: len(list(cut.sources()))]
+    summary = json.loads((tmp_path / "copy" / "corpus.json").read_text(encoding="utf-8"))
+    assert {package for package, *_ in summary["packages"]} == {package for package, _ in summary["documents"]}
+
+
+def test_limit_that_nothing_fits_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="Raise `--max-mb`"):
+        corpus_archive.pack_corpus(folder, tmp_path / "corpus.tar.xz", 1000)
+    assert not (tmp_path / "corpus.tar.xz").exists()
+    with pytest.raises(SettingsError, match=r"has no corpus\.bin"):
+        corpus_archive.pack_corpus(tmp_path, tmp_path / "corpus.tar.xz", 1000)
