@@ -117,7 +117,8 @@ def _write_parts(folder: Path, part_bytes: int) -> None:
 def _train(training: TrainingRun) -> None:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     with Progress(*columns, console=Console(highlight=False)) as bar:
-        task: TaskID = bar.add_task("starting", total=1.0, completed=training.fraction)
+        task: TaskID = bar.add_task("starting", total=1.0)
+        bar.update(task, completed=training.fraction)
         for number, report in enumerate(training.train(), start=1):
             bar.update(
                 task,

@@ -230,3 +230,25 @@ def test_torchao_int4_is_refused_on_a_card_without_bfloat16(monkeypatch: pytest.
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: False)
     with pytest.raises(SettingsError, match="need bfloat16, and this GPU has none"):
         quantization.require_supported(settings, "cuda", lambda: True)
+
+
+def test_tinygemm_multiplies_by_the_weights_that_the_groups_stand_for() -> None:
+    """torch's product for a CPU, in the numbers of the one for CUDA: 4 bits, a scale and a zero point per group."""
+    from torchao.quantization import utils
+
+    random = torch.Generator().manual_seed(0)
+    weight = torch.randn(64, 256, generator=random).bfloat16()
+    states = torch.randn(8, 256, generator=random).bfloat16()
+    values, scales_and_zeros = utils.groupwise_affine_quantize_tensor(weight, 4, quantization.GROUP_SIZE)
+    rounded = utils.groupwise_affine_dequantize_tensor(values, scales_and_zeros, 4, quantization.GROUP_SIZE)
+    packed = torch.ops.aten._convert_weight_to_int4pack_for_cpu(values, 1)
+
+    def multiply(rows: torch.Tensor) -> torch.Tensor:
+        return torch.ops.aten._weight_int4pack_mm_for_cpu(rows, packed, quantization.GROUP_SIZE, scales_and_zeros)
+
+    found, exact = multiply(states).double(), states.double() @ weight.double().T
+    assert float((found - states.double() @ rounded.double().T).norm() / found.norm()) < 4e-3  # bfloat16's rounding
+    assert float((found - exact).norm() / exact.norm()) < 0.13  # a sixteenth of a group's range, about 4.5 deviations
+    assert packed.nbytes * 2 == weight.numel()
+    for row in range(len(states)):
+        assert torch.equal(multiply(states[row : row + 1])[0], multiply(states)[row]), "drafts are safe"

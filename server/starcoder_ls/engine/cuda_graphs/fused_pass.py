@@ -113,6 +113,7 @@ def _mark_dynamic(tensors: PassTensors, new_tokens: int) -> None:
 @contextlib.contextmanager
 def _compiler_limits() -> Iterator[None]:
     """More variants than torch allows, and none for a length that occurs a second time: lengths are dynamic already."""
-    limits = {"recompile_limit": MAX_VARIANTS, "accumulated_recompile_limit": 4 * MAX_VARIANTS}
-    with torch._dynamo.config.patch(automatic_dynamic_shapes=False, **limits):
+    limits: dict[str, Any] = {"recompile_limit": MAX_VARIANTS, "accumulated_recompile_limit": 4 * MAX_VARIANTS}
+    limits["automatic_dynamic_shapes"] = False
+    with torch._dynamo.config.patch(limits):
         yield

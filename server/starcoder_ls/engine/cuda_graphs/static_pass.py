@@ -57,7 +57,7 @@ def compute_pass(model: Any, tensors: PassTensors) -> None:
     """Run ``model`` over the inputs; write keys, values and outputs."""
     ids, positions = tensors.inputs[:, :-1], tensors.inputs[:, -1:] + tensors.offsets  # [rows, time]
     kv_positions, logits, likeliest = tensors.kv_positions, tensors.logits, tensors.likeliest
-    layers = [_Layer(storage, positions, kv_positions.shape[0]) for storage in tensors.storages]
+    layers: list[Any] = [_Layer(storage, positions, kv_positions.shape[0]) for storage in tensors.storages]
     hidden = model.base_model(
         input_ids=ids,
         position_ids=positions.clamp_max(int(model.config.max_position_embeddings) - 1),
