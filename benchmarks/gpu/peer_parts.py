@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from bench import Bench
 from goals import Goal
 from measure import Table, median_ms
 
+from starcoder_ls.engine.cuda_graphs import gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.capture import CudaCapture
 from starcoder_ls.engine.cuda_graphs.fused_pass import FusedPass
@@ -47,7 +49,7 @@ def measure_fused(bench: Bench) -> Table:
         return torch.cuda.mem_get_info(bench.device)[0] if is_gpu else 1 << 31
 
     fused = FusedPass("inductor" if is_gpu else "eager")
-    capture = CudaCapture(bench.device) if is_gpu else _Rerun
+    capture = CudaCapture(bench.device) if is_gpu else functools.partial(_Rerun, bench.model)
     graphs = bench.graphs
     compiled = GraphRegistry(
         bench.model, bench.loaded.adapters, bench.loaded.context_tokens, capture, free_bytes, fused
@@ -80,10 +82,10 @@ def measure_fused(bench: Bench) -> Table:
 class _Rerun:
     """Runs a function instead of a graph, where there is no GPU."""
 
-    def __init__(self, function: Callable[[], None]) -> None:
-        self._function = function
+    def __init__(self, model: Any, function: Callable[[], None]) -> None:
+        self._model, self._function = model, function
         self.replay()
 
     def replay(self) -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), gqa_attention.installed_in(self._model):
             self._function()
