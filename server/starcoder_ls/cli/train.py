@@ -7,6 +7,20 @@ from typing import Annotated
 
 import typer
 
+Minutes = Annotated[
+    float, typer.Option(min=0.0, help="Train for so long instead; the learning rate has decayed by then. 0: no limit.")
+]
+BatchTokens = Annotated[
+    int | None, typer.Option(help="Tokens per step; default: 4,096 on a CPU, what fits the memory on a GPU.")
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(help="Number of processes that prepare training sequences; default: 1, with a GPU up to 12.", min=0),
+]
+PartSize = Annotated[
+    float, typer.Option(help="Also write the model as an archive in parts of so many megabytes; 0: do not.", min=0.0)
+]
+
 train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
 
 
@@ -69,9 +83,7 @@ def train_base(
     ] = 0.0,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 6,
     width: Annotated[int, typer.Option(min=64, help="Hidden size, a multiple of 64, the size of a head.")] = 256,
-    batch_tokens: Annotated[
-        int | None, typer.Option(help="Tokens per step; default: 4,096 on a CPU, what fits the memory on a GPU.")
-    ] = None,
+    batch_tokens: BatchTokens = None,
     row_tokens: Annotated[
         int, typer.Option(help="Tokens in a training sequence, before the phase with sequences of full length.")
     ] = 512,
@@ -92,15 +104,8 @@ def train_base(
     is_compiled: Annotated[
         bool, typer.Option("--compile/--no-compile", help="Compile the loss with torch.compile.")
     ] = True,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Number of processes that prepare training sequences; default: 1, with a GPU up to 12.", min=0
-        ),
-    ] = None,
-    part_mb: Annotated[
-        float, typer.Option(help="Also write the model as an archive in parts of this size; 0: do not.", min=0.0)
-    ] = 0.0,
+    workers: Workers = None,
+    part_mb: PartSize = 0.0,
     seed: Annotated[int, typer.Option()] = 1,
 ) -> None:
     """Train a GPTBigCode model from scratch, in StarCoder's format. It can be interrupted and resumed."""
