@@ -73,8 +73,7 @@ class Model(_Section):
     """Replay short forward passes as CUDA graphs, recorded while the server is idle. `off` saves up to 1 GB."""
 
     compile: Literal["off", "on"] = "off"
-    """On CUDA, fuse the operations of short forward passes with torch's compiler before they are recorded as CUDA
-    graphs. The first start takes minutes longer; later ones load the compiled code from the user's cache folder."""
+    """Fuse what CUDA graphs record with torch's compiler. The first start takes minutes longer, later ones do not."""
 
     document_ngrams: Literal["auto", "off"] = "auto"
     """Mix the model's probabilities with the tokens that follow the same words in the document. `auto` does so for
@@ -224,8 +223,7 @@ class Feedback(_Section):
 
     keep: Literal["nothing", "outcomes", "text"] = "outcomes"
     """`outcomes`: language, model and length of suggestions, and how much of them was accepted and kept. `text` also
-    records the suggestion and up to 1,000 characters on both sides, with masked secrets: use it to train an adapter
-    later."""
+    records the suggestion and up to 1,000 characters on both sides, with masked secrets, to train an adapter."""
 
     keep_days: int = Field(default=90, ge=1, le=36_500)
     """Older records are removed."""
@@ -235,15 +233,13 @@ class Sharing(_Section):
     """One daemon with the model for all windows of a user; another one if a setting of `model` differs."""
 
     enabled: bool = True
-    """Let `starcoder-ls serve` connect to the daemon, or start it; else each window loads the model. On Windows each
-    window always loads the model."""
+    """Let `starcoder-ls serve` connect to the daemon, or start it; else, and on Windows, each window loads the model."""
 
     idle_minutes: float = Field(default=10.0, gt=0.0)
     """The daemon ends after no window has been open for this long."""
 
     release_minutes: float = Field(default=30.0, ge=0.0)
-    """The model is unloaded after no request has come for this long while windows are open; the next request loads it
-    again. 0: never."""
+    """The model is unloaded after this long without a request while windows are open; the next loads it. 0: never."""
 
 
 class Log(_Section):

@@ -132,6 +132,8 @@ def test_run_of_minutes_is_resumed_with_equal_weights(tmp_path: Path, data: corp
 def test_minutes_of_another_run_do_not_count(tmp_path: Path, data: corpus.Corpus) -> None:
     clock = Clock(4.0)
     run_by_clock(create_run(tmp_path, data, MINUTE, clock), clock, 3)
+    assert base_training.read_batch_tokens(tmp_path) == MINUTE.batch_tokens
+    assert base_training.read_batch_tokens(tmp_path / "other") is None
     continued = create_run(tmp_path / "other", data, MINUTE, clock)
     continued.load_checkpoint(tmp_path / "checkpoint.pt", is_own=False)
     assert (continued.fraction, continued.tokens) == (0.0, 3 * MINUTE.batch_tokens)

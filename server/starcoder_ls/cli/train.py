@@ -74,13 +74,7 @@ def train_base(
         typer.Argument(help="Where to write checkpoints, log and model. Training resumes from a checkpoint in it."),
     ],
     tokens: Annotated[int, typer.Option(help="Number of tokens to train on.")] = 100_000_000,
-    minutes: Annotated[
-        float,
-        typer.Option(
-            min=0.0,
-            help="Train for so long instead; the learning rate has decayed by then. 0: no limit.",
-        ),
-    ] = 0.0,
+    minutes: Minutes = 0.0,
     layers: Annotated[int, typer.Option(min=1, help="Number of layers.")] = 6,
     width: Annotated[int, typer.Option(min=64, help="Hidden size, a multiple of 64, the size of a head.")] = 256,
     batch_tokens: BatchTokens = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import statistics
@@ -85,15 +84,14 @@ def _unpacked(corpus: Path, folder: Path) -> Path:
 
 
 def _complete(config: dict[str, Any], folder: Path, device: str, vocabulary_size: int) -> dict[str, Any]:
-    """``config`` with the tokens of a step, if it does not name them: those that the run in ``folder`` began with, else
+    """``config`` with the tokens of a step, if it does not name them: those that the run in ``folder`` has, else
     as many as fit the device."""
     if config.get("batch_tokens"):
         return config
-    from starcoder_ls.learning import batch_size
+    from starcoder_ls.learning import base_training, batch_size
 
-    begun = folder / "training_config.json"
-    if (folder / "checkpoint.pt").is_file() and begun.is_file():
-        return config | {"batch_tokens": json.loads(begun.read_text(encoding="utf-8"))["batch_tokens"]}
+    if (tokens := base_training.read_batch_tokens(folder)) is not None:
+        return config | {"batch_tokens": tokens}
     if device == "cpu":
         return config | {"batch_tokens": batch_size.CPU_TOKENS}
     import torch

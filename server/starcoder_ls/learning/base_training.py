@@ -84,6 +84,14 @@ def create_model_config(config: TrainingConfig, vocabulary_size: int) -> GPTBigC
     )
 
 
+def read_batch_tokens(folder: Path) -> int | None:
+    """The tokens of a step of the run in ``folder``; None if there is no checkpoint to resume from."""
+    config = folder / "training_config.json"
+    if not config.is_file() or not (folder / "checkpoint.pt").is_file():
+        return None
+    return int(json.loads(config.read_text(encoding="utf-8"))["batch_tokens"])
+
+
 class TrainingRun:
     """A run in a folder: checkpoint.pt (to resume from), log.jsonl (every report), training_config.json.
 

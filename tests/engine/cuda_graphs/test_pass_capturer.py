@@ -134,7 +134,7 @@ def test_pass_is_not_compiled_without_memory_for_static_rows(
     assert loaded.runner.run(ForwardPass([[7]], cache)).values.shape == (1, 640)
 
 
-def test_registry_that_was_not_asked_to_fuse_says_nothing(loaded: LoadedModel) -> None:
+def test_registry_without_fused_pass_has_no_message(loaded: LoadedModel) -> None:
     graphs = GraphRegistry(loaded.runner.model, loaded.adapters, loaded.context_tokens, Tape, lambda: 1 << 40)
     compiled: list[None] = []
     graphs.compile_fused_pass(lambda: compiled.append(None))
