@@ -233,7 +233,7 @@ class Sharing(_Section):
     """One daemon with the model for all windows of a user; another one if a setting of `model` differs."""
 
     enabled: bool = True
-    """Let `starcoder-ls serve` connect to the daemon, or start it; else, and on Windows, each window loads the model."""
+    """Let `starcoder-ls serve` connect to the daemon or start it; else, and on Windows, each window loads the model."""
 
     idle_minutes: float = Field(default=10.0, gt=0.0)
     """The daemon ends after no window has been open for this long."""
