@@ -77,7 +77,8 @@ class FusedPass:
         except Exception as error:
             if has_device_failed(error):
                 raise DeviceFailed("The device has failed while a pass was compiled. The model is reloaded.") from error
-            self.fail(f"{type(error).__name__}: {error}")
+            cause = getattr(error, "inner_exception", error)  # torch wraps what its compiler raises
+            self.fail(f"{type(cause).__name__}: {cause}")
         else:
             self._adapter_keys.add(adapter_key)
 
