@@ -15,6 +15,7 @@ import torch
 
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.config_checks import Check
+from starcoder_ls.engine.adapters.layer_change import LayerChange
 from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 
 
@@ -86,6 +87,12 @@ class AdapterMethod(ABC):
 
         Methods that change layers fill ``targets`` and return None; the others return the virtual tokens.
         """
+
+    def layer_change(self, target: peft_compat.TargetModule) -> LayerChange | None:
+        """What the adapter layer of ``target``, which has its weights, computes; None if it is neither a branch nor
+        factors, so that only the layer itself can compute it."""
+        del target
+        return None
 
     def merge(self, targets: Sequence[peft_compat.TargetModule]) -> None:
         """Add the adapter to the weights of the base's layers. Only if ``merge_obstacle`` is None."""

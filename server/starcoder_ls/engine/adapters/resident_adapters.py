@@ -48,7 +48,7 @@ def prepare_adapter(adapter: Adapter, is_offline: bool, on_progress: ProgressCal
     return PreparedAdapter(adapter.source, adapter_files, tensors, adapter.allow_other_base)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class ResidentAdapter:
     """One resident adapter: the modules that it changes, or the virtual tokens that it puts before a text.
 
@@ -104,6 +104,11 @@ class ResidentAdapters:
     def keys(self) -> frozenset[AdapterKey]:
         """The keys whose caches are valid; None is that of the base."""
         return frozenset({None, *(adapter.key for adapter in self)})
+
+    @property
+    def active(self) -> ResidentAdapter | None:
+        """The adapter whose layers are those of the model now; None for the base alone."""
+        return self._active
 
     @property
     def active_layers_key(self) -> AdapterKey:

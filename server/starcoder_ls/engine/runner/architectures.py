@@ -32,6 +32,11 @@ class Architecture:
     activation: str
     window: Callable[[Any, int], int | None]
 
+    @property
+    def products(self) -> tuple[tuple[str, ...], ...]:
+        """The matrix products of a layer in their order, each with the names of its matrices."""
+        return self.query_key_value, (self.attention_output,), self.mlp_input, (self.mlp_output,)
+
 
 def _no_window(_config: Any, _layer: int) -> int | None:
     return None

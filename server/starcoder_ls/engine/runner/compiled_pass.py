@@ -1,6 +1,7 @@
 """A model's forward pass in compiled kernels: passes the addresses of weights and caches to them.
 
-The kernels compute the base model only. While an adapter's layers are active the runner uses another pass.
+An adapter's layers are tables of changes that the kernels apply. While one is active that they cannot apply, the runner
+uses another pass.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ import torch
 from torch import nn
 
 from starcoder_ls.engine import model_shape
+from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.runner import architectures, packed_linear
+from starcoder_ls.engine.runner.adapter_tables import AdapterTable, AdapterTables
 from starcoder_ls.engine.runner.architectures import Architecture
 from starcoder_ls.engine.runner.packed_linear import PackedLinear
 
@@ -26,6 +29,9 @@ _ACTIVATIONS = {("GELUTanh", 1): 0, ("SiLUActivation", 2): 1}
 
 _UNLIMITED = 1 << 40
 """A number of positions that no text reaches."""
+
+_NO_ADAPTER = (0, 0, 0)
+"""The kernels' arguments for an adapter, without one."""
 
 ROTARY_GROWTH = 1024
 """Positions by which the table of rotations grows."""
@@ -39,6 +45,7 @@ class CompiledPass:
 
         self._exclusive_threads = jit.parallel_threads
         self._forward: Any = forward.forward
+        self._multiply_address = forward.multiply_address
         self._scratch_floats: Any = forward.scratch_floats
         self._normalize: Any = elementwise.norm
         architecture, config = architectures.ARCHITECTURES[type(model).__name__], model.config
@@ -66,6 +73,11 @@ class CompiledPass:
         )  # fmt: skip
         self._scale = np.float32(self._dim**-0.5 if getattr(config, "scale_attn_weights", True) else 1.0)
         self._scratch = torch.empty(0)
+        self._adapter_tables = AdapterTables(model, architecture)
+
+    def can_apply(self, adapter: ResidentAdapter | None) -> bool:
+        """Whether ``hidden_states`` can apply the layers of ``adapter``; virtual tokens have none."""
+        return adapter is None or not adapter.targets or self._adapter_tables.find(adapter) is not None
 
     def _layer_row(self, architecture: Architecture, layer: Any, window: int | None) -> list[int]:
         """A row of the layer table, whose columns ``kernels.forward`` names."""
@@ -87,12 +99,15 @@ class CompiledPass:
         self._referenced.append(embedding.weight)
         return embedding.weight.data_ptr(), _EMBEDDING_TYPES[embedding.weight.dtype]
 
-    def hidden_states(self, inputs: Sequence[tuple[torch.Tensor, KvCache]]) -> list[torch.Tensor]:
+    def hidden_states(
+        self, inputs: Sequence[tuple[torch.Tensor, KvCache]], adapter: ResidentAdapter | None = None
+    ) -> list[torch.Tensor]:
         """Hidden states before the last norm of every new token, which are written to the caches.
 
-        ids [rows, time] of each cache -> [rows, time, width] of each. Raises IndexError for a token or a position that
-        the model does not have.
+        ids [rows, time] of each cache -> [rows, time, width] of each. The layers of ``adapter``, which ``can_apply``
+        accepts, are applied. Raises IndexError for a token or a position that the model does not have.
         """
+        table = None if adapter is None or not adapter.targets else self._adapter_tables.find(adapter)
         like = torch.empty(0)
         ids = torch.cat([ids.view(-1) for ids, _ in inputs])
         first = 0
@@ -110,7 +125,7 @@ class CompiledPass:
                 addresses.append([(k + row_bytes * row, v + row_bytes * row, head) for k, v, row_bytes, head in layers])
                 first += time
         with self._exclusive_threads(torch.get_num_threads()) as threads:
-            hidden = self._compute(ids, positions, sequences, addresses, threads)
+            hidden = self._compute(ids, positions, sequences, addresses, threads, table)
         outputs, first = [], 0
         for own, cache in inputs:
             rows, time = own.shape
@@ -136,6 +151,7 @@ class CompiledPass:
         sequences: list[tuple[int, int, int]],
         addresses: list[list[tuple[int, int, int]]],
         threads: int,
+        adapter: AdapterTable | None,
     ) -> torch.Tensor:
         """The hidden states of all tokens: [tokens, width]."""
         longest = max(start + time for _, time, start in sequences)
@@ -157,6 +173,7 @@ class CompiledPass:
             np.ascontiguousarray(np.array(addresses, dtype=np.int64).transpose(1, 0, 2)),
             hidden.data_ptr(),
             self._scratch.data_ptr(),
+            (self._multiply_address(), *(_NO_ADAPTER if adapter is None else adapter.arguments(len(ids), threads))),
         )
         return hidden
 
@@ -183,14 +200,8 @@ class RotaryTable:
 
 
 def _matrices(architecture: Architecture, layer: Any) -> list[list[Any]]:
-    """The four matrices of a layer, of which each can be several with the same input."""
-    return [
-        [layer.get_submodule(name) for name in names]
-        for names in (
-            architecture.query_key_value, (architecture.attention_output,), architecture.mlp_input,
-            (architecture.mlp_output,),
-        )
-    ]  # fmt: skip
+    """The four products of a layer, of which each can have several matrices with the same input."""
+    return [[layer.get_submodule(name) for name in names] for names in architecture.products]
 
 
 def _norm_kind(norm: nn.Module) -> int:

@@ -80,6 +80,12 @@ class ModelRunner:
             forward_pass.took_ms = took_ms
         return logits
 
+    def prepare_adapters(self) -> None:
+        """Do now what the first pass with an adapter would do: compile its kernels and arrange its weights for them."""
+        if self.compiled_pass is not None:
+            for adapter in self.adapters:
+                self.compiled_pass.can_apply(adapter)
+
     def write_virtual_tokens(self, adapter: ResidentAdapter, cache: KvCache) -> None:
         """Put the virtual tokens of ``adapter`` into ``cache``, which is empty."""
         assert adapter.virtual_tokens is not None
@@ -121,7 +127,7 @@ class ModelRunner:
 
     def _own_pass(self) -> CompiledPass | BigCodeCpu | None:
         """The fastest of this package's passes for the active adapter; None for transformers' own forward."""
-        if self.compiled_pass is not None and self.adapters.active_layers_key is None:
+        if self.compiled_pass is not None and self.compiled_pass.can_apply(self.adapters.active):
             return self.compiled_pass
         return self.cpu_pass
 
@@ -142,7 +148,11 @@ class ModelRunner:
                 output = self.model.base_model(input_ids=ids, past_key_values=only.cache, use_cache=True)
             return [output.last_hidden_state]
         inputs = [(torch.tensor(forward_pass.rows), forward_pass.cache) for forward_pass in passes]
-        return padded_batch.hidden_states(self.model, inputs) if own_pass is None else own_pass.hidden_states(inputs)
+        if own_pass is None:
+            return padded_batch.hidden_states(self.model, inputs)
+        if isinstance(own_pass, CompiledPass):
+            return own_pass.hidden_states(inputs, self.adapters.active)
+        return own_pass.hidden_states(inputs)
 
     def _project(
         self, hidden: Sequence[torch.Tensor], own_pass: CompiledPass | BigCodeCpu | None

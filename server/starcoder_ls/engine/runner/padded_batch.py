@@ -1,6 +1,6 @@
 """A pass of transformers' own forward over several caches: one row for each, padded to equal lengths and masked.
 
-Used for models that neither ``compiled_pass`` nor ``bigcode_cpu`` supports, and beside adapters in their layers.
+Used for models that neither ``compiled_pass`` nor ``bigcode_cpu`` supports, and beside adapters that they do not.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from peft import PeftConfig, PeftType
@@ -18,6 +18,7 @@ from transformers.activations import ACT2FN
 from starcoder_ls.engine.adapters import config_checks as checks
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+from starcoder_ls.engine.adapters.layer_change import Branch, Position
 
 PEFT_TYPE = "BOTTLENECK"
 NON_LINEARITIES = ("tanh", "relu", "gelu", "silu", "sigmoid", "leaky_relu", "linear")
@@ -26,8 +27,6 @@ NON_LINEARITIES = ("tanh", "relu", "gelu", "silu", "sigmoid", "leaky_relu", "lin
 # last part of the module's path): on the input of the first layer, on the output of the second.
 _INPUT_TARGETS = frozenset({"c_fc", "up_proj", "gate_proj"})
 _OUTPUT_TARGETS = frozenset({"c_proj", "down_proj"})
-
-Position = Literal["parallel", "input", "output"]
 
 
 @dataclass
@@ -72,6 +71,7 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
         self.adapter_scaling = torch.nn.ParameterDict()
         self._scaling: dict[str, float] = {}
         self._dropout: dict[str, float] = {}
+        self.non_linearity_name = config.non_linearity
         self.non_linearity = ACT2FN[config.non_linearity]
         self._active_adapter = name
         self._disable_adapters = False
@@ -96,6 +96,10 @@ class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
             down.to(device), up.to(device)
         active: Any = self.active_adapters
         BaseTunerLayer.set_adapter(self, active, inference_mode=config.inference_mode)
+
+    def scaling(self, name: str) -> float | torch.Tensor:
+        """By what the branch is multiplied: a number, or [1] if it is learned."""
+        return self._scaling[name] if name in self._scaling else self.adapter_scaling[name]
 
     def delta(self, name: str, hidden_states: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], in the type of ``hidden_states``."""
@@ -180,6 +184,16 @@ class Bottleneck(LayerMethod):
     def normalize(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         scaling = values["scaling"]
         return {**values, "scaling": float(scaling) if isinstance(scaling, int) else scaling}
+
+    def layer_change(self, target: peft_compat.TargetModule) -> Branch:
+        layer: Any = target.adapter_layer
+        name = peft_compat.ADAPTER_NAME
+        return Branch(
+            layer.position,
+            layer.adapter_down[name].weight,
+            layer.adapter_up[name].weight * layer.scaling(name),
+            layer.non_linearity_name,
+        )
 
 
 def _position_at(target_name: str) -> Position:

@@ -1,4 +1,4 @@
-"""(IA)³: one learned factor per input or output of each target layer (Liu et al. 2022), computed by PEFT."""
+"""(IA)³: one learned factor per input or output of each target layer (Liu et al. 2022)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import torch
 from peft import IA3Config
 
 from starcoder_ls.engine.adapters import config_checks as checks
+from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+from starcoder_ls.engine.adapters.layer_change import Factors
 
 
 class IA3(LayerMethod):
@@ -24,6 +26,11 @@ class IA3(LayerMethod):
         if set(values["feedforward_modules"]) <= set(values["target_modules"]):
             return None
         return "has `feedforward_modules` that are not among `target_modules`"
+
+    def layer_change(self, target: peft_compat.TargetModule) -> Factors:
+        layer: Any = target.adapter_layer
+        values = layer.ia3_l[peft_compat.ADAPTER_NAME].flatten()
+        return Factors("input" if layer.is_feedforward else "output", values)
 
     def find_base_conflict(self, quantization: str, dtype: torch.dtype) -> str | None:
         """PEFT's layer passes float32 to bitsandbytes' layers, which fail if they expect half precision."""

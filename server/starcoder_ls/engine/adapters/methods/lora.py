@@ -1,7 +1,7 @@
 """LoRA: a low-rank update ``B A · scaling`` beside each target layer (Hu et al. 2021).
 
-Computed by PEFT on a CPU, in float32. On a GPU, where each operation of a short pass costs a kernel, by two products in
-the type of the activations.
+Computed on a CPU in float32, by the compiled pass or else by PEFT. On a GPU, where each operation of a short pass costs
+a kernel, by two products in the type of the activations.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from peft import LoraConfig
 from starcoder_ls.engine.adapters import config_checks as checks
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+from starcoder_ls.engine.adapters.layer_change import Branch
 from starcoder_ls.engine.model_shape import activation_type
 
 
@@ -48,6 +49,14 @@ class LoRA(LayerMethod):
         device, dtype = activation_type(model)
         if device.type != "cpu" and isinstance(targets, list):
             targets[:] = [fuse(target, dtype) for target in targets]
+
+    def layer_change(self, target: peft_compat.TargetModule) -> Branch | None:
+        layer: Any = target.adapter_layer
+        if isinstance(layer, FusedLora):
+            return Branch("parallel", layer.down, layer.up, "linear")
+        name = peft_compat.ADAPTER_NAME
+        up = layer.lora_B[name].weight * layer.scaling[name]
+        return Branch("parallel", layer.lora_A[name].weight, up, "linear")
 
 
 class FusedLora(torch.nn.Module):

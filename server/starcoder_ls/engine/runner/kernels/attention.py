@@ -25,22 +25,25 @@ def padded(positions):
 
 
 @jit
-def _compute_scores(query, keys, head_dim, heads, end, scores, scores_stride):
-    """Compute the products [heads, end] of ``query`` [heads, head_dim] with ``keys`` [end, head_dim]. Addresses."""
+def multiply_transposed(query, query_stride, keys, dim, rows, end, out, out_stride):
+    """Compute ``out`` [rows, end], the products of ``query`` [rows, dim] with ``keys`` [end, dim], all float32.
+
+    Addresses, and bytes between the rows of ``query`` and ``out``; ``dim`` is a multiple of 16.
+    """
     for position in range(0, end - end % 4, 4):
-        key, out, head = keys + 4 * head_dim * position, scores + 4 * position, 0
-        while heads - head >= 4:
-            _dot_4x4(query + 4 * head_dim * head, key, head_dim, out + scores_stride * head, scores_stride)
-            head += 4
-        if heads - head >= 2:
-            _dot_2x4(query + 4 * head_dim * head, key, head_dim, out + scores_stride * head, scores_stride)
-            head += 2
-        if heads - head == 1:
-            _dot_1x4(query + 4 * head_dim * head, key, head_dim, out + scores_stride * head, scores_stride)
+        key, column, row = keys + 4 * dim * position, out + 4 * position, 0
+        while rows - row >= 4:
+            _dot_4x4(query + query_stride * row, query_stride, key, dim, column + out_stride * row, out_stride)
+            row += 4
+        if rows - row >= 2:
+            _dot_2x4(query + query_stride * row, query_stride, key, dim, column + out_stride * row, out_stride)
+            row += 2
+        if rows - row == 1:
+            _dot_1x4(query + query_stride * row, query_stride, key, dim, column + out_stride * row, out_stride)
     for position in range(end - end % 4, end):
-        key, out = keys + 4 * head_dim * position, scores + 4 * position
-        for head in range(heads):
-            _dot_1x1(query + 4 * head_dim * head, key, head_dim, out + scores_stride * head, scores_stride)
+        key, column = keys + 4 * dim * position, out + 4 * position
+        for row in range(rows):
+            _dot_1x1(query + query_stride * row, query_stride, key, dim, column + out_stride * row, out_stride)
 
 
 @jit
@@ -68,7 +71,7 @@ def attend(query, keys, values, head_dim, heads, end, scale, scores, out):
     for [heads, padded(end)].
     """
     scores_stride = 4 * padded(end)
-    _compute_scores(query, keys, head_dim, heads, end, scores, scores_stride)
+    multiply_transposed(query, 4 * head_dim, keys, head_dim, heads, end, scores, scores_stride)
     for head in range(heads):
         _softmax(scores + scores_stride * head, end, scale)
     bias, row = _zero_bias.ctypes.data, 4 * head_dim

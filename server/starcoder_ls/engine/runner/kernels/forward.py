@@ -6,11 +6,20 @@ activation and positions a model has.
 
 from __future__ import annotations
 
+import functools
+
+import numba
+import numpy as np
+from numba import types
+
+from starcoder_ls.engine.runner.kernels.adapter import COLUMNS as CHANGE_COLUMNS
+from starcoder_ls.engine.runner.kernels.adapter import PARTS
 from starcoder_ls.engine.runner.kernels.attention import attend_all, padded, store_keys_values
+from starcoder_ls.engine.runner.kernels.calls import address_of, call
 from starcoder_ls.engine.runner.kernels.elementwise import SILU_GATE, activate, add, embed, norm, rotate
 from starcoder_ls.engine.runner.kernels.jit import jit
 from starcoder_ls.engine.runner.kernels.linear import linear, parallel_linear
-from starcoder_ls.engine.runner.kernels.tiles import TILE_OUTPUTS
+from starcoder_ls.engine.runner.kernels.tiles import TILE_OUTPUTS, as_pointer
 
 NORM_1, NORM_2, QKV, ATTENTION_OUTPUT, MLP_INPUT, MLP_OUTPUT, WINDOW, COLUMNS = 0, 2, 4, 8, 12, 16, 20, 21
 """Columns of the table of layers: addresses of weight and bias of two norms; four matrices with four columns each,
@@ -47,6 +56,38 @@ def _linear(layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, t
 
 
 @jit
+def _multiply(
+    layer_address, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads, change_product, changes, scratch
+):
+    """As ``_linear``, with the ``changes`` of an adapter, which can change ``x``, if ``change_product`` is not 0."""
+    layer = numba.carray(as_pointer(layer_address), COLUMNS, np.int64)
+    if change_product != 0:
+        call(change_product, (changes, 1, x, x_stride, rows, out, out_stride, threads, scratch))
+    _linear(layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads)
+    if change_product != 0:
+        call(change_product, (changes, 0, x, x_stride, rows, out, out_stride, threads, scratch))
+
+
+@functools.cache
+def multiply_address() -> int:
+    """The address of ``_multiply``: within ``forward``, four copies of it would make the compilation longer."""
+    return address_of(_multiply, types.void(*[types.int64] * 13))
+
+
+@jit
+def _multiply_part(functions, layers, n, part, blocks, inputs, x, x_stride, rows, out, out_stride, threads):
+    """Multiply by the matrix ``part`` of layer ``n``: 0 to 3 in the order of the table of layers."""
+    multiply, change_product, changes, change_scratch = functions
+    changes += 8 * CHANGE_COLUMNS * PARTS * (4 * n + part)
+    layer, matrix = np.int64(layers.ctypes.data) + 8 * COLUMNS * n, QKV + (ATTENTION_OUTPUT - QKV) * part
+    call(
+        multiply,
+        (layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads, change_product, changes,
+         change_scratch),
+    )  # fmt: skip
+
+
+@jit
 def _embed_all(wte, wte_bits, wpe, wpe_bits, width, ids, positions, x):
     """Write the embeddings of all tokens, and of their positions if the model has a table of them, to ``x``."""
     for t in range(len(ids)):
@@ -64,8 +105,9 @@ def _rotate_all(qkv, qkv_stride, heads, head_dim, rotary, positions):
 
 @jit
 def forward(
-    layers, wte, wte_bits, wpe, wpe_bits, rotary, sizes, eps, scale, ids, positions, sequences, caches, x, scratch
-):
+    layers, wte, wte_bits, wpe, wpe_bits, rotary, sizes, eps, scale, ids, positions, sequences, caches, x, scratch,
+    functions,
+):  # fmt: skip
     """Run all layers for ``ids`` at ``positions``; ``x`` receives hidden states before the last norm: [tokens, width].
 
     ``layers`` int64 [layers, COLUMNS]; ``wte``, ``wpe`` addresses of the embedding tables, with types as in ``embed``,
@@ -73,7 +115,9 @@ def forward(
     ``sizes`` int64: width, query heads, key heads, head_dim, inner width, norm, activation, vocabulary, positions of
     the model, most positions attended to, threads. ``sequences`` int64 [n, 3]: first token, number of tokens, cached
     tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x`` and ``scratch`` addresses of float32, the latter
-    of ``scratch_floats``. Raises IndexError for an id or a position that the model lacks.
+    of ``scratch_floats``. ``functions``: ``multiply_address()``, then what ``kernels.adapter`` needs, or three zeros
+    without an adapter: ``change_product_address()``, addresses of int64 [layers, 4, PARTS, columns] and of its scratch
+    memory. Raises IndexError for an id or a position that the model lacks.
     """
     width, heads, kv_heads, head_dim, inner, norm_kind, activation, vocabulary_size, max_positions, max_end, threads = (
         sizes
@@ -98,7 +142,7 @@ def forward(
     for n in range(len(layers)):
         layer, kv = layers[n], caches[n]
         norm(norm_kind, x, row, layer[NORM_1], layer[NORM_1 + 1], width, eps, tokens, normed, normed_row)
-        _linear(layer, QKV, qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row, threads)
+        _multiply_part(functions, layers, n, 0, qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row, threads)
         if rotary != 0:
             _rotate_all(qkv, qkv_row, heads + kv_heads, head_dim, rotary, positions)
         store_keys_values(sequences, kv, qkv, qkv_row, heads, kv_heads, head_dim)
@@ -106,12 +150,14 @@ def forward(
             sequences, kv, heads, kv_heads, head_dim, layer[WINDOW], scale, qkv, qkv_row, normed, normed_row, scores,
             scores_bytes, threads, tokens,
         )  # fmt: skip
-        _linear(layer, ATTENTION_OUTPUT, width_blocks, query_width, normed, normed_row, tokens, out, out_row, threads)
+        _multiply_part(
+            functions, layers, n, 1, width_blocks, query_width, normed, normed_row, tokens, out, out_row, threads
+        )
         add(x, width, out, out_row, tokens)
         norm(norm_kind, x, row, layer[NORM_2], layer[NORM_2 + 1], width, eps, tokens, normed, normed_row)
-        _linear(layer, MLP_INPUT, mlp_blocks, width, normed, normed_row, tokens, hidden, mlp_row, threads)
+        _multiply_part(functions, layers, n, 2, mlp_blocks, width, normed, normed_row, tokens, hidden, mlp_row, threads)
         activate(activation, hidden, mlp_row, inner, up_offset, tokens, threads)
-        _linear(layer, MLP_OUTPUT, width_blocks, inner, hidden, mlp_row, tokens, out, out_row, threads)
+        _multiply_part(functions, layers, n, 3, width_blocks, inner, hidden, mlp_row, tokens, out, out_row, threads)
         add(x, width, out, out_row, tokens)
 
 

@@ -178,19 +178,20 @@ def _store(builder: Any, sums: list[list[Any]], out: Any, out_stride: Any) -> No
 def dot_tile(queries: int, keys: int) -> Any:
     """Return a function that computes ``out[i, j] = query[i] . key[j]`` over ``dim`` numbers, a multiple of 16.
 
-    Arguments: addresses and numbers: query [queries, dim], key [keys, dim], dim, out [queries, keys], bytes between
-    rows of out. All are float32. Each lane sums its own products; the lanes are then added by halves.
+    Arguments: addresses and numbers: query [queries, dim], bytes between its rows, key [keys, dim], dim,
+    out [queries, keys], bytes between its rows. All are float32. Each lane sums its own products; the lanes are then
+    added by halves.
     """
 
     @intrinsic
-    def tile(_context: Any, query: Any, key: Any, dim: Any, out: Any, out_stride: Any) -> Any:
+    def tile(_context: Any, query: Any, query_stride: Any, key: Any, dim: Any, out: Any, out_stride: Any) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            query, key, dim, out, out_stride = arguments
+            query, query_stride, key, dim, out, out_stride = arguments
             sums = _accumulators(builder, queries, keys)
-            row_bytes = builder.mul(dim, ir.Constant(INT64, 4))
+            key_stride = builder.mul(dim, ir.Constant(INT64, 4))
             query_rows, key_rows = [
-                [builder.add(base, builder.mul(row_bytes, ir.Constant(INT64, number))) for number in range(count)]
-                for base, count in ((query, queries), (key, keys))
+                [builder.add(base, builder.mul(stride, ir.Constant(INT64, number))) for number in range(count)]
+                for base, stride, count in ((query, query_stride, queries), (key, key_stride, keys))
             ]
             zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, VECTOR_LANES)
             with cgutils.for_range_slice(builder, zero, dim, lanes, INT64) as (element, _number):
@@ -210,7 +211,7 @@ def dot_tile(queries: int, keys: int) -> Any:
                     builder.store(fold_lanes(builder, builder.load(sums[i][j]), builder.fadd), target)
             return context.get_dummy_value()
 
-        return types.void(*[types.int64] * 5), codegen
+        return types.void(*[types.int64] * 6), codegen
 
     return tile
 
