@@ -104,7 +104,7 @@ class AdapterTables:
                 for part, name in enumerate(names):
                     path = f"{self._architecture.layers}.{layer}.{name}"
                     found.append((layer, product, part, path, first_output))
-                    matrix = targets[path].base_layer if path in targets else module.get_submodule(name)
+                    matrix: Any = targets[path].base_layer if path in targets else module.get_submodule(name)
                     first_output += matrix.packed_bias.numel()
         return found
 
