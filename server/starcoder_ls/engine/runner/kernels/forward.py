@@ -75,9 +75,13 @@ def multiply_address() -> int:
 
 
 @jit
-def _multiply_part(functions, layers, n, part, blocks, inputs, x, x_stride, rows, out, out_stride, threads):
-    """Multiply by the matrix ``part`` of layer ``n``: 0 to 3 in the order of the table of layers."""
-    multiply, change_product, changes, change_scratch = functions
+def _multiply_by(calls, layers, n, part, blocks, inputs, x, x_stride, rows, out, out_stride, threads):
+    """Multiply by the matrix number ``part`` of layer ``n``: 0 to 3 in the order of the table of layers.
+
+    ``calls``: ``multiply_address()``, then three zeros without an adapter, or ``change_product_address()`` and the
+    addresses of int64 [layers, 4, PARTS, CHANGE_COLUMNS] and of scratch memory, all as in ``kernels.adapter``.
+    """
+    multiply, change_product, changes, change_scratch = calls
     changes += 8 * CHANGE_COLUMNS * PARTS * (4 * n + part)
     layer, matrix = np.int64(layers.ctypes.data) + 8 * COLUMNS * n, QKV + (ATTENTION_OUTPUT - QKV) * part
     call(
@@ -106,7 +110,7 @@ def _rotate_all(qkv, qkv_stride, heads, head_dim, rotary, positions):
 @jit
 def forward(
     layers, wte, wte_bits, wpe, wpe_bits, rotary, sizes, eps, scale, ids, positions, sequences, caches, x, scratch,
-    functions,
+    calls,
 ):  # fmt: skip
     """Run all layers for ``ids`` at ``positions``; ``x`` receives hidden states before the last norm: [tokens, width].
 
@@ -115,14 +119,10 @@ def forward(
     ``sizes`` int64: width, query heads, key heads, head_dim, inner width, norm, activation, vocabulary, positions of
     the model, most positions attended to, threads. ``sequences`` int64 [n, 3]: first token, number of tokens, cached
     tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x`` and ``scratch`` addresses of float32, the latter
-    of ``scratch_floats``. ``functions``: ``multiply_address()``, then what ``kernels.adapter`` needs, or three zeros
-    without an adapter: ``change_product_address()``, addresses of int64 [layers, 4, PARTS, columns] and of its scratch
-    memory. Raises IndexError for an id or a position that the model lacks.
+    of ``scratch_floats``; ``calls`` as in ``_multiply_by``. Raises IndexError for an id or position that is unknown.
     """
-    width, heads, kv_heads, head_dim, inner, norm_kind, activation, vocabulary_size, max_positions, max_end, threads = (
-        sizes
-    )
-    if ids.min() < 0 or ids.max() >= vocabulary_size:
+    width, heads, kv_heads, head_dim, inner, norm_kind, activation, vocabulary, max_positions, max_end, threads = sizes
+    if ids.min() < 0 or ids.max() >= vocabulary:
         raise IndexError("there is no token with such an id")
     if max_end > max_positions:
         raise IndexError("more tokens than the model has positions")
@@ -142,7 +142,7 @@ def forward(
     for n in range(len(layers)):
         layer, kv = layers[n], caches[n]
         norm(norm_kind, x, row, layer[NORM_1], layer[NORM_1 + 1], width, eps, tokens, normed, normed_row)
-        _multiply_part(functions, layers, n, 0, qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row, threads)
+        _multiply_by(calls, layers, n, 0, qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row, threads)
         if rotary != 0:
             _rotate_all(qkv, qkv_row, heads + kv_heads, head_dim, rotary, positions)
         store_keys_values(sequences, kv, qkv, qkv_row, heads, kv_heads, head_dim)
@@ -150,14 +150,12 @@ def forward(
             sequences, kv, heads, kv_heads, head_dim, layer[WINDOW], scale, qkv, qkv_row, normed, normed_row, scores,
             scores_bytes, threads, tokens,
         )  # fmt: skip
-        _multiply_part(
-            functions, layers, n, 1, width_blocks, query_width, normed, normed_row, tokens, out, out_row, threads
-        )
+        _multiply_by(calls, layers, n, 1, width_blocks, query_width, normed, normed_row, tokens, out, out_row, threads)
         add(x, width, out, out_row, tokens)
         norm(norm_kind, x, row, layer[NORM_2], layer[NORM_2 + 1], width, eps, tokens, normed, normed_row)
-        _multiply_part(functions, layers, n, 2, mlp_blocks, width, normed, normed_row, tokens, hidden, mlp_row, threads)
+        _multiply_by(calls, layers, n, 2, mlp_blocks, width, normed, normed_row, tokens, hidden, mlp_row, threads)
         activate(activation, hidden, mlp_row, inner, up_offset, tokens, threads)
-        _multiply_part(functions, layers, n, 3, width_blocks, inner, hidden, mlp_row, tokens, out, out_row, threads)
+        _multiply_by(calls, layers, n, 3, width_blocks, inner, hidden, mlp_row, tokens, out, out_row, threads)
         add(x, width, out, out_row, tokens)
 
 
