@@ -61,9 +61,9 @@ class Model(_Section):
     CPU it is the checkpoint's 16-bit type, computed in float32, which is exact and the fastest; else float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
-    """Store the weights in fewer bits: `int8` and `nf4` (4 bits, with quantized scales) with bitsandbytes, the others
-    with torchao; `pip install 'starcoder-ls[quantization]'` installs both. On CUDA use `torchao-int4`. On a CPU `int8`
-    needs neither and makes a large model faster. docs/adapters.md has the memory that each saves."""
+    """Store the weights in fewer bits: `int8` and `nf4` (4 bits) with bitsandbytes, the others with torchao (`pip
+    install 'starcoder-ls[quantization]'`). On CUDA use `torchao-int4`. On a CPU `int8` and `torchao-int4` need neither
+    and make a large model faster; one that loses over 0.1 nats a token in 4 bits gets 8. docs/adapters.md has more."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Limit per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. Weights beyond it go to the next device, then to

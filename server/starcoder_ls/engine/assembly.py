@@ -6,6 +6,7 @@ The order of the checks is decided here: files first, then memory, then weights,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapters, prepare_adapter
@@ -28,7 +29,7 @@ from starcoder_ls.engine.loading.placement import Placement, choose_placement, u
 from starcoder_ls.engine.loading.progress import ProgressCallback, scale_progress
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.engine.memory import is_out_of_memory, release_memory
-from starcoder_ls.engine.runner import int8_check, logit_check, packed_linear
+from starcoder_ls.engine.runner import logit_check, packed_linear, rounding_check
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
 from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
@@ -62,7 +63,7 @@ def load(
         placement = choose_placement(settings, checkpoint, packed_linear.is_possible)
         model = load_model.load_weights(checkpoint, placement, scale_progress(on_progress, 0.1, 0.85))
         if placement.fallback_dtype is not None:
-            ids = tokenizer.encode((int8_check.PROBE,))[: checkpoint.context_tokens]
+            ids = tokenizer.encode((rounding_check.PROBE,))[: checkpoint.context_tokens]
             if not float16_check.has_finite_logits(model, ids):
                 del model
                 release_memory()
@@ -100,8 +101,11 @@ def assemble(
     if placement.device != "cpu" and placement.max_memory is None:
         fused_norms.use_fused_norms(model)
     resident = ResidentAdapters(model, checkpoint, settings.name, placement.quantization)
-    runner = _build_runner(model, resident, tokenizer, checkpoint, placement)
+    runner, lost_nats = _build_runner(model, resident, tokenizer, checkpoint, placement)
     drawback = quantization.describe_drawback(placement.quantization, placement.device)
+    if lost_nats is not None:
+        drawback = quantization.describe_loss(placement.quantization, lost_nats)
+        placement = replace(placement, quantization="int8")
     adapters_message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
     on_progress(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
     runner.prepare_adapters()
@@ -127,20 +131,25 @@ def assemble(
 
 def _build_runner(
     model: Any, adapters: ResidentAdapters, tokenizer: Tokenizer, checkpoint: Checkpoint, placement: Placement
-) -> ModelRunner:
-    """Raises ModelInvalid if the model is quantized and its logits show that it must not be."""
+) -> tuple[ModelRunner, float | None]:
+    """Also the nats per token that 4 bits cost, if the model has 8 bits for that reason.
+
+    Raises ModelInvalid if the model is quantized and its logits show that it must not be.
+    """
     runner = ModelRunner(model, adapters)
     if placement.quantization == "none":
-        return runner
+        return runner, None
+    if placement.is_packed and placement.quantization == "int8":
+        return rounding_check.round_to_8_bits(runner, tokenizer, checkpoint), None
     if placement.is_packed:
-        return int8_check.round_to_8_bits(runner, tokenizer, checkpoint)
+        return rounding_check.round_to_4_bits(runner, tokenizer, checkpoint)
     quantization.require_finite_logits(
         model,
         lambda: runner.run(ForwardPass([[0, 1]], KvCache(runner.layers, 2))).values,
         placement.quantization,
         checkpoint,
     )
-    return runner
+    return runner, None
 
 
 def _add_adapters(

@@ -1,4 +1,7 @@
-"""Quantized bases on a CPU: memory, logits, adapters of each method, and combinations that are refused."""
+"""Quantized bases on a CPU: memory, logits, adapters of each method, and combinations that are refused.
+
+``torchao-int4`` is tested in ../runner/test_rounding_check.py: a model like these loses too much by it.
+"""
 
 from __future__ import annotations
 
@@ -26,12 +29,12 @@ from starcoder_ls.settings import Adapter, Model
 pytest.importorskip("bitsandbytes")
 pytest.importorskip("torchao")
 
-KINDS = ("int8", "nf4", "torchao-int8", "torchao-int4")
+KINDS = ("int8", "nf4", "torchao-int8")
 IDS = list(range(20, 60))
 
 # Relative error of the logits of a random model whose weights have a spread of 0.3, against float32; as measured 0.09,
-# 0.52, 0.07 and 0.40. An adapter that has no effect would be 0.6 and more, that of another one above 1.
-TOLERANCE = {"int8": 0.2, "nf4": 0.65, "torchao-int8": 0.2, "torchao-int4": 0.6}
+# 0.52 and 0.07. An adapter that has no effect would be 0.6 and more, that of another one above 1.
+TOLERANCE = {"int8": 0.2, "nf4": 0.65, "torchao-int8": 0.2}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +80,7 @@ def distance(actual: torch.Tensor, expected: torch.Tensor) -> float:
 def test_weights_have_the_size_of_the_quantization_and_status_names_it(
     kind: str, base: Path, loaded: LoadedModel
 ) -> None:
-    bits = {"int8": 8, "nf4": 4, "torchao-int8": 8, "torchao-int4": 4}[kind]
+    bits = {"int8": 8, "nf4": 4, "torchao-int8": 8}[kind]
     weights = load_file(base / SINGLE_FILE)
     quantized = sum(weight.numel() for name, weight in weights.items() if ".h." in name and weight.dim() == 2)
     rest = sum(weight.nbytes for weight in weights.values()) - 4 * quantized
@@ -180,11 +183,6 @@ def test_shape_without_kernels_is_refused_with_the_librarys_reason(starcoder: Pa
         assert "Set `model.quantization` to another kind" in str(error)  # noqa: PT017
 
 
-def test_width_that_torchao_leaves_unquantized_is_refused(starcoder: Path) -> None:
-    with pytest.raises(ModelInvalid, match=r"multiple of 64.*another kind"):
-        load_quantized(starcoder, "torchao-int4")
-
-
 @pytest.mark.parametrize(("name", "library"), [("nf4", "bitsandbytes"), ("torchao-int8", "torchao")])
 def test_missing_library_is_refused_with_the_extra_to_install(
     name: Any, library: str, monkeypatch: pytest.MonkeyPatch
@@ -201,6 +199,7 @@ def test_missing_library_is_refused_with_the_extra_to_install(
         ({"quantization": "nf4", "max_memory": {"cpu": "1GiB"}}, "cpu", "cannot be split over"),
         ({"quantization": "int8", "max_memory": {"cpu": "1GiB"}}, "cpu", "cannot be split over"),
         ({"quantization": "torchao-int4", "dtype": "float32"}, "cuda", "bfloat16 only"),
+        ({"quantization": "torchao-int4", "dtype": "bfloat16"}, "cpu", "torchao-int4 and .* in float32 only"),
     ],
 )
 def test_conflicting_settings_are_refused(settings: dict[str, Any], device: str, message: str) -> None:

@@ -79,7 +79,7 @@ def _from_pretrained(
     kind = placement.quantization
     options: dict[str, Any] = {}
     if kind != "none" and not placement.is_packed:
-        options["quantization_config"] = quantization.create_config(kind, placement.device, placement.dtype)
+        options["quantization_config"] = quantization.create_config(kind, placement.dtype)
     message = f"Loading {checkpoint.weights.bytes / 1e6:,.0f} MB of weights."
     on_progress(0.0, message)
     try:

@@ -28,6 +28,9 @@ GROUP_SIZE = 64
 RECOMMENDED = "torchao-int4"
 """On CUDA: its product, tinygemm, is part of torch, reads a quarter of the bytes, and can be captured in a graph."""
 
+OWN_BITS = {"int8": 8, "torchao-int4": 4}
+"""The quantizations that this package computes itself on a CPU, in the same number of bits as their library."""
+
 _SLOW_ON_CUDA = {
     "int8": "it asks the device for outliers in every layer, so that no pass can be captured as a CUDA graph",
     "torchao-int8": "every pass converts all weights to 16 bits first",
@@ -86,10 +89,18 @@ def describe_drawback(quantization: str, device: str) -> str:
     )
 
 
+def describe_loss(quantization: str, lost_nats: float) -> str:
+    """A sentence for the user about a model that has 8 bits because it loses too much in fewer."""
+    return (
+        f"`model.quantization` is {quantization}, but this model would lose {lost_nats:.2f} nats a token in 4 bits, so "
+        "it has 8."
+    )
+
+
 def uses_own_kernels(quantization: str, device: str) -> bool:
     """Whether the kernels of this package are used: int8 of bitsandbytes on a CPU was 3.6 times slower than our
-    16 bits."""
-    return quantization == "int8" and device == "cpu"
+    16 bits, torchao-int4 20 times."""
+    return quantization in OWN_BITS and device == "cpu"
 
 
 def _require_own_kernels(settings: Model, can_pack: Callable[[], bool]) -> None:
@@ -98,18 +109,18 @@ def _require_own_kernels(settings: Model, can_pack: Callable[[], bool]) -> None:
         raise SettingsError(_ONE_DEVICE.format(quantization=settings.quantization))
     if settings.dtype not in ("auto", "float32"):
         raise SettingsError(
-            f"`model.quantization` is int8 and `model.dtype` is {settings.dtype}, but on a CPU it computes in float32 "
-            "only. Set `model.dtype` to auto."
+            f"`model.quantization` is {settings.quantization} and `model.dtype` is {settings.dtype}, but on a CPU it "
+            "computes in float32 only. Set `model.dtype` to auto."
         )
     if not can_pack():
         raise SettingsError(
-            "`model.quantization` is int8, for which there are no kernels on this processor (the log has the reason). "
-            "Set it to torchao-int8, or to none."
+            f"`model.quantization` is {settings.quantization}, for which there are no kernels on this processor (the "
+            "log has the reason). Set it to torchao-int8, or to none."
         )
 
 
-def create_config(quantization: str, device: str, dtype: torch.dtype) -> Any:
-    """The ``quantization_config`` of transformers' ``from_pretrained``.
+def create_config(quantization: str, dtype: torch.dtype) -> Any:
+    """The ``quantization_config`` of transformers' ``from_pretrained``, where ``uses_own_kernels`` is False.
 
     transformers quantizes each tensor as it is read, so the unquantized weights are never all in memory. Embeddings,
     output layer, norms and biases are not quantized.
@@ -125,21 +136,12 @@ def create_config(quantization: str, device: str, dtype: torch.dtype) -> Any:
         from torchao.quantization import Int8WeightOnlyConfig
 
         return transformers.TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
-    return transformers.TorchAoConfig(_create_int4_config(device))
+    from torchao.quantization import Int4WeightOnlyConfig
 
-
-def _create_int4_config(device: str) -> Any:
-    """torchao 0.18 has only a prototype of 4-bit weights for CPUs, and one layout for CUDA that needs no other
-    library."""
-    if device == "cuda":
-        from torchao.quantization import Int4WeightOnlyConfig
-
-        return Int4WeightOnlyConfig(
-            group_size=GROUP_SIZE, set_inductor_config=False, int4_packing_format="tile_packed_to_4d"
-        )
-    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
-
-    return PrototypeInt4WeightOnlyConfig(group_size=GROUP_SIZE, set_inductor_config=False)
+    return transformers.TorchAoConfig(
+        # The one layout for CUDA that needs no other library.
+        Int4WeightOnlyConfig(group_size=GROUP_SIZE, set_inductor_config=False, int4_packing_format="tile_packed_to_4d")
+    )
 
 
 def is_batch_invariant(quantization: str, device: str) -> bool:
@@ -166,14 +168,18 @@ def bits_per_weight(quantization: str, dtype: torch.dtype) -> float:
 def estimate_bytes(quantization: str, checkpoint: Checkpoint, dtype: torch.dtype, device: str) -> int:
     """Memory of the weights, before they are read. Embeddings and output layer are not quantized.
 
-    On a CPU, int8 also rounds the output layer, so that its values count in 8 bits and, as embeddings, in ``dtype``.
+    Our own kernels also have the output layer, in 8 bits, so that its values count in 8 bits and, as embeddings, in
+    ``dtype``.
     """
     width = checkpoint.config.get("n_embd") or checkpoint.config.get("hidden_size")
     positions = checkpoint.config.get("n_positions") or 0
     total = checkpoint.weights.values
     embedding = min(total, (checkpoint.vocabulary_size + positions) * int(width or 0))
     if uses_own_kernels(quantization, device):
-        return embedding * dtype.itemsize + int(total * (8 + 32 / GROUP_SIZE) / 8)
+        scale_bits = 32 / GROUP_SIZE
+        output_layer = min(total, checkpoint.vocabulary_size * int(width or 0))
+        bits = output_layer * (8 + scale_bits) + (total - output_layer) * (OWN_BITS[quantization] + scale_bits)
+        return embedding * dtype.itemsize + int(bits / 8)
     return embedding * dtype.itemsize + int((total - embedding) * bits_per_weight(quantization, dtype) / 8)
 
 

@@ -24,7 +24,10 @@ from starcoder_ls.engine.runner.packed_linear import PackedLinear
 _EMBEDDING_TYPES = {torch.float16: 16, torch.bfloat16: -16, torch.float32: 32}
 """The kernels' numbers of the types of embeddings."""
 
-_ACTIVATIONS = {("GELUTanh", 1): 0, ("SiLUActivation", 2): 1}
+_ACTIVATIONS = {
+    ("GELUTanh", 1): 0, ("NewGELUActivation", 1): 0, ("FastGELUActivation", 1): 0, ("SiLUActivation", 2): 1,
+    ("GELUActivation", 1): 2,
+}  # fmt: skip
 """The kernels' number of an activation, by its class and the number of matrices before it."""
 
 _UNLIMITED = 1 << 40
@@ -41,7 +44,7 @@ class CompiledPass:
     """Computes what the model's own ``forward`` computes. The base model's weights must stay where they are."""
 
     def __init__(self, model: Any) -> None:
-        from starcoder_ls.engine.runner.kernels import elementwise, forward, jit
+        from starcoder_ls.engine.runner.kernels import attention, elementwise, forward, jit
 
         self._exclusive_threads = jit.parallel_threads
         self._forward: Any = forward.forward
@@ -69,7 +72,7 @@ class CompiledPass:
         max_positions = _UNLIMITED if positions is None else positions.weight.shape[0]
         self._sizes = (
             self._width, heads, self._kv_heads, self._dim, inner, self._norm_kind, _activation(architecture, first),
-            tokens.weight.shape[0], max_positions,
+            tokens.weight.shape[0], max_positions, attention.attend_address(),
         )  # fmt: skip
         self._scale = np.float32(self._dim**-0.5 if getattr(config, "scale_attn_weights", True) else 1.0)
         self._scratch = torch.empty(0)

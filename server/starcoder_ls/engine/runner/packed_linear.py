@@ -1,4 +1,4 @@
-"""Linear layers for CPUs whose weights are stored in 16 or 8 bits and multiplied by the compiled kernels.
+"""Linear layers for CPUs whose weights are stored in 16, 8 or 4 bits and multiplied by the compiled kernels.
 
 ``pack`` replaces every ``nn.Linear`` of a model, whatever its architecture, by a layer that computes the same products
 faster because it reads half the bytes. kernels/README.md describes the memory layouts.
@@ -6,6 +6,8 @@ faster because it reads half the bytes. kernels/README.md describes the memory l
 
 from __future__ import annotations
 
+import enum
+import functools
 import importlib.util
 import logging
 import platform
@@ -24,6 +26,30 @@ MIN_PARALLEL_WEIGHTS = 2_000_000
 """Products of fewer weights with fewer than a tile of rows use one thread: waking another one costs 12 us."""
 
 
+class WeightFormat(enum.Enum):
+    """How the weights of a layer are stored."""
+
+    FLOAT16 = enum.auto()
+    BFLOAT16 = enum.auto()
+    INT8 = enum.auto()
+    INT4 = enum.auto()
+
+
+@functools.cache
+def _block_function(weight_format: WeightFormat) -> int:
+    """The address of the kernel for weights of a format, which is compiled now if it is not in the cache."""
+    from starcoder_ls.engine.runner.kernels import linear, quantized
+    from starcoder_ls.engine.runner.kernels.calls import address_of
+
+    functions = {
+        WeightFormat.FLOAT16: linear.float16_block,
+        WeightFormat.BFLOAT16: linear.bfloat16_block,
+        WeightFormat.INT8: quantized.int8_block,
+        WeightFormat.INT4: quantized.int4_block,
+    }
+    return address_of(functions[weight_format], linear.BLOCK_SIGNATURE)
+
+
 class PackedLinear(nn.Linear):
     """``nn.Linear`` over packed weights and float32 activations; for inference only.
 
@@ -35,8 +61,6 @@ class PackedLinear(nn.Linear):
 
         ``weight`` [outputs, inputs], ``bias`` [outputs].
         """
-        from starcoder_ls.engine.runner.kernels.linear import WeightFormat
-
         nn.Module.__init__(self)
         self.out_features, self.in_features = weight.shape
         tiles = _split_tiles(weight.detach())  # [blocks, 64, inputs]
@@ -52,19 +76,28 @@ class PackedLinear(nn.Linear):
         self.weight = nn.Parameter(torch.empty(0), requires_grad=False)
         self.register_parameter("bias", None)
 
-    def round_to_8_bits(self) -> None:
-        """Round the weights to int8, with one scale for each group of 64 inputs of an output."""
-        from starcoder_ls.engine.runner.kernels.linear import GROUP_INPUTS, WeightFormat
+    def round_to(self, weight_format: WeightFormat) -> None:
+        """Round weights of 16 bits to ``INT8`` or ``INT4``."""
+        from starcoder_ls.engine.runner import weight_rounding
 
-        blocks, inputs, outputs = self.packed.shape
-        padded = nn.functional.pad(self.packed.float(), (0, 0, 0, -inputs % GROUP_INPUTS)).view(
-            blocks, -1, GROUP_INPUTS, outputs
+        assert self.weight_format in (WeightFormat.FLOAT16, WeightFormat.BFLOAT16), self.weight_format
+        round_weights = (
+            weight_rounding.round_to_8_bits if weight_format is WeightFormat.INT8 else weight_rounding.round_to_4_bits
         )
-        scales = padded.abs().amax(2, keepdim=True) / 127  # [blocks, groups, 1, 64]
-        rounded = (padded / scales.clamp_min(torch.finfo(torch.float32).tiny)).round_().to(torch.int8)
-        self.packed = rounded.view(blocks, -1, outputs)[:, :inputs].contiguous()
-        self.scales = scales[:, :, 0].contiguous()
-        self.weight_format = WeightFormat.INT8
+        self.packed, self.scales = round_weights(self.packed)
+        self.weight_format = weight_format
+
+    def dequantized(self) -> torch.Tensor:
+        """The weights as they are multiplied: float32 [outputs, inputs]."""
+        from starcoder_ls.engine.runner import weight_rounding
+
+        if self.weight_format is WeightFormat.INT8:
+            weights = weight_rounding.restore_8_bits(self.packed, self.scales)
+        elif self.weight_format is WeightFormat.INT4:
+            weights = weight_rounding.restore_4_bits(self.packed, self.scales)
+        else:
+            weights = self.packed.float()
+        return weights.transpose(1, 2).flatten(0, 1)[: self.out_features, : self.in_features]
 
     @property
     def packed_bytes(self) -> int:
@@ -73,8 +106,9 @@ class PackedLinear(nn.Linear):
 
     @property
     def kernel_args(self) -> tuple[int, int, int, int]:
-        """Arguments of ``kernels.linear``: weight format, and addresses of weights, scales and bias."""
-        return int(self.weight_format), self.packed.data_ptr(), self.scales.data_ptr(), self.packed_bias.data_ptr()
+        """Arguments of ``kernels.linear``: addresses of its block function, weights, scales and bias."""
+        function = _block_function(self.weight_format)
+        return function, self.packed.data_ptr(), self.scales.data_ptr(), self.packed_bias.data_ptr()
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], both float32."""
@@ -85,9 +119,13 @@ class PackedLinear(nn.Linear):
         assert inputs.dtype == torch.float32, inputs.dtype
         rows, outputs = inputs.numel() // self.in_features, self.packed_bias.numel()
         result = torch.empty((*input.shape[:-1], outputs))
+        if self.scales.numel():
+            inputs, row_bytes = _quantize(inputs, self.in_features, rows)
+        else:
+            row_bytes = 4 * self.in_features
         arguments = (
-            *self.kernel_args, self.blocks, self.in_features, inputs.data_ptr(), 4 * self.in_features,
-            rows, result.data_ptr(), 4 * outputs,
+            *self.kernel_args, self.blocks, self.in_features, inputs.data_ptr(), row_bytes, rows, result.data_ptr(),
+            4 * outputs,
         )  # fmt: skip
         available = torch.get_num_threads()
         if available > 1 and (rows + 3) // 4 * self.out_features * self.in_features >= MIN_PARALLEL_WEIGHTS:
@@ -96,6 +134,15 @@ class PackedLinear(nn.Linear):
         else:
             linear(*arguments)
         return result if outputs == self.out_features else result[..., : self.out_features]
+
+
+def _quantize(inputs: torch.Tensor, width: int, rows: int) -> tuple[torch.Tensor, int]:
+    """``inputs`` as the kernels for 8 and 4 bits read them, and the bytes of a row."""
+    from starcoder_ls.engine.runner.kernels.quantized import quantize_rows, quantized_bytes, quantized_row_bytes
+
+    quantized = torch.empty(quantized_bytes(width, rows), dtype=torch.uint8)
+    quantize_rows(inputs.data_ptr(), 4 * width, width, rows, quantized.data_ptr())
+    return quantized, quantized_row_bytes(width)
 
 
 def join(layers: Sequence[PackedLinear]) -> tuple[int, int, int, int]:
@@ -193,11 +240,9 @@ def _pack_linears(model: nn.Module) -> None:
 
 def bytes_of(model: nn.Module) -> int:
     """Memory of the packed weights of ``model``."""
-    return sum(module.packed_bytes for module in model.modules() if isinstance(module, PackedLinear))
+    return sum(layer.packed_bytes for layer in layers_of(model))
 
 
-def round_to_8_bits(model: nn.Module) -> None:
-    """Round all packed layers of ``model`` to 8 bits."""
-    for module in model.modules():
-        if isinstance(module, PackedLinear):
-            module.round_to_8_bits()
+def layers_of(model: nn.Module) -> list[PackedLinear]:
+    """All packed layers of ``model``, in its order."""
+    return [module for module in model.modules() if isinstance(module, PackedLinear)]

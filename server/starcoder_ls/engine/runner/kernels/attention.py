@@ -5,9 +5,13 @@ Decides how query heads and keys are split into tiles, and how tokens and heads 
 
 from __future__ import annotations
 
+import functools
+
 import numba
 import numpy as np
+from numba import types
 
+from starcoder_ls.engine.runner.kernels.calls import address_of, call
 from starcoder_ls.engine.runner.kernels.elementwise import exponential
 from starcoder_ls.engine.runner.kernels.jit import jit, parallel_jit
 from starcoder_ls.engine.runner.kernels.linear import matmul_block
@@ -80,6 +84,13 @@ def attend(query, keys, values, head_dim, heads, end, scale, scores, out):
         matmul_block(FLOAT32, values + columns, row, bias, scores, scores_stride, end, heads, out + columns, row)
 
 
+@functools.cache
+def attend_address() -> int:
+    """The address of ``attend``, which is compiled now if it is not in the cache."""
+    integers = [types.int64] * 6
+    return address_of(attend, types.void(*integers, types.float32, types.int64, types.int64))
+
+
 @jit
 def store_keys_values(sequences, caches, qkv, qkv_stride, heads, kv_heads, head_dim):
     """Copy the new keys and values, which follow the queries in ``qkv``, to the caches."""
@@ -100,8 +111,9 @@ def store_keys_values(sequences, caches, qkv, qkv_stride, heads, kv_heads, head_
 
 @jit
 def _attend_share(
-    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores, share, shares
-):
+    attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride,
+    scores, share, shares,
+):  # fmt: skip
     """Attend with every ``shares``-th pair of a token and a key head from ``share`` on, so that shares are about equal
     work: later tokens of a sequence attend to more positions."""
     group = heads // kv_heads
@@ -114,28 +126,29 @@ def _attend_share(
             past = caches[s, 2] * kv_head + 4 * head_dim * begin
             query, token_out = qkv + qkv_stride * token + offset, out + out_stride * token + offset
             keys, values = caches[s, 0] + past, caches[s, 1] + past
-            attend(query, keys, values, head_dim, group, end - begin, scale, scores, token_out)
+            call(attend_function, (query, keys, values, head_dim, group, end - begin, scale, scores, token_out))
 
 
 @parallel_jit
 def _attend_parallel(
-    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
-    scores_bytes, threads,
+    attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride,
+    scores, scores_bytes, threads,
 ):  # fmt: skip
     for thread in numba.prange(threads):
         own_scores = scores + scores_bytes * thread
         _attend_share(
-            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, own_scores,
-            thread, threads,
+            attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out,
+            out_stride, np.int64(own_scores), np.int64(thread), threads,
         )  # fmt: skip
 
 
 @jit
 def attend_all(
-    sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
-    scores_bytes, threads, tokens,
+    attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride,
+    scores, scores_bytes, threads, tokens,
 ):  # fmt: skip
-    """Attend with every new token to its own sequence, to at most ``window`` positions up to its own.
+    """Attend with every new token to its own sequence, to at most ``window`` positions up to its own, by the function
+    at the address ``attend_function``.
 
     ``qkv`` [tokens, heads + 2 * kv_heads, head_dim] -> ``out`` [tokens, heads, head_dim]. The query heads
     ``n * heads / kv_heads`` and following share the key head ``n``. ``caches`` [sequences, 3]: addresses of keys and
@@ -143,10 +156,11 @@ def attend_all(
     """
     if threads > 1 and tokens * kv_heads > 1:
         _attend_parallel(
-            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores,
-            scores_bytes, threads,
+            attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out,
+            out_stride, scores, scores_bytes, threads,
         )  # fmt: skip
-    else:
+    else:  # as int64: numba compiles a function again for each constant
         _attend_share(
-            sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out, out_stride, scores, 0, 1
-        )
+            attend_function, sequences, caches, heads, kv_heads, head_dim, window, scale, qkv, qkv_stride, out,
+            out_stride, scores, np.int64(0), np.int64(1),
+        )  # fmt: skip

@@ -22,8 +22,8 @@ from starcoder_ls.engine.runner.kernels.tiles import (
 LAYER_NORM, RMS_NORM = 0, 1
 """Kinds of norms."""
 
-GELU, SILU_GATE = 0, 1
-"""Kinds of activations: GELU in its tanh approximation, and SiLU of one half of a row times its other half."""
+GELU, SILU_GATE, EXACT_GELU = 0, 1, 2
+"""Kinds of activations: GELU in its tanh approximation, SiLU of one half of a row times its other half, exact GELU."""
 
 
 @jit
@@ -60,7 +60,7 @@ def embed(table, type_bits, width, row, out, is_added):
             value = load_as_float32(BFLOAT16, table + 2 * (row * width + j))
         else:
             value = load_as_float32(FLOAT32, table + 4 * (row * width + j))
-        values[j] = values[j] + value if is_added else value
+        values[j] = values[j] + value if is_added != 0 else value
 
 
 @jit
@@ -130,6 +130,38 @@ def _gelu(x, size):
 
 
 @jit
+def error_function(x):
+    """Return erf of a float32, with an absolute error below 4e-7, from operations that can be vectorized.
+
+    The quotient of polynomials of Eigen's ``erf`` for float; beyond 4 it is 1 or -1 in float32.
+    """
+    x = min(max(x, np.float32(-4.0)), np.float32(4.0))
+    square = x * x
+    p = np.float32(-2.72614225801306e-10)
+    p = p * square + np.float32(2.77068142495902e-08)
+    p = p * square + np.float32(-2.10102402082508e-06)
+    p = p * square + np.float32(-5.69250639462346e-05)
+    p = p * square + np.float32(-7.34990630326855e-04)
+    p = p * square + np.float32(-2.95459980854025e-03)
+    p = p * square + np.float32(-1.60960333262415e-02)
+    q = np.float32(-1.45660718464996e-05)
+    q = q * square + np.float32(-2.13374055278905e-04)
+    q = q * square + np.float32(-1.68282697438203e-03)
+    q = q * square + np.float32(-7.37332916720468e-03)
+    q = q * square + np.float32(-1.42647390514189e-02)
+    return x * p / q
+
+
+@jit
+def _exact_gelu(x, size):
+    """Apply GELU in place, by the distribution function of the normal distribution."""
+    values = numba.carray(as_pointer(x), size, np.float32)
+    for j in range(size):
+        value = values[j]
+        values[j] = np.float32(0.5) * value * (np.float32(1.0) + error_function(value * np.float32(0.70710678)))
+
+
+@jit
 def _silu_gate(x, size, up):
     """Multiply SiLU of ``x`` by ``up``, both [size], in place of ``x`` (SwiGLU, Shazeer 2020)."""
     gates = numba.carray(as_pointer(x), size, np.float32)
@@ -143,6 +175,8 @@ def _silu_gate(x, size, up):
 def _activate_token(kind, x, size, up):
     if kind == SILU_GATE:
         _silu_gate(x, size, up)
+    elif kind == EXACT_GELU:
+        _exact_gelu(x, size)
     else:
         _gelu(x, size)
 

@@ -1,38 +1,23 @@
-"""Linear layers, ``x @ weights + bias``, over packed weights in 16 or 8 bits, for any number of rows.
+"""Linear layers, ``x @ weights + bias``, over packed weights, for any number of rows.
 
-Decides how rows are split into tiles, and how blocks of outputs are distributed over threads.
+Decides how rows are split into tiles, and how blocks of outputs are distributed over threads. ``quantized`` has the
+products with weights of 8 and 4 bits.
 """
 
 from __future__ import annotations
 
-import enum
-
 import numba
+from numba import types
 
+from starcoder_ls.engine.runner.kernels.calls import call
 from starcoder_ls.engine.runner.kernels.jit import jit, parallel_jit
-from starcoder_ls.engine.runner.kernels.tiles import (
-    BFLOAT16,
-    FLOAT16,
-    INT8,
-    TILE_OUTPUTS,
-    matmul_tile,
-    scaled_matmul_tile,
-)
+from starcoder_ls.engine.runner.kernels.tiles import BFLOAT16, FLOAT16, TILE_OUTPUTS, matmul_tile
 
-GROUP_INPUTS = 64
-"""Inputs that share a scale in 8-bit weights: one float32 for 64 weights is 0.5 bits per weight."""
-
-
-class WeightFormat(enum.IntEnum):
-    """Type of the packed weights of a matrix."""
-
-    FLOAT16 = 0
-    BFLOAT16 = 1
-    INT8 = 2
-
+BLOCK_SIGNATURE = types.void(*[types.int64] * 10)
+"""Of a function that computes one block of outputs for all rows: weights, scales, bias, inputs, x, x_stride, rows, out,
+out_stride, block."""
 
 _1, _2, _3, _4, _6 = (matmul_tile(rows) for rows in (1, 2, 3, 4, 6))
-_scaled_1, _scaled_2, _scaled_4 = (scaled_matmul_tile(rows) for rows in (1, 2, 4))
 
 
 @jit
@@ -53,41 +38,28 @@ def matmul_block(type_tag, weights, stride, bias, x, x_stride, inputs, rows, out
 
 
 @jit
-def _scaled_matmul_block(type_tag, weights, stride, bias, x, x_stride, inputs, rows, out, out_stride, scales):
-    """As ``matmul_block``, with a scale per output and group of inputs."""
-    while rows >= 4:
-        _scaled_4(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
-        x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
-    if rows >= 2:
-        _scaled_2(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
-        x, out, rows = x + 2 * x_stride, out + 2 * out_stride, rows - 2
-    if rows == 1:
-        _scaled_1(type_tag, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, GROUP_INPUTS)
+def _of_block(address, block):
+    """The address of the outputs of a block in a row of float32."""
+    return address + 4 * TILE_OUTPUTS * block
 
 
 @jit
-def _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block):
-    """Compute outputs 64 * ``block`` to 64 * ``block`` + 63 of all rows."""
-    bias += 4 * TILE_OUTPUTS * block
-    out += 4 * TILE_OUTPUTS * block
-    if weight_format == WeightFormat.FLOAT16.value:
-        block_weights, stride = weights + 2 * TILE_OUTPUTS * inputs * block, 2 * TILE_OUTPUTS
-        matmul_block(FLOAT16, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride)
-    elif weight_format == WeightFormat.BFLOAT16.value:
-        block_weights, stride = weights + 2 * TILE_OUTPUTS * inputs * block, 2 * TILE_OUTPUTS
-        matmul_block(BFLOAT16, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride)
-    else:
-        groups = (inputs + GROUP_INPUTS - 1) // GROUP_INPUTS
-        block_scales = scales + 4 * TILE_OUTPUTS * groups * block
-        block_weights, stride = weights + TILE_OUTPUTS * inputs * block, TILE_OUTPUTS
-        _scaled_matmul_block(
-            INT8, block_weights, stride, bias, x, x_stride, inputs, rows, out, out_stride, block_scales
-        )
+def float16_block(weights, _scales, bias, inputs, x, x_stride, rows, out, out_stride, block):
+    """Compute outputs 64 * ``block`` to 64 * ``block`` + 63 of all rows, from float16 weights."""
+    weights, bias, out = weights + 2 * TILE_OUTPUTS * inputs * block, _of_block(bias, block), _of_block(out, block)
+    matmul_block(FLOAT16, weights, 2 * TILE_OUTPUTS, bias, x, x_stride, inputs, rows, out, out_stride)
+
+
+@jit
+def bfloat16_block(weights, _scales, bias, inputs, x, x_stride, rows, out, out_stride, block):
+    """As ``float16_block``, from bfloat16 weights."""
+    weights, bias, out = weights + 2 * TILE_OUTPUTS * inputs * block, _of_block(bias, block), _of_block(out, block)
+    matmul_block(BFLOAT16, weights, 2 * TILE_OUTPUTS, bias, x, x_stride, inputs, rows, out, out_stride)
 
 
 @jit
 def linear(
-    weight_format: int,
+    block_function: int,
     weights: int,
     scales: int,
     bias: int,
@@ -101,18 +73,18 @@ def linear(
 ) -> None:
     """Compute ``out[row] = bias + x[row] @ weights`` for each of ``rows``.
 
-    ``weights``, ``scales``, ``bias``, ``x`` and ``out`` are addresses; rows of ``x`` and ``out`` are ``x_stride`` and
-    ``out_stride`` bytes apart. ``weights`` [blocks, inputs, 64] in ``weight_format``, ``scales`` [blocks, groups, 64]
-    float32 (for int8 only), ``bias`` [blocks * 64] float32, ``x`` [rows, inputs] float32, ``out`` [rows, blocks * 64]
-    float32.
+    ``block_function`` is the address of a function as ``float16_block``. ``weights``, ``scales``, ``bias``, ``x`` and
+    ``out`` are addresses; rows of ``x`` and ``out`` are ``x_stride`` and ``out_stride`` bytes apart. ``weights`` and
+    ``scales`` are as the function expects, ``bias`` [blocks * 64] float32, ``x`` [rows, inputs] float32, or quantized
+    for weights with scales, ``out`` [rows, blocks * 64] float32.
     """
     for block in range(blocks):
-        _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block)
+        call(block_function, (weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block))
 
 
 @parallel_jit
 def parallel_linear(
-    weight_format: int,
+    block_function: int,
     weights: int,
     scales: int,
     bias: int,
@@ -128,4 +100,4 @@ def parallel_linear(
     """As ``linear``, with the blocks distributed over ``threads`` threads in contiguous shares."""
     for thread in numba.prange(threads):
         for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
-            _linear_block(weight_format, weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block)
+            call(block_function, (weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block))

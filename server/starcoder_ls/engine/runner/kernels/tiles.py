@@ -18,7 +18,7 @@ VECTOR_LANES = 16
 TILE_OUTPUTS = 64
 """Outputs of one tile. Packed weights are [outputs / 64, inputs, 64]: one stream of memory, read from front to back."""
 
-FLOAT16, BFLOAT16, INT8, FLOAT32 = (np.empty(0, dtype) for dtype in (np.uint16, np.int16, np.int8, np.float32))
+FLOAT16, BFLOAT16, FLOAT32 = (np.empty(0, dtype) for dtype in (np.uint16, np.int16, np.float32))
 """Type tags of weights: arguments by whose types numba selects code. numpy has no bfloat16 and numba no float16."""
 
 FLOAT, _INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
@@ -28,8 +28,9 @@ _FMA_FLAGS = ("contract",)
 """Allows a multiplication and an addition to become one fused instruction, and nothing else."""
 
 
-def _offset(builder: Any, address: Any, offset: int) -> Any:
-    return builder.add(address, ir.Constant(INT64, offset))
+def offset(builder: Any, address: Any, count: int) -> Any:
+    """``address`` plus ``count`` bytes."""
+    return builder.add(address, ir.Constant(INT64, count))
 
 
 def _load_weights(builder: Any, address: Any, dtype: Any) -> Any:
@@ -38,11 +39,9 @@ def _load_weights(builder: Any, address: Any, dtype: Any) -> Any:
         return load_vector(builder, address, FLOAT, 4)
     if dtype == types.uint16:
         return builder.fpext(load_vector(builder, address, ir.HalfType(), 2), VECTOR)
-    if dtype == types.int16:
-        bits = builder.zext(load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
-        return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), VECTOR)
-    assert dtype == types.int8, dtype
-    return builder.sitofp(builder.sext(load_vector(builder, address, ir.IntType(8), 1), _INT_VECTOR), VECTOR)
+    assert dtype == types.int16, dtype
+    bits = builder.zext(load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
+    return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), VECTOR)
 
 
 def load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
@@ -50,7 +49,7 @@ def load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
     return builder.load(builder.inttoptr(address, ir.VectorType(element, VECTOR_LANES).as_pointer()), align=align)
 
 
-def _broadcast(builder: Any, address: Any) -> Any:
+def broadcast(builder: Any, address: Any) -> Any:
     """Load one float32 into all lanes."""
     undefined = ir.Constant(VECTOR, ir.Undefined)
     value = builder.load(builder.inttoptr(address, FLOAT.as_pointer()))
@@ -67,7 +66,7 @@ def multiply_add(builder: Any, total: Any, left: Any, right: Any) -> Any:
     return builder.fadd(total, builder.fmul(left, right, flags=_FMA_FLAGS), flags=_FMA_FLAGS)
 
 
-def _accumulators(builder: Any, outer: int, inner: int, initial: Any = None) -> list[list[Any]]:
+def accumulators(builder: Any, outer: int, inner: int, initial: Any = None) -> list[list[Any]]:
     """Allocate vectors [outer][inner] that are zero or ``initial`` [outer]."""
     zero = ir.Constant(VECTOR, [0.0] * VECTOR_LANES)
     return [
@@ -93,56 +92,15 @@ def matmul_tile(rows: int) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             _, weights, stride, bias, x, x_stride, inputs, out, out_stride = arguments
             initial = [
-                load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), FLOAT, 4)
+                load_vector(builder, offset(builder, bias, 4 * VECTOR_LANES * block), FLOAT, 4)
                 for block in range(blocks)
             ]
-            sums = _accumulators(builder, blocks, rows, initial)
+            sums = accumulators(builder, blocks, rows, initial)
             _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), ir.Constant(INT64, 0), inputs)
-            _store(builder, sums, out, out_stride)
+            store_rows(builder, sums, out, out_stride)
             return context.get_dummy_value()
 
         return types.void(type_tag, *[types.int64] * 8), codegen
-
-    return tile
-
-
-def scaled_matmul_tile(rows: int) -> Any:
-    """Return ``matmul_tile`` for 8-bit weights: each group of inputs has a scale per output, [groups, 64] float32.
-
-    Two more arguments at the end: the address of the scales, and the number of inputs of a group.
-    """
-    blocks = TILE_OUTPUTS // VECTOR_LANES
-
-    @intrinsic
-    def tile(_context: Any, type_tag: Any, weights: Any, stride: Any, bias: Any, x: Any, x_stride: Any, inputs: Any,
-             out: Any, out_stride: Any, scales: Any, group: Any) -> Any:  # fmt: skip
-        dtype = type_tag.dtype
-
-        def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-            _, weights, stride, bias, x, x_stride, inputs, out, out_stride, scales, group = arguments
-            initial = [
-                load_vector(builder, _offset(builder, bias, 4 * VECTOR_LANES * block), FLOAT, 4)
-                for block in range(blocks)
-            ]
-            totals = _accumulators(builder, blocks, rows, initial)
-            sums = _accumulators(builder, blocks, rows)
-            zero = ir.Constant(VECTOR, [0.0] * VECTOR_LANES)
-            with cgutils.for_range_slice(builder, ir.Constant(INT64, 0), inputs, group, INT64) as (start, number):
-                for row in (row for block in sums for row in block):
-                    builder.store(zero, row)
-                end = builder.add(start, group)
-                end = builder.select(builder.icmp_signed("<", end, inputs), end, inputs)
-                _accumulate(builder, sums, dtype, (weights, stride, x, x_stride), start, end)
-                group_scales = builder.add(scales, builder.mul(number, ir.Constant(INT64, 4 * TILE_OUTPUTS)))
-                for block in range(blocks):
-                    address = _offset(builder, group_scales, 4 * VECTOR_LANES * block)
-                    scale = load_vector(builder, address, FLOAT, 4)
-                    for total, part in zip(totals[block], sums[block], strict=True):
-                        builder.store(multiply_add(builder, builder.load(total), builder.load(part), scale), total)
-            _store(builder, totals, out, out_stride)
-            return context.get_dummy_value()
-
-        return types.void(type_tag, *[types.int64] * 10), codegen
 
     return tile
 
@@ -158,20 +116,20 @@ def _accumulate(
         line = builder.add(weights, builder.mul(position, stride))
         size = dtype.bitwidth // 8
         vectors = [
-            _load_weights(builder, _offset(builder, line, VECTOR_LANES * size * block), dtype)
+            _load_weights(builder, offset(builder, line, VECTOR_LANES * size * block), dtype)
             for block in range(len(sums))
         ]
         for number, row in enumerate(rows):
-            value = _broadcast(builder, builder.add(row, builder.mul(position, ir.Constant(INT64, 4))))
+            value = broadcast(builder, builder.add(row, builder.mul(position, ir.Constant(INT64, 4))))
             for block, vector in zip(sums, vectors, strict=True):
                 builder.store(multiply_add(builder, builder.load(block[number]), vector, value), block[number])
 
 
-def _store(builder: Any, sums: list[list[Any]], out: Any, out_stride: Any) -> None:
+def store_rows(builder: Any, sums: list[list[Any]], out: Any, out_stride: Any) -> None:
     for number in range(len(sums[0])):
         row = builder.add(out, builder.mul(out_stride, ir.Constant(INT64, number)))
         for block, block_sums in enumerate(sums):
-            target = builder.inttoptr(_offset(builder, row, 4 * VECTOR_LANES * block), VECTOR.as_pointer())
+            target = builder.inttoptr(offset(builder, row, 4 * VECTOR_LANES * block), VECTOR.as_pointer())
             builder.store(builder.load(block_sums[number]), target, align=4)
 
 
@@ -187,7 +145,7 @@ def dot_tile(queries: int, keys: int) -> Any:
     def tile(_context: Any, query: Any, query_stride: Any, key: Any, dim: Any, out: Any, out_stride: Any) -> Any:
         def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
             query, query_stride, key, dim, out, out_stride = arguments
-            sums = _accumulators(builder, queries, keys)
+            sums = accumulators(builder, queries, keys)
             key_stride = builder.mul(dim, ir.Constant(INT64, 4))
             query_rows, key_rows = [
                 [builder.add(base, builder.mul(stride, ir.Constant(INT64, number))) for number in range(count)]
@@ -195,9 +153,9 @@ def dot_tile(queries: int, keys: int) -> Any:
             ]
             zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, VECTOR_LANES)
             with cgutils.for_range_slice(builder, zero, dim, lanes, INT64) as (element, _number):
-                offset = builder.mul(element, ir.Constant(INT64, 4))
+                step = builder.mul(element, ir.Constant(INT64, 4))
                 left, right = [
-                    [load_vector(builder, builder.add(row, offset), FLOAT, 4) for row in rows]
+                    [load_vector(builder, builder.add(row, step), FLOAT, 4) for row in rows]
                     for rows in (query_rows, key_rows)
                 ]
                 for i, query_vector in enumerate(left):
@@ -207,7 +165,7 @@ def dot_tile(queries: int, keys: int) -> Any:
             for i in range(queries):
                 line = builder.add(out, builder.mul(out_stride, ir.Constant(INT64, i)))
                 for j in range(keys):
-                    target = builder.inttoptr(_offset(builder, line, 4 * j), FLOAT.as_pointer())
+                    target = builder.inttoptr(offset(builder, line, 4 * j), FLOAT.as_pointer())
                     builder.store(fold_lanes(builder, builder.load(sums[i][j]), builder.fadd), target)
             return context.get_dummy_value()
 
