@@ -10,7 +10,13 @@ import typer
 from starcoder_ls import commands
 from starcoder_ls.cli.application import application
 
-MODULES_OF_SEVERAL_VERBS = {"explain": "act", "ps": "processes", "stop": "processes", "logs": "processes"}
+MODULES_OF_SEVERAL_VERBS = {
+    "explain": "act",
+    "ps": "processes",
+    "stop": "processes",
+    "logs": "processes",
+    "train_unpack": "train_pack",
+}
 
 
 def commands_of(group: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -469,7 +469,7 @@ def test_out_of_memory_disables_graphs_and_nothing_else(
     assert graphs.statistics.replays > 0
     scheduled = [scheduler.submit(request) for request in requests]
     scheduler.run(12)
-    (pool, *_) = [weakref.ref(each) for each in graphs._static_kvs or ()]
+    (pool, *_) = [weakref.ref(each) for each in graphs.capturer._static_kvs or ()]
     is_full = True
     if when == "in a pass":
         monkeypatch.setattr(static_kv.StaticKv, "assign", lambda *_: capture(lambda: None))
