@@ -104,14 +104,14 @@ class ForgetfulEngine(ScriptedEngine):
 
 
 @async_test
-async def test_adapter_that_the_engine_does_not_list_is_not_attached_again_and_again() -> None:
+async def test_adapter_that_the_engine_does_not_list_is_attached_once() -> None:
     engine = ForgetfulEngine()
     async with initialized_client(engine, options=explain_options("/more")) as client:
         await wait_until(lambda: engine.attachments > 0)
         for _ in range(3):
             await client.request("starcoder/status")
         attachments = engine.attachments
-        assert attachments <= 2, "once, and once more if it was attached before the engine reported that it is ready"
+        assert attachments <= 2, "once, and once more if the engine reports only then that it is ready"
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain_options("/more")}})
         await client.request("starcoder/status")
         await wait_until(lambda: engine.attachments > attachments)
