@@ -92,14 +92,23 @@ def load_random(shape: str, device: torch.device, is_int4: bool = False) -> Load
 
 
 def quantize_int4(model: Any, device: torch.device) -> None:
-    """Quantize the linear layers of the blocks, as ``model.quantization`` does while it reads a checkpoint."""
+    """Quantize the linear layers of the blocks, as ``model.quantization`` does while it reads a checkpoint.
+
+    On a CPU, for a dry run, torchao has only a prototype.
+    """
+    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
     from torchao.quantization import quantize_
+
+    if device.type == "cuda":
+        config = quantization.create_int4_config()
+    else:
+        config = PrototypeInt4WeightOnlyConfig(group_size=quantization.GROUP_SIZE, set_inductor_config=False)
 
     def is_in_block(module: Any, name: str) -> bool:
         return isinstance(module, torch.nn.Linear) and name.startswith("transformer.h.")
 
     with torch.inference_mode():
-        quantize_(model, quantization._create_int4_config(device.type), is_in_block)
+        quantize_(model, config, is_in_block)
 
 
 def load_quantized(shape: str, kind: str, device: torch.device, folder: Path) -> LoadedModel:

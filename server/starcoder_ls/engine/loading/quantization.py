@@ -136,11 +136,15 @@ def create_config(quantization: str, dtype: torch.dtype) -> Any:
         from torchao.quantization import Int8WeightOnlyConfig
 
         return transformers.TorchAoConfig(Int8WeightOnlyConfig(set_inductor_config=False))
+    return transformers.TorchAoConfig(create_int4_config())
+
+
+def create_int4_config() -> Any:
+    """torchao's configuration of 4 bits, in its one layout for CUDA that needs no other library."""
     from torchao.quantization import Int4WeightOnlyConfig
 
-    return transformers.TorchAoConfig(
-        # The one layout for CUDA that needs no other library.
-        Int4WeightOnlyConfig(group_size=GROUP_SIZE, set_inductor_config=False, int4_packing_format="tile_packed_to_4d")
+    return Int4WeightOnlyConfig(
+        group_size=GROUP_SIZE, set_inductor_config=False, int4_packing_format="tile_packed_to_4d"
     )
 
 
