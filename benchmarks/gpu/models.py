@@ -96,12 +96,13 @@ def quantize_int4(model: Any, device: torch.device) -> None:
 
     On a CPU, for a dry run, torchao has only a prototype.
     """
-    from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
     from torchao.quantization import quantize_
 
     if device.type == "cuda":
         config = quantization.create_int4_config()
     else:
+        from torchao.prototype.quantization.int4 import PrototypeInt4WeightOnlyConfig
+
         config = PrototypeInt4WeightOnlyConfig(group_size=quantization.GROUP_SIZE, set_inductor_config=False)
 
     def is_in_block(module: Any, name: str) -> bool:
