@@ -17,7 +17,7 @@ from starcoder_ls.rewrite import import_block, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.enclosing_function import find_enclosing_function
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.syntax.items import Item, find_definitions, has_items, read_items
+from starcoder_ls.syntax.items import Item, defined_names, find_definitions, has_items, read_items
 
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 _FUNCTION_KEYWORD = re.compile(r"\A(async\s+)?function\s*(\*?)\s*")
@@ -106,7 +106,7 @@ class _Scope:
     def statements(self) -> ScopedCode:
         """The answer without what the target has none of: imports, `__main__`, examples. Raises AnswerUnusable."""
         kinds = {item.kind for item in self.old_items}
-        names = {item.name for item in find_definitions(list(self.old_items))}
+        names = {item.name for item in find_definitions(self.old_items)}
         enclosing = self._enclosing_name()
         added = [item for item in self.new_items if item.kind == "definition" and item.name not in names]
         if any(item.name == enclosing for item in added):
@@ -147,7 +147,7 @@ class _Scope:
 
     def _find_definition(self, old: Item) -> Item:
         """The definition in the answer that is meant for ``old``. Raises AnswerUnusable if there is none."""
-        everything = list(find_definitions(list(self.new_items)))
+        everything = list(find_definitions(self.new_items))
         found = [item for item in everything if item.name == old.name and item.is_type == old.is_type]
         if found:
             first_line = self.old[old.head_end : old.end].partition("\n")[0]
@@ -177,8 +177,8 @@ class _Scope:
     def _require_self_contained(self, new: Item, used: set[str]) -> None:
         """Raises AnswerUnusable if the definition uses something else that only the answer defines."""
         inside = {item.name for item in find_definitions(new.members)} | {new.name}
-        known = {item.name for item in find_definitions(list(self.document))} | {item.name for item in self.document}
-        for item in (*find_definitions(list(self.new_items)), *self.new_items):
+        known = defined_names(self.document)
+        for item in (*find_definitions(self.new_items), *self.new_items):
             is_needed = item.kind == "definition" or (item.kind == "other" and _CONSTANT.fullmatch(item.name))
             contains_new = item.start <= new.start and new.end <= item.end
             if is_needed and item.name in used - known - inside and not contains_new:
@@ -205,7 +205,7 @@ class _Scope:
             return ""
         around = [
             item
-            for item in find_definitions(list(self.document))
+            for item in find_definitions(self.document)
             if item.start <= self.target.start and self.target.end <= item.end
         ]
         return around[-1].name if around else ""

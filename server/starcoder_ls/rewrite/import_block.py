@@ -11,7 +11,7 @@ from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.syntax.import_names import EVERYTHING, ImportedName, read_imported_names
-from starcoder_ls.syntax.items import Item, find_definitions
+from starcoder_ls.syntax.items import Item, defined_names
 
 
 def imported_names(items: Iterable[Item], language: str) -> list[ImportedName]:
@@ -32,9 +32,9 @@ def find_missing(
     A name that the document has is kept: the model has not seen where it comes from. Raises AnswerUnusable for an
     import by place, such as `./names`, because a model cannot know the files of a project.
     """
-    known = {name.name for name in imported_names(document, language)}
-    known |= {item.name for item in find_definitions(list(document))} | {item.name for item in document}
-    statements = {name.statement.rstrip("; ") for name in imported_names(document, language)}
+    present = imported_names(document, language)
+    known = {name.name for name in present} | defined_names(document)
+    statements = {name.statement.rstrip("; ") for name in present}
     missing: dict[str, ImportedName] = {}
     for name in offered:
         is_used = name.name in used or name.name == EVERYTHING

@@ -6,7 +6,7 @@ The node names of the grammars are here. Languages without an entry, and texts w
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -32,7 +32,7 @@ class Fragment:
 
     def text_of(self, node: Node) -> str:
         """The text of ``node``, which is of the same tree."""
-        return self.source[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return _text_of(node, self.source)
 
     def names(self) -> set[str]:
         """The identifiers in it, those of members and keyword arguments too."""
@@ -157,12 +157,17 @@ def read_items(text: str, language: str) -> list[Item] | None:
     return items
 
 
-def find_definitions(items: list[Item] | tuple[Item, ...]) -> Iterator[Item]:
+def find_definitions(items: Iterable[Item]) -> Iterator[Item]:
     """Each definition, and each member of one."""
     for item in items:
         if item.kind == "definition":
             yield item
             yield from find_definitions(item.members)
+
+
+def defined_names(items: Sequence[Item]) -> set[str]:
+    """The names that ``items`` and their members define, those of values at the margin too."""
+    return {item.name for item in (*items, *find_definitions(items))}
 
 
 def _parse_items(text: str, language: str, nodes: _Nodes) -> list[Item] | None:
@@ -242,7 +247,11 @@ class _ItemReader:
         return byte if self._is_ascii else len(self._source[:byte].decode("utf-8", "replace"))
 
     def _text(self, node: Node) -> str:
-        return self._source[node.start_byte : node.end_byte].decode("utf-8", "replace")
+        return _text_of(node, self._source)
+
+
+def _text_of(node: Node, source: bytes) -> str:
+    return source[node.start_byte : node.end_byte].decode("utf-8", "replace")
 
 
 def _without_wrappers(node: Node) -> Node:
