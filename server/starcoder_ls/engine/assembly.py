@@ -124,7 +124,8 @@ def assemble(
         compiled_ngrams.compile_kernels(checkpoint.vocabulary_size)
     compile_message = _NOT_COMPILED if settings.compile == "on" and runner.graphs is None else ""
     message = " ".join(filter(None, (drawback, compile_message, checkpoint.changes, adapters_message)))
-    missing = tuple(name for name in adapters or {} if name not in {adapter.name for adapter in resident})
+    resident_names = {adapter.name for adapter in resident}
+    missing = tuple(name for name in adapters or {} if name not in resident_names)
     chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)
     return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat, missing)
 

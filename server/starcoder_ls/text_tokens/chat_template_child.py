@@ -1,6 +1,6 @@
 """Renders the chat template of a checkpoint around marked messages. It runs as a program of its own.
 
-A template is a program of somebody else: Jinja's sandbox keeps it from reading and calling what it must not, the limits
+A template is another author's program: Jinja's sandbox keeps it from reading and calling what it must not, the limits
 of this process end it if it needs too much time or memory. The environment is that of transformers (version 5.23,
 ``utils/chat_template_utils.py``), so that a template renders as its author has seen it. It imports nothing of this
 package, so that it starts quickly.

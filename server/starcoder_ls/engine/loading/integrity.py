@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from starcoder_ls import user_folders
-from starcoder_ls.engine.loading.load_records import LoadRecord
+from starcoder_ls.engine.loading.load_records import LoadRecord, file_state, record_name
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import ModelInvalid
 from starcoder_ls.text_tokens import chat_template
@@ -121,8 +120,8 @@ def _compare_with_last_load(file: Path, record: LoadRecord, on_progress: Progres
 def _verify_file(file: Path, expected: str, is_in_manifest: bool, on_progress: ProgressCallback) -> None:
     """Raises ModelInvalid, and what ``on_progress`` raises."""
     status = file.stat()
-    state = {"hash": expected, "size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
-    note = remembered_folder() / f"{hashlib.sha256(os.fsencode(file.resolve())).hexdigest()[:32]}.json"
+    state = {"hash": expected, **file_state(status)}
+    note = remembered_folder() / record_name(file)
     is_remembered = status.st_size >= ALWAYS_HASHED_BYTES
     if is_remembered:
         if _read_note(note) == state:

@@ -1,4 +1,4 @@
-"""The hashes that local files had at their last load: those of files for which nobody else has recorded one.
+"""The hashes that local files had at their last load: those of files whose hash is recorded nowhere else.
 
 A file that was replaced is reported once. One whose contents changed without its time of change is damaged. There is
 one record for each folder, in the state folder.
@@ -29,12 +29,21 @@ def records_folder() -> Path:
     return user_folders.state_folder() / "loads"
 
 
+def record_name(path: Path) -> str:
+    """The name of the file with what is recorded of ``path``."""
+    return f"{hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:32]}.json"
+
+
+def file_state(status: os.stat_result) -> dict[str, int]:
+    """What changes when a file is written or replaced: bytes, nanoseconds and the number of the inode."""
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+
+
 class LoadRecord:
     """What is known of the files of ``folder`` from their last load."""
 
     def __init__(self, folder: Path) -> None:
-        digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:32]
-        self._file = records_folder() / f"{digest}.json"
+        self._file = records_folder() / record_name(folder)
         self._known = _read(self._file)
         self._is_changed = False
 
@@ -45,7 +54,7 @@ class LoadRecord:
         Raises ModelInvalid for a damaged file, and what ``hash_file`` raises.
         """
         status, known = file.stat(), self._known.get(file.name)
-        state = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "inode": status.st_ino}
+        state = file_state(status)
         has_same_state = known is not None and all(known[key] == value for key, value in state.items())
         if has_same_state and not is_always_hashed:
             return ""
