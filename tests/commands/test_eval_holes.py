@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,19 @@ def test_model_that_cannot_be_loaded_ends_the_run_with_its_message(tmp_path: Pat
         eval_holes.measure(
             HoleSelection([repository(tmp_path)], 2, 0), fake_server({"failure": "The checkpoint is torn."})
         )
+
+
+def test_run_without_its_adapter_is_an_error_and_others_need_none(tmp_path: Path) -> None:
+    adapters = {
+        "house": {"path": str(tmp_path), "tasks": ["completion"]},
+        "explain": {"path": str(tmp_path), "tasks": ["explain"]},
+    }
+    launch = fake_server({"adapters": ["house"]})
+    with_adapters = replace(launch, overlay={"adapters": adapters})
+    assert eval_holes.measure(HoleSelection([repository(tmp_path)], 1, 0), with_adapters).adapters == ["house"]
+    without = replace(fake_server(), overlay={"adapters": adapters})
+    with pytest.raises(ModelError, match="The adapter house is not loaded"):
+        eval_holes.measure(HoleSelection([tmp_path], 1, 0), without)
 
 
 def test_server_that_fails_ends_the_run_with_the_end_of_its_log(tmp_path: Path) -> None:

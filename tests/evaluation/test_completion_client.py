@@ -122,6 +122,15 @@ async def test_model_that_cannot_load_raises_its_message(tmp_path: Path) -> None
 
 
 @async_test
+async def test_adapter_that_was_left_out_raises_an_error(tmp_path: Path) -> None:
+    async with initialized_client(ScriptedEngine(adapters=["loaded"]), [repository(tmp_path)]) as client:
+        info = await completion_client.wait_until_ready(client, lambda _: None, ["loaded"])
+        assert info.adapters == ("loaded",)
+        with pytest.raises(ModelError, match="The adapter other is not loaded"):
+            await completion_client.wait_until_ready(client, lambda _: None, ["loaded", "other"])
+
+
+@async_test
 async def test_lost_connection_raises_an_engine_error(tmp_path: Path) -> None:
     hole = Hole(Kind.LINE, Source(str(tmp_path), "a.py", "value = 1\n"), 0, 9)
     engine = SilentEngine()

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from starcoder_ls.learning.optimizer import Optimizer, Schedule
+from starcoder_ls.learning.optimizer import Optimizer, Schedule, is_block_matrix
 
 
 def test_learning_rate_warms_up_stays_and_decays_to_zero() -> None:
@@ -24,6 +24,21 @@ class Net(nn.Module):
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         block: nn.Linear = self.transformer["h"][0]  # type: ignore[index]
         return block(self.transformer["wte"](ids))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_matrix"),
+    [
+        ("transformer.h.0.attn.c_attn.weight", True),
+        ("model.layers.11.mlp.gate_proj.weight", True),
+        ("transformer.h.0.attn.c_attn.lora_A.resident.weight", False),
+        ("transformer.h.0.attn.c_attn.adapter_down.resident.weight", False),
+        ("transformer.wte.weight", False),
+    ],
+)
+def test_only_matrices_of_the_base_go_to_muon(name: str, is_matrix: bool) -> None:
+    assert is_block_matrix(name, torch.zeros(4, 4)) is is_matrix
+    assert not is_block_matrix(name, torch.zeros(4))
 
 
 @pytest.mark.parametrize("matrix_learning_rate", [0.02, 0.0], ids=["muon", "adamw"])

@@ -53,6 +53,14 @@ def test_held_out_packages_are_split_by_name(tmp_path: Path) -> None:
     assert used == {"thing"}
 
 
+def test_secrets_of_a_file_are_masked(tmp_path: Path) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    write_distribution(tmp_path, "thing", "MIT", {"thing/a.py": code_about("thing") + f'TOKEN = "{secret}"\n'})
+    (source,) = sources.split_sources(sources.installed_packages(tmp_path), 1_000_000)[0]
+    assert secret not in source.text
+    assert "TOKEN = " in source.text
+
+
 def test_vendored_copy_of_a_held_out_file_is_dropped(tmp_path: Path) -> None:
     write_distribution(tmp_path, "rich", "MIT", {"rich/b.py": code_about("rich")})
     copied = {

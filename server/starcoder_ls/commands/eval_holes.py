@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from starcoder_ls import __version__, settings
+from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import EngineError, SettingsError, StarcoderError
 from starcoder_ls.evaluation import completion_client, html_report, results
@@ -35,6 +36,8 @@ from starcoder_ls.lsp import client
 from starcoder_ls.settings_merge import merge
 
 _MAX_SHOWN_LOG_LINES = 6
+_BUDGET = {"inline_completion": {"budget_ms": 60_000}}
+"""Unless ``--set`` says otherwise: on a busy machine the time limit for editors would cut answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,9 @@ def measure(selection: HoleSelection, launch: ServerLaunch) -> Run:
     repository, holes = draw_holes(selection, config)
     with tempfile.TemporaryDirectory() as folder, Path(folder, "server.log").open("w+", encoding="utf-8") as log:
         try:
-            server_info, scored = asyncio.run(_fill_holes(repository, holes, selection, launch, Path(folder), log))
+            server_info, scored = asyncio.run(
+                _fill_holes(repository, holes, selection, launch, required_adapters(config), Path(folder), log)
+            )
         except StarcoderError as error:
             raise type(error)(f"{error}{_last_lines(log)}") from error
     return create_run(repository, selection, server_info, merge(dict(launch.overlay), launch.options), scored)
@@ -137,11 +142,17 @@ def create_run(
     )
 
 
+def required_adapters(config: settings.Settings) -> list[str]:
+    """The adapters that answer completions: without one of them another model would be measured."""
+    return [name for name, adapter in config.resident_adapters().items() if is_completion_adapter(name, adapter)]
+
+
 async def _fill_holes(
     repository: Repository,
     holes: Sequence[Hole],
     selection: HoleSelection,
     launch: ServerLaunch,
+    adapters: Sequence[str],
     state_folder: Path,
     log: IO[str],
 ) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
@@ -149,9 +160,9 @@ async def _fill_holes(
     async with client.start(launch.command, env=env, stderr=log.fileno()) as server:
         try:
             with stderr.status("starting the server") as line:
-                await completion_client.initialize(server, repository.folders, launch.options)
+                await completion_client.initialize(server, repository.folders, merge(_BUDGET, launch.options))
                 server_info = await completion_client.wait_until_ready(
-                    server, lambda message: line.update(Text(message))
+                    server, lambda message: line.update(Text(message)), adapters
                 )
             scored = []
             with _progress_bar() as bar:

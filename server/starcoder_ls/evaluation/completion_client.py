@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,18 +42,23 @@ async def initialize(server: Client, folders: Sequence[Path], options: Mapping[s
     )
 
 
-async def wait_until_ready(server: Client, show_progress: Callable[[str], None]) -> ServerInfo:
+async def wait_until_ready(
+    server: Client, show_progress: Callable[[str], None], required_adapters: Collection[str] = ()
+) -> ServerInfo:
     """Returns when the model is loaded and the workspace is indexed, so that all holes have the same conditions.
 
-    Raises ModelError with the server's message if the model cannot be loaded.
+    Raises ModelError with the server's message if the model cannot be loaded, or one of ``required_adapters``: a
+    server goes on without an adapter, and the run would measure the model alone.
     """
     while True:
         status = await server.request("starcoder/status")
         if status["phase"] == "failed":
             raise ModelError(status["message"])
+        names = tuple(adapter["name"] for adapter in status["adapters"])
+        if status["phase"] != "loading" and (missing := sorted(set(required_adapters) - set(names))):
+            raise ModelError(f"The adapter {', '.join(missing)} is not loaded. {status['message']}".strip())
         workspace = status["workspace"]
         if status["phase"] != "loading" and workspace["isIndexed"]:
-            names = tuple(adapter["name"] for adapter in status["adapters"])
             return ServerInfo(status["model"], status["device"], names)
         if status["phase"] == "loading":
             show_progress(f"{status['message'] or 'loading'} ({status['progress']:.0%})")

@@ -1,14 +1,18 @@
-"""The optimizer and the learning rate schedule of a base model.
+"""The optimizer and the learning rate schedule of a run that trains a base model's own weights.
 
 Muon updates the matrices of the blocks (Jordan 2024; torch.optim.Muon), AdamW embeddings, norms and biases.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import torch
 from torch import nn
+
+_BLOCK = re.compile(r"(?:^|\.)(?:h|layers)\.\d+\.")  # GPTBigCode's blocks; those of the other families
+_ADAPTER_WEIGHT = re.compile(r"\b(?:lora_|ia3_|adapter_)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +29,36 @@ class Schedule:
         return min(warmup, decay)
 
 
+def is_block_matrix(name: str, weight: torch.Tensor) -> bool:
+    """Whether the parameter ``name`` is a matrix of the base's blocks, in any family.
+
+    The two small matrices of LoRA and of bottleneck adapters are not: Muon makes all singular values of an update
+    equal, which is meant for whole layers.
+    """
+    return weight.ndim == 2 and _BLOCK.search(name) is not None and _ADAPTER_WEIGHT.search(name) is None
+
+
 class Optimizer:
-    """Muon and AdamW as one optimizer; with a ``matrix_learning_rate`` of 0 AdamW updates the matrices as well."""
+    """Muon and AdamW as one optimizer of the weights that have a gradient; with a ``matrix_learning_rate`` of 0 AdamW
+    updates the matrices as well."""
 
     def __init__(
         self, model: nn.Module, matrix_learning_rate: float, learning_rate: float, weight_decay: float
     ) -> None:
-        matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
-        others = [p for n, p in model.named_parameters() if not (p.ndim == 2 and ".h." in n)]
-        is_fused = matrices[0].is_cuda  # one kernel for all weights instead of several for each
-        self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=is_fused)
-        ]
-        if matrix_learning_rate:
+        trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        matrices = [weight for name, weight in trained if is_block_matrix(name, weight)]
+        others = [weight for name, weight in trained if not is_block_matrix(name, weight)]
+        is_fused = trained[0][1].is_cuda  # one kernel for all weights instead of several for each
+        self._optimizers: list[torch.optim.Optimizer] = []
+        if others:
+            self._optimizers.append(
+                torch.optim.AdamW(others, lr=learning_rate, betas=(0.9, 0.95), weight_decay=0.0, fused=is_fused)
+            )
+        if matrices and matrix_learning_rate:
             self._optimizers.append(
                 torch.optim.Muon(matrices, lr=matrix_learning_rate, momentum=0.95, weight_decay=weight_decay)
             )
-        else:
+        elif matrices:
             self._optimizers.append(
                 torch.optim.AdamW(
                     matrices, lr=learning_rate, betas=(0.9, 0.95), weight_decay=weight_decay, fused=is_fused

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from starcoder_ls.context.secrets import mask_secrets
+
 HELD_OUT = (
     "rich",
     "typer",
@@ -112,7 +114,8 @@ def standard_library() -> Package:
 
 
 def usable_sources(package: Package, max_bytes: int) -> Iterator[Source]:
-    """The package's handwritten files, in an order that its name determines, up to ``max_bytes`` of text."""
+    """The package's handwritten files with secrets masked, in an order that its name determines, up to ``max_bytes`` of
+    text."""
     files = list(package.files)
     random.Random(package.name).shuffle(files)
     room = max_bytes
@@ -121,7 +124,7 @@ def usable_sources(package: Package, max_bytes: int) -> Iterator[Source]:
         if parts & _VENDORED_FOLDERS or parts & _DATA_FOLDERS or not _MIN_BYTES <= file.stat().st_size <= _MAX_BYTES:
             continue
         try:
-            text = strip_legal_header(file.read_text(encoding="utf-8").replace("\r\n", "\n"))
+            text = mask_secrets(strip_legal_header(file.read_text(encoding="utf-8").replace("\r\n", "\n")))
         except (UnicodeDecodeError, OSError):
             continue
         if is_handwritten(text):
