@@ -3,16 +3,15 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import huggingface_hub
 import pytest
 from huggingface_hub import errors as hub_errors
 
-from starcoder_ls.engine.loading import hub, progress
+from starcoder_ls.engine.loading import hub
 from starcoder_ls.engine.loading.progress import ignore_progress
-from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
+from starcoder_ls.errors import ModelInvalid, ModelNotFound
 
 Snapshot = Callable[..., str]
 
@@ -32,11 +31,6 @@ class FakeHub:
         return str(result)
 
 
-def http_error(kind: type[hub_errors.HfHubHTTPError]) -> Exception:
-    # Attributes of the response that the exception reads, whichever HTTP library huggingface_hub uses.
-    return kind("from the hub", response=cast(Any, SimpleNamespace(headers={}, request=None)))
-
-
 ABSENT = hub_errors.LocalEntryNotFoundError("not cached")
 
 
@@ -47,6 +41,7 @@ def resolve(
     check_folder: Callable[[Path], Path] = lambda folder: folder,
 ) -> Path:
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake.snapshot_download)
+    monkeypatch.setattr(hub, "download_large_files", lambda *_: None)  # tests/engine/loading/test_hub_download.py
     return hub.resolve("owner/name", "v1", hub.CHECKPOINT_FILES, is_offline, check_folder, ignore_progress)
 
 
@@ -87,27 +82,6 @@ def test_folders_outside_the_cache_of_the_hub_have_no_commit(tmp_path: Path) -> 
     assert hub.commit_of(tmp_path / "snapshots" / "main") == ""
 
 
-def test_download_reports_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class DownloadingHub(FakeHub):
-        def snapshot_download(self, name: str, **options: Any) -> str:
-            folder = super().snapshot_download(name, **options)
-            bar = options["tqdm_class"](desc="Reconstructing", total=0, initial=0, unit="B", unit_scale=True)
-            for _ in range(2):
-                bar.total = (bar.total or 0) + 2_000_000  # the download of another file starts
-                bar.refresh()
-                bar.update(1_000_000)
-            bar.update(2_000_000)
-            options["tqdm_class"](range(3), desc="Fetching 3 files").close()
-            return folder
-
-    monkeypatch.setattr(progress, "MIN_INTERVAL_S", 0.0)
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", DownloadingHub(ABSENT, tmp_path).snapshot_download)
-    seen: list[tuple[float, str]] = []
-    hub.resolve("owner/name", None, (), False, lambda folder: folder, lambda *report: seen.append(report))
-    assert [fraction for fraction, _ in seen] == [0.0, 0.0, 0.5, 0.5, 1.0]
-    assert seen[-1][1] == "Downloading owner/name, once. 4 of 4 MB."
-
-
 def test_incomplete_local_copy_is_downloaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "complete").mkdir()
 
@@ -124,27 +98,6 @@ def test_offline_makes_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     fake = FakeHub(local=ABSENT, remote=AssertionError("network request"))
     with pytest.raises(ModelNotFound, match=r"not on this machine, and `model\.offline` forbids to"):
         resolve(fake, monkeypatch, is_offline=True)
-
-
-@pytest.mark.parametrize(
-    ("raised", "kind", "message"),
-    [
-        (http_error(hub_errors.GatedRepoError), ModelGated, "Accept it at https://huggingface.co/owner/name, then"),
-        (http_error(hub_errors.RevisionNotFoundError), ModelNotFound, "no revision v1. Correct `model.revision`"),
-        (http_error(hub_errors.RepositoryNotFoundError), ModelNotFound, "or it is private"),
-        (http_error(hub_errors.HfHubHTTPError), ModelNotFound, "The Hub did not provide owner/name"),
-        (ABSENT, ModelNotFound, "the Hub cannot be reached"),
-        (OSError("No space left on device"), ModelNotFound, "No space left on device"),
-        (ConnectionError("reset by peer"), ModelNotFound, "Check the network"),
-    ],
-)
-def test_hub_failure_is_converted_to_a_model_error(
-    raised: Exception, kind: type[ModelError], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with pytest.raises(kind) as caught:
-        resolve(FakeHub(local=ABSENT, remote=raised), monkeypatch)
-    assert message in str(caught.value)
-    assert type(caught.value) is kind
 
 
 def test_name_that_is_no_hub_id_is_checked_as_a_folder(tmp_path: Path) -> None:

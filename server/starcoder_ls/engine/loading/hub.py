@@ -9,10 +9,12 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from starcoder_ls.engine.loading.progress import ProgressCallback, create_download_bar
-from starcoder_ls.errors import ModelError, ModelGated, ModelInvalid, ModelNotFound
+from starcoder_ls.engine.loading.hub_download import download_large_files
+from starcoder_ls.engine.loading.hub_errors import convert_hub_error
+from starcoder_ls.engine.loading.progress import ProgressCallback, create_byte_bar
+from starcoder_ls.errors import ModelError, ModelInvalid, ModelNotFound, StarcoderError
 
 # Never code. The only pickles are adapters of 2023, which are read in a way that runs no code.
 CHECKPOINT_FILES = (
@@ -55,14 +57,11 @@ def resolve(
         return check_folder(path)
     on_progress(0.0, f"Looking for {name} on this machine.")
     try:
-        return _check_and_log(name, _local_snapshot(name, revision, patterns, None), check_folder)
+        return _check_and_log(name, _local_snapshot(name, revision, patterns), check_folder)
     except (ModelNotFound, ModelInvalid):
         if is_offline:
             raise
-    message = f"Downloading {name}, once."
-    on_progress(0.0, message)
-    folder = _local_snapshot(name, revision, patterns, create_download_bar(on_progress, message))
-    return _check_and_log(name, folder, check_folder)
+    return _check_and_log(name, _download(name, revision, patterns, on_progress), check_folder)
 
 
 def commit_of(folder: Path) -> str:
@@ -75,7 +74,7 @@ def find_commit(name: str, revision: str | None) -> str:
     if Path(name).expanduser().exists() or not _HUB_ID.fullmatch(name):
         return ""
     try:
-        return commit_of(_local_snapshot(name, revision, ("config.json",), None))
+        return commit_of(_local_snapshot(name, revision, ("config.json",)))
     except ModelError:
         return ""
 
@@ -87,51 +86,41 @@ def _check_and_log(name: str, folder: Path, check_folder: Callable[[Path], Check
     return checked
 
 
-def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], progress_bar: type[Any] | None) -> Path:
-    """The repository's folder on this machine; without ``progress_bar`` nothing is downloaded. Raises ModelError."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], is_local_only: bool = True) -> Path:
+    """The repository's folder on this machine; what it lacks is downloaded unless ``is_local_only``.
 
-    is_local_only = progress_bar is None
+    Raises ModelError.
+    """
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
     try:
         folder = snapshot_download(
             name,
             revision=revision,
             allow_patterns=list(patterns),
             local_files_only=is_local_only,
-            tqdm_class=progress_bar,
+            tqdm_class=create_byte_bar(lambda _: None),  # draws nothing, and these files are small
+            endpoint=constants.ENDPOINT,
         )
     except LocalEntryNotFoundError as error:
-        raise ModelNotFound(_not_found_message(name, is_local_only)) from error
-    except (HfHubHTTPError, HFValidationError) as error:
-        raise _convert_hub_error(error, name, revision) from error
+        if not is_local_only:
+            raise convert_hub_error(error, name, revision) from error
+        raise ModelNotFound(
+            f"{name} is not on this machine, and `model.offline` forbids to download it. Download it once."
+        ) from error
     except Exception as error:  # the exceptions of huggingface_hub's HTTP library change between versions
-        raise ModelNotFound(f"{name} could not be downloaded: {error}. Check the network and the free disk.") from error
+        raise convert_hub_error(error, name, revision) from error
     return Path(folder)
 
 
-def _not_found_message(name: str, is_local_only: bool) -> str:
-    if is_local_only:
-        return f"{name} is not on this machine, and `model.offline` forbids to download it. Download it once."
-    return f"{name} is not on this machine and the Hub cannot be reached. Check the network, or name a local folder."
-
-
-def _convert_hub_error(error: Exception, name: str, revision: str | None) -> ModelError:
-    from huggingface_hub import errors
-
-    at_revision = f" at revision {revision}" if revision else ""
-    if isinstance(error, errors.GatedRepoError):  # a subclass of RepositoryNotFoundError, so it is tested first
-        return ModelGated(
-            f"{name} requires that you accept its licence. Accept it at https://huggingface.co/{name}, then run "
-            "`hf auth login`."
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return ModelNotFound(f"{name} has no revision {revision}. Correct `model.revision` or leave it out.")
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return ModelNotFound(
-            f"There is no folder and no Hub model {name}{at_revision}, or it is private. Correct `model.name`, or run "
-            "`hf auth login`."
-        )
-    return ModelNotFound(
-        f"The Hub did not provide {name}{at_revision}: {error}. Try again later, or name a local folder."
-    )
+def _download(name: str, revision: str | None, patterns: tuple[str, ...], on_progress: ProgressCallback) -> Path:
+    """The repository's folder on this machine, downloaded. Raises ModelError, and what ``on_progress`` raises."""
+    on_progress(0.0, f"Downloading {name}, once.")
+    try:
+        download_large_files(name, revision, patterns, on_progress)
+    except StarcoderError:  # the progress callback's too, which ends a download
+        raise
+    except Exception as error:
+        raise convert_hub_error(error, name, revision) from error
+    return _local_snapshot(name, revision, patterns, is_local_only=False)

@@ -130,7 +130,8 @@ def _verify_file(file: Path, expected: str, is_in_manifest: bool, on_progress: P
     if _hash_file(file, is_git=len(expected) == 40) != expected:
         change = f", or delete {MANIFEST_FILE} beside it if you changed it" if is_in_manifest else ""
         raise ModelInvalid(
-            f"{file} is damaged: its hash is not the recorded one. Delete it and download or install it again{change}."
+            f"{file} is damaged: its hash is not the recorded one. Delete {file.resolve()} and download or install it "
+            f"again{change}."
         )
     if is_remembered:
         try:

@@ -70,28 +70,34 @@ def report_weight_loading(on_progress: ProgressCallback, message: str) -> Iterat
         transformers_logging.set_tqdm_hook(previous)
 
 
-def create_download_bar(on_progress: ProgressCallback, message: str) -> type[Any]:
-    """A tqdm class for huggingface_hub that draws nothing and reports the downloaded bytes.
+def create_byte_bar(on_bytes: Callable[[int], None]) -> type[Any]:
+    """A tqdm class for huggingface_hub that draws nothing and passes on the number of bytes that arrived.
 
-    huggingface_hub adds the size of each file to the total when the file's download starts, and counts received and
-    written bytes separately; the reported fraction nevertheless never decreases.
+    It collects them for MIN_INTERVAL_S, and is negative when the library begins a file again.
     """
     from tqdm.std import tqdm  # type: ignore[import-untyped]
 
-    max_fraction = reported_s = 0.0
+    reported_s = 0.0
 
-    class DownloadBar(tqdm):  # type: ignore[misc]
+    class ByteBar(tqdm):  # type: ignore[misc]
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **(options | {"disable": True}))
-            self.is_bytes = options.get("unit") == "B"
+            self.unreported = 0
 
         def update(self, n: float | None = 1) -> bool | None:
-            nonlocal max_fraction, reported_s
-            self.n += n or 0
-            if self.is_bytes and self.total and time.monotonic() - reported_s >= MIN_INTERVAL_S:
-                reported_s = time.monotonic()
-                max_fraction = max(max_fraction, min(self.n / self.total, 1.0))
-                on_progress(max_fraction, f"{message} {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB.")
+            self.unreported += int(n or 0)
+            if time.monotonic() - reported_s >= MIN_INTERVAL_S:
+                self._report()
             return None
 
-    return DownloadBar
+        def close(self) -> None:
+            if self.unreported:
+                self._report()
+
+        def _report(self) -> None:
+            nonlocal reported_s
+            reported_s = time.monotonic()
+            size, self.unreported = self.unreported, 0
+            on_bytes(size)
+
+    return ByteBar
