@@ -83,6 +83,21 @@ def test_download_of_an_earlier_process_continues(
 
 
 @pytest.mark.usefixtures("server")
+def test_progress_callback_can_end_a_download(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "MIN_INTERVAL_S", 0.0)
+
+    class ClosingError(Exception):
+        pass
+
+    def close(fraction: float, _: str) -> None:
+        if fraction > 0:
+            raise ClosingError
+
+    with pytest.raises(ClosingError):
+        download(close)
+
+
+@pytest.mark.usefixtures("server")
 def test_lost_connection_names_the_way_out(repository: HubRepository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
     repository.drop_after, repository.drops = 0, 100

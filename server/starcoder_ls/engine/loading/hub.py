@@ -14,7 +14,7 @@ from typing import TypeVar
 from starcoder_ls.engine.loading.hub_download import download_large_files
 from starcoder_ls.engine.loading.hub_errors import convert_hub_error
 from starcoder_ls.engine.loading.progress import ProgressCallback, create_byte_bar
-from starcoder_ls.errors import ModelError, ModelInvalid, ModelNotFound, StarcoderError
+from starcoder_ls.errors import ModelError, ModelInvalid, ModelNotFound
 
 # Never code. The only pickles are adapters of 2023, which are read in a way that runs no code.
 CHECKPOINT_FILES = (
@@ -117,10 +117,21 @@ def _local_snapshot(name: str, revision: str | None, patterns: tuple[str, ...], 
 def _download(name: str, revision: str | None, patterns: tuple[str, ...], on_progress: ProgressCallback) -> Path:
     """The repository's folder on this machine, downloaded. Raises ModelError, and what ``on_progress`` raises."""
     on_progress(0.0, f"Downloading {name}, once.")
+    ended: list[Exception] = []
+
+    def report(fraction: float, message: str) -> None:
+        try:
+            on_progress(fraction, message)
+        except Exception as error:
+            ended.append(error)
+            raise
+
     try:
-        download_large_files(name, revision, patterns, on_progress)
-    except StarcoderError:  # the progress callback's too, which ends a download
+        download_large_files(name, revision, patterns, report)
+    except ModelError:
         raise
     except Exception as error:
+        if error in ended:
+            raise
         raise convert_hub_error(error, name, revision) from error
     return _local_snapshot(name, revision, patterns, is_local_only=False)
