@@ -206,15 +206,20 @@ def setup(
     quantization: Annotated[str | None, typer.Option(help="none, int8, nf4, ... instead of the proposed one.")] = None,
     adapter: Annotated[str | None, typer.Option(help="The adapter for actions; empty for none.")] = None,
     settings: SettingsOption = None,
-    accepts_all: Annotated[bool, typer.Option("--yes", "-y", help="Take the first proposal without asking.")] = False,
+    accepts_all: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to the download and to writing the settings; needed in scripts.")
+    ] = False,
     may_download: Annotated[
         bool, typer.Option("--fetch/--no-fetch", help="Download files that are not on this machine yet.")
     ] = True,
+    is_list: Annotated[bool, typer.Option("--list", help="Only print the list of models.")] = False,
+    is_json: Annotated[bool, typer.Option("--json", help="Only print the list, as one JSON object.")] = False,
 ) -> None:
     """Choose a model that fits this machine, download it, and write the settings."""
     from starcoder_ls.commands.setup import SetupOptions, run
 
-    raise typer.Exit(run(SetupOptions(model, quantization, adapter, accepts_all, may_download), settings))
+    options = SetupOptions(model, quantization, adapter, accepts_all, may_download, is_list, is_json)
+    raise typer.Exit(run(options, settings))
 
 
 @application.command()

@@ -1,67 +1,33 @@
-"""``starcoder-ls setup``: proposes models for this machine, downloads one, writes the settings.
+"""``starcoder-ls setup``: lists models with what each needs here, downloads one, writes the settings.
 
-The proposals follow from the free memory. Nothing is downloaded or written before the user agrees.
+Nothing is downloaded or written before the user agrees: at the terminal, or with ``--yes``.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import psutil
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
 from starcoder_ls import settings, settings_toml
+from starcoder_ls.commands.support import model_catalog
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.machine import Machine, inspect_machine
+from starcoder_ls.commands.support.proposals import BUNDLED, Proposal, describe_size, propose
+from starcoder_ls.errors import SettingsError
 
-_GB = 1e9
-_OVERHEAD_GB = 1.0  # KV cache, activations and the display
-_MAX_CPU_MODEL_GB = 4.0  # a larger model is too slow on a CPU for completion while typing
-_EMBEDDING_SHARE = {"1b": 0.09, "3b": 0.046, "7b": 0.028, "15b": 0.02}  # share of the weights; not quantized
-_BYTES_PER_WEIGHT = {"none": 2.0, "int8": 1.02, "nf4": 0.56}  # of a linear layer, including its scales
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """A size of StarCoderBase. ``weights`` follows from its configuration; ``adapter`` provides the actions."""
-
-    name: str
-    key: str
-    weights: float
-    adapter: str | None = None
-    adapter_mb: float = 0.0
-
-    def needed_gb(self, quantization: str) -> float:
-        embedding = self.weights * _EMBEDDING_SHARE[self.key] * 2
-        linear = self.weights * (1 - _EMBEDDING_SHARE[self.key]) * _BYTES_PER_WEIGHT[quantization]
-        return (embedding + linear) / _GB + _OVERHEAD_GB
-
-
-SIZES = (
-    Size("bigcode/starcoderbase", "15b", 15.5e9),
-    Size("bigcode/starcoderbase-7b", "7b", 7.3e9, "bigcode/astraios-7b-lora", 50),
-    Size("bigcode/starcoderbase-3b", "3b", 3.04e9, "bigcode/astraios-3b-lora", 30),
-    Size("bigcode/starcoderbase-1b", "1b", 1.14e9, "bigcode/astraios-1b-lora", 14),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    model: str
-    quantization: str = "none"
-    needed_gb: float = 0.0
-    adapter: str | None = None
-    adapter_mb: float = 0.0
-
-
-BUNDLED = Proposal(settings.BUNDLED, "none", 0.2)
+ADAPTER_NAME = "instruct"
+"""Of the table of the settings file for the adapter of a proposal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,68 +39,124 @@ class SetupOptions:
     adapter: str | None = None
     accepts_all: bool = False
     may_download: bool = True
+    is_list: bool = False
+    is_json: bool = False
 
 
-def proposals(device: str, free_gb: float, has_bitsandbytes: bool) -> list[Proposal]:
-    """Models that fit, the largest first, each with the least quantization; the bundled model is the last.
-
-    ``device`` is cuda, mps or cpu.
-    """
-    fitting = []
-    for size in SIZES:
-        quantizations = ("none", "int8", "nf4") if device == "cuda" and has_bitsandbytes else ("none",)
-        budget_gb = min(free_gb, _MAX_CPU_MODEL_GB) if device == "cpu" else free_gb
-        quantization = next((name for name in quantizations if size.needed_gb(name) <= budget_gb), None)
-        if quantization is not None:
-            needed_gb = size.needed_gb(quantization)
-            fitting.append(Proposal(size.name, quantization, needed_gb, size.adapter, size.adapter_mb))
-    return [*fitting, BUNDLED]
-
-
-def inspect_machine() -> tuple[str, str, float]:
-    """Device (cuda, mps or cpu), its name, and its free memory in GB."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda", torch.cuda.get_device_name(), torch.cuda.mem_get_info()[0] / _GB
-    free_gb = psutil.virtual_memory().available / _GB
-    if torch.backends.mps.is_available():
-        return "mps", "Apple GPU with shared memory", free_gb
-    return "cpu", f"{psutil.cpu_count(logical=False) or psutil.cpu_count()} cores, no GPU", free_gb
-
-
-def run(
-    options: SetupOptions,
-    settings_file: Path | None,
-    inspect: Callable[[], tuple[str, str, float]] = inspect_machine,
-) -> int:
-    """Write the settings. The exit code is 1 if the user declines.
+def run(options: SetupOptions, settings_file: Path | None, inspect: Callable[[Path], Machine] = inspect_machine) -> int:
+    """Print the list, or write the settings. The exit code is 1 if the user declines.
 
     Raises ModelError or SettingsError; nothing is written then.
     """
-    device, name, free_gb = inspect()
-    has_bitsandbytes = importlib.util.find_spec("bitsandbytes") is not None
-    stderr.print(f"{name}: {free_gb:.1f} GB free")
+    from starcoder_ls.engine.loading.hub_errors import hub_cache
+
+    machine = inspect(hub_cache())
+    offered = _offer(machine)
+    if options.is_json:
+        _print_json(machine, offered)
+        return 0
     is_interactive = sys.stdin.isatty() and not options.accepts_all
-    choice = _choose(options, proposals(device, free_gb, has_bitsandbytes), is_interactive)
-    if device == "cuda" and not has_bitsandbytes:
-        stderr.print("Larger models fit if quantized: pip install 'starcoder-ls[quantization]'", style="dim")
+    if options.is_list or (is_interactive and options.model is None):
+        console = Console(highlight=False, markup=False, stderr=not options.is_list)
+        console.print(_describe(machine))
+        console.print(_table(offered))
+    if options.is_list:
+        return 0
+    try:
+        return _set_up(options, offered, settings_file, is_interactive)
+    except EOFError:  # the end of input where an answer was expected
+        stderr.print("\nNothing was changed.")
+        return 1
+
+
+def _set_up(
+    options: SetupOptions, offered: Sequence[Proposal], settings_file: Path | None, is_interactive: bool
+) -> int:
+    """The exit code. Raises ModelError, SettingsError, and EOFError at the end of input."""
+    choice = _choose(options, offered, is_interactive)
     model = settings.validate({"model": _model_table(choice)}, "the given options").model
     file = settings_file or settings_toml.settings_file()
-    question = f"Download missing files, and write {file}?"
-    if is_interactive and not Confirm.ask(question, console=stderr, default=True):
+    may_download = options.may_download and choice.model != settings.BUNDLED
+    if not options.accepts_all and not _is_agreed(choice, file, may_download, is_interactive):
         return 1
-    if options.may_download and model.name != settings.BUNDLED:
+    if may_download:
         _download(model, choice.adapter)
-    settings_files.assign(file, "model", _model_table(choice))
-    if choice.adapter:
-        settings_files.put(file, ("adapters", "instruct"), {"path": choice.adapter, "tasks": ["instruct"]})
+    _write_settings(file, choice)
     with_adapter = f" with {choice.adapter}" if choice.adapter else ""
-    print(f"{file} now has {choice.model}{with_adapter}. Run `starcoder-ls doctor` to test it.\n\n{_editor_snippets()}")
+    print(
+        f"{file} now has {choice.model}{with_adapter}. Test it with `starcoder-ls doctor`, and restart your editor.\n"
+        "No editor is set up yet? `starcoder-ls editor neovim` or `starcoder-ls editor vscode` says how."
+    )
     return 0
 
 
-def _choose(options: SetupOptions, offered: list[Proposal], is_interactive: bool) -> Proposal:
+def _offer(machine: Machine) -> list[Proposal]:
+    from huggingface_hub import get_token
+
+    from starcoder_ls.engine.loading import hub
+
+    packages = [name for name in ("bitsandbytes", "torchao") if importlib.util.find_spec(name) is not None]
+    downloaded = [model.name for model in model_catalog.CATALOG if hub.find_commit(model.name, None)]
+    return propose(machine, packages, get_token() is not None, downloaded)
+
+
+def _describe(machine: Machine) -> str:
+    speed = f", read at {machine.bandwidth / 1e9:.0f} GB/s" if machine.bandwidth else ""
+    return (
+        f"{machine.name}: {describe_size(machine.free_bytes)} of memory free{speed}; "
+        f"{describe_size(machine.free_disk_bytes)} of disk free"
+    )
+
+
+def _print_json(machine: Machine, offered: Sequence[Proposal]) -> None:
+    described = {
+        "device": machine.device,
+        "name": machine.name,
+        "freeBytes": round(machine.free_bytes),
+        "freeDiskBytes": round(machine.free_disk_bytes),
+    }
+    print(json.dumps({"machine": described, "models": [proposal.to_json() for proposal in offered]}))
+
+
+def _table(offered: Sequence[Proposal]) -> Table:
+    """Fits into 80 columns."""
+    table = Table("", "model", box=None, title_justify="left", caption_justify="left")
+    for name in ("download", "memory", "quantized", "a token"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for number, proposal in enumerate(offered, start=1):
+        time = proposal.ms_per_token
+        table.add_row(
+            str(number),
+            f"{proposal.model}\n  {'; '.join(filter(None, (proposal.licence, describe_remarks(proposal))))}",
+            "here" if proposal.is_downloaded else describe_size(proposal.download_bytes),
+            describe_size(proposal.memory_bytes),
+            "" if proposal.quantization == "none" else proposal.quantization,
+            f"{time:.0f} ms" if time else "",
+            style="dim" if proposal.problem else None,
+        )
+    table.caption = (
+        "actions: also explains and edits code. account: log in to the Hub and accept the licence first. The time for "
+        "a token is estimated from the speed of the memory; a suggestion has about a dozen, and a CPU reads a new file "
+        f"in a second or more. Licences as of {model_catalog.CHECKED}."
+    )
+    return table
+
+
+def describe_remarks(proposal: Proposal) -> str:
+    """What the user must know before choosing the model, in a few words."""
+    remarks = [proposal.problem] if proposal.problem else []
+    if proposal.model == settings.BUNDLED:
+        remarks.append("tiny, knows some Python")
+    elif "instruct" in proposal.tasks or proposal.adapter:
+        remarks.append("actions")
+    if proposal.needs_account:
+        remarks.append("account")
+    if proposal.is_slow:
+        remarks.append("slow")
+    return ", ".join(remarks)
+
+
+def _choose(options: SetupOptions, offered: Sequence[Proposal], is_interactive: bool) -> Proposal:
     """The proposal that the options name, else that the user chooses, else the first.
 
     Adapter and quantization of the options replace those of the proposal.
@@ -142,54 +164,83 @@ def _choose(options: SetupOptions, offered: list[Proposal], is_interactive: bool
     choice = offered[0]
     if options.model is not None:
         known = next((proposal for proposal in offered if proposal.model == options.model), None)
-        choice = known or Proposal(options.model)
+        choice = known or _unknown(options.model)
     elif is_interactive:
-        table = Table("", "model", "quantization", "memory", "adapter for actions", box=None)
-        for number, proposal in enumerate(offered, start=1):
-            adapter_cell = f"{proposal.adapter} ({proposal.adapter_mb:.0f} MB)" if proposal.adapter else ""
-            needed = f"{proposal.needed_gb:.1f} GB"
-            table.add_row(str(number), proposal.model, proposal.quantization, needed, adapter_cell)
-        stderr.print(table)
         numbers = [str(number) for number in range(1, len(offered) + 1)]
-        choice = offered[int(Prompt.ask("Which", console=stderr, choices=numbers, default="1")) - 1]
+        choice = offered[int(Prompt.ask("Which", console=stderr, choices=numbers, default="1", show_choices=False)) - 1]
     adapter = choice.adapter if options.adapter is None else options.adapter.strip() or None
-    quantization = options.quantization or choice.quantization
-    return Proposal(choice.model, quantization, choice.needed_gb, adapter, choice.adapter_mb)
+    return replace(choice, adapter=adapter, quantization=options.quantization or choice.quantization)
+
+
+def _unknown(name: str) -> Proposal:
+    """A model that is not in the catalogue: its sizes are known when it is loaded."""
+    return replace(BUNDLED, model=name, tasks=model_catalog.tasks_of(name), licence="", is_downloaded=False)
+
+
+def _is_agreed(choice: Proposal, file: Path, may_download: bool, is_interactive: bool) -> bool:
+    """Raises SettingsError if there is no terminal to ask at."""
+    if not is_interactive:
+        raise SettingsError(
+            f"Nothing was changed, because there is no terminal to ask whether to use {choice.model}. Add --yes to "
+            "agree, or --list to see the models."
+        )
+    if choice.problem:
+        stderr.print(f"{choice.model} {choice.problem}, more than is free. It will probably not load.")
+    size = f" {describe_size(choice.download_bytes)}" if choice.download_bytes else " missing files"
+    download = f"Download{size}, and write" if may_download and not choice.is_downloaded else "Write"
+    return Confirm.ask(f"{download} {file}?", console=stderr, default=True)
 
 
 def _model_table(proposal: Proposal) -> dict[str, Any]:
-    return {"name": proposal.model, "quantization": proposal.quantization}
+    return {
+        "name": proposal.model,
+        "quantization": proposal.quantization,
+        "tasks": list(proposal.tasks),
+        "template": "auto",
+    }
+
+
+def _write_settings(file: Path, choice: Proposal) -> None:
+    """Write model and adapter. A revision, and an adapter of an earlier ``setup``, belong to another model.
+
+    Raises SettingsError.
+    """
+    tree = settings_toml.read_toml(file) if file.is_file() else {}
+    is_same = tree.get("model", {}).get("name") == choice.model
+    settings_files.assign(file, "model", _model_table(choice) | ({} if is_same else {"revision": None}))
+    old = tree.get("adapters", {}).get(ADAPTER_NAME, {}).get("path", "")
+    if choice.adapter:
+        settings_files.put(file, ("adapters", ADAPTER_NAME), {"path": choice.adapter, "tasks": ["instruct"]})
+    elif model_catalog.is_catalog_adapter(old):
+        settings_files.remove(file, ("adapters", ADAPTER_NAME))
 
 
 def _download(model: settings.Model, adapter: str | None) -> None:
-    """Download model and adapter, with a progress bar.
+    """Download model and adapter and check their hashes, with a progress bar.
 
-    Raises ModelGated, with the page of the licence, ModelNotFound, also without a connection, and AdapterInvalid.
+    Raises ModelGated, with the page of the licence, ModelNotFound, also without a connection, ModelInvalid for damaged
+    files, and AdapterInvalid.
     """
-    from starcoder_ls.engine.adapters import files
-    from starcoder_ls.engine.loading import hub
-    from starcoder_ls.engine.loading.checkpoint import read_checkpoint
+    from huggingface_hub.utils import logging as hub_logging
 
+    from starcoder_ls.engine.loading.resolve import resolve_checkpoint
+
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it announces each retry
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:.0f} %"),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
-    with Progress(*columns, console=stderr, transient=True) as bars:
+    with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
         bar = bars.add_task("", total=1.0)
 
         def show_progress(fraction: float, message: str) -> None:
             bars.update(bar, completed=fraction, description=message)
 
-        hub.resolve(model.name, model.revision, hub.CHECKPOINT_FILES, model.offline, read_checkpoint, show_progress)
+        resolve_checkpoint(model, show_progress)
         if adapter:
-            files.resolve_adapter(settings.Adapter(path=adapter), model.offline, show_progress)
+            from starcoder_ls.engine.adapters.files import resolve_adapter
 
-
-def _editor_snippets() -> str:
-    program = str(Path(sys.argv[0]).resolve()) if sys.argv[0].endswith("starcoder-ls") else "starcoder-ls"
-    return (
-        f'VS Code, settings.json:  "starcoder.server.command": ["{program}", "serve"]\n'
-        f'Neovim, init.lua:        require("starcoder").setup({{ cmd = {{ "{program}", "serve" }}, maps = true }})'
-    )
+            resolve_adapter(settings.Adapter(path=adapter), model.offline, show_progress)

@@ -28,12 +28,15 @@ def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
 
 
 def assign(file: Path, section: str, values: Mapping[str, Any]) -> None:
-    """Set keys of ``[section]`` and keep its others. Raises SettingsError."""
+    """Set keys of ``[section]`` and keep its others; None removes a key. Raises SettingsError."""
     document = _read(file)
     if section not in document:
         document[section] = tomlkit.table()
     for key, value in values.items():
-        document[section][key] = value
+        if value is not None:
+            document[section][key] = value
+        elif key in document[section]:
+            del document[section][key]
     _write(file, document)
 
 
