@@ -15,6 +15,7 @@ import json
 import os
 import random
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -35,7 +36,11 @@ from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.lsp.client import Client, ResponseFailed, start
 
 COMMAND = [sys.executable, "-m", "starcoder_ls"]
+MAX_CPU_S = 900
+"""Processor time of a command; one that takes more ends by SIGXCPU, a wrong exit code. ``eval card`` takes the most:
+120 s, which were 1,338 s of elapsed time beside 15 busy processes on 2 cores (2026-11-28)."""
 TIMEOUT_S = 3600.0
+"""Elapsed time, for a command that hangs without computing."""
 MAX_DELAY_S = 10.0
 """A server is ended at a random time up to this long after its start."""
 
@@ -47,11 +52,20 @@ class Result:
     wrong: list[str] = field(default_factory=list)
 
 
+def limit_processor_time() -> None:
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_S, resource.getrlimit(resource.RLIMIT_CPU)[1]))
+
+
 def run_to_end(case: Case) -> tuple[int | None, str]:
     """Exit code and the end of standard error."""
     try:
         done = subprocess.run(
-            [*COMMAND, *case.arguments], capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL
+            [*COMMAND, *case.arguments],
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=limit_processor_time,
         )
     except subprocess.TimeoutExpired:
         return None, "no end"
@@ -66,6 +80,7 @@ def run_and_signal(case: Case, delay_s: float) -> tuple[int | None, str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=limit_processor_time,
     )
     assert process.stderr is not None
     if case.arguments[0] == "serve":

@@ -25,15 +25,27 @@ def test_forced_exit_is_earlier_than_an_editors_timeout() -> None:
     assert watchdog.POLL_S + watchdog.FORCED_EXIT_S < 3
 
 
+FORCED_EXIT = """
+import time
+from starcoder_ls.lsp.watchdog import ForcedExit
+
+def fail(*_):
+    raise OSError("no timer")
+
+forced = ForcedExit(0.3{option})
+assert [forced.arm(1), forced.arm(7)] == [{is_certain}] * 2
+time.sleep(3600)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a timer of Linux")
 def test_forced_exit_ends_a_hanging_process_with_the_latest_code() -> None:
-    code = (
-        "import time\n"
-        "from starcoder_ls.lsp.watchdog import ForcedExit\n"
-        "forced = ForcedExit(0.3)\n"
-        "forced.arm(1)\n"
-        "forced.arm(7)\n"
-        "time.sleep(3600)"
-    )
+    code = FORCED_EXIT.format(option="", is_certain=True)
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
+
+
+def test_forced_exit_without_a_system_timer_uses_a_thread() -> None:
+    code = FORCED_EXIT.format(option=", fail", is_certain=False)
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
 
 

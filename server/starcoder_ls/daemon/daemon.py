@@ -134,8 +134,7 @@ class Daemon:
         while not self._stop.is_set() and not self._is_unneeded():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(_MAX_CHECK_INTERVAL_S, self._idle_s / 4))
-        watchdog.ForcedExit().arm(0)
-        self._heartbeat.stop()
+        self._heartbeat.stop(is_exit_certain=watchdog.ForcedExit().arm(0))
         self._remove_socket()
         listening.close()
         await self._disconnect_all()

@@ -1,9 +1,8 @@
 """The daemon's signs of life, and the watchdog that ends the process when its event loop no longer runs.
 
-A C function that holds the GIL, such as a regex match, keeps Python's signal handlers and threads from running, so
-SIGTERM has no effect and no timer thread can help. ``faulthandler`` has a watchdog thread in C, which needs no GIL: it
-is restarted with each heartbeat and ends the process when it is not. Windows look at the heartbeats themselves and act
-earlier; the watchdog is for a daemon without windows, and it ends one that does not finish its shutdown.
+A C function that holds the GIL, such as a regex match, keeps Python's signal handlers and threads from running.
+``faulthandler`` has a watchdog thread in C, which needs no GIL: it is restarted with each heartbeat and ends the
+process when it is not. Windows act earlier; the watchdog is for a daemon without windows.
 """
 
 from __future__ import annotations
@@ -24,16 +23,20 @@ disk reads it. Otherwise they wait for ``activity.PATIENCE_S``."""
 WATCHDOG_MARGIN_S = 5.0
 """The watchdog waits longer than the windows, which answer their editors first."""
 SHUTDOWN_TIMEOUT_S = 4.0
+"""Only for systems on which no ``ExitTimer`` ends the process."""
 
-ArmWatchdog = Callable[[float], None]
-"""(Re)start a countdown of this many seconds to the end of the process."""
+ArmWatchdog = Callable[[float | None], None]
+"""(Re)start a countdown of this many seconds to the end of the process; None stops it."""
 
 
-def arm_watchdog(timeout_s: float, file: BinaryIO | None = None) -> None:
+def arm_watchdog(timeout_s: float | None, file: BinaryIO | None = None) -> None:
     """End the process with code 1 in ``timeout_s``, even if a thread holds the GIL, unless it is called again.
 
     The traceback of all threads is written to ``file``, or to standard error.
     """
+    if timeout_s is None:
+        faulthandler.cancel_dump_traceback_later()
+        return
     faulthandler.dump_traceback_later(timeout_s, exit=True, file=file or sys.stderr)
 
 
@@ -61,8 +64,9 @@ class Heartbeat:
         self._arm(patience_s + (WATCHDOG_MARGIN_S if self._has_windows() else 0.0))
         self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self.start)
 
-    def stop(self) -> None:
-        """Give the process SHUTDOWN_TIMEOUT_S to end."""
+    def stop(self, is_exit_certain: bool) -> None:
+        """The process ends. If that is certain, the watchdog stops too: on a busy machine it could be the first, and
+        an orderly end would have the exit code of a hang."""
         if self._timer is not None:
             self._timer.cancel()
-        self._arm(SHUTDOWN_TIMEOUT_S)
+        self._arm(None if is_exit_certain else SHUTDOWN_TIMEOUT_S)

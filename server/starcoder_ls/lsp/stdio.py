@@ -89,7 +89,7 @@ class PipeStream:
 
     name = "stdio"
 
-    def __init__(self, source: int, sink: int, on_eof: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, source: int, sink: int, on_eof: Callable[[], object] = lambda: None) -> None:
         self._source, self._sink = source, sink
         self._on_eof = on_eof
         self._loop = asyncio.get_running_loop()

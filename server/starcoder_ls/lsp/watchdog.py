@@ -11,6 +11,8 @@ from collections.abc import Callable
 
 import psutil
 
+from starcoder_ls.lsp.exit_timer import ExitTimer
+
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.5
@@ -19,24 +21,46 @@ FORCED_EXIT_S = 1.9
 
 CLOSE_TIMEOUT_S = 1.0
 
+StartTimer = Callable[[int, float], ExitTimer]
+"""Starts a timer for an exit code and seconds. Raises OSError."""
+
 
 class ForcedExit:
     """Ends the process ``seconds`` after ``arm``, unless it has ended by then. Thread-safe."""
 
-    def __init__(self, seconds: float = FORCED_EXIT_S) -> None:
-        self._exit_code = 1
-        self._timer = threading.Timer(seconds, lambda: os._exit(self._exit_code))
-        self._timer.daemon = True
+    def __init__(self, seconds: float = FORCED_EXIT_S, start_timer: StartTimer = ExitTimer) -> None:
+        self._seconds, self._start_timer = seconds, start_timer
         self._lock = threading.Lock()
-        self._is_armed = False
+        self._exit_code = 1
+        self._deadline_s: float | None = None
+        self._timer: ExitTimer | None = None
+        self._thread: threading.Timer | None = None
 
-    def arm(self, exit_code: int) -> None:
-        """Start the countdown. Later calls only change the exit code."""
+    def arm(self, exit_code: int) -> bool:
+        """Start the countdown; later calls only change the exit code.
+
+        Returns whether the exit is certain. Where the system has no timer for it, a Python thread ends the process:
+        late or never while another thread holds the GIL.
+        """
         with self._lock:
-            self._exit_code = exit_code
-            if not self._is_armed:
-                self._is_armed = True
-                self._timer.start()
+            self._exit_code, previous, self._timer = exit_code, self._timer, None
+            if self._deadline_s is None:
+                self._deadline_s = time.monotonic() + self._seconds
+            delay_s = self._deadline_s - time.monotonic()
+            try:
+                self._timer = self._start_timer(exit_code, delay_s)
+            except OSError as error:
+                logger.info("a Python thread has to end the process: %s", error)
+                self._start_thread(delay_s)
+            if previous is not None:
+                previous.cancel()
+            return self._timer is not None
+
+    def _start_thread(self, delay_s: float) -> None:
+        if self._thread is None:
+            self._thread = threading.Timer(delay_s, lambda: os._exit(self._exit_code))
+            self._thread.daemon = True
+            self._thread.start()
 
 
 async def close_in_time(close: Callable[[], None]) -> None:
