@@ -117,18 +117,31 @@ def test_word_is_accepted_and_other_suggestions_are_shown(open_window: OpenWindo
     window.wait_for_ghost("first of all")
 
 
-def test_write_docstring_edits_the_file_after_confirmation(open_window: OpenWindow) -> None:
+def test_write_docstring_shows_a_diff_and_is_undone_in_one_step(open_window: OpenWindow) -> None:
     window = open_window({"replies": {"Write a docstring": ["Add ", "two numbers."]}}, **ASTRAIOS)
     window.wait_for_status("astraios")
     type_at_end(window, "")
     window.press("ArrowUp")
     window.run("StarCoder: Write Docstring")
-    window.page.wait_for_selector(".bulk-edit-panel")
-    assert window.save() == CODE, "nothing is applied without confirmation"
-    window.page.click(".bulk-edit-panel .edit-checkbox")
-    window.page.click('.bulk-edit-panel .monaco-button:has-text("Apply")')
+    window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("Add two numbers.")')
+    assert window.file.read_text() == CODE, "nothing is applied without confirmation"
+    window.page.click('.notifications-toasts .monaco-button:has-text("Apply")')
     wait(lambda: "Add two numbers." in window.save(), "docstring in the file")
     assert window.save() == CODE.replace(":\n", ':\n    """Add two numbers."""\n')
+    window.press("Control+z")
+    assert window.save() == CODE
+
+
+def test_closed_diff_discards_the_edit(open_window: OpenWindow) -> None:
+    window = open_window({"replies": {"Write a docstring": ["Add ", "two numbers."]}}, **ASTRAIOS)
+    window.wait_for_status("astraios")
+    type_at_end(window, "")
+    window.press("ArrowUp")
+    window.run("StarCoder: Write Docstring")
+    window.page.wait_for_selector(".monaco-diff-editor")
+    window.press("Control+F4")
+    window.page.wait_for_selector(".monaco-diff-editor", state="detached")
+    assert window.save() == CODE
 
 
 def test_light_bulb_action_edits_the_file(open_window: OpenWindow) -> None:

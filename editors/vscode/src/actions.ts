@@ -1,11 +1,12 @@
 // Code actions: finds the action for the selection, asks the user for an instruction, shows or applies the server's result.
 import * as vscode from 'vscode';
-import { CodeAction, CodeActionTriggerKind } from 'vscode-languageclient/node';
+import { CodeAction, CodeActionTriggerKind, TextDocumentEdit } from 'vscode-languageclient/node';
+import { EditPreview } from './editPreview';
 import { ActionArgument, Explanation } from './explanation';
 import { Server } from './server';
 
 export class Actions {
-  constructor(private readonly server: Server, private readonly explanation: Explanation) {}
+  constructor(private readonly server: Server, private readonly explanation: Explanation, private readonly preview: EditPreview) {}
 
   /** Run an action that answers with text; `question` is the prompt for the user's instruction, if it needs one. */
   async explain(action: string, title: string, question?: string): Promise<void> {
@@ -39,13 +40,17 @@ export class Actions {
     await this.explanation.run(argument, titleOf(argument.action));
   }
 
-  /** Resolve the edit of an action, then let VS Code ask for confirmation and apply it. The server reports progress. */
-  private async applyEdit(argument: ActionArgument): Promise<void> {
+  /** Resolve the edit of an action, show what it would change, and apply it if the user agrees. The server reports progress. */
+  async applyEdit(argument: ActionArgument): Promise<void> {
     const client = this.server.running;
     const resolved = await client.sendRequest<CodeAction>('codeAction/resolve', { title: argument.action, data: argument });
-    const edit = await client.protocol2CodeConverter.asWorkspaceEdit(resolved.edit);
-    if (edit) {
-      await vscode.workspace.applyEdit(edit);
+    const [change] = (resolved.edit?.documentChanges ?? []).filter(TextDocumentEdit.is);
+    if (change) {
+      const annotations = Object.values(resolved.edit?.changeAnnotations ?? {});
+      const isConfirmed = !annotations.some((annotation) => annotation.needsConfirmation);
+      const plain = change.edits.map(({ range, ...edit }) => ({ range, newText: 'newText' in edit ? edit.newText : '' }));
+      const { protocol2CodeConverter: converter } = client;
+      await this.preview.apply(converter.asUri(argument.uri), await converter.asTextEdits(plain), titleOf(argument.action), isConfirmed);
     }
   }
 

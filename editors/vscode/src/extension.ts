@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import { Actions } from './actions';
 import { chooseAdapter } from './adapters';
+import { EditPreview } from './editPreview';
 import { ActionArgument, Explanation, errorMessage } from './explanation';
 import { PromptPreview } from './prompt';
 import { Server } from './server';
@@ -17,8 +18,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const running = new Server(keys, intercepted, vscode.Uri.joinPath(context.extensionUri, 'readme.md'));
   server = running;
   const explanation = new Explanation(running);
-  const actions = new Actions(running, explanation);
+  const editPreview = new EditPreview();
+  const actions = new Actions(running, explanation, editPreview);
   const preview = new PromptPreview(running);
+  intercepted.set('starcoder.act', withErrorMessage((argument: ActionArgument) => actions.applyEdit(argument)));
   intercepted.set('starcoder.explain', withErrorMessage((argument: ActionArgument) => actions.showExplanation(argument)));
 
   const commands: Record<string, (...args: any[]) => unknown> = {
@@ -43,6 +46,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   }
   context.subscriptions.push(
     preview.register(),
+    editPreview.register(),
     vscode.workspace.onDidChangeConfiguration((event) => void running.onConfigurationChange(event)),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void (running.state.kind === 'missing' && running.restart())),
   );

@@ -100,6 +100,8 @@ export class Server {
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
         capabilities.experimental = { ...capabilities.experimental, starcoderStatus: true, starcoderInstruct: true };
+        // Edits become the command `starcoder.act`, which the extension runs with a preview.
+        Object.assign(capabilities.textDocument?.codeAction ?? {}, { resolveSupport: { properties: ['command'] } });
       },
       initialize: () => undefined,
       getState: () => ({ kind: 'static' }),
