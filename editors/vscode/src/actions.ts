@@ -83,6 +83,9 @@ async function askUser(question: string): Promise<string | undefined> {
   return vscode.window.showInputBox({ prompt: question, ignoreFocusOut: true });
 }
 
+const TITLES: Record<string, string> = { document: 'Write docstring', test: 'Tests', ask: 'Answer' };
+
+/** The name of an action as a title; a custom action has the name that the user gave it. */
 function titleOf(action: string): string {
-  return action.charAt(0).toUpperCase() + action.slice(1);
+  return TITLES[action] ?? action.charAt(0).toUpperCase() + action.slice(1);
 }

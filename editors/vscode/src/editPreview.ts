@@ -1,11 +1,12 @@
-// Shows what an edit would change in VS Code's diff editor, and applies it, as one undo step, if the user agrees.
+// Shows what an edit would change in VS Code's diff editor, and applies it, as one undo step, if the user agrees. The
+// question is answered in the title of the diff editor: VS Code hides a notification after some seconds, and it stays when it is void.
 import * as vscode from 'vscode';
 
 const SCHEME = 'starcoder-edit';
-const APPLY = 'Apply';
 
 export class EditPreview implements vscode.TextDocumentContentProvider {
   private readonly texts = new Map<string, string>();
+  private readonly decided = new vscode.EventEmitter<boolean>();
   private count = 0;
 
   register(): vscode.Disposable {
@@ -14,6 +15,11 @@ export class EditPreview implements vscode.TextDocumentContentProvider {
 
   provideTextDocumentContent(uri: vscode.Uri): string {
     return this.texts.get(uri.toString()) ?? '';
+  }
+
+  /** Answer the question of the active diff. Implements the buttons in its title. */
+  decide(isAccepted: boolean): void {
+    this.decided.fire(isAccepted);
   }
 
   /** Apply `edits` to the document `uri`; before, show them and ask if `isConfirmed` is false. */
@@ -37,18 +43,15 @@ export class EditPreview implements vscode.TextDocumentContentProvider {
     const name = document.uri.path.split('/').pop() ?? '';
     const proposed = vscode.Uri.from({ scheme: SCHEME, path: `/${this.count}/${name}` });
     this.texts.set(proposed.toString(), withEdits(document, edits));
-    const closed = new vscode.EventEmitter<undefined>();
+    const subscriptions: vscode.Disposable[] = [];
     try {
       await vscode.commands.executeCommand('vscode.diff', document.uri, proposed, `StarCoder: ${title} (${name})`, { preview: true });
-      const watcher = vscode.window.tabGroups.onDidChangeTabs(() => tabOf(proposed) || closed.fire(undefined));
-      const answer = await Promise.race([
-        vscode.window.showInformationMessage(`StarCoder: ${title}. Apply this change?`, APPLY, 'Discard'),
-        new Promise<undefined>((resolve) => closed.event(resolve)),
-      ]);
-      watcher.dispose();
-      return answer === APPLY;
+      const isDecided = new Promise<boolean>((resolve) => subscriptions.push(
+        this.decided.event((isAccepted) => tabOf(proposed)?.isActive && resolve(isAccepted)),
+        vscode.window.tabGroups.onDidChangeTabs(() => tabOf(proposed) || resolve(false))));
+      return await isDecided;
     } finally {
-      closed.dispose();
+      subscriptions.forEach((subscription) => subscription.dispose());
       const tab = tabOf(proposed);
       if (tab) {
         await vscode.window.tabGroups.close(tab);

@@ -31,6 +31,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.askQuestion': () => actions.explain('ask', 'Answer', 'Your question'),
     'starcoder.writeDocstring': () => actions.edit('document'),
     'starcoder.fixCode': () => actions.edit('fix'),
+    'starcoder.applyChange': () => editPreview.decide(true),
+    'starcoder.discardChange': () => editPreview.decide(false),
     'starcoder.showPrompt': () => preview.show(),
     'starcoder.menu': () => showMenu(running),
     'starcoder.pause': togglePause,
