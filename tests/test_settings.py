@@ -66,14 +66,3 @@ def test_missing_or_unreadable_named_file_is_an_error(tmp_path: Path, monkeypatc
     monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path))
     with pytest.raises(SettingsError, match="cannot be read"):
         settings.load()
-
-
-def test_language_settings_accept_the_id_of_any_editor() -> None:
-    options = settings.InlineCompletion(excluded_languages=("shellscript",), min_confidence_in={"cs": 0.5})
-    assert [options.is_enabled_in(sent) for sent in ("sh", "bash", "shellscript", "python")] == [
-        False,
-        False,
-        False,
-        True,
-    ]
-    assert [options.min_confidence_for(sent) for sent in ("csharp", "cs", "python")] == [0.5, 0.5, 0.0]

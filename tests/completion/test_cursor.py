@@ -1,5 +1,6 @@
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.settings import InlineCompletion
 
 
 def test_document_is_divided_once_without_the_closers() -> None:
@@ -10,6 +11,11 @@ def test_document_is_divided_once_without_the_closers() -> None:
 
 def test_insertion_point_knows_the_text_above_the_window() -> None:
     text = "/* It says\r\nmore of it "
-    point = Cursor(text, len(text), "c").insertion_point("more of it ", "", ["statement"])
+    point = Cursor(text, len(text), "c").insertion_point("more of it ", "", InlineCompletion(rules_off=("statement",)))
     assert point.syntax.region == "comment"
     assert point.disabled_rules == {"statement"}
+
+
+def test_region_is_that_of_the_cursor_inside_auto_closed_quotes() -> None:
+    for before, after, region in (("x = ", "", "code"), ("# a ", "\n", "comment"), ('x = "a ', '"\n', "string")):
+        assert Cursor(before + after, len(before), "python").region == region

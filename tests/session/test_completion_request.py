@@ -63,3 +63,78 @@ async def test_excluded_language_reaches_no_engine(method: str) -> None:
         client.open(URI, "x = ", language="markdown")
         assert not await request(client, method, 4)
         assert not engine.requests
+
+
+async def automatic(client: Client, character: int, menu: str = "") -> list[str]:
+    """The suggestions for a request that typing has caused, while the entry ``menu`` of a menu is selected."""
+    params = {
+        "textDocument": {"uri": URI},
+        "position": {"line": 0, "character": character},
+        "context": {"triggerKind": 2},
+    }
+    if menu:
+        edge = {"line": 0, "character": character}
+        params["context"] |= {"selectedCompletionInfo": {"range": {"start": edge, "end": edge}, "text": menu}}
+    items = await client.request("textDocument/inlineCompletion", params)
+    return [item["insertText"] for item in items]
+
+
+@async_test
+async def test_manual_trigger_suggests_on_request_and_while_that_is_typed() -> None:
+    engine = ScriptedEngine([["alpha_", "beta", "\n"]])
+    options = {"inline_completion": {"trigger": "manual", "candidates": 1}}
+    async with initialized_client(engine, capabilities=CAPABILITIES, options=options) as client:
+        client.open(URI, "x = ")
+        assert await automatic(client, 4) == []
+        assert not engine.requests
+        (item,) = await client.inline_completion(URI, 0, 4, is_invoked=True)
+        assert item["insertText"] == "alpha_beta"
+        client.change(URI, 2, {"text": "x = alp"})
+        assert await automatic(client, 7) == ["ha_beta"]
+        client.change(URI, 3, {"text": "x = beta"})
+        assert await automatic(client, 8) == []
+        assert await request(client, "textDocument/completion", 8), "its requests do not say who made them"
+
+
+@pytest.mark.parametrize(("text", "expected"), [("x = ", 1), ("# x = ", 0), ("s = 'a ", 0)])
+@async_test
+async def test_excluded_regions_get_suggestions_on_request_only(text: str, expected: int) -> None:
+    options = {"inline_completion": {"excluded_regions": ["comments", "strings"], "candidates": 1}}
+    async with initialized_client(ScriptedEngine(), capabilities=CAPABILITIES, options=options) as client:
+        client.open(URI, text)
+        assert len(await automatic(client, len(text))) == expected
+        assert len((await request(client, "textDocument/completion", len(text)))["items"]) == expected
+        assert len(await client.inline_completion(URI, 0, len(text), is_invoked=True)) == 1
+
+
+@async_test
+async def test_short_suggestion_is_hidden_until_it_is_requested() -> None:
+    options = {"inline_completion": {"min_chars": 6, "candidates": 1}}
+    engine = ScriptedEngine(replies={"x =": ["short", "\n"], "y =": ["longer", "\n"]})
+    async with initialized_client(engine, capabilities=CAPABILITIES, options=options) as client:
+        client.open(URI, "x = ")
+        assert await automatic(client, 4) == []
+        assert len(await client.inline_completion(URI, 0, 4, is_invoked=True)) == 1
+        client.change(URI, 2, {"text": "y = "})
+        assert await automatic(client, 4) == ["longer"]
+        client.change(URI, 3, {"text": "y = long"})
+        assert await automatic(client, 8) == ["er"], "the whole suggestion is long enough"
+
+
+@async_test
+async def test_max_lines_of_one_cuts_at_the_end_of_the_line() -> None:
+    engine = ScriptedEngine([["a = [\n", "    1,\n", "]\n"]])
+    options = {"inline_completion": {"max_lines": 1}}
+    async with initialized_client(engine, capabilities=CAPABILITIES, options=options) as client:
+        client.open(URI, "")
+        assert all("\n" not in text for text in await automatic(client, 0))
+        assert engine.steps <= 2
+
+
+@pytest.mark.parametrize(("paused", "expected"), [([], 1), (["menu"], 0)])
+@async_test
+async def test_menu_pauses_suggestions_if_the_settings_say_so(paused: list[str], expected: int) -> None:
+    options = {"inline_completion": {"pause_while": paused}}
+    async with initialized_client(ScriptedEngine(), capabilities=CAPABILITIES, options=options) as client:
+        client.open(URI, "x = ")
+        assert len(await automatic(client, 4, menu="len")) == expected

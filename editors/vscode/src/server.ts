@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import { Executable, LanguageClient, LanguageClientOptions, State, TransportKind } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
+import { provideInlineCompletionItems } from './pause';
 import { hasRemovedSetting, settingsTree, Tree } from './settings';
 
 export interface Status {
@@ -132,6 +133,7 @@ export class Server {
       },
       initializationFailedHandler: () => false,
       middleware: {
+        provideInlineCompletionItems,
         executeCommand: (command, args, next) => {
           const replacement = this.intercepted.get(command);
           return replacement ? replacement(...args) : next(command, args);

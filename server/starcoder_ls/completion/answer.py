@@ -60,5 +60,6 @@ def _answer_rest(
 ) -> Answer:
     """``answers`` are for the text at ``anchor`` after ``typed`` has been typed there."""
     after = cursor.divided.closers + anchor.after
-    point = cursor.insertion_point(anchor.before + typed, after, settings.rules_off)
-    return Answer(build_suggestions(answers, timings, cursor, point, source), source, timings)
+    point = cursor.insertion_point(anchor.before + typed, after, settings)
+    suggestions = build_suggestions(answers, timings, cursor, point, source)
+    return Answer([replace(rest, typed_chars=len(typed)) for rest in suggestions], source, timings)

@@ -95,6 +95,12 @@ class DocumentCompleter:
             self._plan_prefetch(engine, cursor, suggestions[0], settings)
         return suggestions
 
+    def recall(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> list[Suggestion]:
+        """The rest of a suggestion that was shown before and is being typed, if there is one. Generates nothing."""
+        hits = self._cache.find_hits(self._generation_key(engine, cursor, settings), cursor.divided)
+        hit = next((hit for hit in hits if hit.is_sufficient and hit.entry.is_served), None)
+        return answer_from_hit(hit, cursor, settings).suggestions if hit else []
+
     def handle_change(
         self,
         engine: Engine | None,
@@ -112,7 +118,7 @@ class DocumentCompleter:
             self._enter(IDLE)
         if self._prefetch_plan is not None and not self._prefetch_plan.survives(cursor_text):
             self._cancel_planned_prefetch()
-        if make_cursor is not None and engine is not None and settings.enabled:
+        if make_cursor is not None and engine is not None and settings.is_automatic:
             prefill = partial(self._start_prefill, engine, make_cursor, cursor_text, settings)
             self._prefill_timer.start(_PREFILL_DELAY_S, prefill)
 

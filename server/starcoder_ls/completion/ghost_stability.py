@@ -61,4 +61,10 @@ class GhostStability:
         if typed_chars is None or not suggestion.text[typed_chars:].strip():
             return None
         end = cursor.offset + suggestion.end - suggestion.start
-        return replace(suggestion, text=suggestion.text[typed_chars:], start=cursor.offset, end=end)
+        return replace(
+            suggestion,
+            text=suggestion.text[typed_chars:],
+            start=cursor.offset,
+            end=end,
+            typed_chars=suggestion.typed_chars + typed_chars,
+        )

@@ -12,6 +12,7 @@ from functools import cached_property
 
 from starcoder_ls.languages.language import Language
 from starcoder_ls.languages.table import by_id
+from starcoder_ls.settings import MAX_LINES
 from starcoder_ls.syntax import syntax_context
 from starcoder_ls.syntax.brackets import CLOSERS, ScanState, scan
 from starcoder_ls.syntax.syntax_context import SyntaxContext
@@ -35,15 +36,24 @@ class InsertionPoint:
     parsable_before: str | None = None
     """The end of the text before the cursor, starting at a position that is code."""
 
+    max_lines: int = MAX_LINES
+    """How many lines a suggestion may have."""
+
     @classmethod
     def at(
-        cls, before: str, after: str, language_id: str, disabled_rules: Collection[str] = (), above: str = ""
+        cls,
+        before: str,
+        after: str,
+        language_id: str,
+        disabled_rules: Collection[str] = (),
+        above: str = "",
+        max_lines: int = MAX_LINES,
     ) -> InsertionPoint:
         """``above`` is the document's text before ``before``: a comment may start there."""
         whole = above + before
         syntax = syntax_context.context_at(whole, after, language_id)
         parsable_before = syntax_context.trim_to_code(whole, language_id)
-        return cls(before, after, language_id, syntax, frozenset(disabled_rules), parsable_before)
+        return cls(before, after, language_id, syntax, frozenset(disabled_rules), parsable_before, max_lines)
 
     @cached_property
     def language(self) -> Language:

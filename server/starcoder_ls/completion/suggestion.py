@@ -28,7 +28,10 @@ class Source(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """``text`` replaces ``start`` .. ``end`` of the document; ``timings`` are those of the whole request."""
+    """``text`` replaces ``start`` .. ``end`` of the document; ``timings`` are those of the whole request.
+
+    ``typed_chars``: how much of the suggestion the user has typed already; ``text`` is the rest.
+    """
 
     text: str
     start: int
@@ -38,6 +41,7 @@ class Suggestion:
     new_tokens: int
     timings: Timings
     source: Source = Source.MODEL
+    typed_chars: int = 0
 
 
 def build_suggestions(

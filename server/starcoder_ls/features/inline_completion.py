@@ -12,6 +12,7 @@ from lsprotocol import types as t
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
+from starcoder_ls.session.completion_request import Trigger
 from starcoder_ls.session.session import Session
 
 
@@ -29,8 +30,12 @@ async def inline_completion(
     request may have an answer: an empty list would remove that one too.
     """
     uri, convert = params.text_document.uri, partial(_Conversion, session, params)
+    trigger = Trigger.INVOKED if is_invoked(params) else Trigger.AUTOMATIC
+    has_menu = params.context.selected_completion_info is not None
+    if trigger is Trigger.AUTOMATIC and has_menu and "menu" in session.settings.inline_completion.pause_while:
+        return []
     result = await session.completion_requests.complete(
-        t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, handle, convert, is_invoked(params), session.engine_wait_s
+        t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, handle, convert, trigger, session.engine_wait_s
     )
     return None if result is None else result.items
 

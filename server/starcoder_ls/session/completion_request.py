@@ -6,6 +6,7 @@ the text has changed since.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -22,6 +23,7 @@ from starcoder_ls.session.document_completers import DocumentCompleters
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.latest_request import LatestRequest
+from starcoder_ls.settings import InlineCompletion
 
 Item = TypeVar("Item")
 ItemOut = TypeVar("ItemOut", covariant=True)
@@ -44,6 +46,18 @@ class CompletionItems(Generic[Item]):
 
     items: list[Item]
     is_enabled: bool = True
+
+
+class Trigger(enum.Enum):
+    """Why the editor requests suggestions. ``UNKNOWN``: editors do not tell typing from a key for it."""
+
+    AUTOMATIC = enum.auto()
+    INVOKED = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+_REGIONS = {"comment": "comments", "string": "strings"}
+"""By the regions of the syntax, the names that `inline_completion.excluded_regions` has for them."""
 
 
 class CompletionRequests:
@@ -70,14 +84,14 @@ class CompletionRequests:
         uri: str,
         handle: RequestHandle,
         convert: Callable[[Document], Conversion[Item]],
-        has_several: bool = False,
+        trigger: Trigger = Trigger.UNKNOWN,
         engine_timeout_s: float = 0.0,
     ) -> CompletionItems[Item] | None:
         """The items for a request of ``method``; None if it is not to be answered.
 
-        Asks for as many suggestions as the settings say if ``has_several``, else for one. Waits ``engine_timeout_s``
-        for an engine that is loading. Raises DocumentError, and what ``convert`` and ``DocumentCompleter.suggest``
-        raise.
+        Asks for as many suggestions as the settings say if the user invoked it, else for one. Waits
+        ``engine_timeout_s`` for an engine that is loading. Raises DocumentError, and what ``convert`` and
+        ``DocumentCompleter.suggest`` raise.
         """
         is_latest = await self._latest.is_latest(method, uri, handle)
         settings = self._settings.current.inline_completion
@@ -93,10 +107,23 @@ class CompletionRequests:
         cursor = await self._collect_context(document, conversion.cursor)
         if not self._documents.is_unchanged(document, text):
             return None
-        candidates = settings.candidates if has_several else 1
-        suggestions = await self._completers.get(uri).suggest(engine, cursor, settings, candidates)
+        completer, is_invoked = self._completers.get(uri), trigger is Trigger.INVOKED
+        if is_invoked or _may_generate(settings, trigger, cursor):
+            candidates = settings.candidates if is_invoked else 1
+            suggestions = await completer.suggest(engine, cursor, settings, candidates)
+        else:
+            suggestions = completer.recall(engine, cursor, settings)
         if not self._documents.is_unchanged(document, text):
             return None
+        min_chars = 0 if is_invoked else settings.min_chars
+        suggestions = [found for found in suggestions if found.typed_chars + len(found.text.strip()) >= min_chars]
         commands = self._feedback.offer(cursor, suggestions)
         items = map(conversion.item, suggestions, commands)
         return CompletionItems([item for item in items if item is not None])
+
+
+def _may_generate(settings: InlineCompletion, trigger: Trigger, cursor: Cursor) -> bool:
+    """Whether the settings allow a new suggestion at ``cursor`` that the user has not invoked."""
+    if trigger is Trigger.AUTOMATIC and settings.trigger == "manual":
+        return False
+    return not settings.excluded_regions or _REGIONS.get(cursor.region) not in settings.excluded_regions

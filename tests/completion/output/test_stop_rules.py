@@ -2,6 +2,7 @@ import pytest
 
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output import stop_rules
+from starcoder_ls.settings import MAX_LINES
 
 
 def stopped(prefix: str, suffix: str, generated: str, step: int = 1, language: str = "python") -> str:
@@ -54,7 +55,7 @@ def test_block_starts_on_a_line_without_indentation() -> None:
 
 def test_block_stops_after_maximum_number_of_lines() -> None:
     generated = "".join(f"x{i} = {i}\n    " for i in range(100))
-    assert stopped("def f():\n    ", "", generated).count("\n") + 1 <= stop_rules.MAX_LINES
+    assert stopped("def f():\n    ", "", generated).count("\n") + 1 <= MAX_LINES
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 7, 50])
@@ -99,3 +100,9 @@ def test_rules_see_text_that_was_generated_before() -> None:
     rule = stop_rules.build_stop_rule(InsertionPoint.at("x = ", "\n", "python"), "make(", texts.append)
     assert [rule("1,"), rule("1,\n"), rule("1,\n)\ny")] == [None, None, 4]
     assert texts == ["1,", "1,\n", "1,\n)"]
+
+
+def test_one_line_ends_at_the_line_of_the_cursor() -> None:
+    point = InsertionPoint.at("x = [", "", "python", max_lines=1)
+    assert stop_rules.build_stop_rule(point)("1,\n2,\n]\n") == 2
+    assert stop_rules.build_stop_rule(point)("\n    1,\n") == 0

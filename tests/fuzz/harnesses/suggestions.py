@@ -18,6 +18,7 @@ from starcoder_ls.completion.suggestion import Suggestion, build_suggestions
 from starcoder_ls.context.secrets import contains_secret
 from starcoder_ls.generation import FinishReason, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
+from starcoder_ls.settings import MAX_LINES
 
 MAX_BYTES = 768
 LANGUAGES = (
@@ -81,7 +82,7 @@ def check_suggestion(suggestion: Suggestion, cursor: Cursor, generated: str) -> 
     assert text.strip()
     assert cursor.offset == suggestion.start <= suggestion.end <= cursor.offset + len(cursor.divided.closers)
     assert is_subsequence("".join(text.split()), "".join(generated.split()))
-    assert len(text.split("\n")) <= stop_rules.MAX_LINES + 1
+    assert len(text.split("\n")) <= MAX_LINES + 1
     assert not contains_secret(text, cursor.divided.before)
     shown = text.replace("\r", "")
     assert strip_hidden_characters(f"{shown}\n") == f"{shown}\n"

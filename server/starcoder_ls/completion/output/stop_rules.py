@@ -15,9 +15,6 @@ from starcoder_ls.generation import StopRule
 from starcoder_ls.languages.language import Language
 from starcoder_ls.syntax import brackets
 
-MAX_LINES = 12
-"""Users do not read longer suggestions while they type."""
-
 _MAX_UNFINISHED_LINES = 3  # lines that a statement may continue after the line that closes its brackets
 _LOOP_PERIODS, _LONG_LOOP_PERIODS = range(4, 49), range(3, 17)
 _NUMBERS_OR_RULERS = re.compile(r"[\s\d,.#=*_~+-]*")
@@ -197,10 +194,10 @@ def stop_in_prose(text: str, point: InsertionPoint) -> int | None:
     return next(_line_ends(text, start), None)
 
 
-def stop_at_max_lines(text: str, _point: InsertionPoint) -> int | None:
-    """Stop after ``MAX_LINES`` lines."""
+def stop_at_max_lines(text: str, point: InsertionPoint) -> int | None:
+    """Stop after ``max_lines`` lines of the insertion point."""
     for number, end in enumerate(_line_ends(text), 1):
-        if number >= MAX_LINES:
+        if number >= point.max_lines:
             return end
     return None
 

@@ -151,7 +151,7 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
     )
     return FimPrompt(
         layout,
-        cursor.insertion_point(before, divided.closers + below, settings.rules_off),
+        cursor.insertion_point(before, divided.closers + below, settings),
         Anchor(before, below, has_document_start=view.start == 0, has_document_end=view.end == len(cursor.text)),
         cursor.adapter,
         cursor.document,

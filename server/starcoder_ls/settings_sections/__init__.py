@@ -1,0 +1,1 @@
+"""The longer sections of the settings, one module each."""
