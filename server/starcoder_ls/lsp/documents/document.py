@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pygls import uris
 
 from starcoder_ls.errors import DocumentOutOfSync
 from starcoder_ls.lsp import positions
+from starcoder_ls.lsp.documents.applied_edit import AppliedEdit, minimal_edit
 from starcoder_ls.lsp.documents.lines import Lines
 
 BYTES_PER_LINE = 8
@@ -45,6 +47,8 @@ class Document:
         self.text = text
         self.encoding = encoding
         self.path = path_of_uri(uri)
+        self.on_edit: Callable[[AppliedEdit], None] = lambda _: None
+        """Called after each edit of ``change``."""
         self._sync_error = ""
         self._lines = Lines(text)
 
@@ -124,7 +128,9 @@ class Document:
 
     def _apply(self, edit: Edit) -> None:
         if edit.start is None or edit.end is None:
+            old_text = self.text
             self.replace_text(edit.text)
+            self.on_edit(minimal_edit(old_text, edit.text))
             return
         if self._sync_error:
             return
@@ -136,8 +142,10 @@ class Document:
         if start > end:
             self.mark_out_of_sync(f"An edit of {self.uri} does not fit its text.")
             return
+        replaced = self.text[start:end]
         self.text = self.text[:start] + edit.text + self.text[end:]
         self._lines.replace(start, end, self.text, len(edit.text) - (end - start))
+        self.on_edit(minimal_edit(replaced, edit.text, start))
 
 
 def path_of_uri(uri: str) -> str:

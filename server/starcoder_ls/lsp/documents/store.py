@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from starcoder_ls.errors import DocumentExcluded, DocumentNotOpen, DocumentTooLarge
+from starcoder_ls.lsp.documents.applied_edit import AppliedEdit, minimal_edit
 from starcoder_ls.lsp.documents.document import BYTES_PER_LINE, Document, Edit
 from starcoder_ls.lsp.documents.free_memory import FreedMemory
 from starcoder_ls.lsp.positions import Encoding
@@ -31,6 +32,8 @@ class Documents:
         self.encoding = Encoding.UTF_16
         self.exclusion: Callable[[str, str], str | None] = lambda _uri, _path: None
         """(URI, path) -> why the document must not reach a model, or None."""
+        self.on_edit: Callable[[str, AppliedEdit | None], None] = lambda _uri, _edit: None
+        """(URI, edit) after each edit of an open document. None: the relation to its earlier text is unknown."""
         self._by_uri: dict[str, Document] = {}
         self._freed = FreedMemory()
         self._total_bytes = 0
@@ -48,9 +51,17 @@ class Documents:
         Raises DocumentTooLarge; the document is then open, without its text and out of sync. If there is no room for
         another document at all, it is not open.
         """
-        document = self._by_uri[uri] = Document(uri, language, version, "", self.encoding)
+        previous = self._by_uri.get(uri)
+        document = self._add(Document(uri, language, version, "", self.encoding))
         self._require_room(document, _memory_bytes(text))
         document.replace_text(text)
+        if previous is not None:
+            self.on_edit(uri, minimal_edit(previous.text, text) if previous.is_in_sync else None)
+
+    def _add(self, document: Document) -> Document:
+        self._by_uri[document.uri] = document
+        document.on_edit = lambda edit: self.on_edit(document.uri, edit)
+        return document
 
     def get(self, uri: str) -> Document:
         """The document, in sync and allowed for the model or not. Raises DocumentNotOpen."""
@@ -70,7 +81,7 @@ class Documents:
             if not edits or edits[0].start is not None:
                 raise DocumentNotOpen(f"{uri} changed but was never opened. Open the file again.")
             before_version = 0 if version is None else version - 1
-            document = self._by_uri[uri] = Document(uri, "", before_version, "", self.encoding)
+            document = self._add(Document(uri, "", before_version, "", self.encoding))
         for edit in edits:
             if edit.start is None:
                 self._require_room(document, _memory_bytes(edit.text))
@@ -105,6 +116,7 @@ class Documents:
             return
         self._record_size(document.uri, own_bytes)
         document.drop_text(_TOO_LARGE)
+        self.on_edit(document.uri, None)
         if self._total_bytes > MAX_TOTAL_BYTES:
             self.close(document.uri)
         raise DocumentTooLarge(f"There are no suggestions in a document: {reason}")
