@@ -87,6 +87,10 @@ def answering_cases(folder: Path) -> list[Case]:
         Case("adapters remove", ("adapters", "remove", "mine")),
         Case("adapters merge", ("adapters", "merge", "bundled", adapter, "--out", str(folder / "merged"))),
         Case("stats", ("stats",), (0, 1)),
+        Case("feedback show", ("feedback", "show"), (0, 1)),
+        Case("feedback export", ("feedback", "export", str(folder / "feedback.jsonl"))),
+        Case("feedback forget", ("feedback", "forget", "--all")),
+        Case("feedback forget, nothing named", ("feedback", "forget"), (2,)),
         Case("logs", ("logs",), (0, 1)),
     ]
 

@@ -75,7 +75,8 @@ class Feedback(Section):
 
     keep: Literal["nothing", "outcomes", "text"] = "outcomes"
     """`outcomes`: language, model and length of suggestions, and how much of them was accepted and kept. `text` also
-    records the suggestion and up to 1,000 characters on both sides, with masked secrets, to train an adapter."""
+    records, to train an adapter, the suggestion, as much text on both sides as a prompt has, and what was written
+    instead; secrets are masked."""
 
     keep_days: int = Field(default=90, ge=1, le=36_500)
     """Older records are removed."""

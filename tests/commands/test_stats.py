@@ -10,7 +10,7 @@ from starcoder_ls.commands.support import metrics_files
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggestion import Source
 from starcoder_ls.errors import FeedbackStoreUnreadable
-from starcoder_ls.feedback_store import FeedbackStore, ShownSuggestion
+from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
 from starcoder_ls.generation import Timings
 
 
@@ -60,11 +60,28 @@ def test_outcomes_of_suggestions_are_counted_by_language(capsys: pytest.CaptureF
     assert printed["suggestions"]["python"] == {
         "shown": 4, "accepted": 1, "partly": 1, "rejected": 1,
         "accepted_percent": 33.3, "looked_at_again": 1, "kept_percent": 50.0,
+        "closed": 0, "hidden": 0, "hidden_would_be_kept": 0,
     }  # fmt: skip
     assert printed["suggestions"]["go"]["accepted_percent"] == 100.0
     assert stats.run(is_json=False) == 0
     rows = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
-    assert "all 5 2 (50.0 %) 1 1 75.0 % of 2" in rows
+    assert "all 5 2 (50.0 %) 1 1 0 75.0 % of 2" in rows
+
+
+def test_hidden_suggestions_are_counted_beside_the_shown_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    store = FeedbackStore()
+    store.record_shown(shown("1"))
+    store.record_outcome("1", "closed")
+    for suggestion_id, percent in (("2", 95), ("3", 10)):
+        store.record_shown(shown(suggestion_id), "hidden")
+        store.record_match_percent(suggestion_id, percent)
+    store.close()
+    assert stats.run(is_json=True) == 0
+    counts = json.loads(capsys.readouterr().out)["suggestions"]["python"]
+    assert (counts["shown"], counts["closed"], counts["hidden"], counts["hidden_would_be_kept"]) == (1, 1, 2, 1)
+    assert stats.run(is_json=False) == 0
+    rows = [" ".join(line.replace("│", " ").split()) for line in capsys.readouterr().out.splitlines()]
+    assert "python 1 0 0 0 1 2 (1)" in rows
 
 
 def test_unreadable_feedback_store_is_an_error_with_its_path(tmp_path: Path) -> None:

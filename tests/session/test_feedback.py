@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +15,11 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.generation import FinishReason, Timings
 from starcoder_ls.lsp.client import Client, ResponseFailed
+from starcoder_ls.lsp.documents.document import Edit, Position
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session import feedback
 from starcoder_ls.session.client_settings import ClientSettings
-from starcoder_ls.session.feedback import retained_percent, suggestion_key
+from starcoder_ls.session.feedback import suggestion_key
 from starcoder_ls.settings import Feedback
 
 
@@ -25,6 +27,10 @@ from starcoder_ls.settings import Feedback
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
     return tmp_path / "feedback.sqlite3"
+
+
+def stored_bytes(state: Path) -> bytes:
+    return state.read_bytes()
 
 
 def stored_rows(state: Path, columns: str = "outcome, accepted_chars, kept_percent") -> list[tuple[Any, ...]]:
@@ -67,35 +73,184 @@ async def test_accepted_suggestion_is_recorded_with_its_details(state: Path) -> 
         ]
 
 
+class Timers:
+    """Timers that run when ``advance`` reaches them."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self.handles: list[tuple[float, asyncio.TimerHandle]] = []
+
+    def call_later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(0.0, callback, (), asyncio.get_running_loop())
+        self.handles.append((self.now_s + delay_s, handle))
+        return handle
+
+    def advance(self, seconds: float) -> None:
+        self.now_s += seconds
+        due = [handle for due_s, handle in self.handles if due_s <= self.now_s]
+        self.handles = [timer for timer in self.handles if timer[0] > self.now_s]
+        for handle in due:
+            if not handle.cancelled():
+                handle._run()
+
+
+class Journal:
+    """Feedback on suggestions at the end of the first line of a document."""
+
+    def __init__(self, text: str = "x = \n", keep: Any = "text") -> None:
+        self.timers, self.documents = Timers(), Documents()
+        self.version = 1
+        self.documents.open(URI, "python", 1, text)
+        settings = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep=keep)})
+        self.recorder = feedback.Feedback(
+            ClientSettings(settings, lambda _: None), self.documents, lambda: "scripted", self.timers.call_later
+        )
+
+    def show(self, *texts: str) -> list[str]:
+        """Offer and show ``texts``, and return their keys."""
+        text = self.documents.get(URI).text
+        offset = text.index("\n")
+        suggestions = [Suggestion(text, offset, offset, FinishReason.STOP_RULE, 9, 3, Timings()) for text in texts]
+        commands = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions)
+        keys = [command.arguments[0]["id"] for command in commands if command and command.arguments]
+        for key in keys:
+            self.recorder.on_shown(key)
+        return keys
+
+    def type(self, text: str, column: int, line: int = 0, deleted: int = 0) -> None:
+        self.version += 1
+        edit = Edit(text, Position(line, column), Position(line, column + deleted))
+        self.documents.change(URI, self.version, [edit])
+
+
 @pytest.mark.parametrize(("is_open", "percent"), [(True, 50), (False, None)], ids=["open", "closed since"])
 @async_test
 async def test_accepted_suggestion_is_compared_with_the_document_later(
     state: Path, is_open: bool, percent: int | None
 ) -> None:
-    loop, timers = asyncio.get_running_loop(), list[tuple[float, Callable[[], None]]]()
-
-    def call_later(delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
-        timers.append((delay_s, callback))
-        return loop.call_later(3600, callback)
-
-    documents = Documents()
-    documents.open(URI, "python", 1, "x = \n")
-    client_settings = ClientSettings(SCRIPTED_SETTINGS, lambda _: None)
-    recorder = feedback.Feedback(client_settings, documents, lambda: "scripted", call_later)
-    suggestion = Suggestion("one(two)", 4, 4, FinishReason.STOP_RULE, 9, 3, Timings())
-    (command,) = recorder.offer(Cursor("x = \n", 4, "python", document=URI), [suggestion])
-    assert command is not None
-    (argument,) = command.arguments or ()
-    recorder.on_accepted(argument["id"])
-    await wait_until(lambda: stored_rows(state) == [("accepted", 8, None)])
-    documents.open(URI, "python", 2, "x = one(\n")
+    journal = Journal(keep="outcomes")
+    (key,) = journal.show("one(two)")
+    journal.timers.advance(29)
+    journal.type("one(two)", 4)
+    journal.recorder.on_accepted(key)
+    journal.timers.advance(29)
+    journal.type("", 8, deleted=4)
     if not is_open:
-        documents.close(URI)
-    ((delay_s, callback),) = timers
-    assert delay_s == feedback.RETENTION_CHECK_S
-    callback()
-    recorder.close()
+        journal.recorder.on_document_closed(URI)
+    journal.timers.advance(1)
+    journal.recorder.close()
     assert stored_rows(state) == [("accepted", 8, percent)]
+    assert stored_rows(state, "match_percent, text_10s, text_30s, prefix") == [(percent, None, None, None)]
+
+
+@async_test
+async def test_text_that_was_written_instead_is_recorded_twice(state: Path) -> None:
+    journal = Journal("x = \nend\n")
+    journal.show("one(two)")
+    journal.type("thr", 4)
+    journal.type("import os\n", 0)
+    journal.timers.advance(10)
+    journal.type("ee()", 7, line=1)
+    journal.type("\ny = 1", 11, line=1)
+    journal.timers.advance(20)
+    journal.recorder.close()
+    columns = "outcome, prefix, suggestion, suffix, text_10s, text_30s, match_percent"
+    assert stored_rows(state, columns) == [("closed", "x = ", "one(two)", "\nend\n", "thr", "three()\ny = 1", 0)]
+
+
+@async_test
+async def test_edit_at_the_border_leaves_the_written_text_unknown(state: Path) -> None:
+    journal = Journal()
+    journal.show("one(two)")
+    journal.type("", 2, deleted=2)
+    journal.type(" = one(two)", 2)
+    journal.timers.advance(30)
+    journal.recorder.close()
+    assert stored_rows(state, "text_30s, match_percent") == [(None, 100)]
+
+
+@async_test
+async def test_closed_document_is_no_rejection_of_what_was_shown(state: Path) -> None:
+    journal = Journal()
+    journal.show("one()")
+    journal.show("two()")
+    journal.recorder.on_document_closed(URI)
+    journal.show("three()")
+    journal.recorder.close()
+    assert stored_rows(state, "suggestion, outcome") == [
+        ("one()", "rejected"), ("two()", "closed"), ("three()", "closed")
+    ]  # fmt: skip
+
+
+@async_test
+async def test_shown_candidates_of_one_request_are_recorded_with_their_rank(state: Path) -> None:
+    journal = Journal()
+    first, second = journal.show("one()", "two()")
+    journal.recorder.on_accepted(second)
+    journal.show("next()")
+    journal.recorder.close()
+    rows = stored_rows(state, "id, candidate, outcome, request")
+    assert [row[:3] for row in rows] == [(first, 0, "rejected"), (second, 1, "accepted"), (rows[2][0], 0, "closed")]
+    assert rows[0][3] == rows[1][3] != rows[2][3]
+
+
+@async_test
+async def test_row_has_features_without_text_and_a_hash_instead_of_a_path(state: Path) -> None:
+    journal = Journal(keep="outcomes")
+    journal.show("one(two)")
+    journal.recorder.close()
+    ((features, path_hash),) = stored_rows(state, "features, path_hash")
+    assert json.loads(features)["chars"] == 8
+    assert len(path_hash) == 64
+    assert b"app.py" not in stored_bytes(state)
+    assert b"one(two)" not in stored_bytes(state)
+
+
+@async_test
+async def test_surrounding_text_is_as_long_as_a_prompt_may_be(state: Path) -> None:
+    journal = Journal("x = \n" + "y = 1\n" * 3_000)
+    journal.show("one()")
+    journal.recorder.close()
+    ((suffix,),) = stored_rows(state, "suffix")
+    assert len(suffix) == 4 * SCRIPTED_SETTINGS.inline_completion.prompt_tokens
+
+
+@async_test
+async def test_secret_that_was_written_instead_is_masked(state: Path) -> None:
+    journal = Journal("password = \n")
+    journal.show("None")
+    journal.type('"hunter2-correct-horse-9"', 11)
+    journal.timers.advance(30)
+    journal.recorder.close()
+    ((text,),) = stored_rows(state, "text_30s")
+    assert len(text) == 25
+    assert "hunter2" not in text
+    assert b"hunter2" not in stored_bytes(state)
+
+
+@async_test
+async def test_document_that_was_excluded_since_is_not_read(state: Path) -> None:
+    journal = Journal()
+    journal.show("one()")
+    journal.type("private", 4)
+    journal.documents.exclusion = lambda _uri, _path: "ignored"
+    journal.timers.advance(30)
+    journal.recorder.close()
+    assert stored_rows(state, "text_10s, text_30s, match_percent") == [(None, None, None)]
+
+
+@async_test
+async def test_suggestion_after_a_menu_entry_has_no_written_text(state: Path) -> None:
+    journal = Journal("x = app\n")
+    suggestion = Suggestion("(x)", 10, 10, FinishReason.STOP_RULE, 9, 3, Timings())
+    (command,) = journal.recorder.offer(Cursor("x = append\n", 10, "python", document=URI), [suggestion])
+    assert command is not None
+    key = (command.arguments or [{}])[0]["id"]
+    journal.type("append(x)", 4, deleted=3)
+    journal.recorder.on_accepted(key)
+    journal.timers.advance(30)
+    journal.recorder.close()
+    assert stored_rows(state, "outcome, kept_percent, text_30s") == [("accepted", 100, None)]
 
 
 @async_test
@@ -161,17 +316,3 @@ async def test_unknown_and_malformed_feedback_is_ignored(state: Path) -> None:
         with pytest.raises(ResponseFailed, match="`id` is missing"):
             await client.request("workspace/executeCommand", {"command": feedback.ACCEPTED, "arguments": [{}]})
     assert stored_rows(state) == []
-
-
-@pytest.mark.parametrize(
-    ("text", "percent"),
-    [
-        ("a = 1\nx = one(two)\n", 100),
-        ("# new\n\na = 1\nx = one(two)  \n", 100),  # moved down
-        ("a = 1\nx = one(three)\n", 62),  # "one(t" and nothing else that is longer than two characters
-        ("a = 1\n", 0),
-        ("", 0),
-    ],
-)
-def test_retained_percent_counts_text_that_is_still_there(text: str, percent: int) -> None:
-    assert retained_percent("one(two)", "a = 1\nx = ", 10, text) == percent

@@ -14,6 +14,7 @@ from starcoder_ls import __version__
 from starcoder_ls.cli.adapters import adapters
 from starcoder_ls.cli.editor import editor
 from starcoder_ls.cli.evaluate import evaluate
+from starcoder_ls.cli.feedback import feedback
 from starcoder_ls.cli.options import (
     AdapterOption,
     DeviceOption,
@@ -38,6 +39,7 @@ application.add_typer(train, name="train")
 application.add_typer(evaluate, name="eval")
 application.add_typer(adapters, name="adapters")
 application.add_typer(editor, name="editor")
+application.add_typer(feedback, name="feedback")
 add_daemon_commands(application)
 
 _REGION = "FILE:FIRST-LAST"

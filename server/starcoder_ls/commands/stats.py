@@ -11,9 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls import feedback_store
 from starcoder_ls.commands.support.metrics_files import metrics_folder, read_metrics
-from starcoder_ls.feedback_store import OutcomeCounts
+from starcoder_ls.feedback_store import rows
+from starcoder_ls.feedback_store.rows import OutcomeCounts
 
 
 def run(is_json: bool) -> int:
@@ -21,7 +21,7 @@ def run(is_json: bool) -> int:
 
     Raises FeedbackStoreUnreadable.
     """
-    servers, outcomes = read_metrics(), feedback_store.count_outcomes()
+    servers, outcomes = read_metrics(), rows.count_outcomes()
     if not servers and not outcomes:
         Console(stderr=True).print(
             f"no server has written metrics to {metrics_folder()} yet", style="dim", markup=False
@@ -55,21 +55,24 @@ def _metrics_table(servers: list[dict[str, Any]]) -> Table:
 
 def _outcome_table(outcomes: dict[str, OutcomeCounts]) -> Table:
     """One row per language, by number of suggestions, then a row of sums if there are several."""
-    table = Table("suggestions in", "shown", "accepted", "partly", "rejected", "text left after 30 s")
-    rows = sorted(outcomes.items(), key=lambda row: -row[1].shown)
-    if len(rows) > 1:
-        total = OutcomeCounts()
-        for _, counts in rows:
-            total += counts
-        rows.append(("all", total))
-    for language, counts in rows:
+    by_number = sorted(outcomes.items(), key=lambda row: -row[1].shown)
+    total = OutcomeCounts()
+    for _, counts in by_number:
+        total += counts
+    if len(by_number) > 1:
+        by_number.append(("all", total))
+    headings = ["suggestions in", "shown", "accepted", "partly", "rejected", "closed", "text left after 30 s"]
+    headings += ["hidden (would have been kept)"] if total.hidden else []
+    table = Table(*headings)
+    for language, counts in by_number:
         summary = counts.summary()
         share = f" ({summary['accepted_percent']} %)" if summary["accepted_percent"] is not None else ""
         kept = f"{summary['kept_percent']} % of {summary['looked_at_again']}" if counts.kept_percents else ""
-        table.add_row(
+        cells = [
             language or "no language", str(counts.shown), f"{counts.accepted}{share}", str(counts.partly),
-            str(counts.rejected), kept,
-        )  # fmt: skip
+            str(counts.rejected), str(counts.closed), kept, f"{counts.hidden} ({counts.hidden_kept})",
+        ]  # fmt: skip
+        table.add_row(*cells[: len(headings)])
     return table
 
 

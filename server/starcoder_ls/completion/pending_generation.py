@@ -75,6 +75,12 @@ class PendingGeneration:
         return sum(answer.tokens for answer in result[0]) if result else 0
 
     @property
+    def logprob(self) -> float:
+        """The sum over the tokens of all candidates; 0 until the generation has ended."""
+        result = self._result()
+        return sum(answer.logprob for answer in result[0]) if result else 0.0
+
+    @property
     def is_over(self) -> bool:
         """It has ended or was cancelled."""
         return self._task.done() or self._cancel.is_set()
@@ -106,6 +112,7 @@ class PendingGeneration:
             self.is_prefetch,
             self.prompt,
             self.prompt.memory_bytes,
+            logprob=self.logprob,
         )
 
     def cancel(self) -> None:

@@ -31,6 +31,7 @@ class Suggestion:
     """``text`` replaces ``start`` .. ``end`` of the document; ``timings`` are those of the whole request.
 
     ``typed_chars``: how much of the suggestion the user has typed already; ``text`` is the rest.
+    ``confidence`` is the geometric mean of the probabilities of its tokens, before filters shortened it.
     """
 
     text: str
@@ -42,6 +43,7 @@ class Suggestion:
     timings: Timings
     source: Source = Source.MODEL
     typed_chars: int = 0
+    confidence: float = 1.0
 
 
 def build_suggestions(
@@ -63,8 +65,9 @@ def build_suggestions(
             continue
         end = cursor.offset + auto_closers.count_replaced(text, cursor.divided.closers, closers, point.language)
         suggestion = Suggestion(
-            text, cursor.offset, end, answer.finish_reason, timings.prompt_tokens, answer.tokens, timings, source
-        )
+            text, cursor.offset, end, answer.finish_reason, timings.prompt_tokens, answer.tokens, timings, source,
+            confidence=answer.confidence,
+        )  # fmt: skip
         suggestions.setdefault(_normalize(text, point) if len(answers) > 1 else text, suggestion)
     return list(suggestions.values())
 

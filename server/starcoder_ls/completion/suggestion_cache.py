@@ -47,6 +47,8 @@ class CachedSuggestion:
     prompt_bytes: int = 0
     is_served: bool = False
     """It was part of an answer to a request."""
+    logprob: float = 0.0
+    """The sum over its tokens."""
 
     @property
     def is_truncated(self) -> bool:

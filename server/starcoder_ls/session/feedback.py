@@ -1,6 +1,6 @@
-"""Feedback of one client on its suggestions: shown, accepted, rejected, and how much of an accepted one was kept.
+"""Feedback of one client on its suggestions: shown, accepted, rejected, and what stood there later.
 
-Decides which suggestion a message is about, when one counts as rejected, and how much text is recorded.
+Decides which suggestion a message is about, and when one counts as rejected.
 """
 
 from __future__ import annotations
@@ -10,30 +10,24 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 
 from lsprotocol import types as t
 
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggestion import Suggestion
-from starcoder_ls.context import secrets
-from starcoder_ls.errors import DocumentError
-from starcoder_ls.feedback_store import FeedbackStore, ShownSuggestion
+from starcoder_ls.completion.suggestion_features import describe_suggestion
+from starcoder_ls.feedback_store.rows import Outcome
+from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.follow_ups import LAST_DELAY_S, CallLater, FollowedSuggestion, FollowUps, Observation
+from starcoder_ls.session.suggestion_record import build_record
+from starcoder_ls.session.tracked_ranges import TrackedRanges
 
 ACCEPTED = "starcoder.accepted"
 """The command of each completion item, which the client runs after it has inserted the item (LSP)."""
 
-RETENTION_CHECK_S = 30.0
-"""When an accepted suggestion is compared with the document, to see how much of it was kept."""
-_MAX_OFFERS, _MAX_CHECKS = 64, 256
-_EXCERPT_CHARS = 1000
-_ANCHOR_CHARS = 60
-_MIN_MATCH_CHARS = 3  # shorter matches are accidental
-
-
-CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
+_MAX_OFFERS = 64
 
 
 @dataclass(slots=True)
@@ -44,12 +38,17 @@ class _Offer:
     start: int
     text: str
     row: ShownSuggestion
-    anchor: str
-    """The text before it, to find it again."""
+    """As it was offered first; ``text`` may be the rest of it."""
+    followed: FollowedSuggestion
     is_shown: bool = False
     previously_accepted_chars: int = 0
     """Accepted of the suggestion of which this is the rest."""
     accepted_chars: int = 0
+
+    def typed_chars(self, suggestion: Suggestion) -> int | None:
+        """How much of this offer the user has typed if ``suggestion`` is the rest of it; else None."""
+        typed = suggestion.start - self.start
+        return typed if 0 <= typed < len(self.text) and suggestion.text == self.text[typed:] else None
 
 
 class Feedback:
@@ -66,36 +65,35 @@ class Feedback:
         call_later: CallLater | None = None,
     ) -> None:
         self._settings, self._documents, self._model_name = settings, documents, model_name
-        self._call_later = call_later or (lambda *timer: asyncio.get_running_loop().call_later(*timer))
+        call_later = call_later or (lambda *timer: asyncio.get_running_loop().call_later(*timer))
+        self._follow_ups = FollowUps(documents, self._record_observation, call_later)
+        self._ranges = TrackedRanges()
+        documents.on_edit = self._ranges.on_edit
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
-        self._checks: dict[str, asyncio.TimerHandle] = {}
         self._opened_store: FeedbackStore | None = None
 
-    def offer(self, cursor: Cursor, suggestions: list[Suggestion]) -> list[t.Command | None]:
+    def offer(self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False) -> list[t.Command | None]:
         """Register ``suggestions``, the result of one request, and return the command for each.
 
         The rest of a suggestion that is being typed counts as the same suggestion; any other one that was shown in this
-        document counts as rejected.
+        document counts as rejected. ``is_invoked``: the user asked for suggestions explicitly.
         """
-        keep = self._settings.current.feedback.keep
-        if keep == "nothing":
+        if self._settings.current.feedback.keep == "nothing":
             return [None for _ in suggestions]
-        earlier = [(key, offer) for key, offer in self._offers.items() if offer.uri == cursor.document]
-        keys = []
-        for suggestion in suggestions:
-            continued = next((key for key, offer in earlier if _is_rest(suggestion, offer)), None)
-            key = continued or str(uuid.uuid4())
-            offer = self._create_offer(cursor, suggestion, key, has_text=keep == "text")
-            if continued:
-                previous = self._offers[continued]
-                offer.is_shown, offer.row = previous.is_shown, previous.row
-                offer.previously_accepted_chars = offer.accepted_chars = previous.accepted_chars
-            self._offers[key] = offer
-            self._offers.move_to_end(key)
+        earlier = {key: offer for key, offer in self._offers.items() if offer.uri == cursor.document}
+        request, keys = str(uuid.uuid4()), []
+        for candidate, suggestion in enumerate(suggestions):
+            key = next((key for key, offer in earlier.items() if offer.typed_chars(suggestion) is not None), None)
+            if key is None:
+                key = str(uuid.uuid4())
+                self._offers[key] = self._create_offer(cursor, suggestion, key, request, candidate, is_invoked)
+            else:
+                self._continue_offer(earlier[key], suggestion)
+                self._offers.move_to_end(key)
             keys.append(key)
-        for key, offer in earlier:
+        for key, offer in earlier.items():
             if key not in keys:
-                self._reject(key, offer)
+                self._conclude(key, offer, "rejected")
         while len(self._offers) > _MAX_OFFERS:
             self._offers.popitem(last=False)
         return [t.Command(title="Accepted", command=ACCEPTED, arguments=[{"id": key}]) for key in keys]
@@ -103,8 +101,8 @@ class Feedback:
     def on_shown(self, key: str) -> None:
         offer = self._offers.get(key)
         if offer is not None and not offer.is_shown:
-            offer.is_shown = True
-            self._store().record_shown(offer.row)
+            self._record_shown(offer)
+            self._follow_ups.start(offer.followed)
 
     def on_partly_accepted(self, key: str, accepted_units: int) -> None:
         """``accepted_units``: how much of the item's text was accepted so far, in UTF-16 units, as Copilot counts."""
@@ -117,75 +115,72 @@ class Feedback:
         self._store().record_outcome(key, "partly", offer.accepted_chars)
 
     def on_accepted(self, key: str) -> None:
-        """The whole suggestion was inserted; after RETENTION_CHECK_S the document is compared with it."""
+        """The whole suggestion was inserted; later the document is compared with it."""
         offer = self._offers.pop(key, None)
         if offer is None:
             return
         if not offer.is_shown:
-            self._store().record_shown(offer.row)
+            self._record_shown(offer)
         self._store().record_outcome(key, "accepted", offer.row.chars)
-        if len(self._checks) < _MAX_CHECKS:
-            self._checks[key] = self._call_later(RETENTION_CHECK_S, lambda: self._record_retention(key, offer))
+        self._follow_ups.start(offer.followed, is_accepted=True)
 
     def on_document_closed(self, uri: str) -> None:
-        """Suggestions that were shown in the document count as rejected."""
+        """What was shown in the document has the outcome "closed", which says nothing about the suggestion."""
+        self._follow_ups.discard(uri)
+        self._ranges.discard(uri)
         for key, offer in [(key, offer) for key, offer in self._offers.items() if offer.uri == uri]:
-            self._reject(key, offer)
+            self._conclude(key, offer, "closed")
 
     def close(self) -> None:
-        for check in self._checks.values():
-            check.cancel()
+        """The client is gone."""
+        self._follow_ups.close()
+        for key, offer in list(self._offers.items()):
+            self._conclude(key, offer, "closed")
         if self._opened_store is not None:
             self._opened_store.close()
 
-    def _create_offer(self, cursor: Cursor, suggestion: Suggestion, key: str, has_text: bool) -> _Offer:
-        excerpt = None
-        if has_text:
-            before = secrets.mask_secrets_in_range(
-                cursor.text, max(0, suggestion.start - _EXCERPT_CHARS), suggestion.start
-            )
-            after_end = min(suggestion.end + _EXCERPT_CHARS, len(cursor.text))
-            after = secrets.mask_secrets_in_range(cursor.text, suggestion.end, after_end)
-            excerpt = before, after, secrets.mask_secrets(suggestion.text)
-        model = self._model_name()
-        lines = suggestion.text.count("\n") + 1
-        source = str(suggestion.source)
-        row = ShownSuggestion(key, cursor.language, model, cursor.adapter, source, len(suggestion.text), lines, excerpt)
-        anchor = cursor.text[max(0, suggestion.start - _ANCHOR_CHARS) : suggestion.start]
-        return _Offer(cursor.document, suggestion.start, suggestion.text, row, anchor)
+    def _create_offer(
+        self, cursor: Cursor, suggestion: Suggestion, key: str, request: str, candidate: int, is_invoked: bool
+    ) -> _Offer:
+        settings, model = self._settings.current, self._model_name()
+        features = describe_suggestion(cursor, suggestion, is_invoked)
+        row = build_record(key, request, candidate, cursor, suggestion, settings, model, features, None)
+        uri, start = cursor.document, suggestion.start
+        tracked = self._ranges.track(uri, start, suggestion.end)
+        # While a menu is open, the cursor's text has its selected entry, which the document has not.
+        tracked.is_lost = self._documents.get(uri).text != cursor.text
+        followed = FollowedSuggestion.at(key, uri, suggestion.text, start, cursor.text, tracked)
+        return _Offer(uri, start, suggestion.text, row, followed)
 
-    def _reject(self, key: str, offer: _Offer) -> None:
-        """Forget the offer; record a rejection if it was shown and nothing of it accepted."""
+    def _continue_offer(self, offer: _Offer, suggestion: Suggestion) -> None:
+        """What is left of ``offer`` is ``suggestion``."""
+        offer.start, offer.text = suggestion.start, suggestion.text
+        offer.previously_accepted_chars = offer.accepted_chars
+
+    def _conclude(self, key: str, offer: _Offer, outcome: Outcome) -> None:
+        """Forget the offer; record ``outcome`` if it was shown and nothing of it accepted."""
         del self._offers[key]
         if offer.is_shown and not offer.accepted_chars:
-            self._store().record_outcome(key, "rejected")
+            self._store().record_outcome(key, outcome)
 
-    def _record_retention(self, key: str, offer: _Offer) -> None:
-        del self._checks[key]
-        try:
-            text = self._documents.for_model(offer.uri).text
-        except DocumentError:  # closed or excluded since: unknown
-            return
-        self._store().record_kept_percent(key, retained_percent(offer.text, offer.anchor, offer.start, text))
+    def _record_shown(self, offer: _Offer) -> None:
+        offer.is_shown = True
+        self._store().record_shown(offer.row)
+
+    def _record_observation(self, observation: Observation) -> None:
+        keep, key = self._settings.current.feedback.keep, observation.suggestion.key
+        if keep == "text" and (written := observation.written()) is not None:
+            self._store().record_text(key, observation.delay_s, written)
+        if keep != "nothing" and observation.delay_s == LAST_DELAY_S:
+            percent = observation.match_percent()
+            self._store().record_match_percent(key, percent)
+            if observation.is_accepted:
+                self._store().record_kept_percent(key, percent)
 
     def _store(self) -> FeedbackStore:
         if self._opened_store is None:
             self._opened_store = FeedbackStore(keep_days=self._settings.current.feedback.keep_days)
         return self._opened_store
-
-
-def retained_percent(accepted: str, anchor: str, start: int, text: str) -> int:
-    """How much of ``accepted`` is still in ``text`` near where it was inserted: after ``anchor``, else at ``start``.
-
-    Counts characters in matching runs; blanks at line ends and the kind of line ends are ignored.
-    """
-    found = text.find(anchor, max(0, start - 4 * _EXCERPT_CHARS)) if anchor.strip() else -1
-    begin = found + len(anchor) if found >= 0 else start
-    expected = "\n".join(accepted.split("\n")).strip()
-    nearby = "\n".join(line.rstrip() for line in text[begin : begin + 2 * len(accepted) + _ANCHOR_CHARS].splitlines())
-    blocks = SequenceMatcher(None, expected, nearby, autojunk=False).get_matching_blocks()
-    matching = sum(block.size for block in blocks if block.size >= min(_MIN_MATCH_CHARS, len(expected)))
-    return round(100 * matching / max(len(expected), 1))
 
 
 def suggestion_key(params: object) -> str | None:
@@ -195,9 +190,3 @@ def suggestion_key(params: object) -> str | None:
     except (TypeError, KeyError, IndexError):
         return None
     return key if isinstance(key, str) else None
-
-
-def _is_rest(suggestion: Suggestion, offer: _Offer) -> bool:
-    """Whether ``suggestion`` is what remains of ``offer`` after the user has typed its beginning."""
-    typed = suggestion.start - offer.start
-    return 0 <= typed < len(offer.text) and suggestion.text == offer.text[typed:]

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.feedback_store import FeedbackStore, ShownSuggestion, store_file
+from starcoder_ls.feedback_store import limits, path_hash
+from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
 
 SHOWN = ShownSuggestion("one", "python", "tiny", None, "model", 12, 1)
 
@@ -25,6 +26,7 @@ def test_suggestion_is_one_row_with_its_last_outcome(tmp_path: Path) -> None:
     store.record_shown(SHOWN)  # ignored: the id is known
     store.record_outcome("one", "accepted", 12)
     store.record_kept_percent("one", 75)
+    store.record_match_percent("one", 75)
     store.close()
     assert rows(path) == [("one", "accepted", 12, 75)]
     assert rows(path, "prefix, suffix, suggestion") == [(None, None, None)]
@@ -73,14 +75,67 @@ def test_file_is_created_by_the_first_row(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folder_is_set_by_an_environment_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path))
-    assert store_file() == tmp_path / "feedback.sqlite3"
-
-
 def test_lone_surrogates_of_a_document_are_stored_as_question_marks(tmp_path: Path) -> None:
     path = tmp_path / "feedback.sqlite3"
     store = FeedbackStore(path)
     store.record_shown(ShownSuggestion("one", "pyth\ud83d", "tiny", None, "model", 1, 1, ("a\ud83d", "b", "c")))
     store.close()
     assert rows(path, "language, prefix, suffix, suggestion") == [("pyth?", "a?", "b", "c")]
+
+
+def test_row_has_what_was_known_when_it_was_shown(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path, clock=lambda: time.time() + 5)
+    features = {"confidence": 0.5, "after": "closer"}
+    store.record_shown(
+        ShownSuggestion("one", "python", "tiny", None, "model", 1, 1, None, "request", 2, "/p/a.py", features, 0.4)
+    )
+    store.record_text("one", 10, "wri")
+    store.record_text("one", 30, "written")
+    (row,) = store.read_newest(9).result()
+    store.close()
+    assert (row.request, row.candidate, row.probability, row.parsed_features) == ("request", 2, 0.4, features)
+    assert (row.text_10s, row.text_30s) == ("wri", "written")
+    key = path_hash.read_key(tmp_path / "feedback.key")
+    assert key is not None
+    assert row.path_hash == path_hash.hash_path("/p/a.py", key)
+    assert row.shown_at > time.time()
+
+
+def test_hidden_suggestion_that_is_shown_later_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path)
+    store.record_shown(SHOWN, "hidden")
+    store.record_shown(ShownSuggestion("one", "python", "tiny", None, "memory", 8, 1))
+    store.close()
+    assert rows(path, "outcome, source, chars") == [("shown", "memory", 8)]
+
+
+def test_reading_creates_no_file_and_a_broken_file_has_no_rows(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path)
+    assert store.read_newest(9).result() == []
+    assert list(tmp_path.iterdir()) == []
+    path.write_text("no database at all " * 100)
+    assert store.read_newest(9).result() == []
+    store.close()
+
+
+def test_rows_without_a_readable_key_have_no_hash(tmp_path: Path) -> None:
+    (tmp_path / "feedback.key").mkdir()
+    store = FeedbackStore(tmp_path / "feedback.sqlite3")
+    store.record_shown(ShownSuggestion("one", "python", "tiny", None, "model", 1, 1, path="/p/a.py"))
+    (row,) = store.read_newest(1).result()
+    store.close()
+    assert row.path_hash is None
+
+
+def test_limits_are_applied_while_rows_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("starcoder_ls.feedback_store.store._ROWS_BETWEEN_CHECKS", 10)
+    calls: list[int] = []
+    monkeypatch.setattr(limits, "apply_limits", lambda database: calls.append(database.total_changes))
+    store = FeedbackStore(tmp_path / "feedback.sqlite3")
+    for number in range(25):
+        store.record_shown(ShownSuggestion(str(number), "python", "tiny", None, "model", 1, 1))
+    store.close()
+    assert len(calls) == 3  # when it was opened, and after 10 and 20 rows

@@ -1,0 +1,1 @@
+"""What happened to suggestions, in a SQLite file on this machine."""
