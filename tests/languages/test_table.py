@@ -100,7 +100,9 @@ def test_id_that_an_editor_sends_finds_its_language(sent: str, language_id: str)
 def test_entry_is_found_by_each_of_its_names_and_suffixes(language: Language) -> None:
     assert all(by_id(name) is language for name in (language.id, language.id.upper(), *language.aliases))
     assert all(by_path(f"folder/file{suffix.upper()}") is language for suffix in language.suffixes)
-    assert all(name == name.lower() for name in (language.id, *language.aliases, *language.suffixes))
+    assert all(by_path(f"folder/{name.upper()}") is language for name in language.file_names if not name.endswith("."))
+    names = (language.id, *language.aliases, *language.suffixes, *language.file_names)
+    assert all(name == name.lower() for name in names)
 
 
 @pytest.mark.parametrize("language", [*LANGUAGES, UNKNOWN], ids=lambda language: language.id)
@@ -112,7 +114,32 @@ def test_patterns_of_an_entry_compile(language: Language) -> None:
 def test_no_name_or_suffix_belongs_to_two_languages() -> None:
     names = Counter(name for language in LANGUAGES for name in (language.id, *language.aliases))
     suffixes = Counter(suffix for language in LANGUAGES for suffix in language.suffixes)
-    assert max(names.values()) == max(suffixes.values()) == 1
+    file_names = Counter(name for language in LANGUAGES for name in language.file_names)
+    assert max(names.values()) == max(suffixes.values()) == max(file_names.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "language_id"),
+    [
+        ("Makefile", "makefile"),
+        ("makefile", "makefile"),
+        ("GNUmakefile", "makefile"),
+        ("src/Makefile.am", "makefile"),
+        ("Dockerfile", "dockerfile"),
+        ("Dockerfile.dev", "dockerfile"),
+        ("api.dockerfile", "dockerfile"),
+        ("Jenkinsfile", "groovy"),
+        ("Rakefile", "ruby"),
+        ("Gemfile.lock", ""),
+        ("Makefile.py", "python"),
+        ("dockerfile_parser.c", "c"),
+        ("makefile/notes", ""),
+        ("LICENSE", ""),
+        ("", ""),
+    ],
+)
+def test_language_of_a_file_by_its_whole_name(name: str, language_id: str) -> None:
+    assert by_path(name).id == language_id
 
 
 def test_unknown_id_gets_rules_that_fit_most_languages() -> None:

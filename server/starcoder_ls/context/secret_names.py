@@ -23,7 +23,7 @@ _FOLDERS_IN_WORKSPACE = re.compile(
 
 _OTHER_CODE = """
 adoc astro awk bat blade bzl cmake cmd d ejs erb f90 fish gradle graphql hbs hcl hrl htm inl ipynb j2 jinja
-less mdx move nix org pas phtml po pot pug rake rst sass sed sol styl sv t tf twig v vb vhd xhtml
+less mdx move nix org pas phtml po pot pug rst sass sed sol styl sv t tf twig v vb vhd xhtml
 """
 """Templates, documentation, and code of languages that ``languages.table`` has no entry for."""
 

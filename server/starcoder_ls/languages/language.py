@@ -44,6 +44,9 @@ class Language:
     """How a prompt names it; None: by the editor's id. Empty: not at all."""
     suffixes: tuple[str, ...] = ()
     """Of its files, in lower case, with the dot."""
+    file_names: tuple[str, ...] = ()
+    """Names of its files that do not end in one of ``suffixes``, in lower case. A dot at the end stands for any suffix
+    that belongs to no language: ``Dockerfile.dev``."""
     family: str = ""
     """Files of one family can serve as context for each other. Files without a family are not collected as context."""
     import_rule: ImportRule | None = None

@@ -1,4 +1,4 @@
-"""Every language that the package knows, one entry each, found by an editor's language id or by a file's suffix.
+"""Every language that the package knows, one entry each, found by an editor's language id or by a file's name.
 
 A language without an entry gets the rules of ``UNKNOWN``, which fit most languages.
 """
@@ -112,7 +112,8 @@ LANGUAGES: tuple[Language, ...] = (
         has_optional_semicolons=True),
     replace(_JVM, id="scala", interpolation="${",
         interpolated_string=r'\b[sf]"', suffixes=(".scala",), has_optional_semicolons=True),
-    replace(_JVM, id="groovy", suffixes=(".groovy",), interpolation="${", interpolated_string='"',
+    replace(_JVM, id="groovy", suffixes=(".groovy",), file_names=("jenkinsfile", "jenkinsfile."),
+        interpolation="${", interpolated_string='"',
         multiline_quotes=('"""', "'''"), has_character_literals=False,
         has_optional_semicolons=True),
     Language("go", ("golang",), name="Go", suffixes=(".go",), family="go", import_rule=ImportRule.GO,
@@ -148,7 +149,9 @@ LANGUAGES: tuple[Language, ...] = (
     Language("php", ("php-only",), name="PHP", suffixes=(".php",), family="php", line_comments=("//", "#"),
         doc_comment=_BLOCK_DOC, block_opener=r"[{:]"),
     replace(_HASH, id="perl", aliases=("cperl",), suffixes=(".pl", ".pm"), family="perl"),
-    Language("ruby", ("rb", "enh-ruby"), name="Ruby", suffixes=(".rb",), family="ruby", line_comments=("#",),
+    Language("ruby", ("rb", "enh-ruby"), name="Ruby", suffixes=(".rb", ".rake", ".gemspec"),
+        file_names=("rakefile", "gemfile", "guardfile", "capfile", "vagrantfile", "podfile", "fastfile", "brewfile"),
+        family="ruby", line_comments=("#",),
         interpolation="#{", interpolated_string='"',
         block_comments=(), doc_comment=_HASH_DOC,
         block_opener=r"(?:\bdo|\bthen|\belse|^\s*(?:def|class|module)\b.*|\|)", block_closer=r"(?:end|else)\b",
@@ -186,9 +189,11 @@ LANGUAGES: tuple[Language, ...] = (
         suffixes=(".yaml", ".yml"), is_data=True),
     replace(_CONFIGURATION, id="toml", aliases=("conf-toml",), suffixes=(".toml",), is_data=True),
     replace(_CONFIGURATION, id="makefile",
-        aliases=("make", "makefile-gmake", "makefile-bsdmake", "makefile-automake"), suffixes=(".mk",),
+        aliases=("make", "makefile-gmake", "makefile-bsdmake", "makefile-automake"), suffixes=(".mk", ".mak"),
+        file_names=("makefile", "makefile.", "gnumakefile", "bsdmakefile"),
         recipe_opener=r"(?!\.[A-Z_]+\s*:)[^\s#:=][^#:=]*::?(?![:=])"),
-    replace(_CONFIGURATION, id="dockerfile", aliases=("docker",), function_rule="braces"),
+    replace(_CONFIGURATION, id="dockerfile", aliases=("docker",), suffixes=(".dockerfile",),
+        file_names=("dockerfile", "dockerfile.", "containerfile", "containerfile."), function_rule="braces"),
     replace(_HASH, id="r", aliases=("ess-r",), suffixes=(".r",), family="r"),
     replace(_HASH, id="julia", suffixes=(".jl",), family="julia", function_rule="none"),
     replace(_HASH, id="elixir", suffixes=(".ex", ".exs"), family="beam", function_rule="none"),
@@ -228,6 +233,7 @@ LANGUAGES: tuple[Language, ...] = (
 
 _BY_ID = {name: language for language in LANGUAGES for name in (language.id, *language.aliases)}
 _BY_SUFFIX = {suffix: language for language in LANGUAGES for suffix in language.suffixes}
+_BY_FILE_NAME = {name: language for language in LANGUAGES for name in language.file_names}
 
 SOURCE_SUFFIXES = frozenset(suffix for suffix, language in _BY_SUFFIX.items() if not language.is_data)
 """The suffixes of source code and documentation, as opposed to data and settings."""
@@ -239,8 +245,10 @@ def by_id(language_id: str) -> Language:
 
 
 def by_path(path: str) -> Language:
-    """The entry for a file by its suffix; ``UNKNOWN`` where there is none."""
-    return _BY_SUFFIX.get(os.path.splitext(path)[1].lower(), UNKNOWN)
+    """The entry for a file by its name or suffix; ``UNKNOWN`` where there is none."""
+    name = os.path.basename(path).lower()
+    stem, suffix = os.path.splitext(name)
+    return _BY_FILE_NAME.get(name) or _BY_SUFFIX.get(suffix) or _BY_FILE_NAME.get(f"{stem}.", UNKNOWN)
 
 
 def prompt_name(language_id: str) -> str:
