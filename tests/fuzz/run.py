@@ -102,7 +102,7 @@ def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path
         name,
         seconds,
         inputs,
-        _count_all(name, inputs),
+        count_all(name, inputs),
         int(branches),
         int(kept),
         None if growth is None else growth / (1 << 20),
@@ -111,13 +111,20 @@ def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path
     )
 
 
-def _count_all(name: str, inputs: int) -> int:
-    """Add ``inputs`` to those of earlier runs since the folder was made."""
+def read_totals() -> dict[str, int]:
+    """The number of inputs of each harness in all runs since the folder was made."""
     file = CACHE / "totals.json"
-    totals = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+
+
+def count_all(name: str, inputs: int) -> int:
+    """Add ``inputs`` to those of earlier runs. The file is replaced, so that an interrupted run does not damage it."""
+    totals = read_totals()
     totals[name] = totals.get(name, 0) + inputs
-    file.write_text(json.dumps(totals, indent=1), encoding="utf-8")
-    return int(totals[name])
+    new_file = CACHE / "totals.json.new"
+    new_file.write_text(json.dumps(totals, indent=1), encoding="utf-8")
+    new_file.replace(CACHE / "totals.json")
+    return totals[name]
 
 
 def _is_slow(name: str, file: Path) -> bool:
@@ -146,6 +153,14 @@ def report(outcomes: list[Outcome]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def report_totals() -> str:
+    """The inputs of every harness in all runs, as Markdown, also of those that did not run this time."""
+    totals = read_totals()
+    lines = ["| harness | inputs in all runs |", "|---|---|"]
+    lines += [f"| {name} | {totals.get(name, 0):,} |" for name in registry.HARNESSES]
+    return "\n".join(lines) + "\n"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=60.0, help="time for all harnesses together")
@@ -162,7 +177,7 @@ def main() -> int:
     for name in options.only:
         outcomes.append(fuzz(name, options.minutes * 60 / len(options.only)))
         print(report(outcomes[-1:]), flush=True)
-    text = report(outcomes)
+    text = f"{report(outcomes)}\n{report_totals()}"
     (CACHE / "report.md").write_text(text, encoding="utf-8")
     print(text)
     return int(any(each.findings for each in outcomes))
