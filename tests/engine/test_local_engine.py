@@ -116,9 +116,9 @@ def passes(no_drafts: None, monkeypatch: pytest.MonkeyPatch) -> PassControl:
     del no_drafts
     control, exact = PassControl(), ModelRunner.run_batch
 
-    def run_batch(runner: ModelRunner, forward_passes: Any, adapter: Any = None) -> Any:
+    def run_batch(runner: ModelRunner, forward_passes: Any, *rest: Any) -> Any:
         control.begin_pass()
-        return exact(runner, forward_passes, adapter)
+        return exact(runner, forward_passes, *rest)
 
     monkeypatch.setattr(ModelRunner, "run_batch", run_batch)
     return control

@@ -64,9 +64,9 @@ def record_passes(loaded: LoadedModel) -> list[int]:
     passes: list[int] = []
     run_batch = loaded.runner.run_batch
 
-    def counted(forward_passes: Any, adapter: Any = None) -> Any:
+    def counted(forward_passes: Any, *rest: Any) -> Any:
         passes.append(sum(forward_pass.tokens for forward_pass in forward_passes))
-        return run_batch(forward_passes, adapter)
+        return run_batch(forward_passes, *rest)
 
     loaded.runner.run_batch = counted  # type: ignore[method-assign]
     return passes
@@ -457,11 +457,11 @@ class Device:
         self.now_s = self.queued_s = self.longest_queue_s = 0.0
         compute = loaded.runner._compute
 
-        def launch(passes: Any) -> Any:
+        def launch(passes: Any, *rest: Any) -> Any:
             self.now_s += 0.001
             self.queued_s += sum(0.02 * forward_pass.tokens for forward_pass in passes)
             self.longest_queue_s = max(self.longest_queue_s, self.queued_s)
-            return compute(passes)
+            return compute(passes, *rest)
 
         monkeypatch.setattr(loaded.runner, "_compute", launch)
         monkeypatch.setattr(loaded.runner, "_devices", (torch.device("cuda", 0),))

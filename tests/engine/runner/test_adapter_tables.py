@@ -25,6 +25,7 @@ import manual_decoding
 from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.progress import ignore_progress
@@ -161,6 +162,10 @@ def test_input_adapter_of_a_joined_matrix_runs_in_transformers(bases: dict[str, 
     assert own_pass is not None
     assert not own_pass.can_apply(find(loaded, "own"))
     assert distance(forward_all(loaded, "own"), reference_logits(base, path)) < CLOSE
+    runner = loaded.runner
+    runner.chunk_tokens, runner.token_ms = 256, 0.6  # 256 tokens take 154 ms, 32 take 19
+    assert runner.chunk_tokens_with(None) == 256
+    assert runner.chunk_tokens_with(find(loaded, "own")) == 32 == runner.unpaused_tokens
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
@@ -215,6 +220,28 @@ def test_batched_caches_are_bit_equal_to_each_alone(loaded: LoadedModel) -> None
         found = own_pass.hidden_states(inputs(), adapter)
         expected = [own_pass.hidden_states([single], adapter)[0] for single in inputs()]
     assert all(map(torch.equal, found, expected))
+
+
+def test_pass_that_pauses_for_other_adapters_is_bit_equal(loaded: LoadedModel) -> None:
+    """The others use the scratch memory of the same adapter, and need more of it; the base is active after the last."""
+    cached, adapter, seen = 30, find(loaded, "own"), []
+    whole, paused = (KvCache(loaded.runner.layers, 64) for _ in range(2))
+    for cache in (whole, paused):
+        manual_decoding.forward(loaded.runner, [IDS[:cached]], cache, adapter)
+    expected = loaded.runner.run(ForwardPass([IDS[cached:70]], whole, LogitsFor.ALL), adapter).values
+    others = {name: forward_all(loaded, name, IDS + IDS) for name in ("own", None)}
+
+    def run_other_passes() -> None:
+        seen.append(all(torch.equal(forward_all(loaded, name, IDS + IDS), others[name]) for name in ("own", None)))
+
+    loaded.runner.token_ms = 1e3  # every layer is a slice
+    try:
+        found = loaded.runner.run(ForwardPass([IDS[cached:70]], paused, LogitsFor.ALL), adapter, run_other_passes)
+    finally:
+        loaded.runner.token_ms = 0.0
+    assert torch.equal(found.values, expected)
+    assert seen == [True] * (loaded.runner.layers - 1) != []
+    assert loaded.adapters.active is adapter
 
 
 def test_adapters_switch_and_are_replaced_between_passes(prepare: Prepare, tmp_path: Path) -> None:

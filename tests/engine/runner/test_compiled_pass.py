@@ -17,9 +17,10 @@ import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.assembly import load
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.kv_cache.cache import KvCache
-from starcoder_ls.engine.runner import compiled_pass, packed_linear
+from starcoder_ls.engine.runner import compiled_pass, packed_linear, pass_costs
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.packed_linear import WeightFormat
 from starcoder_ls.settings import Adapter, Model
@@ -122,6 +123,32 @@ def test_logits_are_bit_equal_for_any_chunks_and_threads(loaded: LoadedModel, cu
             start += len(part)
     finally:
         loaded.runner.threads = 1
+
+
+@pytest.mark.parametrize(("layers", "threads"), [(1, 1), (1, 2), (5, 1)])
+def test_pass_that_pauses_for_others_is_bit_equal_to_one_that_does_not(
+    loaded: LoadedModel, layers: int, threads: int
+) -> None:
+    """The others need more scratch memory and a longer table of rotations."""
+    others: list[torch.Tensor] = []
+
+    def run_other_pass() -> None:
+        others.append(manual_decoding.forward_all(loaded.runner, IDS, KvCache(loaded.runner.layers, 256)))
+
+    alone = manual_decoding.forward_all(loaded.runner, IDS, KvCache(loaded.runner.layers, 256))
+    whole, paused = (KvCache(loaded.runner.layers, 64) for _ in range(2))
+    expected = loaded.runner.run(ForwardPass([IDS[:40]], whole, LogitsFor.ALL)).values
+    loaded.runner.token_ms = pass_costs.MAX_CHUNK_MS * loaded.runner.layers / layers / 40
+    loaded.runner.threads = threads
+    try:
+        values = loaded.runner.run(ForwardPass([IDS[:40]], paused, LogitsFor.ALL), None, run_other_pass).values
+    finally:
+        loaded.runner.token_ms, loaded.runner.threads = 0.0, 1
+    assert len(others) == (loaded.runner.layers - 1) // layers
+    assert torch.equal(values, expected)
+    assert all(torch.equal(other, alone) for other in others)
+    again = manual_decoding.forward_all(loaded.runner, IDS[40:50], paused)
+    assert torch.equal(again, manual_decoding.forward_all(loaded.runner, IDS[40:50], whole))
 
 
 @settings(max_examples=12, deadline=None)

@@ -31,8 +31,18 @@ def loaded(request: pytest.FixtureRequest, doubled: Callable[[Path], LoadedModel
 def test_chunk_tokens_follow_the_measured_speed(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pass_costs, "MAX_CHUNK_MS", 1e9)
     assert measure_chunk_tokens(loaded.runner, 256) == CHUNK_TOKENS[0]
+    assert loaded.runner.token_ms > 0.0
     monkeypatch.setattr(pass_costs, "MAX_CHUNK_MS", 0.0)
     assert measure_chunk_tokens(loaded.runner, 256) == CHUNK_TOKENS[-1]
+
+
+@pytest.mark.parametrize(("can_pause", "tokens"), [(False, 32), (True, 256)])
+def test_chunk_is_longer_where_a_pass_can_pause(can_pause: bool, tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock where a token takes 0.6 ms."""
+    cpu = FakeDevice(0.0, 0.6, "cpu", can_pause)
+    monkeypatch.setattr(pass_costs, "_now_ms", lambda _device: cpu.now_ms)
+    assert measure_chunk_tokens(cpu, 4096) == tokens
+    assert cpu.token_ms == pytest.approx(0.6)
 
 
 def test_model_with_a_tiny_context_is_measured(doubled: Callable[[Path], LoadedModel], tmp_path: Path) -> None:
@@ -62,20 +72,24 @@ def test_pass_costs_are_empty_without_room_in_the_context(loaded: LoadedModel) -
     assert measure_pass_costs(loaded.runner, 8) == ()
 
 
-class FakeGpu:
-    """A runner on a device where a pass takes ``base_ms`` and ``token_ms`` for each token; the first of a size more."""
+class FakeDevice:
+    """A runner on a device where a pass takes ``base_ms`` and ``own_ms`` for each token; the first of a size more."""
 
     layers = 0
 
-    def __init__(self, base_ms: float, token_ms: float) -> None:
-        self.base_ms, self.token_ms, self.now_ms = base_ms, token_ms, 0.0
+    def __init__(self, base_ms: float, own_ms: float, device: str = "cuda", can_pause: bool = False) -> None:
+        self.base_ms, self.own_ms, self.now_ms = base_ms, own_ms, 0.0
+        self.token_ms, self._can_pause = 0.0, can_pause
         self.passes: list[int] = []
-        weight = SimpleNamespace(device=torch.device("cuda", 0))
+        weight = SimpleNamespace(device=torch.device(device, 0))
         self.model = SimpleNamespace(get_input_embeddings=lambda: SimpleNamespace(weight=weight))
+
+    def can_pause(self, _adapter: None) -> bool:
+        return self._can_pause
 
     def run(self, forward_pass: ForwardPass) -> Logits:
         tokens = forward_pass.tokens
-        self.now_ms += self.base_ms + self.token_ms * tokens + 1000 * (tokens not in self.passes)
+        self.now_ms += self.base_ms + self.own_ms * tokens + 1000 * (tokens not in self.passes)
         self.passes.append(tokens)
         return Logits(torch.zeros(1, 1))
 
@@ -92,7 +106,7 @@ class FakeGpu:
 def test_chunks_on_a_gpu_are_as_long_as_a_key_may_wait(
     base_ms: float, token_ms: float, context_tokens: int, tokens: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gpu = FakeGpu(base_ms, token_ms)
+    gpu = FakeDevice(base_ms, token_ms)
     monkeypatch.setattr(pass_costs, "KvCache", lambda *_: SimpleNamespace(truncate=lambda _length: None))
     monkeypatch.setattr(pass_costs, "_now_ms", lambda _device: gpu.now_ms)
     assert measure_chunk_tokens(gpu, context_tokens) == tokens

@@ -53,10 +53,10 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Watch:
     watch = Watch([], [])
     exact = ModelRunner.run_batch
 
-    def run_batch(runner: ModelRunner, passes: Sequence[ForwardPass], adapter: Any = None) -> list[Logits]:
+    def run_batch(runner: ModelRunner, passes: Sequence[ForwardPass], *rest: Any) -> list[Logits]:
         watch.seen.append([forward_pass.tokens for forward_pass in passes])
         watch.caches.append([forward_pass.cache for forward_pass in passes])
-        return exact(runner, passes, adapter)
+        return exact(runner, passes, *rest)
 
     monkeypatch.setattr(ModelRunner, "run_batch", run_batch)
     return watch
@@ -201,8 +201,8 @@ def mutant_cache_of_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
 def mutant_logits_of_neighbor(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = ModelRunner.run_batch
 
-    def rolled(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
-        answers = exact(runner, passes, adapter)
+    def rolled(runner: ModelRunner, passes: list[ForwardPass], *rest: Any) -> list[Logits]:
+        answers = exact(runner, passes, *rest)
         return answers[1:] + answers[:1]
 
     monkeypatch.setattr(ModelRunner, "run_batch", rolled)
@@ -212,8 +212,8 @@ def mutant_last_key_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last token of a batched request has no key."""
     exact = ModelRunner.run_batch
 
-    def forgetful(runner: ModelRunner, passes: list[ForwardPass], adapter: Any = None) -> list[Logits]:
-        answers = exact(runner, passes, adapter)
+    def forgetful(runner: ModelRunner, passes: list[ForwardPass], *rest: Any) -> list[Logits]:
+        answers = exact(runner, passes, *rest)
         for layer in passes[-1].cache._kv_layers:
             storage = layer.storage
             assert storage is not None

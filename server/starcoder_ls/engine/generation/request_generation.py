@@ -174,7 +174,7 @@ class RequestGeneration:
         while (start := len(slot.ids)) < len(prompt):
             if self._interruption() is not None:
                 return None
-            chunk = list(prompt[start : start + self._loaded.runner.chunk_tokens])
+            chunk = list(prompt[start : start + self._loaded.runner.chunk_tokens_with(self._adapter)])
             if decoder is not None and start + len(chunk) == len(prompt):
                 forward_pass = decoder.first_pass(chunk, self._request.max_new_tokens, self._may_begin)
             else:

@@ -6,7 +6,7 @@ uses another pass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from torch import nn
 
 from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+from starcoder_ls.engine.forward_pass import Pauses
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.runner import architectures, packed_linear
 from starcoder_ls.engine.runner.adapter_tables import AdapterTable, AdapterTables
@@ -103,17 +104,21 @@ class CompiledPass:
         return embedding.weight.data_ptr(), _EMBEDDING_TYPES[embedding.weight.dtype]
 
     def hidden_states(
-        self, inputs: Sequence[tuple[torch.Tensor, KvCache]], adapter: ResidentAdapter | None = None
+        self,
+        inputs: Sequence[tuple[torch.Tensor, KvCache]],
+        adapter: ResidentAdapter | None = None,
+        pauses: Pauses | None = None,
     ) -> list[torch.Tensor]:
         """Hidden states before the last norm of every new token, which are written to the caches.
 
         ids [rows, time] of each cache -> [rows, time, width] of each. The layers of ``adapter``, which ``can_apply``
-        accepts, are applied. Raises IndexError for a token or a position that the model does not have.
+        accepts, are applied. Stops for ``pauses`` between layers. Raises IndexError for a token or a position that the
+        model does not have, and what a pause raises.
         """
         table = None if adapter is None or not adapter.targets else self._adapter_tables.find(adapter)
         like = torch.empty(0)
         ids = torch.cat([ids.view(-1) for ids, _ in inputs])
-        first = 0
+        first = longest = 0
         positions: list[int] = []
         sequences: list[tuple[int, int, int]] = []  # first token, number of tokens, first position
         addresses: list[list[tuple[int, int, int]]] = []  # keys, values, bytes between heads, by sequence and layer
@@ -127,8 +132,12 @@ class CompiledPass:
                 sequences.append((first, time, start))
                 addresses.append([(k + row_bytes * row, v + row_bytes * row, head) for k, v, row_bytes, head in layers])
                 first += time
-        with self._exclusive_threads(torch.get_num_threads()) as threads:
-            hidden = self._compute(ids, positions, sequences, addresses, threads, table)
+            longest = max(longest, start + time)
+        hidden = torch.empty(len(ids), self._width)
+        tokens = ids.numpy(), np.array(positions, dtype=np.int64), np.array(sequences, dtype=np.int64)
+        by_layer = np.ascontiguousarray(np.array(addresses, dtype=np.int64).transpose(1, 0, 2))
+        for first_and_end in self._slices(pauses):
+            self._compute(first_and_end, (*tokens, by_layer), longest, table, hidden)
         outputs, first = [], 0
         for own, cache in inputs:
             rows, time = own.shape
@@ -147,38 +156,45 @@ class CompiledPass:
         )  # fmt: skip
         return normed
 
+    def _slices(self, pauses: Pauses | None) -> Iterator[tuple[int, int]]:
+        """First layer and end of each slice of the layers, between which ``pauses`` are made."""
+        layers = len(self._layers) if pauses is None else pauses.layers
+        for first in range(0, len(self._layers), layers):
+            if first and pauses is not None:
+                pauses.pause()
+            yield first, min(first + layers, len(self._layers))
+
     def _compute(
         self,
-        ids: torch.Tensor,
-        positions: list[int],
-        sequences: list[tuple[int, int, int]],
-        addresses: list[list[tuple[int, int, int]]],
-        threads: int,
+        first_and_end: tuple[int, int],
+        tokens: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray],
+        longest: int,
         adapter: AdapterTable | None,
-    ) -> torch.Tensor:
-        """The hidden states of all tokens: [tokens, width]."""
-        longest = max(start + time for _, time, start in sequences)
-        sizes = np.array((*self._sizes, longest, threads), dtype=np.int64)
-        if (numbers := self._scratch_floats(sizes, len(ids))) > self._scratch.numel():
-            self._scratch = torch.empty(numbers)
-        hidden = torch.empty(len(ids), self._width)
-        self._forward(
-            self._layers,
-            *self._tokens,
-            *self._positions,
-            0 if self._rotary is None else self._rotary.address(longest),
-            sizes,
-            self._eps,
-            self._scale,
-            ids.numpy(),
-            np.array(positions, dtype=np.int64),
-            np.array(sequences, dtype=np.int64),
-            np.ascontiguousarray(np.array(addresses, dtype=np.int64).transpose(1, 0, 2)),
-            hidden.data_ptr(),
-            self._scratch.data_ptr(),
-            (self._multiply_address(), *(_NO_ADAPTER if adapter is None else adapter.arguments(len(ids), threads))),
-        )
-        return hidden
+        hidden: torch.Tensor,
+    ) -> None:
+        """Change ``hidden`` [tokens, width] as a slice of the layers does.
+
+        ``tokens``: ids, positions, sequences and caches as in ``kernels.forward``; ``longest``: tokens of the longest
+        sequence. What other passes use too may have moved since the last slice: scratch memory, rotations.
+        """
+        count = len(tokens[0])
+        with self._exclusive_threads(torch.get_num_threads()) as threads:
+            sizes = np.array((*self._sizes, longest, threads, *first_and_end), dtype=np.int64)
+            if (numbers := self._scratch_floats(sizes, count)) > self._scratch.numel():
+                self._scratch = torch.empty(numbers)
+            self._forward(
+                self._layers,
+                *self._tokens,
+                *self._positions,
+                0 if self._rotary is None else self._rotary.address(longest),
+                sizes,
+                self._eps,
+                self._scale,
+                *tokens,
+                hidden.data_ptr(),
+                self._scratch.data_ptr(),
+                (self._multiply_address(), *(_NO_ADAPTER if adapter is None else adapter.arguments(count, threads))),
+            )
 
 
 class RotaryTable:

@@ -16,22 +16,23 @@ import torch
 from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, ResidentAdapters
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
-from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor, Pauses
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.runner import bigcode_cpu, compiled_pass, packed_linear, padded_batch, prefill_attention
 from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
 from starcoder_ls.engine.runner.compiled_pass import CompiledPass
-from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, step_costs
+from starcoder_ls.engine.runner.pass_costs import CHUNK_TOKENS, MAX_CHUNK_MS, step_costs, tokens_within
 from starcoder_ls.engine.runner.threads import threads_for_pass, use_threads
 
 
 class ModelRunner:
     """One transformers model, used by one thread.
 
-    ``chunk_tokens``: prompt tokens that one pass reads. ``pass_costs[n]``: milliseconds of a pass over n + 1 tokens;
-    empty where drafts are not used. ``cpu_pass`` and ``compiled_pass`` are None for models that they do not support.
+    ``chunk_tokens``: prompt tokens that one pass reads; ``token_ms``: milliseconds of each of them, 0 until measured.
+    ``pass_costs[n]``: milliseconds of a pass over n + 1 tokens; empty where drafts are not used. ``cpu_pass`` and
+    ``compiled_pass`` are None for models that they do not support.
     """
 
     def __init__(self, model: Any, adapters: ResidentAdapters) -> None:
@@ -41,6 +42,7 @@ class ModelRunner:
         self._devices = model_shape.accelerators(model)
         self.threads = torch.get_num_threads()
         self.chunk_tokens = CHUNK_TOKENS[-1]
+        self.token_ms = 0.0
         self.pass_costs: tuple[float, ...] = ()
         self.graphs: GraphRegistry | None = None
         self.cpu_pass = BigCodeCpu(model) if bigcode_cpu.supports(model) else None
@@ -56,12 +58,36 @@ class ModelRunner:
         """Whether the first pass compiles kernels, which takes seconds."""
         return self.compiled_pass is not None and compiled_pass.needs_compilation()
 
-    def run(self, forward_pass: ForwardPass, adapter: ResidentAdapter | None = None) -> Logits:
-        """The logits that the pass names: [rows, vocabulary], or [time, vocabulary] for all tokens of one row."""
-        return self.run_batch([forward_pass], adapter)[0]
+    def can_pause(self, adapter: ResidentAdapter | None) -> bool:
+        """Whether a pass through the layers of ``adapter`` can stop between two of them."""
+        return self.compiled_pass is not None and self.compiled_pass.can_apply(adapter)
 
-    def run_batch(self, passes: Sequence[ForwardPass], adapter: ResidentAdapter | None = None) -> list[Logits]:
+    @property
+    def unpaused_tokens(self) -> int:
+        """The most tokens of a pass that does not pause, for whose end a key may have to wait."""
+        if self.compiled_pass is None:
+            return self.chunk_tokens
+        return min(self.chunk_tokens, tokens_within(MAX_CHUNK_MS, self.token_ms))
+
+    def chunk_tokens_with(self, adapter: ResidentAdapter | None) -> int:
+        """Prompt tokens that one pass through the layers of ``adapter`` reads."""
+        return self.chunk_tokens if self.can_pause(adapter) else self.unpaused_tokens
+
+    def run(
+        self, forward_pass: ForwardPass, adapter: ResidentAdapter | None = None, pause: Callable[[], None] | None = None
+    ) -> Logits:
+        """The logits that the pass names: [rows, vocabulary], or [time, vocabulary] for all tokens of one row."""
+        return self.run_batch([forward_pass], adapter, pause)[0]
+
+    def run_batch(
+        self,
+        passes: Sequence[ForwardPass],
+        adapter: ResidentAdapter | None = None,
+        pause: Callable[[], None] | None = None,
+    ) -> list[Logits]:
         """The logits of each of ``passes``, computed together through the layers of ``adapter``.
+
+        ``pause`` is called between slices of layers, if the pass can stop there, and may run other passes.
 
         Returns when the device has finished: else chunks would queue up on a GPU, a key would wait for all of them,
         and the time of the last would be counted where its result is read. Raises whatever the device raises; the
@@ -70,12 +96,13 @@ class ModelRunner:
         started_s = time.monotonic()
         self.adapters.activate(adapter)
         tokens = sum(forward_pass.tokens for forward_pass in passes)
+        pauses = None if pause is None else self._build_pauses(pause, tokens, adapter)
         with torch.inference_mode(), use_threads(threads_for_pass(tokens, self.weight_bytes, self.threads)):
             logits = None if self.graphs is None else self.graphs.replay(passes, lambda: self._compute(passes))
             if logits is None:
-                logits = [Logits(values) for values in self._compute(passes)]
+                logits = [Logits(values) for values in self._compute(passes, pauses)]
                 self._wait_for_devices()  # after a replay its outputs have been read
-        took_ms = (time.monotonic() - started_s) * 1000
+        took_ms = (time.monotonic() - started_s) * 1000 - (0.0 if pauses is None else pauses.taken_ms)
         for forward_pass in passes:
             forward_pass.took_ms = took_ms
         return logits
@@ -85,6 +112,16 @@ class ModelRunner:
         if self.compiled_pass is not None:
             for adapter in self.adapters:
                 self.compiled_pass.can_apply(adapter)
+
+    def _build_pauses(self, pause: Callable[[], None], tokens: int, adapter: ResidentAdapter | None) -> Pauses:
+        """Pauses of a pass over ``tokens`` tokens, after which ``adapter`` is active again."""
+
+        def run() -> None:
+            pause()
+            self.adapters.activate(adapter)
+
+        layers = max(1, int(self.layers * MAX_CHUNK_MS / max(self.token_ms * tokens, MAX_CHUNK_MS)))
+        return Pauses(run, layers)
 
     def write_virtual_tokens(self, adapter: ResidentAdapter, cache: KvCache) -> None:
         """Put the virtual tokens of ``adapter`` into ``cache``, which is empty."""
@@ -108,12 +145,12 @@ class ModelRunner:
         for device in self._devices:
             torch.accelerator.synchronize(device)
 
-    def _compute(self, passes: Sequence[ForwardPass]) -> list[torch.Tensor]:
+    def _compute(self, passes: Sequence[ForwardPass], pauses: Pauses | None = None) -> list[torch.Tensor]:
         """The logits of each pass without a graph, in float32 or wider: [rows or time, vocabulary] each."""
         for forward_pass in passes:
             forward_pass.cache.join_rows()
         own_pass = self._own_pass()
-        hidden = self._hidden_states(passes, own_pass)
+        hidden = self._hidden_states(passes, own_pass, pauses)
         picked = [
             states.flatten(0, 1) if forward_pass.logits_for is LogitsFor.ALL else states[:, -1]
             for forward_pass, states in zip(passes, hidden, strict=True)
@@ -132,7 +169,7 @@ class ModelRunner:
         return self.cpu_pass
 
     def _hidden_states(
-        self, passes: Sequence[ForwardPass], own_pass: CompiledPass | BigCodeCpu | None
+        self, passes: Sequence[ForwardPass], own_pass: CompiledPass | BigCodeCpu | None, pauses: Pauses | None
     ) -> list[torch.Tensor]:
         """The output of the last block after every new token: [rows, time, width] of each pass.
 
@@ -151,7 +188,7 @@ class ModelRunner:
         if own_pass is None:
             return padded_batch.hidden_states(self.model, inputs)
         if isinstance(own_pass, CompiledPass):
-            return own_pass.hidden_states(inputs, self.adapters.active)
+            return own_pass.hidden_states(inputs, self.adapters.active, pauses)
         return own_pass.hidden_states(inputs)
 
     def _project(

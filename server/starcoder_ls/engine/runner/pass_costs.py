@@ -17,8 +17,11 @@ from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.logits import Logits
 
-# A keystroke waits for the chunk that runs. Below 32 rows reading the weights costs more than the arithmetic.
+# A keystroke waits for the chunk that runs, or for some of its layers if the pass can pause. Below 32 rows reading the
+# weights costs more than the arithmetic.
 MAX_CHUNK_MS = 20.0
+MAX_PAUSING_CHUNK_MS = 160.0
+"""Of a chunk that can pause for others. A key in the same document waits for all of it: it usually needs it itself."""
 CHUNK_TOKENS = (512, 256, 128, 64, 32)
 
 GPU_CHUNK_TOKENS = (64, 128, 256, 512, 1024, 2048)
@@ -37,12 +40,16 @@ class Runner(Protocol):
 
     model: Any
     layers: int
+    token_ms: float
+
+    def can_pause(self, adapter: None) -> bool: ...
 
     def run(self, forward_pass: ForwardPass) -> Logits: ...
 
 
 def measure_chunk_tokens(runner: Runner, context_tokens: int) -> int:
-    """Warm the model up; the most prompt tokens that one pass reads within ``MAX_CHUNK_MS``.
+    """Warm the model up; the most prompt tokens that one pass reads within ``MAX_CHUNK_MS``, or within
+    ``MAX_PAUSING_CHUNK_MS`` if it can pause. On a CPU also sets ``token_ms`` of the runner.
 
     On a CPU, where the time grows with the tokens, one pass is measured; elsewhere passes of each size. Chosen once
     and from powers of two: sizes that followed the load of the machine would change the last bits of the logits from
@@ -56,8 +63,14 @@ def measure_chunk_tokens(runner: Runner, context_tokens: int) -> int:
         cache = KvCache(runner.layers, context_tokens if context_tokens < 2 * probe else 2 * probe)
         elapsed_ms = _measure_ms(runner, ForwardPass([[0] * probe], cache))
         runner.run(ForwardPass([[0]], cache))
-    fitting = [tokens for tokens in CHUNK_TOKENS if elapsed_ms * tokens / probe <= MAX_CHUNK_MS]
-    return fitting[0] if fitting else CHUNK_TOKENS[-1]
+    runner.token_ms = elapsed_ms / probe
+    return tokens_within(MAX_PAUSING_CHUNK_MS if runner.can_pause(None) else MAX_CHUNK_MS, runner.token_ms)
+
+
+def tokens_within(max_ms: float, token_ms: float) -> int:
+    """The largest of ``CHUNK_TOKENS`` that takes ``max_ms`` at most where a token takes ``token_ms``; else the
+    smallest."""
+    return next((tokens for tokens in CHUNK_TOKENS if token_ms * tokens <= max_ms), CHUNK_TOKENS[-1])
 
 
 def _measure_gpu_chunk_tokens(runner: Runner, context_tokens: int) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.device_errors import has_device_failed
@@ -47,8 +48,9 @@ class Batcher:
         self._queue, self._state, self._on_finished = queue, state, on_finished
         self._runner = state.loaded.runner
         self._can_batch = self._runner.can_batch
-        self._max_tokens = max(MAX_SHARED_PASS_TOKENS, min(MAX_BATCH_TOKENS, self._runner.chunk_tokens))
+        self._max_tokens = max(MAX_SHARED_PASS_TOKENS, min(MAX_BATCH_TOKENS, self._runner.unpaused_tokens))
         self._pass_number = 0
+        self._paused: list[ScheduledRequest] = []
 
     def step(self, leader: ScheduledRequest) -> None:
         """Run the next pass of ``leader`` together with those that can share it, or let ``leader`` end.
@@ -61,8 +63,8 @@ class Batcher:
         batch = [(leader, forward_pass)]
         if self._can_batch and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
             batch += self._select_peers(leader, self._max_tokens - forward_pass.tokens)
-        self._state.draft_history.rates.batch_size = len(batch)
-        results = self._run([forward_pass for _, forward_pass in batch], leader.adapter)
+        results = self._run([forward_pass for _, forward_pass in batch], leader)
+        self._state.draft_history.rates.batch_size = len(batch)  # after the run, in whose pauses others may have run
         for (request, _), result in zip(batch, results, strict=True):
             self._pass_number += 1
             request.next_pass, request.last_pass_number = None, self._pass_number
@@ -75,8 +77,10 @@ class Batcher:
         """
         batch: list[Peer] = []
         long_reader: ScheduledRequest | None = None
-        peers = [peer for peer in self._queue.peers_of(leader) if _layers_key(peer) == _layers_key(leader)]
-        started = [leader, *(peer for peer in peers if peer.steps is not None)]
+        peers = [
+            peer for peer in self._others(self._queue.peers_of(leader)) if _layers_key(peer) == _layers_key(leader)
+        ]
+        started = [leader, *self._paused, *(peer for peer in peers if peer.steps is not None)]
         for peer in peers:
             if peer.steps is None:
                 if len(started) >= MAX_STARTED_REQUESTS or any(_is_same_document(peer, other) for other in started):
@@ -107,11 +111,40 @@ class Batcher:
                 return request.next_pass
         return None
 
-    def _run(self, passes: list[ForwardPass], adapter: ResidentAdapter | None) -> list[Logits | Exception]:
+    def _run_meanwhile(self, leader: ScheduledRequest) -> None:
+        """While a long pass of ``leader`` pauses: all steps of more urgent requests, and one of those of its priority.
+
+        Raises DeviceFailed.
+        """
+        self._paused.append(leader)
+        try:
+            while urgent := self._others(self._queue.more_urgent_than(leader)):
+                self.step(urgent[0])
+            for peer in self._others(self._queue.peers_of(leader)):
+                forward_pass = self._next_pass(peer)
+                if forward_pass is not None and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
+                    self.step(peer)
+                    return
+        finally:
+            self._paused.remove(leader)
+
+    def _others(self, requests: list[ScheduledRequest]) -> list[ScheduledRequest]:
+        """Those of ``requests`` that are not paused and do not wait for the slot of one that is."""
+        return [
+            request
+            for request in requests
+            if not any(request is paused or _is_same_document(request, paused) for paused in self._paused)
+        ]
+
+    def _run(self, passes: list[ForwardPass], leader: ScheduledRequest) -> list[Logits | Exception]:
         """The logits of each pass, or the error that it failed with. A batch that fails is run pass by pass.
 
         Raises DeviceFailed.
         """
+        adapter = leader.adapter
+        pause = None
+        if self._runner.can_pause(adapter) and passes[0].tokens > MAX_SHARED_PASS_TOKENS:
+            pause = partial(self._run_meanwhile, leader)
         starts = [forward_pass.cache.length for forward_pass in passes]
         if len(passes) > 1:
             try:
@@ -121,16 +154,20 @@ class Batcher:
                 _log.debug("a batch of %d passes failed", len(passes), exc_info=True)
         results: list[Logits | Exception] = []
         for forward_pass, start in zip(passes, starts, strict=True):
-            result = self._run_single(forward_pass, start, adapter)
+            result = self._run_single(forward_pass, start, adapter, pause)
             if isinstance(result, Exception) and is_out_of_memory(result):
-                result = self._run_single(forward_pass, start, adapter)  # memory has been released since
+                result = self._run_single(forward_pass, start, adapter, None)  # memory has been released since
             results.append(result)
         return results
 
-    def _run_single(self, forward_pass: ForwardPass, start: int, adapter: ResidentAdapter | None) -> Logits | Exception:
+    def _run_single(
+        self, forward_pass: ForwardPass, start: int, adapter: ResidentAdapter | None, pause: Callable[[], None] | None
+    ) -> Logits | Exception:
         forward_pass.cache.truncate(start)
         try:
-            return self._runner.run(forward_pass, adapter)
+            return self._runner.run(forward_pass, adapter, pause)
+        except DeviceFailed:  # while it paused
+            raise
         except Exception as error:  # noqa: BLE001 - the other requests go on
             self._handle(error)
             return error

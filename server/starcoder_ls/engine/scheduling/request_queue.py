@@ -173,6 +173,21 @@ class RequestQueue:
             counts[peer.request.client] += 1
         return [peers[index] for _, index in sorted(ranks)]
 
+    def more_urgent_than(self, request: ScheduledRequest) -> list[ScheduledRequest]:
+        """The others of a higher priority and those that have ended, the most urgent first; none after ``close``.
+
+        Control tasks are not among them: they run between two passes.
+        """
+        with self._changed:
+            urgent = [
+                other
+                for other in self._requests
+                if other is not request
+                and other.control_task is None
+                and (other.priority < request.priority or not other.needs_device)
+            ]
+            return [] if self._is_closed else sorted(urgent, key=self._rank)
+
     def give_turn(self, request: ScheduledRequest) -> None:
         """``request`` runs its next pass before others of its priority."""
         with self._changed:

@@ -135,19 +135,20 @@ def forward(
     layers, wte, wte_bits, wpe, wpe_bits, rotary, sizes, eps, scale, ids, positions, sequences, caches, x, scratch,
     calls,
 ):  # fmt: skip
-    """Run all layers for ``ids`` at ``positions``; ``x`` receives hidden states before the last norm: [tokens, width].
+    """Run layers for ``ids`` at ``positions``; ``x`` receives hidden states before the last norm: [tokens, width].
 
     ``layers`` int64 [layers, COLUMNS]; ``wte``, ``wpe`` addresses of the embedding tables, with types as in ``embed``,
     and ``rotary`` of float32 [positions, head_dim] as in ``rotate``: ``wpe`` or ``rotary`` is 0 if the model has none.
     ``sizes`` int64: width, query heads, key heads, head_dim, inner width, norm, activation, vocabulary, positions of
-    the model, address of ``attend``, most positions attended to, threads. ``sequences`` int64 [n, 3]: first token,
-    number of tokens, cached tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x`` and ``scratch``
-    addresses of float32, the latter of ``scratch_floats``; ``calls`` as in ``_multiply_by``. Raises IndexError for an
-    id or position that is unknown.
+    the model, address of ``attend``, most positions attended to, threads, the first layer to run and the one after the
+    last: a pass can be made of several calls, between which only ``x`` and the caches are kept. ``sequences`` int64
+    [n, 3]: first token, number of tokens, cached tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x``
+    and ``scratch`` addresses of float32, the latter of ``scratch_floats``; ``calls`` as in ``_multiply_by``. Raises
+    IndexError for an id or position that is unknown.
     """
     (
         width, heads, kv_heads, head_dim, inner, norm_kind, activation, vocabulary_size, max_positions, attend, max_end,
-        threads,
+        threads, first_layer, end_layer,
     ) = sizes  # fmt: skip
     _require_known(ids, vocabulary_size, max_end, max_positions)
     tokens, row, query_width = len(ids), 4 * width, heads * head_dim
@@ -161,8 +162,9 @@ def forward(
     quantized = out + out_row * tokens
     scores, shared = quantized + quantized_bytes(_widest(sizes), tokens), (threads, quantized, calls)
     scores_bytes, up_offset = 4 * heads // kv_heads * padded(max_end), _row_bytes(_blocks(inner))
-    _embed_all(wte, wte_bits, wpe, wpe_bits, width, ids, positions, x)
-    for n in range(len(layers)):
+    if first_layer == 0:
+        _embed_all(wte, wte_bits, wpe, wpe_bits, width, ids, positions, x)
+    for n in range(first_layer, end_layer):
         layer, kv = layers[n], caches[n]
         norm(norm_kind, x, row, layer[NORM_1], layer[NORM_1 + 1], width, eps, tokens, normed, normed_row)
         _multiply_by(shared, layers, n, int64(0), qkv_blocks, width, normed, normed_row, tokens, qkv, qkv_row)
@@ -185,7 +187,7 @@ def forward(
 @jit
 def scratch_floats(sizes, tokens):
     """Return the number of float32 that ``forward`` needs as scratch memory for ``sizes`` and so many tokens."""
-    width, heads, kv_heads, head_dim, inner, _, activation, _, _, _, max_end, threads = sizes
+    width, heads, kv_heads, head_dim, inner, _, activation, _, _, _, max_end, threads, _, _ = sizes
     qkv_blocks = _blocks((heads + 2 * kv_heads) * head_dim)
     blocks = qkv_blocks + _mlp_blocks(inner, activation) + _blocks(width)
     scores = heads // kv_heads * padded(max_end) * threads
