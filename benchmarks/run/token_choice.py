@@ -60,7 +60,8 @@ def build_requests(loaded: LoadedModel) -> list[Request]:
 
 
 def measure(loaded: LoadedModel, requests: list[Request], is_compiled: bool) -> tuple[float, float]:
-    """Milliseconds of processor time per token: passes, everything else. Without the first key, which reads a window."""
+    """Milliseconds of processor time per token: passes, everything else. The first key, which reads a window, is
+    left out."""
     state = GenerationState.empty(loaded)
     if not is_compiled:
         state.compiled_ngrams = None
