@@ -6,8 +6,6 @@ Each pass names the logits that it needs, so that the output layer computes no o
 from __future__ import annotations
 
 import enum
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from starcoder_ls.engine.kv_cache.cache import KvCache
@@ -19,24 +17,6 @@ class LogitsFor(enum.Enum):
     NONE = enum.auto()
     LAST = enum.auto()
     ALL = enum.auto()
-
-
-@dataclass(slots=True)
-class Pauses:
-    """Lets a long pass stop between layers for requests that should not wait for its end.
-
-    ``run`` may run other passes of the same model, over other caches. It is called between slices of ``layers`` layers.
-    ``taken_ms`` is the time that it has taken.
-    """
-
-    run: Callable[[], None]
-    layers: int
-    taken_ms: float = 0.0
-
-    def pause(self) -> None:
-        since_s = time.monotonic()
-        self.run()
-        self.taken_ms += (time.monotonic() - since_s) * 1000
 
 
 @dataclass(eq=False, slots=True)

@@ -15,8 +15,8 @@ from torch import nn
 
 from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
-from starcoder_ls.engine.forward_pass import Pauses
 from starcoder_ls.engine.kv_cache.cache import KvCache
+from starcoder_ls.engine.pauses import Pauses
 from starcoder_ls.engine.runner import architectures, packed_linear
 from starcoder_ls.engine.runner.adapter_tables import AdapterTable, AdapterTables
 from starcoder_ls.engine.runner.architectures import Architecture

@@ -16,10 +16,11 @@ import torch
 from starcoder_ls.engine import model_shape
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, ResidentAdapters
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
-from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor, Pauses
+from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading import quantization
 from starcoder_ls.engine.logits import Logits
+from starcoder_ls.engine.pauses import Pauses
 from starcoder_ls.engine.runner import bigcode_cpu, compiled_pass, packed_linear, padded_batch, prefill_attention
 from starcoder_ls.engine.runner.bigcode_cpu import BigCodeCpu
 from starcoder_ls.engine.runner.compiled_pass import CompiledPass

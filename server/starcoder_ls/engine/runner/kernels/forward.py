@@ -140,11 +140,10 @@ def forward(
     ``layers`` int64 [layers, COLUMNS]; ``wte``, ``wpe`` addresses of the embedding tables, with types as in ``embed``,
     and ``rotary`` of float32 [positions, head_dim] as in ``rotate``: ``wpe`` or ``rotary`` is 0 if the model has none.
     ``sizes`` int64: width, query heads, key heads, head_dim, inner width, norm, activation, vocabulary, positions of
-    the model, address of ``attend``, most positions attended to, threads, the first layer to run and the one after the
-    last: a pass can be made of several calls, between which only ``x`` and the caches are kept. ``sequences`` int64
-    [n, 3]: first token, number of tokens, cached tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x``
-    and ``scratch`` addresses of float32, the latter of ``scratch_floats``; ``calls`` as in ``_multiply_by``. Raises
-    IndexError for an id or position that is unknown.
+    the model, address of ``attend``, most positions attended to, threads, first layer and the one after the last: a
+    pass can be several calls, between which ``x`` and the caches stay. ``sequences`` int64 [n, 3]: first token, number
+    of tokens, cached tokens; ``caches`` int64 [layers, n, 3] as in ``attend_all``; ``x`` and ``scratch`` addresses of
+    float32, the latter of ``scratch_floats``; ``calls`` as in ``_multiply_by``. Raises what ``_require_known`` raises.
     """
     (
         width, heads, kv_heads, head_dim, inner, norm_kind, activation, vocabulary_size, max_positions, attend, max_end,
