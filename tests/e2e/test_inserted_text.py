@@ -14,6 +14,8 @@ CASES = [
     ("rust", "    let v: Vec<Vec<▮>>", "isize>> = vec![];", "    let v: Vec<Vec<isize>> = vec![];"),
     ("java", "Map<String, List<▮>>", "Integer>> m = f();", "Map<String, List<Integer>> m = f();"),
     ("javascript", "items.forEach((item) => {▮});", "go(item);<|cursor|>});", "items.forEach((item) => {go(item);});"),
+    ("python", "x = {▮}  # n", "\n    1: 2,\n}  # n", "x = {\n    1: 2,\n}  # n"),
+    ("typescript", "on(▮) => {};", "\n  a,\n) => {};", "on(\n  a,\n) => {};"),
     ("make", "app: main.c\n▮", "    cc -o app main.c", "\tcc -o app main.c"),
     ("sh", "for f in *; do▮", '\n  wc "$f"\ndone\necho', 'for f in *; do\n  wc "$f"\ndone'),
 ]

@@ -57,13 +57,18 @@ def build_suggestions(
 
     A suggestion that contains closers that the editor has already inserted replaces those.
     """
-    closers = postprocess.read_closers(point) if cursor.divided.closers else []
+    closers, typed = postprocess.read_closers(point), cursor.divided.closers
     suggestions: dict[str, Suggestion] = {}  # by normalized text
     for answer in sorted(answers, key=lambda answer: -answer.confidence):
         text = postprocess.apply_filters(answer.text, point, answer.finish_reason)
         if not text or secrets.contains_secret(text, point.before):
             continue
-        end = cursor.offset + auto_closers.count_replaced(text, cursor.divided.closers, closers, point.language)
+        replaced = (
+            auto_closers.count_replaced(text, typed, closers, point.language)
+            if typed
+            else auto_closers.count_filled(text, point.line_before, closers, point.language)
+        )
+        end = cursor.offset + replaced
         suggestion = Suggestion(
             text, cursor.offset, end, answer.finish_reason, timings.prompt_tokens, answer.tokens, timings, source,
             confidence=answer.confidence,

@@ -90,6 +90,24 @@ def first_closed(text: str, closers: list[Closer], language: Language) -> int | 
     return closed[0] if closed else None
 
 
+def fills_brackets(text: str, line_before: str, closers: list[Closer]) -> bool:
+    """Whether ``text`` begins on the next line inside the empty brackets at the cursor, such as ``{|}``."""
+    opener = line_before.rstrip()[-1:]
+    is_next_line = text.lstrip(" \t").startswith("\n")
+    return is_next_line and opener in tuple("([{") and bool(closers) and closers[0].closes.opener == opener
+
+
+def count_filled(text: str, line_before: str, closers: list[Closer], language: Language) -> int:
+    """How many characters right of the cursor ``text`` replaces if it fills empty brackets that more text follows.
+
+    In ``x = {|}  # n``, a text of several lines has to end with the bracket: the comment stays behind it.
+    """
+    if not fills_brackets(text, line_before, closers):
+        return 0
+    is_closed = first_closed(text, closers, language) == len(text.rstrip()) - 1
+    return closers[0].end if is_closed else 0
+
+
 def count_replaced(text: str, rest: str, closers: list[Closer], language: Language) -> int:
     """How many characters of ``rest``, from the first, ``text`` contains itself and therefore has to replace.
 

@@ -116,9 +116,12 @@ def remove_rest_of_line(text: str, point: InsertionPoint) -> str:
     rest = point.line_after.strip()
     if not rest or not text or auto_closers.ONLY_CLOSERS.fullmatch(rest):
         return text
+    closers = read_closers(point)
+    if point.syntax.region == "code" and auto_closers.fills_brackets(text, point.line_before, closers):
+        closed = auto_closers.first_closed(text, closers, point.language)
+        return "" if closed is None else text[: closed + 1]
     first, newline, _ = text.partition("\n")
     index = first.rstrip().rfind(rest)
-    closers = read_closers(point)
     if closers and index >= 0 and first.rstrip().endswith(rest):
         kept = first[:index]
         if point.is_in_string and auto_closers.leaves_closers(kept, closers, point.language):

@@ -125,6 +125,9 @@ def stop_after_statement(text: str, point: InsertionPoint) -> int | None:
     if point.syntax.region != "code" or _is_block(text, point):
         return None
     if point.line_after and not auto_closers.ONLY_CLOSERS.fullmatch(point.line_after.strip()):
+        if auto_closers.fills_brackets(text, point.line_before, closers := _read_closers(point)):
+            closed = auto_closers.first_closed(text, closers, point.language)
+            return None if closed is None else closed + 1  # it replaces the bracket right of the cursor
         return end if (end := text.find("\n")) >= 0 else None  # a second line would move the rest of the cursor's line
     first, lines = None, 0
     for end in _line_ends(text, len(text) - len(text.lstrip("\n"))):
@@ -184,8 +187,7 @@ def stop_in_prose(text: str, point: InsertionPoint) -> int | None:
     start = len(text) - len(text.lstrip("\n"))
     terminator = point.syntax.closing_delimiter
     if terminator.strip() and terminator in point.line_after and terminator in text:
-        delimiter = point.syntax.closing_delimiter
-        closers = auto_closers.read_closers(point.line_after, point.line_before, point.language, delimiter)
+        closers = _read_closers(point)
         if closers and closers[0].closes.opener == terminator:
             return auto_closers.first_closed(text, closers, point.language)
         closed = next((index for index in range(len(text)) if point.scan(text[: index + 1]).is_code), None)
@@ -214,6 +216,11 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("lines", stop_at_max_lines),
 )
 """By the names that `inline_completion.rules_off` has for them."""
+
+
+def _read_closers(point: InsertionPoint) -> list[auto_closers.Closer]:
+    delimiter = point.syntax.closing_delimiter
+    return auto_closers.read_closers(point.line_after, point.line_before, point.language, delimiter)
 
 
 def _continues_in_brackets(text: str, end: int, point: InsertionPoint) -> bool:
