@@ -161,7 +161,8 @@ class Chunk:
 class AdapterStatus:
     """A resident adapter. ``method`` is PEFT's name of its type (``LORA``), ``source`` its folder or Hub id.
 
-    ``virtual_tokens`` precede every prompt (P-Tuning) and reduce the context by their number.
+    ``virtual_tokens`` precede every prompt (P-Tuning) and reduce the context by their number. ``folder`` is the one
+    that was read: if ``source`` is a link, what it pointed to then.
     """
 
     name: str
@@ -169,6 +170,7 @@ class AdapterStatus:
     source: str = ""
     memory_bytes: int = 0
     virtual_tokens: int = 0
+    folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

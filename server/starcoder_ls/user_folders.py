@@ -21,6 +21,11 @@ def state_folder() -> Path:
     return Path(os.environ.get(_STATE_VARIABLE) or platformdirs.user_state_dir(_NAME, appauthor=False))
 
 
+def trained_adapters_folder() -> Path:
+    """For the adapters that were trained on this machine."""
+    return state_folder() / "adapters"
+
+
 def cache_folder(kind: str) -> Path:
     """For files of one ``kind`` that can be made again."""
     return Path(platformdirs.user_cache_dir(_NAME, appauthor=False)) / kind

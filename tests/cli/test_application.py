@@ -16,6 +16,7 @@ MODULES_OF_SEVERAL_VERBS = {
     "stop": "processes",
     "logs": "processes",
     "train_unpack": "train_pack",
+    "train_rollback": "train_promote",
 }
 
 

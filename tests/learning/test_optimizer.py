@@ -45,13 +45,13 @@ def test_only_matrices_of_the_base_go_to_muon(name: str, is_matrix: bool) -> Non
 def test_restored_optimizer_continues_as_without_interruption(matrix_learning_rate: float) -> None:
     def train(is_interrupted: bool) -> torch.Tensor:
         net = Net()
-        optimizer = Optimizer(net, matrix_learning_rate, 1e-2, 0.01)
+        optimizer = Optimizer(net.named_parameters(), matrix_learning_rate, 1e-2, 0.01)
         for step in range(6):
             if is_interrupted and step == 3:
                 state, weights = optimizer.state_dicts(), {k: v.clone() for k, v in net.state_dict().items()}
                 net = Net()
                 net.load_state_dict(weights)
-                optimizer = Optimizer(net, matrix_learning_rate, 1e-2, 0.01)
+                optimizer = Optimizer(net.named_parameters(), matrix_learning_rate, 1e-2, 0.01)
                 optimizer.load_state_dicts(state)
             net(torch.arange(8)).square().sum().backward()
             optimizer.step(0.7)

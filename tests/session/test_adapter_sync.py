@@ -1,13 +1,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import URI, async_test, connect_client, initialized_client, notifications_of, wait_until
 from starcoder_ls.app import Server
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.generation import AdapterStatus
+from starcoder_ls.learning.finetuning.versions import AdapterVersions
 from starcoder_ls.lsp.client import Client
 from starcoder_ls.settings import Adapter
 
@@ -90,6 +98,60 @@ async def test_adapter_of_changed_settings_is_attached_and_used() -> None:
 async def requested_adapter(client: Client, engine: ScriptedEngine) -> str | None:
     await client.inline_completion(URI, 0, 4)
     return engine.requests[-1].adapter
+
+
+class LinkReadingEngine(ScriptedEngine):
+    """Reports the folder that a link pointed to, as a real engine does; ``attached`` has all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attached: list[str] = []
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        folder = await asyncio.to_thread(os.path.realpath, adapter.path)
+        status = replace(await super().attach(name, adapter), folder=folder)
+        self._status = replace(self._status, adapters=(status,))
+        self.attached.append(Path(folder).name)
+        return status
+
+
+@async_test
+async def test_promotion_and_rollback_reach_a_running_server(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
+        environment.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "settings.toml"))
+        versions, now = AdapterVersions("own"), datetime(2026, 11, 28, tzinfo=UTC)
+        for _ in range(2):
+            with versions.new_version(now) as folder:
+                (folder / "training.json").write_text("{}")
+        first, second = versions.all_versions()
+        engine = LinkReadingEngine()
+        async with initialized_client(engine) as client:
+            client.open(URI, "x = ")
+            assert await requested_adapter(client, engine) is None
+            versions.promote(first, now)
+            table = f'[adapters.own]\npath = "{versions.current_link}"\ntasks = ["completion"]\n'
+            (tmp_path / "settings.toml").write_text(table)
+            await request_until(client, engine, lambda: engine.attached == [first.name])
+            assert await requested_adapter(client, engine) == "own"
+            versions.promote(second, now)
+            await request_until(client, engine, lambda: engine.attached == [first.name, second.name])
+            versions.roll_back(now)
+            await request_until(client, engine, lambda: engine.attached == [first.name, second.name, first.name])
+            (tmp_path / "settings.toml").unlink()
+            versions.roll_back(now)
+            await request_until(client, engine, lambda: not engine.status().adapters)
+            assert not notifications_of(client, "window/showMessage")
+
+
+async def request_until(client: Client, engine: ScriptedEngine, condition: Callable[[], bool]) -> None:
+    """Request completions, as a user who types does, until ``condition`` holds."""
+    for _ in range(1000):
+        await requested_adapter(client, engine)
+        if condition():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not happen")
 
 
 class ForgetfulEngine(ScriptedEngine):

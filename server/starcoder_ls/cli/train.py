@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starcoder_ls.cli.train_adapter import add_adapter_commands
+
 Minutes = Annotated[
     float, typer.Option(min=0.0, help="Train for so long instead; the learning rate has decayed by then. 0: no limit.")
 ]
@@ -22,6 +24,7 @@ PartSize = Annotated[
 ]
 
 train = typer.Typer(help="Train models on source code.", no_args_is_help=True)
+add_adapter_commands(train)
 
 
 @train.command("corpus")
@@ -125,11 +128,13 @@ def train_explain(
     rate: Annotated[float, typer.Option(help="Peak learning rate.")] = 2e-3,
     bottleneck: Annotated[int, typer.Option(help="Size of the adapter's bottleneck.", min=1)] = 256,
     most_tokens: Annotated[int, typer.Option(help="Longer functions are skipped.", min=16)] = 256,
+    device: Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="Type of the base's weights: auto, float32 or bfloat16.")] = "auto",
 ) -> None:
-    """Train an adapter that describes functions, on the first sentences of docstrings."""
+    """Train an adapter that describes functions, on the first sentences of docstrings. An interrupted run resumes."""
     from starcoder_ls.commands.train_explain import run
 
     config = {
         "epochs": epochs, "learning_rate": rate, "bottleneck_size": bottleneck, "max_example_tokens": most_tokens,
     }  # fmt: skip
-    raise typer.Exit(run(corpus, folder, model, pairs, config))
+    raise typer.Exit(run(corpus, folder, model, pairs, config, device, dtype))

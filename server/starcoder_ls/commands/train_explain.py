@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-import statistics
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,64 +12,91 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 if TYPE_CHECKING:
-    from starcoder_ls.engine.generation.loaded_model import LoadedModel
-    from starcoder_ls.learning.adapter_training import Example
+    from starcoder_ls.engine.loading.checkpoint import Checkpoint
     from starcoder_ls.learning.explanations import Pair
+    from starcoder_ls.learning.finetuning.instruction_batches import Example
+    from starcoder_ls.learning.finetuning.training_run import TrainingRun
+    from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 _HELD_OUT_PAIRS = 300
-_STEPS_PER_MEAN_LOSS = 30
+_EVALUATIONS = 10
+_SEED = 1
 
 
-def run(corpus_folder: Path, folder: Path, model: str, max_pairs: int, options: dict[str, Any]) -> int:
+def run(
+    corpus_folder: Path,
+    folder: Path,
+    model: str,
+    max_pairs: int,
+    options: dict[str, Any],
+    device: str = "auto",
+    dtype: str = "auto",
+) -> int:
     """Train a Parallel adapter of ``model`` and write it to ``folder`` in Astraios' format. The exit code is 0.
 
-    Raises ModelError.
+    A run that was interrupted is resumed from ``folder/training``. Raises ModelError, SettingsError.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
-    from starcoder_ls.engine import assembly
-    from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
     from starcoder_ls.engine.loading.progress import ignore_progress
-    from starcoder_ls.learning import adapter_training, explanations, trainable_adapter
+    from starcoder_ls.engine.loading.resolve import resolve_checkpoint
+    from starcoder_ls.learning import explanations
     from starcoder_ls.learning.corpus import Corpus
+    from starcoder_ls.learning.finetuning import training_base
+    from starcoder_ls.learning.finetuning.instruction_batches import InstructionBatches
+    from starcoder_ls.learning.finetuning.layer_training import add_parallel
+    from starcoder_ls.learning.finetuning.training_run import RunConfig, TrainingRun
     from starcoder_ls.settings import Model
+    from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-    console = Console(highlight=False)
-    config = adapter_training.TrainingConfig(**options)
-    loaded_model = assembly.load(Model(name=model, dtype="float32", device="cpu"), ignore_progress)
+    console, longest = Console(highlight=False), options["max_example_tokens"]
+    checkpoint = resolve_checkpoint(Model(name=model), ignore_progress)
+    tokenizer = Tokenizer.from_folder(checkpoint.folder, checkpoint.vocabulary_size)
     with console.status("reading functions"):
-        training = _examples(explanations.sample_pairs(Corpus(corpus_folder), max_pairs, config.seed), loaded_model)
-        held_out = _examples(
-            explanations.sample_pairs(Corpus(corpus_folder / "heldout"), _HELD_OUT_PAIRS, 0), loaded_model
-        )
-    adapter = trainable_adapter.parallel_config(config.bottleneck_size, ["c_attn"])
-    weights = trainable_adapter.add_adapter(loaded_model.runner.model, adapter)
-    console.print(f"{len(training):,} functions, {sum(weight.numel() for weight in weights):,} weights")
-    loss = adapter_training.evaluate(loaded_model.runner.model, held_out, config)
-    console.print(f"loss of held-out answers before: {loss:.3f}")
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=1.0)
-        losses: list[float] = []
-        for report in adapter_training.train(loaded_model.runner.model, weights, training, config):
-            losses = [*losses[1 - _STEPS_PER_MEAN_LOSS :], report.loss]
-            bar.update(task, completed=report.fraction, description=f"loss {statistics.fmean(losses):.3f}")
-    loss = adapter_training.evaluate(loaded_model.runner.model, held_out, config)
-    console.print(f"loss of held-out answers after: {loss:.3f}")
-    fingerprint = compute_fingerprint(loaded_model.checkpoint)
-    trainable_adapter.save_adapter(loaded_model.runner.model, adapter, folder, model, fingerprint)
+        pairs = explanations.sample_pairs(Corpus(corpus_folder), max_pairs, _SEED)
+        held_out_pairs = explanations.sample_pairs(Corpus(corpus_folder / "heldout"), _HELD_OUT_PAIRS, 0)
+        examples, held_out = (_examples(part, checkpoint, tokenizer) for part in (pairs, held_out_pairs))
+    training = InstructionBatches(examples, max_example_tokens=longest, epochs=options["epochs"], seed=_SEED)
+    validation = InstructionBatches(held_out, max_example_tokens=longest)
+    chosen = training_base.with_dtype(training_base.choose_device(device, "none", False, checkpoint), dtype)
+    loaded = training_base.load_base(checkpoint, chosen, ignore_progress)
+    trainable = add_parallel(loaded, checkpoint.architecture, options["bottleneck_size"])
+    weights = sum(weight.numel() for weight in trainable.named_weights().values())
+    console.print(f"{len(examples):,} functions, {weights:,} weights")
+    base, steps = training_base.identify(checkpoint, model), len(training)
+    config = RunConfig(
+        steps, options["learning_rate"], weight_decay=0.01, warmup_share=0.05, decay_share=0.95,
+        evaluate_every=max(1, steps // _EVALUATIONS), validation_steps=len(validation),
+        data=f"{base.fingerprint} {len(examples)} {weights}",
+    )  # fmt: skip
+    _train(console, TrainingRun(folder / "training", config, trainable, training, validation))
+    folder.mkdir(parents=True, exist_ok=True)
+    trainable.save(folder, base)
+    shutil.rmtree(folder / "training")
     return 0
 
 
-def _examples(pairs: list[Pair], loaded_model: LoadedModel) -> list[Example]:
+def _train(console: Console, training: TrainingRun) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=training.config.steps, completed=training.step)
+        for report in training.train():
+            bar.update(task, completed=report.step, description=f"loss {report.training.middle_loss:.3f}")
+            if report.validation is not None:
+                bar.console.print(f"step {report.step:,}: held-out loss {report.validation.middle_loss:.3f}")
+
+
+def _examples(pairs: Sequence[Pair], checkpoint: Checkpoint, tokenizer: Tokenizer) -> list[Example]:
     """The pairs as training examples. They alternate between the prompts of the built-in actions ``explain`` and
     ``document``, since an adapter that is trained on one prompt does not answer the other."""
-    from starcoder_ls.learning import adapter_training, corpus, explanations
+    from starcoder_ls.learning import explanations
+    from starcoder_ls.learning.finetuning.fim_rows import end_of_text_id
+    from starcoder_ls.learning.finetuning.instruction_batches import Example
 
-    encode = loaded_model.tokenizer.encode
+    end_id = end_of_text_id(checkpoint)
     return [
-        adapter_training.Example(
-            tuple(encode([explanations.build_prompt(pair.code, ("explain", "document")[number % 2])])),
-            (*encode([f" {pair.sentence}"]), corpus.END_ID),
+        Example(
+            tuple(tokenizer.encode([explanations.build_prompt(pair.code, ("explain", "document")[number % 2])])),
+            (*tokenizer.encode([f" {pair.sentence}"]), end_id),
         )
         for number, pair in enumerate(pairs)
     ]

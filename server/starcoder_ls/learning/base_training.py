@@ -114,7 +114,9 @@ class TrainingRun:
         self.folder, self.config, self.device, self.workers = folder, config, device, workers
         self.model = GPTBigCodeForCausalLM(create_model_config(config, data.vocabulary_size))
         self.model.to(torch.device(device))  # type: ignore[arg-type]  # transformers wraps Module.to without its types
-        self.optimizer = Optimizer(self.model, config.matrix_learning_rate, config.learning_rate, config.weight_decay)
+        self.optimizer = Optimizer(
+            self.model.named_parameters(), config.matrix_learning_rate, config.learning_rate, config.weight_decay
+        )
         self.schedule = Schedule(config.warmup_tokens, config.decay_share)
         self.tokens = 0
         self._clock, self._used_s, self._resumed_s = clock, 0.0, clock()

@@ -6,6 +6,7 @@ Muon updates the matrices of the blocks (Jordan 2024; torch.optim.Muon), AdamW e
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -43,9 +44,13 @@ class Optimizer:
     updates the matrices as well."""
 
     def __init__(
-        self, model: nn.Module, matrix_learning_rate: float, learning_rate: float, weight_decay: float
+        self,
+        named_weights: Iterable[tuple[str, nn.Parameter]],
+        matrix_learning_rate: float,
+        learning_rate: float,
+        weight_decay: float,
     ) -> None:
-        trained = [(name, weight) for name, weight in model.named_parameters() if weight.requires_grad]
+        trained = [(name, weight) for name, weight in named_weights if weight.requires_grad]
         matrices = [weight for name, weight in trained if is_block_matrix(name, weight)]
         others = [weight for name, weight in trained if not is_block_matrix(name, weight)]
         is_fused = trained[0][1].is_cuda  # one kernel for all weights instead of several for each

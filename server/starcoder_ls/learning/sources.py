@@ -120,8 +120,8 @@ def usable_sources(package: Package, max_bytes: int) -> Iterator[Source]:
     random.Random(package.name).shuffle(files)
     room = max_bytes
     for file in files:
-        parts = set(file.parts)
-        if parts & _VENDORED_FOLDERS or parts & _DATA_FOLDERS or not _MIN_BYTES <= file.stat().st_size <= _MAX_BYTES:
+        is_data = not _DATA_FOLDERS.isdisjoint(file.parts)
+        if is_vendored(file) or is_data or not _MIN_BYTES <= file.stat().st_size <= _MAX_BYTES:
             continue
         try:
             text = mask_secrets(strip_legal_header(file.read_text(encoding="utf-8").replace("\r\n", "\n")))
@@ -140,10 +140,20 @@ def strip_legal_header(text: str) -> str:
     return text[header.end() :] if header and _LEGAL.search(header.group()) else text
 
 
+def is_vendored(path: Path) -> bool:
+    """Whether the file is in a folder for the code of other projects."""
+    return not _VENDORED_FOLDERS.isdisjoint(path.parts)
+
+
+def is_generated(text: str) -> bool:
+    """Whether the first lines say that a program wrote the file."""
+    return _GENERATED.search("\n".join(text.split("\n", 12)[:12])) is not None
+
+
 def is_handwritten(text: str) -> bool:
     """False for generated files, for data in Python syntax, and for files with very long lines."""
     lines = text.split("\n")
-    if len(text) < _MIN_BYTES or max(map(len, lines)) > _MAX_LINE_CHARS or _GENERATED.search("\n".join(lines[:12])):
+    if len(text) < _MIN_BYTES or max(map(len, lines)) > _MAX_LINE_CHARS or is_generated(text):
         return False
     statements = sum(1 for line in lines if _STATEMENT.match(line))
     letters = sum(1 for char in text if char.isalpha())

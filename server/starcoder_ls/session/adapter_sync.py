@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Phase, Status
+from starcoder_ls.session.adapter_version_watch import AdapterVersionWatch
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.settings import Adapter
@@ -19,10 +20,20 @@ logger = logging.getLogger(__name__)
 
 
 class AdapterSync:
-    """Used on the session's event loop. ``warn`` shows a message to the user."""
+    """Used on the session's event loop. ``warn`` shows a message to the user; ``in_exchange`` is shared by the sessions
+    of a process: names of adapters that one of them replaces."""
 
-    def __init__(self, supervisor: EngineSupervisor, settings: ClientSettings, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        supervisor: EngineSupervisor,
+        settings: ClientSettings,
+        warn: Callable[[str], None],
+        in_exchange: set[str] | None = None,
+    ) -> None:
         self._supervisor, self._settings, self._warn = supervisor, settings, warn
+        self._in_exchange = in_exchange if in_exchange is not None else set()
+        self._versions = AdapterVersionWatch(settings)
+        self._exchanges: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._rejected: set[tuple[str, str]] = set()
         self._unsubscribe: Callable[[], None] | None = None
@@ -37,6 +48,35 @@ class AdapterSync:
         if is_same_model and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._attach_missing())
 
+    def follow_versions(self) -> None:
+        """Load what `train promote` and `train rollback` have changed, in the background. Called for each completion,
+        and cheap: the files are looked at four times a second at most."""
+        if not self._versions.is_due(asyncio.get_running_loop().time()):
+            return
+        if self._versions.update_settings():
+            self.sync()
+        statuses = self._supervisor.status().adapters
+        for name, adapter in self._versions.find_changes(statuses).items():
+            if name not in self._in_exchange:
+                self._in_exchange.add(name)
+                task = asyncio.get_running_loop().create_task(self._exchange(name, adapter))
+                self._exchanges.add(task)
+                task.add_done_callback(self._exchanges.discard)
+
+    async def _exchange(self, name: str, adapter: Adapter | None) -> None:
+        """Load the version that serves now; None: no version does."""
+        engine = self._supervisor.ready_engine()
+        try:
+            if engine is not None and adapter is not None:
+                await engine.attach(name, adapter)
+            elif engine is not None:
+                await engine.detach(name)
+            logger.info("the adapter %s was exchanged", name)
+        except StarcoderError as error:
+            self._warn(f"The new version of the adapter {name} was not loaded, the old one serves on. {error}")
+        finally:
+            self._in_exchange.discard(name)
+
     def _on_status(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
         """From any thread. An engine that was restarted has only the adapters of its first client."""
         if status.phase in (Phase.LOADING, Phase.ASLEEP):
@@ -48,8 +88,9 @@ class AdapterSync:
     def stop(self) -> None:
         if self._unsubscribe is not None:
             self._unsubscribe()
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, *self._exchanges):
+            if task is not None:
+                task.cancel()
 
     async def _attach_missing(self) -> None:
         """Attach each adapter once; an engine may report success and not list it, or lose it again at once."""

@@ -17,6 +17,8 @@ class ProcessInfo:
     windows: int = 1
     started_s: float = field(default_factory=time.time)
     invalid_settings_file: str = ""
+    adapters_in_exchange: set[str] = field(default_factory=set)
+    """Names of adapters of which a session loads another version now; the other sessions leave that to it."""
 
     def to_json(self) -> dict[str, Any]:
         """The field ``sharing`` of ``starcoder/status``."""

@@ -83,7 +83,9 @@ class Session:
             lambda: self.send_queue_bytes() > _MAX_SEND_QUEUE_BYTES,
         )
         self.status_notifier = StatusNotifier(self.client, supervisor, process_info)
-        self.adapter_sync = AdapterSync(supervisor, self.client_settings, self.client.warn_once)
+        self.adapter_sync = AdapterSync(
+            supervisor, self.client_settings, self.client.warn_once, process_info.adapters_in_exchange
+        )
 
     @property
     def settings(self) -> Settings:
@@ -113,6 +115,7 @@ class Session:
 
         ``text`` is the document's, or what it becomes if a menu entry is accepted.
         """
+        self.adapter_sync.follow_versions()
         resident = {adapter.name for adapter in self.supervisor.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
         return Cursor(

@@ -66,14 +66,21 @@ class AdapterFiles:
 def resolve_adapter(adapter: settings.Adapter, is_offline: bool, on_progress: ProgressCallback) -> AdapterFiles:
     """The adapter's files on this machine, downloaded first if necessary, with a checked configuration.
 
+    A link is followed once: all files are those of one folder, even if the link changes meanwhile.
     Raises ModelError, of which AdapterInvalid is one.
     """
     if adapter.path == settings.BUNDLED:
         files = check_adapter_folder(Path(settings.__file__).parent / settings.BUNDLED / "explain")
         integrity.require_bundled_manifest(files.folder)
     else:
+        folder = Path(adapter.path).expanduser()
         files = hub.resolve(
-            adapter.path, adapter.revision, hub.ADAPTER_FILES, is_offline, check_adapter_folder, on_progress
+            str(folder.resolve()) if folder.is_symlink() else adapter.path,
+            adapter.revision,
+            hub.ADAPTER_FILES,
+            is_offline,
+            check_adapter_folder,
+            on_progress,
         )
     try:
         names = (file for file in hub.ADAPTER_FILES if file != integrity.MANIFEST_FILE)

@@ -23,7 +23,7 @@ from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 
-_COPIED_FILES = (
+COPIED_FILES = (
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
     "ngram_strengths.json",
 )  # fmt: skip
@@ -76,7 +76,7 @@ def _write_checkpoint(model: torch.nn.Module, base: Path, out: Path) -> None:
             model.save_pretrained(partial)  # type: ignore[operator]
         finally:
             transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
-        for name in _COPIED_FILES:
+        for name in COPIED_FILES:
             if (base / name).is_file():
                 shutil.copy(base / name, partial)
         integrity.write_checkpoint_manifest(Path(partial))

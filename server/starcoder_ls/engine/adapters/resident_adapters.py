@@ -62,6 +62,7 @@ class ResidentAdapter:
     targets: tuple[peft_compat.TargetModule, ...]
     virtual_tokens: VirtualTokens | None
     size_bytes: int
+    folder: str = ""
 
     @property
     def key(self) -> tuple[str, int]:
@@ -78,7 +79,9 @@ class ResidentAdapter:
         return 0 if self.virtual_tokens is None else self.virtual_tokens.count
 
     def status(self) -> AdapterStatus:
-        return AdapterStatus(self.name, self.method.peft_type, self.source, self.size_bytes, self.virtual_token_count)
+        return AdapterStatus(
+            self.name, self.method.peft_type, self.source, self.size_bytes, self.virtual_token_count, self.folder
+        )
 
 
 class ResidentAdapters:
@@ -164,8 +167,9 @@ class ResidentAdapters:
         size_bytes += 0 if virtual_tokens is None else virtual_tokens.states.nbytes
         method = prepared.files.config.method
         adapter = ResidentAdapter(
-            name, next(self._generations), method, prepared.source, tuple(targets), virtual_tokens, size_bytes
-        )
+            name, next(self._generations), method, prepared.source, tuple(targets), virtual_tokens, size_bytes,
+            str(prepared.files.folder),
+        )  # fmt: skip
         self._by_name[name] = adapter
         return adapter
 

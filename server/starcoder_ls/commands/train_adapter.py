@@ -1,0 +1,225 @@
+"""``starcoder-ls train adapter``: trains an adapter on the user's own code and writes it as a new version.
+
+It shows what the run will take before it starts, progress while it runs, and what the gate decides at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from starcoder_ls import settings
+from starcoder_ls.commands.support.adapter_check import loading_status
+from starcoder_ls.errors import SettingsError
+
+if TYPE_CHECKING:
+    from starcoder_ls.learning.finetuning.preparation import Options, Plan
+    from starcoder_ls.learning.finetuning.row_loss import Losses
+    from starcoder_ls.learning.finetuning.training_run import TrainingRun
+    from starcoder_ls.learning.finetuning.versions import AdapterVersions
+
+_EVALUATIONS = 12
+_VALIDATION_TOKENS = 16_384
+_HELD_OUT_TOKENS = 32_768
+_FIRST_STEPS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """``options`` are the keyword arguments of ``preparation.Options``. ``minutes`` limits the time; 0 is no limit."""
+
+    name: str
+    options: Mapping[str, Any]
+    minutes: float = 0.0
+    is_dry_run: bool = False
+    is_restarted: bool = False
+
+
+def run(request: Request, overlay: Mapping[str, Any], settings_file: Path | None) -> int:
+    """Train and write a version, or with ``is_dry_run`` only say what that takes. The exit code is 0.
+
+    A run that was interrupted is resumed. Raises SettingsError, ModelError, OutOfMemory.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
+    config = settings.load(dict(overlay), file=settings_file)
+    console = Console(highlight=False)
+    from starcoder_ls.learning.finetuning.preparation import Options, prepare
+    from starcoder_ls.learning.finetuning.versions import AdapterVersions
+
+    versions = AdapterVersions(request.name)
+    options = Options(**request.options)
+    with loading_status() as on_progress:
+        plan = prepare(options, config, on_progress)
+    _print_plan(console, plan, config.model.name)
+    if request.is_dry_run:
+        return 0
+    if request.is_restarted:
+        shutil.rmtree(versions.run_folder, ignore_errors=True)
+    training, before = create_run(request, options, plan, config, versions)
+    _train(console, training)
+    folder = _write_version(request.name, options, plan, config, versions, training, before)
+    console.print(f"{folder.name} was written to {folder}; the report is {folder / 'report.html'}")
+    return 0
+
+
+def _print_plan(console: Console, plan: Plan, model: str) -> None:
+    from starcoder_ls.learning.finetuning.adapter_card import count_licences
+    from starcoder_ls.learning.finetuning.slices import Slice
+
+    for part, files in plan.slices.items():
+        console.print(f"{part}: {len(files):,} files, {plan.rows[part].tokens:,} tokens")
+    for reason, count in plan.found.left_out.items():
+        console.print(f"left out: {count:,} files, {reason}", style="dim")
+    licences = count_licences(plan.slices[Slice.TRAINING])
+    console.print("licences in headers: " + ", ".join(f"{name} ({count})" for name, count in licences.items()))
+    checkpointed = ", with gradient checkpointing" if plan.is_checkpointed else ""
+    console.print(
+        f"{model} on {plan.device.name}: about {plan.memory_bytes / 1e9:.1f} GB of "
+        f"{plan.device.free_bytes / 1e9:.1f} GB free{checkpointed}; {plan.tokens:,} tokens in {plan.steps:,} steps, "
+        f"about {plan.estimate_s() / 60:.1f} minutes"
+    )
+
+
+def create_run(
+    request: Request, options: Options, plan: Plan, config: settings.Settings, versions: AdapterVersions
+) -> tuple[TrainingRun, Losses]:
+    """The run, resumed if it was interrupted, and the held-out losses of the base."""
+    from starcoder_ls.learning.finetuning import training_base
+    from starcoder_ls.learning.finetuning.methods import build_trainable
+    from starcoder_ls.learning.finetuning.row_loss import Losses, measure_losses
+    from starcoder_ls.learning.finetuning.slices import Slice
+    from starcoder_ls.learning.finetuning.trainable import FrozenBase
+    from starcoder_ls.learning.finetuning.training_run import RunConfig, TrainingRun
+    from starcoder_ls.learning.finetuning.versions import write_json
+
+    with loading_status() as on_progress:
+        model = training_base.load_base(plan.checkpoint, plan.device, on_progress)
+    data_id = plan.data_id(training_base.identify(plan.checkpoint, config.model.name).fingerprint)
+    decided = _decided(versions.run_folder, data_id)
+    held_out = plan.rows[Slice.HELD_OUT]
+    before = Losses(**decided["before"]) if decided else measure_losses(
+        FrozenBase(model), held_out, _batches(_HELD_OUT_TOKENS, plan)
+    )  # fmt: skip
+    trainable = build_trainable(
+        options.method, model, plan.checkpoint, plan.rank, training_base.file_type(plan.checkpoint)
+    )
+    if plan.is_checkpointed:
+        training_base.use_gradient_checkpointing(model)
+    steps = decided.get("steps") or _steps_within(request.minutes, plan, trainable)
+    run_config = RunConfig(
+        steps=steps,
+        learning_rate=plan.learning_rate,
+        matrix_learning_rate=plan.method.matrix_learning_rate,
+        evaluate_every=max(5, -(-steps // _EVALUATIONS)),
+        validation_steps=_batches(_VALIDATION_TOKENS, plan),
+        data=data_id,
+    )
+    training = TrainingRun(
+        versions.run_folder, run_config, trainable, plan.rows[Slice.TRAINING], plan.rows[Slice.VALIDATION]
+    )
+    write_json(versions.run_folder / "decided.json", {"data": data_id, "steps": steps, "before": asdict(before)})
+    return training, before
+
+
+def _decided(folder: Path, data_id: str) -> dict[str, Any]:
+    """What an interrupted run on the same data has measured and decided; empty if there is none.
+
+    Raises SettingsError if the run was on other data.
+    """
+    from starcoder_ls.learning.finetuning.versions import read_json
+
+    decided = read_json(folder / "decided.json")
+    if decided and decided["data"] != data_id:
+        raise SettingsError(
+            f"{folder} has an interrupted run on other data, base or options. Add `--restart` to start again, or "
+            "repeat the command that was interrupted."
+        )
+    return decided
+
+
+def _steps_within(minutes: float, plan: Plan, trainable: Any) -> int:
+    """The planned steps, or as many as fit the time at the speed of the first ones, which are not kept."""
+    if not minutes:
+        return plan.steps
+    import time
+
+    from starcoder_ls.learning.finetuning.row_loss import training_loss
+    from starcoder_ls.learning.finetuning.slices import Slice
+
+    started_s = time.perf_counter()
+    for step in range(_FIRST_STEPS):
+        started_s = time.perf_counter()  # the first step is slower than the others
+        training_loss(trainable, plan.rows[Slice.TRAINING].batch(step))[0].backward()  # type: ignore[no-untyped-call]
+    for weight in trainable.named_weights().values():
+        weight.grad = None
+    step_s = time.perf_counter() - started_s
+    return max(1, min(plan.steps, int(60 * minutes / (1.15 * step_s))))  # measuring the losses takes its part
+
+
+def _batches(tokens: int, plan: Plan) -> int:
+    return max(1, tokens // plan.batch_tokens)
+
+
+def _train(console: Console, training: TrainingRun) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    if training.step:
+        console.print(f"resumed at step {training.step:,} of {training.config.steps:,}")
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task("starting", total=training.config.steps, completed=training.step)
+        validation = ""
+        for report in training.train():
+            if report.validation is not None:
+                validation = f"  validation {report.validation.loss:.3f}, middles {report.validation.middle_loss:.3f}"
+            bar.update(
+                task,
+                completed=report.step,
+                description=f"loss {report.training.loss:.3f}, middles {report.training.middle_loss:.3f}{validation}",
+            )
+
+
+def _write_version(
+    name: str,
+    options: Options,
+    plan: Plan,
+    config: settings.Settings,
+    versions: AdapterVersions,
+    training: TrainingRun,
+    before: Losses,
+) -> Path:
+    """Measure the result on the held-out slice and write it with its card and report; its folder."""
+    from starcoder_ls.learning.finetuning import adapter_card, training_base, training_report, training_run
+    from starcoder_ls.learning.finetuning import versions as version_files
+    from starcoder_ls.learning.finetuning.row_loss import measure_losses
+    from starcoder_ls.learning.finetuning.slices import Slice
+
+    after = measure_losses(training.trainable, plan.rows[Slice.HELD_OUT], _batches(_HELD_OUT_TOKENS, plan))
+    base, now = training_base.identify(plan.checkpoint, config.model.name), version_files.utc_now()
+    record = {
+        "name": name, "made": now.isoformat(timespec="seconds"), "base": base.name, "fingerprint": base.fingerprint,
+        "method": options.method, "is_checkpoint": plan.method.build is None, "rank": plan.rank,
+        "device": plan.device.name, "folders": sorted({file.folder.name for file in plan.found.files}),
+        "files": {str(part): len(files) for part, files in plan.slices.items()},
+        "left_out": dict(plan.found.left_out),
+        "licences": adapter_card.count_licences(plan.slices[Slice.TRAINING]),
+        "tokens": plan.rows[Slice.TRAINING].tokens, "trained_tokens": training.tokens,
+        "steps": training.step, "planned_steps": training.config.steps, "seconds": round(training.seconds, 1),
+        "learning_rate": plan.learning_rate, "best_validation_loss": training.best_loss,
+        "held_out_loss": {"base": asdict(before), "adapted": asdict(after)},
+        "training_files": [str(file.path) for file in plan.slices[Slice.TRAINING]],
+        "held_out_files": [str(file.path) for file in plan.slices[Slice.HELD_OUT]],
+    }  # fmt: skip
+    with versions.new_version(now) as folder:
+        training.trainable.save(folder, base)
+        version_files.write_json(folder / version_files.TRAINING_FILE, record)
+        (folder / "README.md").write_text(adapter_card.build_card(name, record), encoding="utf-8")
+        report = training_report.render_report(name, record, training_run.read_log(training.folder))
+        (folder / version_files.REPORT_FILE).write_text(report, encoding="utf-8")
+    shutil.rmtree(versions.run_folder, ignore_errors=True)
+    return versions.find().folder

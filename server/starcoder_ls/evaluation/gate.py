@@ -1,0 +1,129 @@
+"""Decides whether a trained adapter may serve: held-out loss first, then holes in stages, then the guards.
+
+Each step runs only if the one before it was passed. The verdict is one sentence with an interval.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from starcoder_ls.evaluation import gate_guards
+from starcoder_ls.evaluation.comparison import Pair
+from starcoder_ls.evaluation.gate_guards import Guard
+from starcoder_ls.evaluation.results import Run
+from starcoder_ls.evaluation.sequential_test import STAGE_HOLES, Decision, StageResult, assess_stage
+
+FOREIGN_HOLES = 200
+
+
+class Side(enum.StrEnum):
+    """What is measured."""
+
+    BASE = "base"
+    CANDIDATE = "candidate"
+
+
+class Code(enum.StrEnum):
+    """Where holes are drawn."""
+
+    HELD_OUT = "held out"
+    FOREIGN = "foreign"
+
+
+Measure = Callable[[Side, Code, int, int], Run]
+"""The run of a side over code, with a number of holes and a seed. Equal arguments draw equal holes."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutLoss:
+    """The losses of middles in held-out files, in nats."""
+
+    base: float
+    candidate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """``stages`` are empty if the loss decided, ``guards`` if no stage showed an improvement."""
+
+    is_passed: bool
+    sentence: str
+    loss: HeldOutLoss
+    stages: tuple[StageResult, ...] = ()
+    guards: tuple[Guard, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The content of gate.json."""
+        return asdict(self)
+
+
+def run_gate(
+    name: str,
+    loss: HeldOutLoss,
+    measure: Measure,
+    training_texts: Callable[[], Iterator[str]],
+    on_stage: Callable[[StageResult], None] = lambda _: None,
+) -> Verdict:
+    """The verdict on the adapter ``name``. ``on_stage`` is called after each stage. Raises what ``measure`` raises."""
+    if loss.candidate >= loss.base:
+        sentence = (
+            f"{name} is refused: its loss of middles in held-out files is {loss.candidate:.3f}, and that of the base "
+            f"{loss.base:.3f}."
+        )
+        return Verdict(False, sentence, loss)
+    pairs: list[Pair] = []
+    stages: list[StageResult] = []
+    while not stages or stages[-1].decision is Decision.CONTINUE:
+        stage = len(stages)
+        new_holes = STAGE_HOLES[stage] - (STAGE_HOLES[stage - 1] if stage else 0)
+        pairs = merge_pairs(pairs, _measure_pairs(measure, Code.HELD_OUT, new_holes, seed=stage))
+        stages.append(assess_stage(pairs, stage))
+        on_stage(stages[-1])
+    figures = describe(stages[-1])
+    if stages[-1].decision is not Decision.BETTER:
+        return Verdict(False, f"{name} is refused: no significant gain, {figures}.", loss, tuple(stages))
+    guards = _check_guards(pairs, measure, training_texts)
+    failed = [guard for guard in guards if not guard.is_passed]
+    if failed:
+        reasons = "; ".join(f"{guard.name}: {guard.sentence}" for guard in failed)
+        return Verdict(False, f"{name} is refused: {reasons}, despite {figures}.", loss, tuple(stages), guards)
+    return Verdict(True, f"{name} is better: {figures}.", loss, tuple(stages), guards)
+
+
+def describe(result: StageResult) -> str:
+    """The figures of a stage in words."""
+    difference = result.difference
+    return (
+        f"{100 * difference.value:+.1f} points of right first lines (95 % interval {100 * difference.low:+.1f} to "
+        f"{100 * difference.high:+.1f}; {result.holes} holes, {result.better} became right and {result.worse} wrong, "
+        f"p = {result.p:.2g})"
+    )
+
+
+def merge_pairs(known: Sequence[Pair], new: Sequence[Pair]) -> list[Pair]:
+    """Both without the holes that were drawn twice."""
+    by_id = {first.id: (first, second) for first, second in (*known, *new)}
+    return list(by_id.values())
+
+
+def _check_guards(
+    pairs: Sequence[Pair], measure: Measure, training_texts: Callable[[], Iterator[str]]
+) -> tuple[Guard, ...]:
+    own = (
+        gate_guards.check_kinds(pairs),
+        gate_guards.check_latency(pairs),
+        gate_guards.check_secrets(pairs),
+        gate_guards.check_copies(pairs, training_texts()),
+    )
+    if not all(guard.is_passed for guard in own):
+        return own
+    return (*own, gate_guards.check_foreign(_measure_pairs(measure, Code.FOREIGN, FOREIGN_HOLES, seed=0)))
+
+
+def _measure_pairs(measure: Measure, code: Code, holes: int, seed: int) -> list[Pair]:
+    first, second = (measure(side, code, holes, seed) for side in Side)
+    by_id = {hole.id: hole for hole in second.holes}
+    return [(hole, by_id[hole.id]) for hole in first.holes if hole.id in by_id]

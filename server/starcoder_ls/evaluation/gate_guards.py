@@ -1,0 +1,94 @@
+"""What must not get worse with an adapter, whatever it gains: kinds of holes, other code, time, secrets, copies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from starcoder_ls.context.secrets import contains_secret
+from starcoder_ls.evaluation import significance
+from starcoder_ls.evaluation.comparison import Pair
+from starcoder_ls.evaluation.results import ScoredHole
+from starcoder_ls.evaluation.sequential_test import clustered_difference, sign_test_p
+
+KIND_LEVEL = 0.05
+"""Of all kinds together that one is worse."""
+MAX_FOREIGN_LOSS = 0.02
+MAX_LATENCY_RATIO = 1.3
+COPIED_CHARS = 120
+"""A shorter passage is an idiom: about three lines."""
+MAX_COPIED_SHARE = 0.01
+_COPY_STEP_CHARS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """The result of a check; ``sentence`` says what was found."""
+
+    name: str
+    is_passed: bool
+    sentence: str
+
+
+def check_kinds(pairs: Sequence[Pair]) -> Guard:
+    """No kind of hole may get significantly worse (sign test, Bonferroni over the kinds)."""
+    kinds = sorted({first.kind for first, _ in pairs})
+    worse_kinds = []
+    for kind in kinds:
+        own = [(first.is_first_line_match, second.is_first_line_match) for first, second in pairs if first.kind == kind]
+        gained, lost = sum(second > first for first, second in own), sum(first > second for first, second in own)
+        if sign_test_p(lost, gained) < KIND_LEVEL / len(kinds):
+            worse_kinds.append(f"{kind} ({gained} became right, {lost} wrong)")
+    found = f"worse: {', '.join(worse_kinds)}" if worse_kinds else "no kind of hole is significantly worse"
+    return Guard("kinds of holes", not worse_kinds, found)
+
+
+def check_foreign(pairs: Sequence[Pair]) -> Guard:
+    """Code of others may lose at most two points of right first lines."""
+    difference = clustered_difference(pairs).value
+    found = f"{100 * difference:+.1f} points in {len(pairs)} holes of other code"
+    return Guard("other code", difference > -MAX_FOREIGN_LOSS, found)
+
+
+def check_latency(pairs: Sequence[Pair]) -> Guard:
+    """The median ratio of the times at the same hole may be at most 1.3."""
+    ratio = significance.median_ratio([pair[1].elapsed_ms for pair in pairs], [pair[0].elapsed_ms for pair in pairs])
+    if ratio is None:
+        return Guard("time", True, "no time was measured")
+    return Guard("time", ratio.value <= MAX_LATENCY_RATIO, f"{ratio.value:.2f} times as long as without the adapter")
+
+
+def check_secrets(pairs: Sequence[Pair]) -> Guard:
+    """Answers may not contain secrets, except those that the base answers with too."""
+    before, after = (sum(_has_secret(pair[side]) for pair in pairs) for side in (0, 1))
+    return Guard("secrets", after <= before, f"{after} answers look like secrets, {before} without the adapter")
+
+
+def check_copies(pairs: Sequence[Pair], training_texts: Iterable[str]) -> Guard:
+    """At most one answer in a hundred more than of the base may copy 120 characters of a training file."""
+    texts = "\0".join(map(_normalize, training_texts))
+    before, after = (sum(_is_copy(pair[side], texts) for pair in pairs) for side in (0, 1))
+    is_passed = after - before <= MAX_COPIED_SHARE * len(pairs)
+    found = f"{after} answers repeat {COPIED_CHARS} characters of a training file, {before} without the adapter"
+    return Guard("copied text", is_passed, found)
+
+
+def _has_secret(hole: ScoredHole) -> bool:
+    """Results have masked secrets, and a mask counts as one unless the original has it too."""
+    return hole.texts is not None and contains_secret(hole.texts.suggestion) and not contains_secret(hole.texts.truth)
+
+
+def _is_copy(hole: ScoredHole, training_texts: str) -> bool:
+    if hole.texts is None:
+        return False
+    text, truth = _normalize(hole.texts.suggestion), _normalize(hole.texts.truth)
+    for start in range(0, len(text) - COPIED_CHARS + 1, _COPY_STEP_CHARS):
+        passage = text[start : start + COPIED_CHARS]
+        if passage in training_texts and passage not in truth:
+            return True
+    return False
+
+
+def _normalize(text: str) -> str:
+    return re.sub(r"\s+", " ", text)

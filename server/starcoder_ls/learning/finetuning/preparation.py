@@ -1,0 +1,150 @@
+"""What a run of ``train adapter`` will do: files, rows, device, memory, time; decided before any weight is loaded."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from starcoder_ls.engine.loading.checkpoint import Checkpoint
+from starcoder_ls.engine.loading.progress import ProgressCallback
+from starcoder_ls.engine.loading.resolve import resolve_checkpoint
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning.finetuning import resources, training_base
+from starcoder_ls.learning.finetuning.fim_rows import FimRows, RowFormat
+from starcoder_ls.learning.finetuning.layer_training import LORA_TARGETS
+from starcoder_ls.learning.finetuning.methods import METHODS, Method
+from starcoder_ls.learning.finetuning.repository_files import CodeFile, FoundFiles, collect_files
+from starcoder_ls.learning.finetuning.slices import Slice, split_files
+from starcoder_ls.learning.finetuning.training_base import TrainingDevice
+from starcoder_ls.settings import Settings
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
+
+_ROW_TOKENS, _GPU_ROW_TOKENS = 1024, 2048
+_GPU_BATCH_TOKENS = 8192
+_EFFICIENCY = 0.35
+"""Of the measured speed of a matrix product, what a training step reaches: 0.3 to 0.4 for the bundled model."""
+_PROBE_WIDTH, _PROBE_S = 1024, 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of ``train adapter``. None and 0 mean the default of the method, the base or the device."""
+
+    paths: Sequence[Path]
+    method: str = "lora"
+    rank: int = 0
+    epochs: float = 2.0
+    learning_rate: float = 0.0
+    device: str = "auto"
+    quantization: str = "none"
+    since_s: float | None = None
+    row_tokens: int = 0
+    batch_tokens: int = 0
+    replay: Sequence[Path] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A run that fits this machine."""
+
+    method: Method
+    rank: int
+    learning_rate: float
+    checkpoint: Checkpoint
+    row_format: RowFormat
+    device: TrainingDevice
+    found: FoundFiles
+    slices: dict[Slice, list[CodeFile]]
+    rows: dict[Slice, FimRows]
+    batch_tokens: int
+    memory_bytes: int
+    is_checkpointed: bool
+    operations_per_token: float
+
+    @property
+    def steps(self) -> int:
+        return len(self.rows[Slice.TRAINING])
+
+    @property
+    def tokens(self) -> int:
+        """All tokens that are read in training."""
+        return self.steps * self.batch_tokens
+
+    def data_id(self, fingerprint: str) -> str:
+        """Identifies the base, the texts and how they are cut into rows."""
+        digest = hashlib.sha256(f"{fingerprint} {self.batch_tokens} {self.rank} {self.device.dtype}".encode())
+        for part, files in self.slices.items():
+            for file in files:
+                digest.update(f"{part}\0{file.name}\0{file.text}\0".encode(errors="surrogatepass"))
+        return digest.hexdigest()[:16]
+
+    def estimate_s(self) -> float:
+        """Seconds of training, from the speed of a matrix product now."""
+        return self.tokens * self.operations_per_token / (_EFFICIENCY * measure_speed(self.device))
+
+
+def prepare(options: Options, settings: Settings, on_progress: ProgressCallback) -> Plan:
+    """Raises SettingsError, ModelError, and OutOfMemory if the run cannot fit."""
+    if options.method not in METHODS:
+        raise SettingsError(f"--method {options.method}: there is no such method. Choose from {', '.join(METHODS)}.")
+    method = METHODS[options.method]
+    checkpoint = resolve_checkpoint(settings.model, on_progress)
+    tokenizer = Tokenizer.from_folder(checkpoint.folder, checkpoint.vocabulary_size)
+    row_format = RowFormat.of(checkpoint, tokenizer)
+    device = training_base.choose_device(options.device, options.quantization, method.build is None, checkpoint)
+    is_gpu = device.name != "cpu"
+    row_tokens = options.row_tokens or (_GPU_ROW_TOKENS if is_gpu else _ROW_TOKENS)
+    row_tokens = min(row_tokens, checkpoint.context_tokens - 64)
+    batch_tokens = max(row_tokens, options.batch_tokens or (_GPU_BATCH_TOKENS if is_gpu else _ROW_TOKENS))
+    batch_rows = batch_tokens // row_tokens
+    size = _training_size(options, method, checkpoint, device, batch_rows * row_tokens)
+    is_checkpointed = resources.choose_checkpointing(size, device.free_bytes, device.name, method.allows_checkpointing)
+    found = collect_files(options.paths, settings.context.ignore, options.since_s)
+    slices = split_files(found.files)
+    replay = collect_files(options.replay, settings.context.ignore).files if options.replay else []
+    rows = {
+        part: FimRows(
+            [(file.name, file.text) for file in files],
+            row_format,
+            row_tokens,
+            batch_rows,
+            options.epochs if part is Slice.TRAINING else 1.0,
+            seed=number,
+            replay=[(file.name, file.text) for file in replay] if part is Slice.TRAINING else (),
+        )
+        for number, (part, files) in enumerate(slices.items())
+    }
+    rate = options.learning_rate or method.rate_for(checkpoint.sizes.width)
+    return Plan(
+        method, options.rank or method.default_rank, rate, checkpoint, row_format, device, found, slices, rows,
+        batch_rows * row_tokens, size.memory_bytes(is_checkpointed), is_checkpointed, size.operations(is_checkpointed),
+    )  # fmt: skip
+
+
+def _training_size(
+    options: Options, method: Method, checkpoint: Checkpoint, device: TrainingDevice, batch_tokens: int
+) -> resources.TrainingSize:
+    base_values = checkpoint.weights.values
+    rank = options.rank or method.default_rank
+    sizes = checkpoint.sizes
+    modules = len(LORA_TARGETS[checkpoint.architecture])
+    adapter_values = sizes.layers * modules * rank * (sizes.width + sizes.intermediate)  # an upper bound
+    bytes_per_value = resources.base_bytes_per_value(device.quantization, device.dtype == torch.float32)
+    trained = base_values if method.build is None else adapter_values
+    return resources.TrainingSize(sizes, base_values, trained, batch_tokens, bytes_per_value)
+
+
+def measure_speed(device: TrainingDevice) -> float:
+    """Floating point operations per second of a matrix product in bfloat16."""
+    matrix = torch.ones(_PROBE_WIDTH, _PROBE_WIDTH, dtype=torch.bfloat16, device=device.name)
+    (matrix @ matrix).sum().item()
+    start_s, count = time.perf_counter(), 0
+    while time.perf_counter() - start_s < _PROBE_S:
+        (matrix @ matrix)[0, 0].item()
+        count += 1
+    return count * 2 * _PROBE_WIDTH**3 / (time.perf_counter() - start_s)

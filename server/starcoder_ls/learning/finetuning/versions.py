@@ -1,0 +1,157 @@
+"""The versions of an adapter on this machine: dated folders, of which the link ``current`` names the one that serves.
+
+A version appears by one rename when all of it is written, and ``current`` changes by another, so that a reader never
+sees a part. History is kept in a file of one JSON object per line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from starcoder_ls import user_folders
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.settings import ADAPTER_NAME
+
+CURRENT = "current"
+TRAINING_FILE, GATE_FILE, REPORT_FILE = "training.json", "gate.json", "report.html"
+_VERSIONS, _RUN, _HISTORY = "versions", "training", "history.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A finished version; ``training`` and ``gate`` are the contents of its JSON files, empty if there is none."""
+
+    folder: Path
+    training: dict[str, Any]
+    gate: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+
+class AdapterVersions:
+    """All versions of the adapter ``name``. Raises SettingsError for a name that settings cannot have."""
+
+    def __init__(self, name: str, root: Path | None = None) -> None:
+        if not re.fullmatch(ADAPTER_NAME, name):
+            raise SettingsError(f"{name!r:.80} is no name for an adapter. Use letters, digits, `-` and `_`.")
+        self.name = name
+        self.folder = (root or user_folders.trained_adapters_folder()) / name
+
+    @property
+    def run_folder(self) -> Path:
+        """Where a run that is not finished has its checkpoint."""
+        return self.folder / _RUN
+
+    @property
+    def current_link(self) -> Path:
+        """The path for settings, which stays the same whatever version serves."""
+        return self.folder / CURRENT
+
+    @contextmanager
+    def new_version(self, now: datetime) -> Iterator[Path]:
+        """A folder to write a version to; it becomes one when the block ends without an error. Raises OSError."""
+        versions = self.folder / _VERSIONS
+        versions.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=".", dir=versions))
+        try:
+            yield partial
+            stamp = f"{now:%Y-%m-%dT%H-%M-%S}"
+            number = len(list(versions.glob(f"{stamp}*")))
+            os.replace(partial, versions / (f"{stamp}.{number}" if number else stamp))
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def all_versions(self) -> list[Version]:
+        """The versions, the oldest first."""
+        folders = sorted(path for path in (self.folder / _VERSIONS).glob("[0-9]*") if path.is_dir())
+        return [Version(path, read_json(path / TRAINING_FILE), read_json(path / GATE_FILE)) for path in folders]
+
+    def find(self, version: str | None = None) -> Version:
+        """The version of this name, None: the newest. Raises SettingsError if there is none."""
+        versions = self.all_versions()
+        found = [known for known in versions if version in (None, known.name)]
+        if not found:
+            names = ", ".join(known.name for known in versions) or "none"
+            raise SettingsError(
+                f"There is no version {version or ''} of the adapter {self.name} (there are: {names}). Train one with "
+                f"`starcoder-ls train adapter PATH --name {self.name}`."
+            )
+        return found[-1]
+
+    def current(self) -> Version | None:
+        """The version that serves."""
+        target = self.current_link.resolve()
+        return next((version for version in self.all_versions() if version.folder.resolve() == target), None)
+
+    def promote(self, version: Version, now: datetime) -> None:
+        """Let ``version`` serve. Running servers notice it. Raises OSError."""
+        self._switch(version, now, is_rollback=False)
+
+    def roll_back(self, now: datetime) -> Version | None:
+        """Let the version before the current one serve again; without one, none serves. Raises OSError."""
+        previous = self.previous()
+        self._switch(previous, now, is_rollback=True)
+        return previous
+
+    def previous(self) -> Version | None:
+        """The version that served before the current one; None if none did, or it was deleted."""
+        served: list[str] = []
+        file = self.folder / _HISTORY
+        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
+            entry = json.loads(line)
+            if entry["is_rollback"]:
+                served = served[:-1]
+            else:
+                served.append(entry["version"])
+        before = served[-2] if len(served) > 1 else None
+        return next((version for version in self.all_versions() if version.name == before), None)
+
+    def _switch(self, version: Version | None, now: datetime, is_rollback: bool) -> None:
+        if version is None:
+            self.current_link.unlink(missing_ok=True)
+        else:
+            temporary = self.folder / f".{CURRENT}-{os.getpid()}"
+            temporary.unlink(missing_ok=True)
+            temporary.symlink_to(Path(_VERSIONS, version.name), target_is_directory=True)
+            os.replace(temporary, self.current_link)
+        entry = {"at": now.isoformat(timespec="seconds"), "version": version and version.name}
+        with (self.folder / _HISTORY).open("a", encoding="utf-8") as history:
+            history.write(json.dumps({**entry, "is_rollback": is_rollback}) + "\n")
+
+
+def adapter_names(root: Path | None = None) -> list[str]:
+    """The adapters that have a version or an unfinished run."""
+    folder = root or user_folders.trained_adapters_folder()
+    return sorted(path.name for path in folder.glob("*") if path.is_dir() and re.fullmatch(ADAPTER_NAME, path.name))
+
+
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """Replace ``file`` in one step. Raises OSError."""
+    partial = file.with_name(f".{file.name}.partial")
+    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, file)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a file that ``write_json`` wrote; empty if the file is missing or damaged."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

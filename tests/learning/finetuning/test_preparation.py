@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from starcoder_ls.engine.loading.progress import ignore_progress
+from starcoder_ls.errors import OutOfMemory, SettingsError
+from starcoder_ls.learning.finetuning.preparation import Options, Plan, prepare
+from starcoder_ls.learning.finetuning.slices import Slice
+from starcoder_ls.settings import Model, Settings
+from training_fixtures import code, write_repository
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("code")
+    return write_repository(folder, {f"f{number}.py": code(f"topic{number}", 6) for number in range(14)})
+
+
+def plan_of(base: Path, options: Options) -> Plan:
+    return prepare(options, Settings(model=Model(name=str(base), device="cpu")), ignore_progress)
+
+
+def test_plan_has_files_tokens_memory_and_time(starcoder: Path, repository: Path) -> None:
+    plan = plan_of(starcoder, Options([repository], epochs=3, device="cpu"))
+    assert sum(map(len, plan.slices.values())) == 14
+    assert plan.batch_tokens == 960, "five rows of 192: a context of 256, with room for virtual tokens"
+    assert plan.tokens == pytest.approx(3 * plan.rows[Slice.TRAINING].tokens, rel=0.1)
+    assert plan.memory_bytes > 400 << 20
+    assert plan.estimate_s() > 0
+    assert not plan.is_checkpointed
+    assert (plan.rank, plan.learning_rate) == (16, 4e-3)
+
+
+def test_identity_of_the_data_changes_with_each_part_of_it(starcoder: Path, repository: Path) -> None:
+    plan = plan_of(starcoder, Options([repository], device="cpu"))
+    assert plan.data_id("a") == plan_of(starcoder, Options([repository], device="cpu")).data_id("a")
+    files = plan.slices[Slice.TRAINING]
+    changed = {**plan.slices, Slice.TRAINING: [replace(files[0], text="x"), *files[1:]]}
+    others = {plan.data_id("b"), replace(plan, rank=8).data_id("a"), replace(plan, slices=changed).data_id("a")}
+    assert len({plan.data_id("a"), *others}) == 4
+
+
+def test_impossible_runs_are_refused_before_files_are_read(starcoder: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such method"):
+        plan_of(starcoder, Options([tmp_path], method="magic"))
+    with pytest.raises(OutOfMemory, match="--batch-tokens"):
+        plan_of(starcoder, Options([tmp_path], device="cpu", batch_tokens=1 << 32))
