@@ -93,6 +93,26 @@ class Editor:
     def type(self, keys: str) -> None:
         self.nvim.input(keys)
 
+    def show_screen(self, columns: int, rows: int) -> None:
+        """Attach a screen: without one, Neovim never asks to press Enter after a long message."""
+        self.nvim.ui_attach(columns, rows, rgb=True, ext_linegrid=True)
+
+    def is_blocked(self) -> bool:
+        """Whether Neovim waits for a key, such as Enter after a long message."""
+        return bool(self.nvim.api.get_mode()["blocking"])
+
+    def wait_for_message(self, part: str, seconds: float = 60.0) -> None:
+        """Wait until a message contains ``part``; the test fails if a key must be pressed to continue."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.is_blocked():
+                self.type("<CR>" * 20)
+                raise AssertionError("Neovim waits for Enter after a message")
+            if part in self.messages():
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"no message {part!r}; messages: {self.messages()}")
+
     def wait(self, expression: str, seconds: float = 60.0) -> Any:
         """Wait until a Lua expression is truthy; its value."""
         end = time.monotonic() + seconds

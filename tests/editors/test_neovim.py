@@ -27,15 +27,17 @@ def open_editor(tmp_path: Path) -> Iterator[OpenEditor]:
     with contextlib.ExitStack() as editors:
 
         def start_editor(
-            command: list[str] | None = None, text: list[str] = CODE, name: str = "one", is_ready: bool = True
+            command: list[str] | None = None,
+            text: list[str] = CODE,
+            name: str = "one",
+            is_ready: bool = True,
+            options: str = "",
         ) -> Editor:
             folder = tmp_path / name
             folder.mkdir()
             (folder / "app.py").write_text("\n".join(text) + "\n")
-            options = f"{{ cmd = {lua(command or fake_server())}, maps = true }}"
-            editor = editors.enter_context(
-                running(folder, folder / "app.py", f"require('starcoder').setup({options})\n")
-            )
+            setup = f"require('starcoder').setup({{ cmd = {lua(command or fake_server())}, maps = true, {options} }})\n"
+            editor = editors.enter_context(running(folder, folder / "app.py", setup))
             if is_ready:
                 editor.wait_until_ready()
             return editor
@@ -101,15 +103,70 @@ def test_accept_word_and_accept_line_insert_one_part_each(open_editor: OpenEdito
     editor.wait("vim.api.nvim_get_current_line() == '    second()'")
 
 
-def test_next_key_shows_another_suggestion(open_editor: OpenEditor) -> None:
-    editor = open_editor(fake_server(scripts=[["first", "\n"], ["second", "\n"]]))
+def test_next_key_requests_and_shows_other_candidates(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[["first", "\n"], ["second", "\n"], ["third", "\n"]]))
     editor.type("Gox = ")
     editor.wait_for_ghost("first")
+    for key, text in (("<M-]>", "second"), ("<M-]>", "third"), ("<M-[>", "second"), ("<M-]>", "third")):
+        editor.type(key)
+        editor.wait_for_ghost(text)
+    editor.type("<Tab>")
+    editor.wait("vim.api.nvim_get_current_line() == 'x = third'")
+
+
+def test_next_key_says_that_there_is_no_other_suggestion(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(scripts=[["only", "\n"]]))
+    editor.type("Gox = ")
+    editor.wait_for_ghost("only")
     editor.type("<M-]>")
-    editor.wait_for_ghost()
+    editor.wait("vim.fn.execute('messages'):find('there is no other suggestion') ~= nil")
+    assert editor.ghost() == "only"
     editor.type("<C-]>")
     editor.wait("vim.api.nvim_get_current_line() == 'x = '")
     assert editor.ghost() == ""
+
+
+def test_manual_trigger_shows_a_suggestion_on_request_only(open_editor: OpenEditor) -> None:
+    editor = open_editor(options="init_options = { inline_completion = { trigger = 'manual' } }")
+    editor.type("Gox = ")
+    time.sleep(0.6)
+    assert editor.ghost() == ""
+    editor.type("<M-Bslash>")
+    editor.wait_for_ghost("return 1")
+    editor.type("ret")
+    time.sleep(0.6)
+    assert editor.ghost() == "urn 1"
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_open_menu_pauses_suggestions_if_set(open_editor: OpenEditor, paused: bool) -> None:
+    states = "{ 'menu' }" if paused else "{}"
+    options = f"init_options = {{ inline_completion = {{ pause_while = {states} }} }}"
+    editor = open_editor(text=["value = 1", "variable = 2"], options=options)
+    editor.type("Gova<C-n>")
+    editor.wait("vim.fn.pumvisible() == 1")
+    if not paused:
+        editor.wait_for_ghost("return 1")
+        return
+    time.sleep(0.6)
+    assert editor.ghost() == ""
+    editor.type("<C-y> = ")
+    editor.wait_for_ghost("return 1")
+
+
+def test_missing_program_is_one_message_and_a_status(open_editor: OpenEditor) -> None:
+    program = "/nowhere/" + "long/" * 20 + "starcoder-ls"
+    editor = open_editor([program], is_ready=False)
+    editor.wait_for_message("there is no program /nowhere")
+    editor.nvim.command("edit other.py")
+    editor.nvim.command("edit app.py")
+    assert editor.messages().count("StarCoder:") == 1
+    assert editor.lua("require('starcoder').statusline()") == "StarCoder: not installed"
+    editor.show_screen(80, 24)
+    editor.type(":Starcoder restart<CR>")
+    time.sleep(1.0)
+    assert not editor.is_blocked(), "no key must be pressed to continue"
+    assert editor.messages().count("StarCoder:") == 2
 
 
 def test_tab_after_cursor_moved_does_not_accept_old_suggestion(open_editor: OpenEditor) -> None:
@@ -145,8 +202,10 @@ def test_killed_server_is_restarted_and_status_shows_it(open_editor: OpenEditor)
 
 def test_server_that_keeps_crashing_is_not_restarted(open_editor: OpenEditor) -> None:
     editor = open_editor(["sh", "-c", "exit 3"], is_ready=False)
-    editor.wait("vim.fn.execute('messages'):find('not started again') ~= nil")
+    editor.show_screen(80, 24)
+    editor.wait_for_message("not started again")
     assert editor.lua("require('starcoder').statusline()") == "StarCoder: stopped"
+    assert not editor.is_blocked()
 
 
 def test_second_editor_works_after_the_first_one_quits(open_editor: OpenEditor) -> None:
@@ -233,7 +292,17 @@ def test_help_describes_every_sub_command_and_function(open_editor: OpenEditor) 
     help_text = (Path(__file__).parents[2] / "editors/neovim/doc/starcoder.txt").read_text()
     for name in editor.lua("vim.tbl_keys(require('starcoder.command').subcommands)"):
         assert f":Starcoder {name}" in help_text, name
-    for name in ("accept", "accept_word", "accept_line", "next", "previous", "dismiss", "setup", "statusline"):
+    for name in (
+        "accept",
+        "accept_word",
+        "accept_line",
+        "next",
+        "previous",
+        "trigger",
+        "dismiss",
+        "setup",
+        "statusline",
+    ):
         assert f"*starcoder.{name}()*" in help_text
 
 

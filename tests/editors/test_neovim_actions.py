@@ -99,6 +99,21 @@ def test_explain_streams_text_into_a_floating_window(editor: Editor) -> None:
     assert not editor.messages()
 
 
+@pytest.mark.parametrize(("lines_above", "side"), [(0, "below"), (14, "above")])
+def test_explanation_fits_its_text_and_leaves_the_code_visible(editor: Editor, lines_above: int, side: str) -> None:
+    editor.run_lua("vim.o.lines, vim.o.columns = 24, 80")
+    editor.nvim.current.buffer[0:0] = ["# above"] * lines_above
+    editor.nvim.command(f"{lines_above + 5}")
+    editor.nvim.command("Starcoder explain")
+    editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
+    window = editor.lua("vim.api.nvim_win_get_config(0)")
+    assert window["height"] == 2
+    assert window["width"] < 60
+    position, rows = editor.lua("vim.api.nvim_win_get_position(0)")[0], window["height"] + 2
+    first = editor.lua(f"vim.fn.screenpos(vim.fn.bufwinid('sums.py'), {lines_above + 4}, 1).row") - 1
+    assert position >= first + 2 if side == "below" else position + rows <= first
+
+
 def test_explanation_can_be_copied_and_inserted_as_comment(editor: Editor) -> None:
     editor.nvim.command("5")
     editor.nvim.command("Starcoder explain")

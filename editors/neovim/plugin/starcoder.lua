@@ -3,6 +3,14 @@ if vim.g.loaded_starcoder then
 end
 vim.g.loaded_starcoder = true
 
+vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile" }, {
+  group = vim.api.nvim_create_augroup("starcoder", {}),
+  once = true,
+  callback = vim.schedule_wrap(function()
+    require("starcoder.status").check_program()
+  end),
+})
+
 vim.api.nvim_create_user_command("Starcoder", function(ex)
   require("starcoder.command").run(ex)
 end, {

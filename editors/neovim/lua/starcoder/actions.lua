@@ -9,7 +9,7 @@ local function run(client, argument, title, is_text, context)
   end
   client:request("codeAction/resolve", { title = title, data = argument }, function(failure, resolved)
     if failure then
-      vim.notify("StarCoder: " .. failure.message, vim.log.levels.ERROR)
+      require("starcoder.message").show(failure.message, vim.log.levels.ERROR)
     elseif resolved and resolved.edit then
       require("starcoder.preview").apply(resolved.edit, title, context.bufnr, client.offset_encoding)
     end

@@ -2,26 +2,17 @@
 local M = {}
 
 local request_count = 0
-local WIDTH, HEIGHT = 84, 16
+local FOOTER = " q closes · Y copies · gi inserts as a comment "
 
-local function open(title)
+--- A buffer for the answer in a float beside the code that `argument` names. Returns the buffer, its window and what fits the window.
+local function open(title, argument, source)
   local buffer = vim.api.nvim_create_buf(false, true)
   vim.bo[buffer].bufhidden = "wipe"
-  local window = vim.api.nvim_open_win(buffer, true, {
-    relative = "editor",
-    anchor = "SE",
-    row = vim.o.lines - vim.o.cmdheight - 1,
-    col = vim.o.columns,
-    width = math.max(math.min(WIDTH, vim.o.columns - 4), 1),
-    height = math.max(math.min(HEIGHT, vim.o.lines - 6), 1),
-    border = "rounded",
-    title = (" StarCoder: %s "):format(title),
-    footer = " q closes · Y copies · gi inserts as a comment ",
-  })
+  local first, last = argument.range.start.line, argument.range["end"].line
+  local window, fit = require("starcoder.float").open(buffer, source, first, last, (" StarCoder: %s "):format(title), FOOTER)
   vim.bo[buffer].filetype = "markdown"
-  vim.wo[window][0].wrap, vim.wo[window][0].linebreak = true, true
   vim.wo[window][0].conceallevel = 2
-  return buffer, window
+  return buffer, window, fit
 end
 
 --- Insert `lines` above line `line` of the buffer `source`, as a comment of its file type.
@@ -46,10 +37,11 @@ function M.run(argument, title, context)
   local source = vim.uri_to_bufnr(argument.uri)
   request_count = request_count + 1
   local with_token = vim.tbl_extend("force", argument, { token = "starcoder-" .. request_count })
-  local buffer, window = open(title)
+  local buffer, window, fit = open(title, argument, source)
   local function show(text)
     if vim.api.nvim_buf_is_valid(buffer) then
       vim.api.nvim_buf_set_lines(buffer, 0, -1, false, vim.split(text, "\n", { plain = true }))
+      fit()
     end
   end
   local function lines()

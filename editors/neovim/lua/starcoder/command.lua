@@ -4,7 +4,7 @@ local M = {}
 local ACTIONS = { "ask", "document", "explain", "fix", "rewrite", "simplify", "test" }
 
 local function notify(text, level)
-  vim.notify("StarCoder: " .. text, level or vim.log.levels.INFO)
+  require("starcoder.message").show(text, level)
 end
 
 --- The client of this buffer. Without one, notifies the user and returns nil.

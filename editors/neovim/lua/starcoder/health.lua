@@ -16,15 +16,14 @@ local function check_program()
     vim.health.info("The server is started by a function in your configuration.")
     return true
   end
-  local program = vim.fn.exepath(command[1])
-  if program == "" then
+  if require("starcoder.status").missing_program() then
     vim.health.error(("There is no program %s"):format(command[1]), {
       "Install it: `uv tool install starcoder-ls`, or `make demo` in a clone, as .venv/bin/starcoder-ls.",
       "Then run `starcoder-ls editor neovim`, which prints the right `cmd`.",
     })
     return false
   end
-  vim.health.ok("Server: " .. program)
+  vim.health.ok("Server: " .. vim.fn.exepath(command[1]))
   return true
 end
 

@@ -3,7 +3,8 @@ local M = {}
 
 M.NAME = "starcoder_ls"
 
-local MAPS = { accept = "<Tab>", word = "<C-Right>", line = "<C-Down>", next = "<M-]>", previous = "<M-[>", dismiss = "<C-]>" }
+local MAPS =
+  { accept = "<Tab>", word = "<C-Right>", line = "<C-Down>", next = "<M-]>", previous = "<M-[>", trigger = [[<M-\>]], dismiss = "<C-]>" }
 
 --- The client of a buffer, or nil.
 function M.client(buffer)
@@ -70,13 +71,20 @@ M.accept_line = function(key)
   end, key)
 end
 
+--- Show another suggestion; requests more of them if there is only one.
 M.next = function()
-  vim.lsp.inline_completion.select({ count = 1 })
+  require("starcoder.candidates").select(1)
   return true
 end
 
 M.previous = function()
-  vim.lsp.inline_completion.select({ count = -1 })
+  require("starcoder.candidates").select(-1)
+  return true
+end
+
+--- Request suggestions at the cursor, also where the settings allow none while typing.
+M.trigger = function()
+  require("starcoder.candidates").trigger()
   return true
 end
 
@@ -93,6 +101,7 @@ local HANDLERS = {
   line = { M.accept_line, "Accept a line of the suggestion" },
   next = { M.next, "Next suggestion" },
   previous = { M.previous, "Previous suggestion" },
+  trigger = { M.trigger, "Request suggestions" },
   dismiss = { M.dismiss, "Hide the suggestion" },
 }
 
@@ -115,6 +124,7 @@ function M.setup(options)
   end
   vim.lsp.enable(M.NAME)
   vim.lsp.inline_completion.enable()
+  vim.schedule(require("starcoder.status").check_program)
   for name, key in pairs(maps == true and MAPS or maps or {}) do
     map(name, key)
   end

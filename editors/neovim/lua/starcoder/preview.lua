@@ -76,7 +76,7 @@ function M.apply(edit, title, buffer, encoding)
   local function accept()
     close()
     if vim.api.nvim_buf_get_changedtick(buffer) ~= tick then
-      return vim.notify("StarCoder: the text was changed in the meantime, so nothing was done.", vim.log.levels.ERROR)
+      return require("starcoder.message").show("the text was changed in the meantime, so nothing was done.", vim.log.levels.ERROR)
     end
     vim.lsp.util.apply_text_edits(edits, buffer, encoding)
   end

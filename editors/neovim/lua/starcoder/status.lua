@@ -1,19 +1,39 @@
 -- The last status of each server, restarts after a crash, and pausing suggestions.
 local M = {}
 
+local message = require("starcoder.message").show
+
 local MAX_CRASHES, CRASH_WINDOW_S = 4, 180
 
 local status_by_client = {} -- client id -> the params of its last starcoder/status
 local crash_times_s = {}
 local paused = {} -- what the user has paused, in the shape of the settings `inline_completion`
 local note = nil -- shown in the status line while no server has reported a status
+local missing_program = nil -- what the user was notified of
+
+--- The program of the server if there is no such program, else nil.
+function M.missing_program()
+  local command = (vim.lsp.config[require("starcoder").NAME] or {}).cmd
+  return type(command) == "table" and vim.fn.executable(command[1]) == 0 and command[1] or nil
+end
+
+--- Notify the user once if the program of the server is missing: Neovim then starts nothing and writes that to its log only.
+function M.check_program()
+  local program = vim.lsp.is_enabled(require("starcoder").NAME) and M.missing_program()
+  if program and program ~= missing_program then
+    note = "not installed"
+    message(("there is no program %s. See :checkhealth starcoder"):format(program), vim.log.levels.ERROR)
+    vim.cmd.redrawstatus()
+  end
+  missing_program = program
+end
 
 --- Handle a starcoder/status notification. Each error of the settings file is shown once.
 function M.on_status(client_id, status)
   local old = status_by_client[client_id]
   status_by_client[client_id], note = status, nil
   if status.settingsFile and not (old and old.settingsFile and old.message == status.message) then
-    vim.notify(("StarCoder: %s\n:Starcoder settings opens the file."):format(status.message), vim.log.levels.ERROR)
+    message(("%s\n:Starcoder settings opens the file."):format(status.message), vim.log.levels.ERROR)
   end
   vim.cmd.redrawstatus()
 end
@@ -21,6 +41,7 @@ end
 --- Handle the start of a server: send it what the user paused before.
 function M.on_start(client)
   note = "starting"
+  require("starcoder.candidates").observe(client)
   if next(paused) then
     client:notify("workspace/didChangeConfiguration", { settings = { starcoder = { inline_completion = paused } } })
   end
@@ -39,13 +60,14 @@ function M.on_exit(code, signal, client_id)
     return now_s - time_s < CRASH_WINDOW_S
   end, crash_times_s)
   table.insert(crash_times_s, now_s)
+  local of_neovim = ("Client starcoder_ls quit with exit code 000 and signal 00. Check log for errors: " .. vim.lsp.log.get_filename())
   vim.schedule(function()
     if #crash_times_s > MAX_CRASHES then
       note = "stopped"
-      vim.notify("StarCoder: the server ended unexpectedly " .. #crash_times_s .. " times and is not started again. See :checkhealth starcoder", vim.log.levels.ERROR)
+      message(("the server ended unexpectedly %d times and is not started again. See :checkhealth starcoder"):format(#crash_times_s), vim.log.levels.ERROR, of_neovim)
     else
       note = "restarting"
-      vim.notify(("StarCoder: the server ended unexpectedly (code %d, signal %d) and is started again"):format(code, signal), vim.log.levels.WARN)
+      message(("the server ended unexpectedly (code %d, signal %d) and is started again"):format(code, signal), vim.log.levels.WARN, of_neovim)
       M.enable()
     end
     vim.cmd.redrawstatus()
@@ -71,7 +93,9 @@ function M.restart()
     end)
     if are_stopped then
       note = "restarting"
+      missing_program = nil
       M.enable()
+      M.check_program()
     elseif tries > 50 then
       vim.iter(old):each(function(client)
         client:stop(true)
