@@ -60,6 +60,7 @@ test-editors: editors
 
 screenshots: editors
 	$(EDITORS) $(BIN)/python docs/screenshots.py
+	$(EDITORS) $(BIN)/python docs/animation.py
 
 editors: $(READY)
 	$(BIN)/python requirements/install.py editors

@@ -37,6 +37,11 @@ class Polygon:
 '''
 TYPED = "        self.c"
 COLUMNS, ROWS = 88, 22
+BUNDLED_SETUP = f"""
+require("starcoder").setup({{ cmd = {neovim.lua(neovim.BUNDLED_SERVER)}, maps = true }})
+vim.o.number, vim.o.laststatus, vim.o.termguicolors, vim.o.shortmess = true, 2, true, "I"
+vim.o.statusline = " %f %m%=%{{v:lua.require'starcoder'.statusline()}}  %l:%c "
+"""
 
 
 def photograph_vscode(target: Path, folder: Path) -> None:
@@ -61,12 +66,7 @@ def photograph_neovim(target: Path, folder: Path) -> None:
     folder = folder / "neovim"
     folder.mkdir()
     (folder / FILE).write_text(TEXT)
-    setup = f"""
-require("starcoder").setup({{ cmd = {neovim.lua(neovim.BUNDLED_SERVER)}, maps = true }})
-vim.o.number, vim.o.laststatus, vim.o.termguicolors, vim.o.shortmess = true, 2, true, "I"
-vim.o.statusline = " %f %m%=%{{v:lua.require'starcoder'.statusline()}}  %l:%c "
-"""
-    with neovim.running(folder, folder / FILE, setup) as editor:
+    with neovim.running(folder, folder / FILE, BUNDLED_SETUP) as editor:
         editor.nvim.command(f"cd {folder}")
         editor.wait_until_ready()
         editor.type("Go" + TYPED.lstrip())
@@ -79,9 +79,10 @@ vim.o.statusline = " %f %m%=%{{v:lua.require'starcoder'.statusline()}}  %l:%c "
 class Screen:
     """The screen that Neovim sends to a front end (`:help ui-linegrid`)."""
 
-    def __init__(self, nvim: Any, columns: int, rows: int) -> None:
+    def __init__(self, nvim: Any, columns: int, rows: int, styles: dict[int, dict[str, Any]] | None = None) -> None:
+        """``styles`` are those of an earlier screen: Neovim defines each once."""
         self.cells = [[(" ", 0)] * columns for _ in range(rows)]
-        self.styles: dict[int, dict[str, Any]] = {0: {}}
+        self.styles = {0: {}} if styles is None else styles
         self.colors, self.cursor, self.is_drawn = (0, 0), (0, 0), False
         nvim.ui_attach(columns, rows, rgb=True, ext_linegrid=True)
         while not self.is_drawn:
@@ -122,11 +123,28 @@ class Screen:
         page = "margin:0;padding:12px;width:max-content;font:15px/1.3 'DejaVu Sans Mono',monospace"
         return f'<pre style="{page};background:#{self.colors[1]:06x}">' + "\n".join(rows) + "</pre>"
 
-    def _css(self, style: int, is_cursor: bool) -> str:
-        attributes = self.styles[style]
+    def runs(self, number: int) -> list[tuple[str, int, int, bool]]:
+        """Text, foreground, background and whether it is italic, of neighbouring cells of a row with one style."""
+        runs: list[tuple[str, int, int, bool]] = []
+        for column, (text, style) in enumerate(self.cells[number]):
+            look = (
+                *self._colors_of(style, (number, column) == self.cursor),
+                bool(self.styles.get(style, {}).get("italic")),
+            )
+            if runs and runs[-1][1:] == look:
+                runs[-1] = (runs[-1][0] + text, *look)
+            else:
+                runs.append((text, *look))
+        return runs
+
+    def _colors_of(self, style: int, is_cursor: bool) -> tuple[int, int]:
+        attributes = self.styles.get(style, {})
         front, back = attributes.get("foreground", self.colors[0]), attributes.get("background", self.colors[1])
-        if bool(attributes.get("reverse")) != is_cursor:
-            front, back = back, front
+        return (back, front) if bool(attributes.get("reverse")) != is_cursor else (front, back)
+
+    def _css(self, style: int, is_cursor: bool) -> str:
+        attributes = self.styles.get(style, {})
+        front, back = self._colors_of(style, is_cursor)
         css = f"color:#{front:06x};background:#{back:06x}"
         css += ";font-weight:bold" if attributes.get("bold") else ""
         return css + (";font-style:italic" if attributes.get("italic") else "")

@@ -62,6 +62,7 @@ def run_of(folder: Path, suggestion: Callable[[Hole], str], per_kind: int = 4, s
         files=len(files.files),
         seed=seed,
         wanted_per_kind=per_kind,
+        sources=results.hash_sources(drawn, files.name_of),
         holes=[
             results.score_hole(
                 hole, files.name_of(hole.source), files.language_of(hole.source.path), suggestion(hole), number

@@ -14,9 +14,11 @@ from harness import FAKE_SERVER_COMMAND
 from repositories import repository
 from starcoder_ls.commands import eval_holes
 from starcoder_ls.commands.eval_holes import HoleSelection, ServerLaunch
+from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.errors import EngineError, ModelError, SettingsError
-from starcoder_ls.evaluation import results
-from starcoder_ls.evaluation.holes import Kind
+from starcoder_ls.evaluation import completion_client, results
+from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.evaluation.repository import Repository
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +50,54 @@ def test_run_fills_every_hole_and_writes_both_files(tmp_path: Path, capsys: pyte
     printed = capsys.readouterr()
     for text in ("single-line", "block", "javascript", "first", "p95"):
         assert text in printed.out
+
+
+def test_interrupted_run_is_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "code").mkdir()
+    selection = HoleSelection([repository(tmp_path / "code")], 3, 0)
+    request, requested = completion_client.request_suggestion, []
+
+    async def end_after_two(server: Any, hole: Hole, language: str) -> tuple[str, float]:
+        if len(requested) == 2:
+            raise EngineError("The server has ended during the run.")
+        requested.append(hole)
+        return await request(server, hole, language)
+
+    monkeypatch.setattr(completion_client, "request_suggestion", end_after_two)
+    with pytest.raises(EngineError):
+        eval_holes.run(selection, fake_server(), tmp_path / "run.json", None)
+    assert "2 answers are in" in capsys.readouterr().err
+    assert not (tmp_path / "run.json").exists()
+    continued: list[Hole] = []
+
+    async def count(server: Any, hole: Hole, language: str) -> tuple[str, float]:
+        continued.append(hole)
+        return await request(server, hole, language)
+
+    monkeypatch.setattr(completion_client, "request_suggestion", count)
+    assert eval_holes.run(selection, fake_server(), tmp_path / "run.json", None) == 0
+    run = results.read_run(tmp_path / "run.json")
+    assert len(run.holes) == len(continued) + 2
+    assert not set(requested) & set(continued)
+    assert not list(tmp_path.glob("*.partial"))
+    assert {"shop/shop.py", "web/list.js"} <= run.sources.keys()
+
+
+def test_earlier_results_in_the_repository_are_hidden_from_the_server(tmp_path: Path) -> None:
+    folder = repository(tmp_path)
+    selection = HoleSelection([folder], 2, 0)
+    before = tmp_path / "before.json"
+    assert eval_holes.run(selection, fake_server(), before, folder / "web" / "report [1].html") == 0
+    launch = fake_server(options=eval_holes.parse_assignments(["context.ignore=['*.tmp']"]))
+    found = Repository([folder])
+    sent = eval_holes._without_outputs(launch, found)
+    assert sent["context"]["ignore"] == ["*.tmp", "/web/report\\ \\[1\\].html"]
+    assert IgnoreRules([folder], sent["context"]["ignore"]).exclusion_reason(Path(found.outputs[0])) is not None
+    assert eval_holes.run(selection, launch, folder / "after.json", None) == 0
+    first, second = (results.read_run(file) for file in (before, folder / "after.json"))
+    assert [hole.id for hole in first.holes] == [hole.id for hole in second.holes]
 
 
 def test_settings_reach_the_server(tmp_path: Path) -> None:

@@ -80,7 +80,6 @@ def test_different_holes_are_rejected_with_the_reason(gold: Run, tmp_path: Path)
     for other, reason in (
         (run_of(tmp_path, lambda _: "", seed=1), "their seeds are 0 and 1"),
         (run_of(tmp_path, lambda _: "", per_kind=2), "one run requested 4 of each kind, the other for 2"),
-        (run_of(tmp_path / "web", lambda _: ""), "no file in common|were changed"),
     ):
         with pytest.raises(SettingsError, match=f"not runs over the same holes.*({reason})"):
             pair_holes(gold, other, NAMES)
@@ -90,6 +89,23 @@ def test_runs_before_and_after_an_edit_are_rejected(gold: Run, tmp_path: Path) -
     (tmp_path / "shop" / "shop.py").write_text(SHOP.replace("upper", "lower"))
     with pytest.raises(SettingsError, match="some files were changed in between"):
         pair_holes(gold, run_of(tmp_path, lambda _: ""), NAMES)
+
+
+def test_runs_before_and_after_a_file_was_added_share_most_holes(gold: Run, tmp_path: Path) -> None:
+    (tmp_path / "web" / "more.js").write_text("function total(items) {\n  return items.length;\n}\n")
+    later = run_of(tmp_path, lambda hole: hole.middle)
+    pairs = pair_holes(gold, later, NAMES)
+    assert len(gold.holes) / 2 < len(pairs) < len(gold.holes)
+    assert all(first.id == second.id for first, second in pairs)
+    sentence = comparison.describe_unpaired(gold, later, pairs)
+    assert sentence.startswith(f"Files were added or removed between the runs: {len(gold.holes) - len(pairs)} holes of")
+    assert comparison.describe_unpaired(gold, gold, pair_holes(gold, gold, NAMES)) == ""
+
+
+def test_runs_over_different_kinds_are_rejected(gold: Run) -> None:
+    other = gold.model_copy(update={"holes": [hole for hole in gold.holes if hole.kind == "block"]})
+    with pytest.raises(SettingsError, match="not runs over the same holes"):
+        pair_holes(gold, other, NAMES)
 
 
 def test_empty_runs_are_rejected(gold: Run) -> None:

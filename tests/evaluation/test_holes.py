@@ -75,6 +75,22 @@ def test_another_seed_draws_other_holes_by_syntax() -> None:
     assert draw_by_syntax(Kind.SPAN, 8, 1) != draw_by_syntax(Kind.SPAN, 8, 2)
 
 
+def test_other_files_leave_most_holes_as_they_are() -> None:
+    """Those that are left out are the last ones of files that both have."""
+
+    def read_source(path: str) -> tuple[Source, boundaries.Boundaries]:
+        return Source("shop", path, CODE), boundaries.find_boundaries(CODE, "python")
+
+    paths = [f"{number}.py" for number in range(40)]
+    more = sorted([*paths, "added.py", "also.py"])
+    before = holes.draw_holes_by_syntax(paths, Kind.LINE, 60, 0, read_source)
+    after = holes.draw_holes_by_syntax(more, Kind.LINE, 60, 0, read_source)
+    kept = [hole for hole in after if hole in before]
+    assert len(kept) >= 50
+    assert [hole for hole in after if hole.source.path in paths] == before[: len(kept)]
+    assert len({hole.source.path for hole in before}) > 25
+
+
 def test_drawing_by_syntax_stops_when_no_holes_are_left() -> None:
     assert len(draw_by_syntax(Kind.BLOCK)) == 4
     assert len(draw_by_syntax(Kind.LINE, 100)) == 12

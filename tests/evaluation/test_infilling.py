@@ -12,7 +12,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import infilling, sandbox
+from starcoder_ls.evaluation import infilling, sandbox, santacoder
 from starcoder_ls.generation import Phase, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 
@@ -73,6 +73,51 @@ def test_model_completes_without_stop_rule_and_server_with_one() -> None:
     assert engine.requests[0].stop is None
     assert engine.requests[1].stop is not None
     assert len(suggested) == 1
+
+
+def humaneval(prefix: str, middle: str, suffix: str) -> infilling.HumanEvalProblem:
+    return infilling.HumanEvalProblem("one/0", "one", prefix, suffix, middle, "")
+
+
+def santacoder_line(prefix: str, middle: str, suffix: str) -> santacoder.SantaCoderProblem:
+    return santacoder.SantaCoderProblem("py/1", "py", prefix, suffix, middle)
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (humaneval("def f(x):\n", "    x += 1\n", "    return x\n"), "def f(x):\n    |\n    return x\n"),
+        (humaneval("def f(x):\n", "    x += 1\n    x *= 2\n", "    return x\n"), "def f(x):\n    |\n    return x\n"),
+        (humaneval("def f(x):\n    ", "x += 1\n", "    return x\n"), "def f(x):\n    |\n    return x\n"),
+        (humaneval("def f(x):\n", "    return x", ""), "def f(x):\n    |"),
+        (humaneval("def f(x):\n    ret", "urn x\n    y", " = 1\n"), "def f(x):\n    ret| = 1\n"),
+        (santacoder_line("def f(x):", "    return x", "\ny = 1"), "def f(x):\n    |\ny = 1"),
+        (santacoder_line("def f(x):", "return x", "y = 1"), "def f(x):\n    |\ny = 1"),
+        (santacoder_line("function f() {\n  let y;", "return x;", "\n}"), "function f() {\n  let y;\n  |\n}"),
+        (santacoder_line("def f(x):\n", "    return x", "\ny = 1"), "def f(x):\n    |\ny = 1"),
+    ],
+)
+def test_cursor_is_on_an_own_indented_line(problem: infilling.InfillingProblem, text: str) -> None:
+    placed = infilling.place_cursor(problem)
+    assert f"{placed.text[: placed.offset]}|{placed.text[placed.offset :]}" == text
+    assert problem.prefix + placed.head + placed.tail + problem.suffix == placed.text
+
+
+def test_answer_of_the_server_includes_what_the_line_had() -> None:
+    engine = ScriptedEngine([["x", " +=", " 1", "\n"]])
+    is_ready = threading.Event()
+    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
+    engine.start()
+    assert is_ready.wait()
+    problem = humaneval("def f(x):\n", "    x += 1\n", "    return x\n")
+
+    async def complete() -> list[str]:
+        return [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
+
+    try:
+        assert asyncio.run(complete()) == ["    x += 1\n"]
+    finally:
+        engine.close()
 
 
 @pytest.mark.slow

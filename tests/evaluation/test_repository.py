@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from repositories import SHOP, repository
+from repositories import SHOP, repository, run_of
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import html_report, results
 from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Kind
 from starcoder_ls.evaluation.repository import Repository, path_of
 
@@ -76,3 +77,14 @@ def test_same_seed_draws_the_same_holes_in_a_copy(tmp_path: Path) -> None:
         drawn.append([(hole.kind, hole.source.path, hole.start, hole.end) for hole in holes])
     assert drawn[0] == drawn[1]
     assert any(SHOP[start:end] for _, path, start, end in drawn[0] if path == "shop/shop.py")
+
+
+def test_results_and_reports_of_runs_are_no_source_files(tmp_path: Path) -> None:
+    folder = repository(tmp_path)
+    run = run_of(folder, lambda hole: hole.middle)
+    results.write_run(run, folder / "web" / "before.json")
+    results.write_text(html_report.render_html(run), folder / "report.html")
+    (folder / "web" / "page.html").write_text("<html>\n<head>\n<title>Shop</title>\n</head>\n</html>\n")
+    files = Repository([folder])
+    assert [Path(file).name for file in files.outputs] == ["report.html"]
+    assert [Path(file).name for file in files.files] == ["shop.py", "täglich.py", "list.js", "page.html"]

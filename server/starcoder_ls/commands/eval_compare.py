@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.evaluation import comparison, results
 from starcoder_ls.evaluation.comparison import MeasureComparison, Verdict
 
@@ -21,7 +22,10 @@ def run(first: Path, second: Path, is_json: bool) -> int:
     Raises SettingsError if a file is not a run, or the runs have different holes.
     """
     names = _display_names(first, second)
-    pairs = comparison.pair_holes(results.read_run(first), results.read_run(second), names)
+    runs = results.read_run(first), results.read_run(second)
+    pairs = comparison.pair_holes(*runs, names)
+    if sentence := comparison.describe_unpaired(*runs, pairs):
+        stderr.print(sentence)
     verdict, rows = comparison.compute_verdict(pairs), list(comparison.compare_measures(pairs))
     if is_json:
         print(json.dumps(_describe(verdict, rows, names)))

@@ -9,6 +9,7 @@ import asyncio
 import datetime
 import os
 import platform
+import re
 import sys
 import tempfile
 import tomllib
@@ -17,25 +18,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 from rich.text import Text
 
 from starcoder_ls import __version__, settings
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.hole_tables import print_tables
 from starcoder_ls.errors import EngineError, SettingsError, StarcoderError
-from starcoder_ls.evaluation import completion_client, html_report, results
+from starcoder_ls.evaluation import completion_client, html_report, partial_run, results
 from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole, Kind
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import Run, ScoredHole
-from starcoder_ls.evaluation.summary import MEASURES, Group, group_by_kind, group_by_language
 from starcoder_ls.lsp import client
 from starcoder_ls.settings_merge import merge
 
 _MAX_SHOWN_LOG_LINES = 6
+_PATTERN_CHARACTER = re.compile(r"[*?!#\[\]\\ ]")  # has a meaning in a .gitignore
 _BUDGET = {"inline_completion": {"budget_ms": 60_000}}
 """Unless ``--set`` says otherwise: on a busy machine the time limit for editors would cut answers."""
 
@@ -83,30 +83,35 @@ def run(selection: HoleSelection, launch: ServerLaunch, json_file: Path | None, 
             raise SettingsError(
                 f"There is no folder {file.absolute().parent} to write {file.name} to. Create it first."
             )
-    result = measure(selection, launch)
+    result = measure(selection, launch, json_file)
     print_tables(result)
     if json_file is not None:
         results.write_run(result, json_file)
+        json_file.with_name(json_file.name + partial_run.SUFFIX).unlink(missing_ok=True)
     if html_file is not None:
         results.write_text(html_report.render_html(result), html_file)
     return 0
 
 
-def measure(selection: HoleSelection, launch: ServerLaunch) -> Run:
+def measure(selection: HoleSelection, launch: ServerLaunch, json_file: Path | None = None) -> Run:
     """Draw the holes and let the server fill them, with progress on standard error.
 
-    Raises SettingsError, ModelError and EngineError, with the last lines of the server's log.
+    Answers are kept beside ``json_file`` as they come; those that an interrupted run has kept there are not requested
+    again. Raises SettingsError, ModelError and EngineError, with the last lines of the server's log.
     """
     config = settings.load(launch.overlay, launch.options, file=launch.settings_file)
     repository, holes = draw_holes(selection, config)
     with tempfile.TemporaryDirectory() as folder, Path(folder, "server.log").open("w+", encoding="utf-8") as log:
         try:
             server_info, scored = asyncio.run(
-                _fill_holes(repository, holes, selection, launch, required_adapters(config), Path(folder), log)
+                _fill_holes(
+                    repository, holes, selection, launch, required_adapters(config), Path(folder), log, json_file
+                )
             )
         except StarcoderError as error:
             raise type(error)(f"{error}{_last_lines(log)}") from error
-    return create_run(repository, selection, server_info, merge(dict(launch.overlay), launch.options), scored)
+    sources = results.hash_sources(holes, repository.name_of)
+    return create_run(repository, selection, server_info, merge(dict(launch.overlay), launch.options), scored, sources)
 
 
 def draw_holes(selection: HoleSelection, config: settings.Settings) -> tuple[Repository, list[Hole]]:
@@ -124,6 +129,7 @@ def create_run(
     server_info: completion_client.ServerInfo,
     overrides: Mapping[str, Any],
     holes: list[ScoredHole],
+    sources: dict[str, str] | None = None,
 ) -> Run:
     """The result, with everything needed to repeat the run."""
     return Run(
@@ -138,6 +144,7 @@ def create_run(
         files=len(repository.files),
         seed=selection.seed,
         wanted_per_kind=selection.per_kind,
+        sources=sources or {},
         holes=holes,
     )
 
@@ -155,26 +162,74 @@ async def _fill_holes(
     adapters: Sequence[str],
     state_folder: Path,
     log: IO[str],
+    json_file: Path | None,
 ) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
     env = {**os.environ, "STARCODER_LS_STATE": str(state_folder)}  # keeps these requests out of the statistics
     async with client.start(launch.command, env=env, stderr=log.fileno()) as server:
         try:
             with stderr.status("starting the server") as line:
-                await completion_client.initialize(server, repository.folders, merge(_BUDGET, launch.options))
+                server_settings = merge(_BUDGET, _without_outputs(launch, repository))
+                await completion_client.initialize(server, repository.folders, server_settings)
                 server_info = await completion_client.wait_until_ready(
                     server, lambda message: line.update(Text(message)), adapters
                 )
-            scored = []
-            with _progress_bar() as bar:
-                for hole in bar.track(holes, description=f"{len(holes)} holes"):
-                    language = repository.language_of(hole.source.path)
-                    text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
-                    name = repository.name_of(hole.source)
-                    scored.append(results.score_hole(hole, name, language, text, elapsed_ms, selection.has_texts))
+            kept = PartialRun(json_file, _conditions(selection, launch, server_info))
+            try:
+                scored = await _request_all(server, repository, holes, kept, selection.has_texts)
+            except BaseException:
+                if kept.holes:
+                    stderr.print(f"{len(kept.holes)} answers are in {kept.file}: the same command continues the run.")
+                raise
             await server.shutdown()
         except client.ConnectionClosed as error:
             raise EngineError("The server ended before it was ready.") from error
     return server_info, scored
+
+
+async def _request_all(
+    server: client.Client, repository: Repository, holes: Sequence[Hole], kept: PartialRun, has_texts: bool
+) -> list[ScoredHole]:
+    """The scored holes in order, those of ``kept`` without a request. Raises EngineError, SettingsError."""
+    scored = []
+    with _progress_bar() as bar:
+        for hole in bar.track(holes, description=f"{len(holes)} holes"):
+            name, language = repository.name_of(hole.source), repository.language_of(hole.source.path)
+            known = kept.holes.get(results.identify(hole, name))
+            if known is None:
+                text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
+                known = results.score_hole(hole, name, language, text, elapsed_ms, has_texts)
+                kept.add(known)
+            scored.append(known)
+    return scored
+
+
+def _conditions(
+    selection: HoleSelection, launch: ServerLaunch, server_info: completion_client.ServerInfo
+) -> dict[str, Any]:
+    """What the answer at a hole depends on."""
+    return {
+        "version": __version__,
+        "model": server_info.model,
+        "device": server_info.device,
+        "adapters": sorted(server_info.adapters),
+        "overrides": merge(dict(launch.overlay), launch.options),
+        "has_texts": selection.has_texts,
+    }
+
+
+def _without_outputs(launch: ServerLaunch, repository: Repository) -> dict[str, Any]:
+    """The settings for the server, with the results of earlier runs ignored: they contain the right answers."""
+    if not repository.outputs:
+        return dict(launch.options)
+    config = settings.load(launch.overlay, launch.options, file=launch.settings_file)
+    names = [
+        Path(file).relative_to(folder).as_posix()
+        for file in repository.outputs
+        for folder in repository.folders
+        if Path(file).is_relative_to(folder)
+    ]
+    patterns = ["/" + _PATTERN_CHARACTER.sub(r"\\\g<0>", name) for name in names]
+    return merge(dict(launch.options), {"context": {"ignore": [*config.context.ignore, *patterns]}})
 
 
 def _progress_bar() -> Progress:
@@ -199,43 +254,6 @@ def _last_lines(log: IO[str]) -> str:
         if lines
         else ""
     )
-
-
-def print_tables(result: Run) -> None:
-    """Print a table of the quality of the suggestions and one of their latency."""
-    console = Console(highlight=False)
-    title = f"{result.model} on {result.device}, {len(result.holes)} holes, seed {result.seed}"
-    quality = Table(
-        title=title,
-        caption="with 95 % intervals; kept in characters, the others in per cent",
-        title_justify="left",
-        box=SIMPLE_HEAD,
-    )
-    latency = Table(title="time to the answer, ms", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    quality.add_column("hole", no_wrap=True, min_width=12)
-    latency.add_column("hole", no_wrap=True)
-    quality.add_column("n", justify="right")
-    for measure in MEASURES:
-        quality.add_column(measure.name, justify="right")
-    kinds = group_by_kind(result.holes)
-    for quantile in kinds[0].latencies():
-        latency.add_column(f"p{100 * quantile:g}", justify="right")
-    for group in (*kinds, *group_by_language(result.holes)):
-        _add_row(quality, latency, group)
-    console.print(quality)
-    console.print(latency)
-
-
-def _add_row(quality: Table, latency: Table, group: Group) -> None:
-    cells = []
-    for measure in MEASURES:
-        mean = measure.estimate(group.holes)
-        low, high = measure.format_rounded(mean.low), measure.format_rounded(mean.high)
-        cells.append(f"{measure.format(mean.value)}\n[dim]{low}–{high}[/dim]")
-    style = "bold" if not group.kind else None
-    name = f"  {group.name}" if group.is_subgroup else group.name
-    quality.add_row(name, str(len(group.holes)), *cells, style=style)
-    latency.add_row(name, *(f"{estimate.value:.0f}" for estimate in group.latencies().values()), style=style)
 
 
 _KIND_NAMES = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}

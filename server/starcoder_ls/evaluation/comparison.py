@@ -81,17 +81,40 @@ class Verdict:
 
 
 def pair_holes(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:
-    """Each hole of the first run with the same hole of the second. Raises SettingsError if the holes differ."""
+    """Each hole of the first run with the same hole of the second.
+
+    Holes of one run only are left out if the same files were measured with the same options and others were added or
+    removed since, which displaces some holes. Raises SettingsError if the holes differ otherwise.
+    """
     first_by_id, second_by_id = ({hole.id: hole for hole in run.holes} for run in (first, second))
     shared = first_by_id.keys() & second_by_id.keys()
-    if len(shared) == len(first_by_id) == len(second_by_id) and shared:
-        return [(hole, second_by_id[hole.id]) for hole in first.holes]
+    are_same = len(shared) == len(first_by_id) == len(second_by_id)
+    if shared and (are_same or _have_same_files(first, second)):
+        return [(hole, second_by_id[hole.id]) for hole in first.holes if hole.id in shared]
     reason = _explain_difference(first, second, len(shared))
     raise SettingsError(
         f"{names[0]} and {names[1]} are not runs over the same holes ({len(first_by_id)} and {len(second_by_id)} "
         f"holes, {len(shared)} in common): {reason}. Make both with the same PATH, seed, kinds and number of holes, on "
         "the same files."
     )
+
+
+def describe_unpaired(first: Run, second: Run, pairs: Sequence[Pair]) -> str:
+    """A sentence about holes that only one run has; empty if there are none."""
+    counts = [len(run.holes) - len(pairs) for run in (first, second)]
+    if not any(counts):
+        return ""
+    return (
+        f"Files were added or removed between the runs: {counts[0]} holes of the first and {counts[1]} of the second "
+        "are left out."
+    )
+
+
+def _have_same_files(first: Run, second: Run) -> bool:
+    """Whether seed, number and kinds of holes are equal, and no file that both have was changed."""
+    options = [(run.seed, run.wanted_per_kind, {hole.kind for hole in run.holes}) for run in (first, second)]
+    common = first.sources.keys() & second.sources.keys()
+    return options[0] == options[1] and all(first.sources[name] == second.sources[name] for name in common)
 
 
 def compare_measures(pairs: Sequence[Pair]) -> Iterator[MeasureComparison]:

@@ -6,6 +6,7 @@ The seed decides which holes are drawn.
 from __future__ import annotations
 
 import enum
+import heapq
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -81,24 +82,29 @@ def draw_holes_by_syntax(
     count: int,
     seed: int,
     read_source: Callable[[str], tuple[Source, Boundaries] | None],
+    name_of: Callable[[str], str] = str,
 ) -> list[Hole]:
     """``count`` different holes within the boundaries of the syntax, or as many as there are; files are equally likely.
 
-    ``read_source`` is called when a path is first drawn, and returns None for a file that cannot be read.
+    Each file has random times of its own (a Poisson process) at which a hole is drawn in it, which follow from the seed
+    and from its name (``name_of``); the earliest count. Another file therefore displaces some holes and leaves the
+    others. ``read_source`` is called when a path is first drawn, and returns None for a file that cannot be read.
     """
-    rng = random.Random(f"{seed}/{kind}")
-    remaining, holes = list(paths), dict[tuple[str, int, int], Hole]()
+    holes: dict[tuple[str, int, int], Hole] = {}
     failures: dict[str, int] = {}
-    while remaining and len(holes) < count:
-        path = remaining[rng.randrange(len(remaining))]
-        found = read_source(path)
+    randoms = {path: random.Random(f"{seed}/{kind}/{name_of(path)}") for path in paths}
+    queue = [(rng.expovariate(1.0), path) for path, rng in randoms.items()]
+    heapq.heapify(queue)
+    while queue and len(holes) < count:
+        time, path = heapq.heappop(queue)
+        rng, found = randoms[path], read_source(path)
         span = found and _draw_span_by_syntax(found[1], kind, rng)
         if found and span and (path, *span) not in holes and is_worth_filling(found[0].text[slice(*span)]):
             holes[path, *span] = Hole(kind, found[0], *span)
-            continue
-        failures[path] = failures.get(path, 0) + 1
-        if not found or failures[path] >= _MAX_TRIES_PER_FILE:
-            remaining.remove(path)
+        else:
+            failures[path] = failures.get(path, 0) + 1
+        if found and failures.get(path, 0) < _MAX_TRIES_PER_FILE:
+            heapq.heappush(queue, (time + rng.expovariate(1.0), path))
     return list(holes.values())
 
 

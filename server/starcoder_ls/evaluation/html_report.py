@@ -24,6 +24,9 @@ from starcoder_ls.evaluation.summary import (
 )
 from starcoder_ls.evaluation.svg_plots import Bar
 
+GENERATOR = '<meta name="generator" content="starcoder-ls eval holes">'
+"""Is in the head of page.html; by it a report is recognised."""
+
 _MAX_EXAMPLES = 12
 _MAX_EXAMPLE_LINES, _MAX_EXAMPLE_CHARS = 14, 1200
 _CAPTION = "Share of holes whose first line equals the original, with 95 % intervals."

@@ -30,7 +30,10 @@ _MAX_BYTES = 256 << 20
 
 
 class InfillingProblem(Protocol):
-    """Text around a missing part; ``name`` identifies the document."""
+    """Text around a missing part; ``name`` identifies the document.
+
+    ``is_whole_line`` says that the missing part is a line whose line breaks may be in none of the texts.
+    """
 
     @property
     def name(self) -> str: ...
@@ -38,6 +41,10 @@ class InfillingProblem(Protocol):
     def prefix(self) -> str: ...
     @property
     def suffix(self) -> str: ...
+    @property
+    def middle(self) -> str: ...
+    @property
+    def is_whole_line(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,10 @@ class HumanEvalProblem:
     suffix: str
     middle: str
     test: str
+
+    @property
+    def is_whole_line(self) -> bool:
+        return False
 
     def build_program(self, completion: str) -> str:
         """A program that runs without an exception if ``completion`` is right."""
@@ -108,6 +119,45 @@ async def complete_with_model(
         yield text
 
 
+@dataclass(frozen=True, slots=True)
+class CursorPlacement:
+    """A document with the cursor at ``offset``. ``head`` and ``tail`` are what it has already of the missing part."""
+
+    text: str
+    offset: int
+    head: str = ""
+    tail: str = ""
+
+
+def place_cursor(problem: InfillingProblem) -> CursorPlacement:
+    """The cursor where an editor has it when the missing part is typed.
+
+    Whole lines are typed on a line of their own, after the indentation; in the problems the cursor is before the text
+    of the next line, or at the end of the line before. As in ``eval holes``, the indentation is that of the original.
+    """
+    prefix, middle, suffix = problem.prefix, problem.middle, problem.suffix
+    line = prefix.rpartition("\n")[2]
+    if line.strip() and not problem.is_whole_line:
+        return CursorPlacement(prefix + suffix, len(prefix))
+    head = "\n" if line.strip() else ""
+    if not line or head:
+        head += _indentation(middle, prefix if problem.is_whole_line else "")
+    is_broken = suffix.startswith("\n") or not suffix
+    tail = "" if is_broken or not (middle.endswith("\n") or problem.is_whole_line) else "\n"
+    return CursorPlacement(prefix + head + tail + suffix, len(prefix) + len(head), head, tail)
+
+
+def _indentation(middle: str, above: str) -> str:
+    """The blanks before the first line of ``middle``; if it has none, those that an editor adds below ``above``."""
+    first = middle.split("\n", 1)[0]
+    blanks = first[: len(first) - len(first.lstrip(" \t"))]
+    if blanks or not above.strip():
+        return blanks
+    line = above.rstrip().rpartition("\n")[2]
+    deeper = "    " if line.endswith((":", "{", "(", "[")) else ""
+    return line[: len(line) - len(line.lstrip(" \t"))] + deeper
+
+
 async def complete_with_server(
     engine: Engine,
     problems: Sequence[InfillingProblem],
@@ -116,10 +166,12 @@ async def complete_with_server(
 ) -> AsyncIterator[str]:
     """Yields what an editor would insert for each problem: with token healing, stop rules and filters."""
     for problem in problems:
-        text, offset = problem.prefix + problem.suffix, len(problem.prefix)
-        suggestions = await suggest(engine, Cursor(text, offset, language_of(problem), "", problem.name), options)
+        placed = place_cursor(problem)
+        cursor = Cursor(placed.text, placed.offset, language_of(problem), "", problem.name)
+        suggestions = await suggest(engine, cursor, options)
         if suggestions:
             first = suggestions[0]
-            yield strip_replaced(first.text, text[first.start : offset], text[offset : first.end])
+            before, after = placed.text[first.start : placed.offset], placed.text[placed.offset : first.end]
+            yield placed.head + strip_replaced(first.text, before, after) + placed.tail
         else:
             yield ""

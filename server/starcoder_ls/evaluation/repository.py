@@ -12,17 +12,21 @@ from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import boundaries, holes
+from starcoder_ls.evaluation import boundaries, holes, html_report
 from starcoder_ls.evaluation.boundaries import Boundaries
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.languages.table import by_path, normalize_id
 from starcoder_ls.learning.sources import Source
 
+_MARK_CHARS = 1000
+"""At the beginning of a file, where the mark of a report is."""
+
 
 class Repository:
     """The source files in ``paths`` (files and folders) that are in ``languages`` (ids of any editor; empty: all).
 
-    Raises SettingsError if there is no such file, or if ``paths`` names a file that must not reach a prompt.
+    ``outputs`` are reports that earlier runs have written there, in which nothing is drawn. Raises SettingsError if
+    there is no source file, or if ``paths`` names a file that must not reach a prompt.
     """
 
     def __init__(
@@ -37,6 +41,8 @@ class Repository:
         self._sources: dict[str, tuple[Source, Boundaries] | None] = {}
         language_ids = set(map(normalize_id, languages))
         files = {str(file) for path in resolved for file in self._source_files(path)}
+        self.outputs = sorted(file for file in files if is_own_output(file))
+        files -= set(self.outputs)
         self.files = sorted(file for file in files if not language_ids or self.language_of(file) in language_ids)
         if not self.files:
             kind = f"source files in {', '.join(sorted(languages))}" if languages else "source files"
@@ -67,7 +73,7 @@ class Repository:
         drawn = [
             hole
             for kind in kinds
-            for hole in holes.draw_holes_by_syntax(self.files, kind, count, seed, self._read_source)
+            for hole in holes.draw_holes_by_syntax(self.files, kind, count, seed, self._read_source, self._name_of_path)
         ]
         if not drawn:
             raise SettingsError(f"The {len(self.files)} source files have no code that is long enough for a hole.")
@@ -78,15 +84,31 @@ class Repository:
         has_one_folder = len(self.folders) == 1
         return source.path if has_one_folder else f"{Path(source.package).name}/{source.path}"
 
+    def _name_of_path(self, path: str) -> str:
+        folder = self._folder_of(path)
+        name = Path(path).relative_to(folder).as_posix()
+        return name if len(self.folders) == 1 else f"{folder.name}/{name}"
+
+    def _folder_of(self, path: str) -> Path:
+        return next(folder for folder in self.folders if Path(path).is_relative_to(folder))
+
     def _read_source(self, path: str) -> tuple[Source, Boundaries] | None:
         if path not in self._sources:
             text = read_source(Path(path), self.folders)
-            folder = next(folder for folder in self.folders if Path(path).is_relative_to(folder))
+            folder = self._folder_of(path)
             source = text and Source(str(folder), Path(path).relative_to(folder).as_posix(), text)
             self._sources[path] = (
                 (source, boundaries.find_boundaries(source.text, self.language_of(path))) if source else None
             )
         return self._sources[path]
+
+
+def is_own_output(path: str) -> bool:
+    """Whether a source file is a report of a run, which contains the right answers. Results in JSON are no source."""
+    if Path(path).suffix.lower() != ".html":
+        return False
+    text = read_source(Path(path))
+    return text is not None and html_report.GENERATOR in text[:_MARK_CHARS]
 
 
 def path_of(source: Source) -> Path:

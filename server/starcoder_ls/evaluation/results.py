@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from starcoder_ls.context.secrets import mask_secrets_in_range
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.learning.sources import Source
 
 FORMAT: Literal["starcoder-ls holes 1"] = "starcoder-ls holes 1"
 _CONTEXT_LINES = 4
@@ -70,6 +71,8 @@ class Run(_Record):
     files: int
     seed: int
     wanted_per_kind: int
+    sources: dict[str, str] = {}
+    """Name of each file that has holes -> hash of its text. Empty in results of earlier versions."""
     holes: list[ScoredHole]
 
 
@@ -78,7 +81,6 @@ def score_hole(
 ) -> ScoredHole:
     """The scores of ``suggestion``. ``name`` is that of the file, the same on every machine."""
     truth, before = hole.middle, hole.source.text[: hole.start]
-    identity = f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}"
     text, context_start = hole.source.text, len(before) - len("\n".join(before.split("\n")[-_CONTEXT_LINES:]))
     line = before.rpartition("\n")[2]  # a secret may begin before the cursor
     texts = Texts(
@@ -87,7 +89,7 @@ def score_hole(
         suggestion=mask_secrets_in_range(line + suggestion, len(line), len(line) + len(suggestion)),
     )
     return ScoredHole(
-        id=hashlib.sha256(identity.encode(errors="surrogatepass")).hexdigest()[:16],
+        id=identify(hole, name),
         kind=hole.kind,
         language=language,
         path=name,
@@ -102,6 +104,20 @@ def score_hole(
         elapsed_ms=round(elapsed_ms, 2),
         texts=texts if has_texts else None,
     )
+
+
+def identify(hole: Hole, name: str) -> str:
+    """The ``id`` of a hole in the file that results call ``name``."""
+    return _hash_text(f"{name}\0{hole.kind}\0{hole.start}\0{hole.end}\0{hole.source.text}")
+
+
+def hash_sources(holes: Iterable[Hole], name_of: Callable[[Source], str]) -> dict[str, str]:
+    """The ``sources`` of a run."""
+    return {name_of(hole.source): _hash_text(hole.source.text) for hole in holes}
+
+
+def _hash_text(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
 def write_run(run: Run, file: Path) -> None:

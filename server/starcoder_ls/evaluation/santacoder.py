@@ -28,6 +28,10 @@ class SantaCoderProblem:
     middle: str
 
     @property
+    def is_whole_line(self) -> bool:
+        return True
+
+    @property
     def has_word(self) -> bool:
         """Whether ``middle`` has a letter or digit.
 
