@@ -85,9 +85,11 @@ def _row_svg(screen: Screen, number: int) -> str:
         if back != screen.colors[1]:
             size = f'width="{width:.1f}" height="{LINE_HEIGHT}"'
             parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" {size} fill="#{back:06x}"/>')
-        if text.strip():
+        if words := text.strip():
+            x += (len(text) - len(text.lstrip())) * CHAR_WIDTH
+            words = html.escape(words).replace(" ", "\N{NO-BREAK SPACE}")  # blanks are collapsed
             style = ' font-style="italic"' if is_italic else ""
-            parts.append(f'<text x="{x:.1f}" y="{y + 14:.1f}" fill="#{front:06x}"{style}>{html.escape(text)}</text>')
+            parts.append(f'<text x="{x:.1f}" y="{y + 14:.1f}" fill="#{front:06x}"{style}>{words}</text>')
         column += len(text)
     return "".join(parts)
 

@@ -98,9 +98,9 @@ def santacoder_line(prefix: str, middle: str, suffix: str) -> santacoder.SantaCo
     ],
 )
 def test_cursor_is_on_an_own_indented_line(problem: infilling.InfillingProblem, text: str) -> None:
-    placed = infilling.place_cursor(problem)
-    assert f"{placed.text[: placed.offset]}|{placed.text[placed.offset :]}" == text
-    assert problem.prefix + placed.head + placed.tail + problem.suffix == placed.text
+    positioned = infilling.position_cursor(problem)
+    assert f"{positioned.text[: positioned.offset]}|{positioned.text[positioned.offset :]}" == text
+    assert problem.prefix + positioned.head + positioned.tail + problem.suffix == positioned.text
 
 
 def test_answer_of_the_server_includes_what_the_line_had() -> None:

@@ -20,7 +20,7 @@ from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.context.file_reader import read_file
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
-from starcoder_ls.evaluation.completion_client import strip_replaced
+from starcoder_ls.evaluation.completion_client import strip_repositioned
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
 
@@ -120,7 +120,7 @@ async def complete_with_model(
 
 
 @dataclass(frozen=True, slots=True)
-class CursorPlacement:
+class PositionedCursor:
     """A document with the cursor at ``offset``. ``head`` and ``tail`` are what it has already of the missing part."""
 
     text: str
@@ -129,7 +129,7 @@ class CursorPlacement:
     tail: str = ""
 
 
-def place_cursor(problem: InfillingProblem) -> CursorPlacement:
+def position_cursor(problem: InfillingProblem) -> PositionedCursor:
     """The cursor where an editor has it when the missing part is typed.
 
     Whole lines are typed on a line of their own, after the indentation; in the problems the cursor is before the text
@@ -138,13 +138,13 @@ def place_cursor(problem: InfillingProblem) -> CursorPlacement:
     prefix, middle, suffix = problem.prefix, problem.middle, problem.suffix
     line = prefix.rpartition("\n")[2]
     if line.strip() and not problem.is_whole_line:
-        return CursorPlacement(prefix + suffix, len(prefix))
+        return PositionedCursor(prefix + suffix, len(prefix))
     head = "\n" if line.strip() else ""
     if not line or head:
         head += _indentation(middle, prefix if problem.is_whole_line else "")
     is_broken = suffix.startswith("\n") or not suffix
     tail = "" if is_broken or not (middle.endswith("\n") or problem.is_whole_line) else "\n"
-    return CursorPlacement(prefix + head + tail + suffix, len(prefix) + len(head), head, tail)
+    return PositionedCursor(prefix + head + tail + suffix, len(prefix) + len(head), head, tail)
 
 
 def _indentation(middle: str, above: str) -> str:
@@ -166,12 +166,15 @@ async def complete_with_server(
 ) -> AsyncIterator[str]:
     """Yields what an editor would insert for each problem: with token healing, stop rules and filters."""
     for problem in problems:
-        placed = place_cursor(problem)
-        cursor = Cursor(placed.text, placed.offset, language_of(problem), "", problem.name)
+        positioned = position_cursor(problem)
+        cursor = Cursor(positioned.text, positioned.offset, language_of(problem), "", problem.name)
         suggestions = await suggest(engine, cursor, options)
         if suggestions:
             first = suggestions[0]
-            before, after = placed.text[first.start : placed.offset], placed.text[placed.offset : first.end]
-            yield placed.head + strip_replaced(first.text, before, after) + placed.tail
+            before, after = (
+                positioned.text[first.start : positioned.offset],
+                positioned.text[positioned.offset : first.end],
+            )
+            yield positioned.head + strip_repositioned(first.text, before, after) + positioned.tail
         else:
             yield ""
