@@ -103,8 +103,7 @@ def render_svg(frames: list[Frame], background: str) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}">',
         "<title>Typing in Neovim: grey suggestions of the bundled model, accepted with Tab</title>",
         f'<rect width="100%" height="100%" rx="6" fill="{background}"/>',
-        f'<g transform="translate(12,12)" font-family="{FONTS}" font-size="14" '
-        'xml:space="preserve" style="white-space:pre">',
+        f'<g transform="translate(12,12)" font-family="{FONTS}" font-size="14">',
     ]
     for number in range(ROWS):
         contents = dict.fromkeys(frame.rows[number] for frame in frames)

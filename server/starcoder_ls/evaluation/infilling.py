@@ -20,7 +20,7 @@ from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.context.file_reader import read_file
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import santacoder
-from starcoder_ls.evaluation.completion_client import strip_repositioned
+from starcoder_ls.evaluation.completion_client import strip_replaced
 from starcoder_ls.generation import Chunk, Engine, Request
 from starcoder_ls.settings import InlineCompletion
 
@@ -175,6 +175,6 @@ async def complete_with_server(
                 positioned.text[first.start : positioned.offset],
                 positioned.text[positioned.offset : first.end],
             )
-            yield positioned.head + strip_repositioned(first.text, before, after) + positioned.tail
+            yield positioned.head + strip_replaced(first.text, before, after) + positioned.tail
         else:
             yield ""
