@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.results import FORMAT, ScoredHole
 
@@ -50,10 +51,13 @@ class PartialRun:
             self.file.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, ScoredHole]:
-        """A line that was not written to its end is left out."""
+        """A line that was not written to its end is left out. Raises SettingsError if the file cannot be read."""
         if self.file is None or not self.file.is_file():
             return {}
-        head, *lines = self.file.read_text(encoding="utf-8", errors="replace").split("\n")
+        try:
+            head, *lines = decode_text(read_file(self.file, MAX_DOCUMENT_BYTES)).split("\n")
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"{self.file} cannot be read: {error}. Remove it to begin the run again.") from error
         if head != self._head:
             return {}
         holes = {}
