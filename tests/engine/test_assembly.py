@@ -11,6 +11,7 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+import chat_templates
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine import assembly
@@ -22,6 +23,7 @@ from starcoder_ls.engine.loading.safetensors_files import INDEX_FILE, SINGLE_FIL
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.errors import ModelInvalid, OutOfMemory
 from starcoder_ls.settings import Model
+from starcoder_ls.text_tokens.chat_template import read_chat_format
 
 IDS = list(range(20, 60))
 
@@ -46,6 +48,15 @@ def test_logits_equal_those_of_a_model_loaded_by_transformers(family: str, reque
     with torch.inference_mode():
         expected = model(torch.tensor([IDS])).logits[0, -1]
     torch.testing.assert_close(logits_of(loaded_from(folder, dtype="float32")), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_chat_template_of_the_checkpoint_is_in_the_status(folder: Path) -> None:
+    assert loaded_from(folder).ready_status("mine").chat is None
+    chat_templates.write_chat_template(folder, chat_templates.CHATML)
+    status = loaded_from(folder).ready_status("mine")
+    assert status.chat == read_chat_format(folder, status.special_tokens)
+    assert status.chat is not None
+    assert status.chat.before_question.endswith("<|im_start|>user\n")
 
 
 @pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")

@@ -7,22 +7,13 @@ import numpy as np
 import pytest
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.learning import archive, corpus, corpus_archive, tokenizer_training
-from starcoder_ls.learning.sources import Package, Source
+from starcoder_ls.learning import archive, corpus, corpus_archive
+from training_corpus import write_training_corpus
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    files = sorted(Path(corpus.__file__).parent.glob("*.py"))
-    texts = [Source(f"pkg{n % 3}", f"pkg/{p.name}", p.read_text(encoding="utf-8")) for n, p in enumerate(files)]
-    tokenizer = tokenizer_training.train_tokenizer([t.text for t in texts], 512)
-    packages = [Package(f"pkg{n}", "1.0", "MIT\nLicense", ()) for n in range(3)]
-    for part, described in ((folder, packages), (folder / "heldout", [])):
-        part.mkdir(exist_ok=True)
-        tokenizer_training.save_tokenizer(tokenizer, part)
-        corpus.write_corpus(part, tokenizer, texts[:2] if part != folder else texts, described)
-    return folder
+    return write_training_corpus(tmp_path_factory.mktemp("corpus"))
 
 
 def test_packed_corpus_has_the_same_rows(folder: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ The order of the checks is decided here: files first, then memory, then weights,
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -33,6 +34,7 @@ from starcoder_ls.engine.runner import logit_check, packed_linear, rounding_chec
 from starcoder_ls.engine.runner.model_runner import ModelRunner
 from starcoder_ls.engine.runner.pass_costs import measure_chunk_tokens, measure_pass_costs
 from starcoder_ls.errors import ModelError, ModelInvalid, OutOfMemory
+from starcoder_ls.generation import ChatFormat
 from starcoder_ls.settings import Adapter, Model
 from starcoder_ls.text_tokens.chat_template import read_chat_format
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -94,6 +96,7 @@ def assemble(
 
     Raises ModelInvalid if its weights or logits are not usable, and whatever ``on_progress`` raises.
     """
+    chat = _start_reading_chat_format(checkpoint, tokenizer)
     weight_check.require_finite(model, checkpoint)
     if placement.is_packed and not packed_linear.pack(model):
         raise ModelInvalid(f"{checkpoint.folder} has weights beyond float16. Set `model.dtype` to bfloat16.")
@@ -126,8 +129,15 @@ def assemble(
     message = " ".join(filter(None, (drawback, compile_message, checkpoint.changes, adapters_message)))
     resident_names = {adapter.name for adapter in resident}
     missing = tuple(name for name in adapters or {} if name not in resident_names)
-    chat = read_chat_format(checkpoint.folder, tokenizer.special_tokens)
-    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat, missing)
+    return LoadedModel(runner, tokenizer, checkpoint, placement, resident, strengths, message, chat.result(), missing)
+
+
+def _start_reading_chat_format(checkpoint: Checkpoint, tokenizer: Tokenizer) -> Future[ChatFormat | None]:
+    """A thread waits for the child process, which takes 0.1 s, while the model is checked and warmed up."""
+    executor = ThreadPoolExecutor(1, "starcoder-ls-chat-format")
+    chat = executor.submit(read_chat_format, checkpoint.folder, tokenizer.special_tokens)
+    executor.shutdown(wait=False)
+    return chat
 
 
 def _build_runner(

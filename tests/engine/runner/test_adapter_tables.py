@@ -111,7 +111,10 @@ def forward_all(loaded: LoadedModel, name: str | None, ids: list[int] = IDS) -> 
 
 def reference_logits(base: Path, adapter: Path) -> torch.Tensor:
     """transformers' model with PEFT's layers, in float64."""
-    exact = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
+    return peft_logits(transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64), adapter)
+
+
+def peft_logits(exact: Any, adapter: Path) -> torch.Tensor:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         adapted = PeftModel.from_pretrained(exact, adapter).double().eval()
@@ -153,10 +156,13 @@ def test_logits_equal_peft_in_float64(case: str, prepare: Prepare) -> None:
     assert distance(forward_all(loaded, None), expected) > 100 * CLOSE
 
 
-def test_input_adapter_of_a_joined_matrix_runs_in_transformers(bases: dict[str, Path], tmp_path: Path) -> None:
+@pytest.mark.parametrize("targets", [("up_proj",), ("gate_proj", "up_proj")])
+def test_input_adapter_of_a_joined_matrix_runs_in_transformers(
+    targets: tuple[str, ...], bases: dict[str, Path], tmp_path: Path
+) -> None:
     """The two matrices of SwiGLU have one input in the kernels."""
     base = bases["qwen2"]
-    path = adapter_fixtures.save_random_adapter(base, tmp_path / "adapter", bottleneck("up_proj"))
+    path = adapter_fixtures.save_random_adapter(base, tmp_path / "adapter", bottleneck(*targets))
     loaded = load_with(base, own=path)
     own_pass = loaded.runner.compiled_pass
     assert own_pass is not None
@@ -166,6 +172,29 @@ def test_input_adapter_of_a_joined_matrix_runs_in_transformers(bases: dict[str, 
     runner.chunk_tokens, runner.token_ms = 256, 0.6  # 256 tokens take 154 ms, 32 take 19
     assert runner.chunk_tokens_with(None) == 256
     assert runner.chunk_tokens_with(find(loaded, "own")) == 32 == runner.unpaused_tokens
+
+
+@pytest.mark.parametrize("config", [lora("c_attn", "c_proj", "c_fc"), bottleneck("c_fc", "mlp.c_proj")])
+def test_adapter_of_a_model_in_4_bits_equals_peft_on_the_rounded_weights(config: Any, tmp_path: Path) -> None:
+    sizes = {"n_embd": 256, "n_head": 4, "n_inner": 1024, "weight_std": 0.01}  # which 4 bits represent well
+    base = checkpoints.gpt_bigcode(tmp_path / "base", **sizes)
+    path = adapter_fixtures.save_random_adapter(base, tmp_path / "own", config)
+    settings = Model(name=str(base), device="cpu", quantization="torchao-int4")
+    loaded = load(settings, ignore_progress, {"own": Adapter(path=str(path))})
+    own_pass = loaded.runner.compiled_pass
+    assert (loaded.placement.quantization, loaded.message) == ("torchao-int4", "")
+    assert own_pass is not None
+    assert own_pass.can_apply(find(loaded, "own"))
+    exact = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=torch.float64)
+    for name, layer in loaded.runner.model.named_modules():
+        if isinstance(layer, packed_linear.PackedLinear) and name != "lm_head":
+            weight = torch.nn.Parameter(layer.dequantized().double())
+            exact.get_submodule(name.removesuffix(".base_layer")).weight = weight
+    expected = peft_logits(exact, path)
+    found = forward_all(loaded, "own")
+    assert distance(found, expected) < 0.05  # activations and the output layer are rounded to more bits than 4
+    assert distance(found, reference_logits(base, path)) > 4 * distance(found, expected)
+    assert distance(forward_all(loaded, None), expected) > 1.0
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
