@@ -19,6 +19,7 @@ TINY = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_run_limited_in_minutes_ends_with_a_model_in_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From a packed corpus."""
     corpus, run = write_training_corpus(tmp_path / "corpus"), tmp_path / "run"
