@@ -95,20 +95,12 @@ def test_row_has_what_was_known_when_it_was_shown(tmp_path: Path) -> None:
     (row,) = store.read_newest(9).result()
     store.close()
     assert (row.request, row.candidate, row.probability, row.parsed_features) == ("request", 2, 0.4, features)
-    assert (row.text_10s, row.text_30s) == ("wri", "written")
+    assert row.text_30s is None
+    assert rows(path, "text_10s, text_30s") == [("wri", "written")]
     key = path_hash.read_key(tmp_path / "feedback.key")
     assert key is not None
     assert row.path_hash == path_hash.hash_path("/p/a.py", key)
     assert row.shown_at > time.time()
-
-
-def test_hidden_suggestion_that_is_shown_later_is_replaced(tmp_path: Path) -> None:
-    path = tmp_path / "feedback.sqlite3"
-    store = FeedbackStore(path)
-    store.record_shown(SHOWN, "hidden")
-    store.record_shown(ShownSuggestion("one", "python", "tiny", None, "memory", 8, 1))
-    store.close()
-    assert rows(path, "outcome, source, chars") == [("shown", "memory", 8)]
 
 
 def test_reading_creates_no_file_and_a_broken_file_has_no_rows(tmp_path: Path) -> None:

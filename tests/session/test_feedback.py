@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggestion import Suggestion
+from starcoder_ls.feedback_store import schema
 from starcoder_ls.generation import FinishReason, Timings
 from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.lsp.documents.document import Edit, Position
@@ -20,7 +22,7 @@ from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session import feedback
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.feedback import suggestion_key
-from starcoder_ls.settings import Feedback
+from starcoder_ls.settings import Feedback, InlineCompletion
 
 
 @pytest.fixture(autouse=True)
@@ -97,11 +99,12 @@ class Timers:
 class Journal:
     """Feedback on suggestions at the end of the first line of a document."""
 
-    def __init__(self, text: str = "x = \n", keep: Any = "text") -> None:
+    def __init__(self, text: str = "x = \n", keep: Any = "text", show_from: float = 0.0) -> None:
         self.timers, self.documents = Timers(), Documents()
         self.version = 1
         self.documents.open(URI, "python", 1, text)
-        settings = SCRIPTED_SETTINGS.model_copy(update={"feedback": Feedback(keep=keep)})
+        sections = {"feedback": Feedback(keep=keep), "inline_completion": InlineCompletion(show_from=show_from)}
+        settings = SCRIPTED_SETTINGS.model_copy(update=sections)
         self.recorder = feedback.Feedback(
             ClientSettings(settings, lambda _: None), self.documents, lambda: "scripted", self.timers.call_later
         )
@@ -111,7 +114,7 @@ class Journal:
         text = self.documents.get(URI).text
         offset = text.index("\n")
         suggestions = [Suggestion(text, offset, offset, FinishReason.STOP_RULE, 9, 3, Timings()) for text in texts]
-        commands = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions)
+        commands = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions) or []
         keys = [command.arguments[0]["id"] for command in commands if command and command.arguments]
         for key in keys:
             self.recorder.on_shown(key)
@@ -243,7 +246,7 @@ async def test_document_that_was_excluded_since_is_not_read(state: Path) -> None
 async def test_suggestion_after_a_menu_entry_has_no_written_text(state: Path) -> None:
     journal = Journal("x = app\n")
     suggestion = Suggestion("(x)", 10, 10, FinishReason.STOP_RULE, 9, 3, Timings())
-    (command,) = journal.recorder.offer(Cursor("x = append\n", 10, "python", document=URI), [suggestion])
+    (command,) = journal.recorder.offer(Cursor("x = append\n", 10, "python", document=URI), [suggestion]) or [None]
     assert command is not None
     key = (command.arguments or [{}])[0]["id"]
     journal.type("append(x)", 4, deleted=3)
@@ -251,6 +254,81 @@ async def test_suggestion_after_a_menu_entry_has_no_written_text(state: Path) ->
     journal.timers.advance(30)
     journal.recorder.close()
     assert stored_rows(state, "outcome, kept_percent, text_30s") == [("accepted", 100, None)]
+
+
+def write_outcomes(state: Path) -> None:
+    """400 outcomes: what is suggested with a confidence of 0.9 was accepted, with 0.1 rejected."""
+    database = sqlite3.connect(state)
+    schema.prepare(database)
+    with database:
+        for number in range(400):
+            outcome, confidence = ("accepted", 0.9) if number % 3 == 0 else ("rejected", 0.1)
+            features = json.dumps({"confidence": confidence, "chars": 5, "tokens": 2, "recent": 0.3})
+            database.execute(
+                "insert into suggestions (id, shown_at, outcome, language, model, source, chars, lines, features)"
+                " values (?, ?, ?, 'python', 'scripted', 'model', 5, 1, ?)",
+                (f"old {number}", time.time() - 400 + number, outcome, features),
+            )
+    database.close()
+
+
+def offer(journal: Journal, text: str, confidence: float, typed: str = "", is_invoked: bool = False) -> bool:
+    """Whether ``text``, of which ``typed`` has been typed, is shown at the end of the line."""
+    document = journal.documents.get(URI).text
+    start = document.index("\n")
+    suggestion = Suggestion(
+        text, start, start, FinishReason.STOP_RULE, 9, 2, Timings(), typed_chars=len(typed), confidence=confidence
+    )
+    return journal.recorder.offer(Cursor(document, start, "python", document=URI), [suggestion], is_invoked) is not None
+
+
+async def journal_with_outcomes(state: Path) -> Journal:
+    """A journal whose filter has been fitted."""
+    write_outcomes(state)
+    journal = Journal(show_from=0.25)
+    assert offer(journal, "one()", 0.1)  # it starts the fit
+    await wait_until(lambda: journal.recorder._show_filter.probability({}) is not None)
+    assert not offer(journal, "two()", 0.1)
+    return journal
+
+
+@async_test
+async def test_suggestion_that_will_hardly_be_kept_is_hidden(state: Path) -> None:
+    journal = await journal_with_outcomes(state)
+    assert offer(journal, "three()", 0.9)
+    assert offer(journal, "four()", 0.1, is_invoked=True)
+    assert not offer(journal, "five()", 0.1)
+    journal.type("five()", 4)
+    journal.timers.advance(30)
+    journal.recorder.close()
+    hidden = stored_rows(state, "suggestion, outcome, match_percent, round(probability, 1)")
+    assert ("five()", "hidden", 100, 0.0) in hidden
+    assert ("two()", "hidden", 0, 0.0) in hidden
+
+
+@async_test
+async def test_hidden_suggestion_that_is_typed_into_becomes_visible(state: Path) -> None:
+    journal = await journal_with_outcomes(state)
+    assert not offer(journal, "five(six)", 0.1)
+    journal.type("f", 4)
+    assert not offer(journal, "ive(six)", 0.1)
+    journal.type("i", 5)
+    assert offer(journal, "ve(six)", 0.9)
+    journal.type("v", 6)
+    assert offer(journal, "e(six)", 0.1)  # what is on the screen stays there
+    journal.recorder.close()
+    assert [text for text, outcome in stored_rows(state, "suggestion, outcome") if outcome == "hidden"] == [
+        "two()", "five(six)"
+    ]  # fmt: skip
+
+
+@async_test
+async def test_everything_is_shown_before_there_are_300_outcomes(state: Path) -> None:
+    journal = Journal(show_from=0.99)
+    for number in range(5):
+        assert offer(journal, f"x{number}()", 0.01)
+    journal.recorder.close()
+    assert stored_rows(state, "outcome") == []
 
 
 @async_test

@@ -15,8 +15,6 @@ from starcoder_ls.feedback_store import schema
 from starcoder_ls.feedback_store.rows import FeedbackRow, read_rows
 from starcoder_ls.printable import escape_control_characters
 
-TEXT_FIELDS = ("prefix", "suffix", "suggestion", "text_10s", "text_30s")
-
 _MAX_PRINTED_CHARS = 200
 
 
@@ -46,7 +44,7 @@ def run(number: int, has_text: bool, is_json: bool) -> int:
 def describe_row(row: FeedbackRow, has_text: bool) -> dict[str, Any]:
     """The columns of ``row`` as JSON, with ``features`` as an object; the texts only if ``has_text``."""
     described = asdict(row) | {"features": row.parsed_features}
-    return described if has_text else {name: value for name, value in described.items() if name not in TEXT_FIELDS}
+    return described if has_text else {name: value for name, value in described.items() if name not in schema.TEXTS}
 
 
 def _summary(rows: Sequence[FeedbackRow]) -> dict[str, Any]:

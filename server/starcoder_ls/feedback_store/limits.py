@@ -17,8 +17,7 @@ MAX_BYTES = 128 * 1024 * 1024
 MAX_ROWS = 100_000
 BUSY_TIMEOUT_S = 5.0
 
-_TEXTS = ("prefix", "suffix", "suggestion", "text_10s", "text_30s")
-_NO_TEXTS = "update suggestions set " + ", ".join(f"{name} = null" for name in _TEXTS)
+_NO_TEXTS = "update suggestions set " + ", ".join(f"{name} = null" for name in schema.TEXTS)
 _HAS_TEXT = "suggestion is not null"
 _SHARE = 10  # a tenth at once, so that this is rare
 

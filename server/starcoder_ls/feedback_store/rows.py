@@ -84,9 +84,9 @@ def read_rows(path: Path | None = None, newest: int | None = None) -> list[Feedb
         return [] if database is None else select_rows(database, newest)
 
 
-def select_rows(database: sqlite3.Connection, newest: int | None = None) -> list[FeedbackRow]:
-    """As ``read_rows``. Raises sqlite3.Error."""
-    known = schema.columns(database)
+def select_rows(database: sqlite3.Connection, newest: int | None = None, has_text: bool = True) -> list[FeedbackRow]:
+    """As ``read_rows``, without texts if not ``has_text``. Raises sqlite3.Error."""
+    known = set(schema.columns(database)) - (set() if has_text else set(schema.TEXTS))
     if not known:
         return []
     selected = ", ".join(name if name in known else "null" for name in FIELDS)

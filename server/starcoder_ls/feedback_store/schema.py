@@ -39,6 +39,9 @@ _SECOND_VERSION = {
     "text_30s": "text",
 }
 
+TEXTS = ("prefix", "suffix", "suggestion", "text_10s", "text_30s")
+"""The columns with text of documents."""
+
 
 def store_file() -> Path:
     """`feedback.sqlite3` in `$STARCODER_LS_STATE`, or in the platform's state folder."""

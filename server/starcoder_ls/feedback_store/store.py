@@ -64,7 +64,7 @@ class FeedbackStore:
         self._unchecked_rows = 0
 
     def record_shown(self, shown: ShownSuggestion, outcome: Outcome = "shown") -> None:
-        """Insert a row. A second call with the same id changes nothing, unless the suggestion was hidden."""
+        """Insert a row. A second call with the same id changes nothing."""
         now_s = self._clock()
         self._submit(lambda database: self._insert(database, shown, outcome, now_s))
 
@@ -85,7 +85,7 @@ class FeedbackStore:
         self._update(suggestion_id, {f"text_{seconds}s": text})
 
     def read_newest(self, count: int) -> Future[list[FeedbackRow]]:
-        """The newest rows after all that was recorded before; empty if the file cannot be read."""
+        """The newest rows, without texts, after all that was recorded before; empty if the file cannot be read."""
         return self._writer.submit(self._read, count)
 
     def close(self) -> None:
@@ -96,7 +96,7 @@ class FeedbackStore:
     def _read(self, count: int) -> list[FeedbackRow]:
         if self._database is None and not (self._path or schema.store_file()).exists():
             return []
-        return self._run(lambda database: select_rows(database, count), [])
+        return self._run(lambda database: select_rows(database, count, has_text=False), [])
 
     def _update(self, suggestion_id: str, values: Mapping[str, object]) -> None:
         assignments = ", ".join(f"{name} = ?" for name in values)
@@ -113,7 +113,6 @@ class FeedbackStore:
             "prefix": prefix, "suffix": suffix, "suggestion": suggestion, "request": shown.request or None,
             "candidate": shown.candidate, "path_hash": hashed, "features": features, "probability": shown.probability,
         }  # fmt: skip
-        database.execute("delete from suggestions where id = ? and outcome = 'hidden'", (shown.id,))
         database.execute(
             f"insert or ignore into suggestions ({', '.join(values)}) values ({', '.join('?' * len(values))})",
             _as_stored(*values.values()),

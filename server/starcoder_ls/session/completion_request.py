@@ -118,6 +118,8 @@ class CompletionRequests:
         min_chars = 0 if is_invoked else settings.min_chars
         suggestions = [found for found in suggestions if found.typed_chars + len(found.text.strip()) >= min_chars]
         commands = self._feedback.offer(cursor, suggestions, is_invoked)
+        if commands is None:
+            return CompletionItems([])
         items = map(conversion.item, suggestions, commands)
         return CompletionItems([item for item in items if item is not None])
 

@@ -1,6 +1,7 @@
 """Feedback of one client on its suggestions: shown, accepted, rejected, and what stood there later.
 
-Decides which suggestion a message is about, and when one counts as rejected.
+Decides which suggestion a message is about, when one counts as rejected, and which ones are hidden because they would
+probably not be kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.follow_ups import LAST_DELAY_S, CallLater, FollowedSuggestion, FollowUps, Observation
+from starcoder_ls.session.show_filter import ShowFilter
 from starcoder_ls.session.suggestion_record import build_record
 from starcoder_ls.session.tracked_ranges import TrackedRanges
 
@@ -40,6 +42,7 @@ class _Offer:
     row: ShownSuggestion
     """As it was offered first; ``text`` may be the rest of it."""
     followed: FollowedSuggestion
+    is_hidden: bool = False
     is_shown: bool = False
     previously_accepted_chars: int = 0
     """Accepted of the suggestion of which this is the rest."""
@@ -71,12 +74,15 @@ class Feedback:
         documents.on_edit = self._ranges.on_edit
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
         self._opened_store: FeedbackStore | None = None
+        self._show_filter = ShowFilter(lambda count: self._store().read_newest(count))
 
-    def offer(self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False) -> list[t.Command | None]:
-        """Register ``suggestions``, the result of one request, and return the command for each.
+    def offer(
+        self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False
+    ) -> list[t.Command | None] | None:
+        """Register ``suggestions``, the result of one request, and return the command for each; None to hide them.
 
         The rest of a suggestion that is being typed counts as the same suggestion; any other one that was shown in this
-        document counts as rejected. ``is_invoked``: the user asked for suggestions explicitly.
+        document counts as rejected. ``is_invoked``: the user asked for suggestions explicitly; these are never hidden.
         """
         if self._settings.current.feedback.keep == "nothing":
             return [None for _ in suggestions]
@@ -84,18 +90,20 @@ class Feedback:
         request, keys = str(uuid.uuid4()), []
         for candidate, suggestion in enumerate(suggestions):
             key = next((key for key, offer in earlier.items() if offer.typed_chars(suggestion) is not None), None)
-            if key is None:
-                key = str(uuid.uuid4())
-                self._offers[key] = self._create_offer(cursor, suggestion, key, request, candidate, is_invoked)
+            if key is None or earlier[key].is_hidden:
+                offer = self._create_offer(cursor, suggestion, request, candidate, is_invoked)
+                key = self._add_offer(offer, key)
             else:
-                self._continue_offer(earlier[key], suggestion)
-                self._offers.move_to_end(key)
+                self._continue_offer(earlier[key], suggestion.start, suggestion.text)
+            self._offers.move_to_end(key)
             keys.append(key)
         for key, offer in earlier.items():
             if key not in keys:
                 self._conclude(key, offer, "rejected")
         while len(self._offers) > _MAX_OFFERS:
             self._offers.popitem(last=False)
+        if any(self._offers[key].is_hidden for key in keys):
+            return None
         return [t.Command(title="Accepted", command=ACCEPTED, arguments=[{"id": key}]) for key in keys]
 
     def on_shown(self, key: str) -> None:
@@ -122,6 +130,7 @@ class Feedback:
         if not offer.is_shown:
             self._record_shown(offer)
         self._store().record_outcome(key, "accepted", offer.row.chars)
+        self._show_filter.on_outcome(is_accepted=True)
         self._follow_ups.start(offer.followed, is_accepted=True)
 
     def on_document_closed(self, uri: str) -> None:
@@ -140,21 +149,41 @@ class Feedback:
             self._opened_store.close()
 
     def _create_offer(
-        self, cursor: Cursor, suggestion: Suggestion, key: str, request: str, candidate: int, is_invoked: bool
+        self, cursor: Cursor, suggestion: Suggestion, request: str, candidate: int, is_invoked: bool
     ) -> _Offer:
-        settings, model = self._settings.current, self._model_name()
-        features = describe_suggestion(cursor, suggestion, is_invoked)
-        row = build_record(key, request, candidate, cursor, suggestion, settings, model, features, None)
+        key, settings, model = str(uuid.uuid4()), self._settings.current, self._model_name()
         uri, start = cursor.document, suggestion.start
+        features = describe_suggestion(cursor, suggestion, is_invoked)
+        features["recent"] = round(self._show_filter.recent_acceptance, 3)
+        show_from = settings.inline_completion.show_from
+        probability = self._show_filter.probability(features) if show_from else None
+        row = build_record(key, request, candidate, cursor, suggestion, settings, model, features, probability)
         tracked = self._ranges.track(uri, start, suggestion.end)
         # While a menu is open, the cursor's text has its selected entry, which the document has not.
         tracked.is_lost = self._documents.get(uri).text != cursor.text
         followed = FollowedSuggestion.at(key, uri, suggestion.text, start, cursor.text, tracked)
-        return _Offer(uri, start, suggestion.text, row, followed)
+        is_hidden = probability is not None and probability < show_from and not is_invoked
+        return _Offer(uri, start, suggestion.text, row, followed, is_hidden)
 
-    def _continue_offer(self, offer: _Offer, suggestion: Suggestion) -> None:
-        """What is left of ``offer`` is ``suggestion``."""
-        offer.start, offer.text = suggestion.start, suggestion.text
+    def _add_offer(self, offer: _Offer, hidden_key: str | None) -> str:
+        """The key of ``offer``, or ``hidden_key`` if it is the rest of that suggestion and stays hidden.
+
+        If it becomes visible, it is a suggestion of its own: what becomes of the hidden one is an outcome too.
+        """
+        if offer.is_hidden and hidden_key is not None:
+            self._continue_offer(self._offers[hidden_key], offer.start, offer.text)
+            return hidden_key
+        key = offer.row.id
+        self._offers[key] = offer
+        if offer.is_hidden:
+            self._store().record_shown(offer.row, "hidden")
+            self._show_filter.on_hidden()
+            self._follow_ups.start(offer.followed)
+        return key
+
+    def _continue_offer(self, offer: _Offer, start: int, text: str) -> None:
+        """What is left of ``offer`` is ``text``, at ``start``."""
+        offer.start, offer.text = start, text
         offer.previously_accepted_chars = offer.accepted_chars
 
     def _conclude(self, key: str, offer: _Offer, outcome: Outcome) -> None:
@@ -162,6 +191,8 @@ class Feedback:
         del self._offers[key]
         if offer.is_shown and not offer.accepted_chars:
             self._store().record_outcome(key, outcome)
+        if offer.is_shown and outcome == "rejected":
+            self._show_filter.on_outcome(bool(offer.accepted_chars))
 
     def _record_shown(self, offer: _Offer) -> None:
         offer.is_shown = True

@@ -91,6 +91,10 @@ class InlineCompletion(Section):
     min_confidence_in: dict[str, Annotated[float, Field(ge=0.0, lt=1.0)]] = Field(default_factory=dict)
     """`min_confidence` by language, such as `{markdown = 0.3}`; prose is harder to predict than code."""
 
+    show_from: float = Field(default=0.0, ge=0.0, lt=1.0)
+    """While typing, show only suggestions that you will keep with at least this probability, such as 0.25. It is
+    estimated from your earlier outcomes, from 300 on, unless `feedback.keep` is `nothing`. 0: show all."""
+
     rules_off: tuple[CompletionRule, ...] = ()
     """Names of disabled rules for where a suggestion ends and which part of it is shown: for measurements, or if a rule
     is unsuitable for you."""
