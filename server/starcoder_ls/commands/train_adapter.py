@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starcoder_ls.learning.finetuning.versions import AdapterVersions
 
 _EVALUATIONS = 12
-_VALIDATION_TOKENS = 16_384
+_VALIDATION_TOKENS = 8_192
 _HELD_OUT_TOKENS = 32_768
 _FIRST_STEPS = 2
 
