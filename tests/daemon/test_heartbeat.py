@@ -11,6 +11,7 @@ import pytest
 from starcoder_ls.daemon.activity import PATIENCE_S, ActivityReader, ActivityWriter
 from starcoder_ls.daemon.heartbeat import (
     LOADING_PATIENCE_S,
+    LOADING_WATCHDOG_S,
     SHUTDOWN_TIMEOUT_S,
     WATCHDOG_MARGIN_S,
     Heartbeat,
@@ -36,7 +37,7 @@ def test_watchdog_waits_longer_while_loading_and_for_windows() -> None:
         heartbeat.stop(is_exit_certain=True)
 
     asyncio.run(run())
-    assert armed == [LOADING_PATIENCE_S, SHUTDOWN_TIMEOUT_S, PATIENCE_S + WATCHDOG_MARGIN_S, None]
+    assert armed == [LOADING_WATCHDOG_S, SHUTDOWN_TIMEOUT_S, PATIENCE_S + WATCHDOG_MARGIN_S, None]
 
 
 def test_watchdog_ends_a_process_whose_gil_is_held_by_a_regex() -> None:

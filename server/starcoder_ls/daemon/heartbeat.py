@@ -22,6 +22,9 @@ disk reads it. Otherwise they wait for ``activity.PATIENCE_S``."""
 
 WATCHDOG_MARGIN_S = 5.0
 """The watchdog waits longer than the windows, which answer their editors first."""
+LOADING_WATCHDOG_S = 60.0
+"""The watchdog goes by the clock, windows by steps of their own timers: on a machine that gives this process a tenth of
+a core, importing a library takes ten times as long, and the process must not end for that."""
 SHUTDOWN_TIMEOUT_S = 4.0
 """Only for systems on which no ``ExitTimer`` ends the process."""
 
@@ -58,10 +61,11 @@ class Heartbeat:
 
     def start(self) -> None:
         """Beat now and every INTERVAL_S."""
-        patience_s = LOADING_PATIENCE_S if self._is_loading() else PATIENCE_S
+        is_loading = self._is_loading()
         if self._activity is not None:
-            self._activity.beat(patience_s)
-        self._arm(patience_s + (WATCHDOG_MARGIN_S if self._has_windows() else 0.0))
+            self._activity.beat(LOADING_PATIENCE_S if is_loading else PATIENCE_S)
+        margin_s = WATCHDOG_MARGIN_S if self._has_windows() else 0.0
+        self._arm(LOADING_WATCHDOG_S if is_loading else PATIENCE_S + margin_s)
         self._timer = asyncio.get_running_loop().call_later(INTERVAL_S, self.start)
 
     def stop(self, is_exit_certain: bool) -> None:
