@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
-TRIM_INTERVAL_S, MAX_TRIM_INTERVAL_S = 60.0, 300.0
+TRIM_INTERVAL_S, MAX_TRIM_INTERVAL_S = 60.0, 120.0
 QUIET_S = 0.05
 """Trimming 60 MB takes 4 ms of a core, for which a request should not wait."""
 
