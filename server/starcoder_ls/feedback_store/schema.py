@@ -29,7 +29,7 @@ create table if not exists suggestions (
 )
 """
 _SECOND_VERSION = {
-    "request": "text",  # the same for the candidates of one request
+    "request": "text",  # the id of the first candidate of the same request
     "candidate": "integer",  # 0 is the most likely
     "path_hash": "text",  # keyed: path_hash.py; null for documents that are not files
     "features": "text",  # JSON: what was known when it was shown, numbers and classes without text

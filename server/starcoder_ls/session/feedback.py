@@ -87,11 +87,11 @@ class Feedback:
         if self._settings.current.feedback.keep == "nothing":
             return [None for _ in suggestions]
         earlier = {key: offer for key, offer in self._offers.items() if offer.uri == cursor.document}
-        request, keys = str(uuid.uuid4()), []
+        keys: list[str] = []
         for candidate, suggestion in enumerate(suggestions):
             key = next((key for key, offer in earlier.items() if offer.typed_chars(suggestion) is not None), None)
             if key is None or earlier[key].is_hidden:
-                offer = self._create_offer(cursor, suggestion, request, candidate, is_invoked)
+                offer = self._create_offer(cursor, suggestion, keys[0] if keys else None, candidate, is_invoked)
                 key = self._add_offer(offer, key)
             else:
                 self._continue_offer(earlier[key], suggestion.start, suggestion.text)
@@ -149,15 +149,16 @@ class Feedback:
             self._opened_store.close()
 
     def _create_offer(
-        self, cursor: Cursor, suggestion: Suggestion, request: str, candidate: int, is_invoked: bool
+        self, cursor: Cursor, suggestion: Suggestion, request: str | None, candidate: int, is_invoked: bool
     ) -> _Offer:
+        """``request`` is the key of the first candidate; None for the first one."""
         key, settings, model = str(uuid.uuid4()), self._settings.current, self._model_name()
         uri, start = cursor.document, suggestion.start
         features = describe_suggestion(cursor, suggestion, is_invoked)
         features["recent"] = round(self._show_filter.recent_acceptance, 3)
         show_from = settings.inline_completion.show_from
         probability = self._show_filter.probability(features) if show_from else None
-        row = build_record(key, request, candidate, cursor, suggestion, settings, model, features, probability)
+        row = build_record(key, request or key, candidate, cursor, suggestion, settings, model, features, probability)
         tracked = self._ranges.track(uri, start, suggestion.end)
         # While a menu is open, the cursor's text has its selected entry, which the document has not.
         tracked.is_lost = self._documents.get(uri).text != cursor.text

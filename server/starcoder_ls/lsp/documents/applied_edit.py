@@ -19,6 +19,8 @@ def minimal_edit(old: str, new: str, offset: int = 0) -> AppliedEdit:
 
     Linear in the length of the texts.
     """
+    if not old or not new:  # as most keys
+        return AppliedEdit(offset, offset + len(old), len(new))
     common_start = _common_start(old, new)
     old, new = old[common_start:], new[common_start:]
     common_end = _common_end(old, new)
