@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+import numba.extending
 import torch
 
 from starcoder_ls.user_folders import cache_folder
@@ -42,7 +43,7 @@ def _cache_folder() -> Path:
 
 def needs_compilation() -> bool:
     """Whether the forward pass is not in the cache yet; compiling it takes about ten seconds."""
-    return not any(_CACHE_FOLDER.glob("forward.forward*.nbi"))  # numba names the file by module and function
+    return not any(_CACHE_FOLDER.glob("*/forward.forward*.nbi"))  # numba: a folder for each installation, a function
 
 
 def _set_up_cache() -> bool:
@@ -71,7 +72,11 @@ _start_threads()
 
 
 def jit(function: Function) -> Function:
-    """Compile ``function`` for this processor when it is first called. It runs without the GIL."""
+    """Compile ``function`` for this processor when it is first called. It runs without the GIL.
+
+    It must always be called with the same types: of two processes that start at once, each may store the code for its
+    own types under the number that the other's index has, and numba does not notice.
+    """
     decorate = numba.njit(nogil=True, cache=_IS_CACHED, error_model="numpy", fastmath=_FASTMATH_FLAGS)
     return cast("Function", decorate(function))
 
@@ -79,6 +84,12 @@ def jit(function: Function) -> Function:
 def parallel_jit(function: Function) -> Function:
     """As ``jit``, with ``prange`` loops distributed over threads. Call it within ``parallel_threads``."""
     decorate = numba.njit(nogil=True, cache=_IS_CACHED, error_model="numpy", fastmath=_FASTMATH_FLAGS, parallel=True)
+    return cast("Function", decorate(function))
+
+
+def compiled_into_callers(function: Function) -> Function:
+    """For a function that compiled functions call with several types: it is part of their code and not cached."""
+    decorate = numba.extending.register_jitable(error_model="numpy", fastmath=_FASTMATH_FLAGS)
     return cast("Function", decorate(function))
 
 

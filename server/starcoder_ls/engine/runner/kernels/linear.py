@@ -10,7 +10,7 @@ import numba
 from numba import types
 
 from starcoder_ls.engine.runner.kernels.calls import call
-from starcoder_ls.engine.runner.kernels.jit import jit, parallel_jit
+from starcoder_ls.engine.runner.kernels.jit import compiled_into_callers, jit, parallel_jit
 from starcoder_ls.engine.runner.kernels.tiles import BFLOAT16, FLOAT16, TILE_OUTPUTS, matmul_tile
 
 BLOCK_SIGNATURE = types.void(*[types.int64] * 10)
@@ -20,7 +20,7 @@ out_stride, block."""
 _1, _2, _3, _4, _6 = (matmul_tile(rows) for rows in (1, 2, 3, 4, 6))
 
 
-@jit
+@compiled_into_callers
 def matmul_block(type_tag, weights, stride, bias, x, x_stride, inputs, rows, out, out_stride):
     """Compute one block of 64 outputs for all rows, from weights without scales. Arguments as for ``matmul_tile``."""
     while rows >= 6:
