@@ -125,7 +125,8 @@ def _setup(server: HubServer, folder: Path, *arguments: str) -> subprocess.Compl
         "HF_HOME": str(folder / "hub"),
         "STARCODER_LS_SETTINGS": str(folder / "settings.toml"),
     }
-    environment.pop("HF_TOKEN", None)
+    for name in ("HF_TOKEN", "HF_HUB_OFFLINE"):  # the tests of the engine set the second
+        environment.pop(name, None)
     command = [sys.executable, "-m", "starcoder_ls", "setup", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
 

@@ -48,7 +48,7 @@ def test_run_writes_an_adapter_with_card_report_and_record(
     assert held_out.isdisjoint(Path(name).name for name in version.training["training_files"])
     assert not versions.run_folder.exists()
     assert SECRET not in "".join(path.read_text("latin-1") for path in version.folder.iterdir())
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.split())
     for text in ("training: ", "held out: ", "GB of", "minutes", "licences in headers: none stated"):
         assert text in printed
 

@@ -89,7 +89,7 @@ def pair_holes(first: Run, second: Run, names: tuple[str, str]) -> list[Pair]:
     first_by_id, second_by_id = ({hole.id: hole for hole in run.holes} for run in (first, second))
     shared = first_by_id.keys() & second_by_id.keys()
     are_same = len(shared) == len(first_by_id) == len(second_by_id)
-    if shared and (are_same or _have_same_files(first, second)):
+    if shared and (are_same or _differ_in_files_only(first, second)):
         return [(hole, second_by_id[hole.id]) for hole in first.holes if hole.id in shared]
     reason = _explain_difference(first, second, len(shared))
     raise SettingsError(
@@ -110,8 +110,10 @@ def describe_unpaired(first: Run, second: Run, pairs: Sequence[Pair]) -> str:
     )
 
 
-def _have_same_files(first: Run, second: Run) -> bool:
-    """Whether seed, number and kinds of holes are equal, and no file that both have was changed."""
+def _differ_in_files_only(first: Run, second: Run) -> bool:
+    """Whether files were added or removed, none was changed, and seed, number and kinds of holes are equal."""
+    if first.sources.keys() == second.sources.keys():
+        return False
     options = [(run.seed, run.wanted_per_kind, {hole.kind for hole in run.holes}) for run in (first, second)]
     common = first.sources.keys() & second.sources.keys()
     return options[0] == options[1] and all(first.sources[name] == second.sources[name] for name in common)

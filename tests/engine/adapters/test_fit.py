@@ -20,10 +20,12 @@ from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
+from starcoder_ls.engine.loading import checkpoint_sizes
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import AdapterInvalid
-from starcoder_ls.learning import trainable_adapter
+from starcoder_ls.learning.finetuning.layer_training import add_parallel
+from starcoder_ls.learning.finetuning.trainable import BaseIdentity
 from starcoder_ls.settings import Adapter, Model
 
 
@@ -173,9 +175,8 @@ def train_own_adapter(starcoder: Path, folder: Path, base_fingerprint: str) -> P
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(starcoder)
-    config = trainable_adapter.parallel_config(8, ["c_attn"])
-    trainable_adapter.add_adapter(model, config)
-    trainable_adapter.save_adapter(model, config, folder, "starcoder", base_fingerprint)
+    folder.mkdir()
+    add_parallel(model, checkpoint_sizes.BIGCODE, 8).save(folder, BaseIdentity("starcoder", base_fingerprint))
     return folder
 
 
