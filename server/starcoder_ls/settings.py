@@ -146,4 +146,4 @@ def validate(tree: Mapping[str, Any], source: str) -> Settings:
     try:
         return Settings.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"Settings from {source}: {describe_errors(error)}") from None
+        raise SettingsError(f"Settings from {source}: {describe_errors(error, Settings)}") from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import get_args
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from starcoder_ls.printable import escape_control_characters
 
@@ -18,14 +20,14 @@ _values.maxstring = _values.maxother = _values.maxlong = _MAX_CHARS
 _values.maxlevel = 4
 
 
-def describe_errors(error: ValidationError) -> str:
-    """One sentence for each of the first invalid keys."""
+def describe_errors(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """One sentence for each of the first invalid keys, and for an unknown one the most similar setting of ``model``."""
     problems = error.errors()
     sentences = []
     for problem in problems[:_MAX_NAMED]:
         key = shorten(".".join(str(step) for step in problem["loc"]) or "a key")
         if problem["type"] == "extra_forbidden":
-            sentences.append(f"there is no setting `{key}`.")
+            sentences.append(f"there is no setting `{key}`.{_suggestion(model, problem['loc'])}")
         elif problem["type"] == "missing":
             sentences.append(f"`{key}` is missing.")
         else:
@@ -34,6 +36,18 @@ def describe_errors(error: ValidationError) -> str:
     if len(problems) > _MAX_NAMED:
         sentences.append(f"{len(problems) - _MAX_NAMED} more are invalid.")
     return " ".join(sentences)
+
+
+def _suggestion(model: type[BaseModel] | None, path: Sequence[object]) -> str:
+    """A question that names the setting that the user may have meant; empty if none is similar."""
+    section = model
+    for step in path[:-1]:
+        field = section.model_fields.get(str(step)) if section else None
+        if field is not None:  # else the step is the name of a table, such as that of an adapter
+            types = (field.annotation, *get_args(field.annotation))
+            section = next((kind for kind in types if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+    similar = get_close_matches(str(path[-1]), section.model_fields if section else (), 1)
+    return f" Did you mean `{shorten('.'.join(map(str, (*path[:-1], *similar))))}`?" if similar else ""
 
 
 def describe_unknown(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from starcoder_ls.cli.options import (
     DtypeOption,
     LanguageOption,
     ModelOption,
+    PositionCommand,
     SettingsOption,
     overlay_of,
 )
@@ -99,7 +100,7 @@ def serve(
     raise typer.Exit(run(read_options, settings, tcp))
 
 
-@application.command(context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option
+@application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option
 def complete(
     position: Annotated[
         str, typer.Argument(metavar="FILE:LINE:COL", help="Line and column from 1. FILE `-` is standard input.")
@@ -123,7 +124,7 @@ def complete(
     )
 
 
-@application.command(context_settings={"ignore_unknown_options": True})
+@application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})
 def explain(
     region: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],
     model: ModelOption = None,
@@ -141,7 +142,7 @@ def explain(
     raise typer.Exit(run("explain", region, overlay, settings, adapter, language, is_json=is_json))
 
 
-@application.command(context_settings={"ignore_unknown_options": True})
+@application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})
 def act(
     action: Annotated[str, typer.Argument(help="document, fix, simplify, rewrite, test, or an action of your own.")],
     region: Annotated[str, typer.Argument(metavar=_REGION, help=_REGION_HELP)],

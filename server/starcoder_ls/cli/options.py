@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 ModelOption = Annotated[
     str | None,
@@ -21,6 +23,24 @@ SettingsOption = Annotated[
     Path | None,
     typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False),
 ]
+
+
+class PositionCommand(TyperCommand):
+    """A command whose argument may begin with a hyphen: ``-:3:1`` is a position in standard input.
+
+    Unknown options are arguments to it, so that long ones are checked here.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        options = {name: option for option in self.params for name in (*option.opts, *option.secondary_opts)}
+        is_value = False
+        for argument in args:
+            name = argument.partition("=")[0]
+            if name.startswith("--") and name not in options and name != "--help" and not is_value:
+                similar = get_close_matches(name, options, 1)
+                ctx.fail(f"No such option: {name}.{f' Did you mean {similar[0]}?' if similar else ''}")
+            is_value = argument in options and not getattr(options[argument], "is_flag", False)
+        return super().parse_args(ctx, args)
 
 
 def overlay_of(

@@ -112,7 +112,7 @@ def test_file_that_was_changed_meanwhile_is_not_written(file: Path, tmp_path: Pa
 
 
 def test_error_names_a_file_that_cannot_be_read_or_written(tmp_path: Path, file: Path) -> None:
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="There is no file"):
         line_range.read_source(str(tmp_path / "none.py"))
     (tmp_path / "b.py").write_bytes(b"\xff")
     with pytest.raises(SettingsError, match="UTF-8"):

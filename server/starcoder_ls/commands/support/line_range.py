@@ -43,8 +43,10 @@ def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
     try:
         content = read_standard_input() if path is None else read_file(path, MAX_DOCUMENT_BYTES)
         return Source(name, content, decode_text(content), path)
+    except FileNotFoundError as error:
+        raise SettingsError(f"There is no file {name}. Correct the path.") from error
     except OSError as error:
-        raise SettingsError(f"{name} cannot be read: {error.strerror}.") from error
+        raise SettingsError(f"{name} cannot be read: {error.strerror}. Name a source file.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name} is not UTF-8 text.") from error
 

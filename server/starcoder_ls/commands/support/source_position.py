@@ -87,7 +87,9 @@ def _read(file: str) -> str:
     name = "Standard input" if file == "-" else file
     try:
         return decode_text(read_standard_input() if file == "-" else read_file(file, MAX_DOCUMENT_BYTES))
+    except FileNotFoundError as error:
+        raise SettingsError(f"There is no file {name}. Correct the path.") from error
     except OSError as error:
-        raise SettingsError(f"{name} cannot be read: {error.strerror}.") from error
+        raise SettingsError(f"{name} cannot be read: {error.strerror}. Name a source file.") from error
     except UnicodeDecodeError as error:
         raise SettingsError(f"{name} is not UTF-8 text.") from error

@@ -53,6 +53,11 @@ def resolve(
     call. Raises ModelError if the Hub does not provide the files, and what ``check_folder`` raises.
     """
     path = Path(name).expanduser()
+    if path.is_file():
+        raise ModelInvalid(
+            f"{name} is a file, and a model or adapter is a folder as on the Hub, with safetensors; GGUF is not read. "
+            "Name the folder or a Hub id."
+        )
     if path.is_dir() or name.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(name):
         return check_folder(path)
     on_progress(0.0, f"Looking for {name} on this machine.")
