@@ -16,7 +16,17 @@ from starcoder_ls.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 EXTENSION = ROOT / "editors" / "vscode" / "package.json"
-VS_CODE_TITLE = "Server: model, adapters, suggestions, actions"
+# The headings in the settings editor of VS Code, by section. It derives the name of a setting from its key.
+VS_CODE_TITLES = {
+    "model": "Model",
+    "adapters": "Adapters",
+    "inline_completion": "Suggestions",
+    "context": "Text of Other Files",
+    "actions": "Actions",
+    "feedback": "Feedback",
+    "sharing": "Daemon",
+    "log": "Log",
+}
 # A workspace folder must not set which model runs, which prompts are sent and what is written to disk.
 MACHINE_SECTIONS = ("model", "adapters", "actions", "sharing", "feedback", "log")
 # Settings of the scope `window` that an untrusted folder must not set: `!.env*` would show files with secrets.
@@ -108,11 +118,14 @@ def field_schema(section: type[BaseModel], name: str) -> dict[str, Any]:
 
 
 def extension_manifest() -> str:
-    """package.json of the VS Code extension with newly generated settings in the group ``VS_CODE_TITLE``."""
+    """package.json of the VS Code extension with newly generated settings; its first group is that of the client."""
     package = json.loads(EXTENSION.read_text(encoding="utf-8"))
-    groups = package["contributes"]["configuration"]
-    generated = next(group for group in groups if group["title"] == VS_CODE_TITLE)
-    generated["properties"] = vs_code_properties(Settings)
+    properties = vs_code_properties(Settings)
+    groups = [
+        {"title": title, "properties": {key: properties[key] for key in properties if key.split(".")[1] == section}}
+        for section, title in VS_CODE_TITLES.items()
+    ]
+    package["contributes"]["configuration"] = [package["contributes"]["configuration"][0], *groups]
     restricted = ["starcoder.server.command", *(f"starcoder.{key}" for key in RESTRICTED_SETTINGS)]
     package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = restricted
     return json.dumps(package, indent=2, ensure_ascii=False) + "\n"

@@ -56,6 +56,17 @@ def open_window(code: VSCode, tmp_path: Path) -> Iterator[OpenWindow]:
     wait(lambda: not code.servers(), "end of the servers of closed windows", 30, code.servers)
 
 
+def menu_entries(window: Window) -> list[str]:
+    """The entries of the menu of the status item."""
+    window.page.click(driver.STATUS)
+    rows = window.page.wait_for_selector(".quick-input-list .monaco-list-row") and window.page.query_selector_all(
+        ".quick-input-list .monaco-list-row .label-name"
+    )
+    entries = [str(row.inner_text()).strip() for row in rows]
+    window.press("Escape")
+    return entries
+
+
 def choose_action(window: Window, title: str) -> None:
     """Choose the code action ``title`` of the selection or the cursor, once the light bulb shows that there is one."""
     window.page.wait_for_selector(".codicon-light-bulb")
@@ -192,6 +203,38 @@ def test_explanation_streams_and_is_inserted_as_comment(open_window: OpenWindow)
     assert "\n".join([*lines[:3], *lines[below:]]) + "\n" == CODE
 
 
+def test_rewrite_command_asks_and_shows_a_diff(open_window: OpenWindow) -> None:
+    window = open_window(
+        {"replies": {"use sum": ["```python\ndef add(a, b):\n    return sum((a, b))\n```"]}}, **ASTRAIOS
+    )
+    window.wait_for_status("astraios")
+    type_at_end(window, "")
+    window.press("ArrowUp")
+    window.run("StarCoder: Rewrite")
+    window.page.wait_for_selector('.quick-input-widget :text("What should be changed?")')
+    window.type("use sum")
+    window.press("Enter")
+    window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("sum((a, b))")')
+    window.page.click('.editor-actions .action-label[aria-label^="Apply Change"]')
+    window.page.wait_for_selector(".monaco-diff-editor", state="detached")
+    assert window.save() == CODE.replace("a + b", "sum((a, b))")
+
+
+def test_open_menu_pauses_suggestions_if_set(code: VSCode, open_window: OpenWindow) -> None:
+    code.write_user_settings(
+        **{"editor.quickSuggestions": {"other": "on"}, "starcoder.inline_completion.pause_while": ["menu"]}
+    )
+    window = open_window(text="value = 1\nvariable = 2\n")
+    window.wait_for_status("scripted")
+    type_at_end(window, "va")
+    window.page.wait_for_selector(".suggest-widget.visible")
+    time.sleep(1.0)
+    assert window.ghost() == ""
+    window.press("Escape")
+    window.type(" = ")
+    window.wait_for_ghost("return 1")
+
+
 def test_stop_ends_an_explanation_and_keeps_its_text(open_window: OpenWindow) -> None:
     window = open_window({"replies": {"Explain": ["word "] * 200}, "token_s": 0.1}, **ASTRAIOS)
     window.wait_for_status("astraios")
@@ -211,11 +254,11 @@ def test_stop_ends_an_explanation_and_keeps_its_text(open_window: OpenWindow) ->
 
 def test_killed_server_is_restarted_and_status_shows_it(code: VSCode, open_window: OpenWindow) -> None:
     window = open_window({"load_s": 3.0})
-    window.wait_for_status("loading")
+    window.wait_for_status("reading the weights")
     window.wait_for_status("scripted")
     (server,) = code.servers()
     server.kill()
-    window.wait_for_status("loading", 30)
+    window.page.wait_for_selector('.notification-toast:has-text("started again (it was ended by SIGKILL")')
     window.wait_for_status("scripted")
     assert [process.pid for process in code.servers()] != [server.pid]
     type_at_end(window, "x = ")
@@ -306,6 +349,7 @@ def test_workspace_folder_cannot_set_the_program_or_model(
 def test_missing_server_shows_how_to_install_one(open_window: OpenWindow) -> None:
     window = open_window(server=[])
     window.wait_for_status("not installed")
+    assert "Show how to install it" in menu_entries(window)
     window.page.click('.notification-toast .monaco-button:has-text("Show How to Install")')
     page = window.page
     wait(

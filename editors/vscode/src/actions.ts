@@ -17,11 +17,12 @@ export class Actions {
     }
   }
 
-  /** Run an action that edits the document. */
-  async edit(action: string): Promise<void> {
+  /** Run an action that edits the document; `question` is the prompt for the user's instruction, if it needs one. */
+  async edit(action: string, question?: string): Promise<void> {
     const argument = await this.findArgument(action);
-    if (argument) {
-      await this.applyEdit(argument);
+    const instruction = question === undefined || !argument ? undefined : await askUser(question);
+    if (argument && (question === undefined || instruction)) {
+      await this.applyEdit({ ...argument, ...(instruction ? { instruction } : {}) });
     }
   }
 

@@ -17,6 +17,7 @@ export class Explanation {
   private panel: vscode.WebviewPanel | undefined;
   private running: CancellationTokenSource | undefined;
   private text = '';
+  private heading = '';
   private source: { uri: vscode.Uri; range: vscode.Range } | undefined;
   private count = 0;
 
@@ -58,6 +59,7 @@ export class Explanation {
   }
 
   private open(title: string): void {
+    this.heading = title;
     if (!this.panel) {
       const options = { enableScripts: true, localResourceRoots: [] };
       this.panel = vscode.window.createWebviewPanel('starcoder.explanation', title, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, options);
@@ -73,12 +75,22 @@ export class Explanation {
     this.panel.reveal(undefined, true);
   }
 
-  private state: { html: string; state: string; problem: string } = { html: '', state: 'running', problem: '' };
+  private state: { title: string; subtitle: string; html: string; state: string; problem: string } = { title: '', subtitle: '', html: '', state: 'running', problem: '' };
 
   private show(text: string, state: 'running' | 'done' | 'stopped', problem = ''): void {
     this.text = text;
-    this.state = { html: markdown.render(text), state, problem };
+    this.state = { title: this.heading, subtitle: this.subtitle(), html: markdown.render(text), state, problem };
     void this.panel?.webview.postMessage(this.state);
+  }
+
+  /** Which code the answer is about. */
+  private subtitle(): string {
+    const { uri, range } = this.source ?? {};
+    if (!uri || !range) {
+      return '';
+    }
+    const [first, last] = [range.start.line + 1, range.end.line + 1];
+    return `${uri.path.split('/').pop()}, ${first < last ? `lines ${first}–${last}` : `line ${first}`}`;
   }
 
   private async runCommand(command: string | undefined): Promise<void> {
@@ -124,13 +136,19 @@ function page(): string {
   pre { background: var(--vscode-textCodeBlock-background); padding: 0.7em; overflow-x: auto; }
   code { font-family: var(--vscode-editor-font-family); }
   blockquote { border-left: 3px solid var(--vscode-textBlockQuote-border); margin-left: 0; padding-left: 1em; }
-  nav { position: sticky; top: 0; padding: 0.7em 0; background: var(--vscode-editor-background); display: flex; gap: 0.5em; align-items: center; }
-  button { color: var(--vscode-button-foreground); background: var(--vscode-button-background); border: 0; padding: 0.3em 0.9em; cursor: pointer; }
-  button:disabled { opacity: 0.5; cursor: default; }
+  header { position: sticky; top: 0; padding: 0.9em 0 0.5em; background: var(--vscode-editor-background); border-bottom: 1px solid var(--vscode-widget-border, transparent); display: flex; flex-wrap: wrap; column-gap: 1em; align-items: baseline; }
+  h1 { font-size: 1.25em; font-weight: 600; margin: 0; }
+  #subtitle, #state { color: var(--vscode-descriptionForeground); }
+  nav { margin-left: auto; display: flex; gap: 0.2em; align-items: center; }
+  button { color: var(--vscode-textLink-foreground); background: transparent; border: 0; border-radius: 4px; padding: 0.2em 0.6em; font: inherit; cursor: pointer; }
+  button:hover { background: var(--vscode-toolbar-hoverBackground); }
+  button:focus-visible { outline: 1px solid var(--vscode-focusBorder); }
+  button[hidden] { display: none; }
   #problem { color: var(--vscode-errorForeground); }
 </style></head>
 <body>
-<nav><button id="stop">Stop</button><button id="copy">Copy</button><button id="insert">Insert as comment</button><span id="state" role="status"></span></nav>
+<header><h1 id="title"></h1><span id="subtitle"></span><span id="state" role="status"></span>
+<nav><button id="stop">Stop</button><button id="copy">Copy</button><button id="insert">Insert as comment</button></nav></header>
 <main id="text" aria-live="polite"></main><p id="problem" role="alert"></p>
 <script nonce="${nonce}">
   const vscode = acquireVsCodeApi();
@@ -138,10 +156,12 @@ function page(): string {
   for (const id of ['stop', 'copy', 'insert']) element(id).addEventListener('click', () => vscode.postMessage({ command: id }));
   window.addEventListener('message', ({ data }) => {
     element('text').innerHTML = data.html;
+    element('title').textContent = data.title;
+    element('subtitle').textContent = data.subtitle;
     element('problem').textContent = data.problem;
     element('state').textContent = data.state === 'running' ? 'writing …' : data.state === 'stopped' ? 'stopped' : '';
-    element('stop').disabled = data.state !== 'running';
-    element('copy').disabled = element('insert').disabled = !data.html;
+    element('stop').hidden = data.state !== 'running';
+    element('copy').hidden = element('insert').hidden = !data.html;
   });
   vscode.postMessage({ command: 'ready' });
 </script></body></html>`;

@@ -5,9 +5,11 @@ import { Actions } from './actions';
 import { chooseAdapter } from './adapters';
 import { EditPreview } from './editPreview';
 import { ActionArgument, Explanation, errorMessage } from './explanation';
+import { chooseModel } from './model';
 import { PromptPreview } from './prompt';
 import { Server } from './server';
-import { showLatency, showMenu, StatusItem, togglePause, togglePauseLanguage } from './status';
+import { showMenu } from './menu';
+import { showLatency, StatusItem, togglePause, togglePauseLanguage } from './status';
 
 let server: Server | undefined;
 
@@ -15,8 +17,9 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const declared: { properties: Record<string, unknown> }[] = context.extension.packageJSON.contributes.configuration;
   const keys = declared.flatMap((group) => Object.keys(group.properties));
   const intercepted = new Map<string, (...args: any[]) => unknown>();
-  const running = new Server(keys, intercepted, vscode.Uri.joinPath(context.extensionUri, 'readme.md'));
+  const running = new Server(keys, intercepted);
   server = running;
+  const help = vscode.Uri.joinPath(context.extensionUri, 'readme.md');
   const explanation = new Explanation(running);
   const editPreview = new EditPreview();
   const actions = new Actions(running, explanation, editPreview);
@@ -31,6 +34,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.askQuestion': () => actions.explain('ask', 'Answer', 'Your question'),
     'starcoder.writeDocstring': () => actions.edit('document'),
     'starcoder.fixCode': () => actions.edit('fix'),
+    'starcoder.simplifyCode': () => actions.edit('simplify'),
+    'starcoder.rewriteCode': () => actions.edit('rewrite', 'What should be changed?'),
     'starcoder.applyChange': () => editPreview.decide(true),
     'starcoder.discardChange': () => editPreview.decide(false),
     'starcoder.showPrompt': () => preview.show(),
@@ -38,6 +43,10 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.pause': togglePause,
     'starcoder.pauseLanguage': togglePauseLanguage,
     'starcoder.chooseAdapter': () => chooseAdapter(running),
+    'starcoder.chooseModel': chooseModel,
+    'starcoder.openSettings': () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:starcoder-ls.starcoder-ls'),
+    'starcoder.setCommand': () => vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.server.command'),
+    'starcoder.showInstallation': () => vscode.commands.executeCommand('markdown.showPreview', help),
     'starcoder.showLatency': () => showLatency(running),
     'starcoder.openSettingsFile': () => running.openSettingsFile(),
     'starcoder.restart': () => running.restart(),

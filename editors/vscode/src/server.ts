@@ -1,9 +1,10 @@
 // The server process of this window and its client: start, restart, settings, requests.
 // A change of `server`, `model` or `log` settings, or a removed setting, starts a new process; other changes are sent to the server.
 import * as vscode from 'vscode';
-import { Executable, LanguageClient, LanguageClientOptions, State, TransportKind } from 'vscode-languageclient/node';
+import { LanguageClient, LanguageClientOptions, State } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
 import { provideInlineCompletionItems } from './pause';
+import { ServerProcess } from './serverProcess';
 import { hasRemovedSetting, settingsTree, Tree } from './settings';
 
 export interface Status {
@@ -18,10 +19,11 @@ export interface Status {
 }
 
 /** What the status item shows: the status that the server sent, or the state of its process. */
-export type ServerState = { kind: 'starting' | 'stopped' | 'missing' } | { kind: 'running'; status: Status };
+export type ServerState = { kind: 'starting' | 'missing' } | { kind: 'stopped'; reason: string } | { kind: 'running'; status: Status };
 
 export class Server {
   private client: LanguageClient | undefined;
+  private readonly process = new ServerProcess((message, isRestarted) => void this.showCrash(message, isRestarted));
   private sentSettings: Tree = {};
   private currentState: ServerState = { kind: 'starting' };
   private readonly changed = new vscode.EventEmitter<ServerState>();
@@ -33,14 +35,13 @@ export class Server {
   constructor(
     private readonly settingKeys: string[],
     private readonly intercepted: Map<string, (...args: any[]) => unknown>,
-    private readonly help: vscode.Uri,
   ) {}
 
   /** Find and start the server, after stopping the running one. */
   restart(): Promise<void> {
     this.restarting = this.restarting.then(() => this.stop()).then(() => this.start()).catch((error) => {
       this.log.error(String(error));
-      this.setState({ kind: 'stopped' });
+      this.setState({ kind: 'stopped', reason: String(error) });
     });
     return this.restarting;
   }
@@ -51,6 +52,7 @@ export class Server {
     if (client?.needsStop()) {
       await client.stop().catch((error) => this.log.warn(String(error)));
     }
+    this.process.end();
     await client?.dispose().catch(() => undefined);
   }
 
@@ -95,8 +97,7 @@ export class Server {
     }
     this.log.info(`Starting ${command.program} ${command.arguments.join(' ')} (from ${command.foundIn})`);
     this.setState({ kind: 'starting' });
-    const executable: Executable = { command: command.program, args: command.arguments, transport: TransportKind.stdio };
-    const client = new LanguageClient('starcoder', 'StarCoder', executable, this.options());
+    const client = new LanguageClient('starcoder', 'StarCoder', () => this.process.start(command), this.options());
     this.client = client;
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
@@ -116,7 +117,7 @@ export class Server {
     });
     client.onDidChangeState(({ newState }) => {
       if (client === this.client && newState !== State.Running) {
-        this.setState({ kind: newState === State.Starting ? 'starting' : 'stopped' });
+        this.setState(newState === State.Starting ? { kind: 'starting' } : { kind: 'stopped', reason: this.process.reason });
       }
     });
     await client.start();
@@ -132,6 +133,7 @@ export class Server {
         return this.sentSettings;
       },
       initializationFailedHandler: () => false,
+      errorHandler: this.process,
       middleware: {
         provideInlineCompletionItems,
         executeCommand: (command, args, next) => {
@@ -177,15 +179,23 @@ export class Server {
     }
   }
 
+  private async showCrash(message: string, isRestarted: boolean): Promise<void> {
+    const [show, restart] = ['Show Log', 'Restart Server'];
+    const chosen = isRestarted
+      ? await vscode.window.showWarningMessage(`StarCoder: ${message}`, show)
+      : await vscode.window.showErrorMessage(`StarCoder: ${message}`, restart, show);
+    if (chosen) {
+      await vscode.commands.executeCommand(chosen === show ? 'starcoder.showLog' : 'starcoder.restart');
+    }
+  }
+
   private async showInstallHelp(): Promise<void> {
     const showHelp = 'Show How to Install';
     const setPath = 'Set Its Path';
     const chosen = await vscode.window.showWarningMessage(
-      'starcoder-ls was not found in the active Python environment, on the PATH or under pipx.', showHelp, setPath);
-    if (chosen === showHelp) {
-      await vscode.commands.executeCommand('markdown.showPreview', this.help);
-    } else if (chosen === setPath) {
-      await vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.server.command');
+      'StarCoder: starcoder-ls was not found in the active Python environment, on the PATH or under pipx.', showHelp, setPath);
+    if (chosen) {
+      await vscode.commands.executeCommand(chosen === showHelp ? 'starcoder.showInstallation' : 'starcoder.setCommand');
     }
   }
 }

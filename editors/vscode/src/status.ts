@@ -1,8 +1,9 @@
-// The status bar item and its menu: how the status that the server sent is shown.
+// The status bar item: how the status that the server sent is shown; pausing, and the latency.
 import * as vscode from 'vscode';
 import { Server, ServerState } from './server';
 
 const MEBIBYTE = 1024 * 1024;
+const MAX_ACTIVITY_CHARS = 48;
 
 export class StatusItem {
   private readonly item = vscode.window.createStatusBarItem('starcoder.status', vscode.StatusBarAlignment.Right, 100);
@@ -32,17 +33,17 @@ export class StatusItem {
 
 interface StatusText { text: string; detail: string; isProblem?: boolean }
 
-function statusText(state: ServerState): StatusText {
+export function statusText(state: ServerState): StatusText {
   switch (state.kind) {
     case 'starting': return { text: '$(loading~spin) StarCoder: starting', detail: 'The server is starting.' };
-    case 'stopped': return { text: '$(warning) StarCoder: stopped', detail: 'The server is not running. The log contains the reason.', isProblem: true };
-    case 'missing': return { text: '$(warning) StarCoder: not installed', detail: 'starcoder-ls was not found.', isProblem: true };
+    case 'stopped': return { text: '$(warning) StarCoder: stopped', detail: `The server is not running${state.reason ? ` (${state.reason})` : ''}.`, isProblem: true };
+    case 'missing': return { text: '$(warning) StarCoder: not installed', detail: 'The program starcoder-ls was not found.', isProblem: true };
   }
   const { phase, message, model, device, progress, adapters } = state.status;
   const where = [model, device, ...adapters.map((adapter) => `adapter ${adapter.name} (${adapter.method || 'unknown method'}, ${Math.round(adapter.memoryBytes / MEBIBYTE)} MiB)`)];
   const detail = [...(message ? [message] : []), where.filter(Boolean).join(' · ')].join('\n');
   switch (phase) {
-    case 'loading': return { text: `$(loading~spin) StarCoder: loading ${Math.round(progress * 100)} %`, detail };
+    case 'loading': return { text: `$(loading~spin) StarCoder: loading ${Math.round(progress * 100)} %${activity(message)}`, detail };
     case 'failed': case 'closed': return { text: `$(error) StarCoder: ${phase}`, detail, isProblem: true };
   }
   const exclusion = exclusionReason();
@@ -53,44 +54,25 @@ function statusText(state: ServerState): StatusText {
   return { text: `$(${phase === 'working' ? 'sync~spin' : message ? 'warning' : 'sparkle'}) ${names}`, detail };
 }
 
+/** What the server does while it loads, for the status bar: the beginning of its message. */
+function activity(message: string): string {
+  const sentence = message.split(/[.!] |[.!]$/)[0] ?? '';
+  const text = sentence.charAt(0).toLowerCase() + sentence.slice(1);
+  return text ? `, ${text.length > MAX_ACTIVITY_CHARS ? `${text.slice(0, MAX_ACTIVITY_CHARS - 1)}…` : text}` : '';
+}
+
 function shortName(model: string): string {
   return model.split(/[\\/]/).filter(Boolean).at(-1) ?? model;
 }
 
 /** The reason why the settings disable suggestions for the active document, or undefined. */
-function exclusionReason(): string | undefined {
+export function exclusionReason(): string | undefined {
   const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
   if (!configuration.get<boolean>('enabled', true)) {
     return 'paused';
   }
   const language = vscode.window.activeTextEditor?.document.languageId;
   return language && configuration.get<string[]>('excluded_languages', []).includes(language) ? `not in ${language}` : undefined;
-}
-
-/** Show the menu of the status item and run the chosen command. */
-export async function showMenu(server: Server): Promise<void> {
-  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
-  const isEnabled = configuration.get<boolean>('enabled', true);
-  const language = vscode.window.activeTextEditor?.document.languageId;
-  const isExcluded = language !== undefined && configuration.get<string[]>('excluded_languages', []).includes(language);
-  const entries: (vscode.QuickPickItem & { command: string })[] = [
-    ...(server.invalidSettingsFile ? [{ label: '$(go-to-file) Open the settings file', command: 'starcoder.openSettingsFile' }] : []),
-    { label: isEnabled ? '$(debug-pause) Pause suggestions' : '$(play) Resume suggestions', command: 'starcoder.pause' },
-    ...(language ? [{
-      label: isExcluded ? `$(play) Resume suggestions for ${language}` : `$(debug-pause) Pause suggestions for ${language}`,
-      command: 'starcoder.pauseLanguage',
-    }] : []),
-    { label: '$(debug-restart) Restart the server', command: 'starcoder.restart' },
-    { label: '$(layers) Choose adapters', command: 'starcoder.chooseAdapter' },
-    { label: '$(output) Show the log', command: 'starcoder.showLog' },
-    { label: '$(dashboard) Show latency', command: 'starcoder.showLatency' },
-    { label: '$(eye) Show what the model sees here', command: 'starcoder.showPrompt' },
-  ];
-  const title = statusText(server.state);
-  const chosen = await vscode.window.showQuickPick(entries, { title: `StarCoder: ${title.detail.replace(/\n/g, ' ')}` });
-  if (chosen) {
-    await vscode.commands.executeCommand(chosen.command);
-  }
 }
 
 export async function togglePause(): Promise<void> {

@@ -110,7 +110,7 @@ def assemble(
         drawback = quantization.describe_loss(placement.quantization, lost_nats)
         placement = replace(placement, quantization="int8")
     adapters_message = _add_adapters(resident, adapters or {}, settings.offline, scale_progress(on_progress, 0.0, 0.3))
-    on_progress(0.3, "Compiling for this processor, once." if runner.will_compile else "Warming up.")
+    on_progress(0.3, "Compiling kernels for this processor, once." if runner.will_compile else "Warming up.")
     runner.prepare_adapters()
     logit_check.require_expected_logits(runner, tokenizer, checkpoint, placement.dtype_name)
     runner.chunk_tokens = measure_chunk_tokens(runner, checkpoint.context_tokens)
