@@ -43,9 +43,10 @@ export class ServerProcess implements ErrorHandler {
     });
   }
 
-  /** End a process that is still there although its client was stopped. */
+  /** End the process of a client that was stopped, if it is still there after two seconds. */
   end(): void {
-    this.child?.kill();
+    const child = this.child;
+    setTimeout(() => child?.exitCode === null && child.kill(), EXIT_TIMEOUT_MS);
   }
 
   error(_error: Error, _message: unknown, count: number | undefined): ErrorHandlerResult {
