@@ -8,6 +8,7 @@ const MAX_CRASHES = 4;
 const CRASH_WINDOW_MS = 3 * 60 * 1000;
 const EXIT_TIMEOUT_MS = 2000;
 const MAX_LINE_CHARS = 200;
+const LOG_LINE = /\b(DEBUG|INFO|WARNING)\b/; // says nothing about the end of the process
 
 export class ServerProcess implements ErrorHandler {
   private child: ChildProcess | undefined;
@@ -26,12 +27,13 @@ export class ServerProcess implements ErrorHandler {
     this.child = child;
     let lastLine = '';
     child.stderr.on('data', (data: Buffer) => {
-      lastLine = data.toString().split(/\r?\n/).filter((line) => line.trim()).at(-1) ?? lastLine;
+      const lines = data.toString().split(/\r?\n/).filter((line) => line.trim() && !LOG_LINE.test(line));
+      lastLine = lines.at(-1) ?? lastLine;
     });
     this.exit = new Promise((resolve) => {
       child.on('exit', (code, signal) => {
         const how = signal ? `it was ended by ${signal}` : `exit code ${code}`;
-        resolve(lastLine ? `${how}; its last words: ${lastLine.trim().slice(0, MAX_LINE_CHARS)}` : how);
+        resolve(lastLine ? `${how}; its last message: ${lastLine.trim().slice(0, MAX_LINE_CHARS)}` : how);
       });
     });
     return new Promise((resolve, reject) => {
