@@ -1,6 +1,6 @@
 """How the heap of one daemon grows: three windows type as fast as it answers, and its process reports its memory.
 
-    python benchmarks/run/daemon_memory.py --requests 100000 [--default-heap] [--samples FILE]
+    python benchmarks/run/daemon_memory.py --requests 100000 [--samples FILE]
 
 Prints, for 100,000 requests after a warm-up, the growth of memory that is in use and of memory that the allocator
 keeps. ``make soak`` measures the whole, in hours; this says which part grows. Linux with glibc only.
@@ -35,7 +35,6 @@ import soak
 from lib.soak.memory_slope import theil_sen
 from lib.soak.simulated_user import SimulatedUser
 from lib.soak.window import CAPABILITIES
-from starcoder_ls import heap
 from starcoder_ls.commands import resident
 from starcoder_ls.daemon import connect_or_spawn, runtime_dir
 from starcoder_ls.lsp.client import Client, PendingRequest
@@ -130,14 +129,10 @@ def sample(library: Any) -> dict[str, float]:
     }
 
 
-def run_daemon(descriptor: int, path: Path, has_default_heap: bool) -> int:
+def run_daemon(descriptor: int, path: Path) -> int:
     """Serve, and print a sample to standard output at each interval."""
     library = ctypes.CDLL(None)
     library.mallinfo2.restype = Mallinfo2
-    if has_default_heap:
-        resident.limit_fragmentation = lambda: None  # type: ignore[assignment]
-    else:
-        heap.limit_fragmentation()  # before this module's thread
 
     def report() -> None:
         with contextlib.suppress(OSError):
@@ -150,7 +145,7 @@ def run_daemon(descriptor: int, path: Path, has_default_heap: bool) -> int:
     return resident.run(descriptor, path)
 
 
-async def drive(requests: int, has_default_heap: bool, folder: Path) -> list[dict[str, float]]:
+async def drive(requests: int, folder: Path) -> list[dict[str, float]]:
     """The samples of a daemon, each with the number of requests so far."""
     environment = soak.private_environment(folder)
     sources = soak.copy_sources(folder / "work")
@@ -160,7 +155,6 @@ async def drive(requests: int, has_default_heap: bool, folder: Path) -> list[dic
         listener.bind(str(path))
         listener.listen()
         command = [sys.executable, __file__, "--daemon", str(listener.fileno()), str(path)]
-        command += ["--default-heap"] * has_default_heap
         pipe = asyncio.subprocess.PIPE
         process = await asyncio.create_subprocess_exec(
             *command, pass_fds=(listener.fileno(),), env=environment, stdin=subprocess.DEVNULL, stdout=pipe
@@ -200,14 +194,13 @@ def print_growth(samples: Sequence[dict[str, float]]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=100_000, help="more than the warm-up of 16,000")
-    parser.add_argument("--default-heap", action="store_true", help="without the limits of starcoder_ls.heap")
     parser.add_argument("--samples", type=Path, default=None, help="write the samples to this file")
     parser.add_argument("--daemon", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.daemon:
-        return run_daemon(int(arguments.daemon[0]), Path(arguments.daemon[1]), arguments.default_heap)
+        return run_daemon(int(arguments.daemon[0]), Path(arguments.daemon[1]))
     with tempfile.TemporaryDirectory(prefix="memory-", ignore_cleanup_errors=True) as name:
-        samples = asyncio.run(drive(arguments.requests, arguments.default_heap, Path(name)))
+        samples = asyncio.run(drive(arguments.requests, Path(name)))
     if arguments.samples is not None:
         arguments.samples.write_text(json.dumps(samples), encoding="utf-8")
     print_growth(samples)

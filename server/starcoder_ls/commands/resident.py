@@ -18,7 +18,6 @@ from starcoder_ls.commands.support.engine_factory import LocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.daemon import daemon, heartbeat
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.heap import limit_fragmentation
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,6 @@ def run(descriptor: int, path: Path) -> int:
 
     An unreadable settings file is no error here: each window gets a message about it when it connects.
     """
-    limit_fragmentation()
     try:
         config = settings.load()
     except SettingsError:

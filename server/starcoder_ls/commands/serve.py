@@ -17,7 +17,6 @@ from starcoder_ls.commands.support import metrics_files
 from starcoder_ls.commands.support.engine_factory import LocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.heap import limit_fragmentation
 from starcoder_ls.lsp import stdio
 from starcoder_ls.lsp import tcp as loopback
 from starcoder_ls.session.settings_recovery import InvalidSettings
@@ -31,7 +30,6 @@ def run(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, 
     ``read_options`` returns the settings tree of the command line options; it may need the settings file. Raises
     SettingsError with ``tcp``. An editor, which would show only that its server ended, gets the message as status.
     """
-    limit_fragmentation()
     invalid = None
     try:
         config = _load(read_options, settings_file)
