@@ -167,7 +167,8 @@ async def drive(requests: int, folder: Path) -> list[dict[str, float]]:
     samples: list[dict[str, float]] = []
     assert process.stdout is not None
     while sent.total() < requests and not any(task.done() for task in typing):
-        samples.append({"requests": sent.total(), **json.loads(await process.stdout.readline())})
+        sizes = json.loads(await process.stdout.readline())
+        samples.append({"requests": sent.total(), **sizes})
     for task in typing:
         task.cancel()
     outcomes = await asyncio.gather(*typing, return_exceptions=True)
