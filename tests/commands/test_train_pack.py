@@ -33,7 +33,7 @@ def test_limit_is_in_megabytes_and_refused_if_nothing_fits(corpus: Path, tmp_pat
     assert 10_000 < packed.stat().st_size <= 20_000
     packed.unlink()
     with pytest.raises(SettingsError, match="Raise `--max-mb`"):
-        run_command_line("train", "pack", corpus, packed, "--max-mb", "0.01")
+        run_command_line("train", "pack", corpus, packed, "--max-mb", "0.001")
     assert not packed.exists()
 
 

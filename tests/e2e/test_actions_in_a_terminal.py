@@ -59,7 +59,7 @@ def test_sigint_during_generation_exits_with_130(environment: dict[str, str], tm
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("explain", "nowhere.py:1"), "cannot be read"),
+        (("explain", "nowhere.py:1"), "There is no file nowhere.py."),
         (("act", "fly", "-:1-2"), "There are: ask"),
         (("explain", "-:1-2", "--adapter", "one"), "[adapters.one]"),
         (("act", "fix", "-:7-9"), "lines 1 to 2"),

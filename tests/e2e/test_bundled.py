@@ -175,7 +175,7 @@ def test_doctor_reports_healthy() -> None:
     ("arguments", "message"),
     [
         (("doctor", "--model", "/no/such/folder"), "/no/such/folder"),
-        (("complete", "nothing.py:1:1"), "nothing.py cannot be read"),
+        (("complete", "nothing.py:1:1"), "There is no file nothing.py."),
         (("complete", "here"), "FILE:LINE:COL"),
         (("doctor", "--device", "abacus"), "model.device"),
         (("serve", "--settings", "/no/such/settings.toml"), "/no/such/settings.toml"),
