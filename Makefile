@@ -28,8 +28,8 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 
-# Two processes run the tests; a plain `pytest` runs them in one.
-WORKERS ?= 2
+# Three processes run the tests, on two cores as well: some tests wait for other processes. A plain `pytest` runs them in one.
+WORKERS ?= 3
 
 test: $(READY)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from starcoder_ls.commands import train_pack
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.corpus import Corpus
 from training_corpus import run_command_line, write_training_corpus
@@ -33,7 +34,7 @@ def test_limit_is_in_megabytes_and_refused_if_nothing_fits(corpus: Path, tmp_pat
     assert 10_000 < packed.stat().st_size <= 20_000
     packed.unlink()
     with pytest.raises(SettingsError, match="Raise `--max-mb`"):
-        run_command_line("train", "pack", corpus, packed, "--max-mb", "0.001")
+        train_pack.run(corpus, packed, 1_000)
     assert not packed.exists()
 
 
