@@ -12,6 +12,7 @@ from starcoder_ls.commands.train_adapter import Request
 from starcoder_ls.engine.adapters.files import check_adapter_folder
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning.finetuning import training_base
 from starcoder_ls.learning.finetuning.preparation import Options, prepare
 from starcoder_ls.learning.finetuning.versions import AdapterVersions
 from training_fixtures import SECRET, code, write_repository
@@ -65,7 +66,8 @@ def test_interrupted_run_resumes_on_the_same_data_only(
     config, versions = settings.load({"model": {"name": str(starcoder)}}), AdapterVersions("own")
     options = Options([repository], device="cpu", rank=4, epochs=1.0, batch_tokens=192)
     plan = prepare(options, config, ignore_progress)
-    training, _ = train_adapter.create_run(Request("own", {}), options, plan, config, versions)
+    base = training_base.identify(plan.checkpoint, config.model.name)
+    training, _ = train_adapter.create_run(Request("own", {}), options, plan, base, versions)
     for report in training.train(save_every_s=0):
         if report.step == 2:
             break

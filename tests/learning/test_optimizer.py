@@ -6,13 +6,13 @@ from starcoder_ls.learning.optimizer import Optimizer, Schedule, is_block_matrix
 
 
 def test_learning_rate_warms_up_stays_and_decays_to_zero() -> None:
-    schedule = Schedule(warmup_tokens=100, decay_share=0.4)
+    schedule = Schedule(warmup=100, decay_share=0.4)
     assert schedule.factor(0, 0.0) == pytest.approx(0.01)
     assert schedule.factor(100, 0.1) == schedule.factor(600, 0.6) == 1.0
     assert schedule.factor(800, 0.8) == pytest.approx(0.5)
     assert schedule.factor(1000, 1.0) == 0.0
     assert schedule.factor(9, 0.9) == pytest.approx(0.1), "a slow machine decays before it has warmed up"
-    assert Schedule(warmup_tokens=0, decay_share=0.0).factor(5, 0.99) == 1.0
+    assert Schedule(warmup=0, decay_share=0.0).factor(5, 0.99) == 1.0
 
 
 class Net(nn.Module):

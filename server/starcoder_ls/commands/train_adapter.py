@@ -22,6 +22,7 @@ from starcoder_ls.errors import SettingsError
 if TYPE_CHECKING:
     from starcoder_ls.learning.finetuning.preparation import Options, Plan
     from starcoder_ls.learning.finetuning.row_loss import Losses
+    from starcoder_ls.learning.finetuning.trainable import BaseIdentity
     from starcoder_ls.learning.finetuning.training_run import TrainingRun
     from starcoder_ls.learning.finetuning.versions import AdapterVersions
 
@@ -50,6 +51,7 @@ def run(request: Request, overlay: Mapping[str, Any], settings_file: Path | None
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
     config = settings.load(dict(overlay), file=settings_file)
     console = Console(highlight=False)
+    from starcoder_ls.learning.finetuning import training_base
     from starcoder_ls.learning.finetuning.preparation import Options, prepare
     from starcoder_ls.learning.finetuning.versions import AdapterVersions
 
@@ -62,9 +64,10 @@ def run(request: Request, overlay: Mapping[str, Any], settings_file: Path | None
         return 0
     if request.is_restarted:
         shutil.rmtree(versions.run_folder, ignore_errors=True)
-    training, before = create_run(request, options, plan, config, versions)
+    base = training_base.identify(plan.checkpoint, config.model.name)
+    training, before = create_run(request, options, plan, base, versions)
     _train(console, training)
-    folder = _write_version(request.name, options, plan, config, versions, training, before)
+    folder = _write_version(request.name, options, plan, base, versions, training, before)
     console.print(f"{folder.name} was written to {folder}; the report is {folder / 'report.html'}")
     return 0
 
@@ -88,7 +91,7 @@ def _print_plan(console: Console, plan: Plan, model: str) -> None:
 
 
 def create_run(
-    request: Request, options: Options, plan: Plan, config: settings.Settings, versions: AdapterVersions
+    request: Request, options: Options, plan: Plan, base: BaseIdentity, versions: AdapterVersions
 ) -> tuple[TrainingRun, Losses]:
     """The run, resumed if it was interrupted, and the held-out losses of the base."""
     from starcoder_ls.learning.finetuning import training_base
@@ -101,7 +104,7 @@ def create_run(
 
     with loading_status() as on_progress:
         model = training_base.load_base(plan.checkpoint, plan.device, on_progress)
-    data_id = plan.data_id(training_base.identify(plan.checkpoint, config.model.name).fingerprint)
+    data_id = plan.data_id(base.fingerprint)
     decided = _decided(versions.run_folder, data_id)
     held_out = plan.rows[Slice.HELD_OUT]
     before = Losses(**decided["before"]) if decided else measure_losses(
@@ -188,19 +191,19 @@ def _write_version(
     name: str,
     options: Options,
     plan: Plan,
-    config: settings.Settings,
+    base: BaseIdentity,
     versions: AdapterVersions,
     training: TrainingRun,
     before: Losses,
 ) -> Path:
     """Measure the result on the held-out slice and write it with its card and report; its folder."""
-    from starcoder_ls.learning.finetuning import adapter_card, training_base, training_report, training_run
+    from starcoder_ls.learning.finetuning import adapter_card, training_report, training_run
     from starcoder_ls.learning.finetuning import versions as version_files
     from starcoder_ls.learning.finetuning.row_loss import measure_losses
     from starcoder_ls.learning.finetuning.slices import Slice
 
     after = measure_losses(training.trainable, plan.rows[Slice.HELD_OUT], _batches(_HELD_OUT_TOKENS, plan))
-    base, now = training_base.identify(plan.checkpoint, config.model.name), version_files.utc_now()
+    now = version_files.utc_now()
     record = {
         "name": name, "made": now.isoformat(timespec="seconds"), "base": base.name, "fingerprint": base.fingerprint,
         "method": options.method, "is_checkpoint": plan.method.build is None, "rank": plan.rank,

@@ -82,13 +82,14 @@ class GateHoles:
         is_candidate = side is Side.CANDIDATE
         model = str(self.version.folder) if is_candidate and training["is_checkpoint"] else training["base"]
         overlay: dict[str, Any] = {"model": {"name": model}}
-        arguments = ["--model", model, "--settings", str(self._write_settings())]
+        settings_file = self._write_settings()
+        arguments = ["--model", model, "--settings", str(settings_file)]
         if is_candidate and not training["is_checkpoint"]:
             arguments += ["--adapter", str(self.version.folder)]
             adapter_name = settings_name(self.version.folder)
             overlay["adapters"] = {adapter_name: {"path": str(self.version.folder), "tasks": ["completion"]}}
         options = {"program": self.program} if self.program else {}
-        return ServerLaunch(arguments, overlay, {}, self._write_settings(), **options)
+        return ServerLaunch(arguments, overlay, {}, settings_file, **options)
 
     def _write_settings(self) -> Path:
         """The user's settings without adapters."""

@@ -18,14 +18,17 @@ _ADAPTER_WEIGHT = re.compile(r"\b(?:lora_|ia3_|adapter_)")
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Linear warm-up in tokens, a plateau, then linear decay to zero over the last ``decay_share`` of the run."""
+    """Linear warm-up, a plateau, then linear decay to zero over the last ``decay_share`` of the run.
 
-    warmup_tokens: int
+    ``warmup`` is in the unit of ``done``: tokens or steps.
+    """
+
+    warmup: float
     decay_share: float
 
-    def factor(self, tokens: int, fraction: float) -> float:
-        """Learning rate after ``tokens`` tokens and ``fraction`` of the run (0 to 1), as a fraction of its peak."""
-        warmup = min(1.0, (tokens + 1) / max(self.warmup_tokens, 1))
+    def factor(self, done: int, fraction: float) -> float:
+        """Learning rate after ``done`` and ``fraction`` of the run (0 to 1), as a fraction of its peak."""
+        warmup = min(1.0, (done + 1) / max(self.warmup, 1.0))
         decay = 1.0 if self.decay_share <= 0 else min(1.0, max(0.0, (1.0 - fraction) / self.decay_share))
         return min(warmup, decay)
 

@@ -22,7 +22,7 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.finetuning.batches import Batches
 from starcoder_ls.learning.finetuning.row_loss import Losses, measure_losses, training_loss
 from starcoder_ls.learning.finetuning.trainable import Trainable
-from starcoder_ls.learning.optimizer import Optimizer
+from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 CHECKPOINT_FILE, CONFIG_FILE, LOG_FILE = "checkpoint.pt", "run.json", "log.jsonl"
 
@@ -50,9 +50,7 @@ class RunConfig:
 
     def rate_factor(self, step: int) -> float:
         """The learning rate of a step as a fraction of its peak."""
-        warmup = (step + 1) / max(1.0, self.warmup_share * self.steps)
-        decay = (self.steps - step) / max(1.0, self.decay_share * self.steps)
-        return min(1.0, warmup, decay)
+        return Schedule(self.warmup_share * self.steps, self.decay_share).factor(step, step / self.steps)
 
 
 @dataclass(frozen=True, slots=True)
