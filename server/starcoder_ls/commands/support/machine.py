@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from starcoder_ls.engine.loading.hub_download import free_disk_bytes
+
 _GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")  # NVIDIA, AMD, and NVIDIA in WSL
 _PROBE_BYTES = 128 << 20
 """More than the caches of most processors."""
@@ -38,7 +40,7 @@ def inspect_machine(downloads: Path) -> Machine:
 
     Takes a fraction of a second or, with a GPU, the time to import torch.
     """
-    disk = _free_disk(downloads)
+    disk = free_disk_bytes(downloads)
     if _may_have_gpu():
         import torch
 
@@ -59,11 +61,6 @@ def _may_have_gpu() -> bool:
         or shutil.which("nvidia-smi") is not None
         or any(Path(device).exists() for device in _GPU_DEVICES)
     )
-
-
-def _free_disk(folder: Path) -> float:
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    return shutil.disk_usage(existing).free
 
 
 def _memory_bandwidth(threads: int) -> float:

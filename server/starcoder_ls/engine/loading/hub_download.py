@@ -131,13 +131,18 @@ def _require_hash(name: str, partial: Path, file: RemoteFile) -> None:
         )
 
 
+def free_disk_bytes(folder: Path) -> int:
+    """Bytes that are free on the disk of ``folder``, which need not exist yet."""
+    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    return shutil.disk_usage(existing).free
+
+
 def _require_space(name: str, needed: int) -> None:
     """Raise ModelNotFound if ``needed`` bytes do not fit on the disk of the cache."""
     if needed <= 0:
         return
     folder = hub_cache()
-    existing = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(existing).free
+    free = free_disk_bytes(folder)
     if needed + SPARE_BYTES > free:
         raise disk_full(name, folder, needed, free)
 
