@@ -6,6 +6,7 @@ import pytest
 
 from repositories import repository, run_of
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import partial_run
 from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.results import ScoredHole
 
@@ -26,7 +27,7 @@ def test_added_holes_are_read_by_a_later_run(holes: list[ScoredHole], tmp_path: 
     assert later.holes == {hole.id: hole for hole in holes[:3]}
     later.add(holes[3])
     assert len(PartialRun(tmp_path / "run.json", CONDITIONS).holes) == 4
-    later.remove()
+    partial_run.remove(tmp_path / "run.json")
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -50,7 +51,6 @@ def test_line_that_was_cut_off_is_left_out(holes: list[ScoredHole], tmp_path: Pa
 def test_nothing_is_kept_without_a_results_file(holes: list[ScoredHole]) -> None:
     partial = PartialRun(None, CONDITIONS)
     partial.add(holes[0])
-    partial.remove()
     assert partial.holes == {}
 
 

@@ -87,7 +87,7 @@ def run(selection: HoleSelection, launch: ServerLaunch, json_file: Path | None, 
     print_tables(result)
     if json_file is not None:
         results.write_run(result, json_file)
-        json_file.with_name(json_file.name + partial_run.SUFFIX).unlink(missing_ok=True)
+        partial_run.remove(json_file)
     if html_file is not None:
         results.write_text(html_report.render_html(result), html_file)
     return 0

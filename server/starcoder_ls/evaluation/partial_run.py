@@ -19,6 +19,15 @@ from starcoder_ls.evaluation.results import FORMAT, ScoredHole
 SUFFIX = ".partial"
 
 
+def remove(results: Path) -> None:
+    """Remove what is kept for ``results``, which is written now. Raises OSError."""
+    _partial_file(results).unlink(missing_ok=True)
+
+
+def _partial_file(results: Path) -> Path:
+    return results.with_name(results.name + SUFFIX)
+
+
 class PartialRun:
     """The file for the results file ``results``; None: nothing is kept.
 
@@ -26,7 +35,7 @@ class PartialRun:
     """
 
     def __init__(self, results: Path | None, conditions: Mapping[str, Any]) -> None:
-        self.file = results and results.with_name(results.name + SUFFIX)
+        self.file = results and _partial_file(results)
         self._head = json.dumps({"format": f"{FORMAT}, unfinished", **conditions}, sort_keys=True)
         self.holes = self._read()
         """Holes that are filled already, by id."""
@@ -44,11 +53,6 @@ class PartialRun:
         except OSError as error:
             raise SettingsError(f"{self.file} cannot be written: {error.strerror}.") from error
         self.holes[hole.id] = hole
-
-    def remove(self) -> None:
-        """Remove the file: the results are written."""
-        if self.file is not None:
-            self.file.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, ScoredHole]:
         """A line that was not written to its end is left out. Raises SettingsError if the file cannot be read."""

@@ -81,13 +81,14 @@ class Repository:
 
     def name_of(self, source: Source) -> str:
         """The path relative to the workspace folder, which is the same on another machine."""
-        has_one_folder = len(self.folders) == 1
-        return source.path if has_one_folder else f"{Path(source.package).name}/{source.path}"
+        return self._name_in(Path(source.package), source.path)
 
     def _name_of_path(self, path: str) -> str:
         folder = self._folder_of(path)
-        name = Path(path).relative_to(folder).as_posix()
-        return name if len(self.folders) == 1 else f"{folder.name}/{name}"
+        return self._name_in(folder, Path(path).relative_to(folder).as_posix())
+
+    def _name_in(self, folder: Path, path: str) -> str:
+        return path if len(self.folders) == 1 else f"{folder.name}/{path}"
 
     def _folder_of(self, path: str) -> Path:
         return next(folder for folder in self.folders if Path(path).is_relative_to(folder))
