@@ -1,6 +1,6 @@
 """Pauses of a long forward pass, in which other passes run.
 
-The pass decides where it can stop; whoever asks for it, what runs meanwhile.
+The pass decides where it can stop; its caller decides what runs meanwhile.
 """
 
 from __future__ import annotations
