@@ -55,7 +55,7 @@ export class ServerProcess implements ErrorHandler {
     return { action: (count ?? 0) <= 3 ? ErrorAction.Continue : ErrorAction.Shutdown };
   }
 
-  /** The connection was closed although nobody stopped the server. */
+  /** The connection was closed, and no command had stopped the server. */
   async closed(): Promise<CloseHandlerResult> {
     const timeout = new Promise<string>((resolve) => setTimeout(resolve, EXIT_TIMEOUT_MS, 'it closed its connection'));
     this.reason = await Promise.race([this.exit, timeout]);
