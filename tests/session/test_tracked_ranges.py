@@ -15,16 +15,16 @@ URI = "file:///project/app.py"
 @pytest.mark.parametrize(
     ("edit", "expected"),
     [
-        (AppliedEdit(0, 0, 5), (15, 17)),  # a line above
-        (AppliedEdit(2, 9, 0), (3, 5)),
-        (AppliedEdit(10, 10, 3), (10, 15)),  # typed at the start
-        (AppliedEdit(12, 12, 3), (10, 15)),  # typed at the end
-        (AppliedEdit(10, 12, 0), (10, 10)),  # all of it deleted
-        (AppliedEdit(13, 20, 1), (10, 12)),  # behind it
-        (AppliedEdit(9, 10, 0), None),  # the character before it
-        (AppliedEdit(12, 13, 0), None),  # the character after it
-        (AppliedEdit(11, 20, 4), None),
-        (AppliedEdit(0, 99, 0), None),
+        (AppliedEdit(0, "-" * 0, "+" * 5), (15, 17)),  # a line above
+        (AppliedEdit(2, "-" * 7, "+" * 0), (3, 5)),
+        (AppliedEdit(10, "-" * 0, "+" * 3), (10, 15)),  # typed at the start
+        (AppliedEdit(12, "-" * 0, "+" * 3), (10, 15)),  # typed at the end
+        (AppliedEdit(10, "-" * 2, "+" * 0), (10, 10)),  # all of it deleted
+        (AppliedEdit(13, "-" * 7, "+" * 1), (10, 12)),  # behind it
+        (AppliedEdit(9, "-" * 1, "+" * 0), None),  # the character before it
+        (AppliedEdit(12, "-" * 1, "+" * 0), None),  # the character after it
+        (AppliedEdit(11, "-" * 9, "+" * 4), None),
+        (AppliedEdit(0, "-" * 99, "+" * 0), None),
     ],
 )
 def test_range_follows_an_edit_or_is_lost(edit: AppliedEdit, expected: tuple[int, int] | None) -> None:
@@ -36,7 +36,7 @@ def test_range_follows_an_edit_or_is_lost(edit: AppliedEdit, expected: tuple[int
 @given(st.data())
 def test_range_that_is_not_lost_lies_between_its_neighbours(data: st.DataObject) -> None:
     documents, ranges = Documents(), TrackedRanges()
-    documents.on_edit = ranges.on_edit
+    documents.edit_listeners.append(ranges.on_edit)
     documents.open(URI, "python", 0, "pqr" + "ii" + "stu")
     tracked = ranges.track(URI, 3, 5)
     for version in range(1, data.draw(st.integers(1, 6)) + 1):
@@ -57,7 +57,7 @@ def test_range_that_is_not_lost_lies_between_its_neighbours(data: st.DataObject)
 
 def test_typed_text_is_found_after_edits_elsewhere() -> None:
     documents, ranges = Documents(), TrackedRanges()
-    documents.on_edit = ranges.on_edit
+    documents.edit_listeners.append(ranges.on_edit)
     documents.open(URI, "python", 0, "x = \ny = 1\n")
     tracked = ranges.track(URI, 4, 4)
     for version, (line, column, typed) in enumerate([(0, 4, "a"), (0, 0, "import a\n"), (1, 5, "b"), (2, 0, "z")], 1):

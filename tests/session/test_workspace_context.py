@@ -12,9 +12,12 @@ from context_files import create_workspace
 from fakes import FIM_TOKENS, ScriptedEngine
 from harness import async_test, initialized_client, wait_until
 from starcoder_ls.generation import Phase, Request, Status
-from starcoder_ls.lsp.documents.document import path_of_uri
-from starcoder_ls.session.workspace_context import snippet_token_budget
-from starcoder_ls.settings import Context
+from starcoder_ls.lsp.documents.document import Edit, Position, path_of_uri
+from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.language_client import LanguageClient
+from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.workspace_context import WorkspaceContext, snippet_token_budget
+from starcoder_ls.settings import Context, Settings
 
 CODE = "from helper import matrix_inverse\n\n\ndef solve(rows):\n    return "
 BELOW = "\n\n\ndef after():\n    pass\n"
@@ -163,3 +166,39 @@ async def test_import_through_a_link_out_of_the_workspace_reaches_no_prompt(tmp_
         client.open((root / "app.py").as_uri(), CODE)
         assert await client.inline_completion((root / "app.py").as_uri(), 4, 11)
     assert "first_version" not in str([(request.parts, request.lookup_text) for request in engine.requests])
+
+
+def edit_documents(folder: Path, context: WorkspaceContext, documents: Documents) -> None:
+    """Change one line of an included and one of an excluded document."""
+    for name in ("app.py", ".env"):
+        uri = (folder / name).as_uri()
+        documents.open(uri, "python", 1, "count = 1\n")
+        context.on_open(documents.get(uri))
+        documents.change(uri, 2, [Edit("total", Position(0, 0), Position(0, 5))])
+
+
+def test_recent_edits_are_of_documents_that_are_not_excluded(tmp_path: Path) -> None:
+    documents, settings = Documents(), ClientSettings(Settings(), lambda _: None)
+    context = WorkspaceContext(settings, documents, LanguageClient())
+    context.set_folders([tmp_path])
+    edit_documents(tmp_path, context, documents)
+    assert [(edit.path, edit.before, edit.after) for edit in context.recent_edits()] == [
+        (str(tmp_path / "app.py"), "count", "total")
+    ]
+    settings.apply({"context": {"ignore": ["app.py"]}}, "the test")
+    context.on_settings_changed()
+    assert context.recent_edits() == []
+    settings.apply({"context": {"ignore": []}}, "the test")
+    context.on_settings_changed()
+    assert context.recent_edits() == []  # they were forgotten
+    context.close()
+
+
+def test_position_of_an_edit_is_unknown_after_its_document_closed(tmp_path: Path) -> None:
+    documents = Documents()
+    context = WorkspaceContext(ClientSettings(Settings(), lambda _: None), documents, LanguageClient())
+    edit_documents(tmp_path, context, documents)
+    assert [edit.start for edit in context.recent_edits()] == [0]
+    context.on_close((tmp_path / "app.py").as_uri())
+    assert [edit.start for edit in context.recent_edits()] == [None]
+    context.close()

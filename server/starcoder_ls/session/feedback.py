@@ -71,7 +71,7 @@ class Feedback:
         call_later = call_later or (lambda *timer: asyncio.get_running_loop().call_later(*timer))
         self._follow_ups = FollowUps(documents, self._record_observation, call_later)
         self._ranges = TrackedRanges()
-        documents.on_edit = self._ranges.on_edit
+        documents.edit_listeners.append(self._ranges.on_edit)
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
         self._opened_store: FeedbackStore | None = None
         self._show_filter = ShowFilter(lambda count: self._store().read_newest(count))

@@ -1,4 +1,4 @@
-"""The other files of one client: workspace folders, open documents, and which documents must not reach a model.
+"""The other files of one client: workspace folders, open documents, recent edits, and what must not reach a model.
 
 Decides when the ignore rules and the index are rebuilt, and when the client is notified that a document is excluded.
 """
@@ -15,8 +15,10 @@ from typing import Any
 
 from starcoder_ls.context.context_collector import ContextCollector
 from starcoder_ls.context.context_request import ContextRequest
+from starcoder_ls.context.edit_history import EditHistory, RecentEdit
 from starcoder_ls.context.snippets import PromptContext
 from starcoder_ls.generation import Engine, Status
+from starcoder_ls.lsp.documents.applied_edit import AppliedEdit
 from starcoder_ls.lsp.documents.document import Document, path_of_uri
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
@@ -51,6 +53,8 @@ class WorkspaceContext:
         self._reported_reasons: dict[str, str | None] = {}
         self._collecting: dict[str, asyncio.Future[None]] = {}
         self._executor: ThreadPoolExecutor | None = None
+        self._edit_history = EditHistory()
+        documents.edit_listeners.append(self._record_edit)
 
     @property
     def collector(self) -> ContextCollector:
@@ -87,9 +91,21 @@ class WorkspaceContext:
         """``line`` is where the text changed, if in one place."""
         self.collector.edit_document(document.uri, document.path, document.text, line)
 
+    def _record_edit(self, uri: str, edit: AppliedEdit | None) -> None:
+        document = self._documents.get(uri)
+        if edit is None:
+            self._edit_history.forget_positions(uri)
+        elif self.exclusion(uri, document.path) is None:
+            self._edit_history.record(uri, document.path, document.text, edit.start, edit.removed, edit.inserted)
+
+    def recent_edits(self) -> list[RecentEdit]:
+        """The recent edits of documents that may reach a model, newest first."""
+        return [edit for edit in self._edit_history.recent() if self.exclusion(edit.uri, edit.path) is None]
+
     def on_close(self, uri: str) -> None:
         self.collector.close_document(uri)
         self._reported_reasons.pop(uri, None)
+        self._edit_history.forget_positions(uri)
 
     def on_files_changed(self, uris: Iterable[str]) -> None:
         """Files changed on disk, maybe ignore rules: documents may be excluded or allowed now."""
@@ -153,6 +169,8 @@ class WorkspaceContext:
     def _report_exclusion(self, document: Document) -> None:
         """Notify a client that wants status when a document is excluded, and when it no longer is."""
         reason = self.exclusion(document.uri, document.path)
+        if reason:
+            self._edit_history.discard(document.uri)
         if reason != self._reported_reasons.get(document.uri) and self._client.info.has_status:
             self._client.protocol.notify(DOCUMENT_STATUS, self.document_status(document.uri, document.path))
         self._reported_reasons[document.uri] = reason

@@ -23,9 +23,9 @@ def test_minimal_edit_leaves_out_what_both_texts_share(start: str, inserted: str
 @pytest.mark.parametrize(
     ("old", "new", "edit"),
     [
-        ("on", "one(two)", AppliedEdit(7, 7, 6)),  # an entry of a menu replaces the word before the cursor
-        ("abc", "", AppliedEdit(5, 8, 0)),
-        ("same", "same", AppliedEdit(9, 9, 0)),
+        ("on", "one(two)", AppliedEdit(7, "", "e(two)")),  # an entry of a menu replaces the word before the cursor
+        ("abc", "", AppliedEdit(5, "abc", "")),
+        ("same", "same", AppliedEdit(9, "", "")),
     ],
 )
 def test_minimal_edit_counts_from_its_offset(old: str, new: str, edit: AppliedEdit) -> None:

@@ -7,11 +7,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class AppliedEdit:
-    """``chars`` characters replaced those from ``start`` to ``end`` of the old text."""
+    """``inserted`` replaced ``removed``, which stood at ``start`` of the old text."""
 
     start: int
-    end: int
-    chars: int
+    removed: str
+    inserted: str
+
+    @property
+    def end(self) -> int:
+        """Where ``removed`` ended in the old text."""
+        return self.start + len(self.removed)
+
+    @property
+    def chars(self) -> int:
+        """The number of inserted characters."""
+        return len(self.inserted)
 
 
 def minimal_edit(old: str, new: str, offset: int = 0) -> AppliedEdit:
@@ -20,12 +30,11 @@ def minimal_edit(old: str, new: str, offset: int = 0) -> AppliedEdit:
     Linear in the length of the texts.
     """
     if not old or not new:  # as most keys
-        return AppliedEdit(offset, offset + len(old), len(new))
+        return AppliedEdit(offset, old, new)
     common_start = _common_start(old, new)
     old, new = old[common_start:], new[common_start:]
     common_end = _common_end(old, new)
-    start = offset + common_start
-    return AppliedEdit(start, start + len(old) - common_end, len(new) - common_end)
+    return AppliedEdit(offset + common_start, old[: len(old) - common_end], new[: len(new) - common_end])
 
 
 def _common_start(old: str, new: str) -> int:

@@ -32,8 +32,9 @@ class Documents:
         self.encoding = Encoding.UTF_16
         self.exclusion: Callable[[str, str], str | None] = lambda _uri, _path: None
         """(URI, path) -> why the document must not reach a model, or None."""
-        self.on_edit: Callable[[str, AppliedEdit | None], None] = lambda _uri, _edit: None
-        """(URI, edit) after each edit of an open document. None: the relation to its earlier text is unknown."""
+        self.edit_listeners: list[Callable[[str, AppliedEdit | None], None]] = []
+        """Called with (URI, edit) after each edit of an open document. None: the relation to its earlier text is
+        unknown."""
         self._by_uri: dict[str, Document] = {}
         self._freed = FreedMemory()
         self._total_bytes = 0
@@ -56,12 +57,16 @@ class Documents:
         self._require_room(document, _memory_bytes(text))
         document.replace_text(text)
         if previous is not None:
-            self.on_edit(uri, minimal_edit(previous.text, text) if previous.is_in_sync else None)
+            self._notify_edit(uri, minimal_edit(previous.text, text) if previous.is_in_sync else None)
 
     def _add(self, document: Document) -> Document:
         self._by_uri[document.uri] = document
-        document.on_edit = lambda edit: self.on_edit(document.uri, edit)
+        document.on_edit = lambda edit: self._notify_edit(document.uri, edit)
         return document
+
+    def _notify_edit(self, uri: str, edit: AppliedEdit | None) -> None:
+        for listener in self.edit_listeners:
+            listener(uri, edit)
 
     def get(self, uri: str) -> Document:
         """The document, in sync and allowed for the model or not. Raises DocumentNotOpen."""
@@ -116,7 +121,7 @@ class Documents:
             return
         self._record_size(document.uri, own_bytes)
         document.drop_text(_TOO_LARGE)
-        self.on_edit(document.uri, None)
+        self._notify_edit(document.uri, None)
         if self._total_bytes > MAX_TOTAL_BYTES:
             self.close(document.uri)
         raise DocumentTooLarge(f"There are no suggestions in a document: {reason}")
