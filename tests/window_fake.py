@@ -1,4 +1,5 @@
-"""A real window process whose daemon is tests/serve_fake.py. Argument: the engine's options as JSON.
+"""A real window process whose daemon is tests/serve_fake.py. Arguments: the engine's options as JSON, then
+those of ``starcoder-ls serve``.
 
 The option ``instead`` is Python code that runs in place of the daemon.
 """
@@ -17,7 +18,7 @@ def main() -> int:
     command = [sys.executable, str(Path(__file__).with_name("serve_fake.py")), sys.argv[1]]
     if (code := json.loads(sys.argv[1]).get("instead")) is not None:
         command = [sys.executable, "-S", "-c", code]
-    options = launch_options([])
+    options = launch_options(sys.argv[2:])
     assert options is not None
     return forwarder.run(options, [*command, "--resident"], command)
 

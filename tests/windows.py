@@ -45,10 +45,15 @@ def is_clean(folder: Path) -> bool:
 
 @asynccontextmanager
 async def open_window(
-    engine_options: dict[str, Any], text: str = "x = ", is_ready: bool = True, wrapper: tuple[str, ...] = ()
+    engine_options: dict[str, Any],
+    text: str = "x = ",
+    is_ready: bool = True,
+    wrapper: tuple[str, ...] = (),
+    arguments: tuple[str, ...] = (),
 ) -> AsyncIterator[Client]:
-    """A window with a document, whose engine is ready unless ``is_ready`` is False. ``wrapper`` runs its command."""
-    command = [*wrapper, *WINDOW_COMMAND, json.dumps(engine_options)]
+    """A window with a document, whose engine is ready unless ``is_ready`` is False. ``wrapper`` runs its command, which
+    has the ``arguments`` of ``starcoder-ls serve``."""
+    command = [*wrapper, *WINDOW_COMMAND, json.dumps(engine_options), *arguments]
     async with start(command, stderr=subprocess.DEVNULL) as client:
         await client.initialize({"inline_completion": {"budget_ms": 60_000}}, INLINE_COMPLETION)
         if is_ready:

@@ -10,7 +10,7 @@ import logging
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Any
 
 from lsprotocol import types as t
@@ -130,13 +130,18 @@ class Server:
     """What a process serves: one session per connection, and the engine that they share.
 
     ``engine_factory`` creates the engine for the settings of the first client; the server starts and closes it. With
-    ``invalid`` settings there is none until they are corrected.
+    ``invalid`` settings there is none until they are corrected. ``settings_file`` is the file that ``settings`` were
+    read from; None: the user's.
     """
 
     def __init__(
-        self, engine_factory: EngineFactory, settings: Settings, invalid: InvalidSettings | None = None
+        self,
+        engine_factory: EngineFactory,
+        settings: Settings,
+        invalid: InvalidSettings | None = None,
+        settings_file: Path | None = None,
     ) -> None:
-        self._settings = settings
+        self._settings, self._settings_file = settings, settings_file
         self._supervisor = EngineSupervisor(engine_factory, idle_timeout_s=settings.sharing.release_minutes * 60)
         self.process_info = ProcessInfo()
         self._recovery = SettingsRecovery(self._supervisor, self.process_info, invalid) if invalid else None
@@ -146,8 +151,8 @@ class Server:
             {method: _guard_notification(method, handler) for method, handler in NOTIFICATIONS.items()},
         )
 
-    def create_session(self, settings: Settings | None = None) -> Session:
-        """A session for a new connection; without ``settings`` it gets those of the process."""
+    def create_session(self, settings: Settings | None = None, settings_file: Path | None = None) -> Session:
+        """A session for a new connection; without ``settings`` it gets those of the process, and their file."""
         return Session(
             self._supervisor,
             settings or self._settings,
@@ -155,6 +160,7 @@ class Server:
             self.metrics,
             self.process_info,
             self._recovery,
+            self._settings_file if settings is None else settings_file,
         )
 
     def wrap_engines(self, wrap: Callable[[Engine], Engine]) -> None:

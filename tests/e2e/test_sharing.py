@@ -16,6 +16,7 @@ import pytest
 from fake_daemon import query_daemon
 from harness import INLINE_COMPLETION, URI, async_test
 from starcoder_ls.lsp.client import ResponseFailed, start
+from starcoder_ls.user_folders import trained_adapters_folder
 from windows import (
     ENDLESS_ENGINE,
     QUICK_ENGINE,
@@ -55,6 +56,18 @@ async def test_windows_have_separate_documents() -> None:
         assert (await second.request("starcoder/text", {"uri": URI}))["text"] == "second = "
         await first.shutdown()
         assert first_suggestion(await second.inline_completion(URI, 0, 9))
+
+
+@pytest.mark.usefixtures("runtime_folder")
+@async_test
+async def test_first_promotion_reaches_a_window_with_its_own_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "project.toml"
+    file.write_text("")
+    async with open_window(QUICK_ENGINE, arguments=("--settings", str(file))) as window:
+        await window.inline_completion(URI, 0, 4)
+        file.write_text(f'[adapters.own]\npath = "{trained_adapters_folder() / "own" / "current"}"\n')
+        while "own" not in {adapter["name"] for adapter in (await request_status(window))["adapters"]}:
+            await window.inline_completion(URI, 0, 4)
 
 
 @pytest.mark.usefixtures("runtime_folder")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,9 +12,18 @@ from typing import Any
 import pytest
 
 from fakes import SCRIPTED_SETTINGS, ScriptedEngine
-from harness import URI, async_test, connect_client, initialized_client, notifications_of, wait_until
+from harness import (
+    INLINE_COMPLETION,
+    URI,
+    async_test,
+    connect_client,
+    initialized_client,
+    notifications_of,
+    wait_until,
+    wait_until_ready,
+)
 from starcoder_ls.app import Server
-from starcoder_ls.errors import AdapterInvalid
+from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus
 from starcoder_ls.learning.finetuning.versions import AdapterVersions
 from starcoder_ls.lsp.client import Client
@@ -115,33 +125,122 @@ class LinkReadingEngine(ScriptedEngine):
         return status
 
 
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+@pytest.fixture
+def versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AdapterVersions:
+    """Two versions of ``own``."""
+    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
+    monkeypatch.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "settings.toml"))
+    versions = AdapterVersions("own")
+    for _ in range(2):
+        with versions.new_version(NOW) as folder:
+            (folder / "training.json").write_text("{}")
+    return versions
+
+
+def table_of(versions: AdapterVersions) -> str:
+    return f'[adapters.own]\npath = "{versions.current_link}"\ntasks = ["completion"]\n'
+
+
 @async_test
-async def test_promotion_and_rollback_reach_a_running_server(tmp_path: Path) -> None:
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
-        environment.setenv("STARCODER_LS_SETTINGS", str(tmp_path / "settings.toml"))
-        versions, now = AdapterVersions("own"), datetime(2026, 11, 28, tzinfo=UTC)
-        for _ in range(2):
-            with versions.new_version(now) as folder:
-                (folder / "training.json").write_text("{}")
-        first, second = versions.all_versions()
-        engine = LinkReadingEngine()
-        async with initialized_client(engine) as client:
-            client.open(URI, "x = ")
-            assert await requested_adapter(client, engine) is None
-            versions.promote(first, now)
-            table = f'[adapters.own]\npath = "{versions.current_link}"\ntasks = ["completion"]\n'
-            (tmp_path / "settings.toml").write_text(table)
-            await request_until(client, engine, lambda: engine.attached == [first.name])
-            assert await requested_adapter(client, engine) == "own"
-            versions.promote(second, now)
-            await request_until(client, engine, lambda: engine.attached == [first.name, second.name])
-            versions.roll_back(now)
-            await request_until(client, engine, lambda: engine.attached == [first.name, second.name, first.name])
-            (tmp_path / "settings.toml").unlink()
-            versions.roll_back(now)
-            await request_until(client, engine, lambda: not engine.status().adapters)
-            assert not notifications_of(client, "window/showMessage")
+async def test_promotion_and_rollback_reach_a_running_server(versions: AdapterVersions, tmp_path: Path) -> None:
+    first, second = versions.all_versions()
+    engine = LinkReadingEngine()
+    async with initialized_client(engine) as client:
+        client.open(URI, "x = ")
+        assert await requested_adapter(client, engine) is None
+        versions.promote(first, NOW)
+        (tmp_path / "settings.toml").write_text(table_of(versions))
+        await request_until(client, engine, lambda: engine.attached == [first.name])
+        assert await requested_adapter(client, engine) == "own"
+        versions.promote(second, NOW)
+        await request_until(client, engine, lambda: engine.attached == [first.name, second.name])
+        versions.roll_back(NOW)
+        await request_until(client, engine, lambda: engine.attached == [first.name, second.name, first.name])
+        (tmp_path / "settings.toml").unlink()
+        versions.roll_back(NOW)
+        await request_until(client, engine, lambda: not engine.status().adapters)
+        assert not notifications_of(client, "window/showMessage")
+
+
+@async_test
+async def test_first_promotion_reaches_a_server_with_its_own_settings_file(
+    versions: AdapterVersions, tmp_path: Path
+) -> None:
+    file, engine = tmp_path / "project.toml", LinkReadingEngine()
+    server = Server(lambda _: engine, SCRIPTED_SETTINGS, settings_file=file)
+    async with connect_client(server) as client:
+        await client.initialize({}, INLINE_COMPLETION)
+        await wait_until_ready(client)
+        client.open(URI, "x = ")
+        assert await requested_adapter(client, engine) is None
+        versions.promote(versions.all_versions()[0], NOW)
+        file.write_text(table_of(versions))
+        await request_until(client, engine, lambda: engine.attached == [versions.all_versions()[0].name])
+        assert await requested_adapter(client, engine) == "own"
+    await asyncio.to_thread(server.close)
+
+
+class SlowlyLoadingEngine(LinkReadingEngine):
+    """Lists the adapter ``own`` of ``folder`` while it loads, until ``may_load`` is set."""
+
+    def __init__(self, link: Path, folder: Path) -> None:
+        super().__init__()
+        self.may_load = threading.Event()
+        self._status = replace(self._status, adapters=(AdapterStatus("own", "LORA", str(link), folder=str(folder)),))
+
+    def _run(self) -> None:
+        self.may_load.wait()
+        super()._run()
+
+
+@async_test
+async def test_version_promoted_while_the_engine_loads_is_used_when_it_is_ready(versions: AdapterVersions) -> None:
+    first, second = versions.all_versions()
+    versions.promote(first, NOW)
+    engine = SlowlyLoadingEngine(versions.current_link, first.folder)
+    adapters = {"own": {"path": str(versions.current_link), "tasks": ["completion"]}}
+    async with initialized_client(engine, options={"adapters": adapters}, is_ready=False) as client:
+        client.open(URI, "x = ")
+        versions.promote(second, NOW)
+        await client.inline_completion(URI, 0, 4)
+        assert not engine.attached
+        engine.may_load.set()
+        await wait_until(lambda: engine.attached == [second.name])
+        assert not notifications_of(client, "window/showMessage")
+
+
+class FailingEngine(LinkReadingEngine):
+    """Raises each of ``errors`` once instead of attaching an adapter."""
+
+    def __init__(self, errors: list[StarcoderError]) -> None:
+        super().__init__()
+        self.errors = errors
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        if self.attached and self.errors:
+            raise self.errors.pop()
+        return await super().attach(name, adapter)
+
+
+@pytest.mark.parametrize("error", [EngineNotReady("It loads."), EngineClosed("It was closed.")])
+@async_test
+async def test_version_that_the_engine_could_not_try_is_tried_again(
+    versions: AdapterVersions, error: StarcoderError
+) -> None:
+    first, second = versions.all_versions()
+    versions.promote(first, NOW)
+    engine = FailingEngine([error])
+    adapters = {"own": {"path": str(versions.current_link), "tasks": ["completion"]}}
+    async with initialized_client(engine, options={"adapters": adapters}) as client:
+        client.open(URI, "x = ")
+        await wait_until(lambda: engine.attached == [first.name])
+        versions.promote(second, NOW)
+        await request_until(client, engine, lambda: engine.attached == [first.name, second.name])
+        assert not engine.errors
+        assert not notifications_of(client, "window/showMessage")
 
 
 async def request_until(client: Client, engine: ScriptedEngine, condition: Callable[[], bool]) -> None:

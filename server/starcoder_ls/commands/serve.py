@@ -43,7 +43,7 @@ def run(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, 
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
     if invalid is not None:
         logger.error("%s", invalid.message)
-    server = Server(LocalEngineFactory(), config, invalid)
+    server = Server(LocalEngineFactory(), config, invalid, settings_file)
     with metrics_files.recorded(server.metrics):
         return stdio.serve(server) if tcp is None else _serve_tcp(server, tcp)
 

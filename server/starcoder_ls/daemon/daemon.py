@@ -245,7 +245,8 @@ class Daemon:
         self._windows.add(window)
         self._server.process_info.windows = len(self._windows)
         logger.info("%s: connected, windows: %d", name, len(self._windows))
-        session = self._server.create_session(settings)
+        file = window.hello.get("settings")
+        session = self._server.create_session(settings, Path(file) if file else None)
         session.engine_wait_s = _WINDOW_PATIENCE_S
         session.send_queue_bytes = window.stream.send_queue_bytes
         try:

@@ -8,9 +8,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection
+from functools import partial
+from pathlib import Path
 
-from starcoder_ls.errors import StarcoderError
-from starcoder_ls.generation import Phase, Status
+from starcoder_ls.errors import EngineClosed, EngineNotReady, StarcoderError
+from starcoder_ls.generation import Engine, Phase, Status
 from starcoder_ls.session.adapter_version_watch import AdapterVersionWatch
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
@@ -21,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 class AdapterSync:
     """Used on the session's event loop. ``warn`` shows a message to the user; ``in_exchange`` is shared by the sessions
-    of a process: names of adapters that one of them replaces."""
+    of a process: names of adapters that one of them replaces. ``settings_file`` is the client's; None: the user's."""
 
     def __init__(
         self,
@@ -29,10 +31,11 @@ class AdapterSync:
         settings: ClientSettings,
         warn: Callable[[str], None],
         in_exchange: set[str] | None = None,
+        settings_file: Path | None = None,
     ) -> None:
         self._supervisor, self._settings, self._warn = supervisor, settings, warn
         self._in_exchange = in_exchange if in_exchange is not None else set()
-        self._versions = AdapterVersionWatch(settings)
+        self._versions = AdapterVersionWatch(settings, settings_file)
         self._exchanges: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._rejected: set[tuple[str, str]] = set()
@@ -40,7 +43,8 @@ class AdapterSync:
         self._was_unloaded = False
 
     def sync(self) -> None:
-        """Attach missing adapters as soon as the engine is ready. Called at the start and for new settings."""
+        """Attach missing adapters and exchange versions as soon as the engine is ready. Called at the start and for new
+        settings."""
         if self._unsubscribe is None:
             loop = asyncio.get_running_loop()
             self._unsubscribe = self._supervisor.subscribe(lambda status: self._on_status(status, loop))
@@ -55,27 +59,40 @@ class AdapterSync:
             return
         if self._versions.update_settings():
             self.sync()
-        statuses = self._supervisor.status().adapters
-        for name, adapter in self._versions.find_changes(statuses).items():
-            if name not in self._in_exchange:
-                self._in_exchange.add(name)
-                task = asyncio.get_running_loop().create_task(self._exchange(name, adapter))
-                self._exchanges.add(task)
-                task.add_done_callback(self._exchanges.discard)
+        self._exchange_changed()
 
-    async def _exchange(self, name: str, adapter: Adapter | None) -> None:
+    def _exchange_changed(self) -> None:
+        """Start the exchange of adapters of which another version serves now, unless another session exchanges them.
+
+        Nothing happens while the engine is not ready: ``_attach_missing`` calls this again as soon as it is.
+        """
+        resident = [status for status in self._supervisor.status().adapters if status.name not in self._in_exchange]
+        if not resident or (engine := self._supervisor.ready_engine()) is None:
+            return
+        for name, adapter in self._versions.find_changes(resident).items():
+            self._in_exchange.add(name)
+            task = asyncio.get_running_loop().create_task(self._exchange(engine, name, adapter))
+            self._exchanges.add(task)
+            task.add_done_callback(partial(self._end_exchange, name))
+
+    def _end_exchange(self, name: str, task: asyncio.Task[None]) -> None:
+        """Called also if ``task`` was cancelled before it began."""
+        self._exchanges.discard(task)
+        self._in_exchange.discard(name)
+
+    async def _exchange(self, engine: Engine, name: str, adapter: Adapter | None) -> None:
         """Load the version that serves now; None: no version does."""
-        engine = self._supervisor.ready_engine()
         try:
-            if engine is not None and adapter is not None:
+            if adapter is not None:
                 await engine.attach(name, adapter)
-            elif engine is not None:
+            else:
                 await engine.detach(name)
             logger.info("the adapter %s was exchanged", name)
+        except (EngineClosed, EngineNotReady) as error:
+            logger.info("the adapter %s was not exchanged and will be tried again: %s", name, error)
+            self._versions.try_again(name)
         except StarcoderError as error:
             self._warn(f"The new version of the adapter {name} was not loaded, the old one serves on. {error}")
-        finally:
-            self._in_exchange.discard(name)
 
     def _on_status(self, status: Status, loop: asyncio.AbstractEventLoop) -> None:
         """From any thread. An engine that was restarted has only the adapters of its first client."""
@@ -96,6 +113,7 @@ class AdapterSync:
         """Attach each adapter once; an engine may report success and not list it, or lose it again at once."""
         if not await self._wait_for_engine():
             return
+        self._exchange_changed()
         attempted: set[tuple[str, str]] = set()
         while missing := self._missing_adapters(attempted):
             for name, adapter in missing.items():

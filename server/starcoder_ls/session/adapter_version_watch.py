@@ -24,12 +24,13 @@ _FileState = tuple[int, int, int] | None
 
 
 class AdapterVersionWatch:
-    """One for each session. Looks at files at most once in ``CHECK_INTERVAL_S``."""
+    """One for each session. Looks at files at most once in ``CHECK_INTERVAL_S``. ``file`` is the session's settings
+    file; None: the user's."""
 
-    def __init__(self, settings: ClientSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: ClientSettings, file: Path | None = None) -> None:
+        self._settings, self._file = settings, file or settings_toml.settings_file()
         self._next_check_s = 0.0
-        self._file_state = _state_of(settings_toml.settings_file())
+        self._file_state = _state_of(self._file)
         self._attempted: dict[str, str] = {}  # name -> what its link pointed to
 
     def is_due(self, now_s: float) -> bool:
@@ -41,11 +42,10 @@ class AdapterVersionWatch:
 
     def update_settings(self) -> bool:
         """Add the trained adapters that are new in the settings file, remove those that are gone. Whether any was."""
-        file = settings_toml.settings_file()
-        if (state := _state_of(file)) == self._file_state:
+        if (state := _state_of(self._file)) == self._file_state:
             return False
         self._file_state = state
-        listed = _read_trained(file) if state is not None else {}
+        listed = _read_trained(self._file) if state is not None else {}
         if listed is None:
             return False
         known = {name for name, adapter in self._settings.current.adapters.items() if _is_trained_here(adapter.path)}
@@ -73,6 +73,10 @@ class AdapterVersionWatch:
                 self._attempted[status.name] = target
                 changes[status.name] = configured.get(status.name) if target else None
         return changes
+
+    def try_again(self, name: str) -> None:
+        """Return the version of the adapter ``name`` from ``find_changes`` again: the engine could not try it."""
+        self._attempted.pop(name, None)
 
 
 def _is_trained_here(path: str) -> bool:

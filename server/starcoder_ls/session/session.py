@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 from starcoder_ls import routing
 from starcoder_ls.completion.cursor import Cursor
@@ -37,7 +38,9 @@ _ids = itertools.count(1)
 
 
 class Session:
-    """Created for each connection. ``supervisor``, ``metrics`` and ``process_info`` are shared by all sessions."""
+    """Created for each connection. ``supervisor``, ``metrics`` and ``process_info`` are shared by all sessions.
+
+    ``settings_file`` is the file that ``settings`` were read from; None: the user's."""
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class Session:
         metrics: Metrics,
         process_info: ProcessInfo,
         recovery: SettingsRecovery | None = None,
+        settings_file: Path | None = None,
     ) -> None:
         self.id = f"client {next(_ids)}"
         self.supervisor = supervisor
@@ -84,7 +88,7 @@ class Session:
         )
         self.status_notifier = StatusNotifier(self.client, supervisor, process_info)
         self.adapter_sync = AdapterSync(
-            supervisor, self.client_settings, self.client.warn_once, process_info.adapters_in_exchange
+            supervisor, self.client_settings, self.client.warn_once, process_info.adapters_in_exchange, settings_file
         )
 
     @property
