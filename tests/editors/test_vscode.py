@@ -68,7 +68,7 @@ def menu_entries(window: Window) -> list[str]:
 
 
 def choose_action(window: Window, title: str) -> None:
-    """Choose the code action ``title`` of the selection or the cursor, once the light bulb shows that there is one."""
+    """Choose the code action ``title`` of the selection, once the light bulb shows that there is one."""
     window.page.wait_for_selector(".codicon-light-bulb")
     window.press("Control+Period")
     window.page.click(f'.action-widget .monaco-list-row:has-text("{title}")')
@@ -274,7 +274,7 @@ def test_commands_work_after_restarting_the_server(code: VSCode, open_window: Op
     window.wait_for_status("astraios")
     assert len(code.servers()) == 1
     type_at_end(window, "")
-    window.press("ArrowUp")
+    window.press("Shift+ArrowUp", "Shift+ArrowUp")
     choose_action(window, "Explain")
     panel = window.panel()
     wait(lambda: "It adds." in panel.inner_text("#text"), "explanation", 20, lambda: panel.inner_text("#text"))
