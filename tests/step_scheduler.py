@@ -8,11 +8,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.engine.scheduling.batcher import Batcher
-from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
-from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request, Sampling
+from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
+from starcoder_ls.generation import Chunk, FinishReason, Priority, Request, Sampling
+from starcoder_ls.output_stream import OutputStream
 
 TEXT = "def wrap(text, width=70):\n    lines = text.split()\n    return fill(lines"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from fakes import FIM_TOKENS
 from starcoder_ls.errors import AdapterInvalid
-from starcoder_ls.generation import AdapterStatus, Chunk, FinishReason, Phase, Request, Status, Timings
+from starcoder_ls.generation import AdapterStatus, Capabilities, Chunk, FinishReason, Phase, Request, Status, Timings
 from starcoder_ls.settings import Adapter
 
 
@@ -42,6 +42,7 @@ class SteppedEngine:
         self.requests: list[Request] = []
         self.context_tokens = 8192
         self.adapters: tuple[AdapterStatus, ...] = ()
+        self.capabilities = Capabilities()
         self._allowed_steps = 0
         self._may_step = asyncio.Event()
 
@@ -124,6 +125,7 @@ class SteppedEngine:
             context_tokens=self.context_tokens,
             special_tokens=FIM_TOKENS,
             adapters=self.adapters,
+            capabilities=self.capabilities,
         )
 
     async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:

@@ -14,6 +14,7 @@ from measure import MODULES, Table, read_module_source, synchronize
 from pass_parts import ADAPTER_CONFIGS, attach_random
 from request_parts import CountingOutput
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
 from starcoder_ls.engine.generation.request_generation import GenerationState
@@ -21,7 +22,7 @@ from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.runner.pass_costs import GPU_CHUNK_TOKENS
 from starcoder_ls.engine.scheduling.batcher import Batcher
 from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
-from starcoder_ls.generation import CancelFlag, Request, Sampling
+from starcoder_ls.generation import Request, Sampling
 
 EDITORS = 4
 """Requests that are in the queue at the same time."""

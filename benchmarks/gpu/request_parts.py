@@ -14,14 +14,16 @@ from bench import Bench
 from goals import Goal
 from measure import MODULES, Table, read_module_source, sample_prompts, synchronize
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.forward_pass import ForwardPass
 from starcoder_ls.engine.generation.request_generation import GenerationState, generate_alone
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.engine.runner.pass_costs import step_costs
 from starcoder_ls.engine.scheduling.batcher import Batcher
-from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
-from starcoder_ls.generation import CancelFlag, FinishReason, Request
+from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
+from starcoder_ls.generation import FinishReason, Request
+from starcoder_ls.output_stream import OutputStream
 from starcoder_ls.text_tokens.candidate import SampledToken
 
 DRAFTED_TOKENS, QUICK_DRAFTED_TOKENS = 64, 12

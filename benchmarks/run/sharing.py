@@ -33,11 +33,12 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 from lib.cpu_time import cpu_ms
 from lib.random_models import checkpoint_folder
 from lib.typist import Typist
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.engine.runner.model_runner import ModelRunner
-from starcoder_ls.generation import CancelFlag, Phase, Request
+from starcoder_ls.generation import Phase, Request
 from starcoder_ls.settings import InlineCompletion, Model
 
 USERS = (1, 4, 16)

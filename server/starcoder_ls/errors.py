@@ -12,6 +12,8 @@ StarcoderError
 │   ├── EngineNotReady       still loading, or loading failed
 │   ├── EngineClosed         used after it was closed
 │   ├── OutOfMemory          not enough memory on the device or the host
+│   ├── EngineUnreachable    the server that runs the model cannot be reached, or ended an answer early
+│   ├── EngineBusy           the server takes no request now; `retry_after_s` says when it may
 │   ├── DeviceFailed         the device has failed; this engine cannot use it any more
 │   └── PromptTooLong        prompt and answer exceed the context
 ├── ActionError              an action on code
@@ -71,6 +73,18 @@ class EngineNotReady(EngineError):
 
 class EngineClosed(EngineError):
     pass
+
+
+class EngineUnreachable(EngineError):
+    pass
+
+
+class EngineBusy(EngineError):
+    """``retry_after_s``: the time that the server asks to wait for, in seconds."""
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class DeviceFailed(EngineError):

@@ -1,7 +1,7 @@
 """The interface between the text features and whatever runs the model: requests, answers, status, engines.
 
 It defines the types only. An engine may run in this process (``engine.LocalEngine``) or in another one
-(``daemon.EngineClient``); the features use either through ``Engine``.
+(``daemon.EngineClient``) or on another machine (``remote``); the features use each through ``Engine``.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.settings import Adapter, Settings
 
 
@@ -51,24 +52,12 @@ class FinishReason(enum.StrEnum):
     CANCELLED = "cancelled"
 
 
-class CancelFlag:
-    """A flag that any thread may set once. The engine checks it before every step."""
-
-    __slots__ = ("_is_set",)
-
-    def __init__(self) -> None:
-        self._is_set = False
-
-    def set(self) -> None:
-        self._is_set = True
-
-    def is_set(self) -> bool:
-        return self._is_set
-
-
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is selected. Temperature 0 is greedy; among equal logits the lowest token id wins."""
+    """How the next token is selected. Temperature 0 is greedy; among equal logits the lowest token id wins.
+
+    ``seed`` repeats an answer within one engine and version only: engines draw random numbers differently.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -203,6 +192,26 @@ class Phase(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What an engine can do. Callers look here; they never test which engine they have. The defaults are those of a
+    model in this process.
+
+    ``document_ngrams``: it reads ``Request.lookup_text``. ``prefill_delay_s``: how long a text must rest before
+    ``prefill`` pays; None if ``prefill`` does nothing. ``forced_prefix``: it obeys ``Request.forced_prefix``.
+    ``attach``: adapters can be loaded while it runs. ``exact_token_ids``, ``logprobs``: those of a ``Chunk`` are
+    complete. ``cache_salt``: clients can keep their cached prompts apart.
+    """
+
+    document_ngrams: bool = True
+    prefill_delay_s: float | None = 0.0
+    forced_prefix: bool = True
+    attach: bool = True
+    exact_token_ids: bool = True
+    logprobs: bool = True
+    cache_salt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """State and properties of an engine.
 
@@ -226,6 +235,7 @@ class Status:
     missing_adapters: tuple[str, ...] = ()
     memory_bytes: int = 0
     chat: ChatFormat | None = None
+    capabilities: Capabilities = Capabilities()
 
 
 class Engine(Protocol):
@@ -234,7 +244,8 @@ class Engine(Protocol):
     def stream(self, request: Request) -> AsyncIterator[Chunk]:
         """Yield chunks as they are generated. Closing the iterator cancels the request.
 
-        Raises EngineNotReady, EngineClosed, PromptTooLong, OutOfMemory.
+        Raises EngineNotReady, EngineClosed, PromptTooLong, OutOfMemory; EngineUnreachable and EngineBusy if the model
+        is on another machine.
         """
         ...
 

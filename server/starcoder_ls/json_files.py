@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,22 @@ MAX_CONFIG_BYTES = 1 << 20
 MAX_CONFIG_DEPTH = 16
 
 
-def read_json(file: Path, max_bytes: int) -> object:
-    """The value in a JSON file of a checkpoint. Raises ModelInvalid if it cannot be read or exceeds ``max_bytes``."""
+def read_json(file: Path, max_bytes: int, sha256: str = "") -> object:
+    """The value in a JSON file of a checkpoint. ``sha256``, if not empty, is the checksum that the file must have.
+
+    Raises ModelInvalid if it cannot be read, exceeds ``max_bytes`` or has another checksum.
+    """
     try:
         size = file.stat().st_size
         if size > max_bytes:
             raise ModelInvalid(f"{file} has {size:,} bytes, and {max_bytes:,} are the limit. Download it again.")
-        return json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        found = hashlib.sha256(content).hexdigest() if sha256 else ""
+        if found != sha256.lower():
+            raise ModelInvalid(
+                f"{file} has the SHA-256 {found}, not {printable(sha256)}. Use the file of that checksum."
+            )
+        return json.loads(content.decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else f"{error!s:.200}"
         raise ModelInvalid(f"{file} is not readable JSON ({reason}). Download the checkpoint again.") from error

@@ -13,7 +13,7 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggestion import Source, Suggestion
-from starcoder_ls.generation import Chunk, FinishReason, Priority, Request
+from starcoder_ls.generation import Capabilities, Chunk, FinishReason, Priority, Request
 from starcoder_ls.settings import InlineCompletion
 from stepped_engine import ManualClock, SteppedEngine, settle
 
@@ -197,6 +197,21 @@ async def test_prefill_reads_new_text_up_to_the_last_word() -> None:
         prompt = editor.engine.generations[0].parts
         assert prompt[: len(prefill.parts) - 1] == prefill.parts[:-1]
         assert str(prompt[-1]).startswith(str(prefill.parts[-1]))
+
+
+@async_test
+async def test_prefill_waits_as_long_as_the_engine_says() -> None:
+    async with editing("1\n") as editor:
+        editor.engine.capabilities = Capabilities(prefill_delay_s=0.15)
+        editor.type("f(")
+        await editor.clock.advance(0.149)
+        assert editor.engine.prefills == []
+        await editor.clock.advance(0.002)
+        assert len(editor.engine.prefills) == 1
+        editor.engine.capabilities = Capabilities(prefill_delay_s=None)
+        editor.type("g(")
+        await editor.clock.advance(1)
+        assert len(editor.engine.prefills) == 1
 
 
 @pytest.mark.parametrize("event", ["request", "change", "close"])

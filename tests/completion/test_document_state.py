@@ -1,7 +1,7 @@
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.anchor import Anchor, CursorText
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_state import IDLE, PrefetchPlan, Prefilling
-from starcoder_ls.generation import CancelFlag
 
 CHANGED = CursorText("x = ab", "\n")
 

@@ -2,10 +2,11 @@ import asyncio
 
 import pytest
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.completion.suggestion import Suggestion
-from starcoder_ls.generation import CancelFlag, FinishReason
+from starcoder_ls.generation import FinishReason
 from starcoder_ls.settings import InlineCompletion
 from stepped_engine import SteppedEngine
 

@@ -9,6 +9,7 @@ from starcoder_ls import errors
 from starcoder_ls.daemon import wire
 from starcoder_ls.generation import (
     AdapterStatus,
+    Capabilities,
     Chunk,
     FinishReason,
     Phase,
@@ -64,6 +65,7 @@ def test_chunk_and_status_round_trip_unchanged() -> None:
         special_tokens=frozenset({"<a>", "<b>"}),
         adapters=(AdapterStatus("n", "LORA"),),
         missing_adapters=("a",),
+        capabilities=Capabilities(document_ngrams=False, prefill_delay_s=None),
     )
     assert wire.decode_status(through_json(wire.encode_status(status))) == status
 

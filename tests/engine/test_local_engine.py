@@ -20,12 +20,13 @@ from transformers import AutoModelForCausalLM
 import adapter_fixtures
 import checkpoints
 import manual_decoding
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.engine import assembly, local_engine
 from starcoder_ls.engine.cuda_graphs.registry import GraphRegistry
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.engine.scheduling import request_queue
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineError, EngineNotReady, OutOfMemory, PromptTooLong
-from starcoder_ls.generation import CancelFlag, Chunk, Engine, FinishReason, Phase, Priority, Request, Sampling, Status
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Phase, Priority, Request, Sampling, Status
 from starcoder_ls.settings import Adapter, Model
 from tape import Tape
 

@@ -24,7 +24,7 @@ from harness import (
 )
 from starcoder_ls.app import Server
 from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, StarcoderError
-from starcoder_ls.generation import AdapterStatus
+from starcoder_ls.generation import AdapterStatus, Capabilities
 from starcoder_ls.learning.finetuning.versions import AdapterVersions
 from starcoder_ls.lsp.client import Client
 from starcoder_ls.settings import Adapter
@@ -276,3 +276,18 @@ async def test_adapter_that_the_engine_does_not_list_is_attached_once() -> None:
         client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": explain_options("/more")}})
         await client.request("starcoder/status")
         await wait_until(lambda: engine.attachments > attachments)
+
+
+@async_test
+async def test_no_adapter_is_attached_to_an_engine_that_cannot_do_so() -> None:
+    class FixedEngine(ScriptedEngine):
+        async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+            raise AssertionError(name, adapter)
+
+    engine = FixedEngine()
+    engine.set_status(capabilities=Capabilities(attach=False))
+    async with initialized_client(engine, options=explain_options("/one")) as client:
+        await client.request("starcoder/status")
+        client.open(URI, "x = ")
+        await client.inline_completion(URI, 0, 4)
+        assert not notifications_of(client, "window/showMessage")

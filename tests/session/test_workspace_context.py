@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from context_files import create_workspace
 from fakes import FIM_TOKENS, ScriptedEngine
 from harness import async_test, initialized_client, wait_until
-from starcoder_ls.generation import Phase, Request, Status
+from starcoder_ls.generation import Capabilities, Phase, Request, Status
 from starcoder_ls.lsp.documents.document import Edit, Position, path_of_uri
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
@@ -68,6 +68,22 @@ def test_context_in_the_prompt_is_stable_while_typing(tmp_path: Path, typed: str
         assert any("# def matrix_inverse(rows):" in part for part in contexts.pop() if isinstance(part, str))
 
     burst()
+
+
+@async_test
+async def test_nothing_is_collected_for_an_engine_without_ngrams_and_snippets(tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    create_workspace(tmp_path)
+    async with initialized_client(engine, options={"context": {"prompt_tokens": 0}}, folder=tmp_path) as client:
+        client.open((tmp_path / "helper.py").as_uri(), (tmp_path / "helper.py").read_text())
+        client.open((tmp_path / "app.py").as_uri(), CODE)
+        await client.inline_completion((tmp_path / "app.py").as_uri(), 4, 11)
+        engine.set_status(capabilities=Capabilities(document_ngrams=False))
+        client.open((tmp_path / "other.py").as_uri(), CODE)
+        await client.inline_completion((tmp_path / "other.py").as_uri(), 4, 11)
+    with_ngrams, without = engine.requests
+    assert with_ngrams.lookup_text
+    assert not without.lookup_text
 
 
 @async_test

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -304,3 +305,15 @@ def test_text_tokens_import_no_torch() -> None:
     """In a process of its own: the tests have imported torch."""
     script = "import sys; from starcoder_ls.text_tokens import candidate, tokenizer; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+def test_pinned_tokenizer_is_read_only_if_its_checksum_matches(tmp_path: Path) -> None:
+    source = Path(starcoder_ls.__file__).parent / "bundled" / "tokenizer.json"
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(source.read_bytes())
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()
+    pinned = Tokenizer.from_folder(tmp_path, sha256=digest.upper())
+    assert pinned.encode(["def f(x):"]) == BUNDLED.encode(["def f(x):"])
+    file.write_bytes(source.read_bytes() + b"\n")
+    with pytest.raises(ModelInvalid, match="has the SHA-256"):
+        Tokenizer.from_folder(tmp_path, sha256=digest)

@@ -118,9 +118,11 @@ class DocumentCompleter:
             self._enter(IDLE)
         if self._prefetch_plan is not None and not self._prefetch_plan.survives(cursor_text):
             self._cancel_planned_prefetch()
-        if make_cursor is not None and engine is not None and settings.is_automatic:
+        if make_cursor is None or engine is None or not settings.is_automatic:
+            return
+        if (delay_s := engine.status().capabilities.prefill_delay_s) is not None:
             prefill = partial(self._start_prefill, engine, make_cursor, cursor_text, settings)
-            self._prefill_timer.start(_PREFILL_DELAY_S, prefill)
+            self._prefill_timer.start(max(delay_s, _PREFILL_DELAY_S), prefill)
 
     def close(self) -> None:
         """The document was closed, or its text is unknown."""

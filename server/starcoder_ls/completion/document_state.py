@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.anchor import Anchor, CursorText
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.pending_generation import PendingGeneration
-from starcoder_ls.generation import CancelFlag
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,8 @@ class PendingGeneration:
             self._set_text if candidates == 1 else None,
         )
         self._cancel = request.cancel
-        min_confidence = 0.0 if generated else settings.min_confidence_for(prompt.insertion_point.language_id)
+        is_judged = not generated and engine.status().capabilities.logprobs
+        min_confidence = settings.min_confidence_for(prompt.insertion_point.language_id) if is_judged else 0.0
         self._task = asyncio.get_running_loop().create_task(collect_answers(engine, request, min_confidence))
         self._task.add_done_callback(self._end)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.output.generated_answer import collect_answers
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.completion.suggestion import Suggestion, build_suggestions
-from starcoder_ls.generation import CancelFlag, Engine
+from starcoder_ls.generation import Engine
 from starcoder_ls.settings import InlineCompletion
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from starcoder_ls import errors
 from starcoder_ls.generation import (
     AdapterStatus,
+    Capabilities,
     ChatFormat,
     Chunk,
     FinishReason,
@@ -86,6 +87,7 @@ def decode_status(encoded: dict[str, Any]) -> Status:
         "adapters": adapters,
         "missing_adapters": tuple(encoded["missing_adapters"]),
         "chat": None if chat is None else ChatFormat(**{**chat, "end_tokens": tuple(chat["end_tokens"])}),
+        "capabilities": Capabilities(**encoded["capabilities"]),
     }
     return Status(**{**encoded, **decoded})
 

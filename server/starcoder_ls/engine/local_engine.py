@@ -21,10 +21,11 @@ from starcoder_ls.engine import cpu_threads
 from starcoder_ls.engine.loading.progress import scale_progress
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.engine.memory import gc_frozen, release_memory
-from starcoder_ls.engine.scheduling.request_queue import OutputStream, RequestQueue, ScheduledRequest
+from starcoder_ls.engine.scheduling.request_queue import RequestQueue, ScheduledRequest
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
 from starcoder_ls.heap import HeapTrimmer
+from starcoder_ls.output_stream import OutputStream
 from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
 if TYPE_CHECKING:

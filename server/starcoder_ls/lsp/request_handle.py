@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from lsprotocol.types import LSPErrorCodes
 
-from starcoder_ls.generation import CancelFlag
+from starcoder_ls.cancel_flag import CancelFlag
 
 RequestId = int | str
 Send = Callable[[dict[str, object]], None]

@@ -55,7 +55,8 @@ class AdapterSync:
     def follow_versions(self) -> None:
         """Load what `train promote` and `train rollback` have changed, in the background. Called for each completion,
         and cheap: the files are looked at four times a second at most."""
-        if not self._versions.is_due(asyncio.get_running_loop().time()):
+        can_attach = self._supervisor.status().capabilities.attach
+        if not can_attach or not self._versions.is_due(asyncio.get_running_loop().time()):
             return
         if self._versions.update_settings():
             self.sync()
@@ -110,8 +111,11 @@ class AdapterSync:
                 task.cancel()
 
     async def _attach_missing(self) -> None:
-        """Attach each adapter once; an engine may report success and not list it, or lose it again at once."""
-        if not await self._wait_for_engine():
+        """Attach each adapter once; an engine may report success and not list it, or lose it again at once.
+
+        An engine that cannot attach adapters has reported the missing ones in its status.
+        """
+        if not await self._wait_for_engine() or not self._supervisor.status().capabilities.attach:
             return
         self._exchange_changed()
         attempted: set[tuple[str, str]] = set()

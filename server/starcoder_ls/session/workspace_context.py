@@ -138,8 +138,9 @@ class WorkspaceContext:
     def start_collecting(self, document: Document, text: str, offset: int, engine: Engine) -> None:
         """Collect the context at ``offset`` of ``text`` in a thread, if it is due and not being collected."""
         settings = self._client_settings.current
-        tokens = snippet_token_budget(settings.context, engine.status())
-        if not tokens and not settings.context.evidence:
+        status = engine.status()
+        tokens = snippet_token_budget(settings.context, status)
+        if not tokens and not (settings.context.evidence and status.capabilities.document_ngrams):
             self._collecting.pop(document.uri, None)
             return
         if document.uri in self._collecting:

@@ -121,14 +121,15 @@ class Tokenizer:
         self._require_text_stays_text(declared)
 
     @classmethod
-    def from_folder(cls, folder: Path, max_tokens: int | None = None) -> Tokenizer:
-        """Load the tokenizer of a checkpoint folder; ``max_tokens`` as in the constructor.
+    def from_folder(cls, folder: Path, max_tokens: int | None = None, sha256: str = "") -> Tokenizer:
+        """Load the tokenizer of a checkpoint folder; ``max_tokens`` as in the constructor. ``sha256``, if not empty, is
+        the checksum that its tokenizer.json must have: ids sent to another machine mean something else there if not.
 
-        Raises ModelInvalid if its tokenizer.json is missing, unreadable or exceeds a limit of ``tokenizer_checks``,
-        ModelUnsupported as the constructor does.
+        Raises ModelInvalid if tokenizer.json is missing, unreadable, another file than ``sha256`` says or exceeds a
+        limit of ``tokenizer_checks``, ModelUnsupported as the constructor does.
         """
         file = folder / "tokenizer.json"
-        declared = tokenizer_checks.read_tokenizer_file(file)
+        declared = tokenizer_checks.read_tokenizer_file(file, sha256)
         tokenizer = cls.__new__(cls)
         try:
             tokenizer._load(declared, max_tokens)

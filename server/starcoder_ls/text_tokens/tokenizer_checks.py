@@ -28,9 +28,12 @@ MAX_GROWTH = 16
 _STEPS = ("normalizer", "pre_tokenizer", "decoder", "post_processor")
 
 
-def read_tokenizer_file(file: Path) -> dict[str, Any]:
-    """The contents of tokenizer.json. Raises ModelInvalid if it is unreadable or exceeds a limit of this module."""
-    declared = read_json(file, MAX_FILE_BYTES)
+def read_tokenizer_file(file: Path, sha256: str = "") -> dict[str, Any]:
+    """The contents of tokenizer.json. ``sha256``, if not empty, is the checksum that the file must have.
+
+    Raises ModelInvalid if it is unreadable, has another checksum or exceeds a limit of this module.
+    """
+    declared = read_json(file, MAX_FILE_BYTES, sha256)
     if problem := find_problem(declared):
         raise ModelInvalid(
             f"{file} is not a readable tokenizer: it {problem}. Copy it from the checkpoint the model was made from."

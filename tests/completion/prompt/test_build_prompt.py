@@ -4,7 +4,7 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import SpecialToken
+from starcoder_ls.generation import Capabilities, SpecialToken
 from starcoder_ls.settings import InlineCompletion
 from stepped_engine import SteppedEngine
 
@@ -25,6 +25,15 @@ def test_prompt_has_both_sides_of_the_cursor_and_the_special_tokens() -> None:
     assert CODE[OFFSET:].rstrip("\n") in [text.rstrip("\n") for text in texts]
     literals = {part.literal for part in prompt.layout.parts if isinstance(part, SpecialToken)}
     assert {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"} <= literals
+
+
+def test_word_is_not_removed_for_an_engine_that_cannot_force_it() -> None:
+    engine = SteppedEngine()
+    engine.capabilities = Capabilities(forced_prefix=False)
+    prompt = build_prompt(engine, Cursor(CODE, OFFSET, "python"), InlineCompletion())
+    request = prompt.completion_request(InlineCompletion(), generated="some")
+    assert (prompt.forced_prefix, request.forced_prefix) == ("", "")
+    assert CODE[:OFFSET] in [part for part in prompt.layout.parts if isinstance(part, str)]
 
 
 def test_too_little_context_names_the_setting_to_lower() -> None:

@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import threading
 import time
 
 import pytest
 
-from starcoder_ls.engine.scheduling.request_queue import TURN_PASSES, OutputStream, RequestQueue, ScheduledRequest
+from starcoder_ls.cancel_flag import CancelFlag
+from starcoder_ls.engine.scheduling.request_queue import TURN_PASSES, RequestQueue, ScheduledRequest
 from starcoder_ls.errors import EngineClosed
-from starcoder_ls.generation import CancelFlag, Chunk, FinishReason, Priority, Request
+from starcoder_ls.generation import FinishReason, Priority, Request
+from starcoder_ls.output_stream import OutputStream
 
 
 class NoOutput(OutputStream):
@@ -95,30 +96,6 @@ def test_drain_returns_the_remaining_requests_once() -> None:
     request = schedule()
     queue = queue_of(request)
     assert (queue.drain(), queue.drain()) == ([request], [])
-
-
-def test_output_stream_keeps_the_order_of_chunks_end_and_error() -> None:
-    async def scenario() -> list[object]:
-        stream = OutputStream()
-
-        def produce() -> None:
-            for output in ((Chunk("a"),), None, EngineClosed("gone")):
-                stream.put(output)
-
-        threading.Thread(target=produce).start()
-        received: list[object] = [await stream.chunks(), await stream.chunks()]
-        with pytest.raises(EngineClosed, match="gone"):
-            await stream.chunks()
-        return received
-
-    assert asyncio.run(scenario()) == [(Chunk("a"),), None]
-
-
-def test_output_for_a_closed_event_loop_is_dropped() -> None:
-    async def create() -> OutputStream:
-        return OutputStream()
-
-    asyncio.run(create()).put((Chunk("late"),))
 
 
 def test_requests_are_compared_by_identity() -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from weakref import WeakKeyDictionary
 
+from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.anchor import Anchor, normalize_line_ends
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.insertion_point import InsertionPoint
@@ -23,7 +24,7 @@ from starcoder_ls.completion.prompt.families import find_family
 from starcoder_ls.completion.prompt.token_counter import TokenCounter
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import CancelFlag, Engine, Priority, Request, Sampling
+from starcoder_ls.generation import Engine, Priority, Request, Sampling
 from starcoder_ls.settings import InlineCompletion
 
 _FORMAT_TOKENS = 64  # for the special tokens and the file's name
@@ -138,7 +139,8 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
         normalize_line_ends,
         secrets.mask_secrets_around(cursor.text, view.start, cursor.offset, view.end - len(view.suffix), view.end),
     )
-    prefix, forced_prefix = token_healing.split_unfinished_word(prefix) if settings.heal_words else (prefix, "")
+    heals_words = settings.heal_words and status.capabilities.forced_prefix
+    prefix, forced_prefix = token_healing.split_unfinished_word(prefix) if heals_words else (prefix, "")
     layout = fim.build_parts(
         family,
         status.special_tokens,
@@ -157,7 +159,7 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
         cursor.document,
         cursor.client,
         forced_prefix,
-        has_token_healing=settings.heal_words,
+        has_token_healing=heals_words,
         lookup_text=cursor.context.lookup_text,
     )
 

@@ -9,7 +9,7 @@ from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import Placement
 from starcoder_ls.engine.runner.model_runner import ModelRunner
-from starcoder_ls.generation import ChatFormat, Phase, Status
+from starcoder_ls.generation import Capabilities, ChatFormat, Phase, Status
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 
@@ -65,4 +65,5 @@ class LoadedModel:
             missing_adapters=self.missing_adapters,
             memory_bytes=self.bytes,
             chat=self.chat,
+            capabilities=Capabilities(document_ngrams=self.ngram_strengths is not None),
         )
