@@ -4,7 +4,10 @@ StarcoderError
 ├── SettingsError            an invalid setting; the message has its name and its source
 ├── ModelError               the checkpoint cannot be used
 │   ├── ModelNotFound        no such folder, or no such model on the Hub
+│   │   ├── HubUnreachable   no connection, and files are missing
+│   │   └── DiskFull         no space for the download
 │   ├── ModelGated           a licence must be accepted or a token provided first
+│   │   └── TokenRejected    the Hub does not accept the token
 │   ├── ModelUnsupported     the architecture or the tokenizer is not supported
 │   ├── ModelInvalid         files are missing, truncated or unsafe
 │   └── AdapterInvalid       the adapter, not the base model, cannot be used
@@ -47,7 +50,19 @@ class ModelNotFound(ModelError):
     pass
 
 
+class HubUnreachable(ModelNotFound):
+    pass
+
+
+class DiskFull(ModelNotFound):
+    pass
+
+
 class ModelGated(ModelError):
+    pass
+
+
+class TokenRejected(ModelGated):
     pass
 
 

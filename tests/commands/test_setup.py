@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,6 +97,9 @@ def test_json_list_is_in_the_same_order(tmp_path: Path, capsys: pytest.CaptureFi
     assert listed["machine"]["device"] == "cuda"
     assert {"bundled", ONE_B} <= {model["model"] for model in listed["models"]}
     assert listed["models"][0]["problem"] == ""
+    assert listed["settingsFile"] == str(tmp_path / "settings.toml")
+    one_b = next(model for model in listed["models"] if model["model"] == ONE_B)
+    assert (one_b["needsAccount"], one_b["remarks"]) == (True, "actions, account")
 
 
 def test_model_of_the_user_is_checked_before_the_settings_are_written(starcoder: Path, tmp_path: Path) -> None:
@@ -116,6 +120,31 @@ def test_nothing_is_written_if_the_download_fails(tmp_path: Path, monkeypatch: p
         with pytest.raises(ModelNotFound, match="no Hub model"):
             run(SetupOptions("owner/absent", accepts_all=True), tmp_path / "settings.toml", gpu)
     assert not (tmp_path / "settings.toml").exists()
+
+
+def test_editor_gets_progress_result_and_errors_as_json(
+    starcoder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository, file = HubRepository.of_folder(starcoder), tmp_path / "settings.toml"
+    options = SetupOptions("owner/small-instruct", accepts_all=True, is_json=True)
+
+    def lines() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    with running_hub({"owner/small-instruct": repository}) as server:
+        use_hub(server.url, tmp_path / "cache", monkeypatch)
+        repository.is_gated = True
+        assert run(options, file, gpu) == 1
+        *_, last = lines()
+        assert last["error"]["kind"] == "licence"
+        assert last["error"]["page"] == f"{server.url}/owner/small-instruct"
+        assert not file.exists()
+        repository.is_gated = False
+        assert run(options, file, gpu) == 0
+    *progress, last = lines()
+    assert last == {"written": str(file), "model": "owner/small-instruct", "adapter": None}
+    assert any("Downloading owner/small-instruct" in line["message"] for line in progress)
+    assert settings.load(file=file).model.tasks == BOTH
 
 
 def _setup(server: HubServer, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

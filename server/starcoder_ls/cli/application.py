@@ -216,7 +216,13 @@ def setup(
         bool, typer.Option("--fetch/--no-fetch", help="Download files that are not on this machine yet.")
     ] = True,
     is_list: Annotated[bool, typer.Option("--list", help="Only print the list of models.")] = False,
-    is_json: Annotated[bool, typer.Option("--json", help="Only print the list, as one JSON object.")] = False,
+    is_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Only print the list, as one JSON object; with --model and --yes, progress and result, one per line.",
+        ),
+    ] = False,
 ) -> None:
     """Choose a model that fits this machine, download it, and write the settings."""
     from starcoder_ls.commands.setup import SetupOptions, run

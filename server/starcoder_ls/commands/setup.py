@@ -1,14 +1,14 @@
 """``starcoder-ls setup``: lists models with what each needs here, downloads one, writes the settings.
 
-Nothing is downloaded or written before the user agrees: at the terminal, or with ``--yes``.
+Nothing is downloaded or written before the user agrees: at the terminal, in the editor, or with ``--yes``.
 """
 
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
 from starcoder_ls import settings, settings_toml
-from starcoder_ls.commands.support import model_catalog
+from starcoder_ls.commands.support import model_catalog, setup_json
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.machine import Machine, inspect_machine
 from starcoder_ls.commands.support.proposals import BUNDLED, Proposal, describe_size, propose
-from starcoder_ls.errors import SettingsError
+from starcoder_ls.engine.loading.progress import ProgressCallback
+from starcoder_ls.errors import SettingsError, StarcoderError
 
 ADAPTER_NAME = "instruct"
 """Of the table of the settings file for the adapter of a proposal."""
@@ -52,8 +53,11 @@ def run(options: SetupOptions, settings_file: Path | None, inspect: Callable[[Pa
 
     machine = inspect(hub_cache())
     offered = _offer(machine)
+    file = settings_file or settings_toml.settings_file()
     if options.is_json:
-        _print_json(machine, offered)
+        if options.model and options.accepts_all:
+            return _set_up_for_editor(options, offered, file)
+        setup_json.print_list(machine, offered, file)
         return 0
     is_interactive = sys.stdin.isatty() and not options.accepts_all
     if options.is_list or (is_interactive and options.model is None):
@@ -63,30 +67,43 @@ def run(options: SetupOptions, settings_file: Path | None, inspect: Callable[[Pa
     if options.is_list:
         return 0
     try:
-        return _set_up(options, offered, settings_file, is_interactive)
+        return _set_up(options, offered, file, is_interactive)
     except EOFError:  # the end of input where an answer was expected
         stderr.print("\nNothing was changed.")
         return 1
 
 
-def _set_up(
-    options: SetupOptions, offered: Sequence[Proposal], settings_file: Path | None, is_interactive: bool
-) -> int:
+def _set_up(options: SetupOptions, offered: Sequence[Proposal], file: Path, is_interactive: bool) -> int:
     """The exit code. Raises ModelError, SettingsError, and EOFError at the end of input."""
     choice = _choose(options, offered, is_interactive)
     model = settings.validate({"model": _model_table(choice)}, "the given options").model
-    file = settings_file or settings_toml.settings_file()
     may_download = options.may_download and choice.model != settings.BUNDLED
     if not options.accepts_all and not _is_agreed(choice, file, may_download, is_interactive):
         return 1
     if may_download:
-        _download(model, choice.adapter)
+        with _progress_bar() as on_progress:
+            _download(model, choice.adapter, on_progress)
     _write_settings(file, choice)
     with_adapter = f" with {choice.adapter}" if choice.adapter else ""
     print(
         f"{file} now has {choice.model}{with_adapter}. Test it with `starcoder-ls doctor`, and restart your editor.\n"
         "No editor is set up yet? `starcoder-ls editor neovim` or `starcoder-ls editor vscode` says how."
     )
+    return 0
+
+
+def _set_up_for_editor(options: SetupOptions, offered: Sequence[Proposal], file: Path) -> int:
+    """Set up the model of the options; progress, result and errors are printed as JSON. The exit code."""
+    choice = _choose(options, offered, is_interactive=False)
+    try:
+        model = settings.validate({"model": _model_table(choice)}, "the given options").model
+        if options.may_download and choice.model != settings.BUNDLED:
+            _download(model, choice.adapter, setup_json.print_progress)
+        _write_settings(file, choice)
+    except StarcoderError as error:
+        setup_json.print_error(error, choice.model)
+        return 1
+    setup_json.print_result(choice, file)
     return 0
 
 
@@ -108,16 +125,6 @@ def _describe(machine: Machine) -> str:
     )
 
 
-def _print_json(machine: Machine, offered: Sequence[Proposal]) -> None:
-    described = {
-        "device": machine.device,
-        "name": machine.name,
-        "freeBytes": round(machine.free_bytes),
-        "freeDiskBytes": round(machine.free_disk_bytes),
-    }
-    print(json.dumps({"machine": described, "models": [proposal.to_json() for proposal in offered]}))
-
-
 def _table(offered: Sequence[Proposal]) -> Table:
     """Fits into 80 columns."""
     table = Table("", "model", box=None, title_justify="left", caption_justify="left")
@@ -127,7 +134,7 @@ def _table(offered: Sequence[Proposal]) -> Table:
         time = proposal.ms_per_token
         table.add_row(
             str(number),
-            f"{proposal.model}\n  {'; '.join(filter(None, (proposal.licence, describe_remarks(proposal))))}",
+            f"{proposal.model}\n  {'; '.join(filter(None, (proposal.licence, proposal.remarks)))}",
             "here" if proposal.is_downloaded else describe_size(proposal.download_bytes),
             describe_size(proposal.memory_bytes),
             "" if proposal.quantization == "none" else proposal.quantization,
@@ -140,20 +147,6 @@ def _table(offered: Sequence[Proposal]) -> Table:
         f"in a second or more. Licences as of {model_catalog.CHECKED}."
     )
     return table
-
-
-def describe_remarks(proposal: Proposal) -> str:
-    """What the user must know before choosing the model, in a few words."""
-    remarks = [proposal.problem] if proposal.problem else []
-    if proposal.model == settings.BUNDLED:
-        remarks.append("tiny, knows some Python")
-    elif "instruct" in proposal.tasks or proposal.adapter:
-        remarks.append("actions")
-    if proposal.needs_account:
-        remarks.append("account")
-    if proposal.is_slow:
-        remarks.append("slow")
-    return ", ".join(remarks)
 
 
 def _choose(options: SetupOptions, offered: Sequence[Proposal], is_interactive: bool) -> Proposal:
@@ -215,17 +208,9 @@ def _write_settings(file: Path, choice: Proposal) -> None:
         settings_files.remove(file, ("adapters", ADAPTER_NAME))
 
 
-def _download(model: settings.Model, adapter: str | None) -> None:
-    """Download model and adapter and check their hashes, with a progress bar.
-
-    Raises ModelGated, with the page of the licence, ModelNotFound, also without a connection, ModelInvalid for damaged
-    files, and AdapterInvalid.
-    """
-    from huggingface_hub.utils import logging as hub_logging
-
-    from starcoder_ls.engine.loading.resolve import resolve_checkpoint
-
-    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it announces each retry
+@contextmanager
+def _progress_bar() -> Iterator[ProgressCallback]:
+    """A callback that draws a progress bar, at a terminal."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -235,12 +220,22 @@ def _download(model: settings.Model, adapter: str | None) -> None:
     )
     with Progress(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as bars:
         bar = bars.add_task("", total=1.0)
+        yield lambda fraction, message: bars.update(bar, completed=fraction, description=message)
 
-        def show_progress(fraction: float, message: str) -> None:
-            bars.update(bar, completed=fraction, description=message)
 
-        resolve_checkpoint(model, show_progress)
-        if adapter:
-            from starcoder_ls.engine.adapters.files import resolve_adapter
+def _download(model: settings.Model, adapter: str | None, on_progress: ProgressCallback) -> None:
+    """Download model and adapter and check their hashes.
 
-            resolve_adapter(settings.Adapter(path=adapter), model.offline, show_progress)
+    Raises ModelGated, with the page of the licence, ModelNotFound, also without a connection, ModelInvalid for damaged
+    files, and AdapterInvalid.
+    """
+    from huggingface_hub.utils import logging as hub_logging
+
+    from starcoder_ls.engine.loading.resolve import resolve_checkpoint
+
+    hub_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it announces each retry
+    resolve_checkpoint(model, on_progress)
+    if adapter:
+        from starcoder_ls.engine.adapters.files import resolve_adapter
+
+        resolve_adapter(settings.Adapter(path=adapter), model.offline, on_progress)

@@ -9,7 +9,7 @@ import pytest
 from huggingface_hub import errors as hub_errors
 
 from starcoder_ls.engine.loading import hub_errors as messages
-from starcoder_ls.errors import ModelError, ModelGated, ModelNotFound
+from starcoder_ls.errors import DiskFull, HubUnreachable, ModelError, ModelGated, ModelNotFound, TokenRejected
 
 
 def http_error(kind: type[hub_errors.HfHubHTTPError], status: int = 0) -> Exception:
@@ -30,16 +30,16 @@ def no_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (http_error(hub_errors.RevisionNotFoundError), ModelNotFound, "no revision v1. Correct `model.revision`"),
         (http_error(hub_errors.RepositoryNotFoundError), ModelNotFound, "or it is private"),
         (http_error(hub_errors.HfHubHTTPError, 500), ModelNotFound, "The Hub did not provide owner/name"),
-        (http_error(hub_errors.HfHubHTTPError, 401), ModelGated, "rejects your access token"),
+        (http_error(hub_errors.HfHubHTTPError, 401), TokenRejected, "rejects your access token"),
         (hub_errors.HFValidationError("too long"), ModelNotFound, "neither a folder nor the id of a Hub model"),
-        (hub_errors.LocalEntryNotFoundError("not cached"), ModelNotFound, "the Hub cannot be reached"),
+        (hub_errors.LocalEntryNotFoundError("not cached"), HubUnreachable, "the Hub cannot be reached"),
         (hub_errors.OfflineModeIsEnabled("offline"), ModelNotFound, "HF_HUB_OFFLINE forbids to download it. Unset it"),
         (
             OSError(errno.ENOSPC, "No space left on device"),
-            ModelNotFound,
+            DiskFull,
             "is too full for owner/name. Free",
         ),
-        (ConnectionError("reset by peer"), ModelNotFound, "the download continues where it stopped"),
+        (ConnectionError("reset by peer"), HubUnreachable, "the download continues where it stopped"),
         (OSError("Consistency check failed\nsize 3"), ModelNotFound, "downloaded: Consistency check failed. Check the"),
     ],
 )

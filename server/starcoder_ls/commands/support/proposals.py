@@ -56,6 +56,20 @@ class Proposal:
     def is_slow(self) -> bool:
         return self.ms_per_token is not None and self.ms_per_token > FAST_MS
 
+    @property
+    def remarks(self) -> str:
+        """What the user must know before choosing the model, in a few words."""
+        remarks = [self.problem] if self.problem else []
+        if self.model == settings.BUNDLED:
+            remarks.append("tiny, knows some Python")
+        elif "instruct" in self.tasks or self.adapter:
+            remarks.append("actions")
+        if self.needs_account:
+            remarks.append("account")
+        if self.is_slow:
+            remarks.append("slow")
+        return ", ".join(remarks)
+
     def to_json(self) -> dict[str, Any]:
         return {
             "model": self.model,
@@ -68,8 +82,10 @@ class Proposal:
             "msPerToken": None if self.ms_per_token is None else round(self.ms_per_token, 1),
             "licence": self.licence,
             "gated": self.is_gated,
+            "needsAccount": self.needs_account,
             "downloaded": self.is_downloaded,
             "problem": self.problem,
+            "remarks": self.remarks,
         }
 
 

@@ -37,7 +37,7 @@ def download_large_files(
     """Download the files of the Hub repository ``name`` that match one of ``patterns`` and have a SHA-256.
 
     Those that are in the cache already are left. Raises ModelInvalid if there are no weights in a format that is read
-    or what arrived is damaged, ModelNotFound if the disk is too small, and what huggingface_hub raises.
+    or what arrived is damaged, DiskFull if the disk is too small, and what huggingface_hub raises.
     """
     from huggingface_hub import HfApi, constants, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
@@ -138,7 +138,7 @@ def free_disk_bytes(folder: Path) -> int:
 
 
 def _require_space(name: str, needed: int) -> None:
-    """Raise ModelNotFound if ``needed`` bytes do not fit on the disk of the cache."""
+    """Raise DiskFull if ``needed`` bytes do not fit on the disk of the cache."""
     if needed <= 0:
         return
     folder = hub_cache()

@@ -8,7 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from starcoder_ls.errors import ModelError, ModelGated, ModelNotFound
+from starcoder_ls.errors import DiskFull, HubUnreachable, ModelError, ModelGated, ModelNotFound, TokenRejected
 from starcoder_ls.printable import escape_control_characters
 
 _MAX_REASON_CHARS = 200
@@ -54,18 +54,18 @@ def convert_hub_error(error: Exception, name: str, revision: str | None) -> Mode
     )
 
 
-def unreachable(name: str) -> ModelNotFound:
+def unreachable(name: str) -> HubUnreachable:
     """Without a connection, or after it was lost: what was downloaded is kept (``hub_download``)."""
-    return ModelNotFound(
+    return HubUnreachable(
         f"{name} is not completely on this machine and the Hub cannot be reached. Check the network and try again: the "
         "download continues where it stopped. Or name a local folder."
     )
 
 
-def disk_full(name: str, folder: Path, needed_bytes: int = 0, free_bytes: int = 0) -> ModelNotFound:
+def disk_full(name: str, folder: Path, needed_bytes: int = 0, free_bytes: int = 0) -> DiskFull:
     """``needed_bytes`` is 0 if the disk became full while a file was written."""
     sizes = f": {needed_bytes / 1e9:.1f} GB are needed and {free_bytes / 1e9:.1f} GB free" if needed_bytes else ""
-    return ModelNotFound(
+    return DiskFull(
         f"The disk of {folder} is too full for {name}{sizes}. Free some space, or set HF_HOME to a folder on another "
         "disk."
     )
@@ -85,10 +85,17 @@ def login_command() -> str:
     return f"`{program} auth login`"
 
 
-def _gated(name: str) -> ModelGated:
-    from huggingface_hub import constants, get_token
+def licence_page(name: str) -> str:
+    """The page of the Hub on which the licence of a gated model is accepted."""
+    from huggingface_hub import constants
 
-    page = f"{constants.ENDPOINT}/{name}"
+    return f"{constants.ENDPOINT}/{name}"
+
+
+def _gated(name: str) -> ModelGated:
+    from huggingface_hub import get_token
+
+    page = licence_page(name)
     if get_token():
         return ModelGated(
             f"{name} requires that you accept its licence, and the account of your token has not. Accept it at {page} "
@@ -97,10 +104,10 @@ def _gated(name: str) -> ModelGated:
     return ModelGated(f"{name} requires that you accept its licence. Accept it at {page}, then run {login_command()}.")
 
 
-def _bad_token(name: str) -> ModelGated:
+def _bad_token(name: str) -> TokenRejected:
     source = next((variable for variable in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if os.environ.get(variable)), "")
     remedy = f"Correct or unset the environment variable {source}." if source else f"Run {login_command()} again."
-    return ModelGated(f"The Hub rejects your access token, so {name} cannot be downloaded. {remedy}")
+    return TokenRejected(f"The Hub rejects your access token, so {name} cannot be downloaded. {remedy}")
 
 
 def _reason(error: Exception) -> str:
