@@ -43,7 +43,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.pause': togglePause,
     'starcoder.pauseLanguage': togglePauseLanguage,
     'starcoder.chooseAdapter': () => chooseAdapter(running),
-    'starcoder.chooseModel': chooseModel,
+    'starcoder.chooseModel': () => chooseModel(running),
     'starcoder.openSettings': () => vscode.commands.executeCommand('workbench.action.openSettings', '@ext:starcoder-ls.starcoder-ls'),
     'starcoder.setCommand': () => vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.server.command'),
     'starcoder.showInstallation': () => vscode.commands.executeCommand('markdown.showPreview', help),

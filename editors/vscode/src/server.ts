@@ -29,6 +29,7 @@ export class Server {
   private readonly changed = new vscode.EventEmitter<ServerState>();
   private restarting: Promise<void> = Promise.resolve();
   private shownSettingsError = '';
+  private isChanging = false;
   readonly onDidChange = this.changed.event;
   readonly log = vscode.window.createOutputChannel('StarCoder', { log: true });
 
@@ -44,6 +45,13 @@ export class Server {
       this.setState({ kind: 'stopped', reason: String(error) });
     });
     return this.restarting;
+  }
+
+  /** Run `change`, which changes settings, then start one new server. */
+  async restartAfter(change: () => Promise<void>): Promise<void> {
+    this.isChanging = true;
+    await change().finally(() => { this.isChanging = false; });
+    await this.restart();
   }
 
   async stop(): Promise<void> {
@@ -75,7 +83,7 @@ export class Server {
 
   /** Send changed settings to the server, or start a new one if the change needs it. */
   async onConfigurationChange(event: vscode.ConfigurationChangeEvent): Promise<void> {
-    if (!event.affectsConfiguration('starcoder')) {
+    if (this.isChanging || !event.affectsConfiguration('starcoder')) {
       return;
     }
     const settings = settingsTree(this.settingKeys);

@@ -123,6 +123,9 @@ M.subcommands = {
       notify(detached.name .. " is detached")
     end)
   end,
+  model = function(words)
+    require("starcoder.model").choose(words[1])
+  end,
   settings = function()
     local status = require("starcoder.status").of(0)
     if status and status.settingsFile then

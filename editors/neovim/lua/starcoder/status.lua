@@ -9,6 +9,7 @@ local status_by_client = {} -- client id -> the params of its last starcoder/sta
 local crash_times_s = {}
 local paused = {} -- what the user has paused, in the shape of the settings `inline_completion`
 local note = nil -- shown in the status line while no server has reported a status
+local download = nil -- how much of a model is downloaded, from 0 to 1
 local missing_program = nil -- what the user was notified of
 
 --- The program of the server if there is no such program, else nil.
@@ -134,8 +135,17 @@ function M.of(buffer)
   return client and status_by_client[client.id]
 end
 
+--- Show in the status line how much of a model is downloaded, from 0 to 1, or nil at the end.
+function M.set_download(fraction)
+  download = fraction
+  vim.cmd.redrawstatus()
+end
+
 --- The text of the status line.
 function M.line()
+  if download then
+    return ("StarCoder: downloading %d %%"):format(math.floor(download * 100))
+  end
   local status = M.of(0)
   if not status then
     return note and "StarCoder: " .. note or ""
