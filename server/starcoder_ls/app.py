@@ -21,6 +21,7 @@ from starcoder_ls.features import (
     code_action,
     code_action_resolve,
     completion,
+    copilot_inline_edit,
     did_change,
     did_change_configuration,
     did_change_watched_files,
@@ -30,6 +31,7 @@ from starcoder_ls.features import (
     did_partially_accept_completion,
     did_save,
     did_show_completion,
+    did_show_inline_edit,
     document_status,
     execute_command,
     initialize,
@@ -85,6 +87,7 @@ REQUESTS: dict[str, Route] = {
         inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_invoked
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
+    copilot_inline_edit.METHOD: Route(copilot_inline_edit.copilot_inline_edit, is_invoked=_never),
     t.TEXT_DOCUMENT_CODE_ACTION: Route(code_action.code_action, t.CodeActionParams, _never),
     t.CODE_ACTION_RESOLVE: Route(code_action_resolve.code_action_resolve, null_if_unavailable=False),
     t.WORKSPACE_EXECUTE_COMMAND: Route(
@@ -107,6 +110,10 @@ NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
     ),
     t.TEXT_DOCUMENT_DID_SAVE: NotificationHandler(did_save.did_save, t.DidSaveTextDocumentParams),
     did_show_completion.METHOD: NotificationHandler(did_show_completion.did_show_completion),
+    did_show_inline_edit.METHOD: NotificationHandler(did_show_inline_edit.did_show_inline_edit),
+    t.WORKSPACE_EXECUTE_COMMAND: NotificationHandler(
+        copilot_inline_edit.run_command_notification, t.ExecuteCommandParams
+    ),
     did_partially_accept_completion.METHOD: NotificationHandler(
         did_partially_accept_completion.did_partially_accept_completion
     ),

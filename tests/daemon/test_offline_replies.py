@@ -49,6 +49,7 @@ def test_request_of_the_user_is_answered_with_an_error() -> None:
 
 def test_automatic_request_is_answered_with_null() -> None:
     assert reply_to("textDocument/completion")["result"] is None
+    assert reply_to("textDocument/copilotInlineEdit")["result"] == {"edits": []}
 
 
 def test_status_request_is_answered_with_a_failed_status() -> None:

@@ -37,8 +37,10 @@ async def test_server_capabilities_are_exactly_the_supported_features() -> None:
                 "commands": [
                     *("starcoder.explain", "starcoder.act", "starcoder.attachAdapter"),
                     *("starcoder.detachAdapter", "starcoder.listAdapters", "starcoder.accepted"),
+                    *("starcoder.editAccepted", "starcoder.editDismissed"),
                 ]
             },
+            "experimental": {"copilotInlineEdit": True},
         }
 
 

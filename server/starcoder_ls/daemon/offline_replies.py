@@ -9,7 +9,14 @@ from starcoder_ls.daemon.message import Message
 
 STATUS_METHOD = "starcoder/status"
 
-_AUTOMATIC_METHODS = ("textDocument/completion", "textDocument/codeAction", "shutdown", STATUS_METHOD)
+_NEXT_EDIT_METHOD = "textDocument/copilotInlineEdit"
+_AUTOMATIC_METHODS = (
+    "textDocument/completion",
+    "textDocument/codeAction",
+    "shutdown",
+    STATUS_METHOD,
+    _NEXT_EDIT_METHOD,
+)
 _AUTOMATIC_TRIGGER = 2  # LSP: InlineCompletionTriggerKind.Automatic
 _REQUEST_FAILED = -32803  # LSP: LSPErrorCodes.RequestFailed
 _MESSAGE_TYPE_ERROR, _MESSAGE_TYPE_WARNING = 1, 2  # LSP: MessageType
@@ -29,6 +36,8 @@ def reply_to(request: Message, error_text: str) -> bytes:
     """The response to ``request`` while the daemon is unavailable because of ``error_text``."""
     if request.method == STATUS_METHOD:
         return message.encode(id=request.id, result=_failed_status(error_text))
+    if request.method == _NEXT_EDIT_METHOD:  # clients read the field without a check
+        return message.encode(id=request.id, result={"edits": []})
     return error_reply(request, error_text) if is_user_request(request) else message.encode(id=request.id, result=None)
 
 

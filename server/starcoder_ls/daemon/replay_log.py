@@ -30,6 +30,7 @@ _REPEATABLE_METHODS = frozenset(
         "shutdown",
         "textDocument/inlineCompletion",
         "textDocument/completion",
+        "textDocument/copilotInlineEdit",
         "textDocument/codeAction",
         "codeAction/resolve",
         "starcoder/status",

@@ -12,5 +12,6 @@ def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
     session.latest.cancel_document(uri)
     session.completers.discard(uri)
     session.feedback.on_document_closed(uri)
+    session.next_edits.on_document_closed(uri)
     session.context.on_close(uri)
     session.documents.close(uri)

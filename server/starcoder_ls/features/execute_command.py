@@ -24,6 +24,7 @@ from starcoder_ls.session.command_arguments import (
 )
 from starcoder_ls.session.explanation_output import TextStream, show_in_file
 from starcoder_ls.session.feedback import ACCEPTED
+from starcoder_ls.session.next_edits import EDIT_ACCEPTED, EDIT_DISMISSED
 from starcoder_ls.session.session import Session
 
 _MAX_COMMAND_CHARS = 60
@@ -140,6 +141,16 @@ async def _accepted(session: Session, raw: object, _: RequestHandle) -> None:
     session.feedback.on_accepted(parse_arguments(AcceptedArguments, raw, ACCEPTED).id)
 
 
+async def _edit_accepted(session: Session, raw: object, _: RequestHandle) -> None:
+    """The command of a next edit, which the client runs after applying it."""
+    session.next_edits.on_accepted(parse_arguments(AcceptedArguments, raw, EDIT_ACCEPTED).id)
+
+
+async def _edit_dismissed(session: Session, raw: object, _: RequestHandle) -> None:
+    """The user dismissed a next edit; the argument is that of its command."""
+    session.next_edits.on_dismissed(parse_arguments(AcceptedArguments, raw, EDIT_DISMISSED).id)
+
+
 _COMMANDS: dict[str, Callable[[Session, object, RequestHandle], Awaitable[object]]] = {
     action_request.EXPLAIN: _explain,
     action_request.ACT: _act,
@@ -147,4 +158,6 @@ _COMMANDS: dict[str, Callable[[Session, object, RequestHandle], Awaitable[object
     action_request.DETACH: _detach,
     action_request.LIST: _list,
     ACCEPTED: _accepted,
+    EDIT_ACCEPTED: _edit_accepted,
+    EDIT_DISMISSED: _edit_dismissed,
 }

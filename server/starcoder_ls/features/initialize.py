@@ -64,6 +64,7 @@ def _capabilities(client: ClientInfo, settings: Settings) -> t.ServerCapabilitie
         workspace=t.WorkspaceOptions(
             workspace_folders=t.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),
+        experimental={"copilotInlineEdit": True},
         **providers,
     )
 

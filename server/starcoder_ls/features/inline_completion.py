@@ -34,10 +34,22 @@ async def inline_completion(
     has_menu = params.context.selected_completion_info is not None
     if trigger is Trigger.AUTOMATIC and has_menu and "menu" in session.settings.inline_completion.pause_while:
         return []
+    if trigger is Trigger.AUTOMATIC and _shows_edit(session, params):
+        return []
     result = await session.completion_requests.complete(
         t.TEXT_DOCUMENT_INLINE_COMPLETION, uri, handle, convert, trigger, session.engine_wait_s
     )
-    return None if result is None else result.items
+    if result is None:
+        return None
+    if result.items:
+        session.next_edits.on_completion(session.documents.get(uri), params.position.line)
+    return result.items
+
+
+def _shows_edit(session: Session, params: t.InlineCompletionParams) -> bool:
+    """Whether the client shows a next edit on the cursor's line: a completion there would hide it."""
+    document = session.documents.get(params.text_document.uri)
+    return session.next_edits.is_shown_on(document, params.position.line)
 
 
 class _Conversion:

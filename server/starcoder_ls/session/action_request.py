@@ -22,10 +22,11 @@ from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.session.command_arguments import ActionArguments
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import ACCEPTED
+from starcoder_ls.session.next_edits import EDIT_ACCEPTED, EDIT_DISMISSED
 
 EXPLAIN, ACT = "starcoder.explain", "starcoder.act"
 ATTACH, DETACH, LIST = "starcoder.attachAdapter", "starcoder.detachAdapter", "starcoder.listAdapters"
-COMMANDS = (EXPLAIN, ACT, ATTACH, DETACH, LIST, ACCEPTED)
+COMMANDS = (EXPLAIN, ACT, ATTACH, DETACH, LIST, ACCEPTED, EDIT_ACCEPTED, EDIT_DISMISSED)
 INSTRUCT = "starcoder.instruct"
 """A command of the client: it asks the user for text, stores it as ``instruction`` in the first argument, and runs
 the command in the second."""

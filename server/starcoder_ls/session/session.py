@@ -24,6 +24,7 @@ from starcoder_ls.session.document_completers import DocumentCompleters
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.latest_request import LatestRequest
+from starcoder_ls.session.next_edits import NextEdits
 from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.progress import WorkDoneProgress
 from starcoder_ls.session.settings_recovery import SettingsRecovery
@@ -76,6 +77,7 @@ class Session:
         self.context = WorkspaceContext(self.client_settings, self.documents, self.client)
         self.documents.exclusion = self.context.exclusion
         self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model)
+        self.next_edits = NextEdits(self.client_settings, self.documents, self.context.recent_edits)
         self.completion_requests = CompletionRequests(
             supervisor,
             self.client_settings,
@@ -151,6 +153,7 @@ class Session:
         self.status_notifier.stop()
         self.context.close()
         self.feedback.close()
+        self.next_edits.close()
         self.completers.discard_all()
         self.adapter_sync.stop()
         self.protocol.disconnect()

@@ -1,0 +1,1 @@
+"""The edit that probably follows the user's last ones. No module here knows LSP or an engine."""

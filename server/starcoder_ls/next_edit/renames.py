@@ -1,0 +1,97 @@
+"""After a name was changed where it is defined, or in two places: the other places that mean the same.
+
+Decides by scope. A new name that the scope has already, or a name whose meaning is not certain, gives nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starcoder_ls.next_edit.source import Source
+from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, current_offset, revert, reverted_start
+from starcoder_ls.syntax import grammars
+from starcoder_ls.syntax.call_arguments import find_calls, read_arguments
+from starcoder_ls.syntax.name_resolution import NameResolver, Occurrence
+
+_MIN_REPEATED = 2
+
+
+def find_renames(text: str, language: str, changes: Sequence[TokenChange]) -> list[Replacement]:
+    """The replacements in ``text`` that follow from ``changes``: the same one, in order of their positions."""
+    source = Source(revert(text, changes), language)
+    if source.names is None or not changes[0].is_renaming:
+        return []
+    old, new = changes[0].old, changes[0].new
+    changed = [
+        _occurrence_at(source, source.names, reverted_start(changes, index), old) for index in range(len(changes))
+    ]
+    targets: dict[int, Occurrence] = {}
+    for occurrence in changed:
+        if occurrence is not None:
+            same = [
+                other for other in changed if other and other.key == occurrence.key and other.role == occurrence.role
+            ]
+            targets.update((each.start_byte, each) for each in _targets(source.names, occurrence, same, new))
+    for occurrence in changed:
+        if occurrence is not None:
+            targets.pop(occurrence.start_byte, None)
+    return [_replacement(source, changes, targets[start], old, new) for start in sorted(targets)]
+
+
+def _occurrence_at(source: Source, names: NameResolver, start: int, old: str) -> Occurrence | None:
+    return names.at(source.byte_at(start), source.byte_at(start + len(old)))
+
+
+def _replacement(source: Source, changes: Sequence[TokenChange], target: Occurrence, old: str, new: str) -> Replacement:
+    start = current_offset(changes, source.offset_of(target.start_byte))
+    is_shorthand = source.names is not None and target.node.type in source.names.rules.shorthands
+    return Replacement(start, start + len(old), old, f"{old}: {new}" if is_shorthand else new)
+
+
+def _targets(names: NameResolver, changed: Occurrence, same: list[Occurrence], new: str) -> list[Occurrence]:
+    """What else must become ``new`` because ``changed`` did, and with it ``same``, all of one meaning."""
+    new_name = grammars.encode(new)
+    if changed.key is None:
+        return []
+    references = names.references(changed)
+    is_definition = _is_first_binding(changed, references)
+    if not is_definition and len(same) < _MIN_REPEATED:
+        return []
+    is_known = names.is_bound(new_name, changed.key)
+    if is_definition or not names.is_visible(new_name, changed.node):
+        if is_known:
+            return []
+        return references + (_keyword_arguments(names, changed) if changed.kind == "parameter" else [])
+    return [each for each in references if not each.kind]
+
+
+def _is_first_binding(changed: Occurrence, references: Sequence[Occurrence]) -> bool:
+    """Whether ``changed`` is where the name is defined: of several bindings, the first one."""
+    if changed.kind in ("function", "class", "parameter", "import"):
+        return True
+    if changed.kind == "variable":
+        return all(changed.start_byte <= each.start_byte for each in references if each.kind)
+    if changed.role != "member" or any(each.kind for each in references):
+        return False
+    assigned = [each.start_byte for each in references if each.role == "member" and _is_assigned(each)]
+    return bool(assigned) and assigned[0] == changed.start_byte
+
+
+def _is_assigned(member: Occurrence) -> bool:
+    access = member.node.parent
+    statement = access.parent if access is not None else None
+    if access is None or statement is None or statement.type not in ("assignment", "assignment_expression"):
+        return False
+    left = statement.child_by_field_name("left")
+    return left is not None and left.id == access.id
+
+
+def _keyword_arguments(names: NameResolver, parameter: Occurrence) -> list[Occurrence]:
+    """The keyword arguments of this name in calls of the function whose parameter it is."""
+    name = names.text(parameter.node)
+    found = {each.start_byte: each for each in names.occurrences(name) if each.role == "keyword"}
+    if not found:
+        return []
+    calls = (read_arguments(names, call) or () for call in find_calls(names, parameter.node))
+    starts = (argument.node.start_byte for arguments in calls for argument in arguments if argument.keyword == name)
+    return [found[start] for start in starts if start in found]

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes import ScriptedEngine
+from harness import INLINE_COMPLETION, URI, async_test, initialized_client
+from starcoder_ls.features.copilot_inline_edit import METHOD
+from starcoder_ls.lsp.client import Client, ResponseFailed
+from starcoder_ls.session.next_edits import EDIT_ACCEPTED, EDIT_DISMISSED
+
+CODE = "def f(n):\n    a(n)\n    b(n)\n"
+
+
+def rename(client: Client, uri: str = URI, version: int = 2, text: str = "k") -> None:
+    span = {"start": {"line": 0, "character": 6}, "end": {"line": 0, "character": 7}}
+    client.change(uri, version, {"range": span, "text": text})
+
+
+async def request_edits(client: Client, uri: str = URI, version: int | None = 2) -> list[dict[str, Any]]:
+    document = {"uri": uri} if version is None else {"uri": uri, "version": version}
+    result = await client.request(METHOD, {"textDocument": document, "position": {"line": 0, "character": 7}})
+    return list(result["edits"])
+
+
+@async_test
+async def test_edit_has_the_form_of_githubs_server() -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        assert client.capabilities["experimental"] == {"copilotInlineEdit": True}
+        client.open(URI, CODE)
+        assert await request_edits(client, version=1) == []
+        rename(client)
+        (edit,) = await request_edits(client)
+        key = edit["command"]["arguments"][0]["id"]
+        assert edit == {
+            "text": "k",
+            "range": {"start": {"line": 1, "character": 6}, "end": {"line": 1, "character": 7}},
+            "textDocument": {"uri": URI, "version": 2},
+            "command": {"title": "Accepted", "command": EDIT_ACCEPTED, "arguments": [{"id": key}]},
+        }
+        assert EDIT_ACCEPTED in client.capabilities["executeCommandProvider"]["commands"]
+
+
+@pytest.mark.parametrize(("encoding", "character"), [("utf-8", 14), ("utf-16", 12), ("utf-32", 11)])
+@async_test
+async def test_range_of_an_edit_is_in_the_clients_encoding(encoding: str, character: int) -> None:
+    capabilities = {**INLINE_COMPLETION, "general": {"positionEncodings": [encoding]}}
+    async with initialized_client(ScriptedEngine(), capabilities=capabilities) as client:
+        client.open(URI, "def f(n):\n    a('😀', n)\n")
+        rename(client)
+        (edit,) = await request_edits(client)
+        assert edit["range"]["start"] == {"line": 1, "character": character}
+
+
+@pytest.mark.parametrize("report", ["request", "notification", EDIT_DISMISSED])
+@async_test
+async def test_reported_edit_is_not_offered_again(report: str) -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        client.open(URI, CODE)
+        rename(client)
+        (edit,) = await request_edits(client)
+        command = {key: edit["command"][key] for key in ("command", "arguments")}
+        if report == "notification":
+            client.notify("workspace/executeCommand", command)
+        else:
+            command["command"] = EDIT_ACCEPTED if report == "request" else report
+            assert await client.request("workspace/executeCommand", command) is None
+        (edit,) = await request_edits(client)
+        assert edit["range"]["start"]["line"] == 2
+
+
+@pytest.mark.parametrize("version", [1, 3])
+@async_test
+async def test_edits_are_empty_for_another_version_and_other_documents(version: int) -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        client.open(URI, CODE)
+        rename(client)
+        assert await request_edits(client, version=version) == []
+        assert await request_edits(client, "file:///project/unknown.py") == []
+        assert len(await request_edits(client, version=None)) == 1
+
+
+@async_test
+async def test_excluded_document_gets_no_edits(tmp_path: Path) -> None:
+    async with initialized_client(ScriptedEngine(), folder=tmp_path) as client:
+        uri = (tmp_path / ".env").as_uri()
+        client.open(uri, CODE)
+        rename(client, uri)
+        assert await request_edits(client, uri) == []
+
+
+@pytest.mark.parametrize("params", [{}, {"textDocument": {"uri": URI}}, {"position": {"line": -1, "character": 0}}])
+@async_test
+async def test_invalid_params_are_an_error(params: dict[str, Any]) -> None:
+    async with initialized_client(ScriptedEngine()) as client:
+        with pytest.raises(ResponseFailed, match="invalid"):
+            await client.request(METHOD, params)
+
+
+@async_test
+async def test_completion_on_the_line_of_an_edit_replaces_it() -> None:
+    async with initialized_client(ScriptedEngine([["m)", "\n"]])) as client:
+        client.open(URI, CODE)
+        rename(client)
+        assert await client.inline_completion(URI, 1, 6)
+        (edit,) = await request_edits(client)
+        assert edit["range"]["start"]["line"] == 2
