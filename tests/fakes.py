@@ -43,6 +43,7 @@ class ScriptedEngine:
     ``token_s``. A request first creates the file ``block_marker``, if given, and blocks
     the event loop. With ``is_daemon`` False the engine's thread keeps the process alive until
     the engine is closed. ``replies`` are recorded answers: the first whose key is in the prompt replaces ``scripts``.
+    ``adapter_scripts`` replace them for the requests of an adapter, by its name.
     """
 
     def __init__(
@@ -57,8 +58,9 @@ class ScriptedEngine:
         is_daemon: bool = True,
         adapters: Sequence[str] = (),
         replies: Mapping[str, Sequence[str]] | None = None,
+        adapter_scripts: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        self.replies = dict(replies or {})
+        self.replies, self.adapter_scripts = dict(replies or {}), dict(adapter_scripts or {})
         self.scripts, self.token_s = [list(script) for script in scripts], token_s
         self.load_s, self.failure, self.error, self.load_steps = load_s, failure, error, load_steps
         self.block_marker = block_marker
@@ -178,6 +180,8 @@ class ScriptedEngine:
                 return
 
     def _script(self, request: Request, candidate: int) -> Sequence[str]:
+        if request.adapter in self.adapter_scripts:
+            return self.adapter_scripts[request.adapter]
         prompt = "".join(part for part in request.parts if isinstance(part, str))
         recorded = (reply for key, reply in self.replies.items() if key in prompt)
         return next(recorded, self.scripts[min(candidate, len(self.scripts) - 1)])

@@ -299,7 +299,7 @@ READERS_OF_OWN_FILES = {
     "commands/support/metrics_files.py": "counters",
     "commands/support/demo_explain.py": "modules of installed packages, named in the code",
     "commands/demo.py": "modules of installed packages, named in the code",
-    "commands/eval_holes.py": "the log of the server that it starts",
+    "commands/support/hole_server.py": "the log of the server that it starts",
     "commands/processes.py": "the log",
     "evaluation/html_report.py": "its template",
     "evaluation/partial_run.py": "the answers of its own run",

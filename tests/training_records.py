@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
+
+from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version, write_json
 
 TRAINING: dict[str, Any] = {
     "name": "own", "made": "2026-11-28T21:00:00+00:00", "base": "bundled", "fingerprint": "f00d", "method": "lora",
@@ -13,3 +17,11 @@ TRAINING: dict[str, Any] = {
     "held_out_loss": {"base": {"loss": 2.7, "middle_loss": 3.0}, "adapted": {"loss": 2.4, "middle_loss": 2.8}},
     "training_files": [], "held_out_files": [],
 }  # fmt: skip
+
+
+def add_version(root: Path, **changes: Any) -> Version:
+    """A version of the adapter "own" with a record, and without weights."""
+    versions = AdapterVersions("own", root)
+    with versions.new_version(datetime(2026, 11, 28, tzinfo=UTC)) as folder:
+        write_json(folder / "training.json", TRAINING | changes)
+    return versions.find()

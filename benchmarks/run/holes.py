@@ -21,14 +21,13 @@ from rich.progress import track
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.eval_holes import (
-    HoleSelection,
-    ServerLaunch,
     create_run,
-    draw_holes,
     measure,
     parse_assignments,
 )
 from starcoder_ls.commands.support.engine_factory import loaded_engine
+from starcoder_ls.commands.support.hole_selection import HoleSelection, draw_holes
+from starcoder_ls.commands.support.hole_server import ServerLaunch
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Kind
 from starcoder_ls.evaluation.results import Run, ScoredHole

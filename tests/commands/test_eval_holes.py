@@ -13,7 +13,9 @@ import pytest
 from harness import FAKE_SERVER_COMMAND
 from repositories import repository
 from starcoder_ls.commands import eval_holes
-from starcoder_ls.commands.eval_holes import HoleSelection, ServerLaunch
+from starcoder_ls.commands.support import hole_server
+from starcoder_ls.commands.support.hole_selection import HoleSelection
+from starcoder_ls.commands.support.hole_server import ServerLaunch
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.errors import EngineError, ModelError, SettingsError
 from starcoder_ls.evaluation import completion_client, results
@@ -92,7 +94,7 @@ def test_earlier_results_in_the_repository_are_hidden_from_the_server(tmp_path: 
     assert eval_holes.run(selection, fake_server(), before, folder / "web" / "report [1].html") == 0
     launch = fake_server(options=eval_holes.parse_assignments(["context.ignore=['*.tmp']"]))
     found = Repository([folder])
-    sent = eval_holes._without_outputs(launch, found)
+    sent = hole_server.without_outputs(launch, found)
     assert sent["context"]["ignore"] == ["*.tmp", "/web/report\\ \\[1\\].html"]
     assert IgnoreRules([folder], sent["context"]["ignore"]).exclusion_reason(Path(found.outputs[0])) is not None
     assert eval_holes.run(selection, launch, folder / "after.json", None) == 0
@@ -112,11 +114,6 @@ def test_selection_limits_kinds_languages_and_texts(tmp_path: Path) -> None:
     selection = HoleSelection([repository(tmp_path)], 2, 1, [Kind.BLOCK], ["javascript"], has_texts=False)
     run = eval_holes.measure(selection, fake_server())
     assert [(hole.kind, hole.language, hole.texts) for hole in run.holes] == [(Kind.BLOCK, "javascript", None)]
-
-
-def test_missing_holes_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    eval_holes.measure(HoleSelection([repository(tmp_path) / "web"], 50, 0, [Kind.BLOCK]), fake_server())
-    assert "Only 1 of 50 holes of the kind block" in capsys.readouterr().err
 
 
 def test_model_that_cannot_be_loaded_ends_the_run_with_its_message(tmp_path: Path) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from repositories import repository
 from scored_pairs import pairs_of, scored_hole
-from starcoder_ls.evaluation import gate_guards
+from starcoder_ls.evaluation import gate_guards, results
 from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.holes import Kind
+from starcoder_ls.evaluation.repository import Repository
+
+SECRET = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
 
 
 def test_one_kind_that_gets_worse_is_found_among_others_that_get_better() -> None:
@@ -52,6 +58,16 @@ def test_answers_with_secrets_are_found_unless_the_base_has_them_too() -> None:
     assert not gate_guards.check_secrets(answered("", masked)).is_passed
     assert gate_guards.check_secrets(answered(masked, masked)).is_passed
     assert gate_guards.check_secrets(answered("", masked, truth=masked)).is_passed
+
+
+def test_secrets_are_found_although_results_have_only_their_masks(tmp_path: Path) -> None:
+    (hole,) = Repository([repository(tmp_path)]).draw_holes([Kind.LINE], 1, 0)
+    plain, login = (
+        results.score_hole(hole, "a.py", "python", text, 1.0) for text in ("login(key)", f'login("{SECRET}")')
+    )
+    assert SECRET not in login.model_dump_json()
+    assert not gate_guards.check_secrets([(plain, login)]).is_passed
+    assert gate_guards.check_secrets([(plain, plain), (login, login)]).is_passed
 
 
 def test_copied_passages_are_found_whatever_their_indentation() -> None:

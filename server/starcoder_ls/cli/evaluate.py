@@ -46,7 +46,9 @@ def evaluate_holes(
     ] = True,
 ) -> None:
     """Remove stretches of your own files (holes), let the server complete them, report accuracy and speed."""
-    from starcoder_ls.commands.eval_holes import HoleSelection, ServerLaunch, parse_assignments, parse_kinds, run
+    from starcoder_ls.commands.eval_holes import parse_assignments, parse_kinds, run
+    from starcoder_ls.commands.support.hole_selection import HoleSelection
+    from starcoder_ls.commands.support.hole_server import ServerLaunch
 
     options = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
     arguments = [part for option, value in options.items() if value is not None for part in (option, str(value))]

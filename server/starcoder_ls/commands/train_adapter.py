@@ -65,11 +65,19 @@ def run(request: Request, overlay: Mapping[str, Any], settings_file: Path | None
     if request.is_restarted:
         shutil.rmtree(versions.run_folder, ignore_errors=True)
     base = training_base.identify(plan.checkpoint, config.model.name)
-    training, before = create_run(request, options, plan, base, versions)
-    _train(console, training)
-    folder = _write_version(request.name, options, plan, base, versions, training, before)
+    folder = train_version(console, request, options, plan, base)
     console.print(f"{folder.name} was written to {folder}; the report is {folder / 'report.html'}")
     return 0
+
+
+def train_version(console: Console, request: Request, options: Options, plan: Plan, base: BaseIdentity) -> Path:
+    """Train as ``plan`` says and write a version; its folder. Raises as ``run``."""
+    from starcoder_ls.learning.finetuning.versions import AdapterVersions
+
+    versions = AdapterVersions(request.name)
+    training, before = create_run(request, options, plan, base, versions)
+    _train(console, training)
+    return _write_version(request.name, options, plan, base, versions, training, before)
 
 
 def _print_plan(console: Console, plan: Plan, model: str) -> None:

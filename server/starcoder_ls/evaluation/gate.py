@@ -13,17 +13,9 @@ from typing import Any
 from starcoder_ls.evaluation import gate_guards
 from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.gate_guards import Guard
-from starcoder_ls.evaluation.results import Run
-from starcoder_ls.evaluation.sequential_test import STAGE_HOLES, Decision, StageResult, assess_stage
+from starcoder_ls.evaluation.sequential_test import MIN_FILES, STAGE_HOLES, Decision, StageResult, assess_stage
 
 FOREIGN_HOLES = 200
-
-
-class Side(enum.StrEnum):
-    """What is measured."""
-
-    BASE = "base"
-    CANDIDATE = "candidate"
 
 
 class Code(enum.StrEnum):
@@ -33,8 +25,8 @@ class Code(enum.StrEnum):
     FOREIGN = "foreign"
 
 
-Measure = Callable[[Side, Code, int, int], Run]
-"""The run of a side over code, with a number of holes and a seed. Equal arguments draw equal holes."""
+Measure = Callable[[Code, int, int], list[Pair]]
+"""Holes in code as the base and the candidate have filled them; the arguments are their number and a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +55,7 @@ class Verdict:
 def run_gate(
     name: str,
     loss: HeldOutLoss,
+    held_out_files: int,
     measure: Measure,
     training_texts: Callable[[], Iterator[str]],
     on_stage: Callable[[StageResult], None] = lambda _: None,
@@ -74,12 +67,18 @@ def run_gate(
             f"{loss.base:.3f}."
         )
         return Verdict(False, sentence, loss)
+    if held_out_files < MIN_FILES:
+        sentence = (
+            f"{name} is refused: it was trained on too little code to measure it. {held_out_files} files were held "
+            f"out, and a gain can be told from chance in {MIN_FILES} or more."
+        )
+        return Verdict(False, sentence, loss)
     pairs: list[Pair] = []
     stages: list[StageResult] = []
     while not stages or stages[-1].decision is Decision.CONTINUE:
         stage = len(stages)
         new_holes = STAGE_HOLES[stage] - (STAGE_HOLES[stage - 1] if stage else 0)
-        pairs = merge_pairs(pairs, _measure_pairs(measure, Code.HELD_OUT, new_holes, seed=stage))
+        pairs = merge_pairs(pairs, measure(Code.HELD_OUT, new_holes, stage))
         stages.append(assess_stage(pairs, stage))
         on_stage(stages[-1])
     figures = describe(stages[-1])
@@ -120,10 +119,4 @@ def _check_guards(
     )
     if not all(guard.is_passed for guard in own):
         return own
-    return (*own, gate_guards.check_foreign(_measure_pairs(measure, Code.FOREIGN, FOREIGN_HOLES, seed=0)))
-
-
-def _measure_pairs(measure: Measure, code: Code, holes: int, seed: int) -> list[Pair]:
-    first, second = (measure(side, code, holes, seed) for side in Side)
-    by_id = {hole.id: hole for hole in second.holes}
-    return [(hole, by_id[hole.id]) for hole in first.holes if hole.id in by_id]
+    return (*own, gate_guards.check_foreign(measure(Code.FOREIGN, FOREIGN_HOLES, 0)))

@@ -20,6 +20,8 @@ STAGE_HOLES = (200, 400, 800)
 """Holes up to and including each stage."""
 STAGE_LEVELS = (0.004, 0.007, 0.014)
 """One-sided; together 0.025."""
+MIN_FILES = math.ceil(-math.log2(max(STAGE_LEVELS)))
+"""With fewer files no outcome reaches a level: all of k files get better by chance in one of 2^k cases."""
 USEFUL_GAIN = 0.02
 """The gain in right first lines that a further stage must have a chance to show."""
 MIN_POWER = 0.1

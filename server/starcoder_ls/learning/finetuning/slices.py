@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import enum
 import hashlib
+import math
 from collections.abc import Sequence
 
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.finetuning.repository_files import CodeFile
 
-HELD_OUT_SHARE, VALIDATION_SHARE = 0.1, 0.1
+HELD_OUT_SHARES = ((60, 0.3), (200, 0.2), (math.inf, 0.1))
+"""Below a number of files: more of few files, since the gate can tell a gain from chance only in seven or more."""
+VALIDATION_SHARE = 0.1
 NEW_SHARE = 0.1
 """Of the files that git knows, those that were added last."""
 MIN_FILES = 10
@@ -35,13 +38,14 @@ def split_files(files: Sequence[CodeFile]) -> dict[Slice, list[CodeFile]]:
             "measure on others. Name further folders, or leave `--since` out."
         )
     newest = _newest_names(files)
+    held_out_share = next(share for count, share in HELD_OUT_SHARES if len(files) < count)
     slices: dict[Slice, list[CodeFile]] = {part: [] for part in Slice}
     ordered = sorted(files, key=lambda file: _position(file.name))
     for file in ordered:
         position = _position(file.name)
-        if file.name in newest or position < HELD_OUT_SHARE:
+        if file.name in newest or position < held_out_share:
             slices[Slice.HELD_OUT].append(file)
-        elif position < HELD_OUT_SHARE + VALIDATION_SHARE:
+        elif position < held_out_share + VALIDATION_SHARE:
             slices[Slice.VALIDATION].append(file)
         else:
             slices[Slice.TRAINING].append(file)

@@ -1,0 +1,117 @@
+"""Servers are real processes with a scripted engine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import FAKE_SERVER_COMMAND
+from repositories import repository
+from starcoder_ls import settings
+from starcoder_ls.commands.support.adapter_option import name_from_path
+from starcoder_ls.commands.support.gate_holes import GateHoles
+from starcoder_ls.errors import ModelError, SettingsError
+from starcoder_ls.evaluation import gate_guards
+from starcoder_ls.evaluation.gate import Code
+from starcoder_ls.evaluation.holes import Kind
+from starcoder_ls.learning.finetuning.versions import Version
+from training_records import add_version
+
+RIGHT_LINE = "self.total = self.total + self.price"
+TRAINING_LINE = "connect(host, port, " + ", ".join(f"option_{number}" for number in range(12)) + ")"
+
+
+def holes_of(version: Version, folder: Path, **engine: Any) -> GateHoles:
+    """``engine`` are options of the scripted engine."""
+    folder.mkdir()
+    user_settings = settings.Settings.model_validate(
+        {"model": {"threads": 3}, "adapters": {"other": {"path": "/other", "tasks": ["completion"]}}}
+    )
+    options = {"adapters": [name_from_path(str(version.folder))], **engine}
+    return GateHoles(version, user_settings, folder, program=(*FAKE_SERVER_COMMAND, json.dumps(options)))
+
+
+def test_sides_fill_the_same_holes_in_the_held_out_files_only(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    code = repository(tmp_path / "code")
+    version = add_version(tmp_path / "state", held_out_files=[str(code / "shop/shop.py"), str(code / "gone.py")])
+    scripts = {name_from_path(str(version.folder)): ["self", ".price", "\n"]}
+    holes = holes_of(version, tmp_path / "run", scripts=[["self", ".name", "\n"]], adapter_scripts=scripts)
+    pairs = holes(Code.HELD_OUT, 4, seed=1)
+    assert all(first.id == second.id for first, second in pairs)
+    assert {first.path for first, _ in pairs} == {"shop/shop.py"}
+    answers = [{hole.texts and hole.texts.suggestion for hole in side} for side in zip(*pairs, strict=True)]
+    assert "self.name" in answers[0]
+    assert "self.price" in answers[1]
+    assert answers[0].isdisjoint(answers[1]), "one server answers for both, each time for the side that is asked"
+    (foreign,) = holes.paths(Code.FOREIGN)
+    assert (foreign / "console.py").is_file()
+
+
+def test_candidate_that_is_not_loaded_is_never_measured_as_the_base(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    code = repository(tmp_path / "code")
+    version = add_version(tmp_path / "state", held_out_files=[str(code / "shop/shop.py")])
+    holes = holes_of(version, tmp_path / "run", adapters=[])
+    with pytest.raises(ModelError, match="is not loaded"):
+        holes(Code.HELD_OUT, 4, seed=1)
+
+
+def test_only_the_candidate_differs_between_the_sides(tmp_path: Path) -> None:
+    version = add_version(tmp_path / "state")
+    base, candidate = holes_of(version, tmp_path / "run").sides()
+    assert base.launch == candidate.launch
+    name = name_from_path(str(version.folder))
+    sent = [side.settings["adapters"] for side in (base, candidate)]
+    assert sent == [{name: {"path": str(version.folder), "tasks": tasks}} for tasks in ([], ["completion"])]
+    loaded = base.launch.load_settings()
+    assert (loaded.model.name, loaded.model.threads, [*loaded.adapters]) == ("bundled", 3, [name])
+
+
+def test_checkpoint_has_a_server_of_its_own(tmp_path: Path) -> None:
+    version = add_version(tmp_path / "full", is_checkpoint=True)
+    base, candidate = holes_of(version, tmp_path / "run").sides()
+    assert base.launch.arguments[:2] == ["--model", "bundled"]
+    assert candidate.launch.arguments[:2] == ["--model", str(version.folder)]
+    assert "--adapter" not in (*base.launch.arguments, *candidate.launch.arguments)
+
+
+def test_version_without_held_out_files_cannot_be_measured(tmp_path: Path) -> None:
+    holes = holes_of(add_version(tmp_path / "state", held_out_files=["/gone.py"]), tmp_path / "run")
+    with pytest.raises(SettingsError, match="Train again"):
+        holes(Code.HELD_OUT, 4, seed=0)
+
+
+def test_each_guard_finds_its_defect_in_answers_of_a_server(tmp_path: Path) -> None:
+    """The candidate is slower, wrong where the base is right, and copies a training file. Secrets: the server itself
+    shows no answer with one, see ``test_gate_guards``."""
+    (tmp_path / "code" / ".git").mkdir(parents=True)
+    lines = [line for number in range(12) for line in (f"value_{number} = load({number})", RIGHT_LINE)]
+    file = tmp_path / "code" / "shop.py"
+    file.write_text("def add(self):\n" + "".join(f"    {line}\n" for line in lines))
+    version = add_version(tmp_path / "state", held_out_files=[str(file)])
+    copied = [f"{word} " for word in TRAINING_LINE.split()]
+    holes = holes_of(
+        version,
+        tmp_path / "run",
+        token_s=0.001,
+        settings={"inline_completion": {"rules_off": ["said_again", "echo", "lines_above", "lines_below"]}},
+        scripts=[[RIGHT_LINE, "\n"]],
+        adapter_scripts={name_from_path(str(version.folder)): [*copied, "\n"]},
+    )
+    pairs = holes(Code.HELD_OUT, 64, seed=0)
+    training = [f"import net\n\n{TRAINING_LINE}\n"]
+    checks = {
+        "kinds": gate_guards.check_kinds,
+        "time": gate_guards.check_latency,
+        "copies": lambda found: gate_guards.check_copies(found, training),
+        "foreign": gate_guards.check_foreign,
+    }
+    equal = [(first, first) for first, _ in pairs]
+    for name, check in checks.items():
+        assert not check(pairs).is_passed, name
+        assert check(equal).is_passed, name
+    assert f"{Kind.LINE} (0 became right" in gate_guards.check_kinds(pairs).sentence
