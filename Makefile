@@ -28,6 +28,9 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 
+# The tests start hundreds of processes: they must not compile every module again where the environment forbids to keep it.
+test test-repeat: export PYTHONDONTWRITEBYTECODE :=
+
 # Three processes run the tests, on two cores as well: some tests wait for other processes. A plain `pytest` runs them in one.
 WORKERS ?= 3
 
