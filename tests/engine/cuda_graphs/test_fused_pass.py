@@ -1,15 +1,21 @@
-"""One compiled pass serves every length: with torch's tracer, and backends that stand for inductor."""
+"""One compiled pass serves every length: with torch's tracer, backends that stand for inductor, and inductor itself."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import transformers
+from torch._dynamo.utils import counters
+from torch._inductor import cpp_builder
+from torch._inductor.utils import clear_caches, run_and_get_code
 
+import checkpoints
 from starcoder_ls.engine.cuda_graphs import fused_pass, gqa_attention
 from starcoder_ls.engine.cuda_graphs.buckets import Bucket
 from starcoder_ls.engine.cuda_graphs.fused_pass import FusedPass
@@ -21,6 +27,8 @@ from starcoder_ls.errors import DeviceFailed
 
 BUCKETS = [Bucket(1, 1, 16), Bucket(1, 1, 64), Bucket(1, 2, 32), Bucket(1, 4, 64), Bucket(1, 8, 16), Bucket(1, 32, 128)]
 CPU = torch.device("cpu")
+CHEAP_KERNELS = {"compile_threads": 1, "aot_inductor.debug_compile": True, "cpp.simdlen": 1}
+"""C++ without optimization and vectors, compiled in this process: half the time, and the same graph."""
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +50,7 @@ class Passes:
     def __init__(self, model: Any, dtype: torch.dtype) -> None:
         shape = key_value_shape(model.config)
         self.model, self.static_pass = model, StaticPass(model, 2, CPU, dtype)
-        self.static_kvs = [StaticKv(rows, tokens, shape, CPU, dtype) for rows, tokens in ((2, 64), (1, 200))]
+        self.static_kvs = [StaticKv(rows, tokens, shape, CPU, dtype) for rows, tokens in ((2, 69), (1, 200))]
 
     def static_kv_for(self, bucket: Bucket) -> StaticKv:
         return next(static_kv for static_kv in self.static_kvs if static_kv.tokens >= bucket.kv_tokens)
@@ -94,6 +102,44 @@ def test_pass_is_not_compiled_again_while_it_runs(model: Any) -> None:
         fused._adapter_keys.add(None)  # as if it had been compiled
         with pytest.raises(RuntimeError, match="recompile"):
             passes.run(BUCKETS[0], fused.find(None, BUCKETS[0]))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor's C++ backend needs g++")
+def test_inductor_writes_rows_in_place_and_compiles_once_per_machine(
+    tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bound is that of float32's rounding. The second start finds everything in the cache of the first."""
+    folder = checkpoints.gpt_bigcode(tmp_path / "model", n_layer=1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
+    commands, run_command = list[str](), cpp_builder.run_compile_cmd
+    monkeypatch.setattr(
+        cpp_builder, "run_compile_cmd", lambda line, cwd: (commands.append(line), run_command(line, cwd=cwd))
+    )
+    for is_second_start in (False, True):
+        torch._dynamo.reset()
+        clear_caches()
+        counters.clear()
+        commands.clear()
+        fused = FusedPass()
+        with torch._inductor.config.patch(CHEAP_KERNELS), torch.inference_mode(), gqa_attention.installed_in(model):
+            passes = Passes(model, torch.float32)
+            _, sources = run_and_get_code(lambda: passes.compile(fused))  # noqa: B023 - called at once
+            assert fused.message == "Short passes are fused by inductor."
+            for bucket in BUCKETS:
+                expected, found = passes.run(bucket, None), passes.run(bucket, fused.find(None, bucket))
+                for ours, plain in zip(found, expected, strict=True):
+                    assert float((ours - plain).abs().max()) < 1e-4 * float(plain.std())
+        found_in_cache = counters["inductor"]["fxgraph_cache_hit"], counters["inductor"]["fxgraph_cache_miss"]
+        assert found_in_cache == ((2, 0) if is_second_start else (0, 2))
+        assert bool(commands) != is_second_start
+        if not is_second_start:
+            positions = passes.static_kvs[0]._pool.shape[4]
+            allocations = [line for source in sources for line in source.splitlines() if "empty_strided" in line]
+            assert len(allocations) > 10
+            assert not [line for line in allocations if f"{positions}," in line], "the rows are written in place"
+    assert list(cache_folder.rglob("*.so"))
 
 
 def test_failure_of_the_compiler_is_one_sentence(model: Any) -> None:
