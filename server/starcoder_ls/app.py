@@ -153,6 +153,9 @@ class Server:
         self.process_info = ProcessInfo()
         self._recovery = SettingsRecovery(self._supervisor, self.process_info, invalid) if invalid else None
         self.metrics = Metrics()
+        self.process_failure = ""
+        """Why no engine can be loaded in this process any more, while another process may load one; empty: it can."""
+        self._supervisor.subscribe(self._record_failure)
         self._handlers = Handlers(
             {method: _guard_request(method, route) for method, route in REQUESTS.items()},
             {method: _guard_notification(method, handler) for method, handler in NOTIFICATIONS.items()},
@@ -185,6 +188,11 @@ class Server:
     def is_unrecoverable(self) -> bool:
         """Whether the engine fails again and again in this process; another process may be able to use the device."""
         return self._supervisor.is_unrecoverable
+
+    def _record_failure(self, status: Status) -> None:
+        """From any thread."""
+        if status.needs_new_process:
+            self.process_failure = status.message
 
     def close(self) -> None:
         """Close the engine and wait for it. Idempotent."""

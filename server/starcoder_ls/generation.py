@@ -219,7 +219,8 @@ class Status:
     and in the ready state if something was not as expected. ``missing_adapters`` are those of the settings that could
     not be loaded.
     ``special_tokens`` are the literals that the tokenizer encodes as single tokens. They identify the FIM family.
-    ``chat`` is None if the checkpoint has no chat template.
+    ``chat`` is None if the checkpoint has no chat template. ``needs_new_process``: after this failure no engine can be
+    loaded in the same process.
     """
 
     phase: Phase
@@ -236,6 +237,7 @@ class Status:
     memory_bytes: int = 0
     chat: ChatFormat | None = None
     capabilities: Capabilities = Capabilities()
+    needs_new_process: bool = False
 
 
 class Engine(Protocol):

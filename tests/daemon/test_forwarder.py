@@ -173,6 +173,21 @@ def test_after_an_orderly_exit_only_a_request_starts_a_daemon() -> None:
     assert editor.connections == 2
 
 
+def test_after_an_exit_with_an_error_only_a_user_request_starts_a_daemon() -> None:
+    exit_with_error = frame_of(method=DAEMON_EXIT, params={"error": "torch is broken."})
+    editor = initialized_editor(exit_with_error, frame_of(id=4, result="works"), first_script=exit_with_error)
+    editor.send(id=2, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 2}})
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
+    assert editor.connections == 1
+    editor.send(id=3, method="starcoder/prompt")
+    assert editor.receive()["error"]["message"] == "torch is broken."  # also of the second one
+    assert editor.connections == 2
+    editor.send(id=4, method="starcoder/prompt")
+    assert editor.receive() == {"jsonrpc": "2.0", "id": 4, "result": "works"}
+    assert editor.close() == 1
+    assert editor.connections == 3
+
+
 def test_invalid_framing_from_the_editor_ends_the_forwarder() -> None:
     editor = Editor(b"")
     editor.send()

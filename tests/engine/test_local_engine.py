@@ -277,7 +277,21 @@ def test_unexpected_error_while_loading_is_reported(
     starcoder: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(assembly, "measure_chunk_tokens", lambda *_: 1 / 0)
-    assert "could not be loaded: division by zero" in wait_for_phase(engines(starcoder), Phase.FAILED).message
+    status = wait_for_phase(engines(starcoder), Phase.FAILED)
+    assert "could not be loaded: division by zero" in status.message
+    assert not status.needs_new_process
+
+
+def test_failed_import_while_loading_needs_another_process(
+    starcoder: Path, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def import_missing(*_: object) -> None:
+        import package_that_is_missing  # type: ignore[import-not-found]  # noqa: F401
+
+    monkeypatch.setattr(assembly, "measure_chunk_tokens", import_missing)
+    status = wait_for_phase(engines(starcoder), Phase.FAILED)
+    assert "cannot be imported (ModuleNotFoundError: No module named 'package_that_is_missing')" in status.message
+    assert status.needs_new_process
 
 
 def test_weights_are_loaded_once(engine: LocalEngine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,6 +268,17 @@ def test_supervisor_is_unrecoverable_until_a_reload_succeeds() -> None:
     assert not fixture.supervisor.is_unrecoverable
 
 
+def test_engine_that_cannot_be_imported_needs_another_process() -> None:
+    fixture = Fixture()
+    fixture.error = ImportError("libtorch.so is missing")
+    fixture.supervisor.start(MODEL_A)
+    assert fixture.supervisor.status().needs_new_process
+    assert "(ImportError: libtorch.so is missing)" in fixture.supervisor.status().message
+    fixture.error = ValueError()
+    fixture.supervisor.start(MODEL_A)
+    assert not fixture.supervisor.status().needs_new_process
+
+
 def test_new_client_retries_a_failed_reload_at_once() -> None:
     fixture = Fixture()
     fixture.start_ready().fail()

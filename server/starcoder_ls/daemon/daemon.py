@@ -143,7 +143,7 @@ class Daemon:
 
     def _is_unneeded(self) -> bool:
         has_clients = bool(self._windows or self._pending)
-        if self._server.is_unrecoverable:
+        if self._server.is_unrecoverable or self._server.process_failure:
             return True
         if not has_clients and not self._owns_socket():
             return True  # the socket file was removed: no client can connect any more
@@ -162,14 +162,16 @@ class Daemon:
             logger.warning("the socket %s could not be removed: %s", self._path, error)
 
     async def _disconnect_all(self) -> None:
-        """Announce the exit, so that windows start the next daemon only when they need it.
+        """Announce the exit, so that windows start the next daemon only when they need it; after a failure that the
+        next one would have too, only when a user asks for something or after a delay.
 
         If the engine cannot recover, the windows shall start the next one at once, so there is no announcement.
         """
-        announcement = frame(message.encode(method=DAEMON_EXIT))
+        error = self._server.process_failure
+        announcement = frame(message.encode(method=DAEMON_EXIT, **({"params": {"error": error}} if error else {})))
         tasks = [window.task for window in self._windows]
         for window in list(self._windows):
-            if not self._server.is_unrecoverable:
+            if error or not self._server.is_unrecoverable:
                 window.stream.write(announcement)
             await window.stream.close()
         if tasks:

@@ -30,7 +30,8 @@ from starcoder_ls.lsp.framing import FrameReader, FramingError, frame
 from starcoder_ls.printable import escape_control_characters
 
 DAEMON_EXIT = "starcoder-ls/daemonExit"
-"""Notification of a daemon that exits in order. A new one is started only for the editor's next request."""
+"""Notification of a daemon that exits in order. A new one is started only for the editor's next request; with the
+param ``error``, which the daemon has shown, as after several failed ones."""
 
 _EXIT_TIMEOUT_S = 1.5
 
@@ -92,7 +93,7 @@ class Forwarder:
         self._send_lock = threading.Lock()
         self._is_closing = False
         self._has_received = False
-        self._has_daemon_exited = False
+        self._has_daemon_exited, self._exit_error = False, ""
         self._restarts = RestartPolicy(clock)
 
     def run(self) -> int:
@@ -159,6 +160,8 @@ class Forwarder:
             sockets.disconnect(connection)
             connect_or_spawn.reap_children()
             self._send_all_to_editor(replies)
+            if self._exit_error and not self._log.is_initializing:
+                self._stop_starting(self._exit_error, is_shown=True)
             is_unexpected = not self._is_closing and not self._has_daemon_exited
             if is_unexpected and not self._daemon_failures.is_attributed_elsewhere:
                 lifetime_s = self._clock() - started_s
@@ -204,6 +207,7 @@ class Forwarder:
         with self._condition:
             bodies = self._log.replay()
             self._connection, self._has_daemon_exited, self._has_daemon_hung = connection, False, False
+            self._exit_error = ""
             is_closing = self._is_closing
             self._send_lock.acquire()
         try:
@@ -222,6 +226,7 @@ class Forwarder:
                     received = message.parse(body)
                     if received.method == DAEMON_EXIT:
                         self._has_daemon_exited = True
+                        self._exit_error = str(received.params.get("error") or "")
                         return
                     with self._condition:
                         self._daemon_failures.record_answer(received)
@@ -233,13 +238,13 @@ class Forwarder:
         except (OSError, FramingError):
             pass
 
-    def _stop_starting(self, error_text: str) -> None:
-        """Answer requests with ``error_text`` from now on, and show it to the user once.
+    def _stop_starting(self, error_text: str, is_shown: bool = False) -> None:
+        """Answer requests with ``error_text`` from now on, and show it to the user once, unless the daemon has.
 
         An editor shows the error response to ``initialize`` itself.
         """
         with self._condition:
-            is_new = self._restarts.stop(error_text) and not self._log.is_initializing
+            is_new = self._restarts.stop(error_text) and not is_shown and not self._log.is_initializing
             bodies = self._log.reject_open_requests(error_text)
             if is_new:
                 bodies += offline_replies.failure_notifications(error_text, self._log.has_status_notifications)

@@ -25,6 +25,7 @@ from starcoder_ls.engine.scheduling.request_queue import RequestQueue, Scheduled
 from starcoder_ls.errors import AdapterInvalid, DeviceFailed, EngineClosed, EngineError, EngineNotReady, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
 from starcoder_ls.heap import HeapTrimmer
+from starcoder_ls.import_failures import explain_import_failure
 from starcoder_ls.output_stream import OutputStream
 from starcoder_ls.settings import ADAPTER_NAME, Adapter, Model
 
@@ -190,7 +191,7 @@ class LocalEngine:
             self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - the status is where a dead thread can say why
             _log.exception("the engine stopped")
-            self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; the log has the details.")
+            self._fail(f"The engine stopped ({type(error).__name__}). Start the server again; see the log.", error)
         finally:
             loaded = self._tokenizer = self._adapters = None
             self._queue.close()
@@ -223,7 +224,7 @@ class LocalEngine:
                 self._fail(str(error))
             else:
                 _log.exception("loading %s failed", self._settings.name)
-                self._fail(f"{self._settings.name} could not be loaded: {error}. The log has the details.")
+                self._fail(f"{self._settings.name} could not be loaded: {error}. The log has the details.", error)
             return None
         self._tokenizer, self._adapters = loaded.tokenizer, loaded.adapters
         self._notify(loaded.ready_status(self._settings.name))
@@ -234,8 +235,10 @@ class LocalEngine:
             raise _Closing
         self._notify(replace(self._status, phase=Phase.LOADING, progress=progress, message=sentence))
 
-    def _fail(self, sentence: str) -> None:
-        self._notify(replace(self._status, phase=Phase.FAILED, message=sentence))
+    def _fail(self, sentence: str, error: Exception | None = None) -> None:
+        reason = None if error is None else explain_import_failure(error)
+        status = replace(self._status, phase=Phase.FAILED, message=reason or sentence)
+        self._notify(replace(status, needs_new_process=reason is not None))
 
     def _serve(self, loaded: LoadedModel) -> None:
         """Run requests until the queue is closed. Raises DeviceFailed."""

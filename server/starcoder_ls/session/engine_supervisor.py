@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
+from starcoder_ls.import_failures import explain_import_failure
 from starcoder_ls.session.clock import Clock, SystemClock
 from starcoder_ls.session.engine_state import TRANSITIONS, EngineState
 from starcoder_ls.settings import Model, Settings
@@ -222,7 +223,9 @@ class EngineSupervisor:
             return
         except Exception as error:  # noqa: BLE001 - this thread has no caller that could report it to the user
             logger.error("the engine cannot start: %s: %s", type(error).__name__, error)
-            self._fail(f"The model cannot be started ({type(error).__name__}). See the server's log.", settings.model)
+            reason = explain_import_failure(error)
+            unknown = f"The model cannot be started ({type(error).__name__}). See the server's log."
+            self._fail(reason or unknown, settings.model, reason is not None)
             return
         engine.subscribe(lambda status: self._on_engine_status(engine, status))
         with self._lock:
@@ -234,7 +237,7 @@ class EngineSupervisor:
         engine.start()
         self._notify(engine.status())
         if self._idle_timeout_s > 0.0:
-            self._schedule_idle_check(engine, self._idle_timeout_s)
+            self._clock.call_later(self._idle_timeout_s, lambda: self._unload_if_idle(engine))
 
     def _on_engine_status(self, engine: Engine, status: Status) -> None:
         with self._lock:
@@ -243,12 +246,12 @@ class EngineSupervisor:
             self._follow_engine()
         self._notify(status)
 
-    def _fail(self, message: str, model: Model) -> None:
+    def _fail(self, message: str, model: Model, needs_new_process: bool = False) -> None:
         """No engine could be made."""
         with self._lock:
             if self._state is EngineState.CLOSED:
                 return
-            self._status = Status(Phase.FAILED, message=message, model=model.name)
+            self._status = Status(Phase.FAILED, message, model=model.name, needs_new_process=needs_new_process)
             self._enter_failed()
         self._notify(self._status)
 
@@ -259,9 +262,6 @@ class EngineSupervisor:
             self._enter_loading("Starting again.")
         self._notify(self._status)
         self._start_engine(failed)
-
-    def _schedule_idle_check(self, engine: Engine, delay_s: float) -> None:
-        self._clock.call_later(delay_s, lambda: self._unload_if_idle(engine))
 
     def _unload_if_idle(self, engine: Engine) -> None:
         """Unload the model if no request came for ``idle_timeout_s``, else check again later.
@@ -281,7 +281,7 @@ class EngineSupervisor:
                 self._status = Status(Phase.ASLEEP, message=_UNLOADED_MESSAGE, model=status.model)
         if not is_idle:
             delay_s = left_s if left_s > 0.0 else min(self._idle_timeout_s / 4, MAX_IDLE_CHECK_S)
-            self._schedule_idle_check(engine, delay_s)
+            self._clock.call_later(delay_s, lambda: self._unload_if_idle(engine))
             return
         engine.close()
         logger.info("model unloaded after inactivity")
