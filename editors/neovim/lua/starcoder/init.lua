@@ -114,11 +114,16 @@ local function map(name, key)
 end
 
 --- Configure and enable the server; optional. `maps` is true for the default keys, or a table such as { accept = "<Tab>" }; without
---- `maps` no key is mapped. All other options, such as `cmd`, are passed to |vim.lsp.config()|.
+--- `maps` no key is mapped. `next_edit` is true or a table of keys to show next edits, "sidekick" if sidekick.nvim shows them. All other options, such as `cmd`, are passed to |vim.lsp.config()|.
 function M.setup(options)
   local config = vim.deepcopy(options or {})
-  local maps = config.maps
-  config.maps = nil
+  local maps, next_edit = config.maps, config.next_edit
+  config.maps, config.next_edit = nil, nil
+  if next_edit == "sidekick" then
+    M.NAME = "starcoder_copilot" -- sidekick.nvim uses clients whose name contains "copilot"
+  elseif next_edit then
+    require("starcoder.next_edit").enable(next_edit)
+  end
   if next(config) then
     vim.lsp.config(M.NAME, config)
   end
