@@ -16,26 +16,26 @@ tags: [fill-in-the-middle, starcoder-ls]
 
 # {name}
 
-Trained by starcoder-ls on the source code of {folders}, for completion in that code. It was made on this machine from
+Trained by starcoder-ls on {data}. It was made on this machine from
 private files: do not publish it without the consent of their owners. Strings that look like secrets were masked.
 
 | | |
 |---|---|
 {facts}
 
-## Held-out loss, in nats
+## {held_out}
 
-| | base | adapted |
+| | before | after |
 |---|---|---|
-| all tokens | {base_loss:.3f} | {loss:.3f} |
-| middles | {base_middle:.3f} | {middle:.3f} |
+{figures}
 
 A lower loss does not mean more correct suggestions. `starcoder-ls train gate {name}` measures these.
-
-## Licences in the headers of the files
-
-{licences}
 """
+_LICENCES = "\n## Licences in the headers of the files\n\n"
+
+
+PREFERENCES = "preferences"
+"""The `objective` in training.json of an adapter that was trained on preferences; one that learned code has none."""
 
 
 def count_licences(files: Sequence[CodeFile]) -> dict[str, int]:
@@ -46,6 +46,8 @@ def count_licences(files: Sequence[CodeFile]) -> dict[str, int]:
 def build_card(name: str, training: Mapping[str, Any]) -> str:
     """The card of a version whose training.json is ``training``."""
     before, after = training["held_out_loss"]["base"], training["held_out_loss"]["adapted"]
+    is_code = training.get("objective") != PREFERENCES
+    folders = ", ".join(training["folders"])
     facts = {
         "method": training["method"],
         "base": f"{training['base']} ({training['fingerprint']})",
@@ -55,15 +57,23 @@ def build_card(name: str, training: Mapping[str, Any]) -> str:
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
         "made": training["made"],
     }
-    licences = "\n".join(f"- {licence}: {count} files" for licence, count in training["licences"].items())
-    return _TEMPLATE.format(
+    if is_code:
+        figures = {
+            "all tokens": (before["loss"], after["loss"]),
+            "middles": (before["middle_loss"], after["middle_loss"]),
+        }
+    else:
+        facts["tokens"] = f"{training['tokens']:,} in the examples, {training['trained_tokens']:,} read"
+        facts["examples"] = ", ".join(f"{count} {part}" for part, count in training["examples"].items())
+        facts["started from"] = training["start"] or "the base"
+        figures = {"loss": (before["loss"], after["loss"]), "agreement": tuple(training["agreement"].values())}
+    card = _TEMPLATE.format(
         name=name,
         base=training["base"],
-        folders=", ".join(training["folders"]),
+        data=f"the source code of {folders}, for completion in that code" if is_code else "what became of suggestions",
         facts="\n".join(f"| {key} | {value} |" for key, value in facts.items()),
-        base_loss=before["loss"],
-        loss=after["loss"],
-        base_middle=before["middle_loss"],
-        middle=after["middle_loss"],
-        licences=licences,
+        held_out="Held-out loss, in nats" if is_code else "Held-out preferences",
+        figures="\n".join(f"| {key} | {first:.3f} | {second:.3f} |" for key, (first, second) in figures.items()),
     )
+    licences = "\n".join(f"- {licence}: {count} files" for licence, count in training["licences"].items())
+    return card + (f"{_LICENCES}{licences}\n" if licences else "")

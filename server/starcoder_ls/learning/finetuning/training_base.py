@@ -74,15 +74,20 @@ def load_base(checkpoint: Checkpoint, device: TrainingDevice, on_progress: Progr
 def use_gradient_checkpointing(model: Any) -> None:
     """Compute activations again in the backward pass. transformers does so in training mode only, so dropout, which
     the base then would apply, is switched off."""
+    switch_dropout_off(model)
+    model.train()
+    enable = getattr(model, "activation_checkpointing_enable", None)  # transformers 5.23; its older name warns there
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def switch_dropout_off(model: Any) -> None:
+    """Let the base compute the same in training mode."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         for name in _DROPOUTS:
             if isinstance(getattr(module, name, None), float):
                 setattr(module, name, 0.0)
-    model.train()
-    enable = getattr(model, "activation_checkpointing_enable", None)  # transformers 5.23; its older name warns there
-    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
 
 
 def identify(checkpoint: Checkpoint, name: str) -> BaseIdentity:

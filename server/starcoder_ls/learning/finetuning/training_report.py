@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+from starcoder_ls.learning.finetuning.adapter_card import PREFERENCES
+
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 280, 48, 30, 12
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c2430; --soft: #5b6675; --faint: #e3e7ec; --paper: #fff;
@@ -43,17 +45,22 @@ def render_report(name: str, training: Mapping[str, Any], log: Sequence[Mapping[
         "time": f"{training['seconds'] / 60:.1f} minutes",
         "made": training["made"],
     }
+    plots = {"Middles": "middle_loss", "All tokens": "loss"}
+    if training.get("objective") == PREFERENCES:
+        del facts["held-out loss of middles"]
+        agreement = training["agreement"]
+        facts["held-out examples in which it agrees"] = f"{agreement['base']:.0%} to {agreement['adapted']:.0%}"
+        plots = {"Loss of preferences": "loss"}
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
-    middles = _curves(log, "middle_loss")
+    figures = "".join(f"<h2>{title}</h2>{_plot(*_curves(log, key))}" for title, key in plots.items())
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta http-equiv="Content-Security-Policy" '
         "content=\"default-src 'none'; style-src 'unsafe-inline'\">"
         f"<title>Training of {escape(name)}</title><style>{_STYLE}</style></head><body>"
         f"<h1>Training of {escape(name)}</h1>"
         '<p><span class="key-a">Training loss</span> (running mean) and <span class="key-b">validation loss</span>, in '
-        "nats per token, by step.</p>"
-        f"<h2>Middles</h2>{_plot(*middles)}<h2>All tokens</h2>{_plot(*_curves(log, 'loss'))}"
-        f"<dl>{rows}</dl></body></html>"
+        "nats, by step.</p>"
+        f"{figures}<dl>{rows}</dl></body></html>"
     )
 
 
