@@ -5,11 +5,16 @@ Each function below is a place where a suggestion was rejected; the feedback sto
 
 from __future__ import annotations
 
+import contextlib
 import random
+import sqlite3
+import time
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from pathlib import Path
 
-from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
+from starcoder_ls.feedback_store import path_hash, schema
+from starcoder_ls.feedback_store.rows import FIELDS, FeedbackRow
 
 NOUNS = (
     "order",
@@ -48,24 +53,22 @@ def record_feedback(folder: Path, count: int = 80, files: int = 10, kept: int = 
 
     The first ``kept`` of them were accepted afterwards as the user wants them.
     """
-    store = FeedbackStore()
+    file = schema.store_file()
+    key = path_hash.read_or_create_key(path_hash.key_file(file))
+    rows: list[FeedbackRow] = []
     for number, (before, after, name) in enumerate(cursors(count)):
-        path = str(folder / f"module_{number % files}.py")
-        own = f"{written(name)}\n"
-        _record(store, f"r{number}", (before, after, f"{REJECTED}({name})"), path, "rejected", 0, own)
+        own, suggested = written(name), f"{REJECTED}({name})"
+        row = FeedbackRow(
+            f"r{number}", time.time() + number, "rejected", "python", "bundled", None, "model", len(suggested), 1, 0,
+            None, before, after, suggested, match_percent=0, text_10s=own, text_30s=f"{own}\n",
+            path_hash=path_hash.hash_path(str(folder / f"module_{number % files}.py"), key),
+        )  # fmt: skip
+        rows.append(row)
         if number < kept:
-            _record(store, f"a{number}", (before, after, written(name)), path, "accepted", 100, own)
-    store.close()
-
-
-def _record(
-    store: FeedbackStore, key: str, texts: tuple[str, str, str], path: str, outcome: str, percent: int, later: str
-) -> None:
-    assert outcome in ("accepted", "rejected")
-    store.record_shown(ShownSuggestion(key, "python", "bundled", None, "model", len(texts[2]), 1, texts, path=path))
-    store.record_outcome(key, "accepted" if outcome == "accepted" else "rejected")
-    store.record_match_percent(key, percent)
-    if outcome == "accepted":
-        store.record_kept_percent(key, percent)
-    for seconds in (10, 30):
-        store.record_text(key, seconds, later)
+            changes = {"id": f"a{number}", "outcome": "accepted", "suggestion": own, "match_percent": 100}
+            rows.append(replace(row, **changes, kept_percent=100))  # type: ignore[arg-type]
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        schema.prepare(database)
+        places = ", ".join(f":{name}" for name in FIELDS)
+        database.executemany(f"insert into suggestions ({', '.join(FIELDS)}) values ({places})", map(asdict, rows))
+        database.commit()

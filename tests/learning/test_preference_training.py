@@ -66,8 +66,8 @@ def test_loss_of_pairs_is_that_of_trl(starcoder: Path) -> None:
     examples = random_data(DPO).training
     ours = score(examples, log_probabilities(base, examples), log_probabilities(model, examples), CONFIG.beta)
     assert steps[0][1] == pytest.approx(math.log(2), abs=1e-4)
-    assert steps[1][1] == pytest.approx(ours.loss, abs=0.01)  # trl computes in bfloat16
-    assert math.log(2) - ours.loss > 0.05
+    assert steps[1][1] == pytest.approx(ours.loss, abs=0.004)  # trl computes in bfloat16
+    assert math.log(2) - ours.loss > 0.02
 
 
 def test_weight_of_the_plain_loss_is_added(starcoder: Path) -> None:

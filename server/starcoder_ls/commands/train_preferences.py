@@ -131,14 +131,14 @@ def _write_version(
     losses = [{"loss": score.loss, "middle_loss": score.loss} for score in scores]
     rank = len(weights.down(weights.paths[0]))
     record = {
-        "name": versions.name, "made": now.isoformat(timespec="seconds"), "base": plan.base.name,
+        **asdict(config), "name": versions.name, "made": now.isoformat(timespec="seconds"), "base": plan.base.name,
         "fingerprint": plan.base.fingerprint, "method": data.loss, "is_checkpoint": False, "rank": rank,
         "device": plan.device.name, "folders": ["the feedback store"], "objective": adapter_card.PREFERENCES,
         "files": {"training": len(data.training_groups), "held out": len({example.group for example in data.held_out})},
         "examples": {"training": len(data.training), "held out": len(data.held_out)},
         "left_out": dict(data.left_out), "licences": {}, "tokens": data.training_tokens,
         "trained_tokens": round(config.epochs * data.training_tokens), "steps": log[-1]["step"],
-        "planned_steps": config.steps(len(data.training)), "seconds": round(seconds, 1), **asdict(config),
+        "planned_steps": config.steps(len(data.training)), "seconds": round(seconds, 1),
         "best_validation_loss": scores[1].loss, "start": plan.start and str(plan.start.files.folder),
         "held_out_loss": dict(zip(("base", "adapted"), losses, strict=True)),
         "agreement": dict(zip(("base", "adapted"), (score.agreement for score in scores), strict=True)),

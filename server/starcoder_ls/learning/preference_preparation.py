@@ -94,7 +94,7 @@ def prepare(
     data = prepare_data(read_rows(), tokenizer, options.loss, Filters(options.min_chars, options.min_margin))
     held_out_files = _held_out_files(options, config, data, start_version)
     device = training_base.choose_device(options.device, options.quantization, False, checkpoint)
-    run_config = PreferenceConfig(**options.config)
+    run_config = PreferenceConfig(**{"learning_rate": 0.0, **options.config})
     if not run_config.learning_rate:
         run_config = replace(run_config, learning_rate=rate_for(checkpoint.sizes.width))
     memory_bytes, is_checkpointed = _measure_memory(run_config, checkpoint, device, data)
