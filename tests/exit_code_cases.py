@@ -87,6 +87,7 @@ def answering_cases(folder: Path) -> list[Case]:
         Case("adapters remove", ("adapters", "remove", "mine")),
         Case("adapters merge", ("adapters", "merge", "bundled", adapter, "--out", str(folder / "merged"))),
         Case("train adapter, too few files", ("train", "adapter", str(code), "--name", "mine", "--dry-run"), (1,)),
+        Case("train preferences, no text is kept", ("train", "preferences", "--name", "mine"), (1,)),
         Case("train list", ("train", "list")),
         Case("train rollback, none serves", ("train", "rollback", "mine"), (1,)),
         Case("stats", ("stats",), (0, 1)),

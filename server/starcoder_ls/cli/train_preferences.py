@@ -19,9 +19,7 @@ GateOption = Annotated[
 
 _Paths = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="[PATH…]", help="Your code, in which the gate measures. Default: the files held out before."
-    ),
+    typer.Argument(metavar="[PATH…]", help="Your code, where the gate measures. Default: the files held out before."),
 ]
 _Start = Annotated[
     str,
@@ -31,9 +29,7 @@ _Loss = Annotated[
     str, typer.Option(help="dpo (pairs), kto (single suggestions), or auto: dpo if there are enough pairs.")
 ]
 _Beta = Annotated[float, typer.Option(min=0.001, help="How strongly the model is held to what it was.")]
-_Sft = Annotated[
-    float, typer.Option(min=0.0, help="Weight of the plain loss of what you wrote, beside DPO's; 0: none.")
-]
+_Sft = Annotated[float, typer.Option(min=0.0, help="Weight of the plain loss of what you wrote beside DPO's.")]
 _Rate = Annotated[float, typer.Option(min=0.0, help="Peak learning rate; 0: 1e-5, more for narrow models.")]
 _Length = Annotated[int, typer.Option(min=64, help="Tokens of a prompt with its completion, at most.")]
 _Epochs = Annotated[float, typer.Option(min=0.01, help="How often the preferences are read.")]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,8 +44,12 @@ def run(name: str, version_name: str | None, foreign: Path | None, settings_file
 
 def judge(name: str, version: Version, held_out_files: int, measure: Measure) -> Verdict:
     """The verdict on ``version``. Raises what the measurement raises."""
+    from starcoder_ls.learning.finetuning.adapter_card import PREFERENCES
+
     losses = version.training["held_out_loss"]
     loss = HeldOutLoss(losses["base"]["middle_loss"], losses["adapted"]["middle_loss"])
+    if version.training.get("objective") == PREFERENCES:
+        loss = replace(loss, of="held-out preferences")
     return run_gate(
         name, loss, held_out_files, measure, lambda: _read_texts(version), lambda result: stderr.print(describe(result))
     )

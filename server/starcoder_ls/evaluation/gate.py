@@ -31,10 +31,11 @@ Measure = Callable[[Code, int, int], list[Pair]]
 
 @dataclass(frozen=True, slots=True)
 class HeldOutLoss:
-    """The losses of middles in held-out files, in nats."""
+    """The losses in nats on what was held out; ``of`` says in words what they are losses of."""
 
     base: float
     candidate: float
+    of: str = "middles in held-out files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,7 @@ def run_gate(
     """The verdict on the adapter ``name``. ``on_stage`` is called after each stage. Raises what ``measure`` raises."""
     if loss.candidate >= loss.base:
         sentence = (
-            f"{name} is refused: its loss of middles in held-out files is {loss.candidate:.3f}, and that of the base "
-            f"{loss.base:.3f}."
+            f"{name} is refused: its loss of {loss.of} is {loss.candidate:.3f}, and that of the base {loss.base:.3f}."
         )
         return Verdict(False, sentence, loss)
     if held_out_files < MIN_FILES:

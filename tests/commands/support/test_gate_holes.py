@@ -71,6 +71,17 @@ def test_only_the_candidate_differs_between_the_sides(tmp_path: Path) -> None:
     assert (loaded.model.name, loaded.model.threads, [*loaded.adapters]) == ("bundled", 3, [name])
 
 
+def test_version_is_measured_beside_the_adapter_that_it_started_from(tmp_path: Path) -> None:
+    start = str(tmp_path / "sft")
+    version = add_version(tmp_path / "state", start=start)
+    base, candidate = holes_of(version, tmp_path / "run").sides()
+    assert base.launch == candidate.launch
+    name = name_from_path(str(version.folder))
+    tasks = [{key: table["tasks"] for key, table in side.settings["adapters"].items()} for side in (base, candidate)]
+    assert tasks == [{"sft": ["completion"], name: []}, {"sft": [], name: ["completion"]}]
+    assert sorted(base.launch.load_settings().adapters) == sorted(["sft", name])
+
+
 def test_checkpoint_has_a_server_of_its_own(tmp_path: Path) -> None:
     version = add_version(tmp_path / "full", is_checkpoint=True)
     base, candidate = holes_of(version, tmp_path / "run").sides()

@@ -49,7 +49,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class GateHoles:
-    """Measures the base that ``version`` was trained on beside the version itself.
+    """Measures what the training of ``version`` started from, in most cases the base alone, beside the version itself.
 
     ``folder`` is for temporary files. ``foreign`` is a folder of other code; None: a package of this installation.
     ``program`` replaces the server's command in tests.
@@ -74,10 +74,19 @@ class GateHoles:
         training = self.version.training
         if training["is_checkpoint"]:
             return Side(self._launch(training["base"])), Side(self._launch(str(self.version.folder)))
-        path = str(self.version.folder)
-        launch, name = self._launch(training["base"], self.version.folder), name_from_path(path)
-        base, candidate = ({"adapters": {name: {"path": path, "tasks": tasks}}} for tasks in ([], [COMPLETION]))
+        launch, start, path = self._launch(training["base"], self.version.folder), self._start, str(self.version.folder)
+        folders = [path] if start is None else [start, path]
+        base, candidate = (
+            {"adapters": _table({folder: [COMPLETION] if folder == active else [] for folder in folders})}
+            for active in (start, path)
+        )
         return Side(launch, base), Side(launch, candidate)
+
+    @property
+    def _start(self) -> str | None:
+        """The adapter that the training of ``version`` started from, which then belongs to the base's side."""
+        start: str | None = self.version.training.get("start")
+        return start
 
     def _launch(self, model: str, adapter: Path | None = None) -> ServerLaunch:
         settings_file = self._write_settings()
@@ -85,14 +94,16 @@ class GateHoles:
         overlay: dict[str, Any] = {"model": {"name": model}}
         if adapter is not None:
             arguments += ["--adapter", str(adapter)]
-            overlay["adapters"] = {name_from_path(str(adapter)): {"path": str(adapter), "tasks": [COMPLETION]}}
+            overlay["adapters"] = _table({str(adapter): [COMPLETION]})
         options = {"program": self.program} if self.program else {}
         return ServerLaunch(arguments, overlay, {}, settings_file, **options)
 
     def _write_settings(self) -> Path:
-        """The user's settings without adapters."""
+        """The user's settings without adapters other than the one that the training started from."""
         file = self.folder / "settings.toml"
         tree = self.config.model_dump(mode="json", exclude_defaults=True, exclude_none=True, exclude={"adapters"})
+        if self._start is not None:
+            tree["adapters"] = _table({self._start: [COMPLETION]})
         file.write_text(tomlkit.dumps(tree), encoding="utf-8")
         return file
 
@@ -106,6 +117,11 @@ class GateHoles:
                 "None of the files that were held out exists any more, so the adapter cannot be measured. Train again."
             )
         return paths
+
+
+def _table(tasks: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The settings' `[adapters]` for folders, with the tasks of each."""
+    return {name_from_path(path): {"path": path, "tasks": list(names)} for path, names in tasks.items()}
 
 
 async def _fill_pairs(
