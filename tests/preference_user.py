@@ -1,6 +1,6 @@
 """A simulated user of known taste: errors are AppErrors, where the model suggests those of the language.
 
-Each function below is a place where a suggestion was rejected; the feedback store then has what the user wrote.
+In each function a suggestion was rejected; the feedback store then has what the user wrote.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ REJECTED = "ValueError"
 def cursors(count: int, seed: int = 1) -> Iterator[tuple[str, str, str]]:
     """Texts before and after ``count`` different cursors, and the name that the user would pass."""
     rng = random.Random(seed)
-    places = [(verb, noun) for verb in VERBS for noun in NOUNS]
-    for verb, noun in rng.sample(places, count):
+    functions = [(verb, noun) for verb in VERBS for noun in NOUNS]
+    for verb, noun in rng.sample(functions, count):
         before = f"def {verb}_{noun}({noun}, limit):\n    if {noun} is None or {noun}.size > limit:\n        raise "
         yield before, f"\n    return {noun}.{verb}(limit)\n", noun
 
@@ -69,6 +69,6 @@ def record_feedback(folder: Path, count: int = 80, files: int = 10, kept: int = 
             rows.append(replace(row, **changes, kept_percent=100))  # type: ignore[arg-type]
     with contextlib.closing(sqlite3.connect(file)) as database:
         schema.prepare(database)
-        places = ", ".join(f":{name}" for name in FIELDS)
-        database.executemany(f"insert into suggestions ({', '.join(FIELDS)}) values ({places})", map(asdict, rows))
+        values = ", ".join(f":{name}" for name in FIELDS)
+        database.executemany(f"insert into suggestions ({', '.join(FIELDS)}) values ({values})", map(asdict, rows))
         database.commit()

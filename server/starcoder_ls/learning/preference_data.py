@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.feedback_store.rows import FeedbackRow
-from starcoder_ls.learning.finetuning.slices import HELD_OUT_SHARE
 from starcoder_ls.learning.preference_ids import JudgedIds, PairIds, PreferenceTokenizer
 from starcoder_ls.learning.preference_selection import Filters, select_preferences
 
@@ -21,6 +20,8 @@ AUTO, DPO, KTO = "auto", "dpo", "kto"
 LOSSES = (AUTO, DPO, KTO)
 
 _Example = TypeVar("_Example", PairIds, JudgedIds)
+
+HELD_OUT_SHARE = 0.1
 
 MIN_PAIRS = 50
 """Fewer pairs, or judged suggestions of either kind, are not trained on: they change nothing that can be measured."""
