@@ -305,6 +305,7 @@ READERS_OF_OWN_FILES = {
     "evaluation/partial_run.py": "the answers of its own run",
     "commands/feedback_export.py": "the file that it writes",
     "feedback_store/path_hash.py": "the key of this user",
+    "feedback_store/promotions.py": "the history of promotions",
     "json_files.py": "files of checkpoints and adapters",
     "lsp/stdio.py": "/dev/null",
     "lsp/tcp.py": "the token",

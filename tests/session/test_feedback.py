@@ -106,7 +106,11 @@ class Journal:
         sections = {"feedback": Feedback(keep=keep), "inline_completion": InlineCompletion(show_from=show_from)}
         settings = SCRIPTED_SETTINGS.model_copy(update=sections)
         self.recorder = feedback.Feedback(
-            ClientSettings(settings, lambda _: None), self.documents, lambda: "scripted", self.timers.call_later
+            ClientSettings(settings, lambda _: None),
+            self.documents,
+            lambda: "scripted",
+            lambda _: None,
+            self.timers.call_later,
         )
 
     def show(self, *texts: str) -> list[str]:

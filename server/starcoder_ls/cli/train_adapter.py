@@ -90,12 +90,24 @@ def train_promote(
     name: NameArgument,
     version: VersionOption = None,
     is_forced: Annotated[bool, typer.Option("--force", help="Also if it has not passed the gate.")] = False,
+    is_merged: Annotated[
+        bool,
+        typer.Option(
+            "--merged", help="Merge it into the base, and make the result the model; only where that is exact."
+        ),
+    ] = False,
+    watch_days: Annotated[
+        float,
+        typer.Option(
+            "--watch", min=0.0, metavar="DAYS", help="Compare what becomes of suggestions in so many days and before."
+        ),
+    ] = 0.0,
     settings: SettingsOption = None,
 ) -> None:
     """Let a version of a trained adapter serve, also in servers that run."""
     from starcoder_ls.commands.train_promote import run
 
-    raise typer.Exit(run(name, version, is_forced, settings))
+    raise typer.Exit(run(name, version, is_forced, settings, is_merged=is_merged, watch_days=watch_days))
 
 
 def train_rollback(name: NameArgument, settings: SettingsOption = None) -> None:

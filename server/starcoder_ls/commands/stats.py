@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from starcoder_ls.commands.support.metrics_files import metrics_folder, read_metrics
+from starcoder_ls.commands.support.watched_promotions import watched_effects
 from starcoder_ls.feedback_store import rows
 from starcoder_ls.feedback_store.rows import OutcomeCounts
 
@@ -36,6 +37,8 @@ def run(is_json: bool) -> int:
         Console().print(_metrics_table(servers))
     if outcomes:
         Console().print(_outcome_table(outcomes))
+    for effect in watched_effects():
+        Console(highlight=False, markup=False).print(effect.sentence)
     return 0
 
 

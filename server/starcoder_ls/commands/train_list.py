@@ -8,14 +8,20 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from starcoder_ls.commands.support.watched_promotions import watched_effects
+
 
 def run(is_json: bool) -> int:
-    """Print the versions of all adapters. The exit code is 0."""
+    """Print the versions of all adapters, and how those that are watched do. The exit code is 0.
+
+    Raises FeedbackStoreUnreadable.
+    """
     from starcoder_ls.learning.finetuning.versions import AdapterVersions, adapter_names
 
     rows = [row for name in adapter_names() for row in _describe(AdapterVersions(name))]
+    watched = [effect.sentence for effect in watched_effects()]
     if is_json:
-        print(json.dumps({"versions": rows}, ensure_ascii=False))
+        print(json.dumps({"versions": rows, "watched": watched}, ensure_ascii=False))
     elif not rows:
         print("no adapter was trained here yet; train one with `starcoder-ls train adapter PATH --name NAME`")
     else:
@@ -23,7 +29,10 @@ def run(is_json: bool) -> int:
         for row in rows:
             serves = "yes" if row["is_current"] else ""
             table.add_row(*(row[key] for key in ("name", "version")), serves, *_cells(row))
-        Console(highlight=False, markup=False).print(table)
+        console = Console(highlight=False, markup=False)
+        console.print(table)
+        for sentence in watched:
+            console.print(sentence)
     return 0
 
 

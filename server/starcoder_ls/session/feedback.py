@@ -22,6 +22,7 @@ from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.follow_ups import LAST_DELAY_S, CallLater, FollowedSuggestion, FollowUps, Observation
+from starcoder_ls.session.promotion_monitor import PromotionMonitor
 from starcoder_ls.session.show_filter import ShowFilter
 from starcoder_ls.session.suggestion_record import build_record
 from starcoder_ls.session.tracked_ranges import TrackedRanges
@@ -57,7 +58,7 @@ class _Offer:
 class Feedback:
     """Of one client. With ``feedback.keep`` "nothing", nothing is recorded and no item carries a command.
 
-    ``call_later`` replaces that of the event loop in tests.
+    ``warn`` shows a message to the user. ``call_later`` replaces that of the event loop in tests.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Feedback:
         settings: ClientSettings,
         documents: Documents,
         model_name: Callable[[], str],
+        warn: Callable[[str], None],
         call_later: CallLater | None = None,
     ) -> None:
         self._settings, self._documents, self._model_name = settings, documents, model_name
@@ -75,6 +77,7 @@ class Feedback:
         self._offers: OrderedDict[str, _Offer] = OrderedDict()
         self._opened_store: FeedbackStore | None = None
         self._show_filter = ShowFilter(lambda count: self._store().read_newest(count))
+        self._promotion_monitor = PromotionMonitor(lambda count: self._store().read_newest(count), warn)
 
     def offer(
         self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False
@@ -130,7 +133,7 @@ class Feedback:
         if not offer.is_shown:
             self._record_shown(offer)
         self._store().record_outcome(key, "accepted", offer.row.chars)
-        self._show_filter.on_outcome(is_accepted=True)
+        self._on_outcome(is_accepted=True)
         self._follow_ups.start(offer.followed, is_accepted=True)
 
     def on_document_closed(self, uri: str) -> None:
@@ -193,7 +196,11 @@ class Feedback:
         if offer.is_shown and not offer.accepted_chars:
             self._store().record_outcome(key, outcome)
         if offer.is_shown and outcome == "rejected":
-            self._show_filter.on_outcome(bool(offer.accepted_chars))
+            self._on_outcome(bool(offer.accepted_chars))
+
+    def _on_outcome(self, is_accepted: bool) -> None:
+        self._show_filter.on_outcome(is_accepted)
+        self._promotion_monitor.on_outcome()
 
     def _record_shown(self, offer: _Offer) -> None:
         offer.is_shown = True

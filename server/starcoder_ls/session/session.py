@@ -76,7 +76,8 @@ class Session:
         self.progress = WorkDoneProgress(self.client, self.tasks)
         self.context = WorkspaceContext(self.client_settings, self.documents, self.client)
         self.documents.exclusion = self.context.exclusion
-        self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model)
+        warn = self.client.warn_once
+        self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model, warn)
         self.next_edits = NextEdits(self.client_settings, self.documents, self.context.recent_edits)
         self.completion_requests = CompletionRequests(
             supervisor,

@@ -20,11 +20,12 @@ from typing import Any
 
 from starcoder_ls import user_folders
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.feedback_store import promotions
+from starcoder_ls.feedback_store.promotions import CURRENT, MERGED, Promotion
 from starcoder_ls.settings import ADAPTER_NAME
 
-CURRENT = "current"
 TRAINING_FILE, GATE_FILE, REPORT_FILE = "training.json", "gate.json", "report.html"
-_VERSIONS, _RUN, _HISTORY = "versions", "training", "history.jsonl"
+_VERSIONS, _RUN = "versions", "training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,11 @@ class AdapterVersions:
     def current_link(self) -> Path:
         """The path for settings, which stays the same whatever version serves."""
         return self.folder / CURRENT
+
+    @property
+    def merged_link(self) -> Path:
+        """The path of the current version merged into its base."""
+        return self.current_link / MERGED
 
     @contextmanager
     def new_version(self, now: datetime) -> Iterator[Path]:
@@ -95,30 +101,34 @@ class AdapterVersions:
         target = self.current_link.resolve()
         return next((version for version in self.all_versions() if version.folder.resolve() == target), None)
 
-    def promote(self, version: Version, now: datetime) -> None:
+    def promote(self, version: Version, now: datetime, is_merged: bool = False, watch_days: float = 0.0) -> None:
         """Let ``version`` serve. Running servers notice it. Raises OSError."""
-        self._switch(version, now, is_rollback=False)
+        self._switch(version)
+        Promotion(self.folder, now, version.name, is_merged=is_merged, watch_days=watch_days).append()
 
     def roll_back(self, now: datetime) -> Version | None:
         """Let the version before the current one serve again; without one, none serves. Raises OSError."""
-        previous = self.previous()
-        self._switch(previous, now, is_rollback=True)
+        previous, standing = self.previous(), promotions.served(promotions.read_history(self.folder))
+        is_merged = previous is not None and standing[-2].is_merged
+        self._switch(previous)
+        Promotion(
+            self.folder, now, None if previous is None else previous.name, is_rollback=True, is_merged=is_merged
+        ).append()
         return previous
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether the current version serves as a checkpoint into which it was merged."""
+        history = promotions.read_history(self.folder)
+        return bool(history) and history[-1].is_merged
 
     def previous(self) -> Version | None:
         """The version that served before the current one; None if none did, or it was deleted."""
-        served: list[str] = []
-        file = self.folder / _HISTORY
-        for line in file.read_text(encoding="utf-8").splitlines() if file.is_file() else ():
-            entry = json.loads(line)
-            if entry["is_rollback"]:
-                served = served[:-1]
-            else:
-                served.append(entry["version"])
-        before = served[-2] if len(served) > 1 else None
+        standing = promotions.served(promotions.read_history(self.folder))
+        before = standing[-2].version if len(standing) > 1 else None
         return next((version for version in self.all_versions() if version.name == before), None)
 
-    def _switch(self, version: Version | None, now: datetime, is_rollback: bool) -> None:
+    def _switch(self, version: Version | None) -> None:
         if version is None:
             self.current_link.unlink(missing_ok=True)
         else:
@@ -126,9 +136,6 @@ class AdapterVersions:
             temporary.unlink(missing_ok=True)
             temporary.symlink_to(Path(_VERSIONS, version.name), target_is_directory=True)
             os.replace(temporary, self.current_link)
-        entry = {"at": now.isoformat(timespec="seconds"), "version": version and version.name}
-        with (self.folder / _HISTORY).open("a", encoding="utf-8") as history:
-            history.write(json.dumps({**entry, "is_rollback": is_rollback}) + "\n")
 
 
 def adapter_names(root: Path | None = None) -> list[str]:
