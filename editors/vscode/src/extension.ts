@@ -6,6 +6,7 @@ import { chooseAdapter } from './adapters';
 import { EditPreview } from './editPreview';
 import { ActionArgument, Explanation, errorMessage } from './explanation';
 import { chooseModel } from './model';
+import { NextEdits } from './nextEdit';
 import { PromptPreview } from './prompt';
 import { Server } from './server';
 import { showMenu } from './menu';
@@ -24,6 +25,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   const editPreview = new EditPreview();
   const actions = new Actions(running, explanation, editPreview);
   const preview = new PromptPreview(running);
+  const nextEdits = new NextEdits(running);
   intercepted.set('starcoder.act', withErrorMessage((argument: ActionArgument) => actions.applyEdit(argument)));
   intercepted.set('starcoder.explain', withErrorMessage((argument: ActionArgument) => actions.showExplanation(argument)));
 
@@ -38,6 +40,8 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     'starcoder.rewriteCode': () => actions.edit('rewrite', 'What should be changed?'),
     'starcoder.applyChange': () => editPreview.decide(true),
     'starcoder.discardChange': () => editPreview.decide(false),
+    'starcoder.acceptNextEdit': () => nextEdits.accept(),
+    'starcoder.dismissNextEdit': () => nextEdits.dismiss(),
     'starcoder.showPrompt': () => preview.show(),
     'starcoder.menu': () => showMenu(running),
     'starcoder.pause': togglePause,
@@ -58,6 +62,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
   context.subscriptions.push(
     preview.register(),
     editPreview.register(),
+    nextEdits.register(),
     vscode.workspace.onDidChangeConfiguration((event) => void running.onConfigurationChange(event)),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void (running.state.kind === 'missing' && running.restart())),
   );

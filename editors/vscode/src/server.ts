@@ -78,7 +78,11 @@ export class Server {
 
   /** Send `workspace/executeCommand` directly, not through the VS Code command of the same name. */
   execute<R>(command: string, argument: unknown, token?: vscode.CancellationToken): Promise<R> {
-    return this.running.sendRequest<R>('workspace/executeCommand', { command, arguments: argument === undefined ? [] : [argument] }, token);
+    const params = { command, arguments: argument === undefined ? [] : [argument] };
+    // An undefined token would be sent as a second parameter.
+    return token
+      ? this.running.sendRequest<R>('workspace/executeCommand', params, token)
+      : this.running.sendRequest<R>('workspace/executeCommand', params);
   }
 
   /** Send changed settings to the server, or start a new one if the change needs it. */
