@@ -47,6 +47,9 @@ def train_adapter(
     rank: Annotated[int, typer.Option(min=0, help="Rank of LoRA or size of the bottleneck; 0: 16 or 64.")] = 0,
     rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate; 0: by method and width.")] = 0.0,
     batch_tokens: Annotated[int, typer.Option(min=0, help="Tokens per step; 0: 1,024, on a GPU 8,192.")] = 0,
+    has_ngrams: Annotated[
+        bool, typer.Option("--ngrams/--no-ngrams", help="Train on the loss of the mixture with the document's n-grams.")
+    ] = False,
     is_dry_run: DryRunOption = False,
     is_restarted: Annotated[bool, typer.Option("--restart", help="Discard an interrupted run of this name.")] = False,
     has_gate: GateOption = True,
@@ -58,7 +61,7 @@ def train_adapter(
     options = {
         "paths": paths, "method": method, "rank": rank, "epochs": epochs, "learning_rate": rate, "device": device,
         "quantization": quantization, "since_s": since and since.timestamp(), "batch_tokens": batch_tokens,
-        "replay": replay or (),
+        "replay": replay or (), "has_ngrams": has_ngrams,
     }  # fmt: skip
     request = Request(name, options, minutes, is_dry_run, is_restarted)
     code = run(request, overlay_of(model, None, None, None, settings), settings)

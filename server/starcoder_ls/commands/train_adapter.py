@@ -207,6 +207,7 @@ def _write_version(
     """Measure the result on the held-out slice and write it with its card and report; its folder."""
     from starcoder_ls.learning.finetuning import adapter_card, training_report, training_run
     from starcoder_ls.learning.finetuning import versions as version_files
+    from starcoder_ls.learning.finetuning.ngram_refit import refit_strengths, replace_strengths
     from starcoder_ls.learning.finetuning.row_loss import measure_losses
     from starcoder_ls.learning.finetuning.slices import Slice
 
@@ -221,13 +222,15 @@ def _write_version(
         "licences": adapter_card.count_licences(plan.slices[Slice.TRAINING]),
         "tokens": plan.rows[Slice.TRAINING].tokens, "trained_tokens": training.tokens,
         "steps": training.step, "planned_steps": training.config.steps, "seconds": round(training.seconds, 1),
-        "learning_rate": plan.learning_rate, "best_validation_loss": training.best_loss,
+        "learning_rate": plan.learning_rate, "has_ngrams": plan.has_ngrams, "best_validation_loss": training.best_loss,
         "held_out_loss": {"base": asdict(before), "adapted": asdict(after)},
         "training_files": [str(file.path) for file in plan.slices[Slice.TRAINING]],
         "held_out_files": [str(file.path) for file in plan.slices[Slice.HELD_OUT]],
     }  # fmt: skip
     with versions.new_version(now) as folder:
         training.trainable.save(folder, base)
+        if plan.has_ngrams and plan.method.build is None:
+            replace_strengths(folder, refit_strengths(training.trainable, plan.rows[Slice.VALIDATION], plan.tokenizer))
         version_files.write_json(folder / version_files.TRAINING_FILE, record)
         (folder / "README.md").write_text(adapter_card.build_card(name, record), encoding="utf-8")
         report = training_report.render_report(name, record, training_run.read_log(training.folder))

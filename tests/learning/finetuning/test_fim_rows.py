@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.loading.checkpoint import read_checkpoint
 from starcoder_ls.generation import SpecialToken
 from starcoder_ls.learning.finetuning.fim_rows import MIDDLE_WEIGHT, FimRows, RowFormat
@@ -46,6 +47,24 @@ def test_examples_are_prompts_of_the_family_followed_by_their_middle(name: str, 
     orders = {row_format.order(random.Random(seed), 0.5) for seed in range(20)}
     assert orders == ({"spm", "psm"} if family.has_spm else {"psm_line", "psm"})
     assert middles > 5
+
+
+def test_batch_has_the_shares_of_n_grams_at_its_middles(starcoder: Path) -> None:
+    strengths = NgramStrengths({f"{length}/{count}/one": 0.5 for length in (6, 8, 11, 15) for count in (1, 2, 3, 4)})
+    rows = FimRows(texts(), format_of(starcoder), 256, 4, strengths=strengths)
+    batch = rows.batch(0)
+    assert batch.model_share is not None
+    assert batch.ngram_share is not None
+    for number in range(4):
+        ids = batch.ids[number].tolist()
+        for middle in rows.middles(number):
+            assert tuple(ids[middle.start : middle.start + len(middle.ids)]) == middle.ids
+    assert not batch.ngram_share[~batch.is_middle].any()
+    assert batch.ngram_share.max() > 0.4
+    assert batch.model_share.min() < 0.6
+    plain = FimRows(texts(), format_of(starcoder), 256, 4).batch(0)
+    assert plain.model_share is None
+    assert (plain.ids == batch.ids).all()
 
 
 def test_rows_depend_on_the_step_alone(starcoder: Path) -> None:

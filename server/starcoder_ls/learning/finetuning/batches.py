@@ -17,11 +17,17 @@ Row = tuple[list[int], list[float], list[bool]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """All [rows, time]. A weight of 0 means that the token is not learned: padding, or a prompt."""
+    """All [rows, time]. A weight of 0 means that the token is not learned: padding, or a prompt.
+
+    With shares, the loss is that of a mixture: the probability of a token is ``model_share`` times that of the model,
+    plus ``ngram_share``.
+    """
 
     ids: torch.Tensor
     weights: torch.Tensor
     is_middle: torch.Tensor
+    model_share: torch.Tensor | None = None
+    ngram_share: torch.Tensor | None = None
 
 
 class Batches(Protocol):

@@ -8,16 +8,20 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import torch
 
 from starcoder_ls.completion.prompt import fim as prompt_format
 from starcoder_ls.completion.prompt.families import Family, find_family
 from starcoder_ls.completion.prompt.fim import Order, PromptParts
+from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import SpecialToken
 from starcoder_ls.learning import fim
 from starcoder_ls.learning.finetuning.batches import Batch, Row, stack_rows
+from starcoder_ls.learning.finetuning.ngram_shares import Middle, shares_of
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 MIDDLE_WEIGHT = 4.0
@@ -64,11 +68,22 @@ def end_of_text_id(checkpoint: Checkpoint) -> int:
     return (end_ids or sorted(checkpoint.end_ids))[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Example:
+    """``middle_tokens`` of the ids, at their end, are the middle, which is ``around`` two texts. ``is_complete``: the
+    end token belongs after it."""
+
+    ids: list[int]
+    middle_tokens: int = 0
+    is_complete: bool = False
+    around: tuple[str, str] = ("", "")
+
+
 class FimRows:
     """``Batches`` of rows drawn from texts, each text by its length.
 
     ``texts`` are (path, text). ``epochs`` times their tokens are one run; with ``replay``, (path, text) of general
-    code, ``replay_share`` of the examples come from there.
+    code, ``replay_share`` of the examples come from there. With ``strengths``, batches say what n-grams add.
     """
 
     def __init__(
@@ -82,7 +97,9 @@ class FimRows:
         replay: Sequence[tuple[str, str]] = (),
         replay_share: float = 0.1,
         mixture: fim.Mixture | None = None,
+        strengths: NgramStrengths | None = None,
     ) -> None:
+        self._strengths = strengths
         self._format, self._mixture = row_format, mixture or fim.Mixture()
         self._row_tokens, self._batch_rows, self._seed = row_tokens, batch_rows, seed
         self._texts, self._replay, self._replay_share = list(texts), list(replay), replay_share if replay else 0.0
@@ -99,37 +116,56 @@ class FimRows:
     def batch(self, step: int) -> Batch:
         """The batch of a step, which may be beyond the length."""
         first = step * self._batch_rows
-        return stack_rows([self.row(index) for index in range(first, first + self._batch_rows)])
+        rows = [self._row(index) for index in range(first, first + self._batch_rows)]
+        batch = stack_rows([row for row, _ in rows])
+        if self._strengths is None:
+            return batch
+        model, ngrams = torch.ones_like(batch.weights), torch.zeros_like(batch.weights)
+        for number, (_, middles) in enumerate(rows):
+            for middle in middles:
+                shares = torch.tensor(shares_of(middle, self._strengths, self._format.tokenizer))
+                here = slice(middle.start, middle.start + len(shares))
+                model[number, here], ngrams[number, here] = shares[:, 0], shares[:, 1]
+        return replace(batch, model_share=model, ngram_share=ngrams)
 
     def row(self, index: int) -> Row:
         """Complete examples, one after the other, up to ``row_tokens`` tokens."""
+        return self._row(index)[0]
+
+    def middles(self, index: int) -> list[Middle]:
+        """The middles in a row."""
+        return self._row(index)[1]
+
+    def _row(self, index: int) -> tuple[Row, list[Middle]]:
         rng = random.Random(f"{self._seed}/{index}/{self._row_tokens}")
         ids: list[int] = []
         weights: list[float] = []
         is_middle: list[bool] = []
+        middles: list[Middle] = []
         while (room := self._row_tokens - len(ids)) >= _MIN_EXAMPLE_TOKENS:
-            example, middle_tokens, is_complete = self._example(rng, room - 1)
-            if not example:
+            example = self._example(rng, room - 1)
+            if not example.ids:
                 continue
-            ids += [*example, self._format.end_id]
-            rest = len(example) - middle_tokens
-            weights += [1.0] * rest + [MIDDLE_WEIGHT] * middle_tokens
-            weights.append((MIDDLE_WEIGHT if middle_tokens else 1.0) if is_complete else 0.0)
-            is_middle += [False] * rest + [True] * middle_tokens + [is_complete and middle_tokens > 0]
-        return ids, weights, is_middle
+            rest = len(example.ids) - example.middle_tokens
+            if example.middle_tokens:
+                learned = (*example.ids[rest:], *([self._format.end_id] if example.is_complete else []))
+                middles.append(Middle(len(ids) + rest, learned, *example.around))
+            ids += [*example.ids, self._format.end_id]
+            has_middle = example.middle_tokens > 0
+            weights += [1.0] * rest + [MIDDLE_WEIGHT] * example.middle_tokens
+            weights.append((MIDDLE_WEIGHT if has_middle else 1.0) if example.is_complete else 0.0)
+            is_middle += [False] * rest + [True] * example.middle_tokens + [example.is_complete and has_middle]
+        return (ids, weights, is_middle), middles
 
-    def _example(self, rng: random.Random, room: int) -> tuple[list[int], int, bool]:
-        """Ids, how many of them at the end are the middle, and whether the end token belongs after them.
-
-        Empty if the drawn text has no complete line.
-        """
+    def _example(self, rng: random.Random, room: int) -> _Example:
+        """Without ids if the drawn text has no complete line."""
         path, text, is_at_end = self._span(rng, room)
         if not text:
-            return [], 0, False
+            return _Example([])
         path = path if rng.random() < self._mixture.metadata_share else ""
         if rng.random() >= self._mixture.fim_share:
             ids = self._format.tokenizer.encode([text])
-            return ids[:room], 0, is_at_end and len(ids) <= room
+            return _Example(ids[:room], is_complete=is_at_end and len(ids) <= room)
         start, end = fim.sample_middle(text, rng, self._mixture)
         order = self._format.order(rng, self._mixture.spm_share)
         layout = prompt_format.build_parts(
@@ -138,7 +174,7 @@ class FimRows:
         middle = self._format.tokenizer.encode([text[start:end]])
         prompt = self._fit(layout, room - min(len(middle), room // 2))
         kept = middle[: room - len(prompt)]
-        return [*prompt, *kept], len(kept), len(kept) == len(middle)
+        return _Example([*prompt, *kept], len(kept), len(kept) == len(middle), (text[:start], text[end:]))
 
     def _fit(self, layout: PromptParts, room: int) -> list[int]:
         """The prompt's ids; what does not fit is cut where a context window would be: far from the cursor."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from starcoder_ls.engine.generation.ngram_mixing import NgramStrengths
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
@@ -46,6 +47,8 @@ class Options:
     row_tokens: int = 0
     batch_tokens: int = 0
     replay: Sequence[Path] = ()
+    has_ngrams: bool = False
+    """Train on the loss of the mixture with the n-grams of the document, where the base has strengths for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,11 @@ class Plan:
     memory_bytes: int
     is_checkpointed: bool
     operations_per_token: float
+    has_ngrams: bool = False
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self.row_format.tokenizer
 
     @property
     def steps(self) -> int:
@@ -77,7 +85,8 @@ class Plan:
 
     def data_id(self, fingerprint: str) -> str:
         """Identifies the base, the texts and how they are cut into rows."""
-        digest = hashlib.sha256(f"{fingerprint} {self.batch_tokens} {self.rank} {self.device.dtype}".encode())
+        run = f"{fingerprint} {self.batch_tokens} {self.rank} {self.device.dtype}{' mixture' * self.has_ngrams}"
+        digest = hashlib.sha256(run.encode())
         for part, files in self.slices.items():
             for file in files:
                 digest.update(f"{part}\0{file.name}\0{file.text}\0".encode(errors="surrogatepass"))
@@ -107,6 +116,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
     found = collect_files(options.paths, settings.context.ignore, options.since_s)
     slices = split_files(found.files)
     replay = collect_files(options.replay, settings.context.ignore).files if options.replay else []
+    strengths = NgramStrengths.from_folder(checkpoint.folder) if options.has_ngrams else None
     rows = {
         part: FimRows(
             [(file.name, file.text) for file in files],
@@ -116,6 +126,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
             options.epochs if part is Slice.TRAINING else 1.0,
             seed=number,
             replay=[(file.name, file.text) for file in replay] if part is Slice.TRAINING else (),
+            strengths=strengths,
         )
         for number, (part, files) in enumerate(slices.items())
     }
@@ -123,6 +134,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
     return Plan(
         method, options.rank or method.default_rank, rate, checkpoint, row_format, device, found, slices, rows,
         batch_rows * row_tokens, size.memory_bytes(is_checkpointed), is_checkpointed, size.operations(is_checkpointed),
+        strengths is not None,
     )  # fmt: skip
 
 

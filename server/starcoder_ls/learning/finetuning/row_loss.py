@@ -31,6 +31,9 @@ def token_losses(trainable: Trainable, batch: Batch) -> tuple[torch.Tensor, torc
         hidden = trainable.hidden(ids[:, :-1])
         logits = trainable.model.get_output_embeddings()(hidden[is_target])
     losses = functional.cross_entropy(logits.float(), ids[:, 1:][is_target], reduction="none")
+    if batch.model_share is not None and batch.ngram_share is not None:
+        model, ngrams = (share.to(device)[:, 1:][is_target] for share in (batch.model_share, batch.ngram_share))
+        losses = -torch.logaddexp(model.log() - losses, ngrams.log())
     return losses, weights[is_target], is_middle[is_target]
 
 
