@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import preference_user
+from starcoder_ls.engine.adapters.fingerprint import compute_fingerprint
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning.finetuning.methods import build_trainable
+from starcoder_ls.learning.finetuning.trainable import BaseIdentity
 from starcoder_ls.learning.finetuning.versions import AdapterVersions, utc_now, write_json
 from starcoder_ls.learning.preference_preparation import Options, Plan, prepare
 from starcoder_ls.settings import Settings
-from training_fixtures import code
+from training_fixtures import code, load_base
 from training_records import TRAINING
 
 
@@ -64,6 +68,20 @@ def test_start_is_the_version_that_serves_unless_it_is_a_checkpoint(starcoder: P
     with pytest.raises(SettingsError, match="under another name"):
         plan(starcoder, folder)
     assert plan(starcoder, folder, start="none").start is None
+
+
+def test_version_that_serves_merged_is_continued_on_its_base(starcoder: Path, folder: Path) -> None:
+    model, checkpoint, _ = load_base(starcoder)
+    versions = AdapterVersions("own")
+    with versions.new_version(utc_now()) as version:
+        identity = BaseIdentity("base", compute_fingerprint(checkpoint))
+        build_trainable("lora", model, checkpoint, 2, torch.float32).save(version, identity)
+        write_json(version / "training.json", TRAINING | {"base": str(starcoder)})
+    versions.promote(versions.find(), utc_now(), is_merged=True)
+    planned = plan(versions.merged_link, folder)
+    assert planned.base.name == str(starcoder)
+    assert planned.start is not None
+    assert planned.start.files.folder == versions.find().folder.resolve()
 
 
 def test_start_on_quantized_weights_is_refused(starcoder: Path, folder: Path) -> None:

@@ -33,6 +33,7 @@ from starcoder_ls.learning.preference_data import PreferenceData, prepare_data, 
 from starcoder_ls.learning.preference_ids import PreferenceTokenizer
 from starcoder_ls.learning.preference_selection import Filters
 from starcoder_ls.learning.preference_training import PreferenceConfig, rate_for
+from starcoder_ls.settings import Model
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 NO_START = "none"
@@ -80,6 +81,7 @@ def prepare(
     options: Options, config: settings.Settings, versions: AdapterVersions, on_progress: ProgressCallback
 ) -> Plan:
     """Raises SettingsError, ModelError, OutOfMemory, FeedbackStoreUnreadable."""
+    config = config.model_copy(update={"model": _base_of(options, config.model, versions)})
     checkpoint = resolve_checkpoint(config.model, on_progress)
     base = training_base.identify(checkpoint, config.model.name)
     start, start_version = _find_start(options, versions, checkpoint, config, on_progress)
@@ -102,6 +104,14 @@ def prepare(
     return Plan(
         checkpoint, base, device, data, run_config, start, start_version, held_out_files, memory_bytes
     )  # fmt: skip
+
+
+def _base_of(options: Options, model: Model, versions: AdapterVersions) -> Model:
+    """The model of the settings; where that is the version that serves, merged, the base of this version."""
+    current = versions.current()
+    if options.start or current is None or model.name != str(versions.merged_link):
+        return model
+    return model.model_copy(update={"name": current.training["base"]})
 
 
 def _find_start(
