@@ -1,4 +1,5 @@
-"""A real server process with a scripted engine. Arguments: the engine's options as JSON, optionally ``--tcp``.
+"""A real server process with a scripted engine. Arguments: the engine's options as JSON, optionally ``--tcp`` or
+``--http``.
 
 The option ``settings`` replaces the user's settings file. With ``--resident``, a file descriptor and a path, it is the
 daemon that tests/window_fake.py connects to; it exits after ``FAKE_IDLE_S`` seconds without a window.
@@ -18,6 +19,8 @@ from fakes import PoisonedEngine, ScriptedEngine
 from starcoder_ls.app import Server
 from starcoder_ls.commands.resident import settings_of
 from starcoder_ls.daemon import daemon
+from starcoder_ls.http_api import serve as http_serve
+from starcoder_ls.http_api.engine_source import EngineSource
 from starcoder_ls.lsp import stdio, tcp
 from starcoder_ls.settings import Settings
 
@@ -33,6 +36,9 @@ def main() -> int:
     if "--resident" in sys.argv:
         idle_s = float(os.environ.get("FAKE_IDLE_S", "600"))
         return daemon.serve(server, int(sys.argv[-2]), Path(sys.argv[-1]), settings_of, idle_s)
+    if "--http" in sys.argv:
+        source = EngineSource(lambda _: ScriptedEngine(**options), chosen)
+        return http_serve.serve(source, chosen, "127.0.0.1", 0, _print_address)
     if "--tcp" in sys.argv:
         return tcp.serve(server, on_listening=_print_address)
     if is_noisy:

@@ -188,8 +188,8 @@ def test_invalid_port_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("host", "address"), [("localhost", "127.0.0.1"), ("", "127.0.0.1"), ("127.0.0.2", "127.0.0.2"), ("[::1]", "::1")]
 )
-def test_names_of_the_loopback_address_are_accepted(host: str, address: str) -> None:
-    assert tcp._loopback_address(host) == address
+def test_names_of_theloopback_address_are_accepted(host: str, address: str) -> None:
+    assert tcp.loopback_address(host) == address
 
 
 def test_token_file_of_a_killed_server_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

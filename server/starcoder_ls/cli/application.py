@@ -76,6 +76,13 @@ def serve(
             help="Listen on a loopback port, for clients with the token that is printed, not on standard input.",
         ),
     ] = None,
+    http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="[HOST:]PORT",
+            help="Answer /v1/completions and /infill over HTTP on a loopback port, for programs without LSP.",
+        ),
+    ] = None,
     stdio: Annotated[bool, typer.Option("--stdio", help="Use standard input and output (the default).")] = False,
     log_level: Annotated[str | None, typer.Option(help="error, warning, info or debug.")] = None,
     is_shared: Annotated[
@@ -87,17 +94,17 @@ def serve(
     ] = True,
 ) -> None:
     """Run the language server, which editors start. Windows share one process with the model, the daemon."""
-    from starcoder_ls.commands.serve import run
+    from starcoder_ls.commands.serve import run, run_http
 
     del is_shared  # `__main__` handles shared servers before this is imported
-    if stdio and tcp:
-        raise typer.BadParameter("--stdio and --tcp exclude each other; choose one")
+    if sum(map(bool, (stdio, tcp, http))) > 1:
+        raise typer.BadParameter("--stdio, --tcp and --http exclude each other; choose one")
 
     def read_options() -> dict[str, Any]:
         overlay = overlay_of(model, adapter, device, dtype, settings)
         return overlay | {"log": {"level": log_level}} if log_level else overlay
 
-    raise typer.Exit(run(read_options, settings, tcp))
+    raise typer.Exit(run(read_options, settings, tcp) if http is None else run_http(read_options, settings, http))
 
 
 @application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option

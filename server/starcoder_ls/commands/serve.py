@@ -1,4 +1,4 @@
-"""``starcoder-ls serve``: the language server over standard input and output, or over loopback TCP.
+"""``starcoder-ls serve``: the language server over standard input and output or loopback TCP, or the HTTP API.
 
 Windows that share a daemon do not come here: ``__main__`` runs ``daemon.forwarder`` for them.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from starcoder_ls import __version__, settings, settings_toml
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support import metrics_files
-from starcoder_ls.commands.support.engine_factory import LocalEngineFactory
+from starcoder_ls.commands.support.engine_factory import DaemonOrLocalEngineFactory, LocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import stdio
@@ -53,11 +53,28 @@ def _load(read_options: Callable[[], dict[str, Any]], settings_file: Path | None
     return settings.load(read_options(), file=settings_file)
 
 
-def _serve_tcp(server: Server, address: str) -> int:
+def run_http(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, address: str) -> int:
+    """Serve the HTTP API until a signal arrives, and return the exit code. Raises SettingsError."""
+    from starcoder_ls.http_api import serve  # imports a web framework
+    from starcoder_ls.http_api.engine_source import EngineSource
+
+    config = _load(read_options, settings_file)
+    configure_logging(config.log.level)
+    host, port = split_address(address)
+    source = EngineSource(DaemonOrLocalEngineFactory(), config)
+    return serve.serve(source, config, host, port, _print_http_address)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Host (may be empty) and port. Raises SettingsError."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise SettingsError(f"{address!r} is not [HOST:]PORT. Write for example 127.0.0.1:7070, or 0 for a free port.")
-    return loopback.serve(server, host, int(port), _print_address)
+    return host, int(port)
+
+
+def _serve_tcp(server: Server, address: str) -> int:
+    return loopback.serve(server, *split_address(address), _print_address)
 
 
 def _print_address(host: str, port: int, token_file: Path) -> None:
@@ -66,3 +83,8 @@ def _print_address(host: str, port: int, token_file: Path) -> None:
         file=sys.stderr,
         flush=True,
     )
+
+
+def _print_http_address(host: str, port: int, token_file: Path) -> None:
+    name = f"[{host}]" if ":" in host else host
+    print(f"listening on http://{name}:{port}; the API key is in {token_file}", file=sys.stderr, flush=True)

@@ -39,7 +39,7 @@ def serve(
     ``port`` 0 means a free one. ``on_listening`` is called once clients can connect. The process ends within 3 s of the
     signal. Raises SettingsError for a host that is not loopback or a port that is in use.
     """
-    address = _loopback_address(host)
+    address = loopback_address(host)
     if not 0 <= port <= 65535:
         raise SettingsError(f"{port} is not a port. Choose one from 1024 to 65535, or 0 for a free one.")
     try:
@@ -122,7 +122,7 @@ def write_token(token: str, port: int) -> Path:
     return path
 
 
-def _loopback_address(host: str) -> str:
+def loopback_address(host: str) -> str:
     """Raises SettingsError for other addresses: a client reads the user's code, so other machines must not connect."""
     try:
         address = ipaddress.ip_address("127.0.0.1" if host in ("", "localhost") else host.strip("[]"))

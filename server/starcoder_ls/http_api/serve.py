@@ -1,0 +1,106 @@
+"""Runs the HTTP API on a loopback address until a signal arrives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.http_api.application import create_application
+from starcoder_ls.http_api.engine_source import EngineSource
+from starcoder_ls.lsp import tcp, watchdog
+from starcoder_ls.settings import Settings
+from starcoder_ls.user_folders import state_folder
+
+OnListening = Callable[[str, int, Path], None]
+"""Called with host, port and the file that has the API key."""
+
+_MAX_CONNECTIONS = 64
+_SHUTDOWN_TIMEOUT_S = 1
+_TOKEN_FILE = "http.token"
+
+
+def serve(source: EngineSource, settings: Settings, host: str, port: int, on_listening: OnListening) -> int:
+    """Serve until SIGTERM or SIGINT, close ``source``, and return the exit code of the process, 0.
+
+    ``port`` 0 means a free one. ``on_listening`` is called once clients can connect.
+    Raises SettingsError for a host that is not loopback, a port in use, or an API key that others can read.
+    """
+    address = tcp.loopback_address(host)
+    token_file = state_folder() / _TOKEN_FILE
+    token = read_or_create_token(token_file)
+    try:
+        listener = socket.create_server((address, port), family=_family(address))
+    except (OSError, OverflowError) as error:
+        raise SettingsError(f"Cannot listen on {address}:{port}: {error}. Choose another port.") from error
+    on_listening(address, int(listener.getsockname()[1]), token_file)
+    source.start()
+    return asyncio.run(_serve(source, create_application(source, settings, token), listener))
+
+
+async def _serve(source: EngineSource, application: object, listener: socket.socket) -> int:
+    forced_exit = watchdog.ForcedExit()
+    config = uvicorn.Config(
+        application,  # type: ignore[arg-type]
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
+    )
+    server = _Server(config)
+
+    def stop() -> None:
+        forced_exit.arm(0)
+        server.should_exit = True
+
+    if sys.platform != "win32":
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+    await server.serve(sockets=[listener])
+    forced_exit.arm(0)
+    await watchdog.close_in_time(source.close)
+    return 0
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again after its end, which would be the exit code."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def read_or_create_token(file: Path) -> str:
+    """The API key in ``file``, which only this user can read; it is made at the first start and stays the same, because
+    editors keep it in their configuration. Raises SettingsError if others could read or have written it."""
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w", encoding="ascii") as created:
+                created.write(secrets.token_hex(16))
+        if sys.platform != "win32":
+            status = file.stat()
+            if status.st_mode & 0o077 or status.st_uid != os.getuid():
+                raise SettingsError(f"Other users can read the API key in {file}. Delete it; a new one is made.")
+        token = file.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"The file of the API key, {file}, cannot be used: {error}.") from error
+    if not token:
+        raise SettingsError(f"The file of the API key, {file}, is empty. Delete it; a new one is made.")
+    return token
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

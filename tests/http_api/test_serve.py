@@ -1,0 +1,94 @@
+"""A real server process on a real port."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import FAKE_SERVER_COMMAND
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.http_api import serve
+
+Start = Callable[[dict[str, Any]], "Running"]
+
+
+class Running:
+    """The process, its port and its API key."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        assert process.stdout is not None
+        self.host, self.port, token_file = json.loads(process.stdout.readline())
+        self.headers = {"Authorization": f"Bearer {Path(token_file).read_text()}"}
+
+    @contextmanager
+    def post(self, body: dict[str, Any]) -> Iterator[http.client.HTTPConnection]:
+        with closing(http.client.HTTPConnection(self.host, self.port, timeout=60)) as connection:
+            connection.request("POST", "/v1/completions", json.dumps(body), self.headers)
+            yield connection
+
+    def wait_until_ready(self) -> None:
+        status = 503
+        while status != 200:
+            with closing(http.client.HTTPConnection(self.host, self.port, timeout=60)) as connection:
+                connection.request("GET", "/health")
+                with connection.getresponse() as response:
+                    status = response.status
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    processes: list[subprocess.Popen[str]] = []
+
+    def make(options: dict[str, Any]) -> Running:
+        command = [*FAKE_SERVER_COMMAND, json.dumps(options), "--http"]
+        environment = os.environ | {"STARCODER_LS_STATE": str(tmp_path)}
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment))
+        return Running(processes[-1])
+
+    yield make
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+def test_client_that_disconnects_ends_its_generation_and_a_signal_the_process(start: Start) -> None:
+    server = start({"scripts": [["x "] * 9000], "token_s": 0.01})
+    server.wait_until_ready()
+    for is_streaming in (True, False):
+        with server.post({"prompt": "a", "max_tokens": 4096, "stream": is_streaming}) as connection:
+            if is_streaming:
+                with connection.getresponse() as response:
+                    response.read(1)
+    # Its engine runs one request after another: 2 * 4,096 tokens of 10 ms would come before this one.
+    with server.post({"prompt": "b", "max_tokens": 3}) as connection, connection.getresponse() as response:
+        answer = json.loads(response.read())
+    assert answer["usage"]["completion_tokens"] == 3
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(60) == 0
+
+
+def test_api_key_stays_the_same_and_is_private(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "http.token"
+    token = serve.read_or_create_token(file)
+    assert len(token) == 32
+    assert serve.read_or_create_token(file) == token
+    assert file.stat().st_mode & 0o777 == 0o600
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match="Other users can read the API key"):
+        serve.read_or_create_token(file)
+
+
+def test_empty_file_of_the_api_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "http.token").touch(mode=0o600)
+    with pytest.raises(SettingsError, match="is empty"):
+        serve.read_or_create_token(tmp_path / "http.token")
