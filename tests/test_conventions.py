@@ -308,6 +308,7 @@ READERS_OF_OWN_FILES = {
     "feedback_store/promotions.py": "the history of promotions",
     "json_files.py": "files of checkpoints and adapters",
     "lsp/stdio.py": "/dev/null",
+    "http_api/serve.py": "the API key",
     "lsp/tcp.py": "the token",
     "text_tokens/chat_template.py": "the chat template of a checkpoint",
     "text_tokens/chat_template_child.py": "/proc",

@@ -61,7 +61,7 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
-def test_client_that_disconnects_ends_its_generation_and_a_signal_the_process(start: Start) -> None:
+def test_disconnected_client_ends_its_generation(start: Start) -> None:
     server = start({"scripts": [["x "] * 9000], "token_s": 0.01})
     server.wait_until_ready()
     for is_streaming in (True, False):
