@@ -53,22 +53,28 @@ def test_gpu_benchmark_saves_a_result_of_every_part(
     assert sum(element.tag.endswith("rect") for element in picture.iter()) == len(goals) == 9
 
 
-def test_part_that_exceeds_its_time_is_reported_and_the_next_runs(
-    modules: Any, capsys: pytest.CaptureFixture[str]
+def test_part_that_exceeds_its_time_is_reported_and_saved_before_the_next(
+    modules: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    suite, table = modules("suite"), modules("measure").Table(["x"], [[1]])
+    suite, into, saved = modules("suite"), tmp_path / "gpu.json", list[Any]()
 
     def never_ends() -> Any:
         while True:
             time.sleep(0.001)
 
-    run = suite.Run(torch.device("cpu"), True, time.monotonic() + 600, 1.0, None)
+    def read_saved() -> Any:
+        saved.append(json.loads(into.read_text(encoding="utf-8")))
+        return modules("measure").Table(["x"], [[1]])
+
+    run = suite.Run(torch.device("cpu"), True, time.monotonic() + 600, 1.0, into, {"machine": "M"})
     run.measure("tiny", "slow", 0.01, never_ends)
-    run.measure("tiny", "quick", 600.0, lambda: table)
+    run.measure("tiny", "quick", 600.0, read_saved)
+    run.measure("tiny", "last", 600.0, read_saved)
     run.end_s = time.monotonic()
-    run.measure("tiny", "late", 600.0, lambda: table)
-    assert run.results["tiny"]["slow"]["failed"].startswith("PartTimeout")
-    assert run.results["tiny"]["quick"]["rows"] == [[1]]
+    run.measure("tiny", "late", 600.0, read_saved)
+    assert saved[0]["tiny"] == {"slow": {"failed": "PartTimeout: it took more than 0 s"}}
+    assert saved[1]["tiny"]["quick"]["rows"] == [[1]], "saved before the next part begins"
+    assert json.loads(into.read_text(encoding="utf-8")) == run.results
     assert "late" not in run.results["tiny"]
     assert "tiny, late: skipped, no time is left" in capsys.readouterr().out
 
