@@ -19,6 +19,7 @@ EXTENSION = ROOT / "editors" / "vscode" / "package.json"
 # The headings in the settings editor of VS Code, by section. It derives the name of a setting from its key.
 VS_CODE_TITLES = {
     "model": "Model",
+    "remote": "Model on Another Machine",
     "adapters": "Adapters",
     "inline_completion": "Suggestions",
     "context": "Text of Other Files",
@@ -28,7 +29,7 @@ VS_CODE_TITLES = {
     "log": "Log",
 }
 # A workspace folder must not set which model runs, which prompts are sent and what is written to disk.
-MACHINE_SECTIONS = ("model", "adapters", "actions", "sharing", "feedback", "log")
+MACHINE_SECTIONS = ("model", "remote", "adapters", "actions", "sharing", "feedback", "log")
 # Settings of the scope `window` that an untrusted folder must not set: `!.env*` would show files with secrets.
 RESTRICTED_SETTINGS = ("context.ignore",)
 

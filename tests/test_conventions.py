@@ -309,6 +309,7 @@ READERS_OF_OWN_FILES = {
     "json_files.py": "files of checkpoints and adapters",
     "lsp/stdio.py": "/dev/null",
     "http_api/serve.py": "the API key",
+    "remote/endpoint.py": "the token",
     "lsp/tcp.py": "the token",
     "text_tokens/chat_template.py": "the chat template of a checkpoint",
     "text_tokens/chat_template_child.py": "/proc",

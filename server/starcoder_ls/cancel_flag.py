@@ -14,7 +14,7 @@ class CancelFlag:
     def __init__(self) -> None:
         self._is_set = False
         self._lock = threading.Lock()
-        self._callbacks: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], object]] = []
 
     def set(self) -> None:
         """Set the flag and run the registered callbacks in this thread; nothing the second time."""
@@ -26,7 +26,7 @@ class CancelFlag:
     def is_set(self) -> bool:
         return self._is_set
 
-    def on_set(self, callback: Callable[[], None]) -> Callable[[], None]:
+    def on_set(self, callback: Callable[[], object]) -> Callable[[], None]:
         """Call ``callback`` once when the flag is set, from the thread that sets it; at once if it is set already.
 
         It must not block and must not raise. The returned function unregisters it.
@@ -38,7 +38,7 @@ class CancelFlag:
         callback()
         return lambda: None
 
-    def _remove(self, callback: Callable[[], None]) -> None:
+    def _remove(self, callback: Callable[[], object]) -> None:
         with self._lock:
             if callback in self._callbacks:
                 self._callbacks.remove(callback)

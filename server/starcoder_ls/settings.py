@@ -17,6 +17,7 @@ from starcoder_ls.settings_errors import describe_errors
 from starcoder_ls.settings_merge import merge_settings
 from starcoder_ls.settings_sections.inline_completion import MAX_LINES, InlineCompletion
 from starcoder_ls.settings_sections.model import ADAPTER_NAME, AUTO, BUNDLED, BUNDLED_ADAPTERS, TEMPLATE, Adapter, Model
+from starcoder_ls.settings_sections.remote import Remote
 from starcoder_ls.settings_sections.section import Section
 from starcoder_ls.settings_toml import is_file_named, read_toml, settings_file
 
@@ -33,6 +34,7 @@ __all__ = [
     "InlineCompletion",
     "Log",
     "Model",
+    "Remote",
     "Settings",
     "Sharing",
     "load",
@@ -41,7 +43,7 @@ __all__ = [
 
 
 class Context(Section):
-    """Which text of other files is in a prompt, and which files are never read. Nothing leaves this machine."""
+    """Which text of other files is in a prompt, and which files are never read."""
 
     ignore: tuple[str, ...] = ()
     """Files that are never in a prompt and get no suggestions, as patterns of a .gitignore relative to the workspace
@@ -106,6 +108,7 @@ class Settings(Section):
     """All sections. `adapters` and `actions` have a table for each name of letters, digits, `-` and `_`."""
 
     model: Model = Model()
+    remote: Remote = Remote()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
     context: Context = Context()
@@ -119,9 +122,15 @@ class Settings(Section):
     _with_built_in = field_validator("actions", mode="before")(merge_with_built_in)
 
     def resident_adapters(self) -> dict[str, Adapter]:
-        """The adapters to load with the model: the user's, and those of the bundled model unless their name is used."""
-        defaults = BUNDLED_ADAPTERS if self.model.name == BUNDLED else {}
+        """The adapters to load with the model: the user's, and those of the bundled model unless their name is used.
+
+        A server has the adapters that it was started with; of the user's, those with the same name are used."""
+        defaults = BUNDLED_ADAPTERS if self.model.name == BUNDLED and not self.remote.url else {}
         return {**defaults, **self.adapters}
+
+    def has_engine_of(self, other: Settings) -> bool:
+        """Whether one engine serves both settings."""
+        return (self.model, self.remote) == (other.model, other.remote)
 
 
 def load(*overrides: Mapping[str, Any], file: Path | None = None) -> Settings:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.daemon.launch_options import DEFAULTS, launch_options
-from starcoder_ls.settings import Model
+from starcoder_ls.daemon.launch_options import DEFAULTS, REMOTE_DEFAULTS, launch_options
+from starcoder_ls.settings import Model, Remote
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +82,22 @@ def test_window_process_imports_no_heavy_library() -> None:
 
 def test_defaults_equal_those_of_settings_and_are_left_out(settings: Path) -> None:
     assert Model().model_dump(mode="json", exclude={"template"}) == DEFAULTS
+    assert Remote().model_dump(mode="json") == REMOTE_DEFAULTS
     settings.write_text('[model]\nname = "bundled"\ndevice = "auto"\n')
     options = launch_options(["--dtype", "auto"])
     assert options is not None
     assert options.model({"initializationOptions": {"model": {"threads": 0}}}) == {}
+
+
+def test_windows_with_another_server_for_the_model_get_another_daemon(settings: Path) -> None:
+    settings.write_text('[remote]\nurl = "https://a.example"\nprefill = "off"\n')
+    options, local = launch_options([]), launch_options(["--engine", "local"])
+    other = launch_options(["--engine", "https://b.example"])
+    assert options is not None
+    assert local is not None
+    assert other is not None
+    assert options.engine({}) == {"remote": {"url": "https://a.example"}}
+    assert (local.engine({}), local.overlay["remote"]) == ({}, {"url": ""})
+    assert other.engine({}) == {"remote": {"url": "https://b.example"}}
+    editor = {"initializationOptions": {"starcoder": {"remote": {"url": "https://c.example"}}}}
+    assert options.engine(editor) == {"remote": {"url": "https://c.example"}}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
+from starcoder_ls.errors import EngineUnreachable
+from starcoder_ls.generation import Chunk, Request
 from starcoder_ls.lsp.client import Client, PendingRequest
 
 CAPABILITIES: dict[str, Any] = {"textDocument": {"completion": {}, "inlineCompletion": {}}}
@@ -138,3 +141,33 @@ async def test_menu_pauses_suggestions_if_the_settings_say_so(paused: list[str],
     async with initialized_client(ScriptedEngine(), capabilities=CAPABILITIES, options=options) as client:
         client.open(URI, "x = ")
         assert len(await automatic(client, 4, menu="len")) == expected
+
+
+class SwitchingEngine(ScriptedEngine):
+    """The server of its model is lost at the first request; another model answers from then on."""
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        if self.status().model == "scripted":
+            self.set_status(model="local")
+            raise EngineUnreachable("The server is gone. Check it.")
+        async for chunk in super().stream(request):
+            yield chunk
+
+
+@METHODS
+@async_test
+async def test_prompt_is_made_again_if_another_model_answers_now(method: str) -> None:
+    async with initialized_client(SwitchingEngine(), capabilities=CAPABILITIES) as client:
+        client.open(URI, "x = ")
+        assert await request(client, method, 4)
+
+
+@METHODS
+@async_test
+async def test_lost_server_gives_null_while_typing(method: str) -> None:
+    error = EngineUnreachable("The server is gone. Check it.")
+    async with initialized_client(ScriptedEngine(error=error), capabilities=CAPABILITIES) as client:
+        client.open(URI, "x = ")
+        context = {"triggerKind": 2}
+        params = {"textDocument": {"uri": URI}, "position": {"line": 0, "character": 4}, "context": context}
+        assert await client.request(method, params) is None

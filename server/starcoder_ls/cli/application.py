@@ -19,6 +19,7 @@ from starcoder_ls.cli.options import (
     AdapterOption,
     DeviceOption,
     DtypeOption,
+    EngineOption,
     LanguageOption,
     ModelOption,
     PositionCommand,
@@ -69,6 +70,7 @@ def serve(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
+    engine: EngineOption = None,
     tcp: Annotated[
         str | None,
         typer.Option(
@@ -101,7 +103,7 @@ def serve(
         raise typer.BadParameter("--stdio, --tcp and --http exclude each other; choose one")
 
     def read_options() -> dict[str, Any]:
-        overlay = overlay_of(model, adapter, device, dtype, settings)
+        overlay = overlay_of(model, adapter, device, dtype, settings, engine)
         return overlay | {"log": {"level": log_level}} if log_level else overlay
 
     raise typer.Exit(run(read_options, settings, tcp) if http is None else run_http(read_options, settings, http))
@@ -117,6 +119,7 @@ def complete(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
+    engine: EngineOption = None,
     candidates: Annotated[
         int, typer.Option("--candidates", "-n", min=1, max=8, help="Number of different suggestions.")
     ] = 1,
@@ -126,9 +129,8 @@ def complete(
     """Complete at a position of a file, and print the suggestions and where the time went."""
     from starcoder_ls.commands.complete import run
 
-    raise typer.Exit(
-        run(position, overlay_of(model, adapter, device, dtype, settings), settings, candidates, is_json, shows_prompt)
-    )
+    overlay = overlay_of(model, adapter, device, dtype, settings, engine)
+    raise typer.Exit(run(position, overlay, settings, candidates, is_json, shows_prompt))
 
 
 @application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})
@@ -201,11 +203,12 @@ def doctor(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
+    engine: EngineOption = None,
 ) -> None:
     """Check device, model and adapter with a timed completion. The exit code is 0 if the completion succeeds."""
     from starcoder_ls.commands.doctor import run
 
-    raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings), settings))
+    raise typer.Exit(run(overlay_of(model, adapter, device, dtype, settings, engine), settings))
 
 
 @application.command()

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from starcoder_ls.cli.options import AdapterOption, DeviceOption, DtypeOption, ModelOption, SettingsOption, overlay_of
+from starcoder_ls.cli.options import (
+    AdapterOption,
+    DeviceOption,
+    DtypeOption,
+    EngineOption,
+    ModelOption,
+    SettingsOption,
+    overlay_of,
+)
 
 evaluate = typer.Typer(help="Measure the quality of suggestions.", no_args_is_help=True)
 
@@ -20,6 +28,7 @@ def evaluate_holes(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
+    engine: EngineOption = None,
     assignments: Annotated[
         list[str] | None,
         typer.Option(
@@ -50,9 +59,12 @@ def evaluate_holes(
     from starcoder_ls.commands.support.hole_selection import HoleSelection
     from starcoder_ls.commands.support.hole_server import ServerLaunch
 
-    options = {"--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings}
+    options = {
+        "--model": model, "--adapter": adapter, "--device": device, "--dtype": dtype, "--settings": settings,
+        "--engine": engine,
+    }  # fmt: skip
     arguments = [part for option, value in options.items() if value is not None for part in (option, str(value))]
-    overlay = overlay_of(model, adapter, device, dtype, settings)
+    overlay = overlay_of(model, adapter, device, dtype, settings, engine)
     launch = ServerLaunch(arguments, overlay, parse_assignments(assignments or ()), settings)
     selection = HoleSelection(paths, holes, seed, parse_kinds(kind or ()), language or (), has_texts)
     raise typer.Exit(run(selection, launch, json_file, html_file))
@@ -96,6 +108,7 @@ def evaluate_infilling(
     device: DeviceOption = None,
     dtype: DtypeOption = None,
     settings: SettingsOption = None,
+    engine: EngineOption = None,
     way: Annotated[
         list[str],
         typer.Option(
@@ -113,7 +126,8 @@ def evaluate_infilling(
 
     if unknown := set(way) - set(WAYS):
         raise typer.BadParameter(f"{min(unknown)} is not one of {', '.join(WAYS)}")
-    raise typer.Exit(run(overlay_of(model, None, device, dtype), settings, problems, way, is_running_allowed, is_json))
+    overlay = overlay_of(model, None, device, dtype, engine=engine)
+    raise typer.Exit(run(overlay, settings, problems, way, is_running_allowed, is_json))
 
 
 @evaluate.command("explain")

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from starcoder_ls.daemon.launch_options import LOCAL
+
 ModelOption = Annotated[
     str | None,
     typer.Option("--model", "-m", help="`bundled`, a checkpoint folder, or a Hub id such as bigcode/starcoderbase-1b."),
@@ -16,6 +18,12 @@ ModelOption = Annotated[
 AdapterOption = Annotated[str | None, typer.Option(help="An adapter: a name in the settings, a folder or a Hub id.")]
 DeviceOption = Annotated[str | None, typer.Option(help="auto, cuda, mps or cpu.")]
 DtypeOption = Annotated[str | None, typer.Option(help="auto, float32, bfloat16 or float16.")]
+EngineOption = Annotated[
+    str | None,
+    typer.Option(
+        "--engine", metavar="URL", help="A vLLM or llama.cpp server that runs the model, or `local`. See docs/teams.md."
+    ),
+]
 LanguageOption = Annotated[
     str | None, typer.Option(help="Language of the code, such as python. Default: by the file name.")
 ]
@@ -44,11 +52,18 @@ class PositionCommand(TyperCommand):
 
 
 def overlay_of(
-    model: str | None, adapter: str | None, device: str | None, dtype: str | None, settings_file: Path | None = None
+    model: str | None,
+    adapter: str | None,
+    device: str | None,
+    dtype: str | None,
+    settings_file: Path | None = None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """The settings tree of the options; None means not given. Raises SettingsError for an unknown adapter."""
     options = {"name": model, "device": device, "dtype": dtype}
     overlay: dict[str, Any] = {"model": {key: value for key, value in options.items() if value is not None}}
+    if engine is not None:
+        overlay["remote"] = {"url": "" if engine == LOCAL else engine}
     if adapter is not None:
         from starcoder_ls.commands.support import adapter_option
 

@@ -18,7 +18,7 @@ from rich.progress import Progress
 from starcoder_ls import settings
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.console import stderr
-from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
 from starcoder_ls.evaluation.infilling import HumanEvalProblem
@@ -79,7 +79,7 @@ def _answer(
     """The answers to the problems, in order, by way. The model is loaded only if a way needs it."""
     answers = {"gold": [problem.middle for problem in problems], "empty": [""] * len(problems)}
     if model_ways := [way for way in ways if way not in answers]:
-        with loaded_engine(config, LocalEngineFactory(is_completion_adapter)) as engine:
+        with loaded_engine(config, ConfiguredEngineFactory(is_completion_adapter)) as engine:
             for way in model_ways:
                 texts = _generate(way, engine, problems, config, max_tokens)
                 answers[way] = asyncio.run(_collect(texts, len(problems), way))

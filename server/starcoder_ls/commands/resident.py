@@ -14,7 +14,7 @@ from typing import Any
 from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support import adapter_option, crash_report, metrics_files
-from starcoder_ls.commands.support.engine_factory import LocalEngineFactory
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.daemon import daemon, heartbeat
 from starcoder_ls.errors import SettingsError
@@ -34,7 +34,7 @@ def run(descriptor: int, path: Path) -> int:
     configure_logging(config.log.level, has_stderr=False)
     logger.info("starcoder-ls %s runs as daemon", __version__)
     crash_report.log_ended()
-    server = Server(LocalEngineFactory(), config)
+    server = Server(ConfiguredEngineFactory(), config)
     try:
         with metrics_files.recorded(server.metrics):
             arm = partial(heartbeat.arm_watchdog, file=crash_report.open_file())
@@ -58,6 +58,10 @@ def settings_of(hello: Mapping[str, Any]) -> settings.Settings:
 def _with_absolute_paths(tree: dict[str, Any], folder: Path) -> dict[str, Any]:
     """``tree`` with paths relative to the window's folder made absolute. Hub ids stay as they are."""
     tree["model"]["name"] = _absolute_path(tree["model"]["name"], folder)
+    for key in ("token_file", "ca_file", "tokenizer"):
+        name = tree["remote"][key]
+        is_file = name not in ("", settings.BUNDLED) and (folder / name).exists()
+        tree["remote"][key] = str((folder / name).absolute()) if is_file else name
     for adapter in tree["adapters"].values():
         adapter["path"] = _absolute_path(adapter["path"], folder)
     return tree

@@ -14,7 +14,7 @@ from typing import Any
 from starcoder_ls import __version__, settings, settings_toml
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support import metrics_files
-from starcoder_ls.commands.support.engine_factory import DaemonOrLocalEngineFactory, LocalEngineFactory
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, DaemonOrLocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import stdio
@@ -43,7 +43,7 @@ def run(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, 
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")
     if invalid is not None:
         logger.error("%s", invalid.message)
-    server = Server(LocalEngineFactory(), config, invalid, settings_file)
+    server = Server(ConfiguredEngineFactory(), config, invalid, settings_file)
     with metrics_files.recorded(server.metrics):
         return stdio.serve(server) if tcp is None else _serve_tcp(server, tcp)
 

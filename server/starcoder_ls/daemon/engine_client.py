@@ -27,7 +27,8 @@ _CLOSED = "The daemon has exited. Run the command again."
 def daemon_socket_path(settings: Settings) -> Path:
     """The socket of the daemon that windows with these settings use. Raises DaemonError."""
     model = launch_options.without_defaults(settings.model.model_dump(mode="json", exclude_defaults=True))
-    return runtime_dir.socket_path(runtime_dir.daemon_key(runtime_dir.DAEMON_COMMAND, model))
+    engine = launch_options.engine_settings(model, settings.remote.model_dump(mode="json"))
+    return runtime_dir.socket_path(runtime_dir.daemon_key(runtime_dir.DAEMON_COMMAND, engine))
 
 
 class EngineClient:

@@ -50,7 +50,7 @@ def run(options: LaunchOptions, daemon_command: Sequence[str], private_server_co
     def connect(log: ReplayLog) -> socket.socket:
         monitor.attach(None)
         try:
-            key = runtime_dir.daemon_key([*daemon_command], options.model(log.initialize_params))
+            key = runtime_dir.daemon_key([*daemon_command], options.engine(log.initialize_params))
             path = runtime_dir.socket_path(key)
             return connect_or_spawn.connect_or_spawn(path, daemon_command, options.hello(), monitor.attach)
         except connect_or_spawn.ClientRejected:  # the settings are invalid: that server waits for their correction

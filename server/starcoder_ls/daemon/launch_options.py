@@ -34,30 +34,49 @@ DEFAULTS: dict[str, Any] = {
 """Defaults of ``settings.Model``, whose import would cost each window pydantic; a test keeps them equal. A key with its
 default value counts as not set."""
 
+REMOTE_DEFAULTS: dict[str, Any] = {
+    "url": "",
+    "token_file": "",
+    "ca_file": "",
+    "dialect": "auto",
+    "model": "",
+    "tokenizer": "",
+    "tokenizer_sha256": "",
+    "fallback": "none",
+    "fallback_after_ms": 800,
+    "prefill": "off",
+}
+"""Those of ``settings.Remote``."""
+
+LOCAL = "local"
+"""The value of ``--engine`` for a model on this machine."""
+
 _OPTION_WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 
 
 @dataclass(frozen=True, slots=True)
 class LaunchOptions:
     """``overlay`` is the settings tree of the command line options, ``settings_file`` the file they name,
-    ``file_model`` the ``[model]`` section of the settings file."""
+    ``file_model`` and ``file_remote`` its sections ``[model]`` and ``[remote]``."""
 
     overlay: dict[str, Any]
     adapter: str | None
     settings_file: str | None
     file_model: dict[str, Any]
+    file_remote: dict[str, Any]
+
+    def engine(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides which daemon serves: the model settings, and those of a remote model, without defaults."""
+        remote = self.file_remote | self.overlay.get("remote", {}) | _section(initialize, "remote")
+        return engine_settings(self.model(initialize), remote)
 
     def model(self, initialize: Mapping[str, Any]) -> dict[str, Any]:
         """The model settings that differ from the defaults. The params of ``initialize`` override the options, which
         override the file."""
         option = self.overlay.get("model", {})
         merged = inherited(self.file_model, option) | option
-        options = initialize.get("initializationOptions")
-        if isinstance(options, dict):
-            inner = next((options[name] for name in _OPTION_WRAPPERS if isinstance(options.get(name), dict)), options)
-            model = inner["model"] if isinstance(inner.get("model"), dict) else {}
-            merged = inherited(merged, model) | model
-        return without_defaults(merged)
+        model = _section(initialize, "model")
+        return without_defaults(inherited(merged, model) | model)
 
     def hello(self) -> dict[str, Any]:
         """The first message of this window to the daemon."""
@@ -74,8 +93,9 @@ def launch_options(arguments: list[str]) -> LaunchOptions | None:
     """Options from the arguments after ``serve``. None if they do not ask for a shared server or are invalid; the
     complete command line interface handles those."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    for names in (("--model", "-m"), ("--adapter",), ("--device",), ("--dtype",), ("--settings",), ("--log-level",)):
-        parser.add_argument(*names)
+    parser.add_argument("--model", "-m")
+    for name in ("--adapter", "--device", "--dtype", "--engine", "--settings", "--log-level"):
+        parser.add_argument(name)
     parser.add_argument("--stdio", action="store_true")
     try:
         options, unknown = parser.parse_known_args(arguments)
@@ -85,24 +105,41 @@ def launch_options(arguments: list[str]) -> LaunchOptions | None:
         file = _read_settings_file(options.settings)
     except (OSError, ValueError):
         return None
-    sharing, file_model = file.get("sharing"), file.get("model")
+    sharing = file.get("sharing")
     is_off = isinstance(sharing, dict) and sharing.get("enabled") is False
     if unknown or is_off or sys.platform == "win32":
         return None
     model = {"name": _absolute(options.model), "device": options.device, "dtype": options.dtype}
     overlay: dict[str, Any] = {"model": {name: value for name, value in model.items() if value is not None}}
+    if options.engine is not None:
+        overlay["remote"] = {"url": "" if options.engine == LOCAL else options.engine}
     if options.log_level:
         overlay["log"] = {"level": options.log_level}
     settings_file = os.path.abspath(options.settings) if options.settings else None
-    return LaunchOptions(
-        overlay, _absolute(options.adapter), settings_file, file_model if isinstance(file_model, dict) else {}
-    )
+    sections = [file[name] if isinstance(file.get(name), dict) else {} for name in ("model", "remote")]
+    return LaunchOptions(overlay, _absolute(options.adapter), settings_file, *sections)
+
+
+def engine_settings(model: Mapping[str, Any], remote: Mapping[str, Any]) -> dict[str, Any]:
+    """One tree of the model settings and those of a remote model; without the latter where they are the defaults."""
+    defaults = REMOTE_DEFAULTS.items()
+    changed = {key: value for key, value in remote.items() if (key, value) not in defaults}
+    return {**model, "remote": changed} if changed else dict(model)
 
 
 def without_defaults(model: Mapping[str, Any]) -> dict[str, Any]:
     """The model settings that differ from the defaults, with the absolute path of a model folder."""
     changed = {name: value for name, value in model.items() if name not in DEFAULTS or value != DEFAULTS[name]}
     return {**changed, "name": _absolute(changed["name"])} if isinstance(changed.get("name"), str) else changed
+
+
+def _section(initialize: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A section of the settings in the params of ``initialize``; empty if there is none."""
+    options = initialize.get("initializationOptions")
+    if not isinstance(options, dict):
+        return {}
+    inner = next((options[wrapper] for wrapper in _OPTION_WRAPPERS if isinstance(options.get(wrapper), dict)), options)
+    return inner[name] if isinstance(inner.get(name), dict) else {}
 
 
 def _current_dir() -> str:

@@ -48,7 +48,7 @@ class AdapterSync:
         if self._unsubscribe is None:
             loop = asyncio.get_running_loop()
             self._unsubscribe = self._supervisor.subscribe(lambda status: self._on_status(status, loop))
-        is_same_model = self._supervisor.model == self._settings.current.model
+        is_same_model = self._supervisor.serves(self._settings.current)
         if is_same_model and (self._task is None or self._task.done()):
             self._task = asyncio.get_running_loop().create_task(self._attach_missing())
 

@@ -14,7 +14,10 @@ from typing import Generic, Protocol, TypeVar
 from lsprotocol import types as t
 
 from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.suggestion import Suggestion
+from starcoder_ls.errors import EngineUnreachable
+from starcoder_ls.generation import Engine
 from starcoder_ls.lsp.documents.document import Document
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.request_handle import RequestHandle
@@ -110,7 +113,7 @@ class CompletionRequests:
         completer, is_invoked = self._completers.get(uri), trigger is Trigger.INVOKED
         if is_invoked or _may_generate(settings, trigger, cursor):
             candidates = settings.candidates if is_invoked else 1
-            suggestions = await completer.suggest(engine, cursor, settings, candidates)
+            suggestions = await _suggest(completer, engine, cursor, settings, candidates)
         else:
             suggestions = completer.recall(engine, cursor, settings)
         if not self._documents.is_unchanged(document, text):
@@ -122,6 +125,19 @@ class CompletionRequests:
             return CompletionItems([])
         items = map(conversion.item, suggestions, commands)
         return CompletionItems([item for item in items if item is not None])
+
+
+async def _suggest(
+    completer: DocumentCompleter, engine: Engine, cursor: Cursor, settings: InlineCompletion, candidates: int
+) -> list[Suggestion]:
+    """As ``DocumentCompleter.suggest``; with another prompt if another model answers since the server was lost."""
+    model = engine.status().model
+    try:
+        return await completer.suggest(engine, cursor, settings, candidates)
+    except EngineUnreachable:
+        if engine.status().model == model:
+            raise
+        return await completer.suggest(engine, cursor, settings, candidates)
 
 
 def _may_generate(settings: InlineCompletion, trigger: Trigger, cursor: Cursor) -> bool:

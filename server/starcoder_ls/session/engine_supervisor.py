@@ -64,14 +64,17 @@ class EngineSupervisor:
         """The model of this process; None before the first ``start``."""
         return None if self._settings is None else self._settings.model
 
+    def serves(self, settings: Settings) -> bool:
+        """Whether the engine was started for these settings of the model."""
+        return self._settings is not None and self._settings.has_engine_of(settings)
+
     @property
     def state(self) -> EngineState:
         return self._state
 
     @property
     def is_unrecoverable(self) -> bool:
-        """Whether a model that worked in this process failed to load ``MAX_FAILED_RELOADS`` times in a row: a failed
-        device may stay unusable for the process, and another process may be able to use it."""
+        """Whether a model that worked in this process failed to load again and again: its device may be lost to it."""
         return self._failed_reloads >= MAX_FAILED_RELOADS
 
     def start(self, settings: Settings) -> bool:
@@ -82,7 +85,7 @@ class EngineSupervisor:
         with self._lock:
             if self._has_invalid_settings:
                 return True
-            if self._settings is not None and self._settings.model != settings.model:
+            if self._settings is not None and not self._settings.has_engine_of(settings):
                 return False
             if self._settings is None:
                 self._settings = settings
@@ -166,7 +169,6 @@ class EngineSupervisor:
             engine.close()
 
     # Transitions, with the lock held
-
     def _transition(self, state: EngineState) -> None:
         assert state in TRANSITIONS[self._state], f"{self._state} -> {state}"
         self._state = state
@@ -185,8 +187,8 @@ class EngineSupervisor:
         phase = self._engine.status().phase
         if phase in (Phase.READY, Phase.WORKING) and self._state is EngineState.LOADING:
             self._transition(EngineState.READY)
-            self._was_ready = self._was_ever_ready = True
-            self._failed_reloads, self._ready_since_s = 0, self._clock.monotonic()
+            self._was_ready, self._was_ever_ready, self._failed_reloads = True, True, 0
+            self._ready_since_s = self._clock.monotonic()
         elif phase is Phase.FAILED:
             self._enter_failed()
 
@@ -206,7 +208,6 @@ class EngineSupervisor:
         self._clock.call_later(delay_s, lambda: self._rebuild(failed))
 
     # Effects, without the lock
-
     def _start_engine(self, previous: Engine | None) -> None:
         self._clock.start_thread("engine-start", lambda: self._run_engine(previous))
 

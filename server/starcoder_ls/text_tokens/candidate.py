@@ -57,8 +57,15 @@ class StopCriteria:
         """Return ``candidate`` with one more token. An end token finishes it and is not part of its text."""
         if token_id in self.end_ids:
             return replace(candidate, finish_reason=FinishReason.END_OF_TEXT)
-        decoded = self.tokenizer.append_token(candidate.decoded, token_id)
-        extended = replace(candidate, decoded=decoded, generated_tokens=candidate.generated_tokens + 1)
+        return self._extend(candidate, self.tokenizer.append_token(candidate.decoded, token_id), 1)
+
+    def append_text(self, candidate: Candidate, text: str, tokens: int) -> Candidate:
+        """Return ``candidate`` with more text, which ``tokens`` tokens have made: for engines that return text."""
+        decoded = replace(candidate.decoded, text=candidate.decoded.text + text)
+        return self._extend(candidate, decoded, tokens)
+
+    def _extend(self, candidate: Candidate, decoded: DetokenizerState, tokens: int) -> Candidate:
+        extended = replace(candidate, decoded=decoded, generated_tokens=candidate.generated_tokens + tokens)
         if self.request.stop is not None and extended.text != candidate.text:
             stop_chars = self.request.stop(extended.text)
             if stop_chars is not None:

@@ -10,8 +10,10 @@ import pytest
 import checkpoints
 from fake_daemon import running_daemon
 from fakes import SCRIPTED_SETTINGS
+from remote_engines import settings_for
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.engine_factory import (
+    ConfiguredEngineFactory,
     DaemonOrLocalEngineFactory,
     LocalEngineFactory,
     loaded_engine,
@@ -20,6 +22,8 @@ from starcoder_ls.daemon.engine_client import EngineClient, daemon_socket_path
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.errors import ModelError
 from starcoder_ls.generation import Phase
+from starcoder_ls.remote.fallback_engine import FallbackEngine
+from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import Adapter, Settings, Sharing, validate
 
 
@@ -93,3 +97,23 @@ def test_daemon_with_the_model_ready_is_used_without_loading() -> None:
 )
 def test_engine_is_local_if_the_daemon_does_not_match_the_settings(settings: Settings) -> None:
     assert isinstance(DaemonOrLocalEngineFactory()(settings), LocalEngine)
+
+
+def test_server_in_the_settings_is_used_with_or_without_a_fallback(tmp_path: Path) -> None:
+    settings = settings_for("http://127.0.0.1:1", tmp_path)
+    for factory in (ConfiguredEngineFactory(), DaemonOrLocalEngineFactory()):
+        engine = factory(settings)
+        assert isinstance(engine, RemoteEngine)
+        engine.close()
+    engine = ConfiguredEngineFactory()(settings_for("http://127.0.0.1:1", tmp_path, fallback="local"))
+    assert isinstance(engine, FallbackEngine)
+    engine.close()
+    assert isinstance(ConfiguredEngineFactory()(Settings()), LocalEngine)
+
+
+def test_command_ends_at_once_if_the_server_cannot_be_reached(tmp_path: Path) -> None:
+    with (
+        pytest.raises(ModelError, match="cannot be reached"),
+        loaded_engine(settings_for("http://127.0.0.1:1", tmp_path), DaemonOrLocalEngineFactory(), False),
+    ):
+        pass

@@ -1,7 +1,7 @@
 """Creates the engines of all commands. Only commands create engines.
 
-A server runs its model itself. A headless command uses the engine of a daemon that has loaded the same model and the
-adapters of the settings, if there is one, else it loads the model.
+With `remote.url`, a server on another machine runs the model. Else a language server runs it itself, and a headless
+command uses the engine of a daemon that has loaded the same model and the adapters of the settings, if there is one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rich.text import Text
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import DaemonError, EngineError, ModelError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
-from starcoder_ls.settings import Adapter, Settings
+from starcoder_ls.settings import Adapter, Remote, Settings
 
 AdapterFilter = Callable[[str, Adapter], bool]
 """Whether a command needs the adapter of this name."""
@@ -43,13 +43,28 @@ class LocalEngineFactory:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfiguredEngineFactory:
+    """An ``EngineFactory`` for the engine that the settings name: on another machine, perhaps with a local one behind
+    it, or in this process. The parameters are those of ``LocalEngineFactory``."""
+
+    needs_adapter: AdapterFilter | None = None
+    is_process_ending: bool = False
+
+    def __call__(self, settings: Settings, /) -> Engine:
+        local = LocalEngineFactory(self.needs_adapter, self.is_process_ending)
+        return _remote_engine(settings, local, self.is_process_ending) if settings.remote.url else local(settings)
+
+
+@dataclass(frozen=True, slots=True)
 class DaemonOrLocalEngineFactory:
     """An ``EngineFactory`` for commands that answer and exit: the engine of a daemon if one has the model and the
-    adapters of the settings loaded, else a local one."""
+    adapters of the settings loaded, else a local one; with `remote.url`, the remote one."""
 
     needs_adapter: AdapterFilter | None = None
 
     def __call__(self, settings: Settings, /) -> Engine:
+        if settings.remote.url:
+            return ConfiguredEngineFactory(self.needs_adapter, True)(settings)
         return _find_daemon_engine(settings) or LocalEngineFactory(self.needs_adapter, True)(settings)
 
 
@@ -68,6 +83,18 @@ def loaded_engine(
         yield engine
     finally:
         engine.close()
+
+
+def _remote_engine(settings: Settings, make_local: EngineFactory, is_process_ending: bool) -> Engine:
+    """Raises SettingsError for an endpoint that must not be used."""
+    from starcoder_ls.remote.remote_engine import RemoteEngine
+
+    if settings.remote.fallback == "none":
+        return RemoteEngine(settings, is_patient=not is_process_ending)
+    from starcoder_ls.remote.fallback_engine import FallbackEngine
+
+    remote = RemoteEngine(settings, first_token_s=settings.remote.fallback_after_ms / 1000)
+    return FallbackEngine(remote, make_local(settings.model_copy(update={"remote": Remote()})))
 
 
 def _find_daemon_engine(settings: Settings) -> Engine | None:

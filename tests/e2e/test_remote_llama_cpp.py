@@ -1,0 +1,153 @@
+"""A real llama.cpp server with the bundled model, beside the same model in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import starcoder_ls
+from llama_server import CONTEXT_TOKENS, running_llama_server
+from remote_engines import WAIT_S, answer_of, chunks_of, ready_engine, settings_for
+from starcoder_ls.cancel_flag import CancelFlag
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
+from starcoder_ls.generation import Engine, FinishReason, Request, Sampling, SpecialToken
+from starcoder_ls.remote.remote_engine import RemoteEngine
+from starcoder_ls.settings import InlineCompletion, Model
+
+pytest.importorskip("xllamacpp")
+pytest.importorskip("gguf")
+
+pytestmark = pytest.mark.slow
+
+BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
+SETTINGS = InlineCompletion(budget_ms=120_000, max_new_tokens=16)
+TOKEN = "sesame"
+CURSORS = 10
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    from peers.llama_cpp import convert  # imports torch
+
+    model = convert(BUNDLED, tmp_path_factory.mktemp("gguf") / "bundled.gguf", "f32")
+    with running_llama_server(model, TOKEN) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def engine(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RemoteEngine]:
+    with ready_engine(settings_for(server, tmp_path_factory.mktemp("settings"))) as ready:
+        yield ready
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Engine]:
+    from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
+    from starcoder_ls.settings import Settings
+
+    settings = Settings(model=Model(document_ngrams="off", threads=1))
+    with loaded_engine(settings, LocalEngineFactory(lambda *_: False), shows_progress=False) as loaded:
+        yield loaded
+
+
+def cursors() -> Iterator[Cursor]:
+    """In sources of this package, at fixed positions."""
+    files = sorted((BUNDLED.parent / "completion").rglob("*.py"))
+    for number in range(CURSORS):
+        text = files[number % len(files)].read_text(encoding="utf-8")
+        yield Cursor(text, len(text) * (number + 1) // (CURSORS + 2), "python")
+
+
+def test_facts_of_the_server_are_read(engine: RemoteEngine) -> None:
+    status = engine.status()
+    assert (status.model, status.context_tokens) == ("bundled", CONTEXT_TOKENS)
+    assert status.capabilities.forced_prefix
+    assert status.message == ""
+
+
+def test_suggestions_equal_those_of_the_model_in_this_process(engine: RemoteEngine, local: Engine) -> None:
+    def texts(of: Engine) -> list[str | None]:
+        async def collect() -> list[str | None]:
+            found = [await suggest(of, cursor, SETTINGS) for cursor in cursors()]
+            return [suggestions[0].text if suggestions else None for suggestions in found]
+
+        return asyncio.run(collect())
+
+    expected = texts(local)
+    assert len({text for text in expected if text}) > CURSORS / 2
+    assert texts(engine) == expected
+
+
+def test_fim_prompt_has_the_answer_of_the_model_in_this_process(engine: RemoteEngine, local: Engine) -> None:
+    markers = [SpecialToken(f"<fim_{name}>") for name in ("prefix", "suffix", "middle")]
+    request = Request((markers[0], "def add(a, b):\n    ", markers[1], "\n", markers[2]), 12)
+    assert answer_of(engine, request) == answer_of(local, request) != ""
+
+
+def test_candidates_differ_and_the_first_is_the_greedy_one(engine: RemoteEngine) -> None:
+    request = Request(("def main(",), 12, candidates=3, sampling=Sampling(1.5, 1.0, 7))
+    chunks = asyncio.run(chunks_of(engine, request))
+    texts = ["".join(chunk.text for chunk in chunks if chunk.candidate == number) for number in range(3)]
+    assert len(set(texts)) == 3
+    assert texts[0] == answer_of(engine, Request(("def main(",), 12))
+
+
+def test_cancelled_answer_frees_its_slot(engine: RemoteEngine) -> None:
+    flag, chunks = CancelFlag(), []
+
+    async def cancel_after_some() -> None:
+        async for chunk in engine.stream(Request(("x = ",), 1500, stop=lambda _: None, cancel=flag)):
+            chunks.append(chunk)
+            flag.set()
+
+    asyncio.run(cancel_after_some())
+    assert chunks[-1].finish_reason is FinishReason.CANCELLED
+    assert answer_of(engine, Request(("y = ",), 4))
+
+
+def test_killed_server_is_found_again_after_its_restart(server: str, tmp_path: Path) -> None:
+    del server  # its model is converted already
+    from peers.llama_cpp import convert
+
+    model = convert(BUNDLED, tmp_path / "bundled.gguf", "f16")
+    with running_llama_server(model, TOKEN) as (url, process), ready_engine(settings_for(url, tmp_path)) as engine:
+        before = answer_of(engine, Request(("def f(",), 8))
+        killer = threading.Timer(0.0, process.kill)
+        killer.start()
+        killer.join()
+        process.wait(WAIT_S)
+        with pytest.raises(Exception, match=r"reached|early"):
+            answer_of(engine, Request(("def f(",), 8))
+        with running_llama_server(model, TOKEN, int(url.rpartition(":")[2])):
+            assert answer_of(engine, Request(("def f(",), 8)) == before
+
+
+def test_process_with_a_remote_engine_loads_no_torch(server: str, tmp_path: Path) -> None:
+    settings = settings_for(server, tmp_path)
+    code = f"""
+import asyncio, sys
+from pathlib import Path
+import starcoder_ls.commands.serve
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
+from starcoder_ls.settings import InlineCompletion, Settings
+
+settings = Settings.model_validate_json({settings.model_dump_json()!r})
+with loaded_engine(settings, ConfiguredEngineFactory(), shows_progress=False) as engine:
+    found = asyncio.run(suggest(engine, Cursor("import ", 7, "python"), InlineCompletion(budget_ms=120_000)))
+    resident = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+print(sorted({{"torch", "numpy", "transformers", "numba"}} & sys.modules.keys()), int(resident.split()[1]) // 1024)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    modules, resident_mb = done.stdout.split("] ")
+    assert modules == "["
+    assert int(resident_mb) < 110, "a window with a remote model; the aim is 80 MB"

@@ -1,0 +1,69 @@
+"""Remote engines for tests: settings for a server, an engine that is ready, and the answer to a request."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_vllm import TOKEN
+from starcoder_ls.generation import Chunk, Engine, Phase, Request, Status
+from starcoder_ls.remote.remote_engine import RemoteEngine
+from starcoder_ls.settings import Remote, Settings
+
+WAIT_S = 120.0
+"""For what happens at once on a machine that does nothing else."""
+
+
+def write_token(folder: Path, token: str = TOKEN) -> str:
+    file = folder / "token"
+    file.write_text(f"{token}\n")
+    file.chmod(0o600)
+    return str(file)
+
+
+def settings_for(url: str, folder: Path, **others: Any) -> Settings:
+    adapters = others.pop("adapters", {})
+    return Settings(remote=Remote(url=url, token_file=write_token(folder), **others), adapters=adapters)
+
+
+@contextmanager
+def running(engine: Engine) -> Iterator[Engine]:
+    """``engine`` started and not loading any more; closed at the end."""
+    changed = threading.Event()
+
+    def on_status(status: Status) -> None:
+        if status.phase is not Phase.LOADING:
+            changed.set()
+
+    engine.subscribe(on_status)
+    engine.start()
+    try:
+        assert changed.wait(WAIT_S)
+        yield engine
+    finally:
+        engine.close()
+
+
+@contextmanager
+def ready_engine(settings: Settings, **options: Any) -> Iterator[RemoteEngine]:
+    """A remote engine that must become ready."""
+    engine = RemoteEngine(settings, is_patient=False, **options)
+    with running(engine):
+        if engine.status().phase is not Phase.READY:
+            pytest.fail(engine.status().message)
+        yield engine
+
+
+async def chunks_of(engine: Engine, request: Request) -> list[Chunk]:
+    return [chunk async for chunk in engine.stream(request)]
+
+
+def answer_of(engine: Engine, request: Request) -> str:
+    """The text of the first candidate."""
+    return "".join(chunk.text for chunk in asyncio.run(chunks_of(engine, request)) if chunk.candidate == 0)
