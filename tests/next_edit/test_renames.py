@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from edited_text import EditedText
+from starcoder_ls.context.edit_history import MAX_EDITS
 
 CASES = {
     "function": (
@@ -99,3 +100,10 @@ def test_later_binding_that_was_renamed_already_is_no_conflict() -> None:
     document.replace("a = 2", "b = 2")
     document.replace("a = 1", "b = 1")
     assert document.accept_all() == "b = 1\nb = 2\nprint(b)\n"
+
+
+def test_rename_of_more_definitions_than_the_history_has_is_followed() -> None:
+    code = "@overload\ndef get(a): ...\n" * (MAX_EDITS + 4)
+    document = EditedText(code)
+    document.replace("get", "read")
+    assert document.accept_all() == code.replace("get", "read")

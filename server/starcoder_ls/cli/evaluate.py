@@ -130,6 +130,23 @@ def evaluate_infilling(
     raise typer.Exit(run(overlay, settings, problems, way, is_running_allowed, is_json))
 
 
+@evaluate.command("edits")
+def evaluate_edits(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH…", help="Python files and folders of them.")],
+    files: Annotated[int, typer.Option(help="Number of files to edit, chosen at random.", min=1)] = 40,
+    changes: Annotated[int, typer.Option(help="Number of renames and of argument changes in each file.", min=1)] = 6,
+    seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Replay renames, argument changes and typing in Python files, and count which next edits are offered.
+
+    No model is needed. What a name refers to is decided by Python itself.
+    """
+    from starcoder_ls.commands.eval_edits import run
+
+    raise typer.Exit(run(paths, files, changes, seed, is_json))
+
+
 @evaluate.command("explain")
 def evaluate_explain(
     adapter: AdapterOption = None,

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starcoder_ls.context.edit_history import RecentEdit
-from starcoder_ls.next_edit.source import Source
+from starcoder_ls.next_edit.source import Source, source_of
 from starcoder_ls.next_edit.token_changes import Replacement, locate_edit
 from starcoder_ls.syntax.call_arguments import (
     Argument,
@@ -26,7 +26,7 @@ from starcoder_ls.syntax.call_arguments import (
 from starcoder_ls.syntax.grammars import Node
 from starcoder_ls.syntax.name_resolution import NameResolver, Occurrence
 
-_MAX_ADDED_CHARS = 80
+_MAX_ADDED_CHARS, _MAX_EDIT_CHARS = 80, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,25 @@ class _Edited:
 def find_argument_edits(source: Source, edit: RecentEdit, others: Sequence[RecentEdit]) -> list[Replacement]:
     """What follows in ``source``, the text now, from ``edit``. ``others``: the other recent edits of the document."""
     located = locate_edit(edit, source.text)
-    if located is None or source.names is None:
+    if located is None or not _may_be_in_a_list(source.text, *located) or source.names is None:
         return []
     start, end, removed = located
-    before = Source(source.text[:start] + removed + source.text[end:], source.language)
+    before = source_of(source.text[:start] + removed + source.text[end:], source.language)
     if before.names is None:
         return []
     spans = [span[:2] for other in others if (span := locate_edit(other, source.text)) is not None]
     follower = _Follower(source, source.names, _Edited(start, end, before), spans)
     return follower.after_removed_parameter(before.names) or follower.after_added_argument(before.names)
+
+
+def _may_be_in_a_list(text: str, start: int, end: int, removed: str) -> bool:
+    """Whether an edit may have added or removed an element of a list in parentheses; false for most edits."""
+    written = text[start:end].strip()
+    if bool(written) == bool(removed.strip()) or "\n" in written or max(len(written), len(removed)) > _MAX_EDIT_CHARS:
+        return False
+    before, after = text[:start].rstrip()[-1:], text[end : end + _MAX_EDIT_CHARS].lstrip()[:1]
+    has_comma = "," in (written or removed)
+    return has_comma or (before == "(" and after == ")")
 
 
 class _Follower:

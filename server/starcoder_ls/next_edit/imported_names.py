@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePath
 
-from starcoder_ls.next_edit.source import Source
+from starcoder_ls.next_edit.source import Source, source_of
 from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, revert
 from starcoder_ls.syntax import grammars
 from starcoder_ls.syntax.grammars import Node
@@ -19,7 +19,7 @@ _IMPORTS = ("import_from_statement", "import_statement")
 
 def changes_module_name(text: str, language: str, change: TokenChange) -> bool:
     """Whether ``change``, made in ``text``, is where a name at the top level of the file is defined."""
-    source = Source(revert(text, [change]), language)
+    source = source_of(revert(text, [change]), language)
     if source.names is None or not change.is_renaming:
         return False
     start = source.byte_at(change.start)

@@ -14,7 +14,7 @@ from starcoder_ls.next_edit.arguments import find_argument_edits
 from starcoder_ls.next_edit.imported_names import changes_module_name, find_imported_names
 from starcoder_ls.next_edit.renames import find_renames
 from starcoder_ls.next_edit.repetitions import find_repetitions
-from starcoder_ls.next_edit.source import MAX_SOURCE_CHARS, Source
+from starcoder_ls.next_edit.source import MAX_SOURCE_CHARS, Source, source_of
 from starcoder_ls.next_edit.token_changes import Replacement, locate_edit, same_changes, token_change
 
 _MAX_EDITS = 8
@@ -40,7 +40,7 @@ def find_next_edits(
     """
     if len(document.text) > MAX_SOURCE_CHARS:
         return []
-    source = Source(document.text, document.language)
+    source = source_of(document.text, document.language)
     own = [edit for edit in edits if edit.uri == document.uri]
     seen: set[tuple[str, str]] = set()
     for edit in edits:
@@ -62,7 +62,9 @@ def _continue_own(source: Source, edit: RecentEdit, own: Sequence[RecentEdit]) -
     change = token_change(edit, source.text)
     if change is not None and change.old in source.text:
         changes = same_changes(change, own, source.text)
-        found = find_renames(source.text, source.language, changes) or find_repetitions(source, changes)
+        found = find_renames(source.text, source.language, changes)
+        if found is None:
+            found = find_repetitions(source, changes)
         if found:
             return found
     return find_argument_edits(source, edit, [other for other in own if other is not edit])

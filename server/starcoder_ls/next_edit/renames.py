@@ -7,24 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starcoder_ls.next_edit.source import Source
+from starcoder_ls.next_edit.source import Source, source_of
 from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, current_offset, revert, reverted_start
 from starcoder_ls.syntax import grammars
 from starcoder_ls.syntax.call_arguments import find_calls, read_arguments
 from starcoder_ls.syntax.name_resolution import NameResolver, Occurrence
 
 _MIN_REPEATED = 2
+_CERTAIN = 8
+"""After so many equal changes, a definition with the new name is one that was renamed before; the history is short."""
 
 
-def find_renames(text: str, language: str, changes: Sequence[TokenChange]) -> list[Replacement]:
-    """The replacements in ``text`` that follow from ``changes``: the same one, in order of their positions."""
-    source = Source(revert(text, changes), language)
-    if source.names is None or not changes[0].is_renaming:
-        return []
+def find_renames(text: str, language: str, changes: Sequence[TokenChange]) -> list[Replacement] | None:
+    """The replacements in ``text`` that follow from ``changes``: the same one, in order of their positions.
+
+    None if what was changed has no known meaning, so that scopes say nothing about it.
+    """
+    if not changes[0].is_renaming:
+        return None
+    source = source_of(revert(text, changes), language)
+    if source.names is None:
+        return None
     old, new = changes[0].old, changes[0].new
     changed = [
         _occurrence_at(source, source.names, reverted_start(changes, index), old) for index in range(len(changes))
     ]
+    if not any(occurrence is not None and occurrence.key is not None for occurrence in changed):
+        return None
     targets: dict[int, Occurrence] = {}
     for occurrence in changed:
         if occurrence is not None:
@@ -59,7 +68,7 @@ def _targets(names: NameResolver, changed: Occurrence, same: list[Occurrence], n
         return []
     is_known = names.is_bound(new_name, changed.key)
     if is_definition or not names.is_visible(new_name, changed.node):
-        if is_known:
+        if is_known and len(same) < _CERTAIN:
             return []
         return references + (_keyword_arguments(names, changed) if changed.kind == "parameter" else [])
     return [each for each in references if not each.kind]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from starcoder_ls.next_edit.source import Source
+from starcoder_ls.next_edit.source import Source, source_of
 from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, revert, reverted_start
 from starcoder_ls.syntax.grammars import Node
 
@@ -26,7 +26,9 @@ _Role = tuple[str, str, str]
 
 def find_repetitions(source: Source, changes: Sequence[TokenChange]) -> list[Replacement]:
     """The replacements in ``source``, the text now, that repeat ``changes``, which all replaced the same text."""
-    before = Source(revert(source.text, changes), source.language)
+    if any("," in change.new and "," not in change.old for change in changes):  # an element of a list was added
+        return []
+    before = source_of(revert(source.text, changes), source.language)
     nodes = [_changed_node(before, reverted_start(changes, index), change) for index, change in enumerate(changes)]
     roles = [_role(before, node) for node in nodes if node is not None]
     first = next((node for node in nodes if node is not None), None)
@@ -40,8 +42,15 @@ def find_repetitions(source: Source, changes: Sequence[TokenChange]) -> list[Rep
     return [
         Replacement(*source.span_of(node), old, new)
         for node in _same_nodes(source, old, first.type)
-        if _is_repeated(roles, _role(source, node), old, first)
+        if _is_repeated(roles, _role(source, node), old, first) and not _is_done(source, node, old, new)
     ]
+
+
+def _is_done(source: Source, node: Node, old: str, new: str) -> bool:
+    """Whether ``new``, which contains ``old``, stands at ``node`` already."""
+    start, end = source.span_of(node)
+    offset = new.find(old)
+    return offset >= 0 and source.text[max(0, start - offset) : end + len(new) - len(old) - offset] == new
 
 
 def _is_repeated(roles: Sequence[_Role], role: _Role, old: str, node: Node) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,6 +16,7 @@ from starcoder_ls.syntax.name_resolution import NameResolver
 from starcoder_ls.syntax.scope_rules import rules_of
 
 MAX_SOURCE_CHARS = 200_000
+_MAX_CACHED, _MAX_CACHED_CHARS = 6, 400_000
 PARSE_BUDGET_MS = 400.0
 """5,000 lines of Python take 21 ms (``syntax.grammars``). A thread parses, so that the event loop goes on."""
 
@@ -65,3 +68,36 @@ class Source:
         if self.tree is None:
             return None
         return self.tree.root_node.descendant_for_byte_range(self.byte_at(start), self.byte_at(end))
+
+
+class _Cache:
+    """The sources of the latest searches: the text before an edit is that of the search before it."""
+
+    def __init__(self) -> None:
+        self._sources: OrderedDict[tuple[str, str], Source] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def find(self, text: str, language: str) -> Source:
+        with self._lock:
+            source = self._sources.pop((text, language), None) or Source(text, language)
+            self._sources[text, language] = source
+            while len(self._sources) > _MAX_CACHED or sum(len(key[0]) for key in self._sources) > _MAX_CACHED_CHARS:
+                self._sources.popitem(last=False)
+            return source
+
+    def clear(self) -> None:
+        with self._lock:
+            self._sources.clear()
+
+
+_cache = _Cache()
+
+
+def source_of(text: str, language: str) -> Source:
+    """``text`` with its tree, from an earlier call if possible."""
+    return _cache.find(text, language)
+
+
+def clear_cache() -> None:
+    """Forget the texts of earlier calls."""
+    _cache.clear()

@@ -7,6 +7,7 @@ other clients fill them again within one request.
 from __future__ import annotations
 
 from starcoder_ls.context import identifiers, secrets
+from starcoder_ls.next_edit import source
 from starcoder_ls.syntax import brackets
 
 
@@ -15,3 +16,4 @@ def clear() -> None:
     secrets.clear_caches()
     identifiers.clear_caches()
     brackets.clear_caches()
+    source.clear_cache()

@@ -116,9 +116,10 @@ def calls_of(names: NameResolver, function: Occurrence) -> list[Node]:
     constructed = _constructed_class(names, function)
     if constructed is not None:
         function = constructed
-    if function.key is None:
+    references = names.references(function)
+    if function.key is None or sum(bool(each.kind) for each in references) != 1:  # several: overloads
         return []
-    found = (names.call_of(each) for each in names.references(function) if not each.kind)
+    found = (names.call_of(each) for each in references if not each.kind)
     return [call for call in found if call is not None]
 
 
