@@ -38,7 +38,8 @@ async def suggest_first_line(engine: Engine, hole: Hole, options: InlineCompleti
     fitted = window.fit_window(hole.text, hole.start, closers, tokens, suffix_share, engine.count_tokens)
     prefix, suffix = hole.text[fitted.start : hole.start], hole.text[hole.start : fitted.end]
     family = families.find_family(status.special_tokens)
-    prompt = fim.build_parts(family, status.special_tokens, prefix, suffix, "", None)
+    order = fim.resolve_order(family, None, has_token_healing=False)
+    prompt = fim.build_parts(family, status.special_tokens, prefix, suffix, "", order)
     request = Request(
         prompt.parts,
         options.max_new_tokens,

@@ -37,13 +37,16 @@ class Mixture:
     """Probability of each of ``<reponame>``, ``<filename>``, ``<gh_stars>``."""
 
 
-def sample_middle(text: str, rng: random.Random, mixture: Mixture) -> tuple[int, int]:
-    """Start and end offset of the middle."""
+def sample_middle(
+    text: str, rng: random.Random, mixture: Mixture, joins_punctuation: bool = False
+) -> tuple[int, int]:
+    """Start and end offset of the middle. ``joins_punctuation`` is that of the tokenizer's family."""
     if rng.random() < mixture.cursor_share:
         start = _sample_cursor(text, rng)
         end = _sample_middle_end(text, start, rng)
-        kept = token_healing.split_unfinished_word(text[:start])[0] if mixture.uses_token_healing else text[:start]
-        return len(kept), end
+        if mixture.uses_token_healing:
+            start = len(token_healing.split_unfinished_word(text[:start], joins_punctuation)[0])
+        return start, end
     first, second = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
     return first, second
 

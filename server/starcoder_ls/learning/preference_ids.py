@@ -65,7 +65,7 @@ class PreferenceTokenizer:
         prefix, suffix = normalize_line_ends(prefix), normalize_line_ends(suffix)
         count = self._tokenizer.count_tokens
         view = window.fit_window(prefix + suffix, len(prefix), "", self._prompt_tokens, self._suffix_share, count)
-        before, forced_prefix = token_healing.split_unfinished_word(view.prefix)
+        before, forced_prefix = token_healing.split_unfinished_word(view.prefix, self._family.joins_punctuation)
         layout = fim.build_parts(
             self._family, self._tokenizer.special_tokens, before, view.suffix, "", fim.resolve_order(self._family, None)
         )

@@ -51,6 +51,7 @@ class FimPrompt:
     client: str = ""
     forced_prefix: str = ""
     has_token_healing: bool = False
+    joins_punctuation: bool = False
     lookup_text: tuple[str, ...] = ()
 
     @property
@@ -82,7 +83,9 @@ class FimPrompt:
                 parts, text = parts[:-1], last + forced_prefix + generated
             else:
                 prefix_parts, text = (*prefix_parts, len(parts)), forced_prefix + generated
-            text, forced_prefix = token_healing.split_unfinished_word(text) if self.has_token_healing else (text, "")
+            forced_prefix = ""
+            if self.has_token_healing:
+                text, forced_prefix = token_healing.split_unfinished_word(text, self.joins_punctuation)
             parts = (*parts, text)
         return Request(
             parts=parts,
@@ -133,14 +136,16 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
         cursor.text, cursor.offset, divided.closers, budget, settings.suffix_percent / 100, _token_counter(engine)
     )
     requested = None if settings.fim_order == "auto" else settings.fim_order
-    order = fim.resolve_order(family, requested)
+    heals_words = settings.heal_words and status.capabilities.forced_prefix
+    order = fim.resolve_order(family, requested, heals_words)
     before, below = normalize_line_ends(view.prefix), normalize_line_ends(view.suffix)
     prefix, suffix = map(
         normalize_line_ends,
         secrets.mask_secrets_around(cursor.text, view.start, cursor.offset, view.end - len(view.suffix), view.end),
     )
-    heals_words = settings.heal_words and status.capabilities.forced_prefix
-    prefix, forced_prefix = token_healing.split_unfinished_word(prefix) if heals_words else (prefix, "")
+    forced_prefix = ""
+    if heals_words:
+        prefix, forced_prefix = token_healing.split_unfinished_word(prefix, family.joins_punctuation)
     layout = fim.build_parts(
         family,
         status.special_tokens,
@@ -160,6 +165,7 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
         cursor.client,
         forced_prefix,
         has_token_healing=heals_words,
+        joins_punctuation=family.joins_punctuation,
         lookup_text=cursor.context.lookup_text,
     )
 

@@ -34,6 +34,10 @@ class Family:
     has_spm: bool = False
     """Trained on SPM variant 2 (arXiv 2207.14255, appendix D): ``<prefix><suffix> suffix <middle> prefix``."""
 
+    joins_punctuation: bool = False
+    """The tokenizer joins a character that is neither letter nor digit with the letters after it, as in ``.append``,
+    and punctuation with punctuation, so that token healing has to remove it too."""
+
     def is_supported_by(self, special_tokens: frozenset[str]) -> bool:
         """Whether a tokenizer with these special tokens has all that the family needs."""
         required = {self.prefix, self.suffix, self.middle, self.filename, self.start} - {None}
@@ -59,7 +63,7 @@ FAMILIES = (
         "qwen2.5-coder", "<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>",
         end_tokens=("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>", "<|repo_name|>",
                     "<|file_sep|>", "<|im_end|>", "<|endoftext|>"),
-        repository="<|repo_name|>", file="<|file_sep|>", has_path_outside=True,
+        repository="<|repo_name|>", file="<|file_sep|>", has_path_outside=True, joins_punctuation=True,
     ),
     Family(
         "deepseek-coder", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", start="<｜begin▁of▁sentence｜>",

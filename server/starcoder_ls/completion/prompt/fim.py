@@ -27,10 +27,14 @@ class PromptParts:
     """Indices in ``parts`` of the text before the cursor, in order; none if that is empty."""
 
 
-def resolve_order(family: Family, requested: Order | None) -> Order:
-    """SPM if the family was trained on it, unless another order is requested; never SPM for other families."""
+def resolve_order(family: Family, requested: Order | None, has_token_healing: bool = True) -> Order:
+    """SPM if the family was trained on it, unless another order is requested; never SPM for other families.
+
+    Without token healing these read PSM: after the middle token, the middle would begin with a part of a word, which
+    no training example does (docs/quality.md, "A real model").
+    """
     if requested is None or (requested == "spm" and not family.has_spm):
-        return "spm" if family.has_spm else "psm_line"
+        return "spm" if family.has_spm else "psm_line" if has_token_healing else "psm"
     return requested
 
 

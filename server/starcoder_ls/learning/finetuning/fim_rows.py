@@ -166,7 +166,7 @@ class FimRows:
         if rng.random() >= self._mixture.fim_share:
             ids = self._format.tokenizer.encode([text])
             return _Example(ids[:room], is_complete=is_at_end and len(ids) <= room)
-        start, end = fim.sample_middle(text, rng, self._mixture)
+        start, end = fim.sample_middle(text, rng, self._mixture, self._format.family.joins_punctuation)
         order = self._format.order(rng, self._mixture.spm_share)
         layout = prompt_format.build_parts(
             self._format.family, self._format.special_tokens, text[:start], text[end:], path, order
