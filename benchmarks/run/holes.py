@@ -4,6 +4,10 @@ Each run changes one thing and is compared with the first run, hole by hole. The
 model without the server's rules. The table replaces a block of the document that ``--into`` names.
 
     python benchmarks/run/holes.py [--holes 40] [--seed 0] [--model bundled] [--runs shipped,psm] [--into PAGE.md]
+    python benchmarks/run/holes.py --model FOLDER --code REPOSITORY... --kinds line,rest
+
+With ``--code`` the holes are in these repositories instead of the held-out packages. Answers are kept in ``--keep
+FOLDER`` as they come, and an interrupted run is continued there.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from starcoder_ls.commands.eval_holes import (
     create_run,
     measure,
     parse_assignments,
+    parse_kinds,
 )
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.commands.support.hole_selection import HoleSelection, draw_holes
@@ -33,6 +38,7 @@ from starcoder_ls.evaluation.holes import Kind
 from starcoder_ls.evaluation.results import Run, ScoredHole
 
 BLOCK = "holes"
+_NOT_IN_BENCH = ("prompt-more", "prompt-none")  # unless named: for models that `auto` gives text of other files
 BASELINE = "plain prompt, its first line"
 stderr = Console(stderr=True, highlight=False, markup=False)
 
@@ -52,6 +58,8 @@ VARIANTS = {
     "evidence": Variant("no lookup text from other files", ("context.evidence=false",)),
     "ngrams": Variant("no document n-grams", model='document_ngrams = "off"'),
     "prompt": Variant("512 tokens of other files in the prompt", ("context.prompt_tokens=512",)),
+    "prompt-more": Variant("1,024 tokens of other files in the prompt", ("context.prompt_tokens=1024",)),
+    "prompt-none": Variant("no tokens of other files in the prompt", ("context.prompt_tokens=0",)),
     "psm": Variant("PSM", ("inline_completion.fim_order='psm'",)),
     "psm-line": Variant("PSM, cursor line last", ("inline_completion.fim_order='psm_line'",)),
 }
@@ -73,20 +81,27 @@ def write_settings(workspace: Path, model: str) -> Path:
     return file
 
 
-def run_variant(variant: Variant, workspace: Path, options: argparse.Namespace) -> Run:
+def select_holes(workspace: Path, options: argparse.Namespace) -> HoleSelection:
+    kinds = parse_kinds(options.kinds.split(",")) if options.kinds else ()
+    return HoleSelection(options.code or [workspace], options.holes, options.seed, kinds)
+
+
+def run_variant(name: str, workspace: Path, options: argparse.Namespace) -> Run:
+    variant = VARIANTS[name]
     settings_file = write_settings(workspace, variant.model)
     arguments = ["--model", options.model, "--settings", str(settings_file)]
     launch = ServerLaunch(
         arguments, {"model": {"name": options.model}}, parse_assignments(variant.changed), settings_file
     )
-    return measure(HoleSelection([workspace], options.holes, options.seed), launch)
+    answers = options.keep / f"{name}.json" if options.keep else None
+    return measure(select_holes(workspace, options), launch, answers)
 
 
 def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
     """The same holes, filled by the same model without the server's rules."""
     overlay = {"model": {"name": options.model, "document_ngrams": "off"}}
     config = settings.load(overlay, file=write_settings(workspace, ""))
-    selection = HoleSelection([workspace], options.holes, options.seed)
+    selection = select_holes(workspace, options)
     repository, holes = draw_holes(selection, config)
     with loaded_engine(config) as engine:
 
@@ -122,8 +137,8 @@ def render_block(runs: list[tuple[str, Run]], baseline: Run, seed: int, minutes:
     files = len({hole.path for hole in shipped.holes})
     description = (
         f"{shipped.made[:10]}, {shipped.model} on {shipped.device}, {shipped.machine}, {minutes:.0f} min: "
-        f"{len(shipped.holes)} holes in {files} files of the held-out packages, seed {seed}. Each run but the first "
-        "changes one thing. The last run is the baseline: text around the cursor, no token healing, no n-grams, no "
+        f"{len(shipped.holes)} holes in {files} files of {', '.join(shipped.folders)}, seed {seed}. "
+        "Each run but the first changes one thing. The last run is the baseline: text around the cursor, no token healing, no n-grams, no "
         "other files, cut after its first line that is not blank. *Time* is the median over holes of the ratio to the "
         "first run, each hole starts with a cold cache; it means little if the machine was busy."
     )
@@ -136,8 +151,11 @@ def main() -> None:
     parser.add_argument("--holes", type=int, default=40, help="of each kind")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="bundled")
-    parser.add_argument("--runs", default=",".join(VARIANTS))
+    parser.add_argument("--runs", default=",".join(name for name in VARIANTS if name not in _NOT_IN_BENCH))
     parser.add_argument("--into", type=Path, help="the document whose block the table replaces")
+    parser.add_argument("--code", type=Path, nargs="+", help="repositories to draw holes in")
+    parser.add_argument("--kinds", default="", help="line, rest, block, span; all without it")
+    parser.add_argument("--keep", type=Path, help="an existing folder for answers, to continue an interrupted run")
     options = parser.parse_args()
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -146,9 +164,8 @@ def main() -> None:
         write_workspace(workspace)
         runs = []
         for name in options.runs.split(","):
-            variant = VARIANTS[name]
-            stderr.print(variant.name)
-            runs.append((variant.name, run_variant(variant, workspace, options)))
+            stderr.print(VARIANTS[name].name)
+            runs.append((VARIANTS[name].name, run_variant(name, workspace, options)))
         stderr.print(BASELINE)
         baseline = run_baseline(workspace, options)
     block = render_block(runs, baseline, options.seed, (time.monotonic() - started_s) / 60)

@@ -37,9 +37,7 @@ class Mixture:
     """Probability of each of ``<reponame>``, ``<filename>``, ``<gh_stars>``."""
 
 
-def sample_middle(
-    text: str, rng: random.Random, mixture: Mixture, joins_punctuation: bool = False
-) -> tuple[int, int]:
+def sample_middle(text: str, rng: random.Random, mixture: Mixture, joins_punctuation: bool = False) -> tuple[int, int]:
     """Start and end offset of the middle. ``joins_punctuation`` is that of the tokenizer's family."""
     if rng.random() < mixture.cursor_share:
         start = _sample_cursor(text, rng)
