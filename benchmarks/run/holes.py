@@ -138,9 +138,10 @@ def render_block(runs: list[tuple[str, Run]], baseline: Run, seed: int, minutes:
     description = (
         f"{shipped.made[:10]}, {shipped.model} on {shipped.device}, {shipped.machine}, {minutes:.0f} min: "
         f"{len(shipped.holes)} holes in {files} files of {', '.join(shipped.folders)}, seed {seed}. "
-        "Each run but the first changes one thing. The last run is the baseline: text around the cursor, no token healing, no n-grams, no "
-        "other files, cut after its first line that is not blank. *Time* is the median over holes of the ratio to the "
-        "first run, each hole starts with a cold cache; it means little if the machine was busy."
+        "Each run but the first changes one thing. The last run is the baseline: text around the cursor, no token "
+        "healing, no n-grams, no other files, cut after its first line that is not blank. *Time* is the median over "
+        "holes of the ratio to the first run, each hole starts with a cold cache; it means little if the machine was "
+        "busy."
     )
     table = ablation.render_table([*runs, (BASELINE, baseline)])
     return f"{description}\n\n{table}\n\n{compare_with_baseline(shipped, baseline)}"

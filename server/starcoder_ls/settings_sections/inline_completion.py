@@ -60,7 +60,8 @@ class InlineCompletion(Section):
 
     fim_order: Literal["auto", "spm", "psm", "psm_line"] = "auto"
     """Order of suffix, prefix and middle in the prompt. `auto` is `spm` if the model was trained on it: typing then
-    only appends to the prompt. Else it is `psm_line`: the line of the cursor is last, after all other text."""
+    only appends to the prompt. Else it is `psm_line`: the line of the cursor is last, after all other text; or `psm`
+    without `heal_words`."""
 
     heal_words: bool = True
     """Generate the partly typed word before the cursor again, with the typed letters as its beginning: models predict

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from fim_tokens import QWEN
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.context.snippets import PromptContext, Snippet
@@ -92,6 +95,30 @@ def test_generated_text_is_appended_and_its_last_word_forced_again() -> None:
     assert (resumed.parts[-1], resumed.forced_prefix) == ("def double(x):\n    return x +", " on")
     assert resumed.parts[:-1] == first.parts[:-1]
     assert resumed.prefix_parts == first.prefix_parts
+
+
+class QwenEngine(SteppedEngine):
+    """With the special tokens of Qwen2.5-Coder."""
+
+    def status(self) -> Status:
+        return replace(super().status(), special_tokens=QWEN)
+
+
+def test_family_that_joins_punctuation_gets_it_in_the_forced_prefix_also_when_resumed() -> None:
+    text = "import os\nprint(os.pa"
+    prompt = build_prompt(QwenEngine(), Cursor(text, len(text), "python"), InlineCompletion())
+    assert (prompt.layout.parts[-1], prompt.forced_prefix) == ("print(os", ".pa")
+    resumed = prompt.completion_request(InlineCompletion(), generated="th.joi")
+    assert (resumed.parts[-1], resumed.forced_prefix) == ("print(os.path", ".joi")
+
+
+@pytest.mark.parametrize("forces", [True, False])
+def test_family_without_spm_reads_its_line_last_only_with_token_healing(forces: bool) -> None:
+    engine = QwenEngine()
+    engine.capabilities = Capabilities(forced_prefix=forces)
+    prompt = build_prompt(engine, Cursor("x = 1\ny = foo", 13, "python"), InlineCompletion())
+    assert prompt.layout.order == ("psm_line" if forces else "psm")
+    assert prompt.forced_prefix == (" foo" if forces else "")
 
 
 def test_generated_text_becomes_a_part_where_the_prompt_has_no_prefix() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from fim_tokens import CODE_LLAMA, DEEPSEEK, QWEN, QWEN_WITH_REPOSITORY, SANTACODER, STARCODER, STARCODER2
 from starcoder_ls.completion.prompt.families import find_family
-from starcoder_ls.completion.prompt.fim import Order, PromptParts, build_parts
+from starcoder_ls.completion.prompt.fim import Order, PromptParts, build_parts, resolve_order
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext, Snippet
 from starcoder_ls.generation import SpecialToken
 
@@ -61,6 +61,13 @@ def test_families_without_spm_never_read_spm() -> None:
     assert parts(QWEN, "psm") == ["[<|fim_prefix|>]", "PRE", "[<|fim_suffix|>]", "SUF", "[<|fim_middle|>]"]
     assert parts(DEEPSEEK)[0] == "[<｜begin▁of▁sentence｜>]"
     assert parts(CODE_LLAMA)[:2] == ["[<s>]", "[▁<PRE>]"]
+
+
+def test_families_without_spm_read_psm_if_no_prefix_can_be_forced() -> None:
+    qwen, starcoder = find_family(QWEN), find_family(STARCODER)
+    assert resolve_order(qwen, None, has_token_healing=False) == resolve_order(qwen, "spm", False) == "psm"
+    assert resolve_order(qwen, "psm_line", has_token_healing=False) == "psm_line"
+    assert resolve_order(starcoder, None, has_token_healing=False) == "spm"
 
 
 def test_end_tokens_are_those_that_the_checkpoint_has() -> None:
