@@ -7,7 +7,7 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
 from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Capabilities, SpecialToken
+from starcoder_ls.generation import Capabilities, SpecialToken, Status
 from starcoder_ls.settings import InlineCompletion
 from stepped_engine import SteppedEngine
 
