@@ -104,7 +104,7 @@ class QwenEngine(SteppedEngine):
         return replace(super().status(), special_tokens=QWEN)
 
 
-def test_family_that_joins_punctuation_gets_it_in_the_forced_prefix_also_when_resumed() -> None:
+def test_joined_punctuation_is_forced_also_when_a_generation_is_resumed() -> None:
     text = "import os\nprint(os.pa"
     prompt = build_prompt(QwenEngine(), Cursor(text, len(text), "python"), InlineCompletion())
     assert (prompt.layout.parts[-1], prompt.forced_prefix) == ("print(os", ".pa")
