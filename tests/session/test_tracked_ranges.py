@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from starcoder_ls.lsp.documents.applied_edit import AppliedEdit
 from starcoder_ls.lsp.documents.document import Edit, Position
 from starcoder_ls.lsp.documents.store import Documents
-from starcoder_ls.session.tracked_ranges import TrackedRange, TrackedRanges
+from starcoder_ls.session.tracked_ranges import TrackedRanges
 
 URI = "file:///project/app.py"
 
@@ -28,8 +28,9 @@ URI = "file:///project/app.py"
     ],
 )
 def test_range_follows_an_edit_or_is_lost(edit: AppliedEdit, expected: tuple[int, int] | None) -> None:
-    tracked = TrackedRange(10, 12)
-    tracked.apply(edit)
+    ranges = TrackedRanges()
+    tracked = ranges.track(URI, 10, 12)
+    ranges.on_edit(URI, edit)
     assert (None if tracked.is_lost else (tracked.start, tracked.end)) == expected
 
 
@@ -80,4 +81,25 @@ def test_unreferenced_range_is_forgotten() -> None:
     kept = ranges.track(URI, 1, 2)
     ranges.track(URI, 3, 4)
     gc.collect()
-    assert list(ranges._by_uri[URI]) == [kept]
+    assert list(ranges._by_uri[URI][0]) == [kept]
+
+
+def test_ranges_are_right_after_more_edits_than_are_noted() -> None:
+    ranges = TrackedRanges()
+    early = ranges.track(URI, 10, 12)
+    late = None
+    for number in range(5_000):
+        ranges.on_edit(URI, AppliedEdit(0, "", "a"))
+        if number == 2_999:
+            late = ranges.track(URI, 20, 22)
+    assert (early.start, early.end) == (5_010, 5_012)
+    assert late is not None
+    assert (late.start, late.end) == (2_020, 2_022)
+
+
+def test_edits_before_a_range_was_tracked_do_not_move_it() -> None:
+    ranges = TrackedRanges()
+    kept = ranges.track(URI, 1, 2)
+    ranges.on_edit(URI, AppliedEdit(0, "", "abc"))
+    tracked = ranges.track(URI, 5, 7)
+    assert (tracked.start, tracked.end, kept.start) == (5, 7, 4)

@@ -10,6 +10,7 @@ import json
 import logging
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -59,7 +60,8 @@ class FeedbackStore:
         self._path, self._keep_days, self._clock = path, keep_days, clock
         self._writer = ThreadPoolExecutor(1, "feedback")
         self._database: sqlite3.Connection | None = None
-        self._is_broken = False
+        self._is_broken = self._is_scheduled = False
+        self._waiting: deque[Callable[[sqlite3.Connection], object]] = deque()
         self._key: bytes | None = None
         self._unchecked_rows = 0
 
@@ -120,7 +122,24 @@ class FeedbackStore:
         self._unchecked_rows += 1
 
     def _submit(self, write: Callable[[sqlite3.Connection], object]) -> None:
-        self._writer.submit(self._run, write, None)
+        """Writes that come before the thread begins share a transaction: waking it up takes longer than the rest."""
+        self._waiting.append(write)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._writer.submit(self._write_waiting)
+
+    def _write_waiting(self) -> None:
+        """In the thread."""
+        self._is_scheduled = False  # before reading: what is added from now on may schedule this once more
+
+        def write_all(database: sqlite3.Connection) -> None:
+            while self._waiting and self._unchecked_rows < _ROWS_BETWEEN_CHECKS:
+                self._waiting.popleft()(database)
+
+        while self._waiting and not self._is_broken:
+            self._run(write_all, None)
+        if self._is_broken:
+            self._waiting.clear()
 
     def _run(self, action: Callable[[sqlite3.Connection], Result], default: Result) -> Result:
         """The result of ``action`` in a transaction; ``default`` if the file cannot be used."""

@@ -164,7 +164,8 @@ class Feedback:
         row = build_record(key, request or key, candidate, cursor, suggestion, settings, model, features, probability)
         tracked = self._ranges.track(uri, start, suggestion.end)
         # While a menu is open, the cursor's text has its selected entry, which the document has not.
-        tracked.is_lost = self._documents.get(uri).text != cursor.text
+        if self._documents.get(uri).text != cursor.text:
+            tracked.lose()
         followed = FollowedSuggestion.at(key, uri, suggestion.text, start, cursor.text, tracked)
         is_hidden = probability is not None and probability < show_from and not is_invoked
         return _Offer(uri, start, suggestion.text, row, followed, is_hidden)
