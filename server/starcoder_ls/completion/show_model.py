@@ -77,8 +77,10 @@ def calibration_error(predictions: Sequence[tuple[float, bool]], bins: int = 10)
 
 def _terms(features: Features) -> dict[str, float]:
     """What the score is a weighted sum of."""
-    confidence = math.log(max(_number(features, "confidence"), _MIN_PROBABILITY))
+    probability = min(max(_number(features, "confidence"), _MIN_PROBABILITY), 1 - _MIN_PROBABILITY)
+    confidence = math.log(probability)
     terms = {"log confidence": confidence, "log probability": max(confidence * _number(features, "tokens"), -20.0)}
+    terms["log odds"] = confidence - math.log(1 - probability)
     terms |= {f"log {name}": math.log1p(max(_number(features, name), 0.0)) for name in _LOGARITHMS}
     terms |= {name: _number(features, name) for name in _NUMBERS}
     terms["is_typed"] = float(_number(features, "typed_chars") > 0)
