@@ -22,7 +22,8 @@ from safetensors.torch import load_file, save_file
 import adapter_fixtures
 import checkpoints
 import manual_decoding
-from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
+from starcoder_ls.engine.adapters.adapter_method import LayerMethod
+from starcoder_ls.engine.adapters.methods.bottleneck import Bottleneck, BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
@@ -75,6 +76,9 @@ CASES: dict[str, tuple[str, Any]] = {
     "qwen2, LoRA": ("qwen2", lora(*ATTENTION, "k_proj", "gate_proj", "up_proj", "down_proj")),
     "qwen2, (IA)3": ("qwen2", ia3("k_proj", "v_proj", feedforward="down_proj")),
     "qwen2, Parallel": ("qwen2", bottleneck("v_proj", "up_proj", is_parallel=True, non_linearity="silu")),
+    "qwen2, AdapterH": ("qwen2", bottleneck("gate_proj", "up_proj", "down_proj")),
+    "qwen2, input of one of two": ("qwen2", bottleneck("up_proj", scaling="learned", non_linearity="relu")),
+    "llama, AdapterH": ("llama", bottleneck("gate_proj", "up_proj", non_linearity="gelu")),
     "llama, LoRA": ("llama", lora("v_proj", "o_proj", "up_proj", "down_proj")),
     "llama, output": ("llama", bottleneck("down_proj", non_linearity="leaky_relu")),
 }
@@ -156,13 +160,13 @@ def test_logits_equal_peft_in_float64(case: str, prepare: Prepare) -> None:
     assert distance(forward_all(loaded, None), expected) > 100 * CLOSE
 
 
-@pytest.mark.parametrize("targets", [("up_proj",), ("gate_proj", "up_proj")])
-def test_input_adapter_of_a_joined_matrix_runs_in_transformers(
-    targets: tuple[str, ...], bases: dict[str, Path], tmp_path: Path
+def test_adapter_of_a_method_without_layer_changes_runs_in_transformers(
+    bases: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The two matrices of SwiGLU have one input in the kernels."""
+    """As of a method whose layers are neither a branch nor factors."""
+    monkeypatch.setattr(Bottleneck, "layer_change", LayerMethod.layer_change)
     base = bases["qwen2"]
-    path = adapter_fixtures.save_random_adapter(base, tmp_path / "adapter", bottleneck(*targets))
+    path = adapter_fixtures.save_random_adapter(base, tmp_path / "adapter", bottleneck("gate_proj", "up_proj"))
     loaded = load_with(base, own=path)
     own_pass = loaded.runner.compiled_pass
     assert own_pass is not None
@@ -208,7 +212,7 @@ def test_weights_of_a_file_in_16_bits_are_used_as_stored(
     assert distance(forward_all(load_with(base, own=path), "own"), reference_logits(base, path)) < CLOSE
 
 
-@pytest.fixture(params=["starcoder, AdapterH", "qwen2, LoRA"])
+@pytest.fixture(params=["starcoder, AdapterH", "qwen2, LoRA", "qwen2, AdapterH"])
 def loaded(request: pytest.FixtureRequest, prepare: Prepare) -> LoadedModel:
     return prepare(request.param)[0]
 
@@ -352,6 +356,11 @@ def mutant_first_rank_only(table: AdapterTable) -> None:
     table.changes[..., table._kernel.RANK] -= table.changes[..., table._kernel.RANK] > 1
 
 
+def mutant_one_input_for_both(table: AdapterTable) -> None:
+    """The input of the second matrix is that of the first too."""
+    table.changes[:, 2, 0, table._kernel.END_BLOCK] = 0
+
+
 MUTANTS: list[tuple[str, Callable[[AdapterTable], None]]] = [
     ("starcoder, LoRA", mutant_scale_left_out),
     ("starcoder, LoRA", mutant_next_layer),
@@ -360,6 +369,7 @@ MUTANTS: list[tuple[str, Callable[[AdapterTable], None]]] = [
     ("starcoder, Parallel", mutant_without_non_linearity),
     ("starcoder, LoRA", mutant_transposed),
     ("starcoder, Parallel", mutant_first_rank_only),
+    ("qwen2, AdapterH", mutant_one_input_for_both),
 ]
 
 

@@ -5,7 +5,7 @@ A table belongs to one adapter and holds its weights. It is released with the ad
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -22,8 +22,15 @@ _INPUT_ALIGNMENT = 16
 """The kernels multiply vectors of 16; a row of activations is followed by zeros up to a multiple of it."""
 
 
+_ALL_BLOCKS = 1 << 40
+"""More blocks of outputs than a product has."""
+
+
 class AdapterTable:
-    """What one adapter changes of each product of a model: [layers, 4, parts, columns], described in the kernels."""
+    """What one adapter changes of each product of a model: [layers, 4, parts, columns], described in the kernels.
+
+    A product is computed at once, unless ``separate_inputs`` was called for it.
+    """
 
     def __init__(self, layers: int) -> None:
         from starcoder_ls.engine.runner.kernels import adapter
@@ -31,7 +38,9 @@ class AdapterTable:
         self._kernel = adapter
         self._change_product = adapter.change_product_address()
         self.changes = np.zeros((layers, 4, adapter.PARTS, adapter.COLUMNS), dtype=np.int64)
-        self._rank = 0
+        self.changes[:, :, 0, adapter.END_BLOCK] = _ALL_BLOCKS
+        self._own_inputs: list[np.ndarray] = []  # rows of ``changes`` whose input is a copy
+        self._rank = self._widest_input = 0
         self._weights: list[torch.Tensor] = []  # the table holds their addresses
         self._scratch = torch.empty(0)
 
@@ -41,7 +50,7 @@ class AdapterTable:
         row[kernel.POSITION] = kernel.Position[change.position.upper()]
         row[kernel.FIRST_OUTPUT] = first_output
         if isinstance(change, Factors):
-            row[kernel.OUTPUTS] = len(change.values)
+            row[kernel.OUTPUTS] = row[kernel.INPUTS] = len(change.values)
             row[kernel.FACTORS] = self._address(change.values)
             return
         row[kernel.OUTPUTS], row[kernel.RANK] = change.up.shape
@@ -55,10 +64,25 @@ class AdapterTable:
         row[kernel.FUNCTION] = kernel.compute_share_address()
         self._rank = max(self._rank, change.up.shape[1])
 
+    def separate_inputs(self, layer: int, product: int, first_outputs: Sequence[int]) -> None:
+        """Multiply by the matrices of a product one by one; an added change of the input then applies to its own only.
+
+        ``first_outputs``: where the outputs of each matrix begin.
+        """
+        kernel, parts = self._kernel, self.changes[layer, product]
+        ends = [first // kernel.TILE_OUTPUTS for first in first_outputs[1:]]
+        parts[: len(first_outputs), kernel.END_BLOCK] = [*ends, _ALL_BLOCKS]
+        self._own_inputs += [row for row in parts if row[kernel.POSITION] == kernel.Position.INPUT]
+        self._widest_input = max(int(row[kernel.INPUTS]) for row in self._own_inputs)
+
     def arguments(self, rows: int, threads: int) -> tuple[int, int, int]:
         """The argument ``adapter`` of ``kernels.forward`` for so many tokens. Valid until the next call."""
-        if (numbers := self._kernel.scratch_floats(self._rank, rows, threads)) > self._scratch.numel():
+        kernel, input_floats = self._kernel, rows * self._widest_input
+        sums_floats = kernel.scratch_floats(self._rank, rows, threads)
+        if (numbers := sums_floats + kernel.PARTS * input_floats) > self._scratch.numel():
             self._scratch = torch.empty(numbers)
+        for number, row in enumerate(self._own_inputs):
+            row[kernel.OWN_INPUT] = self._scratch.data_ptr() + 4 * (sums_floats + number % kernel.PARTS * input_floats)
         return self._change_product, self.changes.ctypes.data, self._scratch.data_ptr()
 
     def _address(self, weight: torch.Tensor) -> int:
@@ -84,15 +108,20 @@ class AdapterTables:
     def _build(self, adapter: ResidentAdapter) -> AdapterTable | None:
         targets = {target.path: target for target in adapter.targets}
         table = AdapterTable(len(self._layers))
+        first_outputs: dict[tuple[int, int], list[int]] = {}
+        separate: set[tuple[int, int]] = set()
         for layer, product, part, path, first_output in self._matrices(targets):
+            first_outputs.setdefault((layer, product), []).append(first_output)
             if (target := targets.pop(path, None)) is None:
                 continue
             change = adapter.method.layer_change(target)
             if change is None:
                 return None
-            if change.position == "input" and len(self._architecture.products[product]) > 1:
-                return None  # the matrices of the product have one input
             table.add(layer, product, part, change, first_output)
+            if change.position == "input" and len(self._architecture.products[product]) > 1:
+                separate.add((layer, product))
+        for layer, product in separate:
+            table.separate_inputs(layer, product, first_outputs[layer, product])
         return None if targets else table
 
     def _matrices(self, targets: Mapping[str, TargetModule]) -> list[tuple[int, int, int, str, int]]:

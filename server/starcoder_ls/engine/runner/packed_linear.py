@@ -124,7 +124,7 @@ class PackedLinear(nn.Linear):
         else:
             row_bytes = 4 * self.in_features
         arguments = (
-            *self.kernel_args, self.blocks, self.in_features, inputs.data_ptr(), row_bytes, rows, result.data_ptr(),
+            *self.kernel_args, 0, self.blocks, self.in_features, inputs.data_ptr(), row_bytes, rows, result.data_ptr(),
             4 * outputs,
         )  # fmt: skip
         available = torch.get_num_threads()

@@ -23,11 +23,16 @@ from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, as_p
 PARTS = 3
 """The most matrices of a product that an adapter can change apart from each other: queries, keys, values."""
 
-POSITION, FACTORS, DOWN, UP, RANK, NON_LINEARITY, INPUTS, OUTPUTS, FIRST_OUTPUT, FUNCTION, COLUMNS = range(11)
+(
+    POSITION, FACTORS, DOWN, UP, RANK, NON_LINEARITY, INPUTS, OUTPUTS, FIRST_OUTPUT, FUNCTION, OWN_INPUT, END_BLOCK,
+    COLUMNS,
+) = range(13)  # fmt: skip
 """Columns of a change. ``FACTORS``: address of float32 [OUTPUTS], or 0 if the change is a branch. ``DOWN``: address of
 float32 [RANK, INPUTS]; ``UP``: of float32 [blocks of OUTPUTS, RANK, 64]. ``INPUTS`` is a multiple of 16.
 ``FIRST_OUTPUT``: where the outputs of the changed matrix begin among those of the product. ``FUNCTION``:
-``compute_share_address()``."""
+``compute_share_address()``. ``OWN_INPUT``: address of float32 [rows, INPUTS] for the changed input of one of several
+matrices, or 0 if the input is changed in place. ``END_BLOCK``: the product computes the blocks up to it from the input
+of this part, and 0 if the part has none of its own."""
 
 MIN_PARALLEL_PRODUCTS = 250_000
 """A branch of fewer multiplications uses one thread: its two loops wake the others twice, 12 us each."""
@@ -165,10 +170,21 @@ def _scale(change, rows, target, target_stride):
 
 
 @jit
+def _copy(change, source, source_stride, rows):
+    """Copy the input of a product to ``OWN_INPUT``."""
+    count = change[INPUTS]
+    for row in range(rows):
+        values = numba.carray(as_pointer(source + source_stride * row), count, np.float32)
+        copies = numba.carray(as_pointer(change[OWN_INPUT] + 4 * count * row), count, np.float32)
+        for j in range(count):
+            copies[j] = values[j]
+
+
+@jit
 def _change_product(changes, is_before, x, x_stride, rows, out, out_stride, threads, scratch):
     """Apply those of ``changes`` [PARTS, COLUMNS] that come before the product ``x`` -> ``out``, or those after it.
 
-    Changes before it are made to ``x`` in place. ``scratch`` has ``scratch_floats`` float32.
+    Changes before it are made to ``x`` in place, or to a copy of it. ``scratch`` has ``scratch_floats`` float32.
     """
     for part in range(PARTS):
         address = changes + 8 * COLUMNS * part
@@ -178,6 +194,9 @@ def _change_product(changes, is_before, x, x_stride, rows, out, out_stride, thre
             continue
         own_out = out + 4 * change[FIRST_OUTPUT]
         target, target_stride = (x, x_stride) if is_before else (own_out, out_stride)
+        if change[OWN_INPUT] != 0:
+            _copy(change, x, x_stride, rows)
+            target, target_stride = change[OWN_INPUT], 4 * change[INPUTS]
         if change[FACTORS] != 0:
             _scale(change, rows, target, target_stride)
         elif position == Position.OUTPUT.value:

@@ -14,7 +14,7 @@ from numba import types
 from numpy import int64
 
 from starcoder_ls.engine.runner.kernels.adapter import COLUMNS as CHANGE_COLUMNS
-from starcoder_ls.engine.runner.kernels.adapter import PARTS
+from starcoder_ls.engine.runner.kernels.adapter import END_BLOCK, INPUTS, OWN_INPUT, PARTS
 from starcoder_ls.engine.runner.kernels.attention import attend_all, padded, store_keys_values
 from starcoder_ls.engine.runner.kernels.calls import address_of, call
 from starcoder_ls.engine.runner.kernels.elementwise import SILU_GATE, activate, add, embed, norm, rotate
@@ -47,16 +47,21 @@ def _mlp_blocks(inner, activation):
 
 
 @jit
-def _linear(layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads, quantized):
-    """Multiply by the matrix whose columns in ``layer`` begin at ``matrix``; ``quantized`` is scratch memory."""
+def _linear(layer, matrix, first, end, inputs, x, x_stride, rows, out, out_stride, threads, quantized):
+    """Multiply by blocks ``first`` to before ``end`` of the matrix whose columns in ``layer`` begin at ``matrix``.
+
+    ``quantized`` is scratch memory.
+    """
     function, weights, scales, bias = layer[matrix], layer[matrix + 1], layer[matrix + 2], layer[matrix + 3]
     if scales != 0:
         quantize_rows(x, x_stride, inputs, rows, quantized)
         x, x_stride = quantized, quantized_row_bytes(inputs)
     if threads > 1:
-        parallel_linear(function, weights, scales, bias, blocks, inputs, x, x_stride, rows, out, out_stride, threads)
+        parallel_linear(
+            function, weights, scales, bias, first, end, inputs, x, x_stride, rows, out, out_stride, threads
+        )
     else:
-        linear(function, weights, scales, bias, blocks, inputs, x, x_stride, rows, out, out_stride)
+        linear(function, weights, scales, bias, first, end, inputs, x, x_stride, rows, out, out_stride)
 
 
 @jit
@@ -64,13 +69,25 @@ def _multiply(
     layer_address, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads, quantized, change_product,
     changes, scratch,
 ):  # fmt: skip
-    """As ``_linear``, with the ``changes`` of an adapter, which can change ``x``, if ``change_product`` is not 0."""
-    layer = numba.carray(as_pointer(layer_address), COLUMNS, np.int64)
-    if change_product != 0:
-        call(change_product, (changes, 1, x, x_stride, rows, out, out_stride, threads, scratch))
-    _linear(layer, matrix, blocks, inputs, x, x_stride, rows, out, out_stride, threads, quantized)
-    if change_product != 0:
-        call(change_product, (changes, 0, x, x_stride, rows, out, out_stride, threads, scratch))
+    """As ``_linear``, with the ``changes`` of an adapter, which can change ``x``, if ``change_product`` is not 0.
+
+    Joined matrices that read different inputs are multiplied one after the other.
+    """
+    layer, first = numba.carray(as_pointer(layer_address), COLUMNS, np.int64), int64(0)
+    if change_product == 0:
+        _linear(layer, matrix, first, blocks, inputs, x, x_stride, rows, out, out_stride, threads, quantized)
+        return
+    call(change_product, (changes, 1, x, x_stride, rows, out, out_stride, threads, scratch))
+    for part in range(PARTS):
+        change = numba.carray(as_pointer(changes + 8 * CHANGE_COLUMNS * part), CHANGE_COLUMNS, np.int64)
+        own_x, own_stride = x, x_stride
+        if change[OWN_INPUT] != 0:
+            own_x, own_stride = change[OWN_INPUT], 4 * change[INPUTS]
+        end = min(change[END_BLOCK], blocks)
+        if end > first:
+            _linear(layer, matrix, first, end, inputs, own_x, own_stride, rows, out, out_stride, threads, quantized)
+            first = end
+    call(change_product, (changes, 0, x, x_stride, rows, out, out_stride, threads, scratch))
 
 
 @functools.cache

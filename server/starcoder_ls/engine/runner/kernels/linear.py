@@ -63,7 +63,8 @@ def linear(
     weights: int,
     scales: int,
     bias: int,
-    blocks: int,
+    first_block: int,
+    end_block: int,
     inputs: int,
     x: int,
     x_stride: int,
@@ -71,14 +72,14 @@ def linear(
     out: int,
     out_stride: int,
 ) -> None:
-    """Compute ``out[row] = bias + x[row] @ weights`` for each of ``rows``.
+    """Compute ``out[row] = bias + x[row] @ weights`` for each of ``rows``: blocks from the first to before the end.
 
     ``block_function`` is the address of a function as ``float16_block``. ``weights``, ``scales``, ``bias``, ``x`` and
     ``out`` are addresses; rows of ``x`` and ``out`` are ``x_stride`` and ``out_stride`` bytes apart. ``weights`` and
-    ``scales`` are as the function expects, ``bias`` [blocks * 64] float32, ``x`` [rows, inputs] float32, or quantized
-    for weights with scales, ``out`` [rows, blocks * 64] float32.
+    ``scales`` are as the function expects, ``bias`` [blocks of the matrix * 64] float32, ``x`` [rows, inputs] float32,
+    or quantized for weights with scales, ``out`` [rows, blocks of the matrix * 64] float32.
     """
-    for block in range(blocks):
+    for block in range(first_block, end_block):
         call(block_function, (weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block))
 
 
@@ -88,7 +89,8 @@ def parallel_linear(
     weights: int,
     scales: int,
     bias: int,
-    blocks: int,
+    first_block: int,
+    end_block: int,
     inputs: int,
     x: int,
     x_stride: int,
@@ -98,6 +100,8 @@ def parallel_linear(
     threads: int,
 ) -> None:
     """As ``linear``, with the blocks distributed over ``threads`` threads in contiguous shares."""
+    blocks = end_block - first_block
     for thread in numba.prange(threads):
-        for block in range(blocks * thread // threads, blocks * (thread + 1) // threads):
+        for share in range(blocks * thread // threads, blocks * (thread + 1) // threads):
+            block = first_block + share
             call(block_function, (weights, scales, bias, inputs, x, x_stride, rows, out, out_stride, block))
