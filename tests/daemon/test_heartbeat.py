@@ -24,14 +24,20 @@ def test_watchdog_waits_longer_while_loading_and_for_windows() -> None:
     is_loading, has_windows = True, False
     armed: list[float | None] = []
 
+    def create() -> Heartbeat:
+        return Heartbeat(activity, lambda: is_loading, lambda: has_windows, armed.append)
+
     async def run() -> None:
         nonlocal is_loading, has_windows
-        heartbeat = Heartbeat(activity, lambda: is_loading, lambda: has_windows, armed.append)
+        heartbeat = create()
         heartbeat.start()
         reader = ActivityReader(os.dup(activity.descriptor))
         assert reader.patience_s == LOADING_PATIENCE_S
         heartbeat.stop(is_exit_certain=False)
         is_loading, has_windows = False, True
+        heartbeat.start()
+        assert len(armed) == 2, "it was stopped"
+        heartbeat = create()
         heartbeat.start()
         assert reader.patience_s == PATIENCE_S
         heartbeat.stop(is_exit_certain=True)

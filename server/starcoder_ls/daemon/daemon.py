@@ -12,10 +12,10 @@ import logging
 import os
 import signal
 import socket
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from starcoder_ls.daemon.attributing_loop import AttributingLoop
 from starcoder_ls.daemon.forwarder import DAEMON_EXIT
 from starcoder_ls.daemon.handshake import MAX_HELLO_BYTES, MAX_QUERY_BYTES, read_object
 from starcoder_ls.daemon.heartbeat import ArmWatchdog, Heartbeat
+from starcoder_ls.daemon.idle_timer import IdleTimer
 from starcoder_ls.daemon.message import encode_frame
 from starcoder_ls.daemon.quarantine import document_uri
 from starcoder_ls.errors import DaemonError, StarcoderError
@@ -67,22 +68,6 @@ def serve(
         return runner.run(Daemon(server, listener, path, settings_of, idle_s, arm_watchdog).run())
 
 
-class IdleTimer:
-    """Measures for how long the daemon has had no client."""
-
-    def __init__(self, idle_s: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._idle_s, self._clock = idle_s, clock
-        self._last_use_s = clock()
-
-    def is_expired(self, has_clients: bool) -> bool:
-        if has_clients:
-            self.restart()
-        return self._clock() - self._last_use_s > self._idle_s
-
-    def restart(self) -> None:
-        self._last_use_s = self._clock()
-
-
 @dataclass(eq=False, slots=True)
 class _Window:
     stream: SocketStream
@@ -109,6 +94,7 @@ class Daemon:
         self._pending: set[asyncio.Task[None]] = set()
         self._idle_timer = IdleTimer(idle_s)
         self._stop = asyncio.Event()
+        self._forced_exit, self._is_ending = watchdog.ForcedExit(), False
         self._socket_identity = runtime_dir.socket_identity(path)
         self._activity = _create_activity()
         self._heartbeat = Heartbeat(
@@ -122,9 +108,9 @@ class Daemon:
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: None)  # sent when the terminal of the first window is closed
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, partial(self._on_signal, loop))  # not as a callback of the loop, which may be busy
         if isinstance(loop, AttributingLoop):
             loop.activity = self._activity
         self._heartbeat.start()
@@ -134,12 +120,24 @@ class Daemon:
         while not self._stop.is_set() and not self._is_unneeded():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), min(_MAX_CHECK_INTERVAL_S, self._idle_s / 4))
-        self._heartbeat.stop(is_exit_certain=watchdog.ForcedExit().arm(0))
+        self._begin_end()
         self._remove_socket()
         listening.close()
         await self._disconnect_all()
         await watchdog.close_in_time(self._server.close)
         return 0
+
+    def _on_signal(self, loop: asyncio.AbstractEventLoop, *_: object) -> None:
+        """Between two Python instructions of the loop's thread, also inside a callback that does not return."""
+        self._begin_end()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+            loop.call_soon_threadsafe(self._stop.set)
+
+    def _begin_end(self) -> None:
+        """From now on the process ends with code 0, at the latest when ``ForcedExit`` says so. Idempotent."""
+        if not self._is_ending:  # a signal handler must not enter ``arm`` while the loop is in it
+            self._is_ending = True
+            self._heartbeat.stop(is_exit_certain=self._forced_exit.arm(0))
 
     def _is_unneeded(self) -> bool:
         has_clients = bool(self._windows or self._pending)

@@ -35,7 +35,9 @@ ArmWatchdog = Callable[[float | None], None]
 def arm_watchdog(timeout_s: float | None, file: BinaryIO | None = None) -> None:
     """End the process with code 1 in ``timeout_s``, even if a thread holds the GIL, unless it is called again.
 
-    The traceback of all threads is written to ``file``, or to standard error.
+    The traceback of all threads is written to ``file``, or to standard error. SIGTERM changes the exit code to 0 as
+    soon as Python's signal handler runs, not while C code keeps the loop's thread from that: a handler without Python
+    would be a function of the C library, which gets the number of the signal and no countdown or exit code.
     """
     if timeout_s is None:
         faulthandler.cancel_dump_traceback_later()
@@ -58,9 +60,12 @@ class Heartbeat:
     ) -> None:
         self._activity, self._is_loading, self._has_windows, self._arm = activity, is_loading, has_windows, arm
         self._timer: asyncio.TimerHandle | None = None
+        self._is_stopped = False
 
     def start(self) -> None:
         """Beat now and every INTERVAL_S."""
+        if self._is_stopped:
+            return
         is_loading = self._is_loading()
         if self._activity is not None:
             self._activity.beat(LOADING_PATIENCE_S if is_loading else PATIENCE_S)
@@ -70,7 +75,8 @@ class Heartbeat:
 
     def stop(self, is_exit_certain: bool) -> None:
         """The process ends. If that is certain, the watchdog stops too: on a busy machine it could be the first, and
-        an orderly end would have the exit code of a hang."""
+        an orderly end would have the exit code of a hang. May interrupt ``start``, in a signal handler."""
+        self._is_stopped = True
         if self._timer is not None:
             self._timer.cancel()
         self._arm(None if is_exit_certain else SHUTDOWN_TIMEOUT_S)
