@@ -286,6 +286,7 @@ def test_public_tensor_functions_document_shapes() -> None:
 # Modules that read files of their own: settings, checkpoints, sockets, logs, results. All other files are a user's, and
 # only context/file_reader.py opens those.
 READERS_OF_OWN_FILES = {
+    "atomic_files.py": "opens a new file to write it",
     "context/file_reader.py": "reads the files of users for all other modules",
     "daemon/activity.py": "memory shared with windows",
     "daemon/liveness.py": "/proc",

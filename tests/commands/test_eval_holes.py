@@ -94,7 +94,7 @@ def test_earlier_results_in_the_repository_are_hidden_from_the_server(tmp_path: 
     assert eval_holes.run(selection, fake_server(), before, folder / "web" / "report [1].html") == 0
     launch = fake_server(options=eval_holes.parse_assignments(["context.ignore=['*.tmp']"]))
     found = Repository([folder])
-    sent = hole_server.without_outputs(launch, found)
+    sent = hole_server.without_outputs(launch.options, launch.load_settings(), found)
     assert sent["context"]["ignore"] == ["*.tmp", "/web/report\\ \\[1\\].html"]
     assert IgnoreRules([folder], sent["context"]["ignore"]).exclusion_reason(Path(found.outputs[0])) is not None
     assert eval_holes.run(selection, launch, folder / "after.json", None) == 0
@@ -125,14 +125,14 @@ def test_model_that_cannot_be_loaded_ends_the_run_with_its_message(tmp_path: Pat
 
 def test_run_without_its_adapter_is_an_error_and_others_need_none(tmp_path: Path) -> None:
     adapters = {
-        "house": {"path": str(tmp_path), "tasks": ["completion"]},
+        "mine": {"path": str(tmp_path), "tasks": ["completion"]},
         "explain": {"path": str(tmp_path), "tasks": ["explain"]},
     }
-    launch = fake_server({"adapters": ["house"]})
+    launch = fake_server({"adapters": ["mine"]})
     with_adapters = replace(launch, overlay={"adapters": adapters})
-    assert eval_holes.measure(HoleSelection([repository(tmp_path)], 1, 0), with_adapters).adapters == ["house"]
+    assert eval_holes.measure(HoleSelection([repository(tmp_path)], 1, 0), with_adapters).adapters == ["mine"]
     without = replace(fake_server(), overlay={"adapters": adapters})
-    with pytest.raises(ModelError, match="The adapter house is not loaded"):
+    with pytest.raises(ModelError, match="The adapter mine is not loaded"):
         eval_holes.measure(HoleSelection([tmp_path], 1, 0), without)
 
 

@@ -21,7 +21,10 @@ def record(text: str, offset: int, keep: str, prompt_tokens: int = 1024) -> Show
             "inline_completion": InlineCompletion(prompt_tokens=prompt_tokens),
         }
     )
-    return build_record("key", "request", 1, cursor, suggestion, settings, "tiny", {"chars": 7}, 0.5)
+    return build_record(
+        cursor, suggestion, settings, key="key", request="request", candidate=1, model="tiny", features={"chars": 7},
+        probability=0.5,
+    )  # fmt: skip
 
 
 def test_record_describes_the_suggestion() -> None:

@@ -9,8 +9,9 @@ import hashlib
 import hmac
 import os
 import secrets
-import tempfile
 from pathlib import Path
+
+from starcoder_ls.atomic_files import write_atomically
 
 _KEY_BYTES = 32
 
@@ -34,10 +35,7 @@ def read_or_create_key(path: Path) -> bytes:
     key = read_key(path)
     if key is not None:
         return key
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # with mode 600
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(_KEY_BYTES))
-    os.replace(temporary, path)
+    write_atomically(path, secrets.token_bytes(_KEY_BYTES), mode=0o600)
     return path.read_bytes()  # that of another process, if both wrote one
 
 

@@ -161,7 +161,10 @@ class Feedback:
         features["recent"] = round(self._show_filter.recent_acceptance, 3)
         show_from = settings.inline_completion.show_from
         probability = self._show_filter.probability(features) if show_from else None
-        row = build_record(key, request or key, candidate, cursor, suggestion, settings, model, features, probability)
+        row = build_record(
+            cursor, suggestion, settings, key=key, request=request or key, candidate=candidate, model=model,
+            features=features, probability=probability,
+        )  # fmt: skip
         tracked = self._ranges.track(uri, start, suggestion.end)
         # While a menu is open, the cursor's text has its selected entry, which the document has not.
         if self._documents.get(uri).text != cursor.text:

@@ -18,17 +18,21 @@ _START_STEP_CHARS = 1_024  # the start moves rarely: what was masked before is t
 
 
 def build_record(
-    key: str,
-    request: str,
-    candidate: int,
     cursor: Cursor,
     suggestion: Suggestion,
     settings: Settings,
+    *,
+    key: str,
+    request: str,
+    candidate: int,
     model: str,
     features: Features,
     probability: float | None,
 ) -> ShownSuggestion:
-    """The row of ``suggestion`` at ``cursor``, with texts if ``feedback.keep`` allows them."""
+    """The row ``key`` of ``suggestion`` at ``cursor``, with texts if ``feedback.keep`` allows them.
+
+    ``request`` is the key of the request's first candidate, ``probability`` that of keeping it (None: not estimated).
+    """
     texts = None
     if settings.feedback.keep == "text":
         before, after = _surrounding_texts(cursor, suggestion, settings.inline_completion.prompt_tokens)

@@ -71,7 +71,7 @@ def test_replaced_file_is_reported_on_stderr_and_does_not_end_a_command(
     config = json.loads((base / "config.json").read_text())
     (base / "config.json").write_text(json.dumps(config | {"comment": "x"}))
     message = load()
-    assert "config.json is another one than at its last load" in message
+    assert "config.json is not the one of its last load" in message
     assert "".join(message.split()) in "".join(capsys.readouterr().err.split())
     assert load() == ""
 

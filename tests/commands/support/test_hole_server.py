@@ -22,9 +22,10 @@ def test_adapters_that_complete_code_are_required_and_others_are_not(tmp_path: P
 def test_reports_are_ignored_besides_what_was_ignored_before(tmp_path: Path) -> None:
     folder = repository(tmp_path)
     launch = ServerLaunch((), {}, {"context": {"ignore": ["*.tmp"]}})
-    assert hole_server.without_outputs(launch, Repository([folder])) == launch.options
+    config = launch.load_settings()
+    assert hole_server.without_outputs(launch.options, config, Repository([folder])) == launch.options
     (folder / "web" / "report.html").write_text(f"<html><head>{html_report.GENERATOR}</head></html>")
-    sent = hole_server.without_outputs(launch, Repository([folder]))
+    sent = hole_server.without_outputs(launch.options, config, Repository([folder]))
     assert sent["context"]["ignore"] == ["*.tmp", "/web/report.html"]
 
 

@@ -66,7 +66,7 @@ def test_file_without_a_recorded_hash_is_compared_with_its_last_load(
     assert integrity.verify_folder(tmp_path, names, ignore_progress) == ""
     flip_two_bytes(tmp_path / "model.safetensors")
     sentence = integrity.verify_folder(tmp_path, names, ignore_progress)
-    assert "model.safetensors is another one than at its last load" in sentence
+    assert "model.safetensors is not the one of its last load" in sentence
     assert caplog.messages == [sentence]
     assert integrity.verify_folder(tmp_path, names, ignore_progress) == ""
 

@@ -47,8 +47,8 @@ def test_replaced_file_is_reported_once_and_accepted(tmp_path: Path) -> None:
     assert [loader.load(), loader.load()] == ["", ""]
     write(loader.file, "second", age_ns=0)
     sentence = loader.load()
-    assert "model.safetensors is another one than at its last load (" in sentence
-    assert sentence.endswith("If nobody replaced it, copy it again.")
+    assert "model.safetensors is not the one of its last load (" in sentence
+    assert sentence.endswith("If you did not replace it, copy it again.")
     assert loader.load() == ""
 
 
@@ -59,7 +59,7 @@ def test_file_that_changed_without_its_time_of_change_is_damaged(tmp_path: Path)
     loader.file.write_text("firsT")
     os.utime(loader.file, ns=(status.st_atime_ns, status.st_mtime_ns))
     for _ in range(2):
-        with pytest.raises(ModelInvalid, match=r"config\.json is damaged.*nobody wrote to it since\. Copy it again\."):
+        with pytest.raises(ModelInvalid, match=r"config\.json is damaged.*not written to\. Copy it again\."):
             loader.load()
 
 
@@ -69,7 +69,7 @@ def test_file_written_at_the_time_of_its_load_is_not_called_damaged(tmp_path: Pa
     status = loader.file.stat()
     loader.file.write_text("firsT")
     os.utime(loader.file, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert "is another one" in loader.load()
+    assert "is not the one" in loader.load()
 
 
 def test_large_file_is_read_only_when_its_state_differs(tmp_path: Path) -> None:
@@ -104,4 +104,4 @@ def test_records_of_folders_that_were_not_loaded_for_long_are_deleted(
             os.utime(record, ns=(0, record.stat().st_mtime_ns - 10**9))
     assert len(list(records_folder().iterdir())) == 2
     write(folder / "config.json", "second")
-    assert "is another one" in Loader(folder / "config.json").load()
+    assert "is not the one" in Loader(folder / "config.json").load()

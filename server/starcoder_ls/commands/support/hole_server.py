@@ -82,12 +82,13 @@ async def start(
 
     Raises ModelError if one of them cannot be loaded, EngineError if the server ends before, SettingsError.
     """
-    adapters = required_adapters(launch.load_settings())
+    config = launch.load_settings()
+    adapters = required_adapters(config)
     env = {**os.environ, "STARCODER_LS_STATE": str(files.folder)}  # keeps these requests out of the statistics
     async with client.start(launch.command, env=env, stderr=files.log.fileno()) as server:
         try:
             with stderr.status("starting the server") as line:
-                server_settings = merge(_BUDGET, without_outputs(launch, repository))
+                server_settings = merge(_BUDGET, without_outputs(launch.options, config, repository))
                 await completion_client.initialize(server, repository.folders, server_settings)
                 server_info = await completion_client.wait_until_ready(
                     server, lambda message: line.update(Text(message)), adapters
@@ -113,11 +114,11 @@ def required_adapters(config: settings.Settings) -> list[str]:
     return [name for name, adapter in config.resident_adapters().items() if is_completion_adapter(name, adapter)]
 
 
-def without_outputs(launch: ServerLaunch, repository: Repository) -> dict[str, Any]:
-    """The settings for the server, with the results of earlier runs ignored: they contain the right answers."""
+def without_outputs(options: Mapping[str, Any], config: settings.Settings, repository: Repository) -> dict[str, Any]:
+    """``options`` for a server with the settings ``config``, with the results of earlier runs ignored: they contain the
+    right answers."""
     if not repository.outputs:
-        return dict(launch.options)
-    config = launch.load_settings()
+        return dict(options)
     names = [
         Path(file).relative_to(folder).as_posix()
         for file in repository.outputs
@@ -125,7 +126,7 @@ def without_outputs(launch: ServerLaunch, repository: Repository) -> dict[str, A
         if Path(file).is_relative_to(folder)
     ]
     patterns = ["/" + _PATTERN_CHARACTER.sub(r"\\\g<0>", name) for name in names]
-    return merge(dict(launch.options), {"context": {"ignore": [*config.context.ignore, *patterns]}})
+    return merge(dict(options), {"context": {"ignore": [*config.context.ignore, *patterns]}})
 
 
 def _last_lines(log: IO[str]) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import re
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.commands.support.source_position import read_standard_input, require_allowed
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, encode_text, has_bom, read_file
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
@@ -110,23 +108,15 @@ def write_source(source: Source, new_text: str) -> None:
     if source.path is None:
         raise SettingsError("Standard input cannot be written. Leave out --write for a diff.")
     path = source.path.resolve()
-    temporary = ""
+
+    def require_unchanged() -> None:
+        if read_file(path, MAX_DOCUMENT_BYTES) != source.content:
+            raise SettingsError(f"{source.name} was changed meanwhile and was not written. Run the command again.")
+
     try:
         if not path.stat().st_mode & 0o222:  # replacing the file would ignore its mode
             raise SettingsError(f"{source.name} is read-only. Make it writable, or leave out --write for a diff.")
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(encode_text(new_text, has_bom(source.content)))
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, path.stat().st_mode & 0o7777)
-        if read_file(path, MAX_DOCUMENT_BYTES) != source.content:
-            raise SettingsError(f"{source.name} was changed meanwhile and was not written. Run the command again.")
-        os.replace(temporary, path)
-        temporary = ""
+        content = encode_text(new_text, has_bom(source.content))
+        write_atomically(path, content, is_synced=True, before_replacing=require_unchanged)
     except OSError as error:
         raise SettingsError(f"{source.name} cannot be written: {error.strerror}. It is unchanged.") from error
-    finally:
-        if temporary:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)

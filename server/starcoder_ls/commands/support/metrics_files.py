@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.user_folders import state_folder
 
@@ -64,10 +65,6 @@ def _write_repeatedly(metrics: Metrics, has_ended: threading.Event) -> None:
 def _write(folder: Path, metrics: Metrics) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{int(metrics.started_s)}-{os.getpid()}.json"
-    temporary = path.with_suffix(".new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(metrics.summary(), file)
-    temporary.replace(path)
+    write_atomically(path, json.dumps(metrics.summary()).encode(), mode=0o600)
     for old in sorted(folder.glob("*.json"))[:-_MAX_FILES]:
         old.unlink(missing_ok=True)

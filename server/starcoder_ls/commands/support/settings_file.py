@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.errors import SettingsError
 
 
@@ -64,12 +63,6 @@ def _write(file: Path, document: tomlkit.TOMLDocument) -> None:
     """Replace the file atomically; a link stays a link."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        target = file.resolve()
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(tomlkit.dumps(document))
-        if target.exists():
-            os.chmod(temporary, target.stat().st_mode & 0o777)
-        os.replace(temporary, target)
+        write_atomically(file, tomlkit.dumps(document).encode(), mode=None if file.exists() else 0o600)
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror}. Nothing was changed.") from error

@@ -5,7 +5,6 @@ Pickled weights are converted in another process, and once: a copy as safetensor
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -160,9 +159,7 @@ def _read_through_cache(file: Path) -> Mapping[str, torch.Tensor]:
     at the same time write the same. A copy without its own hash beside it, or with another one, is replaced.
     Raises AdapterInvalid, SafetensorError, OSError.
     """
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    folder = cache_folder() / digest
+    folder = cache_folder() / integrity.hash_file(file)
     if integrity.read_manifest(folder):
         try:
             integrity.verify_folder(folder, (WEIGHTS_FILE,), ignore_progress)

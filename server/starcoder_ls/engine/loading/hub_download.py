@@ -6,7 +6,6 @@ error, this module keeps one partial file per content. What it has downloaded, h
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from starcoder_ls.engine.loading.hub_errors import disk_full, hub_cache
+from starcoder_ls.engine.loading.integrity import hash_file
 from starcoder_ls.engine.loading.progress import ProgressCallback, create_byte_bar
 from starcoder_ls.errors import ModelInvalid
 
@@ -121,9 +121,7 @@ def _size(file: Path) -> int:
 
 def _require_hash(name: str, partial: Path, file: RemoteFile) -> None:
     """Raise ModelInvalid, and delete the file, if its content is not what the Hub announced."""
-    with partial.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if digest != file.sha256:
+    if hash_file(partial) != file.sha256:
         partial.unlink()
         raise ModelInvalid(
             f"{file.path} of {name} was damaged on its way: its SHA-256 is not the one of the Hub. It was deleted. "

@@ -42,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 def write_manifest(folder: Path, names: Iterable[str]) -> None:
     """Write the hashes of the files ``names`` in ``folder`` that exist. Raises OSError."""
-    lines = [f"{_hash_file(folder / name)}  {name}\n" for name in sorted(names) if (folder / name).is_file()]
+    lines = [f"{hash_file(folder / name)}  {name}\n" for name in sorted(names) if (folder / name).is_file()]
     (folder / MANIFEST_FILE).write_text("".join(lines), encoding="utf-8")
 
 
@@ -109,12 +109,12 @@ def _compare_with_last_load(file: Path, record: LoadRecord, on_progress: Progres
     """Raises ModelInvalid, and what ``on_progress`` raises."""
     is_small = file.stat().st_size < ALWAYS_HASHED_BYTES
 
-    def hash_file(file: Path) -> str:
+    def hash_with_progress(file: Path) -> str:
         if not is_small:
             on_progress(0.0, f"Recording the hash of {file.name}, once.")
-        return _hash_file(file)
+        return hash_file(file)
 
-    return record.compare(file, is_small, hash_file)
+    return record.compare(file, is_small, hash_with_progress)
 
 
 def _verify_file(file: Path, expected: str, is_in_manifest: bool, on_progress: ProgressCallback) -> None:
@@ -127,7 +127,7 @@ def _verify_file(file: Path, expected: str, is_in_manifest: bool, on_progress: P
         if _read_note(note) == state:
             return
         on_progress(0.0, f"Verifying {file.name}, once.")
-    if _hash_file(file, is_git=len(expected) == 40) != expected:
+    if hash_file(file, is_git=len(expected) == 40) != expected:
         change = f", or delete {MANIFEST_FILE} beside it if you changed it" if is_in_manifest else ""
         raise ModelInvalid(
             f"{file} is damaged: its hash is not the recorded one. Delete {file.resolve()} and download or install it "
@@ -148,8 +148,8 @@ def _read_note(note: Path) -> object:
         return None
 
 
-def _hash_file(file: Path, is_git: bool = False) -> str:
-    """SHA-256, or the SHA-1 that git gives a file: of ``blob``, its size, a zero byte and its contents."""
+def hash_file(file: Path, is_git: bool = False) -> str:
+    """Hexadecimal SHA-256, or the SHA-1 that git gives a file: of ``blob``, its size, a zero byte and its contents."""
     with file.open("rb") as stream:
         if not is_git:
             return hashlib.file_digest(stream, "sha256").hexdigest()

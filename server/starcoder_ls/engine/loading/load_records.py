@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import user_folders
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.errors import ModelInvalid
 
 MAX_RECORDS = 256
@@ -62,11 +63,11 @@ class LoadRecord:
         if known is not None and known["hash"] != digest:
             if has_same_state and known["loaded_ns"] - status.st_mtime_ns > _MIN_AGE_NS:
                 raise ModelInvalid(
-                    f"{file} is damaged: its contents are not those of its last load, and nobody wrote to it since. "
+                    f"{file} is damaged: its contents are not those of its last load, although it was not written to. "
                     f"Copy it again. If the file is right, delete {self._file}."
                 )
             date = time.strftime("%Y-%m-%d", time.localtime(known["loaded_ns"] / 1e9))
-            sentence = f"{file} is another one than at its last load ({date}). If nobody replaced it, copy it again."
+            sentence = f"{file} is not the one of its last load ({date}). If you did not replace it, copy it again."
         if not has_same_state or sentence:
             self._known[file.name] = {"hash": digest, **state, "loaded_ns": time.time_ns()}
             self._is_changed = True
@@ -77,9 +78,7 @@ class LoadRecord:
         if not self._is_changed:
             return
         self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        temporary = self._file.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(self._known), encoding="utf-8")
-        os.replace(temporary, self._file)
+        write_atomically(self._file, json.dumps(self._known).encode(), mode=0o600)
         records = sorted(self._file.parent.iterdir(), key=lambda file: file.stat().st_mtime_ns, reverse=True)
         for old in records[MAX_RECORDS:]:
             with contextlib.suppress(OSError):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import user_folders
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.feedback_store import promotions
 from starcoder_ls.feedback_store.promotions import CURRENT, MERGED, Promotion
@@ -146,9 +147,7 @@ def adapter_names(root: Path | None = None) -> list[str]:
 
 def write_json(file: Path, value: dict[str, Any]) -> None:
     """Replace ``file`` in one step. Raises OSError."""
-    partial = file.with_name(f".{file.name}.partial")
-    partial.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    os.replace(partial, file)
+    write_atomically(file, f"{json.dumps(value, indent=1)}\n".encode())
 
 
 def utc_now() -> datetime:
