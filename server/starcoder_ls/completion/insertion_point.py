@@ -162,16 +162,18 @@ class InsertionPoint:
     def repeats_below(self, lines: list[str]) -> bool:
         """Whether the document has ``lines`` below the cursor: from the next line on, or from one soon after it.
 
-        A single line further below counts only if it is long and occurs once: others are alike by chance.
+        A single line with words further below counts only if it is long and occurs once: others are alike by chance.
         """
-        if not has_words("".join(lines)):
+        with_words = [line for line in lines if has_words(line)]
+        if not with_words:
             return False
         below = self.lines_below[:_NEARBY_LINES]
         starts = [index for index in range(len(below)) if self.lines_below[index : index + len(lines)] == lines]
-        if len(lines) > 1 or 0 in starts:
+        if len(with_words) > 1 or 0 in starts:
             return bool(starts)
-        is_unique = self.lines_below.count(lines[0]) == 1 and lines[0] not in self.lines_above
-        return bool(starts) and is_unique and len(lines[0].strip()) >= _MIN_UNIQUE_CHARS
+        [line] = with_words
+        is_unique = self.lines_below.count(line) == 1 and line not in self.lines_above
+        return bool(starts) and is_unique and len(line.strip()) >= _MIN_UNIQUE_CHARS
 
     @property
     def is_in_string(self) -> bool:

@@ -211,10 +211,17 @@ def _drop_lines(lines: list[str], count: int) -> str:
 
 
 def _repeats_block(content: list[str], above: list[str]) -> bool:
-    """Whether ``content`` occurs in the last few lines above: the model is repeating a block in a loop."""
+    """Whether ``content`` occurs in the last few lines above: the model is repeating a block in a loop.
+
+    A single line that ends in a comma counts only if it follows the same line there: the entries of a table have lines
+    in common.
+    """
     starts = range(max(0, len(above) - _MAX_LOOP_LINES), len(above) - len(content) + 1)
     is_long = sum(map(len, content)) >= _MIN_LOOP_CHARS
-    return is_long and any(above[start : start + len(content)] == content for start in starts)
+    repeated = [start for start in starts if above[start : start + len(content)] == content]
+    if len(content) == 1 and content[0].endswith(","):
+        repeated = [start for start in repeated if start and above[start - 1] == above[-1]]
+    return is_long and bool(repeated)
 
 
 def _cut_before_unmatched_closer(text: str, point: InsertionPoint) -> str:
