@@ -91,10 +91,11 @@ class LocalEngine:
         from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
         from starcoder_ls.engine.loading.progress import ignore_progress
 
-        # Reading files takes a disk, and perhaps a network: the engine's thread goes on meanwhile.
+        # Files take a disk, and perhaps a network, and PEFT takes its time: the engine's thread goes on meanwhile.
         prepared = await asyncio.to_thread(prepare_adapter, adapter, self._settings.offline, ignore_progress)
+        layers = await asyncio.to_thread(adapters.build_layers, prepared)
         added: list[AdapterStatus] = []
-        await self._run_control_task(lambda: added.append(adapters.add(name, prepared).status()))
+        await self._run_control_task(lambda: added.append(adapters.add(name, prepared, layers=layers).status()))
         return added[0]
 
     async def detach(self, name: str) -> None:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM
 
 import adapter_fixtures
@@ -42,3 +45,38 @@ def test_weights_are_named_as_in_files(starcoder: Path) -> None:
     assert not targets[0].weights()[name].any()
     with pytest.raises(KeyError):
         targets[0].set_weight("base_model.model.transformer.wte.weight", torch.nn.Parameter(torch.zeros(1)))
+
+
+@pytest.mark.parametrize("method", ["lora", "ia3", "parallel"])
+def test_layers_that_are_built_in_a_copy_fit_the_model(method: str, starcoder: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(starcoder)
+    before, attributes = dict(model.named_modules()), set(vars(model))
+    config = adapter_fixtures.create_peft_config(method)
+    built = peft_compat.move_to(peft_compat.inject_layers(config, peft_compat.copy_base(model), is_empty=True), model)
+    assert dict(model.named_modules()) == before
+    assert set(vars(model)) == attributes
+    expected = peft_compat.inject_layers(config, model, is_empty=True)
+    assert not any(isinstance(module, BaseTunerLayer) for module in peft_compat.copy_base(model).modules())
+    peft_compat.remove_layers(expected)
+    assert [(target.path, target.name) for target in built] == [(target.path, target.name) for target in expected]
+    for target, other in zip(built, expected, strict=True):
+        assert target.parent is other.parent
+        assert target.base_layer is other.base_layer
+        assert target.weights().keys() == other.weights().keys()
+
+
+def test_other_threads_create_modules_with_weights_meanwhile(starcoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second engine may load its model while layers are built."""
+    model, devices = AutoModelForCausalLM.from_pretrained(starcoder), []
+    create = peft_compat.inject_adapter_in_model
+
+    def create_beside(*arguments: Any, **options: Any) -> None:
+        with ThreadPoolExecutor(1) as other:
+            devices.append(other.submit(torch.nn.Linear, 2, 2).result().weight.device.type)
+            create(*arguments, **options)
+            devices.append(other.submit(torch.nn.Linear, 2, 2).result().weight.device.type)
+
+    monkeypatch.setattr(peft_compat, "inject_adapter_in_model", create_beside)
+    targets = peft_compat.inject_layers(adapter_fixtures.create_peft_config("lora"), model, is_empty=True)
+    assert devices == ["cpu", "cpu"]
+    assert {weight.device.type for target in targets for weight in target.weights().values()} == {"meta"}

@@ -8,8 +8,8 @@ from __future__ import annotations
 import itertools
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -79,15 +79,15 @@ def register_method(name: str, config_class: type, tuner_class: type, prefix: st
 def inject_layers(config: Any, model: torch.nn.Module, is_empty: bool = False) -> list[TargetModule]:
     """Let PEFT put the layers of ``config`` into ``model``; with ``is_empty`` on the meta device, without memory.
 
-    Raises what PEFT raises, ValueError in most cases; ``model`` is then unchanged.
+    May be called from any thread, one at a time for each ``model``: PEFT's ``low_cpu_mem_usage`` would change torch for
+    all threads, and ``torch.device`` does so for this one. Raises what PEFT raises, ValueError in most cases; ``model``
+    is then unchanged.
     """
     before = dict(model.named_modules())
-    # PEFT moves its layers to the device of bitsandbytes' 8-bit layers, which have a `state`. Layers on the meta device
-    # cannot be moved.
-    is_empty = is_empty and not any(getattr(module, "state", None) is not None for module in before.values())
+    is_empty = is_empty and not has_8_bit_layers(model)
     try:
-        with suppress_warnings(), torch.inference_mode(False):
-            inject_adapter_in_model(config, model, ADAPTER_NAME, low_cpu_mem_usage=is_empty)
+        with suppress_warnings(), torch.inference_mode(False), torch.device("meta") if is_empty else nullcontext():
+            inject_adapter_in_model(config, model, ADAPTER_NAME)
     except BaseException:
         remove_layers(_find_targets(model, before))
         raise
@@ -95,6 +95,33 @@ def inject_layers(config: Any, model: torch.nn.Module, is_empty: bool = False) -
         for attribute in ("peft_config", "_hf_peft_config_loaded"):
             model.__dict__.pop(attribute, None)
     return _find_targets(model, before)
+
+
+def has_8_bit_layers(model: torch.nn.Module) -> bool:
+    """Whether ``model`` has bitsandbytes' 8-bit layers, which have a `state`. PEFT moves its layers to the device of
+    such layers, and layers on the meta device cannot be moved."""
+    return any(getattr(module, "state", None) is not None for module in model.modules())
+
+
+def copy_base(module: torch.nn.Module) -> torch.nn.Module:
+    """Copies of ``module`` and of the modules in it that have modules themselves; the others are shared.
+
+    Layers that are put into the copy are not in ``module``, and those that an adapter has put there are not in the
+    copy. May be called from any thread, also while another one switches adapters.
+    """
+    copied = object.__new__(type(module))
+    copied.__dict__.update(module.__dict__)
+    children: dict[str, torch.nn.Module | None] = {}
+    for name, child in module._modules.items():
+        base = child if child is None else child._modules.get("base_layer") or child
+        children[name] = copy_base(base) if base is not None and base._modules else base
+    copied.__dict__["_modules"] = children
+    return copied
+
+
+def move_to(targets: list[TargetModule], model: torch.nn.Module) -> list[TargetModule]:
+    """``targets`` of a copy of ``model`` by ``copy_base`` as targets of ``model``."""
+    return [replace(target, parent=model.get_submodule(target.path.rpartition(".")[0])) for target in targets]
 
 
 def remove_layers(targets: list[TargetModule]) -> None:

@@ -1,7 +1,7 @@
 """The adapters that are resident beside one base model, and which of them its layers apply now.
 
 A switch changes a few dictionary entries per layer; no weight moves. Only the engine's thread may use this module,
-except for ``prepare_adapter`` and ``ResidentAdapters.find``.
+except for ``prepare_adapter``, ``ResidentAdapters.find`` and ``ResidentAdapters.build_layers``, which take long.
 """
 
 from __future__ import annotations
@@ -143,19 +143,35 @@ class ResidentAdapters:
                 target.use_adapter_layer()
         self._active = adapter
 
-    def add(self, name: str, prepared: PreparedAdapter, is_base_changed: bool = False) -> ResidentAdapter:
+    def build_layers(self, prepared: PreparedAdapter) -> list[peft_compat.TargetModule] | None:
+        """The layers of the adapter without its weights, built in a copy of the base: most of the time of ``add``.
+
+        May be called from any thread. None if such layers are built on the device of the base, which only the engine's
+        thread may use. Raises AdapterInvalid if the adapter does not fit.
+        """
+        if peft_compat.has_8_bit_layers(self._model):
+            return None
+        self._check_base(prepared)
+        return peft_compat.move_to(self._create_layers(prepared, peft_compat.copy_base(self._model)), self._model)
+
+    def add(
+        self,
+        name: str,
+        prepared: PreparedAdapter,
+        is_base_changed: bool = False,
+        layers: list[peft_compat.TargetModule] | None = None,
+    ) -> ResidentAdapter:
         """Make the adapter resident, in place of one of the same name.
 
-        ``is_base_changed`` skips the checks of the base's identity, after other adapters were merged into the base.
-        Raises AdapterInvalid if it does not fit, OutOfMemory if there is no room; nothing is changed then.
+        ``layers`` are those of ``build_layers``. ``is_base_changed`` skips the checks of the base's identity, after
+        other adapters were merged into the base. Raises AdapterInvalid if it does not fit, OutOfMemory if there is no
+        room; nothing is changed then.
         """
         self.activate(None)
         is_base_checked = not is_base_changed and not prepared.is_other_base_allowed
-        if is_base_checked:
-            fit.require_same_fingerprint(prepared.files, self._checkpoint, self._model_name)
-        fit.require_base_supported(prepared.files, self._quantization, activation_type(self._model)[1])
+        self._check_base(prepared, is_base_changed)
         try:
-            targets, virtual_tokens = self._build(prepared)
+            targets, virtual_tokens = self._build(prepared, layers)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -173,6 +189,12 @@ class ResidentAdapters:
         self._by_name[name] = adapter
         return adapter
 
+    def _check_base(self, prepared: PreparedAdapter, is_base_changed: bool = False) -> None:
+        """Raises AdapterInvalid if the adapter was made for another base, or cannot run on this one."""
+        if not is_base_changed and not prepared.is_other_base_allowed:
+            fit.require_same_fingerprint(prepared.files, self._checkpoint, self._model_name)
+        fit.require_base_supported(prepared.files, self._quantization, activation_type(self._model)[1])
+
     def remove(self, name: str) -> None:
         """Remove the name. The memory is released when the last request with the adapter ends.
 
@@ -183,18 +205,26 @@ class ResidentAdapters:
             self.activate(None)
         del self._by_name[name]
 
-    def _build(self, prepared: PreparedAdapter) -> tuple[list[peft_compat.TargetModule], VirtualTokens | None]:
+    def _build(
+        self, prepared: PreparedAdapter, layers: list[peft_compat.TargetModule] | None
+    ) -> tuple[list[peft_compat.TargetModule], VirtualTokens | None]:
         """The adapter's layers, not active, and its virtual tokens. Raises AdapterInvalid if it does not fit."""
         config, tensors = prepared.files.config, prepared.tensors
+        targets = self._create_layers(prepared, self._model) if layers is None else layers
         mismatch = fit.describe_mismatch(prepared.files, self._checkpoint, self._model_name)
+        fit.require_linear_targets(targets, mismatch)
+        fit.require_exact_tensors(config.method.tensor_shapes(config.values, self._model, targets), tensors, mismatch)
+        return targets, config.method.load_tensors(tensors, self._model, targets)
+
+    def _create_layers(self, prepared: PreparedAdapter, model: torch.nn.Module) -> list[peft_compat.TargetModule]:
+        """In ``model``, which is the base or a copy of it. Raises AdapterInvalid if the adapter does not fit."""
+        config = prepared.files.config
         try:
-            targets = config.method.create_layers(config.values, self._model)
+            return config.method.create_layers(config.values, model)
         except (ValueError, RuntimeError, KeyError, TypeError, NotImplementedError) as error:
             if is_out_of_memory(error):
                 raise
             _log.debug("PEFT has no layers for %s", prepared.files.folder, exc_info=True)
             reason = str(error).strip().partition("\n")[0].rstrip(".")
+            mismatch = fit.describe_mismatch(prepared.files, self._checkpoint, self._model_name)
             raise AdapterInvalid(f"{mismatch}: {reason}. Use the adapter with its own base.") from error
-        fit.require_linear_targets(targets, mismatch)
-        fit.require_exact_tensors(config.method.tensor_shapes(config.values, self._model, targets), tensors, mismatch)
-        return targets, config.method.load_tensors(tensors, self._model, targets)
