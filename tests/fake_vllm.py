@@ -59,6 +59,7 @@ class FakeVllm:
     is_endless: bool = False
     logprob: float = -0.25
     has_constraints: bool = True
+    open_paths: tuple[str, ...] = ()
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
@@ -87,7 +88,7 @@ class FakeVllm:
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         path = first.split()[1]
-        if path == "/health":
+        if path == "/health" or path in self.open_paths:
             return await respond(writer, 200, {})
         if headers.get("authorization") != f"Bearer {TOKEN}":
             return await respond(writer, 401, {"error": "Unauthorized"})

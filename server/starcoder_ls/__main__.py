@@ -6,7 +6,7 @@ import contextlib
 import os
 import sys
 
-from starcoder_ls.errors import StarcoderError
+from starcoder_ls.errors import NO_ENGINE, StarcoderError
 from starcoder_ls.printable import escape_control_characters
 
 _LINE_FEED = "\n"
@@ -37,6 +37,11 @@ def _run() -> int:
         application()
     except StarcoderError as error:
         print(f"starcoder-ls: {escape_control_characters(str(error), keep=_LINE_FEED)}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name not in ("starcoder_ls.engine", "starcoder_ls.learning", "numpy"):
+            raise
+        print(f"starcoder-ls: {NO_ENGINE}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -33,6 +33,9 @@ StarcoderError
 Each message says what is wrong, where, and what to do about it.
 """
 
+NO_ENGINE = "starcoder-ls-client runs no model itself: name a server in `remote.url`, or install starcoder-ls instead."
+"""Said where the engine is missing, because only the thin distribution is installed."""
+
 
 class StarcoderError(Exception):
     """Base class. ``str(error)`` is written for users."""

@@ -6,7 +6,8 @@ import asyncio
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,10 @@ from rich.table import Table
 
 from starcoder_ls import __version__, settings, settings_toml
 from starcoder_ls.commands import processes
-from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loaded_engine
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
 from starcoder_ls.completion.prompt import families, fim
-from starcoder_ls.engine.loading import hub
 from starcoder_ls.errors import DaemonError, StarcoderError
-from starcoder_ls.generation import AdapterStatus, Engine, Request, Timings
+from starcoder_ls.generation import AdapterStatus, Engine, Request, Status, Timings
 
 _CODE_BEFORE = "def greet(name):\n    "
 _CODE_AFTER = "\n\n\nprint(greet('world'))\n"
@@ -34,7 +34,8 @@ def run(overlay: dict[str, Any], settings_file: Path | None) -> int:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     file = settings_toml.settings_file() if settings_file is None else settings_file
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    installed = [name for name in _LIBRARIES if find_spec(name) is not None]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in installed)
     table.add_row("starcoder-ls", f"{__version__} on Python {platform.python_version()}, {platform.system()}")
     table.add_row("libraries", versions)
     table.add_row("settings", f"{file} {'' if file.is_file() else '(missing: defaults)'}")
@@ -77,16 +78,15 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
     Raises ModelError, EngineError.
     """
     started_s = time.monotonic()
-    with loaded_engine(config, LocalEngineFactory(is_process_ending=True)) as engine:
+    config = config.model_copy(update={"remote": config.remote.model_copy(update={"fallback": "none"})})
+    with loaded_engine(config, ConfiguredEngineFactory(is_process_ending=True)) as engine:
         load_s = time.monotonic() - started_s
         status = engine.status()
-        table.add_row("model", f"{status.model} ({status.architecture}, context {status.context_tokens} tokens)")
-        if commit := hub.find_commit(config.model.name, config.model.revision):
-            table.add_row("commit", commit)
+        details = f"{status.architecture}, " if status.architecture else ""
+        table.add_row("model", f"{status.model} ({details}context {status.context_tokens} tokens)")
         table.add_row("family", families.find_family(status.special_tokens).name)
-        adapters = [describe_adapter(adapter, config.resident_adapters()) for adapter in status.adapters]
-        table.add_row("adapters", ", ".join(adapters) or "none")
-        table.add_row("device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights")
+        for row in _describe_server(engine, config) if config.remote.url else _describe_local(status, config):
+            table.add_row(*row)
         if status.message:
             table.add_row("note", status.message)
         table.add_row("loaded in", f"{load_s:.1f} s")
@@ -96,8 +96,28 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
         return timings.decode_steps > 0
 
 
+def _describe_server(engine: Engine, config: settings.Settings) -> Iterator[tuple[str, str]]:
+    from starcoder_ls.commands.support.remote_report import describe_server
+    from starcoder_ls.remote.remote_engine import RemoteEngine
+
+    assert isinstance(engine, RemoteEngine)
+    return describe_server(engine, config)
+
+
+def _describe_local(status: Status, config: settings.Settings) -> Iterator[tuple[str, str]]:
+    from starcoder_ls.engine.loading import hub
+
+    if commit := hub.find_commit(config.model.name, config.model.revision):
+        yield "commit", commit
+    adapters = [describe_adapter(adapter, config.resident_adapters()) for adapter in status.adapters]
+    yield "adapters", ", ".join(adapters) or "none"
+    yield "device", f"{status.device}, {status.dtype}, {status.memory_bytes / 1e6:.0f} MB of weights"
+
+
 def describe_adapter(adapter: AdapterStatus, configured: Mapping[str, settings.Adapter]) -> str:
     """Name, method, and the commit if it was downloaded."""
+    from starcoder_ls.engine.loading import hub
+
     source = configured.get(adapter.name)
     commit = hub.find_commit(source.path, source.revision) if source else ""
     return f"{adapter.name} ({adapter.method}{f', commit {commit}' if commit else ''})"

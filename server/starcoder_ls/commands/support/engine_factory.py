@@ -11,11 +11,12 @@ import queue
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from rich.text import Text
 
 from starcoder_ls.commands.support.console import stderr
-from starcoder_ls.errors import DaemonError, EngineError, ModelError
+from starcoder_ls.errors import NO_ENGINE, DaemonError, EngineError, ModelError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
 from starcoder_ls.settings import Adapter, Remote, Settings
 
@@ -34,6 +35,8 @@ class LocalEngineFactory:
     is_process_ending: bool = False
 
     def __call__(self, settings: Settings, /) -> Engine:
+        if find_spec("starcoder_ls.engine") is None:
+            raise ModelError(NO_ENGINE)
         from starcoder_ls.engine.local_engine import LocalEngine  # imports torch, which takes seconds
 
         adapters = settings.resident_adapters()
