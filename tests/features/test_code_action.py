@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from actions import ADAPTER, COMMANDS_ONLY, EDITOR, code_actions, lsp_range
-from fakes import ScriptedEngine
+from fakes import FIM_TOKENS, ScriptedEngine
 from harness import INLINE_COMPLETION, URI, async_test, initialized_client, notifications_of
+from starcoder_ls.settings import validate
 
 CODE = "import os\n\n\ndef add(a, b):\n    return a - b\n\n\nx = '😀' + 1\n"
 ALL = ["Explain", "Write docstring", "Write tests", "Simplify"]
@@ -197,3 +198,15 @@ async def test_result_is_null_while_loading_and_for_unknown_documents() -> None:
         assert await code_actions(client, lsp_range(3, 5)) is None
         client.open(URI, CODE)
         assert await code_actions(client, lsp_range(70, 75)) is None
+
+
+@pytest.mark.parametrize("model", ["bigcode/starcoderbase-1b", "bundled"])
+@async_test
+async def test_base_model_that_has_read_commits_offers_edits(model: str) -> None:
+    used = ScriptedEngine()
+    used.set_status(special_tokens=FIM_TOKENS | {"<commit_before>", "<commit_msg>", "<commit_after>"})
+    settings = validate({"model": {"name": model}}, "a test")
+    async with initialized_client(used, settings, capabilities=EDITOR) as client:
+        client.open(URI, CODE)
+        offered = titles(await code_actions(client, lsp_range(4, 4, 6, 6)))
+        assert offered == (["Explain", "Write docstring"] if model == "bundled" else ["Write docstring", "Simplify"])

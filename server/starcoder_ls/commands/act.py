@@ -49,7 +49,7 @@ def run(
     source, target = line_range.read_target(region, language, config.context.ignore)
     target = replace(target, instruction=action_input.instruction, diagnostics=action_input.problems)
     route = actions.select_route(config, action, target, adapter)
-    factory = DaemonOrLocalEngineFactory(needs_adapter=lambda name, _: name == route.adapter)
+    factory = DaemonOrLocalEngineFactory(needs_adapter=lambda name, _: route is not None and name == route.adapter)
     with loaded_engine(config, factory, shows_progress=not is_json) as engine:
         prepared = perform_action.prepare_action(config, engine, action, target, actions.require_loaded(engine, route))
         if prepared.action.becomes == "text":

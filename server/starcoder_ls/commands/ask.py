@@ -28,7 +28,7 @@ def run(
     adapter = adapter_option.adapter_name(adapter, config)
     target = replace(line_range.whole_file(file, config.context.ignore), instruction=question)
     route = actions.select_route(config, _ACTION, target, adapter)
-    factory = DaemonOrLocalEngineFactory(needs_adapter=lambda name, _: name == route.adapter)
+    factory = DaemonOrLocalEngineFactory(needs_adapter=lambda name, _: route is not None and name == route.adapter)
     with loaded_engine(config, factory, shows_progress=not is_json) as engine:
         prepared = perform_action.prepare_action(config, engine, _ACTION, target, actions.require_loaded(engine, route))
         return asyncio.run(actions.print_answer(engine, prepared, is_json))

@@ -49,7 +49,10 @@ async def code_action(
             continue
         if not (is_invoked or has_selection or action.needs_diagnostics):
             continue
-        if perform_action.find_route(session.settings, resident, name, document.language, document.path) is not None:
+        route = perform_action.find_route(
+            session.settings, resident, name, document.language, document.path, engine.status()
+        )
+        if route is not None:
             items += _items(session.client.info, document, name, action, target, diagnostics)
     return items or None
 

@@ -32,7 +32,7 @@ class InstructionPrompt:
 
     ``question_prefix`` and ``question_suffix`` are what a model writes around a question if it repeats one.
     ``is_text_answer``: the answer is words, not code. ``allowed_characters``: hidden characters of this text may occur
-    in the answer.
+    in the answer. ``answer_prefix``: the end of the prompt, which belongs to the answer. ``closing_text`` ends it.
     """
 
     request: Request
@@ -43,6 +43,8 @@ class InstructionPrompt:
     note: str = ""
     allowed_characters: str = ""
     is_text_answer: bool = True
+    answer_prefix: str = ""
+    closing_text: str = ""
 
 
 def build_instruction_prompt(

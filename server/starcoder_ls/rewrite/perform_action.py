@@ -14,15 +14,16 @@ from starcoder_ls import routing
 from starcoder_ls.actions import BUILT_IN, Action
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
-from starcoder_ls.generation import Chunk, Engine, FinishReason, Timings
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
+from starcoder_ls.rewrite.base_formats import BaseFormat, build_base_prompt, find_base_format
 from starcoder_ls.rewrite.docstrings import DocstringPosition
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
 from starcoder_ls.rewrite.target import Target, expand_to_function
-from starcoder_ls.settings import Settings
+from starcoder_ls.settings import AUTO, Settings
 
 _CUT_REASONS = (FinishReason.LENGTH, FinishReason.DEADLINE)
 
@@ -44,10 +45,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ActionRoute:
-    """What performs an action: an adapter by name, or None for the base model, and the setting `template` of it."""
+    """What performs an action: an adapter by name, or None for the base model, and the setting `template` of it.
+
+    ``base_format``: the base model does it, although the settings do not name it for instructions.
+    """
 
     adapter: str | None
     template: str
+    base_format: BaseFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +74,31 @@ def loaded_adapters(engine: Engine) -> list[str]:
 
 
 def find_route(
-    settings: Settings, loaded: Collection[str], name: str, language: str = "", path: str = ""
+    settings: Settings,
+    loaded: Collection[str],
+    name: str,
+    language: str = "",
+    path: str = "",
+    status: Status | None = None,
 ) -> ActionRoute | None:
-    """What performs the action ``name``; None if no adapter of ``loaded`` does and the base model is not tuned to."""
+    """What performs the action ``name``; None if no adapter of ``loaded`` does and the base model cannot.
+
+    Without ``status`` the base model is used only if the settings say that it is tuned for instructions.
+    """
     route = routing.route(settings, loaded, settings.actions[name].task or name, language, path)
     if route is None:
-        return None
+        base_format = find_base_format(settings, name, status) if status is not None else None
+        return None if base_format is None else ActionRoute(None, AUTO, base_format)
     adapters = settings.resident_adapters()
     template = adapters[route.adapter].prompt_template if route.adapter is not None else settings.model.template
     return ActionRoute(route.adapter, template)
 
 
-def require_route(settings: Settings, loaded: Collection[str], name: str, target: Target) -> ActionRoute:
+def require_route(
+    settings: Settings, loaded: Collection[str], name: str, target: Target, status: Status | None = None
+) -> ActionRoute:
     """What performs the action ``name``. Raises ActionUnavailable if nothing does, naming the setting to add."""
-    route = find_route(settings, loaded, name, target.language, target.path)
+    route = find_route(settings, loaded, name, target.language, target.path, status)
     if route is None:
         raise ActionUnavailable(
             f"No adapter for {name!r} is loaded, and the model itself is not tuned for it. Add one to the settings: "
@@ -118,8 +134,11 @@ def prepare_action(
         if function is None:
             raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
         target, position = function, docstrings.find_position(function)
-    route = route or require_route(settings, loaded_adapters(engine), name, target)
-    prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
+    route = route or require_route(settings, loaded_adapters(engine), name, target, engine.status())
+    if route.base_format in (None, "chat"):
+        prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
+    else:
+        prompt = build_base_prompt(engine, action, name, target, route.base_format, position)
     return PreparedAction(action, prompt, position, action.needs_instruction or name not in BUILT_IN)
 
 
@@ -136,13 +155,15 @@ async def stream_answer(engine: Engine, prompt: InstructionPrompt) -> AsyncGener
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(prompt.request))) as stream:
         async for chunk in stream:
             generated += chunk.text
+            is_closed = bool(prompt.closing_text) and prompt.closing_text in generated
+            generated = generated.partition(prompt.closing_text)[0] if is_closed else generated
             finish_reason, timings = chunk.finish_reason or finish_reason, chunk.timings or timings
-            visible = strip_hidden_characters(generated, prompt.allowed_characters)
+            visible = strip_hidden_characters(prompt.answer_prefix + generated, prompt.allowed_characters)
             text, has_ended = answer_parsing.extract_answer(
                 visible, prompt.question_prefix, prompt.question_suffix, repeated_code
             )
             repetition = answer_parsing.find_repetition(text) if prompt.is_text_answer else None
-            if has_ended or repetition is not None:
+            if has_ended or is_closed or repetition is not None:
                 text, finish_reason = text[:repetition], FinishReason.STOP_RULE
             if finish_reason is not None:
                 break

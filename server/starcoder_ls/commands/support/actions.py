@@ -12,18 +12,24 @@ from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import perform_action
+from starcoder_ls.rewrite.base_formats import BASE_ACTIONS
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.settings import Settings
+from starcoder_ls.settings import BUNDLED, Settings
 
 
-def select_route(settings: Settings, action: str, target: Target, adapter: str | None) -> perform_action.ActionRoute:
+def select_route(
+    settings: Settings, action: str, target: Target, adapter: str | None
+) -> perform_action.ActionRoute | None:
     """The adapter (or base model) that the settings provide for the action. No model is loaded for this.
 
-    ``adapter`` is the name that the user demands, if any. Raises ActionUnavailable.
+    ``adapter`` is the name that the user demands, if any. None if the loaded model decides whether it can do it without
+    an adapter. Raises ActionUnavailable.
     """
     perform_action.require_action(settings, action)
     adapters = settings.resident_adapters()
     if adapter is None:
+        if action in BASE_ACTIONS and settings.model.name != BUNDLED:
+            return perform_action.find_route(settings, adapters, action, target.language, target.path)
         return perform_action.require_route(settings, adapters, action, target)
     if adapter not in adapters:
         known = f"There are: {', '.join(adapters)}." if adapters else "There are none."
@@ -31,9 +37,9 @@ def select_route(settings: Settings, action: str, target: Target, adapter: str |
     return perform_action.ActionRoute(adapter, adapters[adapter].prompt_template)
 
 
-def require_loaded(engine: Engine, route: perform_action.ActionRoute) -> perform_action.ActionRoute:
+def require_loaded(engine: Engine, route: perform_action.ActionRoute | None) -> perform_action.ActionRoute | None:
     """``route`` itself. Raises ActionUnavailable if its adapter is not loaded."""
-    if route.adapter is not None and route.adapter not in perform_action.loaded_adapters(engine):
+    if route is not None and route.adapter is not None and route.adapter not in perform_action.loaded_adapters(engine):
         raise ActionUnavailable(f"The adapter {route.adapter!r} could not be loaded. `starcoder-ls doctor` says why.")
     return route
 
