@@ -9,7 +9,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from starcoder_ls.engine.runner.kernels.jit import jit
+from starcoder_ls.engine.runner.kernels.jit import compiled_into_callers, jit
 from starcoder_ls.engine.runner.kernels.quantized_tiles import (
     GROUP_BYTES,
     GROUP_INPUTS,
@@ -18,8 +18,29 @@ from starcoder_ls.engine.runner.kernels.quantized_tiles import (
 )
 from starcoder_ls.engine.runner.kernels.tiles import TILE_OUTPUTS, as_pointer
 
-_8_bits_1, _8_bits_2, _8_bits_4 = (quantized_tile(rows, 8) for rows in (1, 2, 4))
-_4_bits_1, _4_bits_2, _4_bits_4 = (quantized_tile(rows, 4) for rows in (1, 2, 4))
+
+def _block_of_tiles(bits):
+    """Return a function that computes one block of 64 outputs for all rows, in tiles of four, two and one.
+
+    Arguments as for ``quantized_tile``, with ``rows`` after ``groups``.
+    """
+    tile_1, tile_2, tile_4 = (quantized_tile(rows, bits) for rows in (1, 2, 4))
+
+    @compiled_into_callers
+    def compute(weights, scales, bias, x, x_stride, groups, rows, out, out_stride):
+        while rows >= 4:
+            tile_4(weights, scales, bias, x, x_stride, groups, out, out_stride)
+            x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
+        if rows >= 2:
+            tile_2(weights, scales, bias, x, x_stride, groups, out, out_stride)
+            x, out, rows = x + 2 * x_stride, out + 2 * out_stride, rows - 2
+        if rows == 1:
+            tile_1(weights, scales, bias, x, x_stride, groups, out, out_stride)
+
+    return compute
+
+
+_compute_8_bits, _compute_4_bits = _block_of_tiles(8), _block_of_tiles(4)
 
 
 @jit
@@ -38,14 +59,7 @@ def int8_block(weights, scales, bias, inputs, x, x_stride, rows, out, out_stride
     weights += TILE_OUTPUTS * GROUP_INPUTS * groups * block
     scales += 4 * TILE_OUTPUTS * groups * block
     bias, out = bias + 4 * TILE_OUTPUTS * block, out + 4 * TILE_OUTPUTS * block
-    while rows >= 4:
-        _8_bits_4(weights, scales, bias, x, x_stride, groups, out, out_stride)
-        x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
-    if rows >= 2:
-        _8_bits_2(weights, scales, bias, x, x_stride, groups, out, out_stride)
-        x, out, rows = x + 2 * x_stride, out + 2 * out_stride, rows - 2
-    if rows == 1:
-        _8_bits_1(weights, scales, bias, x, x_stride, groups, out, out_stride)
+    _compute_8_bits(weights, scales, bias, x, x_stride, groups, rows, out, out_stride)
 
 
 @jit
@@ -56,14 +70,7 @@ def int4_block(weights, scales, bias, inputs, x, x_stride, rows, out, out_stride
     weights += TILE_OUTPUTS * GROUP_INPUTS // 2 * groups * block
     scales += 4 * TILE_OUTPUTS * groups * block
     bias, out = bias + 4 * TILE_OUTPUTS * block, out + 4 * TILE_OUTPUTS * block
-    while rows >= 4:
-        _4_bits_4(weights, scales, bias, x, x_stride, groups, out, out_stride)
-        x, out, rows = x + 4 * x_stride, out + 4 * out_stride, rows - 4
-    if rows >= 2:
-        _4_bits_2(weights, scales, bias, x, x_stride, groups, out, out_stride)
-        x, out, rows = x + 2 * x_stride, out + 2 * out_stride, rows - 2
-    if rows == 1:
-        _4_bits_1(weights, scales, bias, x, x_stride, groups, out, out_stride)
+    _compute_4_bits(weights, scales, bias, x, x_stride, groups, rows, out, out_stride)
 
 
 @jit
