@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # What runs the server, without quantization and the tools of developers. An environment with all packages has it too.
 RUN_READY := $(if $(wildcard $(READY)),$(READY),$(VENV)/.ready-run)
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix wheel bench soak exit-codes docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix wheel client bench soak exit-codes docs lock audit
 
 install: $(READY)
 
@@ -78,6 +78,10 @@ vsix:
 # The wheel with the editor clients, in dist.
 wheel: vsix $(RUN_READY)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
+# The wheel of starcoder-ls-client, the program without an engine, in dist.
+client: $(RUN_READY)
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./client
 
 bench: $(READY)
 	$(BIN)/python benchmarks/run/startup.py
