@@ -15,6 +15,7 @@ from starcoder_ls.cli.adapters import adapters
 from starcoder_ls.cli.editor import editor
 from starcoder_ls.cli.evaluate import evaluate
 from starcoder_ls.cli.feedback import feedback
+from starcoder_ls.cli.gateway import gateway
 from starcoder_ls.cli.options import (
     AdapterOption,
     DeviceOption,
@@ -42,6 +43,7 @@ application.add_typer(evaluate, name="eval")
 application.add_typer(adapters, name="adapters")
 application.add_typer(editor, name="editor")
 application.add_typer(feedback, name="feedback")
+application.add_typer(gateway, name="gateway")
 add_daemon_commands(application)
 
 _REGION = "FILE:FIRST-LAST"

@@ -31,6 +31,7 @@ from starcoder_ls.http_api.disconnect import ClientGone, run_while_connected
 from starcoder_ls.http_api.engine_requests import completions_request, infill_request
 from starcoder_ls.http_api.engine_source import EngineSource
 from starcoder_ls.http_api.http_errors import HttpError, error_object, error_response, http_error_of
+from starcoder_ls.http_api.request_body import read_body
 from starcoder_ls.http_api.server_sent_events import encode_event
 from starcoder_ls.settings import Settings
 
@@ -86,7 +87,7 @@ class HttpApi:
         self, request: HttpRequest, kind: type[Body], answer: Callable[[HttpRequest, Body], Awaitable[Response]]
     ) -> Response:
         try:
-            return await answer(request, kind.model_validate_json(await _read_body(request)))
+            return await answer(request, kind.model_validate_json(await read_body(request, MAX_BODY_BYTES)))
         except ClientGone:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)  # for the log: the client does not read it
         except Exception as error:  # noqa: BLE001  every request is answered
@@ -181,19 +182,6 @@ class EventStream(Response):
         finally:
             await self._events.aclose()  # type: ignore[attr-defined]
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _read_body(request: HttpRequest) -> bytes:
-    """Raises HttpError for a body over the limit, and ClientGone."""
-    too_large = HttpError(413, f"The body of a request may have {MAX_BODY_BYTES >> 20} MB.")
-    if (length := request.headers.get("content-length", "")).isdigit() and int(length) > MAX_BODY_BYTES:
-        raise too_large
-    received = bytearray()
-    async for part in request.stream():
-        received += part
-        if len(received) > MAX_BODY_BYTES:
-            raise too_large
-    return bytes(received)
 
 
 def _session(request: HttpRequest) -> str:

@@ -9,7 +9,7 @@ import secrets
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -17,6 +17,7 @@ import uvicorn
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.http_api.application import create_application
 from starcoder_ls.http_api.engine_source import EngineSource
+from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
 from starcoder_ls.lsp import tcp, watchdog
 from starcoder_ls.settings import Settings
 from starcoder_ls.user_folders import state_folder
@@ -38,10 +39,7 @@ def serve(source: EngineSource, settings: Settings, host: str, port: int, on_lis
     address = tcp.loopback_address(host)
     token_file = state_folder() / _TOKEN_FILE
     token = read_or_create_token(token_file)
-    try:
-        listener = socket.create_server((address, port), family=_family(address))
-    except (OSError, OverflowError) as error:
-        raise SettingsError(f"Cannot listen on {address}:{port}: {error}. Choose another port.") from error
+    listener = listen(address, port)
     on_listening(address, int(listener.getsockname()[1]), token_file)
     source.start()
     return asyncio.run(_serve(source, create_application(source, settings, token), listener))
@@ -58,7 +56,7 @@ async def _serve(source: EngineSource, application: object, listener: socket.soc
         limit_concurrency=_MAX_CONNECTIONS,
         timeout_graceful_shutdown=_SHUTDOWN_TIMEOUT_S,
     )
-    server = _Server(config)
+    server = UnsignalledServer(config)
 
     def stop() -> None:
         forced_exit.arm(0)
@@ -71,14 +69,6 @@ async def _serve(source: EngineSource, application: object, listener: socket.soc
     forced_exit.arm(0)
     await watchdog.close_in_time(source.close)
     return 0
-
-
-class _Server(uvicorn.Server):
-    """Leaves signals to us: uvicorn raises them again after its end, which would be the exit code."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def read_or_create_token(file: Path) -> str:
@@ -100,7 +90,3 @@ def read_or_create_token(file: Path) -> str:
     if not token:
         raise SettingsError(f"The file of the API key, {file}, is empty. Delete it; a new one is made.")
     return token
-
-
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET

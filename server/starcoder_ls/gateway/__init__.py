@@ -1,0 +1,1 @@
+"""A gateway between many developers and replicas of a serving engine: who may ask what, and which replica answers."""

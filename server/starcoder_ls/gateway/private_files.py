@@ -1,0 +1,36 @@
+"""Files that only the gateway's user may read: hashes of tokens, the site secret, the token of the replicas."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+
+from starcoder_ls.errors import SettingsError
+
+_MAX_BYTES = 4 << 20
+
+
+def read_private_text(file: Path) -> str:
+    """Raises SettingsError if others can read or have written it, or it is no text."""
+    try:
+        status = file.stat()
+        if sys.platform != "win32" and (status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid != os.getuid()):
+            raise SettingsError(f"Others can read {file}. Make it yours alone: chmod 600 {file}")
+        if status.st_size > _MAX_BYTES:
+            raise SettingsError(f"{file} has more than {_MAX_BYTES >> 20} MB.")
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SettingsError(f"{file} cannot be read: {reason}.") from error
+
+
+def append_line(file: Path, line: str) -> None:
+    """Make the file if it does not exist, for this user only. Raises SettingsError."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as opened:
+            opened.write(f"{line}\n")
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {error.strerror}.") from error
