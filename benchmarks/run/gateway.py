@@ -45,7 +45,7 @@ _NEW_TOKENS = 6
 @dataclass
 class Counts:
     first_token_ms: list[float] = field(default_factory=list)
-    asked: int = 0
+    requested: int = 0
     answered: int = 0
     repeated: int = 0
     lost: int = 0
@@ -93,7 +93,7 @@ async def type_in_document(
     while time.monotonic() < until_s:
         prompt += [rng.randrange(49152) for _ in range(_NEW_TOKENS)]
         session = f"document-{number}" if has_affinity else f"{rng.random()}"
-        counts.asked += 1
+        counts.requested += 1
         if not await ask(client, prompt, session, counts):
             counts.repeated += 1
             counts.lost += not await ask(client, prompt, session, counts)
@@ -191,7 +191,7 @@ def main() -> None:
         quantiles = statistics.quantiles(counts.first_token_ms, n=20)
         table.add_row(
             "by document" if has_affinity else "at random",
-            *(str(value) for value in (counts.asked, counts.answered, counts.repeated, counts.lost, counts.wrong)),
+            *(str(value) for value in (counts.requested, counts.answered, counts.repeated, counts.lost, counts.wrong)),
             f"{statistics.median(counts.first_token_ms):.0f}", f"{quantiles[-1]:.0f}", f"{reused:.0%}",
         )  # fmt: skip
     Console().print(table)
