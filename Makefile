@@ -75,7 +75,8 @@ editors: $(READY)
 vsix:
 	cd editors/vscode && npm ci --silent && npm run --silent package
 
-# The wheel with the editor clients, in dist.
+# The wheel with the editor clients, in dist. SOURCE_URL=https://… is the public repository, for the links of its page.
+export SOURCE_URL
 wheel: vsix $(RUN_READY)
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 

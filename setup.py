@@ -1,13 +1,14 @@
 """What pyproject.toml cannot say about the wheel: files from outside the package, and the page of the package index.
 
-The wheel contains the Neovim plug-in, and the VS Code extension if it was built before (`make vsix`).
+The wheel contains the Neovim plug-in, and the VS Code extension if it was built before (`make vsix`). The environment
+variable SOURCE_URL is the public repository, on a host with GitHub's paths; without it the package names none.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import tomllib
 from pathlib import Path
 
 from setuptools import setup
@@ -50,15 +51,34 @@ def absolute_links(markdown: str, source_url: str) -> str:
     return _RELATIVE_LINK.sub(replace, markdown)
 
 
-def package_page() -> str:
-    """The README with absolute links."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    return absolute_links((ROOT / "README.md").read_text(encoding="utf-8"), project["urls"]["Source"])
+def without_links(markdown: str) -> str:
+    """``markdown`` with the text of links to files in their place, and without images."""
+    return _RELATIVE_LINK.sub(lambda link: "" if link["image"] else link["text"], markdown)
+
+
+def package_page(source_url: str) -> str:
+    """The README with absolute links, or without links to files if there is no ``source_url``."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return absolute_links(readme, source_url) if source_url else without_links(readme)
+
+
+def project_urls(source_url: str) -> dict[str, str]:
+    """The links beside the page of the package index."""
+    if not source_url:
+        return {}
+    return {
+        "Source": source_url,
+        "Documentation": f"{source_url}/tree/main/docs",
+        "Changelog": f"{source_url}/blob/main/CHANGELOG.md",
+        "Issues": f"{source_url}/issues",
+    }
 
 
 if __name__ == "__main__":
+    url = os.environ.get("SOURCE_URL", "").rstrip("/")
     setup(
         cmdclass={"build_py": BuildWithEditorFiles},
-        long_description=package_page(),
+        project_urls=project_urls(url),
+        long_description=package_page(url),
         long_description_content_type="text/markdown",
     )

@@ -31,13 +31,16 @@ def test_links_to_files_become_absolute_and_others_stay(build: ModuleType) -> No
     )
 
 
-def test_package_page_is_the_readme_without_relative_links(build: ModuleType) -> None:
-    page = build.package_page()
+@pytest.mark.parametrize("source_url", ["", "https://host/project"])
+def test_package_page_is_the_readme_without_relative_links(build: ModuleType, source_url: str) -> None:
+    page = build.package_page(source_url)
 
     assert page.startswith((ROOT / "README.md").read_text(encoding="utf-8").split("\n")[0])
     targets = re.findall(r"\]\(([^)\s]+)", page)
     assert targets
     assert [target for target in targets if not target.startswith(("https://", "#"))] == []
+    assert ("https://host/project/blob/main/docs/models.md" in targets) == bool(source_url)
+    assert ("Source" in build.project_urls(source_url)) == bool(source_url)
 
 
 def test_wheel_gets_the_plug_in_and_a_built_extension(
