@@ -15,12 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from screenshots import BUNDLED_SETUP, FILE, ROOT, TEXT, Screen
-
+ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-import neovim
-from isolation import isolated_environment
+from neovim_scenes import BUNDLED_SETUP  # noqa: E402
+from neovim_screen import Screen  # noqa: E402
+from screenshot_texts import FILE, TEXT  # noqa: E402
+
+import neovim  # noqa: E402
+from isolation import isolated_environment  # noqa: E402
 
 COLUMNS, ROWS = 74, 20
 KEY_S, GHOST_S, ACCEPTED_S, END_S = 0.14, 1.6, 0.9, 2.5

@@ -16,7 +16,7 @@ from starcoder_ls.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 EXTENSION = ROOT / "editors" / "vscode" / "package.json"
-# The headings in the settings editor of VS Code, by section. It derives the name of a setting from its key.
+# The headings in the settings editor of VS Code, by section.
 VS_CODE_TITLES = {
     "model": "Model",
     "remote": "Model on Another Machine",
@@ -27,6 +27,70 @@ VS_CODE_TITLES = {
     "feedback": "Feedback",
     "sharing": "Daemon",
     "log": "Log",
+}
+# VS Code derives the label of a setting from its key ("Inline_completion: Max_new_tokens") and has no other field
+# for it: the description of each begins with a readable name.
+VS_CODE_NAMES = {
+    "server.command": "Server program",
+    "server.trace": "Log protocol messages",
+    "model.name": "Model",
+    "model.revision": "Revision of the model",
+    "model.tasks": "Tasks of the model",
+    "model.template": "Prompt for instructions",
+    "model.device": "Device",
+    "model.dtype": "Type of the weights",
+    "model.quantization": "Quantization",
+    "model.max_memory": "Memory limit per device",
+    "model.cuda_graphs": "CUDA graphs",
+    "model.compile": "Compilation for CUDA graphs",
+    "model.document_ngrams": "Repetitions in the document",
+    "model.offline": "Offline",
+    "model.threads": "CPU threads",
+    "adapters": "Adapters",
+    "inline_completion.enabled": "Suggestions",
+    "inline_completion.excluded_languages": "Languages without suggestions",
+    "inline_completion.trigger": "When suggestions appear",
+    "inline_completion.excluded_regions": "Not in comments or strings",
+    "inline_completion.max_lines": "Longest suggestion, in lines",
+    "inline_completion.min_chars": "Shortest suggestion",
+    "inline_completion.pause_while": "Pause while",
+    "inline_completion.max_new_tokens": "Longest suggestion, in tokens",
+    "inline_completion.prompt_tokens": "Length of the prompt",
+    "inline_completion.suffix_percent": "Share of the text after the cursor",
+    "inline_completion.fim_order": "Order of the prompt",
+    "inline_completion.heal_words": "Complete half-typed words",
+    "inline_completion.remember": "Reuse earlier suggestions",
+    "inline_completion.ahead": "Compute the next suggestion early",
+    "inline_completion.candidates": "Number of suggestions on request",
+    "inline_completion.temperature": "Variety of further suggestions",
+    "inline_completion.top_p": "Likely tokens only",
+    "inline_completion.budget_ms": "Time limit",
+    "inline_completion.min_confidence": "Least confidence",
+    "inline_completion.min_confidence_in": "Least confidence, by language",
+    "inline_completion.show_from": "Least probability that you keep a suggestion",
+    "inline_completion.rules_off": "Disabled output rules",
+    "context.ignore": "Ignored files",
+    "context.prompt_tokens": "Length of snippets from other files",
+    "context.evidence": "Repetitions in other files",
+    "context.sources": "Sources of snippets",
+    "context.index_files": "Indexed files",
+    "actions": "Actions on code",
+    "feedback.keep": "What is kept of suggestions",
+    "feedback.keep_days": "Days that records are kept",
+    "sharing.enabled": "One process for all windows",
+    "sharing.idle_minutes": "End of the daemon",
+    "sharing.release_minutes": "Unloading of the model",
+    "log.level": "Log level",
+    "remote.url": "Address of the model server",
+    "remote.token_file": "File with the token",
+    "remote.ca_file": "Certificates",
+    "remote.dialect": "Kind of server",
+    "remote.model": "Model on the server",
+    "remote.tokenizer": "Tokenizer",
+    "remote.tokenizer_sha256": "Hash of the tokenizer",
+    "remote.fallback": "Fallback",
+    "remote.fallback_after_ms": "Time until the fallback answers",
+    "remote.prefill": "Prompts in advance",
 }
 # A workspace folder must not set which model runs, which prompts are sent and what is written to disk.
 MACHINE_SECTIONS = ("model", "remote", "adapters", "actions", "sharing", "feedback", "log")
@@ -119,14 +183,24 @@ def field_schema(section: type[BaseModel], name: str) -> dict[str, Any]:
 
 
 def extension_manifest() -> str:
-    """package.json of the VS Code extension with newly generated settings; its first group is that of the client."""
+    """package.json of the VS Code extension with newly generated settings; its first group is that of the client.
+
+    Raises KeyError for a setting without a name.
+    """
     package = json.loads(EXTENSION.read_text(encoding="utf-8"))
-    properties = vs_code_properties(Settings)
+    client = package["contributes"]["configuration"][0]
+    properties = vs_code_properties(Settings) | client["properties"]
+    for order, (key, schema) in enumerate(properties.items()):
+        name = f"**{VS_CODE_NAMES[key.removeprefix('starcoder.')]}.** "  # a new setting needs a name there
+        schema["markdownDescription"] = name + schema["markdownDescription"].removeprefix(name)
+        schema["order"] = order  # else VS Code sorts by key
     groups = [
         {"title": title, "properties": {key: properties[key] for key in properties if key.split(".")[1] == section}}
         for section, title in VS_CODE_TITLES.items()
     ]
-    package["contributes"]["configuration"] = [package["contributes"]["configuration"][0], *groups]
+    package["contributes"]["configuration"] = [
+        {**group, "order": order} for order, group in enumerate((client, *groups))
+    ]
     restricted = ["starcoder.server.command", *(f"starcoder.{key}" for key in RESTRICTED_SETTINGS)]
     package["capabilities"]["untrustedWorkspaces"]["restrictedConfigurations"] = restricted
     return json.dumps(package, indent=2, ensure_ascii=False) + "\n"

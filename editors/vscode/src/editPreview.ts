@@ -45,7 +45,7 @@ export class EditPreview implements vscode.TextDocumentContentProvider {
     this.texts.set(proposed.toString(), withEdits(document, edits));
     const subscriptions: vscode.Disposable[] = [];
     try {
-      await vscode.commands.executeCommand('vscode.diff', document.uri, proposed, `StarCoder: ${title} (${name})`, { preview: true });
+      await vscode.commands.executeCommand('vscode.diff', document.uri, proposed, `StarCoder: ${title}`, { preview: true });
       const isDecided = new Promise<boolean>((resolve) => subscriptions.push(
         this.decided.event((isAccepted) => tabOf(proposed)?.isActive && resolve(isAccepted)),
         vscode.window.tabGroups.onDidChangeTabs(() => tabOf(proposed) || resolve(false))));

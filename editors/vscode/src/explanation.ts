@@ -135,6 +135,7 @@ function page(): string {
   body { font-size: var(--vscode-font-size); line-height: 1.5; padding: 0 1.2em 1.2em; }
   pre { background: var(--vscode-textCodeBlock-background); padding: 0.7em; overflow-x: auto; }
   code { font-family: var(--vscode-editor-font-family); }
+  pre code { background: none; padding: 0; }
   blockquote { border-left: 3px solid var(--vscode-textBlockQuote-border); margin-left: 0; padding-left: 1em; }
   header { position: sticky; top: 0; padding: 0.9em 0 0.5em; background: var(--vscode-editor-background); border-bottom: 1px solid var(--vscode-widget-border, transparent); display: flex; flex-wrap: wrap; column-gap: 1em; align-items: baseline; }
   h1 { font-size: 1.25em; font-weight: 600; margin: 0; }

@@ -10,7 +10,7 @@ const OVERRIDING_KEYS = ['name', 'revision', 'tasks', 'template', 'quantization'
 /** Let the user choose a model, download it if necessary, and restart the server with it. */
 export async function chooseModel(server: Server): Promise<void> {
   const listing = listModels();
-  const placeHolder = 'actions: also explains and edits code · account: needs an account on the Hugging Face Hub';
+  const placeHolder = 'actions: also explains and edits code · account: needs one on the Hub';
   const current = server.state.kind === 'running' ? server.state.status.model : '';
   const items: Promise<Choice[]> = listing.then((list) => choices(list, current));
   const chosen = await vscode.window.showQuickPick(items, { title: 'StarCoder: Choose Model', placeHolder, matchOnDescription: true });
@@ -20,10 +20,10 @@ export async function chooseModel(server: Server): Promise<void> {
   }
 }
 
-function choices({ machine, models }: ModelList, current: string): Choice[] {
+function choices({ models }: ModelList, current: string): Choice[] {
   const items: Choice[] = [];
   for (const model of models) {
-    const group = groupOf(model) ?? `${machine.name}, ${size(machine.freeBytes)} of memory free`;
+    const group = groupOf(model);
     if (items.findLast((item) => item.kind === vscode.QuickPickItemKind.Separator)?.label !== group) {
       items.push({ label: group, kind: vscode.QuickPickItemKind.Separator });
     }
@@ -42,9 +42,9 @@ function choices({ machine, models }: ModelList, current: string): Choice[] {
   ];
 }
 
-/** The heading of models that cannot be used at once; undefined for the others. */
-function groupOf({ problem, needsAccount }: Model): string | undefined {
-  return problem ? 'Does not fit this machine' : needsAccount ? 'Needs an account on the Hugging Face Hub' : undefined;
+/** The heading above a model. It is short, because VS Code draws it beside the first model. */
+function groupOf({ problem, needsAccount }: Model): string {
+  return problem ? 'Does not fit' : needsAccount ? 'Needs an account' : 'Fits this machine';
 }
 
 function iconOf({ problem, needsAccount, downloaded }: Model): string {
@@ -54,8 +54,8 @@ function iconOf({ problem, needsAccount, downloaded }: Model): string {
 /** What a model takes, for its second line and the question. */
 function needs({ downloaded, downloadBytes, memoryBytes, quantization, msPerToken }: Model): string[] {
   return [
-    downloaded ? 'on this machine' : `${size(downloadBytes)} to download`,
-    ...(memoryBytes ? [`${size(memoryBytes)} of memory`] : []),
+    downloaded ? 'on this machine' : `${size(downloadBytes)} download`,
+    ...(memoryBytes ? [`${size(memoryBytes)} memory`] : []),
     ...(quantization === 'none' ? [] : [quantization]),
     ...(msPerToken ? [`about ${Math.round(msPerToken)} ms per token`] : []),
   ];

@@ -7,6 +7,8 @@ import { provideInlineCompletionItems } from './pause';
 import { ServerProcess } from './serverProcess';
 import { hasRemovedSetting, settingsTree, Tree } from './settings';
 
+const LOADING_TOKEN = 'starcoder-ls/loading'; // of the server's progress while it loads the model
+
 export interface Status {
   phase: 'loading' | 'ready' | 'working' | 'failed' | 'closed';
   message: string;
@@ -148,6 +150,12 @@ export class Server {
       errorHandler: this.process,
       middleware: {
         provideInlineCompletionItems,
+        // The status item shows how far loading is.
+        handleWorkDoneProgress: (token, params, next) => {
+          if (token !== LOADING_TOKEN) {
+            next(token, params);
+          }
+        },
         executeCommand: (command, args, next) => {
           const replacement = this.intercepted.get(command);
           return replacement ? replacement(...args) : next(command, args);

@@ -11,7 +11,6 @@ export interface Model {
 }
 
 export interface ModelList {
-  machine: { name: string; freeBytes: number };
   /** The best choice first. */
   models: Model[];
   settingsFile: string;

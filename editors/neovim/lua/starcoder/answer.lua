@@ -11,7 +11,7 @@ local function open(title, argument, source)
   local first, last = argument.range.start.line, argument.range["end"].line
   local window, fit = require("starcoder.float").open(buffer, source, first, last, (" StarCoder: %s "):format(title), FOOTER)
   vim.bo[buffer].filetype = "markdown"
-  vim.wo[window][0].conceallevel = 2
+  vim.wo[window][0].conceallevel, vim.wo[window][0].concealcursor = 2, "n"
   return buffer, window, fit
 end
 

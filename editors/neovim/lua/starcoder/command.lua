@@ -94,7 +94,8 @@ M.subcommands = {
   end,
   status = function()
     local status = require("starcoder.status").of(0)
-    notify(require("starcoder").statusline() .. (status and status.message ~= "" and ": " .. status.message or ""))
+    local line = require("starcoder").statusline():gsub("^StarCoder: ", "")
+    notify(line .. (status and status.message ~= "" and ": " .. status.message or ""))
   end,
   latency = function()
     request("starcoder/stats", vim.empty_dict(), show_latency)

@@ -57,7 +57,7 @@ function M.open(buffer, source, first, last, title, footer)
       height = math.max(math.min(height, place.height), 1),
     }
   end
-  local config = vim.tbl_extend("force", shape(1), { border = "rounded", title = title, footer = footer })
+  local config = vim.tbl_extend("force", shape(1), { style = "minimal", border = "rounded", title = title, footer = footer })
   local window = vim.api.nvim_open_win(buffer, true, config)
   vim.wo[window][0].wrap, vim.wo[window][0].linebreak = true, true
   return window, function()

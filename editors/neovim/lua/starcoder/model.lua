@@ -2,6 +2,8 @@
 -- restarts the server.
 local M = {}
 
+local COLUMNS = "download, memory, quantization, a token, licence"
+
 local running = nil -- the process that downloads a model
 
 local function notify(text, level)
@@ -62,25 +64,16 @@ local function run(arguments, options, on_exit)
   return process
 end
 
---- One line of the list.
+--- One line of the list. Its columns are those of COLUMNS.
 local function describe(model)
   if not model.model then
     return "another model: a folder, or an id of the Hugging Face Hub"
   end
-  local parts = {
-    model.downloaded and "on this machine" or size(model.downloadBytes) .. " to download",
-    model.memoryBytes > 0 and size(model.memoryBytes) .. " of memory" or "",
-    model.quantization ~= "none" and model.quantization or "",
-    type(model.msPerToken) == "number" and ("about %.0f ms per token"):format(model.msPerToken) or "",
-    model.licence,
-    model.remarks,
-  }
-  return model.model .. ": " .. table.concat(
-    vim.tbl_filter(function(part)
-      return part ~= ""
-    end, parts),
-    " · "
-  )
+  local download = model.downloaded and "here" or size(model.downloadBytes)
+  local quantization = model.quantization ~= "none" and model.quantization or ""
+  local time = type(model.msPerToken) == "number" and ("%.0f ms"):format(model.msPerToken) or ""
+  local line = ("%-32s %7s %7s %12s %6s  %s"):format(model.model, download, size(model.memoryBytes), quantization, time, model.licence)
+  return line .. (model.remarks ~= "" and "; " .. model.remarks or "")
 end
 
 local function show_failure(failure)
@@ -162,9 +155,9 @@ local function choose(list, name)
     end)
     return ask_for(is_listed or { model = name, downloaded = vim.fn.isdirectory(name) == 1 })
   end
-  local machine = ("%s, %s of memory free"):format(list.machine.name, size(list.machine.freeBytes))
+  local machine = ("%s, %s free): %s"):format(list.machine.name, size(list.machine.freeBytes), COLUMNS)
   local items = vim.list_extend(vim.deepcopy(list.models), { {} })
-  vim.ui.select(items, { prompt = ("StarCoder: models for this machine (%s)"):format(machine), format_item = describe }, function(model)
+  vim.ui.select(items, { prompt = "StarCoder: models (" .. machine, format_item = describe }, function(model)
     if model and model.model then
       return ask_for(model)
     elseif model then

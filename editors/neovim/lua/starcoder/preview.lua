@@ -51,6 +51,7 @@ local function open(title, lines)
     col = math.max(math.floor((vim.o.columns - width) / 2) - 1, 0),
     width = width,
     height = height,
+    style = "minimal",
     border = "rounded",
     title = (" StarCoder: %s "):format(title),
     footer = footer,

@@ -1,0 +1,105 @@
+"""What is photographed in Neovim, with both values of 'background'."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from neovim_screen import Screen, photograph_html
+from screenshot_texts import ADAPTERS, CANDIDATES, CANDIDATES_TYPED, FILE, METHOD, REPLIES, TEXT, TYPED
+
+import neovim
+
+COLUMNS, ROWS = 88, 22
+OPTIONS = """
+vim.o.number, vim.o.laststatus, vim.o.termguicolors, vim.o.shortmess = true, 2, true, "I"
+vim.o.statusline = " %f %m%=%{v:lua.require'starcoder'.statusline()}  %l:%c "
+"""
+
+
+def setup(command: list[str]) -> str:
+    """The configuration of Neovim with this server."""
+    options = f"init_options = {{ adapters = {neovim.lua(ADAPTERS)} }}" if command != neovim.BUNDLED_SERVER else ""
+    return f"require('starcoder').setup({{ cmd = {neovim.lua(command)}, maps = true, {options} }})\n" + OPTIONS
+
+
+BUNDLED_SETUP = setup(neovim.BUNDLED_SERVER)
+
+
+@contextmanager
+def opened(folder: Path, command: list[str], text: str = TEXT) -> Iterator[neovim.Editor]:
+    folder.mkdir()
+    (folder / FILE).write_text(text)
+    with neovim.running(folder, folder / FILE, setup(command)) as editor:
+        editor.nvim.command(f"cd {folder}")
+        yield editor
+
+
+def shoot(editor: neovim.Editor, target: Path, name: str) -> None:
+    """Photograph the screen, dark and light."""
+    for background in ("dark", "light"):
+        editor.nvim.command(f"set background={background}")
+        screen = Screen(editor.nvim, COLUMNS, ROWS)
+        editor.nvim.ui_detach()
+        photograph_html(screen.as_html(), target / f"neovim-{name}-{background}.png")
+
+
+def photograph(target: Path, folder: Path) -> None:
+    _suggestions(target, folder)
+    _actions(target, folder)
+    _states(target, folder)
+
+
+def _suggestions(target: Path, folder: Path) -> None:
+    with opened(folder / "ghost", neovim.BUNDLED_SERVER) as editor:
+        editor.wait_until_ready()
+        editor.type("Go" + TYPED.lstrip())
+        print("Neovim:", editor.wait_for_ghost())
+        time.sleep(0.5)
+        shoot(editor, target, "ghost")
+    with opened(folder / "candidates", neovim.fake_server(scripts=CANDIDATES)) as editor:
+        editor.wait_until_ready()
+        editor.type("Go" + CANDIDATES_TYPED.lstrip())
+        editor.wait_for_ghost()
+        editor.type("<M-]>")
+        editor.wait_for_ghost("sides * length**2 / 4")
+        shoot(editor, target, "candidates")
+
+
+def _actions(target: Path, folder: Path) -> None:
+    with opened(folder / "actions", neovim.fake_server(replies=REPLIES), TEXT + METHOD) as editor:
+        editor.wait_until_ready()
+        editor.show_screen(COLUMNS, ROWS)  # its size decides where the window of an explanation opens
+        editor.nvim.command("normal! Gkk")
+        editor.type(":Starcoder explain<CR>")
+        editor.wait("vim.fn.search('product would do', 'nw') > 0")
+        time.sleep(0.5)
+        editor.nvim.ui_detach()
+        shoot(editor, target, "explanation")
+        editor.type("q:Starcoder simplify<CR>")
+        editor.wait("vim.bo.filetype == 'diff'")
+        shoot(editor, target, "diff")
+
+
+def _states(target: Path, folder: Path) -> None:
+    """Messages and lists, which disappear when the background is changed."""
+    loading = neovim.fake_server(load_s=60.0, load_steps=60)
+    missing = ["/no/such/starcoder-ls", "serve"]
+    scenes = (
+        ("loading", loading, ":Starcoder status<CR>", "weights", (COLUMNS, ROWS)),
+        ("missing", missing, ":Starcoder restart<CR>", "no program", (COLUMNS, ROWS)),
+        ("models", neovim.BUNDLED_SERVER, ":Starcoder model<CR>", "Type number", (COLUMNS + 20, 30)),
+    )
+    for name, command, keys, awaited, (columns, rows) in scenes:
+        for background in ("dark", "light"):
+            with opened(folder / f"{name}-{background}", command) as editor:
+                editor.nvim.command(f"set background={background}")
+                screen = Screen(editor.nvim, columns, rows)
+                if command is loading:
+                    editor.wait("require('starcoder').statusline():find('loading [1-9]') ~= nil")
+                editor.type(keys)
+                screen.wait_for(awaited)
+                photograph_html(screen.as_html(), target / f"neovim-{name}-{background}.png")
+                editor.type("<CR>")
