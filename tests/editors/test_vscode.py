@@ -245,9 +245,10 @@ def test_selected_text_pauses_suggestions_if_set(
     (folder / "own.code-snippets").write_text(json.dumps({"own": {"prefix": "own", "body": "x = ${1:chosen}"}}))
     window = open_window()
     window.wait_for_status("scripted")
-    type_at_end(window, "")
-    window.run("Snippets: Insert Snippet")
-    window.page.click('.quick-input-list .monaco-list-row:has-text("own")')
+    type_at_end(window, "own")
+    window.press("Control+Space")
+    window.page.wait_for_selector('.suggest-widget.visible .monaco-list-row.focused:has-text("own")')
+    window.press("Enter")  # inserts the snippet, with its placeholder selected
     window.page.wait_for_selector('.statusbar-item:has-text("selected")')
     if not paused:
         window.wait_for_ghost("return 1", 30)

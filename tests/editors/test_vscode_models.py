@@ -18,7 +18,10 @@ LISTED = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 GATED = "owner/gated"
 DIALOG = ".monaco-dialog-box"
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 
 @pytest.fixture(scope="module")
