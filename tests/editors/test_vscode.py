@@ -235,31 +235,6 @@ def test_open_menu_pauses_suggestions_if_set(code: VSCode, open_window: OpenWind
     window.wait_for_ghost("return 1")
 
 
-@pytest.mark.parametrize("paused", [[], ["selection"]])
-def test_selected_text_pauses_suggestions_if_set(
-    code: VSCode, open_window: OpenWindow, tmp_path: Path, paused: list[str]
-) -> None:
-    code.write_user_settings(**{"starcoder.inline_completion.pause_while": paused})
-    folder = tmp_path / "window0" / ".vscode"
-    folder.mkdir(parents=True)
-    (folder / "own.code-snippets").write_text(json.dumps({"own": {"prefix": "own", "body": "x = ${1:chosen}"}}))
-    window = open_window()
-    window.wait_for_status("scripted")
-    type_at_end(window, "own")
-    window.press("Control+Space")
-    window.page.wait_for_selector('.suggest-widget.visible .monaco-list-row.focused:has-text("own")')
-    window.press("Enter")  # inserts the snippet, with its placeholder selected
-    window.page.wait_for_selector('.statusbar-item:has-text("selected")')
-    if not paused:
-        window.wait_for_ghost("return 1", 30)
-        return
-    time.sleep(1.5)
-    assert window.ghost() == ""
-    window.press("End")
-    window.type(" + ")
-    window.wait_for_ghost("return 1")
-
-
 def test_stop_ends_an_explanation_and_keeps_its_text(open_window: OpenWindow) -> None:
     window = open_window({"replies": {"Explain": ["word "] * 200}, "token_s": 0.1}, **ASTRAIOS)
     window.wait_for_status("astraios")

@@ -55,7 +55,7 @@ def window(code: VSCode, hub: HubServer, tmp_path: Path) -> Iterator[Window]:
     window.wait_for_status("scripted")
     yield window
     window.close()
-    wait(lambda: not code.servers(), "end of the server", 30, code.servers)
+    wait(lambda: not code.servers(), "end of the server", 180, code.servers)
 
 
 def choose(window: Window, entry: str) -> None:
