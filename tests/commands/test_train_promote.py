@@ -174,6 +174,8 @@ def test_list_says_what_there_is(
     with AdapterVersions("own").new_version(utc_now()) as folder:
         write_json(folder / "training.json", TRAINING)
     train_list.run(is_json=False)
-    assert "3.000 → 2.800" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "3.000 → 2.800" in printed
+    assert AdapterVersions("own").find().name in printed, "whole, to be copied"
     train_list.run(is_json=True)
     assert '"has_passed": null' in capsys.readouterr().out

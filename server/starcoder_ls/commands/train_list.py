@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from starcoder_ls.commands.support.watched_promotions import watched_effects
 
@@ -25,7 +25,9 @@ def run(is_json: bool) -> int:
     elif not rows:
         print("no adapter was trained here yet; train one with `starcoder-ls train adapter PATH --name NAME`")
     else:
-        table = Table("name", "version", "serves", "base", "method", "held-out middles", "gate", box=None)
+        copied = [Column(name, no_wrap=True, overflow="fold") for name in ("name", "version")]
+        losses = Column("held-out middles", min_width=13)
+        table = Table(*copied, "serves", "base", "method", losses, "gate", box=None, padding=(0, 1, 0, 0))
         for row in rows:
             serves = "yes" if row["is_current"] else ""
             table.add_row(*(row[key] for key in ("name", "version")), serves, *_cells(row))
