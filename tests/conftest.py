@@ -22,11 +22,13 @@ settings.load_profile("repeatable")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without ``-m perf``, leave out the bounds on time: they fail while the machine does something else."""
-    if "perf" not in config.option.markexpr:
-        timed = [item for item in items if item.get_closest_marker("perf")]
-        config.hook.pytest_deselected(items=timed)
-        items[:] = [item for item in items if item not in timed]
+    """Without ``-m perf``, leave out the bounds on time, which fail while the machine does something else; without
+    ``-m compiler``, what a compiler works on for most of a minute."""
+    for mark in ("perf", "compiler"):
+        if mark not in config.option.markexpr:
+            left_out = [item for item in items if item.get_closest_marker(mark)]
+            config.hook.pytest_deselected(items=left_out)
+            items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -34,7 +34,7 @@ COMMANDS = dict(commands_of(typer.main.get_command(application)))
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_command_has_a_module_named_after_its_verb(verb: str) -> None:
-    module = MODULES_OF_SEVERAL_VERBS.get(verb, verb)
+    module = MODULES_OF_SEVERAL_VERBS.get(verb, verb).replace("-", "_")
     assert (Path(commands.__file__).parent / f"{module}.py").is_file()
 
 

@@ -175,7 +175,8 @@ def test_after_an_orderly_exit_only_a_request_starts_a_daemon() -> None:
 
 def test_after_an_exit_with_an_error_only_a_user_request_starts_a_daemon() -> None:
     exit_with_error = frame_of(method=DAEMON_EXIT, params={"error": "torch is broken."})
-    editor = initialized_editor(exit_with_error, frame_of(id=4, result="works"), first_script=exit_with_error)
+    answer_and_exit = frame_of(id=4, result="works") + frame_of(method=DAEMON_EXIT, params={})
+    editor = initialized_editor(exit_with_error, answer_and_exit, first_script=exit_with_error)
     editor.send(id=2, method="textDocument/inlineCompletion", params={"context": {"triggerKind": 2}})
     assert editor.receive() == {"jsonrpc": "2.0", "id": 2, "result": None}
     assert editor.connections == 1

@@ -144,7 +144,7 @@ async def test_failed_load_shows_one_message_and_the_server_stays(capabilities: 
     ("error", "message"),
     [
         (ModelNotFound("There is no model x. Name another."), "There is no model x. Name another."),
-        (ImportError("no torch at /some/path"), "ImportError"),
+        (RuntimeError("no file /some/path"), "RuntimeError"),
     ],
 )
 @async_test

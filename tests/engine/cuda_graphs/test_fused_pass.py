@@ -104,7 +104,7 @@ def test_pass_is_not_compiled_again_while_it_runs(model: Any) -> None:
             passes.run(BUCKETS[0], fused.find(None, BUCKETS[0]))
 
 
-@pytest.mark.slow
+@pytest.mark.compiler
 @pytest.mark.filterwarnings("ignore:.torch.jit:DeprecationWarning")
 @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor's C++ backend needs g++")
 def test_inductor_writes_rows_in_place_and_compiles_once_per_machine(
