@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,8 @@ from starcoder_ls.lsp import client
 SERVER = (sys.executable, "-m", "starcoder_ls")
 ON_ONE_CORE = """
 import os, runpy
-os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 runpy.run_module("starcoder_ls", run_name="__main__")
 """
 CODE = """import json
@@ -137,36 +137,33 @@ def run(*arguments: str, text: str | None = None) -> subprocess.CompletedProcess
     return subprocess.run([*SERVER, *arguments], capture_output=True, text=True, input=text, timeout=300, check=False)
 
 
-def test_complete_of_standard_input_prints_one_json_object() -> None:
-    done = run("complete", "-:7:14", "--json", "--candidates", "2", "--trace", text=CODE)
-    answer = json.loads(done.stdout)
-    for suggestion in answer["suggestions"]:
-        assert suggestion["range"]["start"] == {"line": 7, "column": 14}
-        assert suggestion["prompt_tokens"] > 50
-        assert suggestion["stop_reason"] in ("end_of_text", "stop_rule", "length")
-        assert suggestion["timings"]["decode_ms"] > 0
-    assert "<fim_prefix>" in done.stderr
-    assert "class Store:" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert done.returncode == (0 if answer["suggestions"] else 1)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be bound to a core")
-def test_complete_ends_with_exit_code_0_each_time_on_a_busy_machine(tmp_path: Path) -> None:
-    """The interpreter must not end while the engine's thread is inside torch, which aborts with 134.
-
-    ``make exit-codes`` repeats this for all commands. Two runs share one core, so that each is interrupted.
-    """
+def test_complete_prints_one_json_object_and_ends_in_order(tmp_path: Path) -> None:
+    """Of a file and of standard input. The interpreter must not end while the engine's thread is inside torch, which
+    aborts with 134: two processes share one core, so that each is interrupted. ``make exit-codes`` repeats this for all
+    commands."""
     file = tmp_path / "store.py"
     file.write_text(CODE)
-    command = [sys.executable, "-c", ON_ONE_CORE, "complete", f"{file}:7:14", "--json"]
+    variants = (f"{file}:7:14", "--json"), ("-:7:14", "--json", "--candidates", "2", "--trace")
+    commands = [[sys.executable, "-c", ON_ONE_CORE, "complete", *arguments] for arguments in variants]
     with ThreadPoolExecutor(2) as executor:
-        started = [executor.submit(subprocess.run, command, capture_output=True, text=True) for _ in range(2)]
-    runs = [run.result() for run in started]
-    for done in runs:
-        assert done.returncode == (0 if json.loads(done.stdout)["suggestions"] else 1)
+        started = [
+            executor.submit(subprocess.run, command, capture_output=True, text=True, input=CODE) for command in commands
+        ]
+    of_file, of_input = (run.result() for run in started)
+    for done in (of_file, of_input):
+        answer = json.loads(done.stdout)
+        assert done.returncode == (0 if answer["suggestions"] else 1)
         assert "terminate" not in done.stderr
+        assert "Traceback" not in done.stderr
+        for suggestion in answer["suggestions"]:
+            assert suggestion["range"]["start"] == {"line": 7, "column": 14}
+            assert suggestion["prompt_tokens"] > 50
+            assert suggestion["stop_reason"] in ("end_of_text", "stop_rule", "length")
+            assert suggestion["timings"]["decode_ms"] > 0
+    assert "<fim_prefix>" in of_input.stderr
+    assert "class Store:" in of_input.stderr
+    assert "<fim_prefix>" not in of_file.stderr
 
 
 def test_doctor_reports_healthy() -> None:

@@ -1,6 +1,6 @@
 """A random checkpoint with the widths of StarCoderBase-1B: loading, completion, cancellation and peak memory.
 
-It has 4 of the 24 layers; the environment variable ``STARCODER_LS_LAYERS`` sets another number.
+It has 2 of the 24 layers; the environment variable ``STARCODER_LS_LAYERS`` sets another number.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from starcoder_ls.engine.runner import packed_linear
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("STARCODER_LS_TEST_DATA", ROOT.parent / "shared" / "data"))
 TOKENIZER = DATA / "tokenizers" / "starcoder-tokenizer.json"
-LAYERS = int(os.environ.get("STARCODER_LS_LAYERS", "4"))
+LAYERS = int(os.environ.get("STARCODER_LS_LAYERS", "2"))
 NEEDED_BYTES = 8 << 30
 SPARE_BYTES = 400e6
-"""For libraries and activations, at any number of layers; the weights of 4 layers are 0.7 GB."""
+"""For libraries and activations, at any number of layers; the weights of 2 layers are 0.5 GB."""
 
 pytestmark = pytest.mark.slow
 

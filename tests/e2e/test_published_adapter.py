@@ -32,6 +32,7 @@ from actions import execute_command, lsp_range
 from harness import wait_until_ready
 from starcoder_ls.cli.application import application
 from starcoder_ls.lsp import client
+from starcoder_ls.user_folders import cache_folder
 
 pytestmark = pytest.mark.slow
 
@@ -80,6 +81,9 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Checkpoints:
         f"[actions.explain]\nmax_new_tokens = {NEW_TOKENS}\ntemperature = 0.0\n"
     )
     cache = {"XDG_CACHE_HOME": str(folder / "cache"), "HF_HUB_OFFLINE": "1"}
+    cache["STARCODER_LS_KERNELS"] = str(
+        cache_folder("kernels")
+    )  # those of this machine: compiling them takes longer than the test
     return Checkpoints(base, adapter, {**os.environ, **cache, "STARCODER_LS_SETTINGS": str(settings)})
 
 
