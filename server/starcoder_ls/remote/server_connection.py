@@ -21,6 +21,7 @@ from starcoder_ls.remote.endpoint import Endpoint, open_client
 
 HEALTH = "/health"
 _MAX_ERROR_BYTES = 1 << 16
+_WARM_UP_END_S = 1.0
 _RETRYABLE = (httpx2.RemoteProtocolError, httpx2.ReadError, httpx2.WriteError)
 """A connection that the server closed while it was idle looks like these. Nothing was generated then."""
 
@@ -112,7 +113,10 @@ class ServerConnection:
             self._warming = asyncio.get_running_loop().create_task(self._open_connection())
 
     async def close(self) -> None:
+        """Close the connections. One that is being opened is waited for first: cancelling that would leave its socket
+        open."""
         if self._warming is not None:
+            await asyncio.wait([self._warming], timeout=_WARM_UP_END_S)
             self._warming.cancel()
             await asyncio.gather(self._warming, return_exceptions=True)
         await self._client.aclose()
