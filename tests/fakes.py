@@ -229,7 +229,7 @@ class PoisonedEngine(ScriptedEngine):
             if effect == "exit":
                 os._exit(9)
             while effect == "loop":
-                pass
+                time.sleep(0.01)  # noqa: ASYNC251
             re.match("(a*)*b", "a" * 60)
         async for chunk in super().stream(request):
             yield chunk
