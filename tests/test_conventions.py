@@ -310,7 +310,7 @@ READERS_OF_OWN_FILES = {
     "json_files.py": "files of checkpoints and adapters",
     "lsp/stdio.py": "/dev/null",
     "gateway/gateway_settings.py": "the settings of the gateway",
-    "gateway/private_files.py": "the files of the gateway",
+    "private_files.py": "tokens and secrets",
     "http_api/serve.py": "the API key",
     "remote/endpoint.py": "the token",
     "lsp/tcp.py": "the token",

@@ -18,7 +18,6 @@ import json
 import os
 import random
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,9 @@ import httpx2
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib
+
+from lib.fake_replica import free_port
 from starcoder_ls.gateway.users import add_user
 
 REPLICA = Path(__file__).parents[1] / "lib" / "fake_replica.py"
@@ -77,11 +79,6 @@ class Site:
             "requests_per_minute = 100000\nconcurrent_requests = 1000\nhealth_interval_s = 1\n"
         )
         return file
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def type_in_document(

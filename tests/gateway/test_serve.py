@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -14,16 +13,11 @@ from pathlib import Path
 import httpx2
 import yaml
 
-from lib.fake_replica import FakeReplica, running
+from lib.fake_replica import FakeReplica, free_port, running
 from starcoder_ls.gateway import gateway_settings
 from starcoder_ls.gateway.users import add_user
 
 ROOT = Path(__file__).parents[2]
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_process_reads_replicas_and_users_again_and_ends_with_code_0(tmp_path: Path) -> None:

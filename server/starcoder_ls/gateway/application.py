@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from starcoder_ls.gateway.gateway_settings import GatewaySettings
 from starcoder_ls.gateway.metrics import Metrics
-from starcoder_ls.gateway.proxy import ProxiedRequest
+from starcoder_ls.gateway.proxy import ProxiedRequest, no_replica
 from starcoder_ls.gateway.replicas import Replicas, checked_replicas
 from starcoder_ls.gateway.request_policy import Limits, checked_body
 from starcoder_ls.gateway.user_limits import UserLimits
@@ -104,7 +104,7 @@ class Gateway:
             response = Response(answer.content, answer.status_code, media_type="application/json")
             await response(request.scope, receive, send)
             return
-        raise HttpError(503, "No replica can answer now. Try again in a moment.", {"Retry-After": "1"})
+        raise no_replica()
 
     async def _health(self, request: HttpRequest, receive: Receive, send: Send) -> None:
         healthy = sum(replica.is_healthy for replica in self.replicas)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.remote.endpoint import is_loopback
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -61,7 +61,7 @@ class GatewaySettings(BaseModel):
             raise ValueError(f"listen: {self.listen!r} is not HOST:PORT")
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key belong together")
-        if self.certificate is None and not _is_loopback(host):
+        if self.certificate is None and not is_loopback(host):
             raise ValueError(
                 f"code would reach {host} without encryption. Set certificate and key, or listen on 127.0.0.1 behind a "
                 "proxy that encrypts"
@@ -95,10 +95,3 @@ def load(file: Path) -> GatewaySettings:
         location = ".".join(map(str, details["loc"]))
         message = details["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{file}: {location + ': ' if location else ''}{message}.") from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

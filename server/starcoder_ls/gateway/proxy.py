@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 MAX_TRIES = 3
 _MAX_ERROR_BYTES = 1 << 16
 _OVERLOADED = (429, 502, 503, 504)
-_NO_REPLICA = "No replica can answer now. Try again in a moment."
 
 
 @dataclass(slots=True)
@@ -57,7 +56,7 @@ class ProxiedRequest:
             with replica.busy():
                 if await self._try(replica, send, is_last=number == len(tries)):
                     return
-        raise HttpError(503, _NO_REPLICA, {"Retry-After": "1"})
+        raise no_replica()
 
     async def _try(self, replica: Replica, send: Send, is_last: bool) -> bool:
         """Whether the client has been answered; not if the replica fails before its first byte."""
@@ -110,3 +109,8 @@ class ProxiedRequest:
             self.metrics.tokens.labels("reused").inc(tokens.reused)
             self.metrics.tokens.labels("generated").inc(tokens.generated)
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def no_replica() -> HttpError:
+    """The answer to a request that no replica can take."""
+    return HttpError(503, "No replica can answer now. Try again in a moment.", {"Retry-After": "1"})

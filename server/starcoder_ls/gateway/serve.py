@@ -15,10 +15,10 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.gateway import gateway_settings
 from starcoder_ls.gateway.application import Gateway
 from starcoder_ls.gateway.gateway_settings import GatewaySettings
-from starcoder_ls.gateway.private_files import read_private_text
 from starcoder_ls.gateway.replicas import Replicas
 from starcoder_ls.gateway.users import Users, read_or_create_secret
 from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
+from starcoder_ls.private_files import read_private_text
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.gateway.private_files import append_line, read_private_text
+from starcoder_ls.private_files import append_line, read_private_text
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9._@-]{1,64}):(?P<hash>[0-9a-f]{64})")
 NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")

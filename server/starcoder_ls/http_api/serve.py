@@ -19,6 +19,7 @@ from starcoder_ls.http_api.application import create_application
 from starcoder_ls.http_api.engine_source import EngineSource
 from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
 from starcoder_ls.lsp import tcp, watchdog
+from starcoder_ls.private_files import is_private
 from starcoder_ls.settings import Settings
 from starcoder_ls.user_folders import state_folder
 
@@ -80,10 +81,8 @@ def read_or_create_token(file: Path) -> str:
             descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "w", encoding="ascii") as created:
                 created.write(secrets.token_hex(16))
-        if sys.platform != "win32":
-            status = file.stat()
-            if status.st_mode & 0o077 or status.st_uid != os.getuid():
-                raise SettingsError(f"Other users can read the API key in {file}. Delete it; a new one is made.")
+        if not is_private(file.stat()):
+            raise SettingsError(f"Other users can read the API key in {file}. Delete it; a new one is made.")
         token = file.read_text(encoding="ascii").strip()
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"The file of the API key, {file}, cannot be used: {error}.") from error

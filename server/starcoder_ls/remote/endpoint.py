@@ -9,8 +9,6 @@ from __future__ import annotations
 import ipaddress
 import os
 import ssl
-import stat
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.private_files import is_private
 from starcoder_ls.settings import Remote
 
 TOKEN_VARIABLE = "STARCODER_LS_REMOTE_TOKEN"
@@ -111,7 +110,7 @@ def _read_token_file(path: Path) -> str:
     """Raises SettingsError if there is no token or another user could have read or written it."""
     try:
         status = path.stat()
-        if sys.platform != "win32" and (status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid != os.getuid()):
+        if not is_private(status):
             raise SettingsError(f"Others can read the token in {path}. Make it yours alone: chmod 600 {path}")
         token = path.read_text(encoding="utf-8").strip() if status.st_size <= MAX_TOKEN_CHARS else ""
     except (OSError, UnicodeDecodeError) as error:

@@ -2,7 +2,7 @@
 
 Decides what belongs to a range: all text between the text that stood before it and the text that stood after it. An
 edit that changes either of them at the range's border makes the range unknown. A key is only noted; a range reads the
-edits since when somebody asks for it, as a hundred ranges may follow a document and few are ever asked for.
+edits since only when it is read, because a hundred ranges may follow a document and few are ever read.
 """
 
 from __future__ import annotations

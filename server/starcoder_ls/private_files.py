@@ -1,4 +1,4 @@
-"""Files that only the gateway's user may read: hashes of tokens, the site secret, the token of the replicas."""
+"""Files that only the user of this process may read: tokens and secrets."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ from starcoder_ls.errors import SettingsError
 _MAX_BYTES = 4 << 20
 
 
+def is_private(status: os.stat_result) -> bool:
+    """Whether only this user can read or write a file with this status. On Windows, where modes say nothing: always."""
+    if sys.platform == "win32":
+        return True
+    return not status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) and status.st_uid == os.getuid()
+
+
 def read_private_text(file: Path) -> str:
     """Raises SettingsError if others can read or have written it, or it is no text."""
     try:
         status = file.stat()
-        if sys.platform != "win32" and (status.st_mode & (stat.S_IRWXG | stat.S_IRWXO) or status.st_uid != os.getuid()):
+        if not is_private(status):
             raise SettingsError(f"Others can read {file}. Make it yours alone: chmod 600 {file}")
         if status.st_size > _MAX_BYTES:
             raise SettingsError(f"{file} has more than {_MAX_BYTES >> 20} MB.")

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.private_files import append_line, is_private, read_private_text
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes of files")
+
+
+@pytest.mark.parametrize(("mode", "expected"), [(0o600, True), (0o400, True), (0o640, False), (0o604, False)])
+def test_file_is_private_if_its_mode_says_so(tmp_path: Path, mode: int, expected: bool) -> None:
+    (tmp_path / "secret").touch()
+    (tmp_path / "secret").chmod(mode)
+    assert is_private((tmp_path / "secret").stat()) is expected
+
+
+def test_lines_are_appended_to_a_private_file(tmp_path: Path) -> None:
+    for line in ("one", "two"):
+        append_line(tmp_path / "secret", line)
+    assert is_private((tmp_path / "secret").stat())
+    assert read_private_text(tmp_path / "secret") == "one\ntwo\n"
+
+
+def test_unusable_files_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+        read_private_text(tmp_path / "missing")
+    (tmp_path / "secret").write_bytes(b"\xff")
+    (tmp_path / "secret").chmod(0o600)
+    with pytest.raises(SettingsError, match="it is not text"):
+        read_private_text(tmp_path / "secret")
+    with pytest.raises(SettingsError, match="cannot be written"):
+        append_line(tmp_path / "missing" / "secret", "line")
