@@ -47,7 +47,7 @@ def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
                     if entry.is_symlink():
                         continue
                     if entry.is_dir():
-                        is_skipped = entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS
+                        is_skipped = is_skipped_folder(entry.name)
                         if not is_skipped and rules.exclusion_reason(path, is_folder=True) is None:
                             deeper.append(path)
                     elif language_family(entry.name) and rules.exclusion_reason(path) is None:
@@ -59,6 +59,11 @@ def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
         level = deeper
 
 
+def is_skipped_folder(name: str) -> bool:
+    """Whether nothing in a folder of this name is source code to read: hidden, installed or built."""
+    return name.startswith(".") or name in _SKIPPED_FOLDERS
+
+
 def read_source(path: Path, roots: Sequence[Path] = ()) -> str | None:
     """The text of a file with line feeds; None if it is missing, unreadable, too long, binary or minified.
 
@@ -68,6 +73,11 @@ def read_source(path: Path, roots: Sequence[Path] = ()) -> str | None:
         raw = read_file(path, MAX_FILE_BYTES, roots)
     except OSError:
         return None
+    return decode_source(raw)
+
+
+def decode_source(raw: bytes) -> str | None:
+    """The text in the content of a file, with line feeds; None if it is binary or minified."""
     if b"\0" in raw[:_BINARY_CHECK_BYTES]:
         return None
     text = raw.decode("utf-8-sig", errors="replace")

@@ -1,22 +1,17 @@
-"""When the files of a git repository were first and last committed, from one call of git.
-
-A repository is untrusted: git gets options that keep its configuration from starting other programs.
-"""
+"""When the files of a git repository were first and last committed, from one call of git."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_TIMEOUT_S = 120.0
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning.finetuning.git_command import run_git
+
 _COMMIT_MARK = "\x01"
-_COMMAND = (
-    "git", "--no-pager", "-c", "core.quotepath=off", "-c", "log.showSignature=false", "-c", "core.fsmonitor=false",
-    "log", "--no-renames", "--no-ext-diff", "--no-textconv", f"--format={_COMMIT_MARK}%ct", "--name-only",
-)  # fmt: skip
+_MAX_BYTES = 256 << 20
+_ARGUMENTS = ("log", "--no-renames", "--no-ext-diff", "--no-textconv", f"--format={_COMMIT_MARK}%ct", "--name-only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +26,11 @@ def read_git_times(folder: Path) -> Mapping[str, CommitTimes]:
     """Path relative to ``folder``, the top of a repository -> its times; empty without git or a repository."""
     if not (folder / ".git").exists():
         return {}
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     try:
-        result = subprocess.run(
-            _COMMAND, cwd=folder, env=environment, capture_output=True, timeout=_TIMEOUT_S, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
+        log = run_git(folder, _ARGUMENTS, max_bytes=_MAX_BYTES)
+    except SettingsError:
         return {}
-    return parse_log(result.stdout.decode(errors="replace"))
+    return parse_log(log[: log.rfind(b"\n") + 1].decode(errors="replace"))
 
 
 def parse_log(log: str) -> Mapping[str, CommitTimes]:
