@@ -59,6 +59,28 @@ def test_adapters_of_other_folders_are_not_followed(versions: AdapterVersions, t
     assert watch.find_changes([AdapterStatus("own", "LORA", "owner/name")]) == {}
 
 
+def test_adapter_named_by_its_dated_folder_is_not_followed(versions: AdapterVersions) -> None:
+    first, second, _ = versions.all_versions()
+    watch, _ = create_watch({"own": Adapter(path=str(first.folder))})
+    dated = AdapterStatus("own", "LORA", str(first.folder), folder=str(first.folder))
+    assert watch.find_changes([dated]) == {}, "no version serves"
+    versions.promote(second, NOW)
+    assert watch.find_changes([dated]) == {}
+
+
+@pytest.mark.parametrize("is_link", [True, False])
+def test_adapter_of_the_command_line_stays_when_the_file_changes(
+    versions: AdapterVersions, tmp_path: Path, is_link: bool
+) -> None:
+    versions.promote(versions.all_versions()[0], NOW)
+    adapter = Adapter(path=str(versions.current_link if is_link else versions.all_versions()[0].folder))
+    watch, settings = create_watch({"chosen": adapter})
+    for text in ('[adapters.other]\npath = "/x"\n', "# empty now\n"):
+        (tmp_path / "settings.toml").write_text(text)
+        assert not watch.update_settings()
+    assert settings.current.adapters == {"chosen": adapter}
+
+
 def test_only_trained_adapters_of_a_changed_settings_file_are_taken(versions: AdapterVersions, tmp_path: Path) -> None:
     file, link = tmp_path / "settings.toml", versions.current_link
     watch, settings = create_watch({"mine": Adapter(path="/mine")})

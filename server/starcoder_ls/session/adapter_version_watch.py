@@ -1,7 +1,8 @@
 """Notices that another version of an adapter that was trained on this machine serves now.
 
 `train promote` switches a link and may add the adapter to the settings file; `train rollback` undoes both. No other
-change of the settings file is followed: that is the editor's task.
+change of the settings file is followed: that is the editor's task. An adapter that is named by its dated folder, or not
+in the settings file, stays.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 from starcoder_ls import settings_toml, user_folders
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.feedback_store.promotions import CURRENT
 from starcoder_ls.generation import AdapterStatus
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.settings import Adapter
@@ -31,6 +33,7 @@ class AdapterVersionWatch:
         self._settings, self._file = settings, file or settings_toml.settings_file()
         self._next_check_s = 0.0
         self._file_state = _state_of(self._file)
+        self._listed = set(_read_trained(self._file) or ()) if self._file_state is not None else set[str]()
         self._attempted: dict[str, str] = {}  # name -> what its link pointed to
 
     def is_due(self, now_s: float) -> bool:
@@ -48,13 +51,15 @@ class AdapterVersionWatch:
         listed = _read_trained(self._file) if state is not None else {}
         if listed is None:
             return False
-        known = {name for name, adapter in self._settings.current.adapters.items() if _is_trained_here(adapter.path)}
-        for name in known - listed.keys():
+        known = self._settings.current.adapters
+        gone = {name for name in self._listed - listed.keys() if name in known and _is_followed(known[name].path)}
+        for name in gone:
             self._settings.remove_adapter(name)
+        self._listed = set(listed)
         new = {name: adapter for name, adapter in listed.items() if name not in self._settings.current.adapters}
         for name, adapter in new.items():
             self._settings.set_adapter(name, adapter)
-        return bool(new or known - listed.keys())
+        return bool(new or gone)
 
     def find_changes(self, resident: Iterable[AdapterStatus]) -> dict[str, Adapter | None]:
         """Resident adapters of which another version serves now, with their settings; None: no version does.
@@ -64,7 +69,7 @@ class AdapterVersionWatch:
         configured = self._settings.current.resident_adapters()
         changes: dict[str, Adapter | None] = {}
         for status in resident:
-            if not status.folder or not _is_trained_here(status.source):
+            if not status.folder or not _is_followed(status.source):
                 continue
             target = os.path.realpath(status.source) if os.path.islink(status.source) else ""
             if target == status.folder:
@@ -79,17 +84,17 @@ class AdapterVersionWatch:
         self._attempted.pop(name, None)
 
 
-def _is_trained_here(path: str) -> bool:
-    return Path(path).is_relative_to(user_folders.trained_adapters_folder())
+def _is_followed(path: str) -> bool:
+    """Whether it is the link that names the version that serves, of an adapter that was trained here."""
+    link = Path(path)
+    return link.name == CURRENT and link.is_relative_to(user_folders.trained_adapters_folder())
 
 
 def _read_trained(file: Path) -> dict[str, Adapter] | None:
     """The trained adapters of the settings file; None if it is not valid now."""
     try:
         tables = settings_toml.read_toml(file).get("adapters", {})
-        return {
-            name: Adapter.model_validate(table) for name, table in tables.items() if _is_trained_here(table["path"])
-        }
+        return {name: Adapter.model_validate(table) for name, table in tables.items() if _is_followed(table["path"])}
     except (SettingsError, ValidationError, KeyError, TypeError, AttributeError):
         return None
 
