@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from starcoder_ls.heap import MAX_TRIM_INTERVAL_S, TRIM_INTERVAL_S, HeapTrimmer, trim_heap
+from starcoder_ls.heap import IDLE_S, MAX_TRIM_INTERVAL_S, TRIM_INTERVAL_S, HeapTrimmer, trim_heap
 
 
 def test_trimming_is_harmless_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,14 +30,15 @@ def counted_trimmer() -> tuple[HeapTrimmer, Clock, list[float]]:
     return HeapTrimmer(lambda: trims.append(clock.now_s), clock), clock, trims
 
 
-def quiet(is_quiet: bool) -> Callable[[float], bool]:
-    return lambda _seconds: is_quiet
+def quiet(seconds: float) -> Callable[[float], bool]:
+    """Nothing arrives for ``seconds``."""
+    return lambda asked_s: asked_s <= seconds
 
 
 def test_heap_is_trimmed_in_pauses_and_once_per_interval() -> None:
     trimmer, clock, trims = counted_trimmer()
     for _ in range(300):  # one second each
-        trimmer.trim_if_due(quiet(True))
+        trimmer.trim_if_due(quiet(1.0))
         clock.now_s += 1
     assert trims == [1000 + TRIM_INTERVAL_S * number for number in (1, 2, 3, 4)]
 
@@ -45,15 +46,17 @@ def test_heap_is_trimmed_in_pauses_and_once_per_interval() -> None:
 def test_trimming_waits_for_a_pause_but_not_for_ever() -> None:
     trimmer, clock, trims = counted_trimmer()
     clock.now_s += TRIM_INTERVAL_S
-    trimmer.trim_if_due(quiet(False))
+    trimmer.trim_if_due(quiet(0.0))
     assert trims == []
     clock.now_s = 1000 + MAX_TRIM_INTERVAL_S
-    trimmer.trim_if_due(quiet(False))
+    trimmer.trim_if_due(quiet(0.0))
     assert trims == [clock.now_s]
 
 
-def test_work_does_not_wait_for_a_pause_before_trimming_is_due() -> None:
+def test_idle_process_is_trimmed_before_trimming_is_due() -> None:
     trimmer, clock, trims = counted_trimmer()
-    clock.now_s += TRIM_INTERVAL_S - 1
-    trimmer.trim_if_due(lambda _seconds: pytest.fail("waited"))
+    clock.now_s += 1
+    trimmer.trim_if_due(quiet(IDLE_S - 1))
     assert trims == []
+    trimmer.trim_if_due(quiet(IDLE_S))
+    assert trims == [clock.now_s]

@@ -3,8 +3,10 @@
     make soak HOURS=2        or        python benchmarks/run/soak.py --hours 2 [--seed N] [--report FOLDER]
 
 Two groups of windows have a daemon each. Group ``steady``: the daemon and two windows are never disturbed, so that a
-line can be fitted to their memory; a third window comes and goes. Group ``faults``: everything is. The exit code is 1
-if memory grows by the limit or more, if a request stays unanswered, if an exit code is wrong, or if a process is left.
+line can be fitted to their memory; a third window comes and goes. Every five minutes its users close everything and
+rest, and that line goes through the samples at the end of the rests. Group ``faults``: everything is disturbed. The
+exit code is 1 if memory grows by the limit or more, if a request stays unanswered, if an exit code is wrong, or if a
+process is left.
 """
 
 from __future__ import annotations
@@ -50,7 +52,8 @@ PROGRESS_INTERVAL_S = 300.0
 class Options:
     """The run lasts for ``duration_s`` and until ``min_results`` requests of each group had a result.
 
-    ``serve_command`` starts a window. ``fault_interval_s`` is the mean time between two faults of a group.
+    ``serve_command`` starts a window. ``fault_interval_s`` is the mean time between two faults of a group. A rest of
+    ``rest_s`` is longer than the pause after which the engine trims its heap.
     """
 
     duration_s: float
@@ -60,6 +63,8 @@ class Options:
     has_adapters: bool = True
     sample_interval_s: float = 10.0
     fault_interval_s: float = 45.0
+    rest_interval_s: float = 300.0
+    rest_s: float = 30.0
     limits: Limits = field(default_factory=Limits)
 
 
@@ -84,6 +89,12 @@ class Group:
     def _rng(self, name: str) -> random.Random:
         return random.Random(f"{self._options.seed} {self.name} {name}")
 
+    def set_resting(self, is_resting: bool) -> None:
+        """At rest no window has anything open, and no fault happens."""
+        self.injector.is_paused = is_resting
+        for window in self.windows:
+            window.is_resting = is_resting
+
     def record_samples(self, samples: SampleLog, time_s: float) -> None:
         for process_id in daemon_ids(self.runtime_folder):
             samples.record(f"{self.name} daemon", process_id, time_s)
@@ -97,16 +108,17 @@ async def run(options: Options, folder: Path, console: Console) -> dict[str, Any
     environment = private_environment(folder)
     window_options = WindowOptions((), environment, copy_sources(folder / "work"), make_adapters(folder, options))
     groups = [Group(name, folder / name[:1], options, window_options) for name in ("steady", "faults")]
-    samples, stop = SampleLog(), asyncio.Event()
+    samples, rested, stop = SampleLog(), SampleLog(), asyncio.Event()
     async with asyncio.TaskGroup() as tasks:
         for group in groups:
             for window in group.windows:
                 tasks.create_task(window.run(stop))
-        injecting = [asyncio.create_task(group.injector.run()) for group in groups]
+        disturbing = [asyncio.create_task(group.injector.run()) for group in groups]
+        disturbing.append(asyncio.create_task(rest_regularly(groups[0], rested, options)))
         await observe(groups, samples, options, console)
-        for task in injecting:
+        for task in disturbing:
             task.cancel()
-        await asyncio.gather(*injecting, return_exceptions=True)
+        await asyncio.gather(*disturbing, return_exceptions=True)
         stop.set()
         console.print("ending the windows")
     for group in groups:
@@ -114,7 +126,19 @@ async def run(options: Options, folder: Path, console: Console) -> dict[str, Any
     left_over = [process for group in groups for process in stop_daemons(group.environment)]
     ledgers = {group.name: group.ledger for group in groups}
     parameters = {"hours": options.duration_s / 3600, "seed": options.seed}
-    return report.build(ledgers, samples, left_over, options.limits, parameters)
+    return report.build(ledgers, samples, rested, left_over, options.limits, parameters)
+
+
+async def rest_regularly(group: Group, rested: SampleLog, options: Options) -> None:
+    """Let ``group`` rest again and again, with a sample at the end of each rest, until the task is cancelled."""
+    while True:
+        await asyncio.sleep(options.rest_interval_s)
+        group.set_resting(True)
+        try:
+            await asyncio.sleep(options.rest_s)
+            await asyncio.to_thread(group.record_samples, rested, group.ledger.now_s())
+        finally:
+            group.set_resting(False)
 
 
 async def observe(groups: Sequence[Group], samples: SampleLog, options: Options, console: Console) -> None:

@@ -41,11 +41,14 @@ class FaultInjector:
         if not spares_daemon:
             self._faults += [self._kill_daemon, self._terminate_daemon, self._stop_daemon, self._hang_daemon]
         self.count = 0
+        self.is_paused = False
 
     async def run(self) -> None:
         """Until the task is cancelled. A stopped process is continued then too."""
         while True:
             await asyncio.sleep(self._rng.expovariate(1 / self._mean_interval_s))
+            if self.is_paused:
+                continue
             with contextlib.suppress(psutil.NoSuchProcess):
                 await self._rng.choice(self._faults)()
                 self.count += 1

@@ -16,17 +16,22 @@ from rich.console import Console
 from rich.table import Table
 
 from lib.soak import memory_slope
-from lib.soak.process_samples import SampleLog
+from lib.soak.process_samples import Sample, SampleLog
 from lib.soak.request_ledger import RequestLedger
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a run must keep. Slopes are fitted to ``min_fitted_s`` at least, after ``warm_up_s``."""
+    """What a run must keep. Slopes are fitted to ``min_fitted_s`` at least, after ``warm_up_s``.
+
+    With ``min_rests`` samples at rest after it, their slope decides: while users work, what they have open changes the
+    memory of a daemon by 60 MB within minutes.
+    """
 
     mb_per_hour: float = 5.0
     warm_up_s: float = 20 * 60
     min_fitted_s: float = 10 * 60
+    min_rests: int = 5
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -48,17 +53,12 @@ def latency_rows(latencies_ms: Mapping[int, Sequence[float]]) -> list[dict[str, 
     ]
 
 
-def slopes(samples: SampleLog, limits: Limits) -> list[dict[str, Any]]:
-    """The slope of each process that lived long enough; the limit applies to the anonymous memory."""
+def slopes(samples: SampleLog, rested: SampleLog, limits: Limits) -> list[dict[str, Any]]:
+    """The slopes of each process that lived long enough; the limit applies to the anonymous memory."""
     rows = []
     for (name, process_id), points in samples.by_process.items():
-        times_s = [point.time_s for point in points]
-        fits = {
-            field: memory_slope.fit(
-                times_s, [getattr(point, field) for point in points], limits.warm_up_s, limits.min_fitted_s
-            )
-            for field in ("anonymous", "unique", "resident")
-        }
+        begin_s = points[0].time_s + limits.warm_up_s
+        fits = {field: _fit(points, field, begin_s, limits) for field in ("anonymous", "unique", "resident")}
         if (anonymous := fits["anonymous"]) is None:
             continue
         rows.append(
@@ -70,9 +70,35 @@ def slopes(samples: SampleLog, limits: Limits) -> list[dict[str, Any]]:
                 "first_mb": round(points[0].anonymous / 1e6, 1),
                 "last_mb": round(points[-1].anonymous / 1e6, 1),
                 "max_mb": round(max(point.anonymous for point in points) / 1e6, 1),
+                "at_rest": _slope_at_rest(rested.by_process.get((name, process_id), ()), begin_s, limits),
             }
         )
     return rows
+
+
+def _fit(points: Sequence[Sample], field: str, begin_s: float, limits: Limits) -> memory_slope.Slope | None:
+    times_s = [point.time_s for point in points]
+    return memory_slope.fit(times_s, [getattr(point, field) for point in points], begin_s, limits.min_fitted_s)
+
+
+def _slope_at_rest(points: Sequence[Sample], begin_s: float, limits: Limits) -> dict[str, float] | None:
+    """Of the anonymous memory, with the limits of 95 % confidence; None if there are too few samples."""
+    fitted = [point for point in points if point.time_s >= begin_s]
+    slope = _fit(fitted, "anonymous", begin_s, limits) if len(fitted) >= limits.min_rests else None
+    if slope is None:
+        return None
+    return {
+        "samples": len(fitted),
+        **{name: round(getattr(slope, name), 3) for name in ("mb_per_hour", "low", "high")},
+        "first_mb": round(fitted[0].anonymous / 1e6, 1),
+        "last_mb": round(fitted[-1].anonymous / 1e6, 1),
+    }
+
+
+def growth(row: Mapping[str, Any]) -> float:
+    """The slope of a row of ``slopes`` that decides, in MB per hour."""
+    at_rest = row["at_rest"]
+    return float(row["anonymous_mb_per_hour"] if at_rest is None else at_rest["mb_per_hour"])
 
 
 def find_faults(
@@ -83,9 +109,9 @@ def find_faults(
 ) -> list[str]:
     """What must not be, one sentence each. Empty for a run that passed."""
     found = [
-        f"{row['name']} (process {row['process']}) grows by {row['anonymous_mb_per_hour']:.1f} MB/h"
+        f"{row['name']} (process {row['process']}) grows by {growth(row):.1f} MB/h"
         for row in slope_rows
-        if row["anonymous_mb_per_hour"] >= limits.mb_per_hour
+        if growth(row) >= limits.mb_per_hour
     ]
     for name, ledger in ledgers.items():
         if ledger.unanswered_count:
@@ -97,12 +123,13 @@ def find_faults(
 def build(
     ledgers: Mapping[str, RequestLedger],
     samples: SampleLog,
+    rested: SampleLog,
     left_over: Sequence[str],
     limits: Limits,
     parameters: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Everything that was measured, as JSON values."""
-    slope_rows = slopes(samples, limits)
+    """Everything that was measured, as JSON values. ``rested`` are the samples at rest."""
+    slope_rows = slopes(samples, rested, limits)
     return {
         "parameters": dict(parameters),
         "machine": {"cores": os.cpu_count(), "load": os.getloadavg(), "python": platform.python_version()},
@@ -123,6 +150,7 @@ def build(
             for name, ledger in ledgers.items()
         },
         "processes": samples.as_json(),
+        "rested": rested.as_json(),
     }
 
 
@@ -140,10 +168,10 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
             str(len(group["events"])),
         )  # fmt: skip
     console.print(requests)
-    memory = Table("process", "hours fitted", "anonymous", "unique", "resident", "first", "last", "largest")
+    memory = Table("process", "hours fitted", "at rest", "anonymous", "unique", "resident", "first", "last", "largest")
     for row in report["slopes"]:
         memory.add_row(
-            f"{row['name']} ({row['process']})", f"{row['fitted_hours']:.2f}",
+            f"{row['name']} ({row['process']})", f"{row['fitted_hours']:.2f}", _describe_rests(row),
             *(f"{row[f'{field}_mb_per_hour']:+.2f} MB/h" for field in ("anonymous", "unique", "resident")),
             *(f"{row[f'{key}_mb']:.1f} MB" for key in ("first", "last", "max")),
         )  # fmt: skip
@@ -156,6 +184,12 @@ def print_summary(report: Mapping[str, Any], console: Console) -> None:
     for fault in report["faults"]:
         console.print(f"✗ {fault}", markup=False)
     console.print("✗ failed" if report["faults"] else "✓ passed")
+
+
+def _describe_rests(row: Mapping[str, Any]) -> str:
+    if (at_rest := row["at_rest"]) is None:
+        return "too few"
+    return "{mb_per_hour:+.2f} ({low:+.2f} to {high:+.2f}) MB/h, {samples} samples".format(**at_rest)
 
 
 def save(report: Mapping[str, Any], folder: Path) -> Path:

@@ -15,6 +15,7 @@ from lib.soak.text_buffer import Edit, TextBuffer
 
 MAX_LINES = 400
 MANY_DOCUMENTS, LARGE_CHARS = 60, 400_000
+ADAPTER_NAMES = tuple(f"soak-{number}" for number in range(4))
 SETTINGS: tuple[dict[str, Any], ...] = (
     {"inline_completion": {"max_new_tokens": 32}},
     {"inline_completion": {"max_new_tokens": 64, "remember": True, "ahead": True}},
@@ -77,6 +78,14 @@ class SimulatedUser:
         if (pause := action()) is not None:
             await pause
         await asyncio.sleep(min(self._rng.lognormvariate(0.0, 0.5) * self._pace_s, 5 * self._pace_s))
+
+    def close_all(self) -> None:
+        """Close the documents and detach the adapters of all windows: what the user has is as small as at the start."""
+        self._request = None
+        while self._buffers:
+            self._close_buffer(self._buffers.pop())
+        for name in ADAPTER_NAMES if self._adapters else ():
+            self._execute("starcoder.detachAdapter", {"name": name})
 
     # Typing
 
@@ -264,7 +273,7 @@ class SimulatedUser:
         if not self._adapters or self._rng.random() < 0.4:
             self._execute("starcoder.listAdapters")
             return
-        name = f"soak-{self._rng.randrange(4)}"
+        name = self._rng.choice(ADAPTER_NAMES)
         if self._rng.random() < 0.5:
             self._execute("starcoder.detachAdapter", {"name": name})
             return

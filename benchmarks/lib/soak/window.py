@@ -20,6 +20,7 @@ from starcoder_ls.lsp import client
 from starcoder_ls.lsp.client import Client, ConnectionClosed, ResponseFailed
 
 END_TIMEOUT_S = 60.0
+REST_CHECK_S = 0.1
 DRAIN_S = 120.0
 CAPABILITIES: dict[str, Any] = {
     "general": {"positionEncodings": ["utf-16"]},
@@ -50,7 +51,7 @@ class WindowOptions:
 
 
 class Window:
-    """``process`` is the current process; None between two."""
+    """``process`` is the current process; None between two. While ``is_resting``, its user has closed all documents."""
 
     def __init__(
         self, name: str, options: WindowOptions, ledger: RequestLedger, rng: random.Random, pace_s: float
@@ -60,6 +61,7 @@ class Window:
         self._client: Client | None = None
         self._ended_by = self._leaving_by = ""
         self._is_leaving = False
+        self.is_resting = False
         self._entries: dict[asyncio.Future[Any], tuple[Entry, client.PendingRequest]] = {}
         self.process: psutil.Process | None = None
 
@@ -69,13 +71,18 @@ class Window:
             async with self._process() as connection:
                 user = SimulatedUser(self, self._rng, self._pace_s, self._options.sources, self._options.adapters)
                 while not self._leaving_by and not self._has_ended(connection):
-                    await user.step()
+                    await (self._rest(user, connection) if self.is_resting else user.step())
                     connection.notifications.clear()
                     if stop.is_set():
                         self.leave("shutdown")
                 if not self._has_ended(connection):
                     await self._leave(connection)
                 await self._wait_for_end(connection)
+
+    async def _rest(self, user: SimulatedUser, connection: Client) -> None:
+        user.close_all()
+        while self.is_resting and not self._leaving_by and not self._has_ended(connection):  # noqa: ASYNC110
+            await asyncio.sleep(REST_CHECK_S)
 
     # Used by SimulatedUser
 

@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import tempfile
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -28,9 +29,11 @@ _READ_AND_EXIT = "import sys; sys.stdin.readline(); sys.exit(3)"
 def test_short_run_answers_every_request_and_leaves_no_process() -> None:
     command = [*WINDOW_COMMAND, json.dumps(QUICK_ENGINE)]
     options = soak.Options(1.0, 1, 30, command, has_adapters=False, sample_interval_s=0.2, fault_interval_s=4.0)
+    options = replace(options, rest_interval_s=0.2, rest_s=0.2)
     with tempfile.TemporaryDirectory() as name:  # short: a socket's path has at most 100 bytes
         result = asyncio.run(soak.run(options, Path(name), Console(file=StringIO())))
     assert result["faults"] == []
+    assert "steady daemon" in {process["name"] for process in result["rested"]}
     assert {process["name"] for process in result["processes"]} >= {"steady daemon", "steady human", "faults fast"}
     for group in result["groups"].values():
         assert group["sent"] == sum(group["outcomes"].values())

@@ -34,13 +34,25 @@ def test_samples_of_one_time_have_no_slope() -> None:
 def test_slope_is_in_mb_per_hour_after_the_warm_up() -> None:
     times = [100.0 + 10 * number for number in range(721)]  # two hours, of which the first 1,200 s grow fast
     sizes = [min(time_s - 100, 1200) * 1e6 + time_s * 10e6 / 3600 for time_s in times]
-    slope = fit(times, sizes, warm_up_s=1200, min_fitted_s=600)
+    slope = fit(times, sizes, begin_s=1300, min_fitted_s=600)
     assert slope is not None
     assert slope.mb_per_hour == pytest.approx(10.0)
     assert slope.hours == pytest.approx(6000 / 3600)
+    assert slope.low == pytest.approx(10.0)
+    assert slope.high == pytest.approx(10.0)
+
+
+def test_limits_of_confidence_contain_the_slope_of_19_noisy_lines_of_20() -> None:
+    rng, times = random.Random(1), [300.0 * number for number in range(20)]
+    contained = 0
+    for _ in range(200):
+        slope = fit(times, [time_s * 2e6 / 3600 + rng.gauss(0, 3e6) for time_s in times], 0, 600)
+        assert slope is not None
+        contained += slope.low <= 2.0 <= slope.high
+    assert 182 <= contained <= 198
 
 
 @pytest.mark.parametrize("seconds", [0, 1000, 1700])
 def test_short_lifetime_has_no_slope(seconds: int) -> None:
     times = list(range(0, seconds, 10))
-    assert fit(times, times, warm_up_s=1200, min_fitted_s=600) is None
+    assert fit(times, times, begin_s=1200, min_fitted_s=600) is None

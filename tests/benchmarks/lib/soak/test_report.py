@@ -16,16 +16,22 @@ from lib.soak.report import Limits
 from lib.soak.request_ledger import RequestLedger
 
 
-def samples_that_grow(mb_per_hour: float) -> SampleLog:
+def samples_that_grow(mb_per_hour: float, interval_s: int = 10) -> SampleLog:
     log = SampleLog()
-    for number in range(720):
-        size = int(500e6 + mb_per_hour * 1e6 * number * 10 / 3600)
-        log.by_process["steady daemon", 7].append(Sample(number * 10.0, size, size, size, 13, 11))
+    for time_s in range(0, 7200, interval_s):
+        size = int(500e6 + mb_per_hour * 1e6 * time_s / 3600)
+        log.by_process["steady daemon", 7].append(Sample(float(time_s), size, size, size, 13, 11))
     return log
 
 
-def build(ledger: RequestLedger, mb_per_hour: float = 0.0, left_over: tuple[str, ...] = ()) -> dict[str, Any]:
-    return report.build({"steady": ledger}, samples_that_grow(mb_per_hour), left_over, Limits(), {"seed": 1})
+def build(
+    ledger: RequestLedger,
+    mb_per_hour: float = 0.0,
+    left_over: tuple[str, ...] = (),
+    rested: SampleLog | None = None,
+) -> dict[str, Any]:
+    samples = samples_that_grow(mb_per_hour)
+    return report.build({"steady": ledger}, samples, rested or SampleLog(), left_over, Limits(), {"seed": 1})
 
 
 def test_run_without_faults_passes(tmp_path: Path) -> None:
@@ -42,6 +48,17 @@ def test_run_without_faults_passes(tmp_path: Path) -> None:
 def test_growth_at_the_limit_is_a_fault() -> None:
     (fault,) = build(RequestLedger(), mb_per_hour=5.1)["faults"]
     assert fault == "steady daemon (process 7) grows by 5.1 MB/h"
+
+
+def test_growth_at_rest_decides_if_there_are_enough_rests() -> None:
+    rested, output = samples_that_grow(5.2, interval_s=300), StringIO()
+    result = build(RequestLedger(), mb_per_hour=-3.0, rested=rested)
+    assert result["faults"] == ["steady daemon (process 7) grows by 5.2 MB/h"]
+    report.print_summary(result, Console(file=output, width=250))
+    assert "+5.20 (+5.20 to +5.20) MB/h, 20 samples" in output.getvalue()
+    assert build(RequestLedger(), mb_per_hour=9.0, rested=samples_that_grow(1.0, interval_s=300))["faults"] == []
+    few = samples_that_grow(1.0, interval_s=1800)
+    assert build(RequestLedger(), mb_per_hour=9.0, rested=few)["faults"] != []
 
 
 def test_unanswered_request_failure_and_left_process_are_faults() -> None:
