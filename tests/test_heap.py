@@ -32,7 +32,7 @@ def counted_trimmer() -> tuple[HeapTrimmer, Clock, list[float]]:
 
 def quiet(seconds: float) -> Callable[[float], bool]:
     """Nothing arrives for ``seconds``."""
-    return lambda asked_s: asked_s <= seconds
+    return lambda length_s: length_s <= seconds
 
 
 def test_heap_is_trimmed_in_pauses_and_once_per_interval() -> None:
