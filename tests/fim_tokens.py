@@ -11,3 +11,6 @@ QWEN = frozenset({"<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_su
 QWEN_WITH_REPOSITORY = QWEN | {"<|repo_name|>"}
 DEEPSEEK = frozenset({"<｜begin▁of▁sentence｜>", "<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"})
 CODE_LLAMA = frozenset({"<s>", "▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>"})
+
+JUPYTER = frozenset({"<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<empty_output>"})
+"""What StarCoder and StarCoder2 have for notebooks."""

@@ -319,7 +319,9 @@ READERS_OF_OWN_FILES = {
 }
 PACKAGES_THAT_READ_CHECKPOINTS_AND_CORPORA = {"engine", "learning", "bundled"}
 READING_CALLS = {"open", "read_text", "read_bytes", "FileIO", "memmap", "mmap"}
-MODULES_WITH_AN_OPEN_OF_THEIR_OWN = {"documents", "server", "client", "self"}  # such as documents.open(uri, ...)
+MODULES_WITH_AN_OPEN_OF_THEIR_OWN = {  # such as documents.open(uri, ...)
+    "documents", "notebooks", "text_sync", "notebook_sync", "server", "client", "self",
+}  # fmt: skip
 
 
 def reading_calls(path: Path) -> Iterator[str]:
@@ -331,7 +333,7 @@ def reading_calls(path: Path) -> Iterator[str]:
         name = function.id if isinstance(function, ast.Name) else getattr(function, "attr", "")
         owner = function.value if isinstance(function, ast.Attribute) else None
         owner_name = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
-        if name in READING_CALLS and owner_name not in MODULES_WITH_AN_OPEN_OF_THEIR_OWN:
+        if name in READING_CALLS and owner_name.lstrip("_") not in MODULES_WITH_AN_OPEN_OF_THEIR_OWN:
             yield f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno} {ast.unparse(function)}"
 
 

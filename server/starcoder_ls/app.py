@@ -37,6 +37,11 @@ from starcoder_ls.features import (
     initialize,
     initialized,
     inline_completion,
+    notebook,
+    notebook_did_change,
+    notebook_did_close,
+    notebook_did_open,
+    notebook_did_save,
     prompt,
     shutdown,
     stats,
@@ -98,6 +103,7 @@ REQUESTS: dict[str, Route] = {
     stats.METHOD: Route(stats.stats),
     prompt.METHOD: Route(prompt.prompt, t.TextDocumentPositionParams, null_if_unavailable=False),
     text.METHOD: Route(text.text),
+    notebook.METHOD: Route(notebook.notebook),
 }
 
 NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
@@ -118,6 +124,18 @@ NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
         did_partially_accept_completion.did_partially_accept_completion
     ),
     t.TEXT_DOCUMENT_DID_CLOSE: NotificationHandler(did_close.did_close, t.DidCloseTextDocumentParams),
+    t.NOTEBOOK_DOCUMENT_DID_OPEN: NotificationHandler(
+        notebook_did_open.notebook_did_open, t.DidOpenNotebookDocumentParams, notebook_did_change.mark_out_of_sync
+    ),
+    t.NOTEBOOK_DOCUMENT_DID_CHANGE: NotificationHandler(
+        notebook_did_change.notebook_did_change, t.DidChangeNotebookDocumentParams, notebook_did_change.mark_out_of_sync
+    ),
+    t.NOTEBOOK_DOCUMENT_DID_SAVE: NotificationHandler(
+        notebook_did_save.notebook_did_save, t.DidSaveNotebookDocumentParams
+    ),
+    t.NOTEBOOK_DOCUMENT_DID_CLOSE: NotificationHandler(
+        notebook_did_close.notebook_did_close, t.DidCloseNotebookDocumentParams
+    ),
     t.WINDOW_WORK_DONE_PROGRESS_CANCEL: NotificationHandler(
         work_done_progress_cancel.work_done_progress_cancel, t.WorkDoneProgressCancelParams
     ),

@@ -107,3 +107,18 @@ def test_failures_of_long_ago_are_forgotten() -> None:
     clock.now_s += quarantine.FORGET_AFTER_S
     documents.record_failure(suspects(B), [B])
     assert list(documents._failures) == [B]
+
+
+def notebook_message(name: str, *cells: str) -> Message:
+    texts = [{"uri": cell} for cell in cells]
+    params = {"cellTextDocuments": texts, "notebookDocument": {"uri": "file:///n.ipynb"}}
+    return Message(b"", {"method": f"notebookDocument/did{name}", "params": params})
+
+
+def test_cell_is_released_when_its_notebook_is_closed_or_opened() -> None:
+    for name in ("Open", "Close"):
+        documents = quarantined(A)
+        assert documents.intercept(notebook_message("Change", A), has_status=True) is None, "of its notebook"
+        assert documents.is_about_quarantined(sent("textDocument/completion", A, id=1))
+        assert documents.intercept(notebook_message(name, A), has_status=True) is None
+        assert not documents.is_about_quarantined(sent("textDocument/completion", A, id=1))

@@ -238,3 +238,21 @@ def test_documents_are_bounded_in_bytes_also_if_the_daemon_never_answers() -> No
     assert size_bytes <= MAX_DOCUMENT_BYTES + 5_000_000
     log.record_sent(did_open("again"))
     assert methods(log.replay())[-1] == "textDocument/didOpen"
+
+
+def test_notebook_is_replayed_and_its_grown_changes_requested() -> None:
+    log = initialized_log()
+    notebook = {"uri": "file:///n.ipynb"}
+    log.record_sent(
+        message("notebookDocument/didOpen", params={"notebookDocument": notebook, "cellTextDocuments": [{"uri": "c"}]})
+    )
+    assert log.replayed_uris == [notebook["uri"], "c"]
+    changed = {"notebookDocument": notebook, "change": {"text": "z" * 300_000}}
+    (own,) = map(json.loads, log.record_sent(message("notebookDocument/didChange", params=changed)))
+    assert (own["method"], own["params"]) == ("starcoder/notebook", notebook)
+    result = {"notebookDocument": notebook, "cellTextDocuments": []}
+    assert log.record_received(message(request_id=own["id"], result=result)) == (False, None)
+    (opened,) = map(json.loads, log.replay()[2:])
+    assert (opened["method"], opened["params"]) == ("notebookDocument/didOpen", result)
+    log.remove_document(notebook["uri"])
+    assert log.replayed_uris == []

@@ -40,6 +40,7 @@ async def test_server_capabilities_are_exactly_the_supported_features() -> None:
                     *("starcoder.editAccepted", "starcoder.editDismissed"),
                 ]
             },
+            "notebookDocumentSync": {"notebookSelector": [{"notebook": "jupyter-notebook"}], "save": True},
             "experimental": {"copilotInlineEdit": True},
         }
 

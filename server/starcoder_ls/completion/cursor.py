@@ -8,6 +8,10 @@ from functools import cached_property
 from starcoder_ls.completion.anchor import CursorText, normalize_line_ends
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
+from starcoder_ls.languages.table import by_id, normalize_id
+from starcoder_ls.notebooks.cells import NotebookView
+from starcoder_ls.notebooks.ipynb import SUFFIX, is_notebook
+from starcoder_ls.notebooks.magics import mask_magics
 from starcoder_ls.settings import InlineCompletion
 from starcoder_ls.syntax.syntax_context import Region, context_at
 
@@ -19,7 +23,7 @@ class Cursor:
     """A position in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
 
     ``client`` is whose queue a request belongs to, ``adapter`` the one that answers it, ``context`` what the prompt
-    shows of other files.
+    shows of other files. ``notebook`` is what surrounds the document if it is a cell; ``text`` is the cell alone.
     """
 
     text: str
@@ -30,16 +34,37 @@ class Cursor:
     client: str = ""
     adapter: str | None = None
     context: PromptContext = NO_CONTEXT
+    notebook: NotebookView | None = None
+
+    @cached_property
+    def whole_text(self) -> str:
+        """The document; a cell between the other cells of its notebook."""
+        return self.text if self.notebook is None else self.notebook.embed(self.text)
+
+    @property
+    def whole_offset(self) -> int:
+        """The offset in ``whole_text``."""
+        return self.offset if self.notebook is None else len(self.notebook.above.text) + self.offset
 
     @cached_property
     def divided(self) -> CursorText:
-        """The document's text on both sides. Computed once, and with it the closers right of the cursor."""
-        return CursorText.at(self.text, self.offset)
+        """The whole text on both sides. Computed once, and with it the closers right of the cursor."""
+        return CursorText.at(self.whole_text, self.whole_offset)
 
     def insertion_point(self, before: str, after: str, settings: InlineCompletion = _DEFAULTS) -> InsertionPoint:
         """The insertion point between two texts next to the cursor, both with line feeds and possibly shortened."""
-        above = normalize_line_ends(self.text[: max(0, self.offset - len(before))])
+        above = normalize_line_ends(self.whole_text[: max(0, self.whole_offset - len(before))])
+        if self.notebook is not None and normalize_id(self.language) == "python":
+            above, before, after = mask_magics(above), mask_magics(before), mask_magics(after)
         return InsertionPoint.at(before, after, self.language, settings.rules_off, above, settings.max_lines)
+
+    @property
+    def shown_path(self) -> str:
+        """The path in the prompt: a notebook without marks for cells is shown as a script."""
+        suffixes = by_id(self.language).suffixes
+        if self.notebook is None or not suffixes or not is_notebook(self.path):
+            return self.path
+        return self.path[: -len(SUFFIX)] + suffixes[0]
 
     @property
     def region(self) -> Region:

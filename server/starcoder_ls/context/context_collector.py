@@ -24,6 +24,7 @@ from starcoder_ls.context.identifiers import (
 )
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.imports import find_imported_files
+from starcoder_ls.context.open_documents import OpenDocument, OpenDocuments
 from starcoder_ls.context.secrets import mask_secrets, mask_secrets_in_range
 from starcoder_ls.context.snippets import (
     NO_CONTEXT,
@@ -34,7 +35,7 @@ from starcoder_ls.context.snippets import (
     SnippetSelection,
     rank_candidates,
 )
-from starcoder_ls.context.source_files import MAX_FILE_BYTES, language_family, read_source
+from starcoder_ls.context.source_files import MAX_FILE_BYTES, read_source, read_source_of_family
 from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.settings import Context
@@ -53,21 +54,6 @@ _EDIT_LINES = 10
 _MAX_LOOKUP_CHARS, _MAX_LOOKUP_CHARS_OF_A_FILE = 80_000, 24_000
 
 _EDIT_WEIGHT, _IMPORT_WEIGHT, _OPEN_WEIGHT, _SAME_DOCUMENT_WEIGHT, _REPOSITORY_WEIGHT = 1.3, 1.2, 1.1, 1.1, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _OpenDocument:
-    path: str
-    text: str
-    edited_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Documents:
-    """The open documents by key, and the document and line of the last edits, at one time."""
-
-    by_key: dict[str, _OpenDocument]
-    edits: tuple[tuple[str, int], ...]
 
 
 @dataclass(slots=True)
@@ -89,20 +75,23 @@ class ContextCollector:
         self._clock = clock
         self.rules = IgnoreRules(roots, settings.ignore, clock)
         self.workspace = WorkspaceIndex(self.rules, settings.index_files if "repository" in settings.sources else 0)
-        self._open_documents: dict[str, _OpenDocument] = {}
+        self._open_documents: dict[str, OpenDocument] = {}
         self._edits: deque[tuple[str, int]] = deque(maxlen=_MAX_EDITS)
         self._contexts: dict[str, _DocumentContext] = {}  # the most recently requested last
 
     def close(self) -> None:
         self.workspace.close()
 
-    def open_document(self, document: str, path: str, text: str) -> None:
-        self._open_documents[document] = _OpenDocument(path, text, self._clock())
+    def open_document(self, document: str, path: str, text: str, language: str = "", notebook: str = "") -> None:
+        """``language`` and ``notebook``, the URI of its notebook, are those of a cell."""
+        self._open_documents[document] = OpenDocument(path, text, self._clock(), language, notebook)
 
-    def edit_document(self, document: str, path: str, text: str, line: int | None) -> None:
+    def edit_document(
+        self, document: str, path: str, text: str, line: int | None, language: str = "", notebook: str = ""
+    ) -> None:
         """``text`` is the whole new text, ``line`` the line that was edited, if it was one."""
         self.workspace.notify_typing()
-        self.open_document(document, path, text)
+        self.open_document(document, path, text, language, notebook)
         if line is not None:
             near = [edit for edit in self._edits if edit[0] == document and abs(edit[1] - line) <= 2 * _EDIT_LINES]
             for edit in near:
@@ -145,7 +134,7 @@ class ContextCollector:
         if not is_due:
             return None
         current.line = line
-        documents = _Documents(dict(self._open_documents), tuple(self._edits))
+        documents = OpenDocuments(dict(self._open_documents), tuple(self._edits))
         return partial(self._update, current, request, tokens, count_tokens, documents)
 
     def _update(
@@ -154,7 +143,7 @@ class ContextCollector:
         request: ContextRequest,
         tokens: int,
         count_tokens: Callable[[str], int],
-        documents: _Documents,
+        documents: OpenDocuments,
     ) -> None:
         identifiers = extract_identifiers(request.lines_near_cursor)[:_MAX_IDENTIFIERS]
         hits, rarity = self.workspace.search(identifiers, _MAX_SEARCH_HITS)
@@ -183,19 +172,19 @@ class ContextCollector:
         )  # before the context: it is checked first
         current.context = self._build_context(current.selection, tokens, count_tokens, lookup_text)
 
-    def _whole_texts(self, request: ContextRequest, documents: _Documents) -> Iterator[tuple[str, tuple[str, float]]]:
+    def _whole_texts(
+        self, request: ContextRequest, documents: OpenDocuments
+    ) -> Iterator[tuple[str, tuple[str, float]]]:
         """Masked texts and their weights by path: other open documents, imported files, the document itself."""
-        family = language_family(request.path)
         if "buffers" in self._settings.sources:
-            others = [(key, other) for key, other in documents.by_key.items() if key != request.document]
-            others.sort(key=lambda pair: -pair[1].edited_s)
-            for key, other in others[:_MAX_OPEN_DOCUMENTS]:
-                is_fit = language_family(other.path) == family and len(other.text) <= MAX_FILE_BYTES
-                if is_fit and self.rules.exclusion_reason_of_document(key, other.path) is None:
+            others = documents.others(request.document, request.notebook, request.family)
+            fitting = [pair for pair in others if len(pair[1].text) <= MAX_FILE_BYTES]
+            for key, other in fitting[:_MAX_OPEN_DOCUMENTS]:
+                if self.rules.exclusion_reason_of_document(key, other.path) is None:
                     yield other.path or key, (mask_secrets(other.text), _OPEN_WEIGHT)
         if "imports" in self._settings.sources and request.path:
             open_paths = {other.path for other in documents.by_key.values()}
-            for path in find_imported_files(Path(request.path), request.text, self.rules.roots):
+            for path in find_imported_files(Path(request.path), request.text, self.rules.roots, request.language):
                 is_allowed = str(path) not in open_paths and self.rules.exclusion_reason(path) is None
                 if is_allowed and (text := read_source(path, self.rules.roots)):
                     yield str(path), (mask_secrets(text), _IMPORT_WEIGHT)
@@ -208,7 +197,7 @@ class ContextCollector:
             if rest.strip():
                 yield request.name, (rest, _SAME_DOCUMENT_WEIGHT)
 
-    def _edited_chunks(self, request: ContextRequest, documents: _Documents) -> Iterator[Candidate]:
+    def _edited_chunks(self, request: ContextRequest, documents: OpenDocuments) -> Iterator[Candidate]:
         """The lines around the latest edits in other documents."""
         if "edits" not in self._settings.sources:
             return
@@ -225,10 +214,9 @@ class ContextCollector:
 
     def _read_chunk(self, path: str, start_line: int, request: ContextRequest) -> CodeChunk | None:
         """The current text of a chunk that the index found."""
-        is_fit = language_family(path) == language_family(request.path)
-        if not is_fit or self.rules.exclusion_reason(Path(path)) is not None:
+        if self.rules.exclusion_reason(Path(path)) is not None:
             return None
-        text = read_source(Path(path), self.rules.roots) or ""
+        text = read_source_of_family(Path(path), request.family, self.rules.roots) or ""
         start, end = line_offset(text, start_line), line_offset(text, start_line + CHUNK_LINES)
         masked = mask_secrets_in_range(text, start, end)
         return CodeChunk(path, start_line, masked.removesuffix("\n")) if masked else None

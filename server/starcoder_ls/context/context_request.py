@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starcoder_ls.context.source_files import language_family
+
 _NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_ABOVE, _NEAR_CHARS_BELOW = 30, 10, 12_000, 4000
 
 
@@ -12,6 +14,7 @@ class ContextRequest:
     """A cursor that needs context. ``document`` is the document's key, ``path`` is empty if it is not a file.
 
     ``prompt_chars`` is about how much of the text before the cursor the prompt has; after it, a third of that.
+    In a notebook, ``text`` is that of all cells, ``language`` that of the cursor's cell, ``notebook`` its URI.
     """
 
     document: str
@@ -19,10 +22,17 @@ class ContextRequest:
     text: str
     offset: int
     prompt_chars: int
+    language: str = ""
+    notebook: str = ""
 
     @property
     def line(self) -> int:
         return self.text.count("\n", 0, self.offset)
+
+    @property
+    def family(self) -> str:
+        """The language family of the document."""
+        return language_family(self.path, self.language)
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from starcoder_ls.context.file_reader import decode_text, is_inside, read_file
 from starcoder_ls.languages.language import ImportRule
-from starcoder_ls.languages.table import by_path
+from starcoder_ls.languages.table import by_id, by_path
 
 MAX_FILES = 12
 _SCANNED_CHARS = 40_000  # imports stand at the top
@@ -43,9 +43,12 @@ _SCRIPT_SUFFIXES = ("", ".ts", ".tsx", ".d.ts", ".js", ".jsx", ".mjs", ".vue", "
 _SOURCE_FOLDERS = ("", "src", "lib", "include", "src/main/java", "src/test/java", "src/main/kotlin")
 
 
-def find_imported_files(path: Path, text: str, roots: Sequence[Path]) -> list[Path]:
-    """The existing files in ``roots`` that ``text`` imports, in its order; at most ``MAX_FILES``, never ``path``."""
-    rule = by_path(str(path)).import_rule
+def find_imported_files(path: Path, text: str, roots: Sequence[Path], language: str = "") -> list[Path]:
+    """The existing files in ``roots`` that ``text`` imports, in its order; at most ``MAX_FILES``, never ``path``.
+
+    ``language`` is the language id of the text if the name of the file does not tell it.
+    """
+    rule = by_path(str(path)).import_rule or by_id(language).import_rule
     if rule is None or not path.is_absolute():
         return []
     folders = tuple(str(root) + os.sep for root in roots)

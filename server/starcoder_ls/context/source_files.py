@@ -12,10 +12,14 @@ from pathlib import Path
 
 from starcoder_ls.context.file_reader import read_file
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.languages.table import by_path
+from starcoder_ls.languages.table import by_id, by_path
+from starcoder_ls.notebooks.ipynb import is_notebook, script_of_notebook
 
 MAX_FILE_BYTES = 256 * 1024
 """Longer files are generated, or data: 0.5 % of the Python files of a large environment."""
+
+MAX_NOTEBOOK_BYTES = 1024 * 1024
+"""Most of a notebook file is images. Parsing so much takes about 10 ms, in which no other thread runs."""
 
 _MAX_MEAN_LINE_CHARS = 300  # more is minified code
 _BINARY_CHECK_BYTES = 8192
@@ -26,13 +30,20 @@ _SKIPPED_FOLDERS = frozenset(
 )
 
 
-def language_family(path: str) -> str:
-    """The family of languages that can serve as context for each other; empty if ``path`` is not source code."""
-    return by_path(path).family
+def language_family(path: str, language: str = "") -> str:
+    """The family of languages that can serve as context for each other; empty if it is not source code.
+
+    By the file's name, or by the language id ``language`` if that does not tell it.
+    """
+    return by_path(path).family or by_id(language).family
 
 
-def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
-    """The source files below ``root`` that ``rules`` do not exclude, those in upper folders first."""
+def walk_source_files(root: Path, rules: IgnoreRules, with_notebooks: bool = False) -> Iterator[Path]:
+    """The source files below ``root`` that ``rules`` do not exclude, those in upper folders first.
+
+    With notebooks only if ``with_notebooks``: their text is that of their cells (``read_source_of_family``).
+    """
+    has_kind = is_indexed if with_notebooks else language_family
     level = [root]
     for _ in range(_MAX_DEPTH):
         deeper: list[Path] = []
@@ -50,7 +61,7 @@ def walk_source_files(root: Path, rules: IgnoreRules) -> Iterator[Path]:
                         is_skipped = is_skipped_folder(entry.name)
                         if not is_skipped and rules.exclusion_reason(path, is_folder=True) is None:
                             deeper.append(path)
-                    elif language_family(entry.name) and rules.exclusion_reason(path) is None:
+                    elif has_kind(entry.name) and rules.exclusion_reason(path) is None:
                         yield path
                 except OSError:
                     continue
@@ -84,4 +95,32 @@ def decode_source(raw: bytes) -> str | None:
     if text.count("\ufffd") * 100 > len(text):
         return None
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return text if len(text) <= _MAX_MEAN_LINE_CHARS * (text.count("\n") + 1) else None
+    return text if _has_short_lines(text) else None
+
+
+def read_source_of_family(path: Path, family: str | None, roots: Sequence[Path] = ()) -> str | None:
+    """As ``read_source``, but of a notebook the text of its cells as one script; None also for other languages.
+
+    ``family`` is a language family; None stands for all.
+    """
+    if not is_notebook(path.name):
+        return read_source(path, roots) if family in (None, language_family(path.name)) else None
+    try:
+        script = script_of_notebook(read_file(path, MAX_NOTEBOOK_BYTES, roots))
+    except OSError:
+        return None
+    if script is None:
+        return None
+    text, language = script
+    found = language_family("", language)
+    is_fit = bool(found) if family is None else found == family
+    return text if is_fit and len(text) <= MAX_FILE_BYTES and _has_short_lines(text) else None
+
+
+def is_indexed(name: str) -> bool:
+    """Whether a file of this name is source code or a notebook."""
+    return bool(language_family(name)) or is_notebook(name)
+
+
+def _has_short_lines(text: str) -> bool:
+    return len(text) <= _MAX_MEAN_LINE_CHARS * (text.count("\n") + 1)

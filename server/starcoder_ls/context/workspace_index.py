@@ -16,7 +16,7 @@ from pathlib import Path
 from starcoder_ls.context.ignore_files import GIT_FILE, IGNORE_FILE
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.search_index import SearchHit, SearchIndex
-from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
+from starcoder_ls.context.source_files import is_indexed, read_source_of_family, walk_source_files
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class WorkspaceIndex:
         """Read all files and forget those that are gone; yields after each file."""
         found = set()
         for root in self.rules.roots:
-            for path in walk_source_files(root, self.rules):
+            for path in walk_source_files(root, self.rules, with_notebooks=True):
                 if len(self._index) >= self._max_files or self._index.is_full:
                     logger.info("the workspace has more files than the %d that are indexed", len(self._index))
                     return
@@ -175,7 +175,7 @@ class WorkspaceIndex:
     def _apply_update(self, path: Path) -> Iterator[None]:
         if path.name in _RULE_FILES:
             yield from self._read_workspace()
-        elif language_family(path.name):
+        elif is_indexed(path.name):
             self._read_file(path)
         elif not path.exists():  # perhaps a folder
             for known in self._index.paths():
@@ -190,7 +190,7 @@ class WorkspaceIndex:
     def _read_file(self, path: Path) -> None:
         is_inside = any(path.is_relative_to(root) for root in self.rules.roots)
         is_allowed = is_inside and not path.is_symlink() and self.rules.exclusion_reason(path) is None
-        text = read_source(path, self.rules.roots) if is_allowed else None
+        text = read_source_of_family(path, None, self.rules.roots) if is_allowed else None
         if text is None or (len(self._index) >= self._max_files and str(path) not in self._index):
             self._index.remove(str(path))
         else:

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 from starcoder_ls.daemon import message, offline_replies
 from starcoder_ls.daemon.activity import Suspects, document_hash
 from starcoder_ls.daemon.message import Message
+from starcoder_ls.daemon.replayed_notebooks import cell_uris
 
 MAX_FAILURES = 2
 FORGET_AFTER_S = 900.0
@@ -29,7 +30,7 @@ def document_uri(params: object) -> str:
     """The URI of the document that ``params`` of a message are about; empty if they name none."""
     if not isinstance(params, Mapping):
         return ""
-    identifier = params.get("textDocument")
+    identifier = params.get("textDocument", params.get("notebookDocument"))
     uri = identifier.get("uri") if isinstance(identifier, Mapping) else None
     return uri if isinstance(uri, str) else next(_uris(params, _MAX_DEPTH), "")
 
@@ -97,16 +98,23 @@ class Quarantine:
         if not self._quarantined or sent.method is None:
             return None
         uri = document_uri(sent.params)
+        if sent.method in ("notebookDocument/didOpen", "notebookDocument/didClose"):
+            for cell in cell_uris(sent):
+                self._release(cell)
         if uri not in self._quarantined:
             return None
         if "id" in sent.fields:
             return [self.reply_to(sent)]
-        if sent.method not in ("textDocument/didOpen", "textDocument/didClose"):
+        if not sent.method.endswith(("Document/didOpen", "Document/didClose")):
             return []
-        self._quarantined.discard(uri)
-        self._failures[uri] = self._failures[uri][: MAX_FAILURES - 1]
+        self._release(uri)
         released = message.encode(method=_STATUS_METHOD, params={"uri": uri, "status": "included", "reason": ""})
-        return None if sent.method == "textDocument/didOpen" else [released] if has_status else []
+        return None if sent.method.endswith("didOpen") else [released] if has_status else []
+
+    def _release(self, uri: str) -> None:
+        if uri in self._quarantined:
+            self._quarantined.discard(uri)
+            self._failures[uri] = self._failures[uri][: MAX_FAILURES - 1]
 
     def reply_to(self, request: Message) -> bytes:
         """The response to a request about a quarantined document."""

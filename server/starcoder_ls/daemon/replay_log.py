@@ -13,12 +13,14 @@ from typing import Any
 from starcoder_ls.daemon import message, offline_replies
 from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replayed_documents import ReplayedDocuments
+from starcoder_ls.daemon.replayed_notebooks import NOTEBOOK_METHOD, PREFIX, ReplayedNotebooks
 from starcoder_ls.daemon.sent_notices import SentNotices
 
 OWN_ID_PREFIX = "starcoder-ls/window:"
 """Prefix of the ids of requests that the log itself sends; no editor uses it."""
 
 TEXT_METHOD = "starcoder/text"
+_NOTEBOOK_ID_PREFIX = f"{OWN_ID_PREFIX}notebook "  # no URI of a document begins like this
 DUPLICATE_ID = "A request with this id is still running."
 RESERVED_ID = f"Ids that begin with {OWN_ID_PREFIX} are reserved."
 TOO_MANY_REQUESTS = "Too many requests wait for an answer. Read the answers, or restart the server."
@@ -38,6 +40,7 @@ _REPEATABLE_METHODS = frozenset(
         "starcoder/documentStatus",
         "starcoder/prompt",
         "starcoder/text",
+        "starcoder/notebook",
     }
 )
 """Requests without side effects. A command may already have changed something."""
@@ -77,6 +80,7 @@ class ReplayLog:
         self._is_initialize_answered = False
         self._latest_notifications: dict[str, bytes] = {}  # by method
         self._documents = ReplayedDocuments()
+        self._notebooks = ReplayedNotebooks()
         self._open_requests = _OpenRequests()  # by id key, as below
         self._cancellations: dict[str, bytes] = {}
         self._notices = SentNotices()
@@ -130,6 +134,9 @@ class ReplayLog:
         """Record a message of the daemon. Returns whether to forward it to the editor, and a reply to send instead."""
         if received.method is not None:
             return self._record_daemon_call(received)
+        if isinstance(received.id, str) and received.id.startswith(_NOTEBOOK_ID_PREFIX):
+            self._notebooks.set_notebook(received.id.removeprefix(_NOTEBOOK_ID_PREFIX), received.fields.get("result"))
+            return False, None
         if isinstance(received.id, str) and received.id.startswith(OWN_ID_PREFIX):
             self._documents.set_text(received.id.removeprefix(OWN_ID_PREFIX), received.fields.get("result"))
             return False, None
@@ -169,11 +176,12 @@ class ReplayLog:
 
     @property
     def replayed_uris(self) -> list[str]:
-        return self._documents.uris
+        return [*self._documents.uris, *self._notebooks.uris]
 
     def remove_document(self, uri: str) -> None:
         """Do not replay the document, nor what the editor sends about it before it opens it again."""
         self._documents.remove(uri)
+        self._notebooks.remove(uri)
 
     def request_answered_by(self, received: Message) -> Message | None:
         return None if received.id_key is None else self._open_requests.get(received.id_key)
@@ -201,6 +209,7 @@ class ReplayLog:
                     del requests[key]
         bodies += self._latest_notifications.values()
         bodies += self._documents.replay()
+        bodies += self._notebooks.replay()
         for key, request in requests.items():
             bodies.append(request.body)
             if key in self._cancellations:
@@ -225,6 +234,8 @@ class ReplayLog:
                 self._documents.remove(uri)
             elif method == "textDocument/didChange" and self._documents.change(uri, sent.body):
                 return [message.encode(id=f"{OWN_ID_PREFIX}{uri}", method=TEXT_METHOD, params={"uri": uri})]
+        elif method.startswith(PREFIX) and (grown := self._notebooks.record(sent)) is not None:
+            return [message.encode(id=f"{_NOTEBOOK_ID_PREFIX}{grown}", method=NOTEBOOK_METHOD, params={"uri": grown})]
         return []
 
     def _record_daemon_call(self, received: Message) -> tuple[bool, bytes | None]:

@@ -6,6 +6,7 @@ daemon (``starcoder/text``) and replaces them. Beyond MAX_DOCUMENT_BYTES, a docu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,9 +37,13 @@ class _Document:
 
 
 class ReplayedDocuments:
-    """By URI. Not thread-safe: the owner holds a lock."""
+    """By URI. Not thread-safe: the owner holds a lock.
 
-    def __init__(self) -> None:
+    ``encode_open`` makes the message that opens a document as the daemon describes it.
+    """
+
+    def __init__(self, encode_open: Callable[[Any], bytes] | None = None) -> None:
+        self._encode_open = encode_open or _did_open
         self._by_uri: dict[str, _Document] = {}
         self._size_bytes = 0
 
@@ -83,7 +88,7 @@ class ReplayedDocuments:
             document.max_changes_bytes = document.changes_bytes * 2
             return
         before_bytes = document.size_bytes
-        document.did_open = message.encode(method="textDocument/didOpen", params={"textDocument": result})
+        document.did_open = self._encode_open(result)
         document.changes = document.changes[document.covered_changes :]
         document.changes_bytes = sum(map(len, document.changes))
         document.max_changes_bytes = _MAX_CHANGES_BYTES
@@ -103,3 +108,7 @@ class ReplayedDocuments:
             return False
         self.remove(uri)
         return True
+
+
+def _did_open(document: Any) -> bytes:
+    return message.encode(method="textDocument/didOpen", params={"textDocument": document})

@@ -8,10 +8,4 @@ from starcoder_ls.session.session import Session
 
 
 def did_close(session: Session, params: DidCloseTextDocumentParams) -> None:
-    uri = params.text_document.uri
-    session.latest.cancel_document(uri)
-    session.completers.discard(uri)
-    session.feedback.on_document_closed(uri)
-    session.next_edits.on_document_closed(uri)
-    session.context.on_close(uri)
-    session.documents.close(uri)
+    session.text_sync.close(params.text_document.uri)

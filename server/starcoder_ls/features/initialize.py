@@ -46,6 +46,7 @@ def _capabilities(client: ClientInfo, settings: Settings) -> t.ServerCapabilitie
     Code actions are declared even without an adapter for them: one may be attached later.
     """
     kinds = {action_kind(name, action): None for name, action in settings.actions.items() if action.enabled}
+    notebooks = t.NotebookDocumentFilterWithNotebook(notebook="jupyter-notebook")
     providers: dict[str, Any] = {
         "code_action_provider": t.CodeActionOptions(
             code_action_kinds=list(kinds), resolve_provider=client.has_action_resolve
@@ -61,6 +62,7 @@ def _capabilities(client: ClientInfo, settings: Settings) -> t.ServerCapabilitie
         text_document_sync=t.TextDocumentSyncOptions(
             open_close=True, change=t.TextDocumentSyncKind.Incremental, save=t.SaveOptions(include_text=False)
         ),
+        notebook_document_sync=t.NotebookDocumentSyncOptions(notebook_selector=[notebooks], save=True),
         workspace=t.WorkspaceOptions(
             workspace_folders=t.WorkspaceFoldersServerCapabilities(supported=True, change_notifications=True)
         ),

@@ -104,7 +104,7 @@ class CompletionRequests:
         if engine is None:
             return None
         document = self._documents.for_model(uri)
-        if not settings.is_enabled_in(document.language):
+        if document.is_notebook_json or not settings.is_enabled_in(document.language):
             return CompletionItems([], is_enabled=False)
         text, conversion = document.text, convert(document)
         cursor = await self._collect_context(document, conversion.cursor)

@@ -12,9 +12,11 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.lsp.client_info import ClientInfo
 from starcoder_ls.lsp.documents.document import Document
+from starcoder_ls.lsp.documents.notebooks import Notebooks
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.lsp.protocol import Handlers, LspProtocol
+from starcoder_ls.notebooks.magics import language_of_cell
 from starcoder_ls.session import text_caches
 from starcoder_ls.session.adapter_sync import AdapterSync
 from starcoder_ls.session.background_tasks import BackgroundTasks
@@ -25,10 +27,13 @@ from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.latest_request import LatestRequest
 from starcoder_ls.session.next_edits import NextEdits
+from starcoder_ls.session.notebook_sync import NotebookSync
+from starcoder_ls.session.notebook_views import NotebookViews
 from starcoder_ls.session.process_info import ProcessInfo
 from starcoder_ls.session.progress import WorkDoneProgress
 from starcoder_ls.session.settings_recovery import SettingsRecovery
 from starcoder_ls.session.status_notifier import StatusNotifier
+from starcoder_ls.session.text_sync import TextSync
 from starcoder_ls.session.workspace_context import WorkspaceContext
 from starcoder_ls.settings import Settings
 
@@ -70,6 +75,8 @@ class Session:
         self.protocol.on_refused = self.client.warn_once
         self.client_settings = ClientSettings(settings, self.client.warn_once)
         self.documents = Documents()
+        self.notebooks = Notebooks(self.documents)
+        self._notebook_views = NotebookViews(self.documents, self.notebooks)
         self.tasks = BackgroundTasks()
         self.latest = LatestRequest()
         self.completers = DocumentCompleters(metrics)
@@ -79,8 +86,17 @@ class Session:
         warn = self.client.warn_once
         self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model, warn)
         self.next_edits = NextEdits(self.client_settings, self.documents, self.context.recent_edits)
-        self.completion_requests = CompletionRequests(
-            supervisor,
+        self.text_sync = self._make_text_sync()
+        self.notebook_sync = NotebookSync(self.documents, self.notebooks, self.text_sync)
+        self.completion_requests = self._make_completion_requests()
+        self.status_notifier = StatusNotifier(self.client, supervisor, process_info)
+        self.adapter_sync = AdapterSync(
+            supervisor, self.client_settings, self.client.warn_once, process_info.adapters_in_exchange, settings_file
+        )
+
+    def _make_completion_requests(self) -> CompletionRequests:
+        return CompletionRequests(
+            self.supervisor,
             self.client_settings,
             self.documents,
             self.latest,
@@ -89,9 +105,19 @@ class Session:
             self.collect_context,
             lambda: self.send_queue_bytes() > _MAX_SEND_QUEUE_BYTES,
         )
-        self.status_notifier = StatusNotifier(self.client, supervisor, process_info)
-        self.adapter_sync = AdapterSync(
-            supervisor, self.client_settings, self.client.warn_once, process_info.adapters_in_exchange, settings_file
+
+    def _make_text_sync(self) -> TextSync:
+        return TextSync(
+            self.documents,
+            self._notebook_views,
+            self.client_settings,
+            self.supervisor,
+            self.latest,
+            self.completers,
+            self.context,
+            self.feedback,
+            self.next_edits,
+            self.prefill_cursor,
         )
 
     @property
@@ -125,15 +151,17 @@ class Session:
         self.adapter_sync.follow_versions()
         resident = {adapter.name for adapter in self.supervisor.status().adapters}
         route = routing.route(self.settings, resident, routing.COMPLETION, document.language, document.path)
+        notebook, language = self._notebook_views.view(document), document.language
         return Cursor(
             text=text,
             offset=offset,
-            language=document.language,
+            language=language if notebook is None else language_of_cell(text, language),
             path=document.path,
             document=document.uri,
             client=self.id,
             adapter=None if route is None else route.adapter,
             context=self.context.current(document.uri),
+            notebook=notebook,
         )
 
     async def collect_context(self, document: Document, cursor: Cursor) -> Cursor:
@@ -141,12 +169,15 @@ class Session:
         engine = self.supervisor.ready_engine()
         if engine is None:
             return cursor
-        return replace(cursor, context=await self.context.collect(document, cursor.text, cursor.offset, engine))
+        return replace(
+            cursor, context=await self.context.collect(document, cursor.whole_text, cursor.whole_offset, engine)
+        )
 
     def prefill_cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """As ``cursor``. New context is collected for later requests, but not waited for."""
         if (engine := self.supervisor.ready_engine()) is not None:
-            self.context.start_collecting(document, text, offset, engine)
+            whole_text, whole_offset = self._notebook_views.embed(document, text, offset)
+            self.context.start_collecting(document, whole_text, whole_offset, engine)
         return self.cursor(document, text, offset)
 
     def close(self) -> None:
@@ -160,5 +191,7 @@ class Session:
         self.protocol.disconnect()
         self.tasks.cancel_all()
         self.latest.clear()
+        self.notebooks.close_all()
+        self._notebook_views.close()
         self.documents.close_all()
         text_caches.clear()

@@ -84,12 +84,12 @@ class WorkspaceContext:
             self.set_folders(self._folders)
 
     def on_open(self, document: Document) -> None:
-        self.collector.open_document(document.uri, document.path, document.text)
+        self.collector.open_document(document.uri, document.path, document.text, *_cell(document))
         self._report_exclusion(document)
 
     def on_change(self, document: Document, line: int | None) -> None:
         """``line`` is where the text changed, if in one place."""
-        self.collector.edit_document(document.uri, document.path, document.text, line)
+        self.collector.edit_document(document.uri, document.path, document.text, line, *_cell(document))
 
     def _record_edit(self, uri: str, edit: AppliedEdit | None) -> None:
         document = self._documents.get(uri)
@@ -146,7 +146,7 @@ class WorkspaceContext:
         if document.uri in self._collecting:
             return
         prompt_chars = int(settings.inline_completion.prompt_tokens * _CHARS_PER_TOKEN)
-        request = ContextRequest(document.uri, document.path, text, offset, prompt_chars)
+        request = ContextRequest(document.uri, document.path, text, offset, prompt_chars, *_cell(document))
         update = self.collector.due_update(request, tokens, engine.count_tokens)
         if update is None:
             return
@@ -184,3 +184,8 @@ class WorkspaceContext:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None
         self._collecting.clear()
+
+
+def _cell(document: Document) -> tuple[str, str]:
+    """Language and notebook of a cell; empty for other documents, whose language is that of their path."""
+    return (document.language, document.notebook) if document.notebook else ("", "")

@@ -19,16 +19,18 @@ from starcoder_ls.completion.anchor import Anchor, normalize_line_ends
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.insertion_point import InsertionPoint
 from starcoder_ls.completion.output.stop_rules import build_stop_rule
-from starcoder_ls.completion.prompt import fim, token_healing, window
-from starcoder_ls.completion.prompt.families import find_family
+from starcoder_ls.completion.prompt import fim, notebook_format, token_healing, window
+from starcoder_ls.completion.prompt.commented_files import format_as_comments
+from starcoder_ls.completion.prompt.families import Family, find_family
 from starcoder_ls.completion.prompt.token_counter import TokenCounter
 from starcoder_ls.context import secrets
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Engine, Priority, Request, Sampling
+from starcoder_ls.generation import Engine, Priority, Request, Sampling, Status
 from starcoder_ls.settings import InlineCompletion
 
 _FORMAT_TOKENS = 64  # for the special tokens and the file's name
 _MIN_PROMPT_TOKENS = 32
+_OUTPUT_SHARE = 4  # outputs of cells take at most a quarter of the prompt
 _MAX_PATH_PARTS, _MAX_PATH_CHARS = 3, 80
 
 _MAX_WORD_CHARS = 200
@@ -128,38 +130,29 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
 
     Raises EngineNotReady, ModelUnsupported, and PromptTooLong if the settings leave no room for a prompt.
     """
-    status, divided = engine.status(), cursor.divided
+    status, divided, count = engine.status(), cursor.divided, _token_counter(engine)
     family = find_family(status.special_tokens)
     virtual_tokens = sum(adapter.virtual_tokens for adapter in status.adapters if adapter.name == cursor.adapter)
     budget = _prompt_budget(status.context_tokens - virtual_tokens, cursor, settings)
-    view = window.fit_window(
-        cursor.text, cursor.offset, divided.closers, budget, settings.suffix_percent / 100, _token_counter(engine)
-    )
+    outputs = None
+    if cursor.notebook is not None and notebook_format.is_read_by(status):
+        outputs = notebook_format.select_outputs(cursor.notebook, budget // _OUTPUT_SHARE, count)
+        budget -= outputs.tokens
+    text, offset = cursor.whole_text, cursor.whole_offset
+    view = window.fit_window(text, offset, divided.closers, budget, settings.suffix_percent / 100, count)
     requested = None if settings.fim_order == "auto" else settings.fim_order
     heals_words = settings.heal_words and status.capabilities.forced_prefix
     order = fim.resolve_order(family, requested, heals_words)
     before, below = normalize_line_ends(view.prefix), normalize_line_ends(view.suffix)
-    prefix, suffix = map(
-        normalize_line_ends,
-        secrets.mask_secrets_around(cursor.text, view.start, cursor.offset, view.end - len(view.suffix), view.end),
-    )
-    forced_prefix = ""
+    prefix, suffix = secrets.mask_secrets_around(text, view.start, offset, view.end - len(view.suffix), view.end)
+    prefix, forced_prefix = normalize_line_ends(prefix), ""
     if heals_words:
         prefix, forced_prefix = token_healing.split_unfinished_word(prefix, family.joins_punctuation)
-    layout = fim.build_parts(
-        family,
-        status.special_tokens,
-        prefix,
-        suffix if order == "spm" else divided.closers + suffix,
-        _shorten_path(cursor.path),
-        order,
-        cursor.context,
-        cursor.language,
-    )
+    texts = prefix, suffix, "" if order == "spm" else divided.closers
     return FimPrompt(
-        layout,
+        _layout(family, status, order, cursor, view, texts, outputs),
         cursor.insertion_point(before, divided.closers + below, settings),
-        Anchor(before, below, has_document_start=view.start == 0, has_document_end=view.end == len(cursor.text)),
+        Anchor(before, below, has_document_start=view.start == 0, has_document_end=view.end == len(text)),
         cursor.adapter,
         cursor.document,
         cursor.client,
@@ -167,6 +160,41 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
         has_token_healing=heals_words,
         joins_punctuation=family.joins_punctuation,
         lookup_text=cursor.context.lookup_text,
+    )
+
+
+def _layout(
+    family: Family,
+    status: Status,
+    order: fim.Order,
+    cursor: Cursor,
+    view: window.Window,
+    texts: tuple[str, str, str],
+    outputs: notebook_format.Outputs | None,
+) -> fim.PromptParts:
+    """The parts of the prompt for ``view``, whose prefix, suffix and closers are in ``texts``, masked.
+
+    With ``outputs``, the model reads cells as they are; else the notebook is one text like any other.
+    """
+    prefix, suffix, closers = texts
+    if outputs is None or cursor.notebook is None:
+        suffix, path = closers + normalize_line_ends(suffix), _shorten_path(cursor.shown_path)
+        return fim.build_parts(
+            family, status.special_tokens, prefix, suffix, path, order, cursor.context, cursor.language
+        )
+    cells = notebook_format.cells_in_window(cursor.notebook, len(cursor.text), view.start, view.end, outputs)
+    above_chars = max(0, len(cursor.notebook.above.text) - view.start)
+    below_chars = max(0, view.end - len(cursor.notebook.above.text) - len(cursor.text))
+    rest = normalize_line_ends(suffix[: max(0, len(suffix) - below_chars)])
+    comments = format_as_comments(cursor.context.snippets, cursor.language)
+    return notebook_format.build_parts(
+        family,
+        status.special_tokens,
+        cells,
+        prefix[above_chars:],
+        closers + rest if rest.strip() else "",
+        order,
+        comments,
     )
 
 

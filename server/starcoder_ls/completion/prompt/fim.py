@@ -20,7 +20,7 @@ class PromptParts:
     """The prompt as it is sent to the engine, and what ends the answer."""
 
     family: str
-    order: Order
+    order: Order | Literal["left_to_right"]
     parts: tuple[PromptPart, ...]
     end_tokens: tuple[SpecialToken, ...]
     prefix_parts: tuple[int, ...]
@@ -58,7 +58,7 @@ def build_parts(
     files, prefix_head = _snippets_as_files(family, special_tokens, context, path)
     if not files:
         prefix_head = (*_file_name(family, path), format_as_comments(context.snippets, language))
-    above, line = _split_last_line(prefix) if order == "psm_line" else (prefix, "")
+    above, line = split_last_line(prefix) if order == "psm_line" else (prefix, "")
     before: tuple[PromptPart, ...] = (*prefix_head, above)
     prefix_mark, suffix_mark, middle_mark = map(SpecialToken, (family.prefix, family.suffix, family.middle))
     parts: tuple[PromptPart, ...]
@@ -80,7 +80,7 @@ def _file_name(family: Family, path: str) -> tuple[PromptPart, ...]:
     return (SpecialToken(family.filename), f"{path}\n") if family.filename and path else ()
 
 
-def _split_last_line(text: str) -> tuple[str, str]:
+def split_last_line(text: str) -> tuple[str, str]:
     start = text.rfind("\n") + 1
     return text[:start], text[start:]
 

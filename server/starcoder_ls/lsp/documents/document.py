@@ -16,6 +16,7 @@ from starcoder_ls.errors import DocumentOutOfSync
 from starcoder_ls.lsp import positions
 from starcoder_ls.lsp.documents.applied_edit import AppliedEdit, minimal_edit
 from starcoder_ls.lsp.documents.lines import Lines
+from starcoder_ls.notebooks.ipynb import is_notebook
 
 BYTES_PER_LINE = 8
 
@@ -40,13 +41,17 @@ class Edit:
 class Document:
     """A mutable document; its ``text`` is an immutable string and can be kept as a snapshot."""
 
-    def __init__(self, uri: str, language: str, version: int, text: str, encoding: positions.Encoding) -> None:
+    def __init__(
+        self, uri: str, language: str, version: int, text: str, encoding: positions.Encoding, notebook: str = ""
+    ) -> None:
         self.uri = uri
+        self.notebook = notebook
+        """The URI of the notebook that the document is a cell of; empty for any other document."""
         self.language = language
         self.version = self._client_version = version
         self.text = text
         self.encoding = encoding
-        self.path = path_of_uri(uri)
+        self.path = path_of_uri(notebook or uri)
         self.on_edit: Callable[[AppliedEdit], None] = lambda _: None
         """Called after each edit of ``change``."""
         self._sync_error = ""
@@ -112,6 +117,11 @@ class Document:
         """Release the text; the document is out of sync because of ``reason``, which is one sentence."""
         self.text, self._lines = "", Lines("")
         self.mark_out_of_sync(reason)
+
+    @property
+    def is_notebook_json(self) -> bool:
+        """It is a notebook that the editor shows as the text of its file."""
+        return not self.notebook and is_notebook(self.path)
 
     @property
     def is_in_sync(self) -> bool:

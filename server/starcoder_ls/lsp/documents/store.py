@@ -43,17 +43,22 @@ class Documents:
     def __len__(self) -> int:
         return len(self._by_uri)
 
+    def __contains__(self, uri: str) -> bool:
+        return uri in self._by_uri
+
     def __iter__(self) -> Iterator[Document]:
         return iter(list(self._by_uri.values()))
 
-    def open(self, uri: str, language: str, version: int, text: str) -> None:
+    def open(self, uri: str, language: str, version: int, text: str, notebook: str = "") -> None:
         """Open a document, or replace the text of an open one: editors do so to resynchronize it.
+
+        ``notebook`` is the URI of the notebook of which it is a cell.
 
         Raises DocumentTooLarge; the document is then open, without its text and out of sync. If there is no room for
         another document at all, it is not open.
         """
         previous = self._by_uri.get(uri)
-        document = self._add(Document(uri, language, version, "", self.encoding))
+        document = self._add(Document(uri, language, version, "", self.encoding, notebook))
         self._require_room(document, _memory_bytes(text))
         document.replace_text(text)
         if previous is not None:
@@ -110,6 +115,8 @@ class Documents:
         Raises DocumentTooLarge, after its text was dropped.
         """
         own_bytes = DOCUMENT_BYTES + 2 * sys.getsizeof(document.uri) + sys.getsizeof(document.language)
+        if document.notebook:
+            own_bytes += sys.getsizeof(document.path)
         self._record_size(document.uri, own_bytes + size_bytes)
         if size_bytes > MAX_DOCUMENT_BYTES:
             reason = f"{document.uri} takes {size_bytes // _MIB} MB; the limit is {MAX_DOCUMENT_BYTES // _MIB} MB."
