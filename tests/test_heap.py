@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from starcoder_ls.heap import IDLE_S, MAX_TRIM_INTERVAL_S, TRIM_INTERVAL_S, HeapTrimmer, trim_heap
+from starcoder_ls.heap import MAX_TRIM_INTERVAL_S, TRIM_INTERVAL_S, HeapTrimmer, trim_heap
 
 
 def test_trimming_is_harmless_on_every_system(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +38,7 @@ def quiet(seconds: float) -> Callable[[float], bool]:
 def test_heap_is_trimmed_in_pauses_and_once_per_interval() -> None:
     trimmer, clock, trims = counted_trimmer()
     for _ in range(300):  # one second each
-        trimmer.trim_if_due(quiet(1.0))
+        trimmer.trim_if_due(quiet(0.5))
         clock.now_s += 1
     assert trims == [1000 + TRIM_INTERVAL_S * number for number in (1, 2, 3, 4)]
 
@@ -53,10 +53,10 @@ def test_trimming_waits_for_a_pause_but_not_for_ever() -> None:
     assert trims == [clock.now_s]
 
 
-def test_idle_process_is_trimmed_before_trimming_is_due() -> None:
+def test_idle_process_is_trimmed_when_the_interval_has_passed() -> None:
     trimmer, clock, trims = counted_trimmer()
     clock.now_s += 1
-    trimmer.trim_if_due(quiet(IDLE_S - 1))
+    trimmer.trim_if_due(quiet(TRIM_INTERVAL_S - 2))
     assert trims == []
-    trimmer.trim_if_due(quiet(IDLE_S))
+    trimmer.trim_if_due(quiet(TRIM_INTERVAL_S - 1))
     assert trims == [clock.now_s]

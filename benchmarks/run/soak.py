@@ -53,7 +53,7 @@ class Options:
     """The run lasts for ``duration_s`` and until ``min_results`` requests of each group had a result.
 
     ``serve_command`` starts a window. ``fault_interval_s`` is the mean time between two faults of a group. A rest of
-    ``rest_s`` is longer than the pause after which the engine trims its heap.
+    ``rest_s`` is longer than the interval in which the engine trims its heap.
     """
 
     duration_s: float
@@ -64,7 +64,7 @@ class Options:
     sample_interval_s: float = 10.0
     fault_interval_s: float = 45.0
     rest_interval_s: float = 300.0
-    rest_s: float = 30.0
+    rest_s: float = 75.0
     limits: Limits = field(default_factory=Limits)
 
 

@@ -11,10 +11,6 @@ TRIM_INTERVAL_S, MAX_TRIM_INTERVAL_S = 60.0, 120.0
 QUIET_S = 0.05
 """Trimming 60 MB takes 4 ms of a core, for which a request should not wait."""
 
-IDLE_S = 10.0
-"""After this long without work the heap is trimmed, however recently it was: what the last work has freed is not kept
-until the next."""
-
 
 def trim_heap() -> None:
     """Return unused pages of the heap to the system. Only glibc has a function for it."""
@@ -27,7 +23,8 @@ def trim_heap() -> None:
 
 
 class HeapTrimmer:
-    """Trims the heap of a thread that works with pauses: once in ``TRIM_INTERVAL_S``, and when it becomes idle.
+    """Trims the heap of a thread that works with pauses, the last one too. At most once in ``TRIM_INTERVAL_S``, because
+    the first work after it takes some milliseconds more.
 
     The tensors of a model have sizes that vary with each prompt, and glibc takes those below 32 MB from its heap once
     it has freed one of that size. The gaps between them hold a little more at each rare peak.
@@ -43,7 +40,6 @@ class HeapTrimmer:
         After ``MAX_TRIM_INTERVAL_S`` without a pause work waits once.
         """
         elapsed_s = self._clock() - self._trimmed_s
-        is_due = elapsed_s >= MAX_TRIM_INTERVAL_S or (elapsed_s >= TRIM_INTERVAL_S and stays_quiet(QUIET_S))
-        if is_due or stays_quiet(IDLE_S):
+        if elapsed_s >= MAX_TRIM_INTERVAL_S or stays_quiet(max(QUIET_S, TRIM_INTERVAL_S - elapsed_s)):
             self._trim()
             self._trimmed_s = self._clock()
