@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import starcoder_ls
 from fake_vllm import TOKEN
+from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Chunk, Engine, Phase, Request, Status
 from starcoder_ls.remote.remote_engine import RemoteEngine
-from starcoder_ls.settings import Remote, Settings
+from starcoder_ls.settings import InlineCompletion, Remote, Settings
 
 WAIT_S = 120.0
 """For what happens at once on a machine that does nothing else."""
@@ -30,6 +33,20 @@ def write_token(folder: Path, token: str = TOKEN) -> str:
 def settings_for(url: str, folder: Path, **others: Any) -> Settings:
     adapters = others.pop("adapters", {})
     return Settings(remote=Remote(url=url, token_file=write_token(folder), **others), adapters=adapters)
+
+
+def cursors(count: int) -> Iterator[Cursor]:
+    """In sources of this package, at fixed positions."""
+    files = sorted((Path(starcoder_ls.__file__).parent / "completion").rglob("*.py"))
+    for number in range(count):
+        text = files[number % len(files)].read_text(encoding="utf-8")
+        yield Cursor(text, len(text) * (number + 1) // (count + 2), "python")
+
+
+async def suggestions_at(engine: Engine, positions: Iterable[Cursor], settings: InlineCompletion) -> list[str | None]:
+    """The first suggestion at each position."""
+    found = [await suggest(engine, cursor, settings) for cursor in positions]
+    return [suggestions[0].text if suggestions else None for suggestions in found]
 
 
 @contextmanager

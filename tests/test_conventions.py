@@ -16,7 +16,7 @@ PACKAGE = ROOT / "server" / "starcoder_ls"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 PYTHON_FILES = sorted(
     path
-    for folder in ("server", "tests", "benchmarks", "docs", "requirements")
+    for folder in ("server", "tests", "benchmarks", "deploy", "docs", "requirements")
     for path in (ROOT / folder).rglob("*.py")
 )
 
@@ -165,7 +165,7 @@ def test_every_test_file_mirrors_a_module() -> None:
         relative = test.relative_to(ROOT / "tests")
         if folders_without_mirror & set(relative.parts) or relative.name == Path(__file__).name:
             continue
-        folder = (ROOT if relative.parts[0] == "benchmarks" else PACKAGE) / relative.parent
+        folder = (ROOT if relative.parts[0] in ("benchmarks", "deploy") else PACKAGE) / relative.parent
         subject = relative.stem.removeprefix("test_")
         if not (folder / f"{subject}.py").is_file() and not (folder / subject).is_dir():
             unmatched.append(str(relative))

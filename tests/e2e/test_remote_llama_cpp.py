@@ -13,10 +13,8 @@ import pytest
 
 import starcoder_ls
 from llama_server import CONTEXT_TOKENS, running_llama_server
-from remote_engines import WAIT_S, answer_of, chunks_of, ready_engine, settings_for
+from remote_engines import WAIT_S, answer_of, chunks_of, cursors, ready_engine, settings_for, suggestions_at
 from starcoder_ls.cancel_flag import CancelFlag
-from starcoder_ls.completion.cursor import Cursor
-from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.generation import Engine, FinishReason, Request, Sampling, SpecialToken
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import InlineCompletion, Model
@@ -57,14 +55,6 @@ def local() -> Iterator[Engine]:
         yield loaded
 
 
-def cursors() -> Iterator[Cursor]:
-    """In sources of this package, at fixed positions."""
-    files = sorted((BUNDLED.parent / "completion").rglob("*.py"))
-    for number in range(CURSORS):
-        text = files[number % len(files)].read_text(encoding="utf-8")
-        yield Cursor(text, len(text) * (number + 1) // (CURSORS + 2), "python")
-
-
 def test_facts_of_the_server_are_read(engine: RemoteEngine) -> None:
     status = engine.status()
     assert (status.model, status.context_tokens) == ("bundled", CONTEXT_TOKENS)
@@ -74,11 +64,7 @@ def test_facts_of_the_server_are_read(engine: RemoteEngine) -> None:
 
 def test_suggestions_equal_those_of_the_model_in_this_process(engine: RemoteEngine, local: Engine) -> None:
     def texts(of: Engine) -> list[str | None]:
-        async def collect() -> list[str | None]:
-            found = [await suggest(of, cursor, SETTINGS) for cursor in cursors()]
-            return [suggestions[0].text if suggestions else None for suggestions in found]
-
-        return asyncio.run(collect())
+        return asyncio.run(suggestions_at(of, cursors(CURSORS), SETTINGS))
 
     expected = texts(local)
     assert len({text for text in expected if text}) > CURSORS / 2

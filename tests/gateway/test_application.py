@@ -111,7 +111,7 @@ def test_request_is_sent_to_another_replica_before_the_first_byte(tmp_path: Path
     fakes = [FakeReplica(failures=[failure]), FakeReplica(failures=[failure]), FakeReplica(failures=[failure])]
     fakes[0].failures.clear()
     with site(tmp_path, fakes) as gateway:
-        assert all(ids_of(gateway.post(session=str(number))) == [0, 1, 2] for number in range(12))
+        assert all(ids_of(gateway.post(session=str(number))) == [0, 1, 2] for number in range(40))
         assert gateway.metric("gateway_retries_total") == 2
 
 

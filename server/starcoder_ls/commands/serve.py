@@ -5,6 +5,7 @@ Windows that share a daemon do not come here: ``__main__`` runs ``daemon.forward
 
 from __future__ import annotations
 
+import functools
 import logging
 import sys
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from starcoder_ls.commands.support import metrics_files
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, DaemonOrLocalEngineFactory
 from starcoder_ls.commands.support.log_file import configure_logging
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.generation import EngineFactory
 from starcoder_ls.lsp import stdio
 from starcoder_ls.lsp import tcp as loopback
 from starcoder_ls.session.settings_recovery import InvalidSettings
@@ -55,14 +57,18 @@ def _load(read_options: Callable[[], dict[str, Any]], settings_file: Path | None
 
 def run_http(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, address: str) -> int:
     """Serve the HTTP API until a signal arrives, and return the exit code. Raises SettingsError."""
+    from starcoder_ls.commands.support.model_tokenizer import read_model_tokenizer
     from starcoder_ls.http_api import serve  # imports a web framework
     from starcoder_ls.http_api.engine_source import EngineSource
 
     config = _load(read_options, settings_file)
     configure_logging(config.log.level)
     host, port = split_address(address)
-    source = EngineSource(DaemonOrLocalEngineFactory(), config)
-    return serve.serve(source, config, host, port, _print_http_address)
+    # A server on another machine may start later: the factory for commands that answer and exit would try once.
+    factory: EngineFactory = ConfiguredEngineFactory() if config.remote.url else DaemonOrLocalEngineFactory()
+    source = EngineSource(factory, config)
+    tokenizer = functools.cache(lambda: read_model_tokenizer(config))
+    return serve.serve(source, config, host, port, _print_http_address, tokenizer)
 
 
 def split_address(address: str) -> tuple[str, int]:

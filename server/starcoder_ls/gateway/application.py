@@ -20,7 +20,7 @@ from starcoder_ls.gateway.proxy import ProxiedRequest, no_replica
 from starcoder_ls.gateway.replicas import Replicas, checked_replicas
 from starcoder_ls.gateway.request_policy import Limits, checked_body
 from starcoder_ls.gateway.user_limits import UserLimits
-from starcoder_ls.gateway.users import Users, salt_of
+from starcoder_ls.gateway.users import Users, salt_of, session_of
 from starcoder_ls.http_api.http_errors import HttpError, error_response
 from starcoder_ls.http_api.request_body import read_body
 
@@ -90,9 +90,11 @@ class Gateway:
         session = request.headers.get("x-session-id", "")[:_MAX_SESSION_CHARS]
         with self.limits.admit(user):
             replicas = self.replicas.candidates(f"{user}\n{session}")
-            await ProxiedRequest(replicas, COMPLETIONS, content, len(body.prompt), self.metrics)(
-                request.scope, receive, send
-            )
+            proxied = ProxiedRequest(
+                replicas, COMPLETIONS, content, session_of(self.site_secret, user, session), len(body.prompt),
+                self.metrics,
+            )  # fmt: skip
+            await proxied(request.scope, receive, send)
 
     async def _models(self, request: HttpRequest, receive: Receive, send: Send) -> None:
         user = self.user_of(request)

@@ -29,11 +29,13 @@ _OVERLOADED = (429, 502, 503, 504)
 
 @dataclass(slots=True)
 class ProxiedRequest:
-    """An ASGI application for one request. ``prompt_tokens`` are counted as metrics when it is answered."""
+    """An ASGI application for one request. Replicas get ``session`` as `x-session-id`: one may be a router of others
+    itself. ``prompt_tokens`` are counted as metrics when it is answered."""
 
     replicas: Sequence[Replica]
     path: str
     body: bytes
+    session: str
     prompt_tokens: int
     metrics: Metrics
     arrived_s: float = field(default_factory=time.monotonic)
@@ -60,9 +62,8 @@ class ProxiedRequest:
 
     async def _try(self, replica: Replica, send: Send, is_last: bool) -> bool:
         """Whether the client has been answered; not if the replica fails before its first byte."""
-        request = replica.client.build_request(
-            "POST", self.path, content=self.body, headers={"content-type": "application/json"}
-        )
+        headers = {"content-type": "application/json", "x-session-id": self.session}
+        request = replica.client.build_request("POST", self.path, content=self.body, headers=headers)
         try:
             response = await replica.client.send(request, stream=True)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:

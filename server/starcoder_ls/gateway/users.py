@@ -77,6 +77,11 @@ def salt_of(site_secret: bytes, user: str) -> str:
     return hmac.new(site_secret, user.encode(), hashlib.sha256).hexdigest()
 
 
+def session_of(site_secret: bytes, user: str, session: str) -> str:
+    """The name of a user's document for replicas: it says nothing about either, and is the same in all gateways."""
+    return hmac.new(site_secret, f"{user}\n{session}".encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:32]
+
+
 def read_or_create_secret(file: Path) -> bytes:
     """The site secret, which all gateways of a site share. Raises SettingsError if the file is not private."""
     if not file.exists():

@@ -17,10 +17,11 @@ _PUBLIC_PATHS = ("/health",)
 
 
 class AccessControl:
-    """ASGI middleware. ``token`` is compared in constant time with that of ``Authorization: Bearer``."""
+    """ASGI middleware. ``token`` is compared in constant time with that of ``Authorization: Bearer``.
+    ``is_local_only``: requests must name this machine as host."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
-        self._app, self._token = app, token.encode()
+    def __init__(self, app: ASGIApp, token: str, is_local_only: bool = True) -> None:
+        self._app, self._token, self._is_local_only = app, token.encode(), is_local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -33,7 +34,7 @@ class AccessControl:
 
     def _check(self, headers: Headers, path: str) -> None:
         """Raises HttpError."""
-        if _host_name(headers.get("host", "")) not in _LOCAL_NAMES:
+        if self._is_local_only and _host_name(headers.get("host", "")) not in _LOCAL_NAMES:
             raise HttpError(403, "Requests must name this machine as localhost or 127.0.0.1.")
         if "origin" in headers:
             raise HttpError(403, "Web pages may not use this server.")

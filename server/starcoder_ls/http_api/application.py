@@ -11,9 +11,8 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request as HttpRequest
@@ -23,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 
 from starcoder_ls.errors import DeviceFailed, EngineClosed, EngineNotReady
 from starcoder_ls.generation import Engine, Priority, Request
-from starcoder_ls.http_api import completions_format, infill_format
+from starcoder_ls.http_api import completions_format, infill_format, token_completions
 from starcoder_ls.http_api.access import AccessControl
 from starcoder_ls.http_api.answers import AnswerStream
 from starcoder_ls.http_api.bodies import CompletionsBody, InfillBody
@@ -33,7 +32,9 @@ from starcoder_ls.http_api.engine_source import EngineSource
 from starcoder_ls.http_api.http_errors import HttpError, error_object, error_response, http_error_of
 from starcoder_ls.http_api.request_body import read_body
 from starcoder_ls.http_api.server_sent_events import encode_event
+from starcoder_ls.http_api.token_bodies import ReplicaCompletionsBody, has_token_ids
 from starcoder_ls.settings import Settings
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +42,17 @@ MAX_BODY_BYTES = 4 << 20
 _MAX_SESSION_CHARS = 100
 _CLIENT_CLOSED_REQUEST = 499
 
-Body = TypeVar("Body", bound=BaseModel)
 
-
-def create_application(source: EngineSource, settings: Settings, token: str) -> Starlette:
-    api = HttpApi(source, settings)
+def create_application(
+    source: EngineSource,
+    settings: Settings,
+    token: str,
+    read_tokenizer: Callable[[], Tokenizer] | None = None,
+    is_local_only: bool = True,
+) -> Starlette:
+    """``read_tokenizer`` gives the tokenizer of the engine's model, from any thread; without it prompts of token ids
+    are refused. ``is_local_only``: requests must name this machine, as on a loopback address."""
+    api = HttpApi(source, settings, read_tokenizer)
     return Starlette(
         routes=[
             Route("/health", api.health),
@@ -53,7 +60,7 @@ def create_application(source: EngineSource, settings: Settings, token: str) -> 
             Route("/v1/completions", api.completions, methods=["POST"]),
             Route("/infill", api.infill, methods=["POST"]),
         ],
-        middleware=[Middleware(AccessControl, token=token)],
+        middleware=[Middleware(AccessControl, token=token, is_local_only=is_local_only)],
     )
 
 
@@ -63,6 +70,7 @@ class HttpApi:
 
     source: EngineSource
     settings: Settings
+    read_tokenizer: Callable[[], Tokenizer] | None = None
 
     async def health(self, _request: HttpRequest) -> Response:
         try:
@@ -78,16 +86,16 @@ class HttpApi:
             return error_response(http_error_of(error))
 
     async def completions(self, request: HttpRequest) -> Response:
-        return await self._answer(request, CompletionsBody, self._complete)
+        return await self._answer(request, self._complete_any)
 
     async def infill(self, request: HttpRequest) -> Response:
-        return await self._answer(request, InfillBody, self._infill)
+        return await self._answer(request, self._infill)
 
     async def _answer(
-        self, request: HttpRequest, kind: type[Body], answer: Callable[[HttpRequest, Body], Awaitable[Response]]
+        self, request: HttpRequest, answer: Callable[[HttpRequest, bytes], Awaitable[Response]]
     ) -> Response:
         try:
-            return await answer(request, kind.model_validate_json(await read_body(request, MAX_BODY_BYTES)))
+            return await answer(request, await read_body(request, MAX_BODY_BYTES))
         except ClientGone:
             return Response(status_code=_CLIENT_CLOSED_REQUEST)  # for the log: the client does not read it
         except Exception as error:  # noqa: BLE001  every request is answered
@@ -98,6 +106,25 @@ class HttpApi:
         if response.status == 500:
             logger.error("a request failed", exc_info=error)
         return response
+
+    async def _complete_any(self, request: HttpRequest, data: bytes) -> Response:
+        if has_token_ids(data):
+            return await self._complete_tokens(request, ReplicaCompletionsBody.model_validate_json(data))
+        return await self._complete(request, CompletionsBody.model_validate_json(data))
+
+    async def _complete_tokens(self, request: HttpRequest, body: ReplicaCompletionsBody) -> Response:
+        """Raises HttpError (400) where the model's tokenizer is not known."""
+        if self.read_tokenizer is None:
+            raise HttpError(400, "prompt: token ids are not accepted here. Send a text.")
+        engine = self.source.ready_engine()
+        tokenizer = await asyncio.to_thread(self.read_tokenizer)
+        prepared = await asyncio.to_thread(token_completions.token_request, engine, tokenizer, body, _session(request))
+        answer = token_completions.TokenAnswer(engine, prepared, tokenizer)
+        head = completions_format.Head.new(body.model, int(time.time()))
+        if body.stream:
+            return EventStream(self._watched(engine, token_completions.events(head, answer, body)), self._report)
+        whole = token_completions.response(head, answer, body)
+        return JSONResponse(await run_while_connected(self._guard(engine, whole), request.receive))
 
     async def _complete(self, request: HttpRequest, body: CompletionsBody) -> Response:
         engine = self.source.ready_engine()
@@ -111,7 +138,8 @@ class HttpApi:
         answers = await run_while_connected(self._guard(engine, stream.collect()), request.receive)
         return JSONResponse(completions_format.response(head, answers, stream.timings))
 
-    async def _infill(self, request: HttpRequest, body: InfillBody) -> Response:
+    async def _infill(self, request: HttpRequest, data: bytes) -> Response:
+        body = InfillBody.model_validate_json(data)
         engine = self.source.ready_engine()
         session = _session(request) if body.id_slot < 0 else f"http:slot-{body.id_slot}"
         prepared = await asyncio.to_thread(infill_request, engine, self.settings, body, session)

@@ -32,14 +32,20 @@ class Head:
 
 
 def models(status: Status) -> dict[str, Any]:
-    """The loaded model and its resident adapters, each of which a request can name as ``model``."""
-    names = [status.model, *(adapter.name for adapter in status.adapters)]
-    return {"object": "list", "data": [{"id": name, "object": "model", "owned_by": _OWNER} for name in names]}
+    """The loaded model and its resident adapters, each of which a request can name as ``model``. ``parent`` and
+    ``max_model_len`` are those of vLLM's server, which remote engines read."""
+    adapters = [_model(adapter.name, parent=status.model) for adapter in status.adapters]
+    base = _model(status.model, parent=None, max_model_len=status.context_tokens)
+    return {"object": "list", "data": [base, *adapters]}
+
+
+def _model(name: str, **fields: Any) -> dict[str, Any]:
+    return {"id": name, "object": "model", "owned_by": _OWNER, **fields}
 
 
 def response(head: Head, answers: Sequence[Answer], timings: Timings) -> dict[str, Any]:
     choices = [_choice(index, answer.text, answer.finish_reason) for index, answer in enumerate(answers)]
-    return head.object(choices, _usage(timings, sum(answer.tokens for answer in answers)))
+    return head.object(choices, usage(timings, sum(answer.tokens for answer in answers)))
 
 
 async def events(
@@ -52,21 +58,21 @@ async def events(
         if piece.text or piece.finish_reason is not None:
             yield head.object([_choice(piece.candidate, piece.text, piece.finish_reason)])
     if includes_usage:
-        yield head.object([], _usage(stream.timings, tokens))
+        yield head.object([], usage(stream.timings, tokens))
     yield DONE
 
 
 def _choice(index: int, text: str, reason: FinishReason | None) -> dict[str, Any]:
-    return {"index": index, "text": text, "logprobs": None, "finish_reason": _finish_reason(reason)}
+    return {"index": index, "text": text, "logprobs": None, "finish_reason": finish_reason(reason)}
 
 
-def _finish_reason(reason: FinishReason | None) -> str | None:
+def finish_reason(reason: FinishReason | None) -> str | None:
     if reason is None:
         return None
     return "stop" if reason in (FinishReason.END_OF_TEXT, FinishReason.STOP_RULE) else "length"
 
 
-def _usage(timings: Timings, tokens: int) -> dict[str, int]:
+def usage(timings: Timings, tokens: int) -> dict[str, int]:
     return {
         "prompt_tokens": timings.prompt_tokens,
         "completion_tokens": tokens,

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from starcoder_ls.errors import EngineNotReady, StarcoderError
-from starcoder_ls.generation import Engine, EngineFactory, Phase
+from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -30,6 +30,14 @@ class EngineSource:
                 self._failure = ""
                 self._thread = threading.Thread(target=self._create, name="http-engine", daemon=True)
                 self._thread.start()
+
+    def status(self) -> Status:
+        """That of the engine; while there is none, one that is loading or has failed."""
+        with self._lock:
+            engine, failure = self._engine, self._failure
+        if engine is not None:
+            return engine.status()
+        return Status(Phase.FAILED if failure else Phase.LOADING, failure or "The model is loading.")
 
     def ready_engine(self) -> Engine:
         """The loaded engine. Raises EngineNotReady while there is none, with its state as message."""

@@ -21,6 +21,7 @@ from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
 from starcoder_ls.lsp import tcp, watchdog
 from starcoder_ls.private_files import is_private
 from starcoder_ls.settings import Settings
+from starcoder_ls.text_tokens.tokenizer import Tokenizer
 from starcoder_ls.user_folders import state_folder
 
 OnListening = Callable[[str, int, Path], None]
@@ -31,10 +32,18 @@ _SHUTDOWN_TIMEOUT_S = 1
 _TOKEN_FILE = "http.token"
 
 
-def serve(source: EngineSource, settings: Settings, host: str, port: int, on_listening: OnListening) -> int:
+def serve(
+    source: EngineSource,
+    settings: Settings,
+    host: str,
+    port: int,
+    on_listening: OnListening,
+    read_tokenizer: Callable[[], Tokenizer] | None = None,
+) -> int:
     """Serve until SIGTERM or SIGINT, close ``source``, and return the exit code of the process, 0.
 
-    ``port`` 0 means a free one. ``on_listening`` is called once clients can connect.
+    ``port`` 0 means a free one. ``on_listening`` is called once clients can connect. ``read_tokenizer`` as in
+    ``create_application``.
     Raises SettingsError for a host that is not loopback, a port in use, or an API key that others can read.
     """
     address = tcp.loopback_address(host)
@@ -43,7 +52,8 @@ def serve(source: EngineSource, settings: Settings, host: str, port: int, on_lis
     listener = listen(address, port)
     on_listening(address, int(listener.getsockname()[1]), token_file)
     source.start()
-    return asyncio.run(_serve(source, create_application(source, settings, token), listener))
+    application = create_application(source, settings, token, read_tokenizer)
+    return asyncio.run(_serve(source, application, listener))
 
 
 async def _serve(source: EngineSource, application: object, listener: socket.socket) -> int:

@@ -1,6 +1,6 @@
 """Which dialect a server speaks, and what it says about its model, its context and its adapters.
 
-`/v1/models` of both names the kind of server. Other servers are taken for vLLM, whose API is OpenAI's, only if the
+`/v1/models` names the kind of server. Other servers are taken for vLLM, whose API is OpenAI's, only if the
 settings say so.
 """
 
@@ -14,10 +14,12 @@ from starcoder_ls.errors import EngineError, ModelNotFound, ModelUnsupported
 from starcoder_ls.json_files import printable
 from starcoder_ls.remote.dialects.dialect import Dialect, ServerFacts
 from starcoder_ls.remote.dialects.llama_cpp import LlamaCppDialect
-from starcoder_ls.remote.dialects.vllm import VllmDialect
+from starcoder_ls.remote.dialects.vllm import StarcoderLsDialect, VllmDialect
 
-DIALECTS: Mapping[str, Dialect] = {"vllm": VllmDialect(), "llama.cpp": LlamaCppDialect()}
-_OWNERS = {"vllm": "vllm", "llamacpp": "llama.cpp"}
+DIALECTS: Mapping[str, Dialect] = {
+    "vllm": VllmDialect(), "llama.cpp": LlamaCppDialect(), "starcoder-ls": StarcoderLsDialect(),
+}  # fmt: skip
+_OWNERS = {"vllm": "vllm", "llamacpp": "llama.cpp", "starcoder-ls": "starcoder-ls"}
 MODELS, ADAPTERS = "/v1/models", "/lora-adapters"
 
 ReadJson = Callable[[str], Awaitable[Any]]
@@ -45,17 +47,18 @@ async def read_facts(read_json: ReadJson, dialect: str = "auto", model: str = ""
         if chosen is None:  # llama.cpp would answer for any name
             known = ", ".join(printable(name) for name in names) or "none"
             raise ModelNotFound(f"The server has no model {printable(model)}; it has: {known}. Correct `remote.model`.")
-        if kind == "vllm":
-            return _vllm_facts(chosen, entries)
-        return _llama_facts(chosen, await read_json(ADAPTERS))
+        if kind == "llama.cpp":
+            return _llama_facts(chosen, await read_json(ADAPTERS))
+        return _vllm_facts(DIALECTS[kind], chosen, entries)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise EngineError("The server's list of models has another format than that of vLLM or llama.cpp.") from error
 
 
-def _vllm_facts(chosen: Mapping[str, Any], entries: list[dict[str, Any]]) -> ServerFacts:
+def _vllm_facts(dialect: Dialect, chosen: Mapping[str, Any], entries: list[dict[str, Any]]) -> ServerFacts:
     model = str(chosen["id"])
-    adapters = tuple(str(entry["id"]) for entry in entries if entry.get("parent") in (model, chosen.get("root")))
-    return ServerFacts(DIALECTS["vllm"], model, int(chosen["max_model_len"]), adapters)
+    parents = {model, chosen.get("root") or model}
+    adapters = tuple(str(entry["id"]) for entry in entries if entry.get("parent") in parents)
+    return ServerFacts(dialect, model, int(chosen["max_model_len"]), adapters)
 
 
 def _llama_facts(chosen: Mapping[str, Any], adapters: Any) -> ServerFacts:

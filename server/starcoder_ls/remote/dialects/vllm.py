@@ -91,6 +91,13 @@ class VllmDialect:
         return Call(COMPLETIONS, body, first, candidates)
 
 
+class StarcoderLsDialect(VllmDialect):
+    """``Dialect`` of `serve --http` and of replicas of this program's engine: vLLM's API without a cache salt."""
+
+    name = "starcoder-ls"
+    capabilities = Capabilities(document_ngrams=False, attach=False)
+
+
 def escape(text: str) -> str:
     """A regular expression for ``text`` that every engine reads alike: no escapes of characters that need none."""
     escaped = re.sub(r"[\\.^$*+?{}\[\]|()]", r"\\\g<0>", text)

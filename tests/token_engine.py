@@ -1,0 +1,32 @@
+"""An engine whose answers are texts as the bundled tokenizer encodes them, with the forced beginning obeyed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fake_vllm import BUNDLED
+from fakes import ScriptedEngine
+from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
+
+
+class TokenEngine(ScriptedEngine):
+    """Answers candidate ``i`` with ``texts[i]``, or the last."""
+
+    def __init__(self, texts: tuple[str, ...] = ("answer\n",), adapters: tuple[str, ...] = ()) -> None:
+        super().__init__(adapters=adapters)
+        self.texts = texts
+        self.set_status(special_tokens=BUNDLED.special_tokens)
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        self.all_requests.append(request)
+        for candidate in range(request.candidates):
+            text = request.forced_prefix + self.texts[min(candidate, len(self.texts) - 1)]
+            ids = BUNDLED.encode([text])[: request.max_new_tokens]
+            if request.stop is not None:
+                ids = BUNDLED.encode([request.forced_prefix])[: request.max_new_tokens]
+            for id_ in ids:
+                yield Chunk("", (id_,), -0.5, candidate)
+            is_last = candidate == request.candidates - 1
+            timings = Timings(prompt_tokens=len(BUNDLED.encode(request.parts)), reused_tokens=7) if is_last else None
+            reason = FinishReason.LENGTH if len(ids) == request.max_new_tokens else FinishReason.END_OF_TEXT
+            yield Chunk("", (), 0.0, candidate, reason, timings)
