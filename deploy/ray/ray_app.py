@@ -2,10 +2,9 @@
 
     serve run ray_app:build token_file=/etc/starcoder-ls/replica-token replicas=2
 
-README.md says how to start it. Each replica has the HTTP API of `serve --http`.
+README.md says how to start it. Each replica has the HTTP API of `serve --http`. Ray reads the annotations of ``build`` as
+they are, so this module does not defer them.
 """
-
-from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated
