@@ -1,8 +1,6 @@
 """The Ray Serve application of deploy/ray with engines that count the tokens that they generate, also those that nobody
 receives: each replica appends one byte for a token to a file that has the name of its process."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
 from collections.abc import AsyncIterator, Callable
