@@ -2,8 +2,8 @@
 
     serve run ray_app:build token_file=/etc/starcoder-ls/replica-token replicas=2
 
-README.md says how to start it. Each replica has the HTTP API of `serve --http`. Ray reads the annotations of ``build`` as
-they are, so this module does not defer them.
+README.md says how to start it. Each replica has the HTTP API of `serve --http`. Ray reads the annotations of ``build``
+as they are, so this module does not defer them.
 """
 
 from pathlib import Path

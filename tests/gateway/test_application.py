@@ -13,11 +13,14 @@ import httpx2
 import pytest
 import uvicorn
 
+from fake_vllm import TOKEN, FakeVllm, serving
 from lib.fake_replica import FakeReplica, running
+from remote_engines import answer_of, ready_engine, settings_for, write_token
 from starcoder_ls.gateway.application import Gateway
 from starcoder_ls.gateway.gateway_settings import GatewaySettings
 from starcoder_ls.gateway.replicas import Replicas
 from starcoder_ls.gateway.users import Users, add_user, salt_of
+from starcoder_ls.generation import Request
 from starcoder_ls.http_api.uvicorn_server import UnsignalledServer
 
 SECRET = b"the secret of a site for the tests"
@@ -27,6 +30,7 @@ class Site:
     """A gateway with two users in front of ``fakes``."""
 
     def __init__(self, folder: Path, urls: list[str], **settings: Any) -> None:
+        replica_token = settings.pop("replica_token", "")
         users_file = folder / "users"
         self.tokens = [add_user(users_file, name) for name in ("one", "two")]
         values = {
@@ -36,7 +40,7 @@ class Site:
             "health_interval_s": 600,
         } | settings
         self.settings = GatewaySettings.model_validate(values)
-        self.replicas = Replicas(self.settings.replicas, "", self.settings.load_factor, 10.0)
+        self.replicas = Replicas(self.settings.replicas, replica_token, self.settings.load_factor, 10.0)
         self.gateway = Gateway.create(self.settings, Users(users_file), self.replicas, SECRET)
         self.client = httpx2.Client(verify=False)
 
@@ -59,9 +63,10 @@ def body(**changes: Any) -> bytes:
 
 
 @contextmanager
-def site(folder: Path, fakes: list[FakeReplica], **settings: Any) -> Iterator[Site]:
+def site(folder: Path, fakes: list[Any], **settings: Any) -> Iterator[Site]:
     with ExitStack() as stack:
-        made = Site(folder, [stack.enter_context(running(fake)) for fake in fakes], **settings)
+        urls = [fake.url if isinstance(fake, FakeVllm) else stack.enter_context(running(fake)) for fake in fakes]
+        made = Site(folder, urls, **settings)
         app = made.gateway.application()
         server = UnsignalledServer(uvicorn.Config(app, port=0, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, daemon=True)
@@ -181,3 +186,20 @@ def test_limits_of_a_site_are_kept(tmp_path: Path) -> None:
         assert gateway.post(user=1).status_code == 200
         assert gateway.client.get("/v1/models", headers=gateway.headers(0)).json()["data"][0]["id"] == "model"
     assert len(fake.bodies) == 3
+
+
+def test_remote_engine_can_force_a_beginning_through_the_gateway(tmp_path: Path) -> None:
+    with serving(FakeVllm(lambda _: "urn x\n")) as fake, site(tmp_path, [fake], replica_token=TOKEN) as gateway:
+        settings = settings_for(str(gateway.client.base_url).rstrip("/"), tmp_path)
+        write_token(tmp_path, gateway.tokens[0])
+        with ready_engine(settings) as engine:
+            assert engine.status().capabilities.forced_prefix
+            for document in ("a", "a", "b"):
+                assert (
+                    answer_of(engine, Request(("def f(x):\n   ",), 20, forced_prefix=" ret", document=document))
+                    == "urn x\n"
+                )
+        sessions = [headers["x-session-id"] for headers in fake.headers[-3:]]
+        assert (sessions[0] == sessions[1], sessions[1] == sessions[2]) == (True, False), (
+            "for replicas that route again"
+        )
