@@ -22,8 +22,6 @@ class TokenEngine(ScriptedEngine):
         for candidate in range(request.candidates):
             text = request.forced_prefix + self.texts[min(candidate, len(self.texts) - 1)]
             ids = BUNDLED.encode([text])[: request.max_new_tokens]
-            if request.stop is not None:  # one token more, as the engine, which sees the end of a text after it
-                ids = BUNDLED.encode([request.forced_prefix, "x"])[: request.max_new_tokens]
             for id_ in ids:
                 yield Chunk("", (id_,), -0.5, candidate)
             is_last = candidate == request.candidates - 1

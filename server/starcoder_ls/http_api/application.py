@@ -118,9 +118,13 @@ class HttpApi:
             raise HttpError(400, "prompt: token ids are not accepted here. Send a text.")
         engine = self.source.ready_engine()
         tokenizer = await asyncio.to_thread(self.read_tokenizer)
+        head = completions_format.Head.new(body.model, int(time.time()))
+        if (forced := body.structured_outputs) is not None and forced.is_whole_answer:
+            if body.stream or body.n > 1:
+                raise HttpError(400, "structured_outputs.regex: a whole answer is not streamed and has one choice.")
+            return JSONResponse(token_completions.forced_answer(head, tokenizer, body, forced.text))
         prepared = await asyncio.to_thread(token_completions.token_request, engine, tokenizer, body, _session(request))
         answer = token_completions.TokenAnswer(engine, prepared, tokenizer)
-        head = completions_format.Head.new(body.model, int(time.time()))
         if body.stream:
             return EventStream(self._watched(engine, token_completions.events(head, answer, body)), self._report)
         whole = token_completions.response(head, answer, body)

@@ -44,7 +44,6 @@ def token_request(engine: Engine, tokenizer: Tokenizer, body: ReplicaCompletions
         end_tokens=tuple(SpecialToken(special[id_]) for id_ in body.stop_token_ids if id_ in special),
         candidates=body.n + 1 if body.n > 1 else 1,
         sampling=Sampling(body.temperature, body.top_p, body.seed),
-        stop=_end_after_forced_text if forced is not None and forced.is_whole_answer else None,
         adapter=adapter_of(status, body.model),
         deadline_s=time.monotonic() + MAX_ANSWER_S,
         document=f"{body.cache_salt}:{session}",
@@ -52,8 +51,12 @@ def token_request(engine: Engine, tokenizer: Tokenizer, body: ReplicaCompletions
     )
 
 
-def _end_after_forced_text(_: str) -> int:
-    return 0
+def forced_answer(head: Head, tokenizer: Tokenizer, body: ReplicaCompletionsBody, text: str) -> dict[str, Any]:
+    """The answer to a request that leaves no choice: nothing is generated. Clients compare their tokenizer by it."""
+    ids = tokenizer.encode([text])[: body.max_tokens]
+    piece = TokenPiece(0, tokenizer.decode(ids), tuple(ids), 0.0, FinishReason.END_OF_TEXT)
+    timings = Timings(prompt_tokens=len(body.prompt))
+    return head.object([piece.choice_object(body.logprobs is not None)], usage(timings, len(ids)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ def read_tokenizer(settings: Settings) -> TokenizerSource:
 def require_same_tokenizer(tokenizer: Tokenizer, facts: ServerFacts, answer: Mapping[str, Any]) -> bool:
     """Compare the server's text in ``answer``, that to a probe, with what ``tokenizer`` makes of the ids in it.
 
-    Returns whether the text begins with PROBE_TEXT: the server forces an answer as it is asked to. Raises ModelInvalid if text
+    Returns whether the text is PROBE_TEXT: the server forces an answer as it is asked to. Raises ModelInvalid if text
     and ids differ, or if the server's model has fewer tokens than the tokenizer.
     """
     correction = "Set `remote.tokenizer` to the folder with the tokenizer.json of the server's model."
@@ -73,7 +73,7 @@ def require_same_tokenizer(tokenizer: Tokenizer, facts: ServerFacts, answer: Map
         raise ModelInvalid(
             f"The tokenizer here is not that of {facts.model}: the server's ids mean another text. {correction}"
         )
-    return text.startswith(PROBE_TEXT)  # our own engine ends with the token after it
+    return text == PROBE_TEXT
 
 
 def probe_tokens() -> int:
