@@ -158,3 +158,16 @@ def test_context_is_kept_for_the_documents_that_were_requested_last(tmp_path: Pa
     for path in (*paths[:-1], paths[0], paths[-1]):
         collector.collect(ContextRequest(path, path, CODE, len(CODE), 300), 0, count_tokens)
     assert set(collector._contexts) == {*paths[2:], paths[0]}
+
+
+def test_notebook_cell_has_imported_files_and_notebooks_of_its_language(tmp_path: Path) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    text = "from helper import matrix_inverse\n\nrows = "
+    notebook = str(tmp_path / "analysis.ipynb")
+    request = ContextRequest("cell", notebook, text, len(text), 3000, "python", "notebook")
+    collector = ContextCollector([tmp_path], Context())
+    collector.open_document("sibling", notebook, "sibling_cell = 1\n" * 40, "python", "notebook")
+    context = collector.collect(request, 500, count_tokens)
+    collector.close()
+    assert any(HELPER.strip() in lookup for lookup in context.lookup_text)
+    assert "sibling_cell" not in str(context), "it is in the text of the notebook"

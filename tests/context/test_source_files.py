@@ -5,8 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from notebook_client import code_cell, write_notebook
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.source_files import MAX_FILE_BYTES, language_family, read_source, walk_source_files
+from starcoder_ls.context.source_files import (
+    MAX_FILE_BYTES,
+    language_family,
+    read_source,
+    read_source_of_family,
+    walk_source_files,
+)
 
 
 def walk(root: Path) -> list[str]:
@@ -79,3 +86,19 @@ def test_languages_that_share_code_are_one_family() -> None:
     assert language_family("a.ts") == language_family("b.JSX") != language_family("c.py")
     assert language_family("a.h") == language_family("b.cpp")
     assert language_family("data.csv") == ""
+
+
+def test_notebook_is_read_as_a_script_of_its_language(tmp_path: Path) -> None:
+    image = {"output_type": "display_data", "data": {"image/png": "A" * 3000}}
+    python = write_notebook(tmp_path / "a.ipynb", code_cell("%time\nx = 1", image))
+    r = write_notebook(tmp_path / "b.ipynb", code_cell("x <- 1"), language="R")
+    large = write_notebook(tmp_path / "c.ipynb", code_cell("x = 1", *[image] * 400))
+    broken = tmp_path / "d.ipynb"
+    broken.write_text("{")
+    assert read_source_of_family(python, "python") == read_source_of_family(python, None) == "# %time\nx = 1\n\n"
+    assert read_source_of_family(r, "python") is None
+    for path in (large, broken, tmp_path / "missing.ipynb"):
+        assert read_source_of_family(path, None) is None
+    rules = IgnoreRules([tmp_path])
+    assert list(walk_source_files(tmp_path, rules)) == [], "training and evaluation read no notebooks"
+    assert python in list(walk_source_files(tmp_path, rules, with_notebooks=True))

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from fakes import ScriptedEngine
+from harness import async_test, initialized_client
 from starcoder_ls.lsp.documents.document import Document, Edit, Position
 from starcoder_ls.lsp.positions import Encoding
 from starcoder_ls.session.text_sync import _cursor_offset
@@ -25,3 +27,14 @@ START, END = Position(0, 0), Position(0, 4)
 def test_cursor_is_known_after_a_key_stroke_only(text: str, edits: list[Edit], offset: int | None) -> None:
     document = Document("file:///a.py", "python", 1, text, Encoding.UTF_16)
     assert _cursor_offset(document, edits) == offset
+
+
+@async_test
+async def test_notebook_opened_as_the_text_of_its_file_gets_no_suggestions() -> None:
+    engine, uri = ScriptedEngine(), "file:///project/analysis.ipynb"
+    async with initialized_client(engine) as client:
+        client.open(uri, '{"cells": [', language="json")
+        end = {"line": 0, "character": 11}
+        client.change(uri, 2, {"range": {"start": end, "end": end}, "text": "{"})
+        assert await client.inline_completion(uri, 0, 12, is_invoked=True) == []
+        assert engine.all_requests == []

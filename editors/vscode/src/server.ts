@@ -3,6 +3,7 @@
 import * as vscode from 'vscode';
 import { LanguageClient, LanguageClientOptions, State } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
+import { notebookMiddleware } from './notebooks';
 import { provideInlineCompletionItems } from './pause';
 import { ServerProcess } from './serverProcess';
 import { hasRemovedSetting, settingsTree, Tree } from './settings';
@@ -140,7 +141,7 @@ export class Server {
 
   private options(): LanguageClientOptions {
     return {
-      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
+      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }, { notebook: 'jupyter-notebook' }],
       outputChannel: this.log,
       initializationOptions: () => {
         this.sentSettings = settingsTree(this.settingKeys);
@@ -150,6 +151,7 @@ export class Server {
       errorHandler: this.process,
       middleware: {
         provideInlineCompletionItems,
+        notebooks: notebookMiddleware,
         // The status item shows how far loading is.
         handleWorkDoneProgress: (token, params, next) => {
           if (token !== LOADING_TOKEN) {
