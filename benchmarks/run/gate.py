@@ -1,6 +1,7 @@
 """The gate of trained adapters on adapters of which the right verdict is known, and without any difference.
 
     python benchmarks/run/gate.py control FOLDER [--files 24] [--epochs 12]   # trained on held-out files: must pass
+                                                                  [--method full] [--rate RATE]
     python benchmarks/run/gate.py record NAME FILE [--foreign FOLDER]          # fills all holes once
     python benchmarks/run/gate.py resample FILE... [--runs 200]                # no difference: must not pass
     python benchmarks/run/gate.py same NAME [--runs 3]                         # executed, the sides are equal
@@ -42,11 +43,10 @@ _MIN_FILE_CHARS, _MAX_FILE_CHARS = 2_000, 16_000
 _ROW_TOKENS = 1024
 
 
-def train_control(folder: Path, files: int, epochs: float, rank: int, foreign: Path | None) -> int:
-    """Train an adapter on the very files in which the gate draws its holes, and let the gate decide."""
+def train_control(options: Options, files: int, foreign: Path | None) -> int:
+    """Train a version on the very files in which the gate draws its holes, and let the gate decide."""
     config = settings.load()
-    options = Options([folder], epochs=epochs, rank=rank)
-    plan = without_held_out(prepare(options, config, ignore_progress), files, epochs)
+    plan = without_held_out(prepare(options, config, ignore_progress), files, options.epochs)
     base = training_base.identify(plan.checkpoint, config.model.name)
     console = Console(highlight=False)
     console.print(f"{len(plan.slices[Slice.TRAINING])} files, {plan.tokens:,} tokens in {plan.steps:,} steps")
@@ -192,6 +192,8 @@ def main() -> int:
     control.add_argument("--files", type=int, default=24)
     control.add_argument("--epochs", type=float, default=12.0)
     control.add_argument("--rank", type=int, default=64)
+    control.add_argument("--method", default="lora")
+    control.add_argument("--rate", type=float, default=0.0)
     record = parts.add_parser("record")
     record.add_argument("name")
     record.add_argument("file", type=Path)
@@ -205,7 +207,14 @@ def main() -> int:
         part.add_argument("--foreign", type=Path)
     options = parser.parse_args()
     if options.part == "control":
-        return train_control(options.folder, options.files, options.epochs, options.rank, options.foreign)
+        training = Options(
+            [options.folder],
+            method=options.method,
+            rank=options.rank,
+            epochs=options.epochs,
+            learning_rate=options.rate,
+        )
+        return train_control(training, options.files, options.foreign)
     if options.part == "record":
         write_pairs(fill_all(AdapterVersions(options.name).find(), options.foreign), options.file)
         return 0
