@@ -54,8 +54,8 @@ def serve_ours(folder: str, quantization: str, threads: int) -> None:
         cache.truncate(0)
         for start in range(0, len(ids), chunk):
             is_last = start + chunk >= len(ids)
-            wanted = LogitsFor.LAST if is_last else LogitsFor.NONE
-            runner.run(ForwardPass([list(ids[start : start + chunk])], cache, wanted))
+            requested = LogitsFor.LAST if is_last else LogitsFor.NONE
+            runner.run(ForwardPass([list(ids[start : start + chunk])], cache, requested))
 
     def step(ids: Sequence[int]) -> Cost:
         if cache.length < len(ids):
@@ -130,11 +130,11 @@ class Program:
     def wait_until_ready(self) -> None:
         self._read_line()
 
-    def measure(self, task: str, ids: Sequence[int], is_kept: bool) -> None:
+    def measure(self, task: str, ids: Sequence[int], is_counted: bool) -> None:
         assert self._process.stdin is not None
         print(json.dumps({"task": task, "ids": list(ids)}), file=self._process.stdin, flush=True)
         cost = Cost(**json.loads(self._read_line()))
-        if is_kept:
+        if is_counted:
             self.costs[task].append(cost)
 
     def median(self, task: str) -> Cost:
@@ -165,7 +165,7 @@ def compare(pair: str, threads: int, rounds: int, llama_python: str) -> None:
             rng.shuffle(programs)
             for task in TASKS if number <= READS else TASKS[:1]:
                 for program in programs:
-                    program.measure(task, ids, is_kept=number > 0)
+                    program.measure(task, ids, is_counted=number > 0)
         for task in TASKS:
             own, peer = ours.median(task), llama.median(task)
             print(
