@@ -8,33 +8,11 @@ from __future__ import annotations
 
 import re
 
+from starcoder_ls.languages.cell_magics import LANGUAGE_OF_CELL_MAGIC
 from starcoder_ls.languages.table import normalize_id
 
 _MAGIC = re.compile(r"^([ \t]*)[%!](?=%?[A-Za-z_]|[./~$\"'{])", re.MULTILINE)
 _CELL_MAGIC = re.compile(r"\s*%%(\w+)")
-
-_LANGUAGE_OF_MAGIC = {
-    "bash": "shellscript",
-    "sh": "shellscript",
-    "script": "shellscript",
-    "html": "html",
-    "HTML": "html",
-    "svg": "html",
-    "SVG": "html",
-    "javascript": "javascript",
-    "js": "javascript",
-    "latex": "latex",
-    "markdown": "markdown",
-    "perl": "perl",
-    "ruby": "ruby",
-    "sql": "sql",
-    "R": "r",
-    "julia": "julia",
-    "cmd": "bat",
-    "writefile": "plaintext",
-    "file": "plaintext",
-}
-"""Of the magics whose cell is not Python. Others (``%%time``, ``%%capture``) run the rest of the cell as Python."""
 
 
 def language_of_cell(text: str, language: str) -> str:
@@ -42,7 +20,7 @@ def language_of_cell(text: str, language: str) -> str:
     if normalize_id(language) != "python" or "%%" not in text[:200]:
         return language
     found = _CELL_MAGIC.match(text)
-    return _LANGUAGE_OF_MAGIC.get(found[1], language) if found else language
+    return LANGUAGE_OF_CELL_MAGIC.get(found[1], language) if found else language
 
 
 def mask_magics(text: str) -> str:

@@ -67,7 +67,7 @@ class TextSync:
     def change(self, uri: str, version: int, changes: Sequence[t.TextDocumentContentChangeEvent]) -> None:
         """Apply ``changes`` and cancel requests about the old text. Raises DocumentError."""
         self._latest.cancel_document(uri)
-        edits = [_edit(change) for change in changes]
+        edits = [read_edit(change) for change in changes]
         try:
             self._documents.change(uri, None if version == NO_VERSION else version, edits)
         except DocumentError:
@@ -101,7 +101,8 @@ class TextSync:
             self._completers.discard(affected)
 
 
-def _edit(change: t.TextDocumentContentChangeEvent) -> Edit:
+def read_edit(change: t.TextDocumentContentChangeEvent) -> Edit:
+    """``change`` with positions in the client's encoding; without positions if it replaces the whole text."""
     if isinstance(change, t.TextDocumentContentChangeWholeDocument):
         return Edit(change.text)
     start, end = change.range.start, change.range.end

@@ -8,12 +8,12 @@ from lsprotocol import types as t
 
 from fuzz.input_bytes import InputReader, decode_text, join_fields, split_fields
 from starcoder_ls.errors import DocumentOutOfSync
-from starcoder_ls.features import did_change
 from starcoder_ls.lsp.converter import NO_VERSION, structure
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.documents.lines import Lines
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.positions import Encoding
+from starcoder_ls.session import text_sync
 
 MAX_BYTES = 512
 MAX_CHANGES = 40
@@ -49,7 +49,7 @@ def check(data: bytes) -> None:
         assert stated == (NO_VERSION if version is None else version)
         reference.change(version, changes)
         try:
-            documents.change(URI, version, [did_change._edit(change) for change in params.content_changes])
+            documents.change(URI, version, [text_sync.read_edit(change) for change in params.content_changes])
             is_in_sync = True
         except DocumentOutOfSync as error:
             is_in_sync = not str(error).endswith("Open the file again.")
