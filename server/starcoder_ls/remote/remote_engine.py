@@ -8,8 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from concurrent.futures import Future
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any
@@ -20,6 +19,7 @@ from starcoder_ls.output_stream import OutputStream
 from starcoder_ls.remote import remote_request
 from starcoder_ls.remote.circuit_breaker import CircuitBreaker
 from starcoder_ls.remote.endpoint import read_endpoint
+from starcoder_ls.remote.engine_tasks import EngineTasks
 from starcoder_ls.remote.handshake import ServerModel, connect
 from starcoder_ls.remote.server_connection import ServerConnection
 from starcoder_ls.remote.session_id import HEADER, SessionIds
@@ -59,6 +59,7 @@ class RemoteEngine:
         self._model: ServerModel | None = None
         self._connection: ServerConnection | None = None
         self._loop = asyncio.new_event_loop()
+        self._tasks = EngineTasks(self._loop)
         self._thread = threading.Thread(target=self._run, name="starcoder-ls-remote", daemon=True)
         self._is_closing = threading.Event()
 
@@ -75,7 +76,7 @@ class RemoteEngine:
     async def stream(self, request: Request) -> AsyncGenerator[Chunk, None]:
         self._require_ready()
         output, has_ended = OutputStream(), False
-        answering = self._submit(self._answer(request, output))
+        answering = self._tasks.submit(self._answer, request, output)
         try:
             while not has_ended and (chunks := await output.chunks()) is not None:
                 for chunk in chunks:
@@ -91,7 +92,7 @@ class RemoteEngine:
         if model.capabilities.prefill_delay_s is None or not self.is_available:
             return
         call = remote_request.prefill_call(request, model)
-        reading = self._submit(self._read_prompt(request, call))
+        reading = self._tasks.submit(self._read_prompt, request, call)
         unregister = request.cancel.on_set(reading.cancel)
         try:
             await asyncio.gather(asyncio.wrap_future(reading), return_exceptions=True)
@@ -136,19 +137,16 @@ class RemoteEngine:
     def probe_if_due(self) -> None:
         """Ask a server that failed before whether it works again, in the background and not too often."""
         if self._status.phase is Phase.READY and not self.breaker.is_closed and self.breaker.try_acquire():
-            self._submit(self._probe())
+            self._tasks.submit(self._probe)
 
     # Everything below runs on the event loop of the engine's thread, unless it says otherwise.
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.create_task(self._connect_first())
+            self._tasks.submit(self._connect_first)
             self._loop.run_forever()
-            tasks = asyncio.all_tasks(self._loop)
-            for task in tasks:
-                task.cancel()
-            self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+            self._loop.run_until_complete(self._tasks.cancel_all())
             if self._connection is not None:
                 self._loop.run_until_complete(self._connection.close())
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
@@ -273,9 +271,6 @@ class RemoteEngine:
             self._set_status(replace(self._status, message=self._problem))
 
     # From any thread
-
-    def _submit(self, coroutine: Coroutine[Any, Any, None]) -> Future[None]:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def _set_status(self, status: Status) -> None:
         self._status = status
