@@ -8,16 +8,15 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from fake_vllm import TOKEN
 from lib.fake_replica import free_port
+from lib.started_server import wait_until_healthy
 
 COMMAND = os.environ.get("VLLM_COMMAND", "")
 START_TIMEOUT_S = 900
@@ -49,19 +48,8 @@ def running_vllm(model: Path, name: str, log: Path, adapters: Mapping[str, Path]
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_healthy(url, process, log)
+        wait_until_healthy(url, process, log, START_TIMEOUT_S)
         yield url
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-
-
-def _wait_until_healthy(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline_s = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline_s and process.poll() is None:
-        try:
-            if httpx2.get(f"{url}/health", trust_env=False).status_code == httpx2.codes.OK:
-                return
-        except httpx2.HTTPError:
-            time.sleep(1.0)
-    raise RuntimeError(f"vLLM did not start; the end of its output:\n{log.read_text(errors='replace')[-3000:]}")

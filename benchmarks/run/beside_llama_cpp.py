@@ -32,6 +32,8 @@ PROMPT_TOKENS, NEW_TOKENS, READS, CHUNK_TOKENS = 300, 12, 2, 128
 CONTEXT_TOKENS = 2048
 FIRST_ORDINARY_ID, LAST_ID = 300, 8_000
 TASKS = ("step", "read")
+OURS, LLAMA = "--serve", "--serve-llama"
+"""The first argument of the process of a program."""
 
 
 def serve_ours(folder: str, quantization: str, threads: int) -> None:
@@ -156,9 +158,9 @@ def compare(pair: str, threads: int, rounds: int, llama_python: str) -> None:
     rng = random.Random(1)
     ids = [rng.randrange(FIRST_ORDINARY_ID, LAST_ID) for _ in range(PROMPT_TOKENS)]
     with ExitStack() as stack:
-        ours = Program(sys.executable, ["--serve", folder, quantization or "none", str(threads)], stack)
+        ours = Program(sys.executable, [OURS, folder, quantization or "none", str(threads)], stack)
         ours.wait_until_ready()
-        llama = Program(llama_python, ["--serve-llama", file, str(threads)], stack)
+        llama = Program(llama_python, [LLAMA, file, str(threads)], stack)
         llama.wait_until_ready()
         programs = [ours, llama]
         for number in range(rounds + 1):  # the first one warms up
@@ -176,11 +178,16 @@ def compare(pair: str, threads: int, rounds: int, llama_python: str) -> None:
 
 
 def main() -> None:
-    """Compare the pairs of the command line, or be one of the programs."""
-    if sys.argv[1:2] == ["--serve"]:
-        return serve_ours(sys.argv[2], sys.argv[3], int(sys.argv[4]))
-    if sys.argv[1:2] == ["--serve-llama"]:
-        return serve_llama(sys.argv[2], int(sys.argv[3]))
+    if sys.argv[1:2] == [OURS]:
+        serve_ours(sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    elif sys.argv[1:2] == [LLAMA]:
+        serve_llama(sys.argv[2], int(sys.argv[3]))
+    else:
+        compare_pairs()
+
+
+def compare_pairs() -> None:
+    """Compare the pairs of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pairs", nargs="+", metavar="PAIR")
     parser.add_argument("--threads", type=int, default=2)
@@ -190,7 +197,6 @@ def main() -> None:
     print(time.strftime("%Y-%m-%d %H:%M"), "load", *(f"{load:.1f}" for load in os.getloadavg()))
     for pair in options.pairs:
         compare(pair, options.threads, options.rounds, options.llama_python)
-    return None
 
 
 if __name__ == "__main__":

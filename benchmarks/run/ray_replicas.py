@@ -15,7 +15,6 @@ import asyncio
 import os
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,12 +28,14 @@ import httpx2
 from rich.console import Console
 from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib
+
 import starcoder_ls
+from lib.ray_server import URL, running_ray
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
-ROOT = Path(__file__).parents[2]
 PACKAGE = Path(starcoder_ls.__file__).parent
-URL, TOKEN = "http://127.0.0.1:8000", "token-of-the-replicas"
+TOKEN = "token-of-the-replicas"
 PROMPT_TOKENS, NEW_TOKENS, ANSWER_TOKENS = 900, 6, 12
 LEFT_AFTER_TOKENS, LEFT_ANSWERS = 5, 40
 
@@ -52,39 +53,13 @@ class Counts:
 
 @contextmanager
 def running_replicas(serve: str, folder: Path, by_document: bool) -> Iterator[None]:
-    """Two replicas, ready."""
-    (folder / "token").write_text(TOKEN)
-    (folder / "token").chmod(0o600)
-    (folder / "tokens").mkdir(exist_ok=True)
-    (folder / "settings.toml").write_text("[model]\nthreads = 1\n")
-    paths = (ROOT / "server", ROOT / "deploy" / "ray", ROOT / "benchmarks" / "lib")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)), "COUNTED_TOKENS": str(folder / "tokens"),
-        "RAY_USAGE_STATS_ENABLED": "0",
-    }  # fmt: skip
-    command = [
-        serve, "run", "counting_ray_app:build", f"token_file={folder / 'token'}", "cpus=0.5", "replicas=2",
-        f"settings_file={folder / 'settings.toml'}", f"by_document={str(by_document).lower()}",
-    ]  # fmt: skip
-    with (folder / "log").open("ab") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
-    try:
-        wait_until_healthy(process, folder / "log")
+    """Two replicas, ready, that count the tokens which they generate."""
+    tokens = folder / "tokens"
+    tokens.mkdir(exist_ok=True)
+    application, variables = "counting_ray_app:build", {"COUNTED_TOKENS": str(tokens)}
+    options = {"replicas": 2, "by_document": str(by_document).lower()}
+    with running_ray(serve, folder, TOKEN, application, variables, **options):
         yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait()
-
-
-def wait_until_healthy(process: subprocess.Popen[bytes], log: Path) -> None:
-    while process.poll() is None:
-        try:
-            if httpx2.get(f"{URL}/health", trust_env=False).status_code == httpx2.codes.OK:
-                return
-        except httpx2.HTTPError:
-            pass
-        time.sleep(0.5)
-    raise SystemExit(f"Ray Serve ended with code {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}")
 
 
 def open_client() -> httpx2.AsyncClient:

@@ -17,7 +17,8 @@ import pytest
 
 from fake_vllm import BUNDLED as TOKENIZER
 from fake_vllm import TOKEN
-from ray_server import URL, needs_ray, replica_processes, running_ray
+from lib.ray_server import URL, running_ray
+from ray_server import COMMAND, needs_ray, replica_processes
 from remote_engines import WAIT_S, answer_of, cursors, ready_engine, settings_for, suggestions_at
 from starcoder_ls.errors import EngineUnreachable
 from starcoder_ls.generation import Engine, Request
@@ -34,7 +35,7 @@ CURSORS = 20
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = replica_processes()
-    with running_ray(tmp_path_factory.mktemp("ray")):
+    with running_ray(COMMAND, tmp_path_factory.mktemp("ray"), TOKEN):
         yield
     assert replica_processes() == before, "the end of the application ends its replicas"
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from starcoder_ls.completion.prompt.families import find_family
 from starcoder_ls.errors import ModelUnsupported
-from starcoder_ls.generation import Chunk, Engine, FinishReason, Request, Sampling, SpecialToken, Timings
+from starcoder_ls.generation import Chunk, Engine, FinishReason, Request, Sampling, Timings
 from starcoder_ls.http_api.completions_format import Head, finish_reason, usage
 from starcoder_ls.http_api.engine_requests import MAX_ANSWER_S, adapter_of
 from starcoder_ls.http_api.server_sent_events import DONE
@@ -34,14 +34,14 @@ def token_request(engine: Engine, tokenizer: Tokenizer, body: ReplicaCompletions
     except ModelUnsupported:
         family = None
     prompt = read_token_prompt(tokenizer, family, body.prompt)
-    special = {tokenizer.special_token_id(SpecialToken(text)): text for text in tokenizer.special_tokens}
+    special = tokenizer.special_tokens_by_id
     forced = body.structured_outputs
     return Request(
         parts=prompt.parts,
         max_new_tokens=body.max_tokens,
         prefix_parts=prompt.prefix_parts,
         forced_prefix="" if forced is None else forced.text,
-        end_tokens=tuple(SpecialToken(special[id_]) for id_ in body.stop_token_ids if id_ in special),
+        end_tokens=tuple(special[id_] for id_ in body.stop_token_ids if id_ in special),
         candidates=body.n + 1 if body.n > 1 else 1,
         sampling=Sampling(body.temperature, body.top_p, body.seed),
         adapter=adapter_of(status, body.model),

@@ -31,7 +31,7 @@ def read_token_prompt(tokenizer: Tokenizer, family: Family | None, ids: Sequence
 
     Raises HttpError (400) for ids that the tokenizer makes of no text.
     """
-    special = {tokenizer.special_token_id(SpecialToken(text)): SpecialToken(text) for text in tokenizer.special_tokens}
+    special = tokenizer.special_tokens_by_id
     stretches: list[SpecialToken | list[int]] = []
     for id_ in ids:
         if id_ in special:

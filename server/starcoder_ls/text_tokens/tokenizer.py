@@ -105,6 +105,8 @@ class Tokenizer:
         self._special_ids = {
             token.content: id_ for id_, token in self._tokenizer.get_added_tokens_decoder().items() if token.special
         }
+        self.special_tokens_by_id = {id_: SpecialToken(literal) for literal, id_ in self._special_ids.items()}
+        """For programs that read token ids; to encode, ``special_token_id``."""
         self.vocabulary_size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._splits_at_newlines = _splits_words_at_newlines(declared)
         self._heads: deque[tuple[str, tuple[int, ...]]] = deque(maxlen=MAX_CACHED_HEADS)

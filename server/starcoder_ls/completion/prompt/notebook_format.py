@@ -7,7 +7,7 @@ preprocessing/jupyter-structured of bigcode-dataset for the format; gpt_dataset.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from starcoder_ls.completion.prompt.families import Family
 from starcoder_ls.completion.prompt.fim import Order, PromptParts, split_last_line
@@ -159,7 +159,7 @@ class _Writer:
     parts: list[PromptPart]
     kind: CellKind | None = None
     """Of the text that is being written; None before the first one and after an output."""
-    text: str = field(default="")
+    text: str = ""
 
     def add(self, cell: Cell) -> None:
         if text := cell.text.strip():

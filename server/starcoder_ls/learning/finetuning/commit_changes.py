@@ -18,7 +18,7 @@ from starcoder_ls.context.source_files import MAX_FILE_BYTES, decode_source, is_
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning import sources
 from starcoder_ls.learning.finetuning.commit_subjects import clean_subject
-from starcoder_ls.learning.finetuning.git_command import run_git
+from starcoder_ls.learning.finetuning.git_command import read_log, run_git
 from starcoder_ls.learning.finetuning.licence_headers import find_licence
 
 MAX_COMMITS = 5_000
@@ -29,7 +29,7 @@ _COMMIT_MARK = "\x01"
 _FILE_MODES = frozenset({"100644", "100755"})
 _BATCH_BYTES = 16 << 20
 _LOG = (
-    "log", "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv", "--diff-filter=M", "--raw", "--no-abbrev",
+    "--no-merges", "--no-renames", "--no-ext-diff", "--no-textconv", "--diff-filter=M", "--raw", "--no-abbrev",
     f"--format={_COMMIT_MARK}%H %ct %s",
 )  # fmt: skip
 
@@ -130,8 +130,7 @@ def parse_log(log: str) -> list[Commit]:
 
 def _list_commits(folder: Path, names: Sequence[str], since_s: float | None, max_commits: int) -> list[Commit]:
     since = () if since_s is None else (f"--since=@{int(since_s)} +0000",)
-    log = run_git(folder, (*_LOG, f"--max-count={max_commits}", *since, "--", *names))
-    return parse_log(log[: log.rfind(b"\n") + 1].decode(errors="replace"))
+    return parse_log(read_log(folder, (*_LOG, f"--max-count={max_commits}", *since, "--", *names)))
 
 
 def _usable_commits(commits: Sequence[Commit], left_out: Counter[str]) -> Iterator[Commit]:

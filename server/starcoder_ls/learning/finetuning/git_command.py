@@ -59,6 +59,12 @@ def run_git(
     return output
 
 
+def read_log(folder: Path, arguments: Sequence[str], max_bytes: int = MAX_OUTPUT_BYTES) -> str:
+    """The whole lines in the output of `git log` with ``arguments``. Raises SettingsError, as ``run_git``."""
+    output = run_git(folder, ("log", *arguments), max_bytes=max_bytes)
+    return output[: output.rfind(b"\n") + 1].decode(errors="replace")
+
+
 def _read(process: subprocess.Popen[bytes], max_bytes: int, timeout_s: float) -> tuple[bytes, bool, int]:
     """The output, whether it was longer, and the exit code. The process has ended afterwards."""
     assert process.stdout is not None

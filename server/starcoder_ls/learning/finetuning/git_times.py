@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.learning.finetuning.git_command import run_git
+from starcoder_ls.learning.finetuning.git_command import read_log
 
 _COMMIT_MARK = "\x01"
 _MAX_BYTES = 256 << 20
-_ARGUMENTS = ("log", "--no-renames", "--no-ext-diff", "--no-textconv", f"--format={_COMMIT_MARK}%ct", "--name-only")
+_ARGUMENTS = ("--no-renames", "--no-ext-diff", "--no-textconv", f"--format={_COMMIT_MARK}%ct", "--name-only")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +27,9 @@ def read_git_times(folder: Path) -> Mapping[str, CommitTimes]:
     if not (folder / ".git").exists():
         return {}
     try:
-        log = run_git(folder, _ARGUMENTS, max_bytes=_MAX_BYTES)
+        return parse_log(read_log(folder, _ARGUMENTS, _MAX_BYTES))
     except SettingsError:
         return {}
-    return parse_log(log[: log.rfind(b"\n") + 1].decode(errors="replace"))
 
 
 def parse_log(log: str) -> Mapping[str, CommitTimes]:
