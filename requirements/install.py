@@ -3,7 +3,8 @@
 Only wheels are installed: building a package would fetch its build requirements without hashes. The sets `run` and
 `dev` also install PyTorch, and the project itself with the build system that they contain.
 
-Linux machines without a GPU get PyTorch's CPU build, which is not on the package index: uv knows where it is.
+Linux machines without a GPU get PyTorch's CPU build, which is not on the package index: uv knows where it is. If that
+fails, nothing is installed in its place: a CUDA build is only installed where there is a GPU, or by the user.
 """
 
 from __future__ import annotations
@@ -28,8 +29,10 @@ WHEELS = ("--only-binary=:all:", "--no-deps")
 VERIFIED = ("install", "--quiet", "--require-hashes", *WHEELS)
 EDITABLE = ("install", "--quiet", "--no-deps", "--no-build-isolation", "--editable")
 SETS_WITH_PROJECT = {"run", "dev"}
-UV_FILE = FOLDER / "audit.txt"
-"""The requirements file that has uv."""
+TOOLS_FILE = FOLDER / "audit.txt"
+"""The requirements file that has uv and pip."""
+METADATA_PIP = (23, 2)
+"""Older versions of pip download a whole file to learn what it requires (PEP 714)."""
 
 GPU_FILES = ("/proc/driver/nvidia/version", "/dev/nvidiactl", "/dev/dxg")
 """Of the driver on Linux; the last one is that of the Windows Subsystem for Linux."""
@@ -59,7 +62,7 @@ def install_file(requirements: Path) -> None:
 def install_torch(entry: str) -> None:
     """Install a build of PyTorch whose hash is in ``entry``; keep an installed one. Raises InstallError.
 
-    It is the build that pip chooses here, unless that one is for CUDA and the machine has no GPU.
+    It is the build that pip chooses here, or the CPU build if that one is for CUDA and the machine has no GPU.
     """
     version = re.findall(r"^torch==([^\s;]+)", entry, re.MULTILINE)[0]
     if is_installed("torch", version):
@@ -67,9 +70,13 @@ def install_torch(entry: str) -> None:
     if not has_gpu() and needs_cuda(requirements_chosen_by_pip(f"torch=={version}")):
         try:
             install_cpu_torch(version, entry)
-            return
         except InstallError as error:
-            print(f"PyTorch's CPU build was not installed: {error} The CUDA build is installed instead.", flush=True)
+            raise InstallError(
+                f"PyTorch's CPU build was not installed: {error} pip would take the build for CUDA, gigabytes that a "
+                f"machine without a GPU cannot use. Install torch {version} with `{sys.executable} -m pip` as "
+                "https://pytorch.org/get-started/locally/ says, then run this command again: it keeps that build."
+            ) from error
+        return
     install_chosen_torch(version, entry)
 
 
@@ -91,12 +98,11 @@ def install_chosen_torch(version: str, entry: str) -> None:
 def install_cpu_torch(version: str, entry: str) -> None:
     """Install the CPU build from PyTorch's own index. Raises InstallError, also if that cannot be reached."""
     with tempfile.TemporaryDirectory() as folder:
-        uv, requirement = Path(folder) / "uv.txt", Path(folder) / "requirement.txt"
-        uv.write_text(entry_of("uv", UV_FILE.read_text(encoding="utf-8")), encoding="utf-8")
-        _run_pip(*VERIFIED, "--target", folder, "--requirement", str(uv))
+        install_tool("uv", "--target", folder)
+        requirement = Path(folder) / "requirement.txt"
         requirement.write_text(entry.replace(f"torch=={version}", f"torch=={version}+cpu", 1), encoding="utf-8")
         command = [
-            str(next(Path(folder).glob("bin/uv*"))), "pip", "install", "--quiet", "--python", sys.executable,
+            str(Path(folder) / "bin" / "uv"), "pip", "install", "--quiet", "--python", sys.executable,
             "--torch-backend", "cpu", "--require-hashes", "--no-deps", "--only-binary", ":all:",
             "--requirement", str(requirement),
         ]  # fmt: skip
@@ -104,11 +110,22 @@ def install_cpu_torch(version: str, entry: str) -> None:
             raise InstallError(f"uv failed with exit code {code}.")
 
 
+def install_tool(name: str, *options: str) -> None:
+    """Install the locked version of a tool with further options of pip. Raises InstallError."""
+    with tempfile.TemporaryDirectory() as folder:
+        requirement = Path(folder) / "tool.txt"
+        requirement.write_text(entry_of(name, TOOLS_FILE.read_text(encoding="utf-8")), encoding="utf-8")
+        _run_pip(*VERIFIED, *options, "--requirement", str(requirement))
+
+
 def requirements_chosen_by_pip(requirement: str) -> list[str]:
-    """What the file that pip would install for ``requirement`` requires itself; nothing is downloaded but metadata.
+    """What the file that pip would install for ``requirement`` requires itself; nothing is downloaded but metadata,
+    if the package index offers it.
 
     Raises InstallError.
     """
+    if tuple(map(int, re.findall(r"\d+", metadata.version("pip"))[:2])) < METADATA_PIP:
+        install_tool("pip", "--upgrade")
     command = [*PIP, "install", "--quiet", "--dry-run", "--ignore-installed", *WHEELS, "--report", "-", requirement]
     result = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
     if result.returncode:

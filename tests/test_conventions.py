@@ -200,7 +200,7 @@ def test_generated_documents_match_the_settings() -> None:
     assert check.returncode == 0, check.stdout + check.stderr
 
 
-def test_no_file_contains_a_path_of_this_machine() -> None:
+def test_no_file_contains_a_path_of_this_machine_or_a_merge_conflict() -> None:
     tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     home = str(Path.home())
     paths = [path for path in (str(ROOT), home + "/") if len(path) > 5]
@@ -209,6 +209,7 @@ def test_no_file_contains_a_path_of_this_machine() -> None:
         if file.suffix in {".py", ".md", ".toml", ".txt", ".lua", ".json", ".ts"} and file.is_file():
             text = file.read_text(encoding="utf-8")
             assert not any(path in text for path in paths), f"{name} contains a path of this machine"
+            assert not re.search(r"^(<{7}|>{7}) ", text, re.MULTILINE), f"{name} contains a merge conflict"
 
 
 def test_contributing_lists_thirteen_changes_with_existing_files() -> None:

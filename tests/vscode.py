@@ -35,6 +35,11 @@ USER_SETTINGS = {
     "telemetry.telemetryLevel": "off",
     "security.workspace.trust.enabled": False,
 }
+CODE = "import os\n\n\ndef add(a, b):\n    return a + b\n"
+MARKS = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 _STARTS, _START_ATTEMPTS = 3, 240
 _ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 
@@ -173,6 +178,10 @@ class Window:
 
     def close(self) -> None:
         self.page.close()
+
+
+OpenWindow = Callable[..., Window]
+"""The type of the fixture `open_window`."""
 
 
 def wait(

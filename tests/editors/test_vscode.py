@@ -7,53 +7,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import vscode as driver
-from harness import FAKE_SERVER_COMMAND
-from vscode import BUNDLED_SERVER, VSCode, Window, wait
+from vscode import BUNDLED_SERVER, CODE, OpenWindow, VSCode, Window, wait
 
-CODE = "import os\n\n\ndef add(a, b):\n    return a + b\n"
 ASTRAIOS: dict[str, Any] = {"starcoder.adapters": {"astraios": {"path": "bigcode/astraios-7b-parallel"}}}
-OpenWindow = Callable[..., Window]
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VSCode]:
-    with driver.running(tmp_path_factory.mktemp("vscode")) as vscode:
-        yield vscode
-
-
-@pytest.fixture
-def open_window(code: VSCode, tmp_path: Path) -> Iterator[OpenWindow]:
-    """Opens a window on ``app.py`` in its own folder; by default its server has a scripted engine."""
-    windows: list[Window] = []
-    code.write_user_settings()
-
-    def start_window(
-        engine: dict[str, Any] | None = None, text: str = CODE, server: list[str] | None = None, **machine: object
-    ) -> Window:
-        folder = tmp_path / f"window{len(windows)}"
-        folder.mkdir(exist_ok=True)
-        (folder / "app.py").write_text(text)
-        command = [*FAKE_SERVER_COMMAND, json.dumps(engine or {})] if server is None else server
-        code.write_machine_settings(**{"starcoder.server.command": command, **machine})
-        windows.append(code.open(folder, "app.py"))
-        return windows[-1]
-
-    yield start_window
-    for window in windows:
-        window.close()
-    wait(lambda: not code.servers(), "end of the servers of closed windows", 30, code.servers)
+pytestmark = driver.MARKS
 
 
 def menu_entries(window: Window) -> list[str]:
@@ -232,6 +196,27 @@ def test_open_menu_pauses_suggestions_if_set(code: VSCode, open_window: OpenWind
     assert window.ghost() == ""
     window.press("Escape")
     window.type(" = ")
+    window.wait_for_ghost("return 1")
+
+
+@pytest.mark.parametrize("paused", [[], ["selection"]])
+def test_selected_text_pauses_suggestions_if_set(code: VSCode, open_window: OpenWindow, paused: list[str]) -> None:
+    """VS Code requests suggestions after *Find Next*, which selects a match."""
+    code.write_user_settings(**{"starcoder.inline_completion.pause_while": paused})
+    window = open_window(text="first = value\nsecond = value\n")
+    window.wait_for_status("scripted")
+    type_at_end(window, "")
+    window.press("Control+f")
+    window.type("value")
+    window.press("Escape", "F3")
+    window.page.wait_for_selector('.statusbar-item:has-text("5 selected")')
+    if not paused:
+        window.wait_for_ghost("return 1", 60)
+        return
+    time.sleep(1.5)
+    assert window.ghost() == ""
+    window.press("End")
+    window.type(" + ")
     window.wait_for_ghost("return 1")
 
 

@@ -12,22 +12,13 @@ import vscode as driver
 from hub_server import HubRepository, HubServer, running_hub
 from setup_program import write_setup_program
 from starcoder_ls import settings
-from vscode import VSCode, Window, wait
+from vscode import OpenWindow, VSCode, Window, wait
 
 LISTED = "Qwen/Qwen2.5-Coder-0.5B-Instruct"
 GATED = "owner/gated"
 DIALOG = ".monaco-dialog-box"
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VSCode]:
-    with driver.running(tmp_path_factory.mktemp("vscode")) as vscode:
-        yield vscode
+pytestmark = driver.MARKS
 
 
 @pytest.fixture
@@ -43,19 +34,11 @@ def settings_file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def window(code: VSCode, hub: HubServer, tmp_path: Path) -> Iterator[Window]:
+def window(hub: HubServer, open_window: OpenWindow, tmp_path: Path) -> Window:
     program, _ = write_setup_program(tmp_path, hub.url)
-    code.write_user_settings()
-    code.write_machine_settings(
-        **{"starcoder.server.command": [str(program), "serve"], "starcoder.model.name": "scripted"}
-    )
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "app.py").write_text("x = 1\n")
-    window = code.open(tmp_path / "code", "app.py")
+    window = open_window(text="x = 1\n", server=[str(program), "serve"], **{"starcoder.model.name": "scripted"})
     window.wait_for_status("scripted")
-    yield window
-    window.close()
-    wait(lambda: not code.servers(), "end of the server", 180, code.servers)
+    return window
 
 
 def choose(window: Window, entry: str) -> None:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import vscode as driver
-from harness import FAKE_SERVER_COMMAND
-from vscode import Window, wait
+from vscode import OpenWindow, Window, wait
 
 CODE = "\n".join(
     ["def load(path):", "    return path", "", "", "first = load(1)", *["# -"] * 100, "second = load(2)", ""]
@@ -20,28 +17,18 @@ ADDED = """() => [...document.querySelectorAll('.monaco-editor .view-line span')
   getComputedStyle(span, '::after').content).filter(content => content.startsWith('"')).map(content =>
   content.slice(1, -1).replaceAll('\\u00a0', ' '))"""
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = driver.MARKS
 
 
 @pytest.fixture
-def window(tmp_path: Path) -> Iterator[Window]:
+def window(open_window: OpenWindow) -> Window:
     """A window after the function ``load`` was renamed to ``read``."""
-    with driver.running(tmp_path / "vscode") as code:
-        folder = tmp_path / "window"
-        folder.mkdir()
-        (folder / "app.py").write_text(CODE)
-        silent = json.dumps({"scripts": [["\n"]]})
-        code.write_machine_settings(**{"starcoder.server.command": [*FAKE_SERVER_COMMAND, silent]})
-        window = code.open(folder, "app.py")
-        window.wait_for_status("scripted")
-        window.page.click(".monaco-editor .view-lines")
-        window.press("Control+Home", *["ArrowRight"] * 4, "Control+Shift+ArrowRight")
-        window.type("read")
-        yield window
-        window.close()
+    window = open_window({"scripts": [["\n"]]}, text=CODE)
+    window.wait_for_status("scripted")
+    window.page.click(".monaco-editor .view-lines")
+    window.press("Control+Home", *["ArrowRight"] * 4, "Control+Shift+ArrowRight")
+    window.type("read")
+    return window
 
 
 def added(window: Window) -> list[str]:

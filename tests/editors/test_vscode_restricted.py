@@ -13,10 +13,7 @@ import vscode as driver
 from harness import FAKE_SERVER_COMMAND
 from vscode import VSCode, wait
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = driver.MARKS
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
@@ -22,15 +23,21 @@ def test_cuda_packages_are_installed_for_cuda_builds_only(requirements: list[str
     assert install.needs_cuda(requirements) is expected
 
 
-def build_wheel(folder: Path, metadata: str = "") -> Path:
-    wheel = folder / "tiny-1.0-py3-none-any.whl"
+def build_wheel(folder: Path, metadata: str = "", name: str = "tiny", scripts: dict[str, str] | None = None) -> Path:
+    wheel = folder / f"{name}-1.0-py3-none-any.whl"
+    files = {
+        f"{name}.py": "",
+        **{f"{name}-1.0.data/scripts/{script}": text for script, text in (scripts or {}).items()},
+    }
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("tiny.py", "")
-        archive.writestr(
-            "tiny-1.0.dist-info/METADATA", f"Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n{metadata}\n"
-        )
-        archive.writestr("tiny-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("tiny-1.0.dist-info/RECORD", "tiny.py,,\n")
+        for path, text in files.items():
+            file = zipfile.ZipInfo(path)
+            file.external_attr = 0o100755 << 16  # pip keeps the permission to run it
+            archive.writestr(file, text)
+        information = f"{name}-1.0.dist-info"
+        archive.writestr(f"{information}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n{metadata}\n")
+        archive.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{information}/RECORD", "".join(f"{path},,\n" for path in files))
     return wheel
 
 
@@ -132,15 +139,51 @@ def test_cpu_build_replaces_a_cuda_build_without_gpu(
     assert machine.installed == [expected]
 
 
-def test_unreachable_cpu_build_is_reported_and_replaced(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_cpu_build_is_an_error_and_no_cuda_build_replaces_it(monkeypatch: pytest.MonkeyPatch) -> None:
     machine = Machine(monkeypatch, CUDA_BUILD, has_gpu=False, is_reachable=False)
 
-    install.install_torch(CPU_ENTRY)
+    with pytest.raises(
+        install.InstallError, match=r"uv failed with exit code 2\. pip would take the build for CUDA"
+    ) as error:
+        install.install_torch(CPU_ENTRY)
 
-    assert machine.installed == ["chosen by pip"]
-    assert "PyTorch's CPU build was not installed: uv failed with exit code 2." in capsys.readouterr().out
+    assert f"Install torch 2.0 with `{sys.executable} -m pip`" in str(error.value)
+    assert machine.installed == []
+
+
+def test_failure_of_the_program_uv_is_an_error_and_names_the_cpu_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package has other programs too, such as uvx, which takes these arguments for those of a tool."""
+    refusal = f'#!/bin/sh\necho "$@" > {tmp_path}/arguments\nexit 2\n'
+    wheel = build_wheel(tmp_path, name="uv", scripts={"uvx": "#!/bin/sh\n", "uv": refusal, "uvw": "#!/bin/sh\n"})
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setattr(install, "TOOLS_FILE", tmp_path / "tools.txt")
+    install.TOOLS_FILE.write_text(f"uv==1.0 \\\n    --hash=sha256:{digest}\n", encoding="utf-8")
+
+    with pytest.raises(install.InstallError, match="uv failed with exit code 2"):
+        install.install_cpu_torch("2.0", CPU_ENTRY)
+
+    arguments = (tmp_path / "arguments").read_text(encoding="utf-8")
+    assert arguments.startswith(f"pip install --quiet --python {sys.executable} --torch-backend cpu --require-hashes")
+
+
+@pytest.mark.parametrize(
+    ("version", "expected"), [("23.0.1", [("pip", "--upgrade")]), ("23.2", []), ("26.3", []), ("24.1b1", [])]
+)
+def test_pip_that_reads_no_metadata_is_replaced_before_it_chooses(
+    monkeypatch: pytest.MonkeyPatch, version: str, expected: list[tuple[str, ...]]
+) -> None:
+    installed: list[tuple[str, ...]] = []
+    monkeypatch.setattr(install.metadata, "version", lambda _: version)
+    monkeypatch.setattr(install, "install_tool", lambda *arguments: installed.append(arguments))
+    monkeypatch.setattr(install, "PIP", (sys.executable, "-c", 'print(\'{"install": [{"metadata": {}}]}\')'))
+
+    assert install.requirements_chosen_by_pip("tiny==1.0") == []
+
+    assert installed == expected
 
 
 def test_driver_file_means_that_there_is_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +204,10 @@ def test_metadata_of_the_build_that_pip_chooses_is_read(tmp_path: Path, monkeypa
     assert install.needs_cuda(install.requirements_chosen_by_pip("tiny==1.0"))
 
 
-def test_entry_of_uv_is_taken_with_its_hashes() -> None:
-    entry = install.entry_of("uv", install.UV_FILE.read_text(encoding="utf-8"))
+@pytest.mark.parametrize("name", ["uv", "pip"])
+def test_entry_of_a_tool_is_taken_with_its_hashes(name: str) -> None:
+    entry = install.entry_of(name, install.TOOLS_FILE.read_text(encoding="utf-8"))
 
-    assert entry.startswith("uv==")
+    assert entry.startswith(f"{name}==")
     assert entry.count("==") == 1
     assert entry.count("--hash=sha256:") > 1

@@ -37,8 +37,10 @@ class InlineCompletion(Section):
     """While typing, show only suggestions of at least this many characters."""
 
     pause_while: tuple[Literal["menu", "selection"], ...] = ()
-    """While typing, show no suggestions as long as the editor shows its completion menu, or has selected text such as
-    the value to replace in a snippet. Only the editor knows this: set it there, not in the settings file."""
+    """While typing, show no suggestions as long as the editor shows its completion menu, or has selected text, such
+    as a match of *Find* or the value to replace in a snippet. Only the editor knows this: set it there, not in the
+    settings file. In snippets, VS Code shows none anyway unless
+    `editor.inlineSuggest.suppressInSnippetMode` is off."""
 
     def is_enabled_in(self, language: str) -> bool:
         """Whether documents of ``language`` get suggestions."""
