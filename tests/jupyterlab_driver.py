@@ -166,11 +166,11 @@ class Notebook:
         self.page.close()
 
 
-def websocket_status(lab: JupyterLab, token: str | None, origin: str = "") -> int:
+def websocket_status(lab: JupyterLab, token: str | None) -> int:
     """The status code with which the Jupyter server answers an attempt to open the extension's WebSocket."""
     query = f"?token={token}" if token else ""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
-    headers |= {"Sec-WebSocket-Version": "13", **({"Origin": origin} if origin else {})}
+    headers["Sec-WebSocket-Version"] = "13"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     request = f"GET /starcoder/completions{query} HTTP/1.1\r\nHost: 127.0.0.1:{lab.port}\r\n{lines}\r\n"
     with socket.create_connection(("127.0.0.1", lab.port), timeout=60) as connection:
