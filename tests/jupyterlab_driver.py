@@ -97,7 +97,7 @@ class JupyterLab:
             path.write_text("".join(sources))
         page = self._browser.new_page(viewport={"width": 1200, "height": 700})
         page.set_default_timeout(120_000)
-        page.goto(self.url(f"lab/tree/{name}"), wait_until="domcontentloaded", timeout=180_000)
+        page.goto(f"{self.url(f'lab/tree/{name}')}&reset", wait_until="domcontentloaded", timeout=180_000)
         page.wait_for_selector(".cm-content", timeout=180_000)
         return Notebook(page, path)
 
