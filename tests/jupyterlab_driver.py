@@ -86,7 +86,7 @@ class JupyterLab:
         """A page with a new notebook of these code cells; with a file if ``name`` is no notebook."""
         path = self.folder / name
         if name.endswith(".ipynb"):
-            cells = [
+            cells: list[dict[str, Any]] = [
                 {"cell_type": "code", "id": f"cell{index}", "metadata": {}, "source": source, "outputs": [],
                  "execution_count": None}
                 for index, source in enumerate(sources)

@@ -30,7 +30,7 @@ def send(message: dict[str, Any]) -> None:
 
 def main() -> int:
     for message in read_messages(sys.stdin.buffer):
-        method, params = message["method"], message.get("params")
+        method, params = message["method"], message.get("params") or {}
         send({"method": "window/showMessage", "params": {"type": 3, "message": json.dumps({method: params})}})
         if method == "exit":
             return 0

@@ -79,7 +79,7 @@ def replaced(text: str, edit: dict[str, Any]) -> str:
     for line in text.split("\n"):
         starts.append(starts[-1] + len(line) + 1)
     start, end = (starts[edit["range"][side]["line"]] + edit["range"][side]["character"] for side in ("start", "end"))
-    return text[:start] + edit["text"] + text[end:]
+    return f"{text[:start]}{edit['text']}{text[end:]}"
 
 
 @given(st.lists(CELLS, min_size=1, max_size=6))

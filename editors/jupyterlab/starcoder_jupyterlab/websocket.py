@@ -31,7 +31,7 @@ class CompletionWebSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # 
         self._configuration = configuration
         self._session: BrowserSession | None = None
 
-    @ws_authenticated
+    @ws_authenticated  # type: ignore[untyped-decorator]
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Open the WebSocket. Raises HTTPError if the user may not use it."""
         user = self.current_user
