@@ -15,7 +15,7 @@ CELLS = (
     'with open("orders.csv", newline="") as file:\n    orders = list(csv.DictReader(file))',
     "",
 )
-TYPED = 'print("Total:", total_of_'
+TYPED = 'with open("totals.csv", '
 
 
 def photograph(target: Path, folder: Path) -> None:

@@ -76,7 +76,7 @@ class JupyterLab:
 
     def write_settings(self, provider: dict[str, Any], others: dict[str, Any] | None = None) -> None:
         """The user's settings; ``provider`` are those of StarCoder among the inline completion providers."""
-        inline = {"completer-extension/inline-completer": {"providers": {"starcoder": provider}}} if provider else {}
+        inline = {"completer-extension/inline-completer": {"providers": {"starcoder": provider}}}
         for name, values in {**SETTINGS, **inline, **(others or {})}.items():
             file = self._base / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ class Notebook:
 
     def notifications(self) -> list[str]:
         """The texts of the notifications on the screen."""
-        found = self.page.eval_on_selector_all(".jp-Notification-Toast", "all => all.map(each => each.textContent)")
+        found = self.page.eval_on_selector_all(".jp-toast-message", "all => all.map(each => each.textContent)")
         return [str(text) for text in found]
 
     def type_in_cell(self, index: int, text: str, delay_ms: int = 40) -> None:
