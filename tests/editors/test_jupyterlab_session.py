@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from harness import FAKE_SERVER_COMMAND, async_test
 from jupyterlab_page import RECORDER, opened_page
 from recording_language_server import COMMAND, ITEM_TEXT
 from starcoder_jupyterlab.command import find_command
+from windows import daemons
 
 BUNDLED = [sys.executable, "-m", "starcoder_ls", "serve"]
 
@@ -183,7 +185,18 @@ async def test_scripted_server_reads_the_cells_above(tmp_path: Path) -> None:
         assert [item["text"] for item in await page.items("b", 4)] == ["return 1"]
 
 
+@pytest.fixture
+def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the socket of this test's daemon, which would answer other tests: it is killed after the test."""
+    folder = tmp_path / "run"
+    monkeypatch.setenv("STARCODER_LS_RUNTIME", str(folder))
+    yield folder
+    for process in daemons(folder):
+        process.kill()
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("runtime_folder")
 @async_test
 async def test_bundled_model_completes_a_name_of_an_earlier_cell(tmp_path: Path) -> None:
     async with opened_page(BUNDLED, tmp_path) as page:
