@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ import pytest
 import jupyterlab_driver as driver
 from harness import FAKE_SERVER_COMMAND
 from jupyterlab_driver import JupyterLab, Notebook
+from jupyterlab_page import RECORDER
+from recording_language_server import ITEM_TEXT
 from vscode import BUNDLED_SERVER, wait
 
 DEFINITION = "def total_of_rows(table):\n    return sum(table)\n"
@@ -111,6 +114,25 @@ def test_bundled_model_completes_a_name_of_an_earlier_cell(lab: JupyterLab, open
     ghost = notebook.wait_for_ghost("rows(")
     notebook.press("Tab")
     assert notebook.save()[2] == f"print(total_of_{ghost}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "expected"),
+    [((), "x = ", "starcoder.accepted"), (("--silent",), "x = 12", "$/cancelRequest")],
+    ids=["acceptance", "cancellation"],
+)
+def test_what_the_user_does_reaches_the_server(
+    lab: JupyterLab, open_notebook: OpenNotebook, tmp_path: Path, arguments: tuple[str, ...], typed: str, expected: str
+) -> None:
+    log = tmp_path / "sent-to-the-server"
+    lab.start(["sh", "-c", f'tee "{log}" | "$0" "$@"', *RECORDER, *arguments])
+    notebook = open_notebook("reported.ipynb", "")
+    wait(lambda: "notebookDocument/didOpen" in log.read_text(), "the notebook at the server")
+    notebook.type_in_cell(0, typed, delay_ms=300)
+    if not arguments:
+        notebook.wait_for_ghost(ITEM_TEXT)
+        notebook.press("Tab")
+    wait(lambda: expected in log.read_text(), expected, 60, log.read_text)
 
 
 def test_missing_program_is_reported_once(lab: JupyterLab, open_notebook: OpenNotebook) -> None:
