@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # What runs the server, without quantization and the tools of developers. An environment with all packages has it too.
 RUN_READY := $(if $(wildcard $(READY)),$(READY),$(VENV)/.ready-run)
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix wheel client bench soak exit-codes docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix jupyterlab wheel client bench soak exit-codes docs lock audit
 
 install: $(READY)
 
@@ -24,7 +24,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=server:tests $(BIN)/mypy tests/editors  # these tests run only where the editors are installed
+	MYPYPATH=server:tests:editors/jupyterlab $(BIN)/mypy tests/editors editors/jupyterlab/starcoder_jupyterlab  # most of these tests run only where the editors are installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 
@@ -56,7 +56,7 @@ fuzz: $(READY)
 	$(BIN)/python tests/fuzz/run.py --minutes $(MINUTES) $(if $(HARNESSES),--only $(HARNESSES))
 
 # The tests of the editor clients, each in the real editor. The first run installs the editors under .cache.
-EDITORS := NVIM=$(CURDIR)/.cache/neovim/nvim VSCODE=$(CURDIR)/.cache/vscode/code-server
+EDITORS := NVIM=$(CURDIR)/.cache/neovim/nvim VSCODE=$(CURDIR)/.cache/vscode/code-server JUPYTERLAB=$(CURDIR)/.cache/jupyterlab/bin/jupyter-lab
 
 test-editors: editors
 	$(EDITORS) $(BIN)/python -m pytest tests/editors
@@ -69,11 +69,19 @@ editors: $(READY)
 	$(BIN)/python requirements/install.py editors
 	tests/editors/install_neovim.sh .cache/neovim
 	tests/editors/install_vscode.sh .cache/vscode $(BIN)/python
-	$(MAKE) --no-print-directory vsix
+	$(MAKE) --no-print-directory vsix jupyterlab
+	tests/editors/install_jupyterlab.sh .cache/jupyterlab $(BIN)/python
 
 # The VS Code extension, editors/vscode/starcoder-ls.vsix. It needs Node.js 20.
 vsix:
 	cd editors/vscode && npm ci --silent && npm run --silent package
+
+# The JupyterLab extension, a wheel in dist. It needs Node.js 20.
+jupyterlab: $(RUN_READY)
+	cp LICENSE editors/jupyterlab
+	cd editors/jupyterlab && npm ci --silent && npm run --silent build
+	rm -rf editors/jupyterlab/build
+	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist ./editors/jupyterlab
 
 # The wheel with the editor clients, in dist. SOURCE_URL=https://… is the public repository, for the links of its page.
 export SOURCE_URL

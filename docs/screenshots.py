@@ -1,9 +1,9 @@
-"""Takes pictures of both editors, light and dark: everything that the clients draw.
+"""Takes pictures of the editors, light and dark: everything that the clients draw.
 
 `make screenshots` installs the editors and runs this script. All pictures are written to `.cache/screenshots`; those
 that documents show are copied to docs. Grey suggestions in one picture of each editor are those of the bundled model;
 all other answers are recorded.
-Arguments: `vscode` or `neovim` for one editor.
+Arguments: `vscode`, `neovim` or `jupyterlab` for one editor.
 """
 
 from __future__ import annotations
@@ -16,19 +16,24 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
+import jupyterlab_scenes  # noqa: E402
 import neovim_scenes  # noqa: E402
 import vscode_scenes  # noqa: E402
 
 from isolation import isolated_environment  # noqa: E402
 
-SHOWN = {"vscode-ghost-dark": "vscode"}
+SHOWN = {"vscode-ghost-dark": "vscode", "jupyterlab-ghost-light": "jupyterlab"}
 """Pictures in documents, and the names that they have there."""
 
 
 def main() -> int:
     target = ROOT / ".cache" / "screenshots"
     target.mkdir(parents=True, exist_ok=True)
-    editors = {"neovim": neovim_scenes.photograph, "vscode": vscode_scenes.photograph}
+    editors = {
+        "neovim": neovim_scenes.photograph,
+        "vscode": vscode_scenes.photograph,
+        "jupyterlab": jupyterlab_scenes.photograph,
+    }
     with isolated_environment(), tempfile.TemporaryDirectory() as folder:
         for name in sys.argv[1:] or editors:
             (Path(folder) / name).mkdir()

@@ -15,7 +15,8 @@ from starcoder_ls.languages.table import LANGUAGES, SOURCE_SUFFIXES, UNKNOWN, by
 PACKAGE = Path(starcoder_ls.__file__).parent
 
 # The `languageId`s that editors send where they differ from the table's: VS Code's built-in and common extensions;
-# Neovim's filetypes; lsp-mode's table and eglot's mode names; Sublime's table and last parts of scopes; Helix's names.
+# Neovim's filetypes; lsp-mode's table and eglot's mode names; Sublime's table and last parts of scopes; Helix's names;
+# the languages of JupyterLab's file editor in lower case.
 SENT_IDS = {
     "vscode": {"dockercompose": "yaml", "tex": "latex", "xsl": "xml", "proto3": "proto", "ocaml.interface": "ocaml"},
     "neovim": {
@@ -70,6 +71,15 @@ SENT_IDS = {
         "f90": "fortran",
     },
     "sublime": {"shell": "shellscript", "bash": "shellscript", "txt": "plaintext", "viml": "vim", "Kotlin": "kotlin"},
+    "jupyterlab": {
+        "c++": "cpp",
+        "c#": "csharp",
+        "f#": "fsharp",
+        "jsx": "javascriptreact",
+        "tsx": "typescriptreact",
+        "shell": "shellscript",
+        "protobuf": "proto",
+    },
     "helix": {
         "bash": "shellscript",
         "c-sharp": "csharp",
