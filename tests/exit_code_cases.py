@@ -33,6 +33,8 @@ class Case:
     arguments: tuple[str, ...]
     expected: tuple[int, ...] = (0,)
     end: str = ""
+    output: Path | None = None
+    """A folder that must not exist when the command starts."""
 
 
 def write_files(folder: Path) -> None:
@@ -86,7 +88,11 @@ def answering_cases(folder: Path) -> list[Case]:
         Case("act fix", ("act", "fix", line), (0, 1)),
         Case("act test", ("act", "test", line), (0, 1)),
         Case("adapters remove", ("adapters", "remove", "mine")),
-        Case("adapters merge", ("adapters", "merge", "bundled", adapter, "--out", str(folder / "merged"))),
+        Case(
+            "adapters merge",
+            ("adapters", "merge", "bundled", adapter, "--out", str(folder / "merged")),
+            output=folder / "merged",
+        ),
         Case("train adapter, too few files", ("train", "adapter", str(code), "--name", "mine", "--dry-run"), (1,)),
         Case("train preferences, no text is kept", ("train", "preferences", "--name", "mine"), (1,)),
         Case("train list", ("train", "list")),

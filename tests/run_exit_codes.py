@@ -16,6 +16,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -58,6 +59,8 @@ def limit_processor_time() -> None:
 
 def run_to_end(case: Case) -> tuple[int | None, str]:
     """Exit code and the end of standard error."""
+    if case.output is not None:
+        shutil.rmtree(case.output, ignore_errors=True)
     try:
         done = subprocess.run(
             [*COMMAND, *case.arguments],
