@@ -149,7 +149,7 @@ def test_import_loads_no_heavy_library() -> None:
 
 def test_loading_configures_openmp_before_torch_and_prints_nothing(starcoder: Path) -> None:
     """The number of threads is that of the settings while loading, and 1 between passes. PEFT, which no adapter needs
-    here, is not imported; when it is, so are the quantization libraries, which print much then, if they are installed."""
+    here, is not imported; when it is, so are the quantization libraries that are installed, which print much then."""
     script = f"""
 import os, sys, time
 from starcoder_ls.engine import cpu_threads, local_engine
