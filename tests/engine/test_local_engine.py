@@ -167,7 +167,7 @@ engine = local_engine.LocalEngine(Model(name={str(starcoder)!r}, device="cpu", t
 engine.start()
 while engine.status().phase not in ("ready", "failed"): time.sleep(0.02)
 engine.close()
-print(seen, sorted({{"peft", "bitsandbytes", "torchao", "trl", "datasets"}} & sys.modules.keys()))
+print(seen, sorted({{"peft", "bitsandbytes"}} & sys.modules.keys()))
 from starcoder_ls.engine.adapters import peft_compat
 print(sorted({{"bitsandbytes", "torchao"}} & sys.modules.keys()))
 """
