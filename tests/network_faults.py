@@ -8,18 +8,19 @@ one answer, from the local model or null; few requests reach the server; the fau
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import ssl
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
-from fake_vllm import FakeVllm, Fault, serving
+from fake_vllm import BUNDLED, FakeVllm, Fault, serving
 from fakes import FakeClock, ScriptedEngine
 from harness import INLINE_COMPLETION, connect_client, wait_until, wait_until_ready
 from remote_engines import settings_for
@@ -30,6 +31,8 @@ from starcoder_ls.remote.circuit_breaker import FIRST_DELAY_S, MAX_FAILURES, Cir
 from starcoder_ls.remote.fallback_engine import FallbackEngine
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import InlineCompletion, Settings
+
+T = TypeVar("T")
 
 REMOTE, LOCAL = "remote_value", "local_value"
 REQUESTS = 4
@@ -163,7 +166,7 @@ def play(name: str, has_fallback: bool, folder: Path) -> Outcome:
 
 async def _play(fault: NetworkFault, has_fallback: bool, folder: Path) -> Outcome:
     descriptors = count_descriptors()
-    with Site(folder, fault.has_tls) as site:
+    async with in_thread(Site(folder, fault.has_tls)) as site:
         clock = FakeClock()
         engine = make_engine(site, clock, has_fallback)
         budget_ms = LONG_BUDGET_MS if has_fallback else fault.budget_ms
@@ -172,7 +175,7 @@ async def _play(fault: NetworkFault, has_fallback: bool, folder: Path) -> Outcom
             first, second = windows
             await first.ask_until(REMOTE)
             sent_before = len(site.fake.completions)
-            with fault.applied(site):
+            async with in_thread(fault.applied(site)):
                 started_s = time.monotonic()
                 answers = [await first.ask()]
                 first_answer_ms = (time.monotonic() - started_s) * 1000
@@ -184,8 +187,19 @@ async def _play(fault: NetworkFault, has_fallback: bool, folder: Path) -> Outcom
             assert engine_breaker(engine).is_closed != fault.opens
             recovery_ms = await recover(windows, clock)
             assert not [window for window in windows if window.client.unmatched_responses]
+    gc.collect()  # transports of failed handshakes are in cycles
     await wait_until(lambda: count_descriptors() <= descriptors)
     return Outcome(first_answer_ms, recovery_ms, sent)
+
+
+@asynccontextmanager
+async def in_thread(context: AbstractContextManager[T]) -> AsyncIterator[T]:
+    """Enter and leave ``context``, which runs an event loop, in another thread."""
+    entered = await asyncio.to_thread(context.__enter__)
+    try:
+        yield entered
+    finally:
+        await asyncio.to_thread(context.__exit__, None, None, None)
 
 
 def check_answers(fault: NetworkFault, has_fallback: bool, answers: list[str | None]) -> None:
@@ -194,9 +208,9 @@ def check_answers(fault: NetworkFault, has_fallback: bool, answers: list[str | N
         return
     for number, answer in enumerate(answers):
         if fault.starts and number < MAX_FAILURES:
-            begun = (answer or "").removesuffix(LOCAL if has_fallback else "")
-            assert REMOTE.startswith(begun), answers
-            assert not has_fallback or (begun and answer != begun), answers
+            started = (answer or "").removesuffix(LOCAL if has_fallback else "")
+            assert REMOTE.startswith(started), answers
+            assert not has_fallback or (started and answer != started), answers
         else:
             assert answer == (LOCAL if has_fallback else None), answers
 
@@ -213,7 +227,9 @@ def make_engine(site: Site, clock: FakeClock, has_fallback: bool) -> Engine:
     if not has_fallback:
         return RemoteEngine(site.settings(), breaker=breaker)
     remote = RemoteEngine(site.settings(), token_timeout_s=TOKEN_TIMEOUT_S, breaker=breaker)
-    return FallbackEngine(remote, ScriptedEngine([[LOCAL, "\n"]]))
+    local = ScriptedEngine([[LOCAL, "\n"]])
+    local.set_status(special_tokens=BUNDLED.special_tokens)  # of the same family
+    return FallbackEngine(remote, local)
 
 
 def engine_breaker(engine: Engine) -> CircuitBreaker:

@@ -193,27 +193,27 @@ def measure_typing(url: str, folder: Path, keys: int) -> Rows:
 
         async def run() -> int:
             typist = Typist(source, 1, 8)
-            completer, asked = DocumentCompleter(metrics), 0
+            completer, requested = DocumentCompleter(metrics), 0
             for key in typist.type_keys():
                 await asyncio.sleep(min(key.delay_s, MAX_KEY_DELAY_S))
                 cursor = Cursor(key.text, key.offset, "python", "dataclasses.py")
                 completer.handle_change(engine, cursor.divided, SETTINGS, lambda cursor=cursor: cursor)
                 if not key.requests_suggestion:
                     continue
-                asked += 1
+                requested += 1
                 suggestions = await completer.suggest(engine, cursor, SETTINGS)
                 if suggestions:
                     typist.suggestion = (suggestions[0].text, suggestions[0].end - key.offset)
-                if asked == keys:
+                if requested == keys:
                     break
             completer.close()
-            return asked
+            return requested
 
-        asked = asyncio.run(run())
+        requested = asyncio.run(run())
     sent = sum(record.prompt_tokens for record in observed.records)
     reuse = 1 - (read_tokens(url) - read_before) / sent
     return [
-        (f"requests per key, {asked} keys", "≤ 0.4", f"{len(observed.records) / asked:.2f}"),
+        (f"requests per key, {requested} keys", "≤ 0.4", f"{len(observed.records) / requested:.2f}"),
         (f"prompt reuse while typing, {sent:,} tokens sent", "≥ 80 %", f"{reuse:.0%}"),
     ]
 

@@ -19,6 +19,21 @@ ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "accelerate", "peft", "numba", "numpy")
 
 
+LOCAL_ONLY = {
+    ("commands/eval_card.py", "learning"),
+    ("commands/eval_explain.py", "learning"),
+    ("commands/setup.py", "engine"),
+    ("commands/support/adapter_check.py", "engine"),
+    ("commands/support/machine.py", "engine"),
+    ("commands/support/machine.py", "numpy"),
+    ("evaluation/holes.py", "learning"),
+    ("evaluation/repository.py", "learning"),
+    ("evaluation/results.py", "learning"),
+    ("evaluation/score_card.py", "learning"),
+}
+"""Modules of commands that need a model here, and what they import; the client answers these with one sentence."""
+
+
 @pytest.fixture(scope="module")
 def build() -> ModuleType:
     spec = importlib.util.spec_from_file_location("client_setup", ROOT / "client" / "setup.py")
@@ -93,12 +108,13 @@ def test_every_module_of_the_client_finds_what_it_imports(build: ModuleType, sou
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     needed = [re.split(r"[^\w.-]", text)[0] for text in build.client_dependencies(project["dependencies"])]
     files = [file for name in needed for file in metadata.files(name) or ()]
-    known = {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"} | sys.stdlib_module_names
-    missing = set()
+    known = {"cattrs", "prometheus_client"}  # of lsprotocol; of the extra `gateway`
+    known |= {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"} | sys.stdlib_module_names
+    unresolved = set()
     for path in (sources / "starcoder_ls").rglob("*.py"):
         for name in imports_when_loaded(ast.parse(path.read_text(encoding="utf-8"))):
             own = sources.joinpath(*name.split("."))
             is_own = own.with_suffix(".py").is_file() or (own / "__init__.py").is_file()
             if not is_own and name.partition(".")[0] not in known - {"starcoder_ls"}:
-                missing.add(f"{path.relative_to(sources)}: {name}")
-    assert not missing
+                unresolved.add((path.relative_to(sources / "starcoder_ls").as_posix(), name.split(".")[:2][-1]))
+    assert unresolved == LOCAL_ONLY

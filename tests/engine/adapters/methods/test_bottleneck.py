@@ -30,7 +30,9 @@ def test_learned_scaling_is_a_weight(starcoder: Path, tmp_path: Path, doubled: o
 def test_targets_are_the_modules_whose_path_ends_in_a_name() -> None:
     """As PEFT matches them: at whole parts of a path."""
     block = {"c_attn": torch.nn.Linear(6, 8), "xc_attn": torch.nn.Linear(6, 8), "c_proj": torch.nn.Linear(8, 6)}
-    model = torch.nn.ModuleDict({"h": torch.nn.ModuleList([torch.nn.ModuleDict(block)]), "c_attn": torch.nn.Linear(2, 2)})
+    model = torch.nn.ModuleDict(
+        {"h": torch.nn.ModuleList([torch.nn.ModuleDict(block)]), "c_attn": torch.nn.Linear(2, 2)}
+    )
     before = dict(model.named_modules())
     values = Bottleneck().default_values() | {"target_modules": ["c_attn"], "use_parallel_adapter": True}
     targets = Bottleneck().create_layers(values, model)
