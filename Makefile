@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 # What runs the server, without quantization and the tools of developers. An environment with all packages has it too.
 RUN_READY := $(if $(wildcard $(READY)),$(READY),$(VENV)/.ready-run)
 
-.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix jupyterlab wheel client bench soak exit-codes docs lock audit
+.PHONY: install demo check test perf test-repeat fuzz test-editors screenshots editors vsix jupyterlab wheel client bench soak exit-codes docs lock audit network-faults
 
 install: $(READY)
 
@@ -113,6 +113,11 @@ RUNS ?= 6
 
 exit-codes: $(READY)
 	$(BIN)/python tests/run_exit_codes.py --times $(RUNS)
+
+# Every fault of the network to a remote engine RUNS times: a table of what a developer gets.
+network-faults: RUNS = 20
+network-faults: $(READY)
+	$(BIN)/python tests/run_network_faults.py --times $(RUNS)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM
 
 import checkpoints
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
-from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
+from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 
 GOLDEN = Path(__file__).parent / "data" / "astraios-golden"
 GOLDEN_NAMES = ("lora", "ia3", "ptuning", "parallel", "adapterh", "adapterp")

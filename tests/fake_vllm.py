@@ -32,7 +32,7 @@ class Fault:
     """What goes wrong with requests for a completion. ``count`` limits how many of them are affected.
 
     ``status`` answers with that code. ``closes_before``: the connection ends before a response. ``tokens``: after that
-    many tokens the connection breaks, or, with ``is_stalled``, nothing comes any more.
+    many tokens the connection breaks, or, with ``is_stalled``, nothing comes any more. A token takes ``token_s``.
     """
 
     status: int = 0
@@ -42,6 +42,7 @@ class Fault:
     is_stalled: bool = False
     tokens: int | None = None
     garbage: bytes = b""
+    token_s: float = 0.0
     count: int = 1_000_000
 
 
@@ -170,7 +171,7 @@ class FakeVllm:
                     writer.write(chunk(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"))
                 self.tokens_sent += 1
                 await writer.drain()
-                await asyncio.sleep(0.001 if self.is_endless else 0)
+                await asyncio.sleep(fault.token_s if fault is not None else 0.001 if self.is_endless else 0)
                 if gone.done():
                     self.aborted.set()
                     return False

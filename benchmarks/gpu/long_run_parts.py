@@ -11,7 +11,7 @@ import torch
 from bench import Bench
 from goals import Goal
 from measure import MODULES, Table, read_module_source, synchronize
-from pass_parts import ADAPTER_CONFIGS, attach_random
+from pass_parts import ADAPTERS, attach_random
 from request_parts import CountingOutput
 
 from starcoder_ls.cancel_flag import CancelFlag
@@ -57,7 +57,7 @@ def read_ms(bench: Bench, tokens: int, chunk: int) -> tuple[float, float]:
 def measure_long_run(bench: Bench) -> Table:
     """300 requests of all kinds with resident adapters, of which every third is cancelled; memory before and after."""
     count = 12 if bench.is_quick else 300
-    adapters = [attach_random(bench, name, config) for name, config in ADAPTER_CONFIGS.items()]
+    adapters = [attach_random(bench, name, *adapter) for name, adapter in ADAPTERS.items()]
     try:
         for _ in range(2):  # the first requests graphs, the second verifies them
             answer_many(bench, adapters, min(count, 60))

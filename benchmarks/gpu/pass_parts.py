@@ -12,11 +12,7 @@ from bench import Bench
 from goals import Goal
 from measure import Table, median_ms
 from models import load_random
-from peft import LoraConfig
 
-from starcoder_ls.engine.adapters import peft_compat
-from starcoder_ls.engine.adapters.methods import lora
-from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
 from starcoder_ls.engine.cuda_graphs.buckets import NEW_TOKEN_COUNTS, Bucket
@@ -26,12 +22,11 @@ from starcoder_ls.engine.forward_pass import ForwardPass
 ATTENTION_SHAPES = ((1, 1), (1, 8), (8, 1))
 """Rows and new tokens."""
 
-ADAPTER_CONFIGS = {
-    "LoRA": LoraConfig(r=8, lora_alpha=16, target_modules=["c_attn", "c_proj"], task_type="CAUSAL_LM"),
-    "Parallel": BottleneckConfig(
-        target_modules=["c_attn"], bottleneck_size=256, use_parallel_adapter=True, task_type="CAUSAL_LM"
-    ),
+ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "LoRA": ("LORA", {"r": 8, "lora_alpha": 16, "target_modules": ["c_attn", "c_proj"]}),
+    "Parallel": ("BOTTLENECK", {"target_modules": ["c_attn"], "use_parallel_adapter": True}),
 }
+"""Methods, and the values of their configurations that are not the defaults."""
 
 
 def measure_graphs(bench: Bench) -> Table:
@@ -141,7 +136,7 @@ def graph_us(bench: Bench, function: Callable[[], object]) -> float:
 def measure_adapters(bench: Bench) -> Table:
     """A decode step with each adapter, and alternating with the base."""
     adapters = bench.loaded.adapters
-    attached = [attach_random(bench, name, config) for name, config in ADAPTER_CONFIGS.items()]
+    attached = [attach_random(bench, name, *adapter) for name, adapter in ADAPTERS.items()]
     bucket, rows = Bucket(1, 1, bench.max_tokens), []
     base_ms = bench.replay_ms(bucket)
     for adapter in attached:
@@ -157,21 +152,16 @@ def measure_adapters(bench: Bench) -> Table:
     return Table(["adapter", "MB", "a replay, ms", "/ base", "alternating with the base / base alone"], rows)
 
 
-def attach_random(bench: Bench, name: str, config: Any) -> ResidentAdapter:
+def attach_random(bench: Bench, name: str, peft_type: str, values: dict[str, Any]) -> ResidentAdapter:
     """Attach an adapter of random weights, as if it had been read from files."""
-    adapters = bench.loaded.adapters
+    adapters, method = bench.loaded.adapters, METHODS[peft_type]
     adapters.activate(None)
-    sites = tuple(peft_compat.inject_layers(config, bench.model))
-    peft_compat.remove_layers(list(sites))
-    weights = [weight for site in sites for weight in site.weights().values()]
-    for weight in weights:
-        weight.data = torch.randn(weight.shape, device=bench.device) * 0.02
-    for site in sites:
-        site.adapter_layer.eval().requires_grad_(False)
-    if isinstance(config, LoraConfig):
-        sites = tuple(lora.fuse(site, bench.loaded.placement.dtype) for site in sites)
-    generation, weight_bytes = next(adapters._generations), sum(weight.nbytes for weight in weights)
-    adapter = ResidentAdapter(name, generation, METHODS[config.peft_type.value], "", sites, None, weight_bytes)
+    values = {key: method.default_values().get(key) for key in method.config_checks} | values
+    sites = method.create_layers(values, bench.model)
+    shapes = method.tensor_shapes(values, bench.model, sites)
+    method.load_tensors({key: torch.randn(shape) * 0.02 for key, shape in shapes.items()}, bench.model, sites)
+    weight_bytes = sum(weight.nbytes for site in sites for weight in site.weights().values())
+    adapter = ResidentAdapter(name, next(adapters._generations), method, "", tuple(sites), None, weight_bytes)
     adapters._by_name[name] = adapter
     return adapter
 

@@ -36,7 +36,6 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib
 
 from lib.cpu_time import Cost, CostTimer
 from lib.random_models import checkpoint_folder
-from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.forward_pass import ForwardPass
@@ -45,6 +44,7 @@ from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.engine.local_engine import LocalEngine
 from starcoder_ls.generation import Phase, Priority, Request
+from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 from starcoder_ls.settings import Adapter, Model
 
 CONTEXT_TOKENS = 256

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import starcoder_ls
-from llama_server import CONTEXT_TOKENS, running_llama_server
+from peers.llama_server import CONTEXT_TOKENS, running_llama_server
 from remote_engines import WAIT_S, answer_of, chunks_of, cursors, ready_engine, settings_for, suggestions_at
 from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.generation import Engine, FinishReason, Request, Sampling, SpecialToken

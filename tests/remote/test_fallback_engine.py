@@ -29,7 +29,7 @@ def engines(
     fake: FakeVllm, folder: Path, local: ScriptedEngine, clock: FakeClock | None = None
 ) -> Iterator[FallbackEngine]:
     breaker = CircuitBreaker((clock or FakeClock()).monotonic)
-    engine = FallbackEngine(RemoteEngine(settings_for(fake.url, folder), first_token_s=60.0, breaker=breaker), local)
+    engine = FallbackEngine(RemoteEngine(settings_for(fake.url, folder), token_timeout_s=60.0, breaker=breaker), local)
     with running(engine._remote), running(local):
         yield engine
 

@@ -202,7 +202,7 @@ def test_silent_server_fails_after_the_patience_for_the_first_token(tmp_path: Pa
     fault = Fault(tokens=0, is_stalled=True)
     with (
         serving(FakeVllm(fault=fault)) as fake,
-        ready_engine(settings_for(fake.url, tmp_path), first_token_s=0.1) as engine,
+        ready_engine(settings_for(fake.url, tmp_path), token_timeout_s=0.1) as engine,
         pytest.raises(EngineUnreachable, match="no token"),
     ):
         answer_of(engine, REQUEST)

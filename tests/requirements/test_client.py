@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
@@ -13,6 +17,21 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 HEAVY = ("torch", "transformers", "accelerate", "peft", "numba", "numpy")
+
+
+LOCAL_ONLY = {
+    ("commands/eval_card.py", "learning"),
+    ("commands/eval_explain.py", "learning"),
+    ("commands/setup.py", "engine"),
+    ("commands/support/adapter_check.py", "engine"),
+    ("commands/support/machine.py", "engine"),
+    ("commands/support/machine.py", "numpy"),
+    ("evaluation/holes.py", "learning"),
+    ("evaluation/repository.py", "learning"),
+    ("evaluation/results.py", "learning"),
+    ("evaluation/score_card.py", "learning"),
+}
+"""Modules of commands that need a model here, and what they import; the client answers these with one sentence."""
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +88,33 @@ def test_local_model_is_refused_with_one_sentence(sources: Path, tmp_path: Path,
     assert done.returncode == 1
     assert "install starcoder-ls instead" in line
     assert "remote.url" in line
+
+
+def imports_when_loaded(tree: ast.Module) -> Iterator[str]:
+    """The modules that a module imports while it is loaded: not those of functions and of type checkers."""
+    pending: list[ast.AST] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield str(node.module)
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+            pending += node.orelse if is_for_types else ast.iter_child_nodes(node)  # type: ignore[attr-defined]
+
+
+def test_every_module_of_the_client_finds_what_it_imports(build: ModuleType, sources: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = [re.split(r"[^\w.-]", text)[0] for text in build.client_dependencies(project["dependencies"])]
+    files = [file for name in needed for file in metadata.files(name) or ()]
+    known = {"cattrs", "prometheus_client"}  # of lsprotocol; of the extra `gateway`
+    known |= {file.parts[0].removesuffix(".py") for file in files if file.suffix == ".py"} | sys.stdlib_module_names
+    unresolved = set()
+    for path in (sources / "starcoder_ls").rglob("*.py"):
+        for name in imports_when_loaded(ast.parse(path.read_text(encoding="utf-8"))):
+            own = sources.joinpath(*name.split("."))
+            is_own = own.with_suffix(".py").is_file() or (own / "__init__.py").is_file()
+            if not is_own and name.partition(".")[0] not in known - {"starcoder_ls"}:
+                unresolved.add((path.relative_to(sources / "starcoder_ls").as_posix(), name.split(".")[:2][-1]))
+    assert unresolved == LOCAL_ONLY

@@ -9,7 +9,7 @@ import pytest
 
 from fakes import ScriptedEngine
 from harness import URI, async_test, initialized_client, wait_until
-from starcoder_ls.errors import EngineUnreachable
+from starcoder_ls.errors import EngineBusy, EngineUnreachable
 from starcoder_ls.generation import Chunk, Request
 from starcoder_ls.lsp.client import Client, PendingRequest
 
@@ -144,20 +144,25 @@ async def test_menu_pauses_suggestions_if_the_settings_say_so(paused: list[str],
 
 
 class SwitchingEngine(ScriptedEngine):
-    """The server of its model is lost at the first request; another model answers from then on."""
+    """The server of its model fails the first request with ``loss``; another model answers from then on."""
+
+    def __init__(self, loss: Exception) -> None:
+        super().__init__()
+        self._loss = loss
 
     async def stream(self, request: Request) -> AsyncIterator[Chunk]:
         if self.status().model == "scripted":
             self.set_status(model="local")
-            raise EngineUnreachable("The server is gone. Check it.")
+            raise self._loss
         async for chunk in super().stream(request):
             yield chunk
 
 
 @METHODS
+@pytest.mark.parametrize("loss", [EngineUnreachable("It is gone."), EngineBusy("It is busy.")])
 @async_test
-async def test_prompt_is_made_again_if_another_model_answers_now(method: str) -> None:
-    async with initialized_client(SwitchingEngine(), capabilities=CAPABILITIES) as client:
+async def test_prompt_is_made_again_if_another_model_answers_now(method: str, loss: Exception) -> None:
+    async with initialized_client(SwitchingEngine(loss), capabilities=CAPABILITIES) as client:
         client.open(URI, "x = ")
         assert await request(client, method, 4)
 

@@ -88,12 +88,8 @@ class LocalEngine:
         if not re.fullmatch(ADAPTER_NAME, name):
             raise AdapterInvalid(f"{name!r:.80} is no name for an adapter. Use letters, digits, `-` and `_`.")
         adapters = self._ready_adapters()
-        from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
-        from starcoder_ls.engine.loading.progress import ignore_progress
-
         # Files take a disk, and perhaps a network, and PEFT takes its time: the engine's thread goes on meanwhile.
-        prepared = await asyncio.to_thread(prepare_adapter, adapter, self._settings.offline, ignore_progress)
-        layers = await asyncio.to_thread(adapters.build_layers, prepared)
+        prepared, layers = await asyncio.to_thread(adapters.prepare, adapter, self._settings.offline)
         added: list[AdapterStatus] = []
         await self._run_control_task(lambda: added.append(adapters.add(name, prepared, layers=layers).status()))
         return added[0]

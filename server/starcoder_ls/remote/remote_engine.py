@@ -38,18 +38,18 @@ class RemoteEngine:
     """The engine that ``settings.remote`` describes. Constructing it connects to nothing.
 
     ``is_patient``: keep trying to reach the server at the start, as a language server must; a command gives up at once.
-    ``first_token_s``: a request fails after this time without a token, so that another engine can answer; None: it has
-    only its deadline. Raises SettingsError for an endpoint that must not be used.
+    ``token_timeout_s``: a request fails after this time without a token, so that another engine can answer; None: only
+    its deadline ends it. Raises SettingsError for an endpoint that must not be used.
     """
 
     def __init__(
         self,
         settings: Settings,
         is_patient: bool = True,
-        first_token_s: float | None = None,
+        token_timeout_s: float | None = None,
         breaker: CircuitBreaker | None = None,
     ) -> None:
-        self._settings, self._is_patient, self._first_token_s = settings, is_patient, first_token_s
+        self._settings, self._is_patient, self._token_timeout_s = settings, is_patient, token_timeout_s
         self.endpoint = read_endpoint(settings.remote)
         self.breaker = breaker or CircuitBreaker()
         self._session_ids = SessionIds()
@@ -216,16 +216,14 @@ class RemoteEngine:
         model = await self._acquire()
         connection = self._connection
         assert connection is not None
-        has_answered = False
         try:
             generation = remote_request.generation(request, model, connection, self._headers(request))
-            async with aclosing(generation.chunks(self._first_token_s)) as answer:
+            async with aclosing(generation.chunks(self._token_timeout_s)) as answer:
                 async for group in answer:
-                    if generation.has_started and not has_answered:
-                        has_answered = True
-                        self.breaker.record_success()
-                    elif generation.is_too_late and not has_answered:
+                    if generation.is_silent:
                         self._record_failure(EngineUnreachable(f"{self.endpoint.host} sent no token in time."))
+                    elif generation.is_over and generation.has_started:
+                        self.breaker.record_success()
                     yield group
         except EngineUnreachable as error:
             self._record_failure(error)

@@ -41,6 +41,12 @@ class RemoteGeneration:
         self._arrivals: asyncio.Queue[_Arrival] = asyncio.Queue()
         self._ended_candidates = 0
         self._is_too_late = False
+        self._started_s = self._last_arrival_s = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all candidates have ended."""
+        return self._assembly.is_over
 
     @property
     def has_started(self) -> bool:
@@ -48,23 +54,26 @@ class RemoteGeneration:
         return self._ended_candidates > 0 or self._assembly.has_started
 
     @property
-    def is_too_late(self) -> bool:
-        """Whether the deadline has ended it."""
-        return self._is_too_late
+    def is_silent(self) -> bool:
+        """Whether the deadline has ended it and the server had sent nothing in the second half of the time."""
+        deadline_s = self._request.deadline_s
+        if not self._is_too_late or deadline_s is None:
+            return False
+        return not self.has_started or self._last_arrival_s < (self._started_s + deadline_s) / 2
 
-    async def chunks(self, patience_s: float | None) -> AsyncGenerator[tuple[Chunk, ...]]:
-        """The chunks of the answer. After ``patience_s`` without a token it fails; None: the deadline ends it.
+    async def chunks(self, timeout_s: float | None) -> AsyncGenerator[tuple[Chunk, ...]]:
+        """The chunks of the answer. After ``timeout_s`` without a token it fails; None: the deadline ends it.
 
-        Raises EngineUnreachable if the server's answer ends early, and what ``ServerConnection.stream`` raises.
+        Raises EngineUnreachable if the server is silent or its answer ends early, and what ``ServerConnection.stream``
+        raises.
         """
         loop, deadline_s = asyncio.get_running_loop(), self._request.deadline_s
         unregister = self._request.cancel.on_set(partial(self._put_from_any_thread, loop, FinishReason.CANCELLED))
         timers = [] if deadline_s is None else [loop.call_at(deadline_s, self._put, FinishReason.DEADLINE)]
-        if patience_s is not None:
-            timers.append(loop.call_later(patience_s, self._fail_without_token, patience_s))
+        self._started_s = loop.time()
         readers = [loop.create_task(self._read(call)) for call in self._calls]
         try:
-            async with aclosing(self._collect(len(readers))) as collected:
+            async with aclosing(self._collect(len(readers), timeout_s)) as collected:
                 async for chunks in collected:
                     yield chunks
         finally:
@@ -80,11 +89,11 @@ class RemoteGeneration:
             if has_abort:
                 self._connection.warm_up()
 
-    async def _collect(self, open_calls: int) -> AsyncGenerator[tuple[Chunk, ...]]:
+    async def _collect(self, open_calls: int, timeout_s: float | None) -> AsyncGenerator[tuple[Chunk, ...]]:
         if not open_calls:
             yield self._assembly.finish(FinishReason.LENGTH)
         while not self._assembly.is_over:
-            arrival = await self._arrivals.get()
+            arrival = await self._next_arrival(timeout_s)
             if isinstance(arrival, Exception):
                 raise arrival
             if arrival is None:
@@ -95,6 +104,7 @@ class RemoteGeneration:
                     )
                 continue
             if isinstance(arrival, Piece):
+                self._last_arrival_s = asyncio.get_running_loop().time()
                 self._ended_candidates += arrival.finish_reason is not None
                 chunks = self._assembly.add(arrival)
             else:
@@ -102,6 +112,15 @@ class RemoteGeneration:
                 chunks = self._assembly.finish(arrival)
             if chunks:
                 yield chunks
+
+    async def _next_arrival(self, timeout_s: float | None) -> _Arrival:
+        """Raises EngineUnreachable if there is none within ``timeout_s``."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._arrivals.get()
+        except TimeoutError:
+            host = self._connection.endpoint.host
+            raise EngineUnreachable(f"{host} sent no token within {timeout_s:.1f} s.") from None
 
     async def _read(self, call: Call) -> None:
         try:
@@ -123,8 +142,3 @@ class RemoteGeneration:
     def _put_from_any_thread(self, loop: asyncio.AbstractEventLoop, arrival: _Arrival) -> None:
         with suppress(RuntimeError):  # the loop is closed: nothing runs any more
             loop.call_soon_threadsafe(self._put, arrival)
-
-    def _fail_without_token(self, patience_s: float) -> None:
-        if not self._assembly.has_started:
-            host = self._connection.endpoint.host
-            self._put(EngineUnreachable(f"{host} sent no token within {patience_s:.1f} s."))

@@ -16,7 +16,7 @@ from lsprotocol import types as t
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.suggestion import Suggestion
-from starcoder_ls.errors import EngineUnreachable
+from starcoder_ls.errors import EngineBusy, EngineUnreachable
 from starcoder_ls.generation import Engine
 from starcoder_ls.lsp.documents.document import Document
 from starcoder_ls.lsp.documents.store import Documents
@@ -134,7 +134,7 @@ async def _suggest(
     model = engine.status().model
     try:
         return await completer.suggest(engine, cursor, settings, candidates)
-    except EngineUnreachable:
+    except (EngineUnreachable, EngineBusy):
         if engine.status().model == model:
             raise
         return await completer.suggest(engine, cursor, settings, candidates)

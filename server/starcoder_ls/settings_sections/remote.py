@@ -41,7 +41,7 @@ class Remote(Section):
     """`local`: also load the model of the section `model` here, which answers while the server cannot be reached."""
 
     fallback_after_ms: int = Field(default=800, ge=50, le=60_000)
-    """With a fallback: how long the first token may take before the local model answers instead."""
+    """With a fallback: how long a token may take before the local model answers instead, or continues the answer."""
 
     prefill: Literal["off", "idle"] = "off"
     """`idle`: let the server read the prompt once nothing was typed for 150 ms. Useful only with editors that do not

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import adapter_fixtures
-from starcoder_ls.engine.adapters.adapter_method import LayerMethod
+from starcoder_ls.engine.adapters.adapter_method import PeftLayerMethod
 from starcoder_ls.engine.adapters.config import CONFIG_FILE, read_config
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.errors import AdapterInvalid
@@ -16,7 +16,7 @@ from starcoder_ls.errors import AdapterInvalid
 def test_published_config_is_accepted(name: str) -> None:
     config = read_config(adapter_fixtures.GOLDEN / name)
     assert config.method.uses_virtual_tokens == (name == "ptuning")
-    if isinstance(config.method, LayerMethod):
+    if isinstance(config.method, PeftLayerMethod):
         assert config.method.create_config(config.values).inference_mode
 
 

@@ -1,4 +1,4 @@
-"""What each method says of a layer, computed with torch, is what PEFT's layer computes."""
+"""What each method says of a layer, computed with torch, is what its layer computes."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ from typing import Any
 
 import pytest
 import torch
-from peft import IA3Config, LoraConfig
 from transformers.activations import ACT2FN
 
-from starcoder_ls.engine.adapters.adapter_method import LayerMethod
 from starcoder_ls.engine.adapters.layer_change import Branch, LayerChange
-from starcoder_ls.engine.adapters.methods.bottleneck import BottleneckConfig
-from starcoder_ls.engine.adapters.peft_compat import inject_layers
 from starcoder_ls.engine.adapters.registry import METHODS
 
 LORA = {"r": 4, "lora_alpha": 12, "target_modules": ["c_fc"]}
-IA3 = {"target_modules": ["c_fc", "c_proj"], "feedforward_modules": ["c_proj"]}
-BOTTLENECK = {"bottleneck_size": 6, "scaling": 0.5}
-CONFIGS: dict[str, Any] = {
-    "lora": LoraConfig(**LORA),
-    "rslora": LoraConfig(**LORA, use_rslora=True),
-    "ia3": IA3Config(**IA3),
-    "parallel": BottleneckConfig(
-        **BOTTLENECK, target_modules=["c_fc"], use_parallel_adapter=True, non_linearity="gelu"
+BOTTLENECK = {"bottleneck_size": 6, "scaling": 0.5, "target_modules": ["c_fc"]}
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "lora": ("LORA", LORA),
+    "rslora": ("LORA", LORA | {"use_rslora": True}),
+    "ia3": ("IA3", {"target_modules": ["c_fc", "c_proj"], "feedforward_modules": ["c_proj"]}),
+    "parallel": ("BOTTLENECK", BOTTLENECK | {"use_parallel_adapter": True, "non_linearity": "gelu"}),
+    "houlsby": ("BOTTLENECK", BOTTLENECK | {"target_modules": ["c_fc", "c_proj"]}),
+    "learned": (
+        "BOTTLENECK",
+        BOTTLENECK | {"scaling": "learned", "target_modules": ["c_proj"], "non_linearity": "silu"},
     ),
-    "houlsby": BottleneckConfig(**BOTTLENECK, target_modules=["c_fc", "c_proj"]),
-    "learned": BottleneckConfig(bottleneck_size=6, scaling="learned", target_modules=["c_proj"], non_linearity="silu"),
 }
 
 
@@ -46,17 +42,18 @@ def compute(change: LayerChange, layer: torch.nn.Module, x: torch.Tensor) -> tor
     return layer(x) + branch(x) if change.position == "parallel" else apply(layer(x))
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", CASES)
 def test_change_computes_what_the_adapter_layer_computes(name: str) -> None:
     torch.manual_seed(1)
     model = torch.nn.ModuleDict({"c_fc": torch.nn.Linear(8, 10), "c_proj": torch.nn.Linear(8, 10)})
-    method = METHODS[CONFIGS[name].peft_type.value]
-    assert isinstance(method, LayerMethod)
-    targets = inject_layers(CONFIGS[name], model)
+    peft_type, values = CASES[name]
+    method = METHODS[peft_type]
+    values = {key: method.default_values().get(key) for key in method.config_checks} | values
+    targets = method.create_layers(values, model)
     assert targets
     for target in targets:
-        for weight in target.weights().values():
-            weight.data = torch.randn(weight.shape)
+        for name_in_file, weight in target.weights().items():
+            target.set_weight(name_in_file, torch.nn.Parameter(torch.randn(weight.shape)))
         x, change = torch.randn(3, 8), method.layer_change(target)
         assert change is not None
         expected = target.adapter_layer.eval()(x)

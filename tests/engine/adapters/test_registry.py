@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import pkgutil
+from pathlib import Path
 
 import pytest
-from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 
-from starcoder_ls.engine.adapters import methods
+import adapter_fixtures
+from starcoder_ls.engine.adapters import methods, peft_compat
+from starcoder_ls.engine.adapters.config import read_config
 from starcoder_ls.engine.adapters.registry import METHODS
 
 
@@ -15,6 +17,13 @@ def test_every_method_module_is_registered() -> None:
 
 
 @pytest.mark.parametrize("peft_type", METHODS)
-def test_method_declares_the_config_class_that_peft_has_for_it(peft_type: str) -> None:
-    config_classes = {str(key.value): config_class for key, config_class in PEFT_TYPE_TO_CONFIG_MAPPING.items()}
-    assert METHODS[peft_type].peft_config is config_classes[peft_type]
+def test_defaults_of_peft_are_those_of_the_method_or_change_nothing(peft_type: str, tmp_path: Path) -> None:
+    """A file may contain every default that PEFT has; it is read as one without them."""
+    defaults = {key: value for key, value in peft_compat.default_values(peft_type).items() if value is not None}
+    own = METHODS[peft_type].default_values()
+    assert {key: value for key, value in own.items() if value is not None}.items() <= defaults.items()
+    plain = read_config(adapter_fixtures.write_config(tmp_path, peft_type))
+    full = read_config(
+        adapter_fixtures.write_config(tmp_path, peft_type, **(defaults | adapter_fixtures.CONFIG_VALUES[peft_type]))
+    )
+    assert plain == full

@@ -23,7 +23,7 @@ import adapter_fixtures
 import checkpoints
 import manual_decoding
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod
-from starcoder_ls.engine.adapters.methods.bottleneck import Bottleneck, BottleneckConfig
+from starcoder_ls.engine.adapters.methods.bottleneck import Bottleneck
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter, prepare_adapter
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
@@ -32,6 +32,7 @@ from starcoder_ls.engine.kv_cache.cache import KvCache
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.engine.runner import packed_linear
 from starcoder_ls.engine.runner.adapter_tables import AdapterTable
+from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 from starcoder_ls.settings import Adapter, Model
 
 pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kernels of our own on this processor")

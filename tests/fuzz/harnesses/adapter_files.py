@@ -14,7 +14,7 @@ from typing import Any
 
 from fuzz.harnesses.checkpoint_files import check_message, header_of, write_weights
 from fuzz.input_bytes import InputReader, join_fields, split_fields
-from starcoder_ls.engine.adapters.adapter_method import LayerMethod
+from starcoder_ls.engine.adapters.adapter_method import PeftLayerMethod
 from starcoder_ls.engine.adapters.files import WEIGHTS_FILE, check_adapter_folder, name_in_file
 from starcoder_ls.engine.adapters.registry import METHODS
 from starcoder_ls.errors import AdapterInvalid
@@ -68,7 +68,7 @@ def check(data: bytes) -> None:
     assert values.keys() == method.config_checks.keys()
     for value in values.values():
         assert not isinstance(value, float) or math.isfinite(value)
-    if isinstance(method, LayerMethod):
+    if isinstance(method, PeftLayerMethod):
         method.create_config(values)
     declared = json.loads(config)
     assert declared["peft_type"] == method.peft_type

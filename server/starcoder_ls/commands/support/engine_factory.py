@@ -96,7 +96,7 @@ def _remote_engine(settings: Settings, make_local: EngineFactory, is_process_end
         return RemoteEngine(settings, is_patient=not is_process_ending)
     from starcoder_ls.remote.fallback_engine import FallbackEngine
 
-    remote = RemoteEngine(settings, first_token_s=settings.remote.fallback_after_ms / 1000)
+    remote = RemoteEngine(settings, token_timeout_s=settings.remote.fallback_after_ms / 1000)
     return FallbackEngine(remote, make_local(settings.model_copy(update={"remote": Remote()})))
 
 

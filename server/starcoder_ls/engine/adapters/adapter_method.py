@@ -7,16 +7,21 @@ load and merge adapters are generic and call this interface.
 from __future__ import annotations
 
 import re
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
 
-from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.config_checks import Check
 from starcoder_ls.engine.adapters.layer_change import LayerChange
+from starcoder_ls.engine.adapters.target_module import TargetModule, execution_device, remove_layers
 from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
+from starcoder_ls.engine.memory import gc_frozen
+
+_PEFT_COMPAT = "starcoder_ls.engine.adapters.peft_compat"
 
 
 class AdapterMethod(ABC):
@@ -24,9 +29,6 @@ class AdapterMethod(ABC):
 
     peft_type: ClassVar[str]
     """PEFT's name of the method, the value of ``peft_type`` in adapter_config.json."""
-
-    peft_config: ClassVar[Any]
-    """PEFT's configuration class; its defaults apply to keys that a file leaves out."""
 
     config_checks: ClassVar[Mapping[str, Check]]
     """The keys of adapter_config.json that change the computation, each with the check of its value."""
@@ -42,6 +44,10 @@ class AdapterMethod(ABC):
 
     uses_virtual_tokens: ClassVar[bool]
     """True if the method puts virtual tokens before the text; False if it changes layers."""
+
+    def default_values(self) -> Mapping[str, Any]:
+        """The values of keys that a file leaves out, as PEFT's configuration class has them; None for all others."""
+        return {}
 
     def is_inactive(self, key: str, value: object) -> bool:
         """Whether ``value`` of a ``key`` outside ``config_checks`` has no effect on a trained adapter."""
@@ -64,7 +70,7 @@ class AdapterMethod(ABC):
         return None
 
     @abstractmethod
-    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[peft_compat.TargetModule]:
+    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[TargetModule]:
         """The adapter's layers for ``model``, without weights and not active; empty for virtual tokens.
 
         Raises what PEFT raises if the configuration does not apply to the model; the model is then unchanged.
@@ -72,7 +78,7 @@ class AdapterMethod(ABC):
 
     @abstractmethod
     def tensor_shapes(
-        self, values: Mapping[str, Any], model: torch.nn.Module, targets: Sequence[peft_compat.TargetModule]
+        self, values: Mapping[str, Any], model: torch.nn.Module, targets: Sequence[TargetModule]
     ) -> Mapping[str, tuple[int, ...]]:
         """Name -> shape of exactly the tensors that the adapter must have for ``model``."""
 
@@ -81,20 +87,20 @@ class AdapterMethod(ABC):
         self,
         tensors: Mapping[str, torch.Tensor],
         model: torch.nn.Module,
-        targets: Sequence[peft_compat.TargetModule],
+        targets: Sequence[TargetModule],
     ) -> VirtualTokens | None:
         """Put the tensors, which have the right names and shapes, on the model's device.
 
         Methods that change layers fill ``targets`` and return None; the others return the virtual tokens.
         """
 
-    def layer_change(self, target: peft_compat.TargetModule) -> LayerChange | None:
+    def layer_change(self, target: TargetModule) -> LayerChange | None:
         """What the adapter layer of ``target``, which has its weights, computes; None if it is neither a branch nor
         factors, so that only the layer itself can compute it."""
         del target
         return None
 
-    def merge(self, targets: Sequence[peft_compat.TargetModule]) -> None:
+    def merge(self, targets: Sequence[TargetModule]) -> None:
         """Add the adapter to the weights of the base's layers. Only if ``merge_obstacle`` is None."""
         with torch.inference_mode():
             for target in targets:
@@ -102,24 +108,12 @@ class AdapterMethod(ABC):
 
 
 class LayerMethod(AdapterMethod):
-    """A method whose layers PEFT wraps around linear layers of the base."""
+    """A method whose layers are wrapped around linear layers of the base."""
 
     uses_virtual_tokens = False
 
-    peft_arguments: ClassVar[Mapping[str, Any]] = {}
-    """Further arguments of the configuration: nothing may be initialized at random or read from a file."""
-
-    def create_config(self, values: Mapping[str, Any]) -> Any:
-        """PEFT's configuration for inference."""
-        return self.peft_config(**values, **self.peft_arguments, inference_mode=True, task_type="CAUSAL_LM")
-
-    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[peft_compat.TargetModule]:
-        targets = peft_compat.inject_layers(self.create_config(values), model, is_empty=True)
-        peft_compat.remove_layers(targets)
-        return targets
-
     def tensor_shapes(
-        self, values: Mapping[str, Any], model: torch.nn.Module, targets: Sequence[peft_compat.TargetModule]
+        self, values: Mapping[str, Any], model: torch.nn.Module, targets: Sequence[TargetModule]
     ) -> Mapping[str, tuple[int, ...]]:
         del values, model
         return {name: tuple(weight.shape) for target in targets for name, weight in target.weights().items()}
@@ -128,16 +122,45 @@ class LayerMethod(AdapterMethod):
         self,
         tensors: Mapping[str, torch.Tensor],
         model: torch.nn.Module,
-        targets: Sequence[peft_compat.TargetModule],
+        targets: Sequence[TargetModule],
     ) -> None:
         """As float32, each on the device of the layer it adapts."""
         del model
         for target in targets:
-            device = peft_compat.execution_device(target.base_layer)
+            device = execution_device(target.base_layer)
             for name in target.weights():
                 value = tensors[name].to(device=device, dtype=torch.float32)
                 target.set_weight(name, torch.nn.Parameter(value, requires_grad=False))
             target.adapter_layer.eval()  # PEFT creates the layers in training mode, with dropout
+
+
+class PeftLayerMethod(LayerMethod):
+    """A method with PEFT's own layers. PEFT is imported when such an adapter is read."""
+
+    peft_arguments: ClassVar[Mapping[str, Any]] = {}
+    """Further arguments of the configuration: nothing may be initialized at random or read from a file."""
+
+    def default_values(self) -> Mapping[str, Any]:
+        return _import_peft_compat().default_values(self.peft_type)  # type: ignore[no-any-return]
+
+    def create_config(self, values: Mapping[str, Any]) -> Any:
+        """PEFT's configuration for inference."""
+        config_class = _import_peft_compat().find_config_class(self.peft_type)
+        return config_class(**values, **self.peft_arguments, inference_mode=True, task_type="CAUSAL_LM")
+
+    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[TargetModule]:
+        targets: list[TargetModule] = _import_peft_compat().inject_layers(
+            self.create_config(values), model, is_empty=True
+        )
+        remove_layers(targets)
+        return targets
+
+
+def _import_peft_compat() -> Any:
+    """The first import takes seconds, and would take more if the garbage collector examined what it makes."""
+    with nullcontext() if _PEFT_COMPAT in sys.modules else gc_frozen():
+        from starcoder_ls.engine.adapters import peft_compat
+    return peft_compat
 
 
 def layer_tensor_names(suffix: str) -> re.Pattern[str]:

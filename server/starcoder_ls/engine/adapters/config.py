@@ -6,7 +6,6 @@ never receives a regular expression from a file.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -52,7 +51,7 @@ def read_config(folder: Path) -> AdapterConfig:
     except ModelInvalid as error:
         raise AdapterInvalid(str(error).replace("the checkpoint", "the adapter")) from error
     method = _find_method(folder, config)
-    defaults = _default_values(method)
+    defaults = method.default_values()
     _require_supported_keys(file, config, method, defaults)
     values: dict[str, Any] = {}
     for key, check in method.config_checks.items():
@@ -115,12 +114,3 @@ def _is_option_of_unused_feature(key: str, config: Mapping[str, Any]) -> bool:
         use.startswith("use_") and not value and key.startswith(use.removeprefix("use_") + "_")
         for use, value in config.items()
     )
-
-
-def _default_values(method: AdapterMethod) -> Mapping[str, Any]:
-    """The defaults of PEFT's configuration class; keys with a default factory are left out."""
-    return {
-        field.name: field.default
-        for field in dataclasses.fields(method.peft_config)
-        if field.default is not dataclasses.MISSING
-    }

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from starcoder_ls.engine.adapters import base_names, fingerprint, peft_compat
+from starcoder_ls.engine.adapters import base_names, fingerprint
 from starcoder_ls.engine.adapters.files import AdapterFiles
+from starcoder_ls.engine.adapters.target_module import TargetModule
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.errors import AdapterInvalid
 from starcoder_ls.json_files import printable
@@ -89,7 +90,7 @@ def describe_mismatch(files: AdapterFiles, checkpoint: Checkpoint, model_name: s
     )
 
 
-def require_linear_targets(targets: Sequence[peft_compat.TargetModule], mismatch: str) -> None:
+def require_linear_targets(targets: Sequence[TargetModule], mismatch: str) -> None:
     """Raise AdapterInvalid if the adapter changes embeddings or the output layer, which all adapters share."""
     for target in targets:
         if not hasattr(target.base_layer, "in_features") or target.path.endswith("lm_head"):

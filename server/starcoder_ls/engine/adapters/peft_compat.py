@@ -1,61 +1,39 @@
 """All uses of PEFT beyond its public API; pyproject.toml pins PEFT's version for this module.
 
 Gives a method of ours a name in PEFT, and removes the layers that PEFT put into a model without leaving a trace.
+PEFT imports every model of transformers and every library of quantization that is installed, which takes seconds; so
+the engine imports this module inside functions, when the first adapter with PEFT's layers is read.
 """
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from peft import PeftType, inject_adapter_in_model
+from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
 from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils import register_peft_method
 
-ADAPTER_NAME = "resident"
-"""PEFT's name for the adapter in a layer: each of our adapter layers contains one adapter only."""
+from starcoder_ls.engine.adapters.target_module import ADAPTER_NAME, TargetModule, has_8_bit_layers, remove_layers
 
 
-@dataclass(frozen=True, slots=True)
-class TargetModule:
-    """A module of the base that an adapter changes: its path, its parent and name there, and both versions of it."""
+def find_config_class(peft_type: str) -> Any:
+    """PEFT's configuration class of a method. Raises ValueError if PEFT has no method of this name."""
+    return PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(peft_type)]
 
-    path: str
-    parent: torch.nn.Module
-    name: str
-    base_layer: torch.nn.Module
-    adapter_layer: torch.nn.Module
 
-    def weights(self) -> dict[str, torch.nn.Parameter]:
-        """The adapter's weights by the names that they have in files."""
-        return {
-            _name_in_file(f"{self.path}.{name}"): weight
-            for name, weight in self.adapter_layer.named_parameters()
-            if not name.startswith("base_layer.")
-        }
-
-    def set_weight(self, name: str, value: torch.nn.Parameter) -> None:
-        """Replace the weight whose name in files is ``name``, which may still be on the meta device.
-
-        Raises KeyError if the layer has no such weight.
-        """
-        for path, _ in self.adapter_layer.named_parameters():
-            if not path.startswith("base_layer.") and _name_in_file(f"{self.path}.{path}") == name:
-                owner, _, attribute = path.rpartition(".")
-                self.adapter_layer.get_submodule(owner).register_parameter(attribute, value)
-                return
-        raise KeyError(name)
-
-    def use_adapter_layer(self) -> None:
-        self.parent._modules[self.name] = self.adapter_layer
-
-    def use_base_layer(self) -> None:
-        self.parent._modules[self.name] = self.base_layer
+def default_values(peft_type: str) -> Mapping[str, Any]:
+    """The defaults of that class; keys with a default factory are left out. Raises ValueError likewise."""
+    return {
+        field.name: field.default
+        for field in dataclasses.fields(find_config_class(peft_type))
+        if field.default is not dataclasses.MISSING
+    }
 
 
 def register_method(name: str, config_class: type, tuner_class: type, prefix: str) -> None:
@@ -97,39 +75,6 @@ def inject_layers(config: Any, model: torch.nn.Module, is_empty: bool = False) -
     return _find_targets(model, before)
 
 
-def has_8_bit_layers(model: torch.nn.Module) -> bool:
-    """Whether ``model`` has bitsandbytes' 8-bit layers, which have a `state`. PEFT moves its layers to the device of
-    such layers, and layers on the meta device cannot be moved."""
-    return any(getattr(module, "state", None) is not None for module in model.modules())
-
-
-def copy_base(module: torch.nn.Module) -> torch.nn.Module:
-    """Copies of ``module`` and of the modules in it that have modules themselves; the others are shared.
-
-    Layers that are put into the copy are not in ``module``, and those that an adapter has put there are not in the
-    copy. May be called from any thread, also while another one switches adapters.
-    """
-    copied = object.__new__(type(module))
-    copied.__dict__.update(module.__dict__)
-    children: dict[str, torch.nn.Module | None] = {}
-    for name, child in module._modules.items():
-        base = child if child is None else child._modules.get("base_layer") or child
-        children[name] = copy_base(base) if base is not None and base._modules else base
-    copied.__dict__["_modules"] = children
-    return copied
-
-
-def move_to(targets: list[TargetModule], model: torch.nn.Module) -> list[TargetModule]:
-    """``targets`` of a copy of ``model`` by ``copy_base`` as targets of ``model``."""
-    return [replace(target, parent=model.get_submodule(target.path.rpartition(".")[0])) for target in targets]
-
-
-def remove_layers(targets: list[TargetModule]) -> None:
-    """Restore the model as it was before ``inject_layers``."""
-    for target in targets:
-        target.use_base_layer()
-
-
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
     """PEFT 0.21 uses a name that transformers 5.23 has deprecated, and warns of tied weights even if nothing is
@@ -138,16 +83,6 @@ def suppress_warnings() -> Iterator[None]:
         warnings.filterwarnings("ignore", "Model has `tie_word_embeddings=True`", UserWarning)
         warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
         yield
-
-
-def execution_device(module: torch.nn.Module) -> torch.device:
-    """The device on which ``module`` computes. accelerate keeps offloaded weights on "meta" and stores their device in
-    a hook."""
-    hook = getattr(module, "_hf_hook", None)
-    if hook is not None and getattr(hook, "execution_device", None) is not None:
-        return torch.device(hook.execution_device)
-    tensors = itertools.chain(module.parameters(), module.buffers())
-    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def _find_targets(model: torch.nn.Module, before: dict[str, torch.nn.Module]) -> list[TargetModule]:
@@ -159,8 +94,3 @@ def _find_targets(model: torch.nn.Module, before: dict[str, torch.nn.Module]) ->
             parent, _, name = path.rpartition(".")
             targets.append(TargetModule(path, model.get_submodule(parent), name, base_layer, module))
     return targets
-
-
-def _name_in_file(path: str) -> str:
-    """PEFT's files name weights as if its two wrappers were around the model, and without the adapter's name."""
-    return "base_model.model." + path.replace(f".{ADAPTER_NAME}.", ".").removesuffix(f".{ADAPTER_NAME}")

@@ -1,7 +1,7 @@
 """The adapters that are resident beside one base model, and which of them its layers apply now.
 
 A switch changes a few dictionary entries per layer; no weight moves. Only the engine's thread may use this module,
-except for ``prepare_adapter``, ``ResidentAdapters.find`` and ``ResidentAdapters.build_layers``, which take long.
+except for ``prepare_adapter``, ``ResidentAdapters.find`` and ``ResidentAdapters.prepare``, which takes long.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from typing import Any
 
 import torch
 
-from starcoder_ls.engine.adapters import files, fit, peft_compat
+from starcoder_ls.engine.adapters import files, fit
 from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
 from starcoder_ls.engine.adapters.files import AdapterFiles
+from starcoder_ls.engine.adapters.target_module import TargetModule, copy_base, has_8_bit_layers, move_to
 from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 from starcoder_ls.engine.kv_cache.prefix_cache import AdapterKey
 from starcoder_ls.engine.loading.checkpoint import Checkpoint
-from starcoder_ls.engine.loading.progress import ProgressCallback
+from starcoder_ls.engine.loading.progress import ProgressCallback, ignore_progress
 from starcoder_ls.engine.memory import is_out_of_memory
 from starcoder_ls.engine.model_shape import activation_type
 from starcoder_ls.errors import AdapterInvalid, OutOfMemory
 from starcoder_ls.generation import AdapterStatus
+from starcoder_ls.import_failures import explain_import_failure
 from starcoder_ls.settings import Adapter
 
 _log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class ResidentAdapter:
     generation: int
     method: AdapterMethod
     source: str
-    targets: tuple[peft_compat.TargetModule, ...]
+    targets: tuple[TargetModule, ...]
     virtual_tokens: VirtualTokens | None
     size_bytes: int
     folder: str = ""
@@ -143,23 +145,36 @@ class ResidentAdapters:
                 target.use_adapter_layer()
         self._active = adapter
 
-    def build_layers(self, prepared: PreparedAdapter) -> list[peft_compat.TargetModule] | None:
+    def prepare(self, adapter: Adapter, is_offline: bool) -> tuple[PreparedAdapter, list[TargetModule] | None]:
+        """All that can be done beside a running engine: ``prepare_adapter`` and ``build_layers``. From any thread.
+
+        Raises ModelError; an adapter whose packages cannot be imported is an AdapterInvalid, since the engine goes on.
+        """
+        try:
+            prepared = prepare_adapter(adapter, is_offline, ignore_progress)
+            return prepared, self.build_layers(prepared)
+        except Exception as error:
+            if (reason := explain_import_failure(error)) is None:
+                raise
+            raise AdapterInvalid(reason) from error
+
+    def build_layers(self, prepared: PreparedAdapter) -> list[TargetModule] | None:
         """The layers of the adapter without its weights, built in a copy of the base: most of the time of ``add``.
 
         May be called from any thread. None if such layers are built on the device of the base, which only the engine's
         thread may use. Raises AdapterInvalid if the adapter does not fit.
         """
-        if peft_compat.has_8_bit_layers(self._model):
+        if has_8_bit_layers(self._model):
             return None
         self._check_base(prepared)
-        return peft_compat.move_to(self._create_layers(prepared, peft_compat.copy_base(self._model)), self._model)
+        return move_to(self._create_layers(prepared, copy_base(self._model)), self._model)
 
     def add(
         self,
         name: str,
         prepared: PreparedAdapter,
         is_base_changed: bool = False,
-        layers: list[peft_compat.TargetModule] | None = None,
+        layers: list[TargetModule] | None = None,
     ) -> ResidentAdapter:
         """Make the adapter resident, in place of one of the same name.
 
@@ -206,8 +221,8 @@ class ResidentAdapters:
         del self._by_name[name]
 
     def _build(
-        self, prepared: PreparedAdapter, layers: list[peft_compat.TargetModule] | None
-    ) -> tuple[list[peft_compat.TargetModule], VirtualTokens | None]:
+        self, prepared: PreparedAdapter, layers: list[TargetModule] | None
+    ) -> tuple[list[TargetModule], VirtualTokens | None]:
         """The adapter's layers, not active, and its virtual tokens. Raises AdapterInvalid if it does not fit."""
         config, tensors = prepared.files.config, prepared.tensors
         targets = self._create_layers(prepared, self._model) if layers is None else layers
@@ -216,7 +231,7 @@ class ResidentAdapters:
         fit.require_exact_tensors(config.method.tensor_shapes(config.values, self._model, targets), tensors, mismatch)
         return targets, config.method.load_tensors(tensors, self._model, targets)
 
-    def _create_layers(self, prepared: PreparedAdapter, model: torch.nn.Module) -> list[peft_compat.TargetModule]:
+    def _create_layers(self, prepared: PreparedAdapter, model: torch.nn.Module) -> list[TargetModule]:
         """In ``model``, which is the base or a copy of it. Raises AdapterInvalid if the adapter does not fit."""
         config = prepared.files.config
         try:

@@ -10,7 +10,7 @@ import torch
 
 from starcoder_ls.engine.adapters import config_checks as checks
 from starcoder_ls.engine.adapters.adapter_method import AdapterMethod
-from starcoder_ls.engine.adapters.peft_compat import TargetModule
+from starcoder_ls.engine.adapters.target_module import TargetModule
 from starcoder_ls.engine.adapters.virtual_tokens import EmbeddingTokens, VirtualTokens
 from starcoder_ls.engine.model_shape import activation_type
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from starcoder_ls.engine.adapters.layer_change import Factors, LayerChange
-from starcoder_ls.engine.adapters.peft_compat import TargetModule
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
+from starcoder_ls.engine.adapters.target_module import TargetModule
 from starcoder_ls.engine.runner.architectures import Architecture
 
 _INPUT_ALIGNMENT = 16

@@ -10,8 +10,9 @@ import torch
 from peft import IA3Config, LoraConfig
 
 from starcoder_ls.engine.adapters import peft_compat
-from starcoder_ls.engine.adapters.methods import bottleneck
+from starcoder_ls.engine.adapters.methods.bottleneck import PEFT_TYPE
 from starcoder_ls.engine.loading import checkpoint_sizes
+from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 from starcoder_ls.learning.finetuning.trainable import BaseIdentity, Trainable, write_adapter
 
 LORA_TARGETS: Mapping[str, list[str]] = {
@@ -83,7 +84,7 @@ def add_ia3(model: Any, architecture: str, _rank: int) -> LayerAdapter:
 
 def add_parallel(model: Any, architecture: str, rank: int) -> LayerAdapter:
     """Astraios' Parallel adapter, whose second matrix begins at zero; ``rank`` is the size of its bottleneck."""
-    config = bottleneck.BottleneckConfig(
+    config = BottleneckConfig(
         target_modules=_PARALLEL_TARGETS[architecture],
         bottleneck_size=rank,
         use_parallel_adapter=True,
@@ -91,4 +92,4 @@ def add_parallel(model: Any, architecture: str, rank: int) -> LayerAdapter:
         task_type="CAUSAL_LM",
     )
     saved = {key: value for key, value in config.to_dict().items() if key in _PUBLISHED_KEYS}
-    return LayerAdapter(model, config, {**saved, "peft_type": bottleneck.PEFT_TYPE})
+    return LayerAdapter(model, config, {**saved, "peft_type": PEFT_TYPE})

@@ -9,8 +9,9 @@ from peft import LoraConfig
 import adapter_fixtures
 from starcoder_ls.engine.adapters.config import read_config
 from starcoder_ls.engine.adapters.methods import lora
-from starcoder_ls.engine.adapters.peft_compat import TargetModule, inject_layers
+from starcoder_ls.engine.adapters.peft_compat import inject_layers
 from starcoder_ls.engine.adapters.resident_adapters import prepare_adapter
+from starcoder_ls.engine.adapters.target_module import TargetModule
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.settings import Adapter, Model

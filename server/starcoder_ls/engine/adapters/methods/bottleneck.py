@@ -1,24 +1,22 @@
-"""Bottleneck adapters as in Astraios (Zhuo et al. 2024): Parallel, AdapterH and AdapterP, registered with PEFT.
+"""Bottleneck adapters as in Astraios (Zhuo et al. 2024): Parallel, AdapterH and AdapterP.
 
 Each adapts a linear layer by a small network of two matrices with a non-linearity between them. The configuration keys
-and tensor names are those of Astraios' fork of PEFT.
+and tensor names are those of Astraios' fork of PEFT. The bundled adapter is one, and PEFT takes seconds to import; so
+the layers are made here without it. ``learning.finetuning.bottleneck_tuner`` has those that PEFT trains.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
-from peft import PeftConfig, PeftType
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 from transformers.activations import ACT2FN
 
 from starcoder_ls.engine.adapters import config_checks as checks
-from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
 from starcoder_ls.engine.adapters.layer_change import Branch, Position
+from starcoder_ls.engine.adapters.target_module import TargetModule
 
 PEFT_TYPE = "BOTTLENECK"
 NON_LINEARITIES = ("tanh", "relu", "gelu", "silu", "sigmoid", "leaky_relu", "linear")
@@ -29,147 +27,54 @@ _INPUT_TARGETS = frozenset({"c_fc", "up_proj", "gate_proj"})
 _OUTPUT_TARGETS = frozenset({"c_proj", "down_proj"})
 
 
-@dataclass
-class BottleneckConfig(PeftConfig):  # type: ignore[misc]
-    """The keys of Astraios' adapter_config.json. ``use_adapterp`` has no effect there or here."""
-
-    target_modules: list[str] | None = None
-    exclude_modules: list[str] | None = None
-    bottleneck_size: int = 256
-    non_linearity: str = "tanh"
-    adapter_dropout: float = 0.0
-    scaling: float | str = 1.0
-    use_parallel_adapter: bool = False
-    use_adapterp: bool = False
-    init_weights: str = field(default="bert", metadata={"help": "bert: both N(0, .02); mam_adapter: no effect yet"})
-    bias: str = "none"
-    modules_to_save: list[str] | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.peft_type = PeftType(PEFT_TYPE)
-
-
-class BottleneckLayer(torch.nn.Module, BaseTunerLayer):  # type: ignore[misc]
+class BottleneckLayer(torch.nn.Module):
     """A linear layer ``W`` and the adapter ``delta(h) = up(f(down(h))) · scaling``.
 
     By position, the layer computes ``W x + delta(x)`` (parallel), ``W (x + delta(x))`` (input), or ``z + delta(z)``
     with ``z = W x`` (output). The adapter computes in the type of its own weights; the result is cast and then scaled,
-    as in Astraios' fork (tests/data/astraios-golden).
+    as in Astraios' fork (tests/data/astraios-golden). Its weights are created on the meta device.
     """
 
-    adapter_layer_names = ("adapter_down", "adapter_up", "adapter_scaling")
-
-    def __init__(self, base_layer: torch.nn.Module, position: Position, name: str, config: BottleneckConfig) -> None:
+    def __init__(
+        self,
+        base_layer: torch.nn.Module,
+        position: Position,
+        bottleneck_size: int,
+        non_linearity: str,
+        scaling: float | Literal["learned"],
+    ) -> None:
         super().__init__()
         self.base_layer = base_layer
         self.position = position
-        self.in_features = int(base_layer.in_features)  # type: ignore[arg-type]
-        self.out_features = int(base_layer.out_features)  # type: ignore[arg-type]
-        self.adapter_down = torch.nn.ModuleDict()
-        self.adapter_up = torch.nn.ModuleDict()
-        self.adapter_scaling = torch.nn.ParameterDict()
-        self._scaling: dict[str, float] = {}
-        self._dropout: dict[str, float] = {}
-        self.non_linearity_name = config.non_linearity
-        self.non_linearity = ACT2FN[config.non_linearity]
-        self._active_adapter = name
-        self._disable_adapters = False
-        self.merged_adapters: list[str] = []
-        self.add_adapter(name, config)
-
-    def add_adapter(self, name: str, config: BottleneckConfig) -> None:
-        in_features = self.out_features if self.position == "output" else self.in_features
-        out_features = self.in_features if self.position == "input" else self.out_features
-        down = torch.nn.Linear(in_features, config.bottleneck_size, bias=False, dtype=torch.float32)
-        up = torch.nn.Linear(config.bottleneck_size, out_features, bias=False, dtype=torch.float32)
-        if down.weight.device.type != "meta":
-            _initialize(down, up, config.init_weights)
-        self.adapter_down[name], self.adapter_up[name] = down, up
-        self._dropout[name] = config.adapter_dropout
-        if config.scaling == "learned":
-            self.adapter_scaling[name] = torch.nn.Parameter(torch.ones(1))
+        inputs, outputs = branch_sizes(base_layer, position)
+        self.adapter_down = torch.nn.Linear(inputs, bottleneck_size, bias=False, device="meta", dtype=torch.float32)
+        self.adapter_up = torch.nn.Linear(bottleneck_size, outputs, bias=False, device="meta", dtype=torch.float32)
+        self.adapter_scaling: float | torch.nn.Parameter
+        if scaling == "learned":
+            self.adapter_scaling = torch.nn.Parameter(torch.ones(1, device="meta"))
         else:
-            self._scaling[name] = float(config.scaling)
-        device = next(self.base_layer.parameters()).device
-        if device.type != "meta" and down.weight.device.type != "meta":
-            down.to(device), up.to(device)
-        active: Any = self.active_adapters
-        BaseTunerLayer.set_adapter(self, active, inference_mode=config.inference_mode)
+            self.adapter_scaling = scaling
+        self.non_linearity_name = non_linearity
+        self.non_linearity = ACT2FN[non_linearity]
 
-    def scaling(self, name: str) -> float | torch.Tensor:
-        """By what the branch is multiplied: a number, or [1] if it is learned."""
-        return self._scaling[name] if name in self._scaling else self.adapter_scaling[name]
-
-    def delta(self, name: str, hidden_states: torch.Tensor) -> torch.Tensor:
+    def delta(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out], in the type of ``hidden_states``."""
-        down: Any = self.adapter_down[name]
-        x = torch.nn.functional.dropout(hidden_states.to(down.weight.dtype), self._dropout[name], self.training)
-        result: torch.Tensor = self.adapter_up[name](self.non_linearity(down(x))).to(hidden_states.dtype)
-        scaling = self._scaling.get(name)
-        if scaling is None:
-            learned: torch.Tensor = self.adapter_scaling[name]
-            return result * learned.to(hidden_states.dtype)
-        return result if scaling == 1.0 else result * scaling
+        hidden = self.non_linearity(self.adapter_down(hidden_states.to(self.adapter_down.weight.dtype)))
+        return scale(self.adapter_up(hidden).to(hidden_states.dtype), self.adapter_scaling)
 
-    def forward(self, x: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[..., in] -> [..., out]."""
-        active: Any = () if self.disable_adapters else self.active_adapters
-        names = [name for name in active if name in self.adapter_down]
-        layer_input = x
         if self.position == "input":
-            for name in names:
-                x = self.delta(name, x) + x
-        result: torch.Tensor = self.base_layer(x, *args, **kwargs)
-        for name in names:
-            if self.position == "parallel":
-                result = result + self.delta(name, layer_input).to(result.dtype)
-            elif self.position == "output":
-                result = self.delta(name, result) + result
-        return result
-
-    def merge(self, safe_merge: bool = False, adapter_names: list[str] | None = None) -> None:
-        """Raises NotImplementedError: no weight equals a layer with a non-linearity beside it."""
-        raise NotImplementedError("a bottleneck adapter is not linear, so it cannot be merged into a weight")
-
-    def unmerge(self) -> None:
-        """Raises NotImplementedError, as ``merge`` does."""
-        raise NotImplementedError("a bottleneck adapter is never merged")
-
-
-class BottleneckTuner(BaseTuner):  # type: ignore[misc]
-    """The class through which PEFT creates the layers. ``target_modules`` must be a list; it has no default."""
-
-    prefix = "adapter_"
-    tuner_layer_cls = BottleneckLayer
-    target_module_mapping: Mapping[str, list[str]] = {}
-
-    def _create_and_replace(
-        self,
-        peft_config: BottleneckConfig,
-        adapter_name: str,
-        target: torch.nn.Module,
-        target_name: str,
-        parent: torch.nn.Module,
-        current_key: str,
-        parameter_name: str | None = None,
-    ) -> None:
-        del parameter_name
-        if isinstance(target, BottleneckLayer):
-            target.add_adapter(adapter_name, peft_config)
-            return
-        if not hasattr(target, "in_features"):
-            raise ValueError(f"{current_key} is not a linear layer")
-        position = "parallel" if peft_config.use_parallel_adapter else _position_at(target_name)
-        self._replace_module(parent, target_name, BottleneckLayer(target, position, adapter_name, peft_config), target)
-
-
-peft_compat.register_method("bottleneck", BottleneckConfig, BottleneckTuner, "adapter_")
+            result: torch.Tensor = self.base_layer(self.delta(x) + x)
+            return result
+        result = self.base_layer(x)
+        if self.position == "parallel":
+            return result + self.delta(x).to(result.dtype)
+        return self.delta(result) + result
 
 
 class Bottleneck(LayerMethod):
     peft_type = PEFT_TYPE
-    peft_config = BottleneckConfig
     config_checks: ClassVar = {
         "bottleneck_size": checks.integer(1, 1 << 14),
         "non_linearity": checks.one_of(NON_LINEARITIES),
@@ -181,22 +86,53 @@ class Bottleneck(LayerMethod):
     tensor_names = layer_tensor_names(r"(adapter_(down|up)\.weight|adapter_scaling)")
     merge_obstacle = "it is not linear"
 
+    def default_values(self) -> Mapping[str, Any]:
+        return {"bottleneck_size": 256, "non_linearity": "tanh", "scaling": 1.0, "use_parallel_adapter": False}
+
     def normalize(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         scaling = values["scaling"]
         return {**values, "scaling": float(scaling) if isinstance(scaling, int) else scaling}
 
-    def layer_change(self, target: peft_compat.TargetModule) -> Branch:
+    def create_layers(self, values: Mapping[str, Any], model: torch.nn.Module) -> list[TargetModule]:
+        """Raises ValueError if the model lacks the modules, or if such an adapter cannot be at one of them."""
+        names = values["target_modules"]
+        suffixes = tuple(f".{name}" for name in names)
+        targets = []
+        for path, module in model.named_modules():
+            if path not in names and not path.endswith(suffixes):
+                continue
+            if not hasattr(module, "in_features"):
+                raise ValueError(f"{path} is not a linear layer")
+            parent, _, name = path.rpartition(".")
+            position = "parallel" if values["use_parallel_adapter"] else position_at(name)
+            layer = BottleneckLayer(
+                module, position, values["bottleneck_size"], values["non_linearity"], values["scaling"]
+            )
+            targets.append(TargetModule(path, model.get_submodule(parent), name, module, layer))
+        if not targets:
+            raise ValueError(f"it has none of the modules {', '.join(names)}")
+        return targets
+
+    def layer_change(self, target: TargetModule) -> Branch:
         layer: Any = target.adapter_layer
-        name = peft_compat.ADAPTER_NAME
-        return Branch(
-            layer.position,
-            layer.adapter_down[name].weight,
-            layer.adapter_up[name].weight * layer.scaling(name),
-            layer.non_linearity_name,
-        )
+        up = layer.adapter_up.weight * layer.adapter_scaling
+        return Branch(layer.position, layer.adapter_down.weight, up, layer.non_linearity_name)
 
 
-def _position_at(target_name: str) -> Position:
+def scale(values: torch.Tensor, scaling: float | torch.Tensor) -> torch.Tensor:
+    """``values`` [...] times a number or a learned [1], which is cast to their type."""
+    if isinstance(scaling, torch.Tensor):
+        return values * scaling.to(values.dtype)
+    return values if scaling == 1.0 else values * scaling
+
+
+def branch_sizes(base_layer: Any, position: Position) -> tuple[int, int]:
+    """The inputs and outputs of an adapter at ``position`` of a linear layer."""
+    inputs, outputs = int(base_layer.in_features), int(base_layer.out_features)
+    return {"parallel": (inputs, outputs), "input": (inputs, inputs), "output": (outputs, outputs)}[position]
+
+
+def position_at(target_name: str) -> Position:
     """Raises ValueError if an adapter that is not parallel cannot be at the module ``target_name``."""
     if target_name in _INPUT_TARGETS:
         return "input"
@@ -206,13 +142,3 @@ def _position_at(target_name: str) -> Position:
         f"a bottleneck adapter that is not parallel cannot adapt {target_name}, only "
         f"{', '.join(sorted(_INPUT_TARGETS | _OUTPUT_TARGETS))}"
     )
-
-
-def _initialize(down: torch.nn.Linear, up: torch.nn.Linear, scheme: str) -> None:
-    """ "mam_adapter": the adapter changes nothing before it is trained; "bert": both matrices N(0, 0.02)."""
-    if scheme == "mam_adapter":
-        torch.nn.init.kaiming_uniform_(down.weight, a=5**0.5)
-        torch.nn.init.zeros_(up.weight)
-        return
-    torch.nn.init.normal_(down.weight, std=0.02)
-    torch.nn.init.normal_(up.weight, std=0.02)

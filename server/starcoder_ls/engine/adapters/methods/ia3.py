@@ -6,17 +6,15 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from peft import IA3Config
 
 from starcoder_ls.engine.adapters import config_checks as checks
-from starcoder_ls.engine.adapters import peft_compat
-from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+from starcoder_ls.engine.adapters.adapter_method import PeftLayerMethod, layer_tensor_names
 from starcoder_ls.engine.adapters.layer_change import Factors
+from starcoder_ls.engine.adapters.target_module import ADAPTER_NAME, TargetModule
 
 
-class IA3(LayerMethod):
+class IA3(PeftLayerMethod):
     peft_type = "IA3"
-    peft_config = IA3Config
     config_checks: ClassVar = {"target_modules": checks.MODULE_NAMES, "feedforward_modules": checks.MODULE_NAMES}
     training_keys = frozenset({"init_ia3_weights"})
     tensor_names = layer_tensor_names("ia3_l")
@@ -27,9 +25,9 @@ class IA3(LayerMethod):
             return None
         return "has `feedforward_modules` that are not among `target_modules`"
 
-    def layer_change(self, target: peft_compat.TargetModule) -> Factors:
+    def layer_change(self, target: TargetModule) -> Factors:
         layer: Any = target.adapter_layer
-        values = layer.ia3_l[peft_compat.ADAPTER_NAME].flatten()
+        values = layer.ia3_l[ADAPTER_NAME].flatten()
         return Factors("input" if layer.is_feedforward else "output", values)
 
     def find_base_conflict(self, quantization: str, dtype: torch.dtype) -> str | None:

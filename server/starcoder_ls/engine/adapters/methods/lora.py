@@ -11,18 +11,16 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
-from peft import LoraConfig
 
 from starcoder_ls.engine.adapters import config_checks as checks
-from starcoder_ls.engine.adapters import peft_compat
-from starcoder_ls.engine.adapters.adapter_method import LayerMethod, layer_tensor_names
+from starcoder_ls.engine.adapters.adapter_method import PeftLayerMethod, layer_tensor_names
 from starcoder_ls.engine.adapters.layer_change import Branch
+from starcoder_ls.engine.adapters.target_module import ADAPTER_NAME, TargetModule
 from starcoder_ls.engine.model_shape import activation_type
 
 
-class LoRA(LayerMethod):
+class LoRA(PeftLayerMethod):
     peft_type = "LORA"
-    peft_config = LoraConfig
     config_checks: ClassVar = {
         "r": checks.integer(1, 4096),
         "lora_alpha": checks.NUMBER,
@@ -43,20 +41,19 @@ class LoRA(LayerMethod):
         self,
         tensors: Mapping[str, torch.Tensor],
         model: torch.nn.Module,
-        targets: Sequence[peft_compat.TargetModule],
+        targets: Sequence[TargetModule],
     ) -> None:
         super().load_tensors(tensors, model, targets)
         device, dtype = activation_type(model)
         if device.type != "cpu" and isinstance(targets, list):
             targets[:] = [fuse(target, dtype) for target in targets]
 
-    def layer_change(self, target: peft_compat.TargetModule) -> Branch | None:
+    def layer_change(self, target: TargetModule) -> Branch | None:
         layer: Any = target.adapter_layer
         if isinstance(layer, FusedLora):
             return Branch("parallel", layer.down, layer.up, "linear")
-        name = peft_compat.ADAPTER_NAME
-        up = layer.lora_B[name].weight * layer.scaling[name]
-        return Branch("parallel", layer.lora_A[name].weight, up, "linear")
+        up = layer.lora_B[ADAPTER_NAME].weight * layer.scaling[ADAPTER_NAME]
+        return Branch("parallel", layer.lora_A[ADAPTER_NAME].weight, up, "linear")
 
 
 class FusedLora(torch.nn.Module):
@@ -77,9 +74,8 @@ class FusedLora(torch.nn.Module):
         return output
 
 
-def fuse(target: peft_compat.TargetModule, dtype: torch.dtype) -> peft_compat.TargetModule:
+def fuse(target: TargetModule, dtype: torch.dtype) -> TargetModule:
     """``target`` with a ``FusedLora`` of ``dtype`` instead of PEFT's layer, whose weights it rounds."""
     layer: Any = target.adapter_layer
-    name = peft_compat.ADAPTER_NAME
-    down, up = layer.lora_A[name].weight, layer.lora_B[name].weight * layer.scaling[name]
+    down, up = layer.lora_A[ADAPTER_NAME].weight, layer.lora_B[ADAPTER_NAME].weight * layer.scaling[ADAPTER_NAME]
     return replace(target, adapter_layer=FusedLora(target.base_layer, down.to(dtype), up.to(dtype)).eval())

@@ -5,14 +5,11 @@ PEFT saves the encoder's output, so a saved adapter is the same as one of prompt
 
 from __future__ import annotations
 
-from peft import PromptEncoderConfig
-
 from starcoder_ls.engine.adapters.virtual_token_method import EmbeddingMethod
 
 
 class PTuning(EmbeddingMethod):
     peft_type = "P_TUNING"
-    peft_config = PromptEncoderConfig
     training_keys = frozenset(
         {"encoder_reparameterization_type", "encoder_hidden_size", "encoder_num_layers", "encoder_dropout"}
     )

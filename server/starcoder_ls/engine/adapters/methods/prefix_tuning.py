@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from peft import PrefixTuningConfig
 
-from starcoder_ls.engine.adapters.peft_compat import TargetModule
+from starcoder_ls.engine.adapters.target_module import TargetModule
 from starcoder_ls.engine.adapters.virtual_token_method import TENSOR, VirtualTokenMethod
 from starcoder_ls.engine.adapters.virtual_tokens import VirtualTokens
 from starcoder_ls.engine.kv_cache.cache import KvCache
@@ -28,7 +27,6 @@ class KeyValueTokens(VirtualTokens):
 
 class PrefixTuning(VirtualTokenMethod):
     peft_type = "PREFIX_TUNING"
-    peft_config = PrefixTuningConfig
     training_keys = frozenset({"prefix_projection", "encoder_hidden_size"})
     virtual_tokens = KeyValueTokens
 

@@ -21,6 +21,7 @@ def serve(model: str, port: int, token: str, adapters: list[str]) -> None:
     options = xllamacpp.CommonParams()
     options.model.path, options.port, options.api_keys = model, port, [token]
     options.model_alias = {"bundled"}
+    options.endpoint_slots = options.endpoint_metrics = True
     options.n_ctx, options.n_parallel, options.n_batch, options.warmup = CONTEXT_TOKENS * SLOTS, SLOTS, 256, False
     options.cpuparams.n_threads = options.cpuparams_batch.n_threads = 1  # two threads of a busy machine spin
     if adapters:

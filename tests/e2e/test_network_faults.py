@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import network_faults
+
+
+@pytest.mark.parametrize("has_fallback", [True, False], ids=["fallback", "alone"])
+@pytest.mark.parametrize("name", network_faults.FAULTS)
+def test_fault_costs_no_answer_and_the_server_is_found_again(name: str, has_fallback: bool, tmp_path: Path) -> None:
+    if network_faults.FAULTS[name].has_tls and shutil.which("openssl") is None:
+        pytest.skip("openssl makes certificates")
+    network_faults.play(name, has_fallback, tmp_path)
