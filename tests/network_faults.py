@@ -2,7 +2,7 @@
 
 ``play`` plays one: two windows complete code with the server's model; the fault begins, and every request gets exactly
 one answer, from the local model or null; few requests reach the server; the fault ends, and the server answers again.
-``tests/remote/test_network_faults.py`` plays each once, ``run_network_faults.py`` many times.
+``tests/e2e/test_network_faults.py`` plays each once, ``run_network_faults.py`` many times.
 """
 
 from __future__ import annotations
@@ -166,7 +166,6 @@ def play(name: str, has_fallback: bool, folder: Path) -> Outcome:
 
 
 async def _play(fault: NetworkFault, has_fallback: bool, folder: Path) -> Outcome:
-    descriptors = count_descriptors()
     async with in_thread(Site(folder, fault.has_tls)) as site:
         clock = FakeClock()
         advance = partial(clock.advance, FIRST_DELAY_S)
@@ -189,9 +188,6 @@ async def _play(fault: NetworkFault, has_fallback: bool, folder: Path) -> Outcom
             assert engine_breaker(engine).is_closed != fault.opens
             recovery_ms = await recover(windows, advance)
             assert not [window for window in windows if window.client.unmatched_responses]
-    while count_descriptors() > descriptors:  # transports of failed handshakes are in cycles
-        gc.collect()
-        await asyncio.sleep(0.05)
     return Outcome(first_answer_ms, recovery_ms, sent)
 
 
@@ -281,6 +277,8 @@ class Window:
 
 
 def count_descriptors() -> int:
+    """Open descriptors of this process, after garbage collection: sockets of failed handshakes are in cycles."""
+    gc.collect()
     return len(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else 0
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from isolation import isolated_environment
-from network_faults import FAULTS, Outcome, play
+from network_faults import FAULTS, Outcome, count_descriptors, play
 
 Row = tuple[str, bool]
 
@@ -31,6 +31,7 @@ def main() -> int:
     options = parser.parse_args()
     rows = [(name, has_fallback) for name in FAULTS if options.only in name for has_fallback in (True, False)]
     outcomes, failures = collections.defaultdict[Row, list[Outcome]](list), collections.Counter[Row]()
+    descriptors: list[int] = []
     console = Console(width=140)
     with isolated_environment():
         for number in range(options.times):  # in turns, so that a busy minute does not hit one row alone
@@ -41,7 +42,10 @@ def main() -> int:
                     except Exception:  # noqa: BLE001 - counted and shown
                         failures[row] += 1
                         traceback.print_exc()
-            console.print(f"round {number + 1} of {options.times}: {failures.total()} failures so far")
+            descriptors.append(count_descriptors())
+            console.print(
+                f"round {number + 1} of {options.times}: {failures.total()} failures, {descriptors[-1]} descriptors"
+            )
     table = Table("fault", "fallback", "runs", "passed", "first answer, median ms", "worst", "requests sent")
     for row in rows:
         first_ms = [outcome.first_answer_ms for outcome in outcomes[row]] or [0.0]
@@ -51,7 +55,10 @@ def main() -> int:
             f"{statistics.median(first_ms):.0f}", f"{max(first_ms):.0f}", ", ".join(map(str, sent)),
         )  # fmt: skip
     console.print(table)
-    return 1 if failures else 0
+    has_leak = descriptors[-1] > descriptors[0]
+    if has_leak:
+        console.print(f"descriptors grew from {descriptors[0]} in the first round to {descriptors[-1]}")
+    return 1 if failures or has_leak else 0
 
 
 if __name__ == "__main__":

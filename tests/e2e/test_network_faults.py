@@ -1,11 +1,24 @@
 from __future__ import annotations
 
+import gc
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import network_faults
+
+# asyncio and httpx2 leave sockets of failed TLS handshakes to the garbage collector.
+pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def _sockets_are_collected(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    caplog.set_level(logging.CRITICAL, logger="asyncio")  # a record would keep the socket's traceback
+    yield
+    gc.collect()
 
 
 @pytest.mark.parametrize("has_fallback", [True, False], ids=["fallback", "alone"])
