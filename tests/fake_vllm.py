@@ -1,7 +1,9 @@
 """A small server with the dialect of vLLM, in a thread of the test: it answers with a script, one token per event.
 
-It keeps the traps of the real one: whole special tokens in the ids, characters split over tokens, an answer that is
-silently shortened, constraints by a regular expression, and adapters that are listed but have no effect.
+It keeps the traps of the real one (vLLM 0.32): whole special tokens in the ids, characters split over tokens, which
+have no text until they are whole, an answer that is silently shortened, constraints by a regular expression, adapters
+that are listed but have no effect, and paths outside of `/v1` that need no token. `e2e/test_remote_vllm.py` compares
+the two.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import Any
 
 import starcoder_ls
 from starcoder_ls.generation import SpecialToken
+from starcoder_ls.text_tokens.prefix_index import REPLACEMENT_CHARACTER
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 BUNDLED = Tokenizer.from_folder(Path(starcoder_ls.__file__).parent / "bundled")
@@ -88,23 +91,32 @@ class FakeVllm:
         first, *lines = head.split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)}
         body = await reader.readexactly(int(headers.get("content-length", 0)))
-        path = first.split()[1]
+        method, path = first.split()[:2]
         if path == "/health" or path in self.open_paths:
             return await respond(writer, 200, {})
-        if headers.get("authorization") != f"Bearer {TOKEN}":
+        if path.startswith("/v1") and headers.get("authorization") != f"Bearer {TOKEN}":
             return await respond(writer, 401, {"error": "Unauthorized"})
         if path == "/v1/models":
             return await respond(writer, 200, self._models())
         if path != "/v1/completions":
             return await respond(writer, 404, {"detail": "Not Found"})
-        request = json.loads(body)
+        if method != "POST":
+            return await respond(writer, 405, {"detail": "Method Not Allowed"})
+        try:
+            request = json.loads(body)
+        except ValueError:
+            return await respond(writer, 400, error(400, "1 validation error: JSON decode error"))
         self.requests.append(request)
         self.headers.append(headers)
         return await self._complete(request, writer, reader)
 
     def _models(self) -> dict[str, Any]:
-        base = {"id": self.model, "owned_by": self.owner, "max_model_len": self.context_tokens, "root": self.model}
-        others = [{"id": name, "owned_by": self.owner, "parent": self.model} for name in self.adapters]
+        base = {"id": self.model, "owned_by": self.owner, "max_model_len": self.context_tokens, "root": "/models/base",
+                "parent": None}  # fmt: skip
+        others = [
+            {"id": name, "owned_by": self.owner, "max_model_len": None, "root": f"/{name}", "parent": self.model}
+            for name in self.adapters
+        ]
         return {"object": "list", "data": [base, *others]}
 
     async def _complete(
@@ -116,22 +128,46 @@ class FakeVllm:
             if fault.closes_before:
                 return False
             if fault.status:
-                return await respond(writer, fault.status, {"error": {"message": fault.message}}, fault.headers)
-        if request["model"] not in (self.model, *self.adapters):
-            return await respond(writer, 404, {"error": {"message": f"The model `{request['model']}` does not exist."}})
-        if not all(isinstance(id_, int) for id_ in request["prompt"]):
-            return await respond(writer, 400, {"error": {"message": "token ids only"}})
-        room = self.context_tokens - len(request["prompt"])
-        if room < 1:
-            return await respond(writer, 400, {"error": {"message": "This model's maximum context length is 2048."}})
+                return await respond(writer, fault.status, error(fault.status, fault.message), fault.headers)
+        prompt = request["prompt"]
+        prompt = self.tokenizer.encode([prompt]) if isinstance(prompt, str) else prompt
+        if (problem := self._problem(request, prompt)) is not None:
+            return await respond(writer, problem["error"]["code"], problem)
         ids = self._ids(request)
-        limit = min(request["max_tokens"], room)  # silently shortened
+        limit = min(request["max_tokens"], self.context_tokens - len(prompt))  # silently shortened
         reason = "stop" if len(ids) <= limit else "length"
         if not request.get("stream"):
-            text = self.tokenizer.decode(ids[:limit])
-            choice = {"index": 0, "text": text, "token_ids": ids[:limit], "finish_reason": reason}
-            return await respond(writer, 200, {"choices": [choice]})
+            text = self.tokenizer.decode(ids[:limit]).rstrip(REPLACEMENT_CHARACTER)
+            return await respond(writer, 200, {"choices": [self._choice(request, 0, ids[:limit], text, reason)]})
         return await self._stream(request, ids[:limit], reason, fault, writer, reader)
+
+    def _problem(self, request: dict[str, Any], prompt: list[int]) -> dict[str, Any] | None:
+        """The body of the answer to a request that is refused."""
+        if request["model"] not in (self.model, *self.adapters):
+            return error(404, f"The model `{request['model']}` does not exist. Valid aliases: {self.model}.")
+        if not prompt:
+            return error(400, "You must pass at least one prompt")
+        if max(prompt) >= self.tokenizer.vocabulary_size:
+            return error(400, f"Token id {max(prompt)} is out of vocabulary")
+        if len(prompt) > self.context_tokens:
+            return error(
+                400, f"This model's maximum context length is {self.context_tokens} tokens. However, your prompt "
+                f"contains {len(prompt)} input tokens, which exceeds this limit even without any output tokens. Please "
+                f"reduce the length of the input prompt. (parameter=input_tokens, value={len(prompt)})",
+            )  # fmt: skip
+        tokens = min(request["max_tokens"], self.context_tokens - len(prompt))
+        for name, value in (("max_tokens", tokens), ("n", request.get("n", 1))):
+            if value < 1:
+                return error(400, f"{name} must be at least 1, got {value}.")
+        return None
+
+    def _choice(
+        self, request: dict[str, Any], index: int, ids: list[int], text: str, reason: str | None
+    ) -> dict[str, Any]:
+        logprobs = {"token_logprobs": [self.logprob] * len(ids)} if request.get("logprobs") is not None else None
+        token_ids = ids if request.get("return_token_ids") else None
+        return {"index": index, "text": text, "logprobs": logprobs, "finish_reason": reason, "stop_reason": None,
+                "token_ids": token_ids}  # fmt: skip
 
     def _ids(self, request: dict[str, Any]) -> list[int]:
         text = self.script(request["model"])
@@ -154,6 +190,7 @@ class FakeVllm:
     ) -> bool:
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         gone = asyncio.ensure_future(reader.read(1))  # a client that goes on sends nothing now
+        state = self.tokenizer.initial_state()
         try:
             number = 0
             while self.is_endless or number < len(ids):
@@ -163,11 +200,11 @@ class FakeVllm:
                     writer.write(chunk(fault.garbage) if fault.garbage else b"")
                     return False
                 is_last = not self.is_endless and number == len(ids) - 1
-                for index in range(request["n"]):
-                    choice = {
-                        "index": index, "text": "", "token_ids": [ids[number % (len(ids) - self.is_endless)]],
-                        "logprobs": {"token_logprobs": [self.logprob]}, "finish_reason": reason if is_last else None,
-                    }  # fmt: skip
+                id_ = ids[number % (len(ids) - self.is_endless)]
+                before, state = state, self.tokenizer.append_token(state, id_)
+                text = state.text[len(before.text) :]
+                for index in range(request.get("n", 1)):
+                    choice = self._choice(request, index, [id_], text, reason if is_last else None)
                     writer.write(chunk(b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"))
                 self.tokens_sent += 1
                 await writer.drain()
@@ -186,6 +223,10 @@ class FakeVllm:
         writer.write(chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
         await writer.drain()
         return True
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    return {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
 
 
 def chunk(data: bytes) -> bytes:

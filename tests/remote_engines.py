@@ -15,9 +15,12 @@ import starcoder_ls
 from fake_vllm import TOKEN
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
-from starcoder_ls.generation import Chunk, Engine, Phase, Request, Status
+from starcoder_ls.generation import Chunk, Engine, Phase, Request, Sampling, Status
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import InlineCompletion, Remote, Settings
+
+FORCED_BEGINNINGS = (" ret", "    ", "self.a", "'[x]*\\", "é(", "größe = '漢😀")
+"""Blanks, half of a word, what regular expressions and grammars escape, and characters split over tokens."""
 
 WAIT_S = 120.0
 """For what happens at once on a machine that does nothing else."""
@@ -79,6 +82,21 @@ def ready_engine(settings: Settings, **options: Any) -> Iterator[RemoteEngine]:
 
 async def chunks_of(engine: Engine, request: Request) -> list[Chunk]:
     return [chunk async for chunk in engine.stream(request)]
+
+
+def check_candidates(engine: Engine) -> None:
+    """Several candidates differ, and the first is the greedy one."""
+    request = Request(("def main(",), 12, candidates=3, sampling=Sampling(1.5, 1.0, 7))
+    chunks = asyncio.run(chunks_of(engine, request))
+    texts = ["".join(chunk.text for chunk in chunks if chunk.candidate == number) for number in range(3)]
+    assert len(set(texts)) == 3
+    assert texts[0] == answer_of(engine, Request(("def main(",), 12))
+
+
+def check_forced_beginning(engine: Engine, local: Engine, forced: str) -> None:
+    """An answer that must begin with ``forced`` is that of the model in this process."""
+    request = Request(("def area(self, width, height):\n   ",), 32, forced_prefix=forced)
+    assert answer_of(engine, request) == answer_of(local, request) != ""
 
 
 def answer_of(engine: Engine, request: Request) -> str:

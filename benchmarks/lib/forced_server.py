@@ -30,7 +30,15 @@ DEFAULT_CORRECT_FRACTION = 0.4
 
 def allow_canonical_tokens_only(tokenizer: Tokenizer) -> None:
     """Make forced text consist of the tokens that the tokenizer splits it into."""
-    tokenizer.prefix_compatible_ids = lambda text: array("q", tokenizer.encode([text])[:1])  # type: ignore[assignment]
+    any_tokens = tokenizer.prefix_compatible_ids
+
+    def canonical_ids(data: bytes) -> array[int]:
+        try:
+            return array("q", tokenizer.encode([data.decode()])[:1])
+        except UnicodeDecodeError:  # the rest of a character
+            return any_tokens(data)
+
+    tokenizer.prefix_compatible_ids = canonical_ids  # type: ignore[assignment]
 
 
 class ForcedEngine(LocalEngine):

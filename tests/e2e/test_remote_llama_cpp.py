@@ -13,9 +13,19 @@ import pytest
 
 import starcoder_ls
 from peers.llama_server import CONTEXT_TOKENS, running_llama_server
-from remote_engines import WAIT_S, answer_of, chunks_of, cursors, ready_engine, settings_for, suggestions_at
+from remote_engines import (
+    FORCED_BEGINNINGS,
+    WAIT_S,
+    answer_of,
+    check_candidates,
+    check_forced_beginning,
+    cursors,
+    ready_engine,
+    settings_for,
+    suggestions_at,
+)
 from starcoder_ls.cancel_flag import CancelFlag
-from starcoder_ls.generation import Engine, FinishReason, Request, Sampling, SpecialToken
+from starcoder_ls.generation import Engine, FinishReason, Request, SpecialToken
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import InlineCompletion, Model
 
@@ -77,12 +87,13 @@ def test_fim_prompt_has_the_answer_of_the_model_in_this_process(engine: RemoteEn
     assert answer_of(engine, request) == answer_of(local, request) != ""
 
 
+@pytest.mark.parametrize("forced", FORCED_BEGINNINGS)
+def test_forced_beginning_has_the_answer_of_the_model_here(engine: RemoteEngine, local: Engine, forced: str) -> None:
+    check_forced_beginning(engine, local, forced)
+
+
 def test_candidates_differ_and_the_first_is_the_greedy_one(engine: RemoteEngine) -> None:
-    request = Request(("def main(",), 12, candidates=3, sampling=Sampling(1.5, 1.0, 7))
-    chunks = asyncio.run(chunks_of(engine, request))
-    texts = ["".join(chunk.text for chunk in chunks if chunk.candidate == number) for number in range(3)]
-    assert len(set(texts)) == 3
-    assert texts[0] == answer_of(engine, Request(("def main(",), 12))
+    check_candidates(engine)
 
 
 def test_cancelled_answer_frees_its_slot(engine: RemoteEngine) -> None:

@@ -33,6 +33,9 @@ MEMORY = Path("/dev/shm")
 
 _MAX_REPLAY_S = 1.0
 _WARM_UP_SHARE = 0.2
+_ENDS = {72: "a signal from outside (SIGINT or SIGTERM) ended the process, so that its time was not used up"}
+"""Exit codes of libFuzzer (FuzzerOptions.h) that say nothing about an input."""
+
 _STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", re.MULTILINE)
 
 
@@ -95,7 +98,7 @@ def _read_outcome(name: str, seconds: float, code: int, output: str, found: Path
     ends = ("timeout-", "crash-", "oom-", "leak-")
     findings += [(file.name, "the process ended") for file in found.iterdir() if file.name.startswith(ends)]
     if code and not findings:
-        findings.append(("no input", f"the process ended with code {code}; see {name}.log"))
+        findings.append(("no input", f"{_ENDS.get(code, f'the process ended with code {code}')}; see {name}.log"))
     growth = summary["growth_bytes"]
     inputs = int(executed[1]) if executed else summary["inputs"]
     return Outcome(

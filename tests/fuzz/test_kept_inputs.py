@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fuzz import git_wildmatch, registry
+from fuzz.harnesses import secret_masking
 from fuzz.input_bytes import InputReader, join_fields, split_fields
 from fuzz.run import CACHE, ROOT
 
@@ -23,6 +24,10 @@ def test_harness_holds_for_its_seeds_and_kept_inputs(name: str) -> None:
         harness.check(seed)
     for data in registry.kept_inputs(name).values():
         harness.check(data)
+
+
+def test_a_seed_of_secret_masking_is_checked_as_a_long_text() -> None:
+    assert any(map(secret_masking.is_checked_as_long_text, secret_masking.SEEDS))
 
 
 def test_kept_inputs_belong_to_harnesses() -> None:

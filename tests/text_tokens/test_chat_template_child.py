@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from chat_templates import CHATML, CODE_LLAMA, STARCODER2
@@ -43,3 +45,26 @@ def test_templates_are_rendered_as_transformers_renders_them(template: str) -> N
             [conversation], chat_template=template, add_generation_prompt=is_question, **tokens
         )
         assert rendered[key] == expected
+
+
+@pytest.mark.parametrize("level", ["a|upper", "a.b", "not a", "-a"])
+def test_work_for_a_nested_expression_grows_in_proportion_to_its_depth(level: str) -> None:
+    """Jinja's optimizer folds each level of an expression again for every level above it."""
+    before, after = level.split("a", 1)
+
+    def count_calls(depth: int) -> int:
+        calls = 0
+
+        def count(_frame: object, event: str, _argument: object) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        sys.setprofile(count)
+        try:
+            render(f"{{{{ {before * depth}a{after * depth} }}}}", {}, MESSAGES)
+        finally:
+            sys.setprofile(None)
+        return calls
+
+    count_calls(1)  # fills caches
+    assert count_calls(40) < 2.5 * count_calls(20)

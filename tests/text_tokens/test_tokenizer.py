@@ -274,13 +274,35 @@ def test_prefix_compatible_ids_are_beginnings_and_continuations(forced_prefix: s
     tokenizer = SMALL
     special = {tokenizer.special_token_id(SpecialToken(literal)) for literal in tokenizer.special_tokens}
     texts = {id_: tokenizer.decode([id_]) for id_ in range(tokenizer.vocabulary_size) if id_ not in special}
-    compatible = tokenizer.prefix_compatible_ids(forced_prefix)
+    compatible = tokenizer.prefix_compatible_ids(forced_prefix.encode())
     assert len(compatible) == len(set(compatible)) > 0
     assert set(compatible) == {
         id_
         for id_, text in texts.items()
         if text and (text.startswith(forced_prefix) or forced_prefix.startswith(text))
     }
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=6), st.data())
+def test_any_choice_of_compatible_tokens_makes_the_forced_prefix(forced_prefix: str, data: st.DataObject) -> None:
+    for tokenizer in (SMALL, BUNDLED, LLAMA):
+        state = tokenizer.initial_state()
+        while remaining := tokenizer.remaining_prefix(state, forced_prefix):
+            state = tokenizer.append_token(
+                state, data.draw(st.sampled_from(tokenizer.prefix_compatible_ids(remaining)))
+            )
+        for id_ in tokenizer.encode(["x"]):  # a character that a token has begun becomes text
+            state = tokenizer.append_token(state, id_)
+        assert state.text.startswith(forced_prefix)
+
+
+def test_lone_surrogate_is_forced_as_it_is_encoded() -> None:
+    state = SMALL.initial_state()
+    for id_ in SMALL.encode(["a\ud800b"]):
+        assert id_ in SMALL.prefix_compatible_ids(SMALL.remaining_prefix(state, "a\ud800b"))
+        state = SMALL.append_token(state, id_)
+    assert SMALL.remaining_prefix(state, "a\ud800b") == b""
 
 
 def test_first_token_id_is_correct_and_cached() -> None:

@@ -39,11 +39,6 @@ class Candidate:
         """The generated text after the forced prefix."""
         return self.decoded.text[len(self.forced_prefix) :][: self.truncated_chars]
 
-    @property
-    def remaining_prefix(self) -> str:
-        """The part of the forced prefix that has not been generated yet."""
-        return self.forced_prefix[len(self.decoded.text) :]
-
 
 @dataclass(frozen=True, slots=True)
 class StopCriteria:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-from array import array
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from starcoder_ls.generation import PromptPart, SpecialToken
 from starcoder_ls.printable import escape_control_characters
 from starcoder_ls.text_tokens import tokenizer_checks
 from starcoder_ls.text_tokens.prefix_index import REPLACEMENT_CHARACTER, PrefixIndex
+from starcoder_ls.text_tokens.token_bytes import read_token_bytes
 
 # Qwen2.5-Coder and DeepSeek-Coder declare their FIM tokens as not special; DeepSeek-Coder also has plain letters among
 # its added tokens, which must stay text. A token in brackets is a marker, any other token is text.
@@ -114,10 +114,11 @@ class Tokenizer:
         # Decoders such as Llama's drop the first space of a text; after a letter no space is the first.
         letter_ids = tuple(self.encode(["a"]))
         self._initial_state = DetokenizerState("", letter_ids, len(letter_ids), self._decode(letter_ids))
-        self._prefix_index: PrefixIndex | None = None
         self._first_token_id = functools.lru_cache(MAX_CACHED_FIRST_TOKENS)(lambda text: self._encode_text(text)[0])
-        self.prefix_compatible_ids = functools.lru_cache(MAX_CACHED_PREFIXES)(self._find_prefix_compatible_ids)
-        """Ids of the tokens that a text begins with, and of those that begin with it. Cached, since a forced prefix is
+        self.prefix_compatible_ids = functools.lru_cache(MAX_CACHED_PREFIXES)(
+            lambda data: self._index.find_compatible(data)
+        )
+        """Ids of the tokens that bytes begin with, and of those that begin with them. Cached, since a forced prefix is
         looked up several times, and half of a vocabulary begins with a space."""
         self._encode_text(_UNUSUAL_TEXT)
         self._require_text_stays_text(declared)
@@ -219,12 +220,18 @@ class Tokenizer:
         state = self._initial_state
         return self._decode((*state.recent_ids, *ids))[len(state.recent_text) :]
 
-    def _find_prefix_compatible_ids(self, text: str) -> array[int]:
-        if self._prefix_index is None:  # decodes every token once: 0.2 s for 49,152 tokens
-            special_ids = set(self._special_ids.values())
-            texts = ((self.decode([id_]), id_) for id_ in range(self.vocabulary_size) if id_ not in special_ids)
-            self._prefix_index = PrefixIndex(texts)
-        return self._prefix_index.find_compatible(text)
+    def remaining_prefix(self, state: DetokenizerState, forced_prefix: str) -> bytes:
+        """Return the bytes of ``forced_prefix`` that the tokens of ``state``, which begin with it, have not made."""
+        if len(state.text) >= len(forced_prefix):
+            return b""
+        pending = b"".join(self._index.token_bytes[id_] for id_ in state.recent_ids[state.decoded_count :])
+        return _replace_surrogates(forced_prefix).encode()[len(state.text.encode()) + len(pending) :]
+
+    @functools.cached_property
+    def _index(self) -> PrefixIndex:
+        """Decodes every token once: 0.2 s for 49,152 tokens."""
+        special_ids = set(self._special_ids.values())
+        return PrefixIndex(read_token_bytes(self._tokenizer, lambda id_: self.decode([id_]), special_ids))
 
     def initial_state(self) -> DetokenizerState:
         """Return the state of decoding before any token."""

@@ -372,7 +372,7 @@ def test_timings_exclude_the_time_between_passes(loaded: LoadedModel, monkeypatc
     assert timings.prefill_ms + timings.decode_ms < 10_000 * 1000
 
 
-@pytest.mark.parametrize("forced_prefix", [" ", " lin", "zyx", "(\n    "])
+@pytest.mark.parametrize("forced_prefix", [" ", " lin", "zyx", "(\n    ", "é(", " 漢😀"])
 @pytest.mark.parametrize("candidates", [1, 3])
 def test_answer_begins_with_the_forced_prefix_and_hides_it(
     loaded: LoadedModel, forced_prefix: str, candidates: int

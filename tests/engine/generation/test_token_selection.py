@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from array import array
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 
 from starcoder_ls.engine.generation.token_selection import build_samplers, mask_forced_prefix, select_tokens
 from starcoder_ls.engine.logits import Logits
+from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import FinishReason, Request, Sampling
 from starcoder_ls.text_tokens.candidate import Candidate, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -43,8 +45,23 @@ def test_most_likely_token_is_selected(tokenizer: Tokenizer) -> None:
 def test_token_that_contradicts_the_forced_prefix_is_not_selected(tokenizer: Tokenizer) -> None:
     text, after = select_one(logits(tokenizer, "x", "y"), tokenizer, forced_prefix="y1")
     assert text == "y"
-    assert after.remaining_prefix == "1"
+    assert tokenizer.remaining_prefix(after.decoded, "y1") == b"1"
     assert after.text == ""
+
+
+def test_forced_character_that_no_token_has_is_made_of_its_bytes(tokenizer: Tokenizer) -> None:
+    row, made = logits(tokenizer, "x", "y"), Candidate(0, tokenizer.initial_state(), "é(")
+    criteria = StopCriteria(Request(parts=("x",), max_new_tokens=8), tokenizer, frozenset({0}))
+    for _ in range(3):
+        allowed = mask_forced_prefix(Logits(row), [made], tokenizer)
+        (_, (made,)) = select_tokens(allowed, [made], [made], [None], criteria)
+    assert (made.decoded.text, made.text) == ("é(", "")
+
+
+def test_forced_prefix_without_tokens_is_refused(tokenizer: Tokenizer) -> None:
+    tokenizer.prefix_compatible_ids = lambda _: array("q")  # type: ignore[assignment]
+    with pytest.raises(ModelUnsupported, match="no tokens"):
+        select_one(logits(tokenizer, "x"), tokenizer, forced_prefix="é")
 
 
 def test_end_token_is_not_selected_before_the_forced_prefix(tokenizer: Tokenizer) -> None:

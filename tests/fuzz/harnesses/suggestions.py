@@ -26,6 +26,7 @@ LANGUAGES = (
     "yaml", "markdown", "lua", "ruby", "", "php", "csharp", "toml",
 )  # fmt: skip
 REASONS = (FinishReason.END_OF_TEXT, FinishReason.LENGTH, FinishReason.DEADLINE)
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
 _TOKEN = re.compile(r"\n[ \t]*|[ \t]?[^\W\d_]+|[ \t]?[^\w\s]{1,2}|.", re.DOTALL)
 
 SEEDS = (
@@ -80,12 +81,22 @@ def check(data: bytes) -> None:
 def check_suggestion(suggestion: Suggestion, cursor: Cursor, generated: str) -> None:
     text = suggestion.text
     assert text.strip()
-    assert cursor.offset == suggestion.start <= suggestion.end <= cursor.offset + len(cursor.divided.closers)
+    assert cursor.offset == suggestion.start <= suggestion.end <= len(cursor.text)
+    check_replaced(cursor.text[suggestion.start : suggestion.end], text, cursor)
     assert is_subsequence("".join(text.split()), "".join(generated.split()))
     assert len(text.split("\n")) <= MAX_LINES + 1
     assert not contains_secret(text, cursor.divided.before)
     shown = text.replace("\r", "")
     assert strip_hidden_characters(f"{shown}\n") == f"{shown}\n"
+
+
+def check_replaced(replaced: str, text: str, cursor: Cursor) -> None:
+    """Closers at the end of the cursor's line, or the end of empty brackets that lines of ``text`` fill and end."""
+    if cursor.divided.closers.startswith(replaced):
+        return
+    opener = cursor.text[: cursor.offset].rpartition("\n")[2].rstrip()[-1:]
+    assert _CLOSING[opener] == replaced.lstrip(" \t") == text.rstrip()[-1:]
+    assert text.lstrip(" \t").startswith("\n")
 
 
 def is_subsequence(part: str, whole: str) -> bool:

@@ -189,8 +189,9 @@ class RequestGeneration:
 
     def _may_begin(self, id_: int) -> bool:
         """Whether the answer may begin with this token."""
-        forced_prefix = self._request.forced_prefix
-        return not forced_prefix or id_ in self._loaded.tokenizer.prefix_compatible_ids(forced_prefix)
+        tokenizer = self._loaded.tokenizer
+        remaining = tokenizer.remaining_prefix(tokenizer.initial_state(), self._request.forced_prefix)
+        return not remaining or id_ in tokenizer.prefix_compatible_ids(remaining)
 
     def _decode(self, logits: Logits, decoder: Decoder, criteria: StopCriteria, candidates: list[Candidate]) -> Steps:
         """Generate a token for each candidate until all have ended. ``logits``: [1, vocabulary], after the prompt."""

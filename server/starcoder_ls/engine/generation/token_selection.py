@@ -12,6 +12,7 @@ import torch
 
 from starcoder_ls.engine.generation.sampling import Sampler
 from starcoder_ls.engine.logits import Logits
+from starcoder_ls.errors import ModelUnsupported
 from starcoder_ls.generation import Request
 from starcoder_ls.text_tokens.candidate import Candidate, SampledToken, StopCriteria
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
@@ -75,15 +76,19 @@ def _sample_distinct(
 def mask_forced_prefix(logits: Logits, alive: Sequence[Candidate], tokenizer: Tokenizer) -> Logits:
     """``logits`` without the tokens that contradict what is left of a candidate's forced prefix.
 
-    A row for each of ``alive``: [len(alive), vocabulary] -> the same shape.
+    A row for each of ``alive``: [len(alive), vocabulary] -> the same shape. Raises ModelUnsupported if no token fits.
     """
-    if not any(candidate.remaining_prefix for candidate in alive):
+    remaining = [tokenizer.remaining_prefix(candidate.decoded, candidate.forced_prefix) for candidate in alive]
+    if not any(remaining):
         return logits
     values = logits.on_cpu().numpy()
     masked = values.copy()
-    for row, candidate in enumerate(alive):
-        if candidate.remaining_prefix and (allowed := tokenizer.prefix_compatible_ids(candidate.remaining_prefix)):
-            ids = np.frombuffer(allowed, np.int64)
-            masked[row] = -np.inf
-            masked[row, ids] = values[row, ids]
+    for row, data in enumerate(remaining):
+        if not data:
+            continue
+        ids = np.frombuffer(tokenizer.prefix_compatible_ids(data), np.int64)
+        if not ids.size:
+            raise ModelUnsupported("The model's tokenizer has no tokens for the text before the cursor.")
+        masked[row] = -np.inf
+        masked[row, ids] = values[row, ids]
     return Logits(torch.from_numpy(masked))
