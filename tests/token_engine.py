@@ -1,4 +1,4 @@
-"""An engine whose answers are texts as the bundled tokenizer encodes them, with the forced beginning obeyed."""
+"""Engines whose answers are texts as the bundled tokenizer encodes them, with the forced beginning obeyed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 from fake_vllm import BUNDLED
 from fakes import ScriptedEngine
-from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
+from starcoder_ls.generation import Capabilities, Chunk, FinishReason, Request, Timings
 
 
 class TokenEngine(ScriptedEngine):
@@ -28,3 +28,20 @@ class TokenEngine(ScriptedEngine):
             timings = Timings(prompt_tokens=len(BUNDLED.encode(request.parts)), reused_tokens=7) if is_last else None
             reason = FinishReason.LENGTH if len(ids) == request.max_new_tokens else FinishReason.END_OF_TEXT
             yield Chunk("", (), 0.0, candidate, reason, timings)
+
+
+class LossyTokenEngine(TokenEngine):
+    """Has the text of its answer, one character in a chunk, and the last token only, as llama.cpp's server has of a
+    character that is split over tokens."""
+
+    def __init__(self, texts: tuple[str, ...] = ("answer\n",)) -> None:
+        super().__init__(texts)
+        self.set_status(capabilities=Capabilities(document_ngrams=False, attach=False, exact_token_ids=False))
+
+    async def stream(self, request: Request) -> AsyncIterator[Chunk]:
+        self.all_requests.append(request)
+        yield Chunk("", (BUNDLED.encode(["("])[0],), -0.5)
+        for character in self.texts[0]:
+            yield Chunk(character, tuple(BUNDLED.encode([character])[-1:]), -0.5)
+        timings = Timings(prompt_tokens=len(BUNDLED.encode(request.parts)))
+        yield Chunk("", (), 0.0, 0, FinishReason.END_OF_TEXT, timings)

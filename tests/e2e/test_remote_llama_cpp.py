@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import starcoder_ls
+from http_api_client import serving_api
 from peers.llama_server import CONTEXT_TOKENS, running_llama_server
 from remote_engines import (
     FORCED_BEGINNINGS,
@@ -90,6 +91,14 @@ def test_fim_prompt_has_the_answer_of_the_model_in_this_process(engine: RemoteEn
 @pytest.mark.parametrize("forced", FORCED_BEGINNINGS)
 def test_forced_beginning_has_the_answer_of_the_model_here(engine: RemoteEngine, local: Engine, forced: str) -> None:
     check_forced_beginning(engine, local, forced)
+
+
+def test_http_api_in_front_of_the_server_has_its_answers(server: str, local: Engine, tmp_path: Path) -> None:
+    """What `serve --http PORT --engine URL` gives to another starcoder-ls."""
+    settings = settings_for(server, tmp_path)
+    with serving_api(RemoteEngine(settings), TOKEN) as url, ready_engine(settings_for(url, tmp_path)) as outer:
+        for forced in FORCED_BEGINNINGS:
+            check_forced_beginning(outer, local, forced)
 
 
 def test_candidates_differ_and_the_first_is_the_greedy_one(engine: RemoteEngine) -> None:

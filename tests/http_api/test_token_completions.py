@@ -17,7 +17,7 @@ from http_api_client import Api, serving_api
 from remote_engines import answer_of, chunks_of, ready_engine, settings_for
 from starcoder_ls.generation import Capabilities, Request, Sampling, SpecialToken
 from starcoder_ls.http_api.engine_source import EngineSource
-from token_engine import TokenEngine
+from token_engine import LossyTokenEngine, TokenEngine
 
 BODY = {"model": "scripted", "prompt": BUNDLED.encode(["def f(x):\n"]), "max_tokens": 40, "logprobs": 0}
 
@@ -116,3 +116,15 @@ def test_remote_engine_has_the_answers_of_the_engine_behind_the_api(tmp_path: Pa
         chunks = asyncio.run(chunks_of(remote, Request(("a",), 9, candidates=3, sampling=Sampling(0.5))))
         texts = ["".join(chunk.text for chunk in chunks if chunk.candidate == number) for number in range(3)]
         assert texts == ["greedy", "one", "two"]
+
+
+def test_text_of_an_engine_without_exact_ids_is_tokenized_again(tmp_path: Path) -> None:
+    engine = LossyTokenEngine(("漢(x)\n",))
+    with serving_api(engine, TOKEN) as url, ready_engine(settings_for(url, tmp_path)) as remote:
+        assert answer_of(remote, Request(("a",), 40, forced_prefix="é ")) == "漢(x)\n"
+        assert answer_of(remote, Request(("a",), 40)) == "漢(x)\n"
+        engine.texts = ("",)
+        assert answer_of(remote, Request(("a",), 40, forced_prefix="é ")) == ""
+    with api_of(LossyTokenEngine(("é\n",))) as api:
+        choice = post(api)["choices"][0]
+    assert (choice["text"], BUNDLED.decode(choice["token_ids"])) == ("é\n", "é\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from starcoder_ls.errors import SettingsError
 def run(file: Path, metrics_port: int | None) -> int:
     """The exit code. Raises SettingsError."""
     configure_logging("info")
-    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it logs each request
     try:
         from starcoder_ls.gateway.serve import serve
     except ModuleNotFoundError as error:

@@ -1,6 +1,7 @@
 """Completions with token ids, as vLLM's server gives them: requests for the engine, and answers.
 
-The tokens of an answer include those of a forced beginning; a client takes its text from them.
+The tokens of an answer include those of a forced beginning; a client takes its text from them. An engine whose ids are
+not exact (llama.cpp's server) has a right text, which is tokenized again.
 """
 
 from __future__ import annotations
@@ -87,6 +88,7 @@ class TokenAnswer:
         self._engine, self._request, self._tokenizer = engine, request, tokenizer
         self._skipped = int(request.candidates > 1)  # the greedy candidate, which was not requested
         self._states: dict[int, DetokenizerState] = {}
+        self._has_exact_ids = engine.status().capabilities.exact_token_ids
         self.timings = Timings()
         self.tokens = 0
 
@@ -97,9 +99,9 @@ class TokenAnswer:
                 self.timings = chunk.timings or self.timings
                 choice = chunk.candidate - self._skipped
                 if choice >= 0:
-                    self.tokens += len(chunk.token_ids)
-                    text = self._text_of(choice, chunk.token_ids)
-                    yield TokenPiece(choice, text, chunk.token_ids, chunk.logprob, chunk.finish_reason)
+                    ids = chunk.token_ids if self._has_exact_ids else self._ids_of_text(choice, chunk)
+                    self.tokens += len(ids)
+                    yield TokenPiece(choice, self._text_of(choice, ids), ids, chunk.logprob, chunk.finish_reason)
 
     async def choices(self, has_logprobs: bool) -> list[dict[str, Any]]:
         """The whole answer. Raises what ``pieces`` raises."""
@@ -113,7 +115,16 @@ class TokenAnswer:
         details = {"prompt_tokens_details": {"cached_tokens": self.timings.reused_tokens}}
         return usage(self.timings, self.tokens) | details
 
+    def _ids_of_text(self, choice: int, chunk: Chunk) -> tuple[int, ...]:
+        """The ids of the text of ``chunk``, and of the forced beginning if it is the first with a text or the last."""
+        if not chunk.text and chunk.finish_reason is None:
+            return ()
+        forced = "" if choice in self._states else self._request.forced_prefix
+        return tuple(self._tokenizer.encode([forced + chunk.text]))
+
     def _text_of(self, choice: int, token_ids: tuple[int, ...]) -> str:
+        if not token_ids:
+            return ""
         before = state = self._states.get(choice) or self._tokenizer.initial_state()
         for id_ in token_ids:
             state = self._tokenizer.append_token(state, id_)

@@ -17,7 +17,7 @@ from starcoder_ls.user_folders import log_folder
 _MAX_FILE_BYTES, _MAX_OLD_FILES = 1_000_000, 3
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _MAX_LINE_CHARS = 8_000
-_VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "urllib3", "filelock")
+_VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "httpx2", "urllib3", "filelock")
 
 
 def log_file() -> Path:
