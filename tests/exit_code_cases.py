@@ -111,7 +111,13 @@ def ended_cases(folder: Path) -> list[Case]:
     line = f"{folder / 'code' / 'items.py'}:6"
     servers = {"serve": ("serve",), "serve --no-share": ("serve", "--no-share")}
     ways = {"shutdown and exit": 0, "exit only": 1, "end of input": 1, "SIGTERM": 1}
-    loading = (("complete", f"{line}:10"), ("explain", line), ("act", "document", line), ("doctor",), ("demo",))
+    loading: tuple[tuple[str, ...], ...] = (
+        ("complete", f"{line}:10"),
+        ("explain", line),
+        ("act", "document", line),
+        ("doctor",),
+        ("demo",),
+    )
     loading += (("eval", "card", "--holes", "1"), ("adapters", "check", "bundled"))
     return [
         *(
