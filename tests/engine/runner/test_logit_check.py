@@ -40,6 +40,18 @@ def test_stored_logits_are_those_of_the_model_and_no_other(folder: Path, tmp_pat
         check(other, folder)
 
 
+def test_a_model_without_stored_logits_runs_few_tokens(folder: Path) -> None:
+    loaded = load_on_cpu(folder)
+    counts: list[int] = []
+    embeddings = loaded.runner.model.get_input_embeddings()
+    embeddings.register_forward_hook(lambda _module, arguments, _result: counts.append(arguments[0].shape[-1]))
+    check(loaded, folder)
+    logit_check.save_expected_logits(loaded.runner, loaded.tokenizer, folder)
+    check(loaded, folder)
+    assert len(counts) == 3
+    assert counts[0] == logit_check.MAX_UNCOMPARED_TOKENS < counts[1] == counts[2] <= logit_check.MAX_PROBE_TOKENS
+
+
 def test_constant_logits_are_refused(folder: Path) -> None:
     loaded = load_on_cpu(folder)
     with torch.no_grad():

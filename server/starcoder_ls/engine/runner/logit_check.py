@@ -24,7 +24,10 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 PROBE = "def add(a, b):\n    return"
 MAX_PROBE_TOKENS = 12
-"""One short pass: it takes as long as a few generated tokens."""
+"""Of stored logits. One short pass: it takes as long as a few generated tokens."""
+
+MAX_UNCOMPARED_TOKENS = 4
+"""Of a model without stored logits, which may be large: on a CPU they take little longer than one token."""
 
 STORED_LOGITS = 16
 
@@ -40,7 +43,7 @@ _log = logging.getLogger(__name__)
 def require_expected_logits(runner: ModelRunner, tokenizer: Tokenizer, checkpoint: Checkpoint, dtype_name: str) -> None:
     """Raise ModelInvalid if the model cannot run, or if its logits show that its weights are damaged."""
     stored = _read_stored(checkpoint)
-    ids = stored[0] if stored else _probe_ids(tokenizer)[: checkpoint.context_tokens]
+    ids = stored[0] if stored else _probe_ids(tokenizer)[: min(MAX_UNCOMPARED_TOKENS, checkpoint.context_tokens)]
     try:
         logits = _last_logits(runner, ids)
     except Exception as error:
