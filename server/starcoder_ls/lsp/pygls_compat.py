@@ -7,6 +7,7 @@ pygls encodes outgoing notifications and requests and keeps the futures of pendi
 from __future__ import annotations
 
 import json
+import linecache
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,7 @@ from starcoder_ls.lsp.converter import structure, unstructure_plain
 from starcoder_ls.lsp.request_handle import RequestId, ResponseError
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
+linecache.clearcache()  # attrs keeps the source that it generates for lsprotocol's 400 classes there: 1.7 MB
 
 _MAX_ERROR_CHARS = 500
 _MAX_PENDING = 256

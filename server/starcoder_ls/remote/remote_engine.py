@@ -15,6 +15,7 @@ from typing import Any
 
 from starcoder_ls.errors import EngineBusy, EngineClosed, EngineError, EngineNotReady, EngineUnreachable, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Chunk, Phase, Request, Status
+from starcoder_ls.heap import trim_heap
 from starcoder_ls.output_stream import OutputStream
 from starcoder_ls.remote import remote_request
 from starcoder_ls.remote.circuit_breaker import CircuitBreaker
@@ -182,6 +183,7 @@ class RemoteEngine:
         model = await connect(self._connection, self._settings, read_tokenizer)
         self._model = model
         self._connection.warm_up()
+        trim_heap()  # what reading the tokenizer has left: 4 MB of the bundled one
         self._set_status(model.ready_status(self._settings, self.endpoint.host))
         return model
 

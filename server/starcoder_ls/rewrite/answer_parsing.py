@@ -10,12 +10,10 @@ import difflib
 import re
 from dataclasses import dataclass
 
-from markdown_it import MarkdownIt
-
 from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import edits, text_lines
+from starcoder_ls.rewrite.markdown_parser import commonmark_parser
 
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": 20})
 _MIN_REPETITIONS, _MIN_REPEATED_CHARS = 8, 120  # both must be reached
 _SENTENCE_START = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
 _CODE_SYMBOL = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
@@ -81,7 +79,7 @@ def find_fences(answer: str) -> list[Fence]:
     """All fenced blocks, including one without an end."""
     lines = answer.split("\n")
     fences = []
-    for token in _PARSER.parse(answer):
+    for token in commonmark_parser().parse(answer):
         if token.type == "fence" and token.map is not None:
             first, after = token.map
             last_line = lines[min(after, len(lines)) - 1].strip()

@@ -7,15 +7,15 @@ emphasis cannot occur in the result: a web address is written out after its text
 from __future__ import annotations
 
 import re
-
-from markdown_it import MarkdownIt
-from markdown_it.token import Token
-from markdown_it.tree import SyntaxTreeNode
+from typing import TYPE_CHECKING
 
 from starcoder_ls.hidden_characters import strip_hidden_characters
+from starcoder_ls.rewrite.markdown_parser import MAX_NESTING, commonmark_parser
 
-_MAX_NESTING = 20
-_PARSER = MarkdownIt("commonmark", {"html": False, "maxNesting": _MAX_NESTING})
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+    from markdown_it.tree import SyntaxTreeNode
+
 _SPECIAL = re.compile(r"[\\`*\[\]<]|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_])")
 _SPECIAL_AT_LINE_START = re.compile(r"(?m)^([ \t]*)(#|>|\+|-|=|~|:|\|)|^([ \t]*\d+)([.)])")
 _WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
@@ -27,10 +27,12 @@ _FENCE_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]*")
 
 def sanitize_markdown(text: str) -> str:
     """CommonMark without HTML, images and links that reads like ``text``; plain text if that is nested too deep."""
+    from markdown_it.tree import SyntaxTreeNode
+
     text = strip_hidden_characters(text)
     try:
-        tokens = _PARSER.parse(text)
-        if any(token.level >= _MAX_NESTING - 1 for token in tokens):  # the parser drops what is nested deeper
+        tokens = commonmark_parser().parse(text)
+        if any(token.level >= MAX_NESTING - 1 for token in tokens):  # the parser drops what is nested deeper
             return _render_plain(text)
         for token in tokens:
             token.children = _without_emphasis(token.children) if token.children else token.children
@@ -44,6 +46,8 @@ def _without_emphasis(tokens: list[Token]) -> list[Token]:
 
     Its underscores stay: in words about code they are part of a name, such as ``__init__``.
     """
+    from markdown_it.token import Token
+
     kept = []
     for token in tokens:
         if token.type not in _EMPHASIS:

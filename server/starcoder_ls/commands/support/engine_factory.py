@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 
-from rich.text import Text
-
-from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.errors import NO_ENGINE, DaemonError, EngineError, ModelError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
 from starcoder_ls.settings import Adapter, Remote, Settings
@@ -119,14 +116,26 @@ def _find_daemon_engine(settings: Settings) -> Engine | None:
 def _load(engine: Engine, shows_progress: bool) -> None:
     changes: queue.SimpleQueue[Status] = queue.SimpleQueue()
     engine.subscribe(changes.put)
-    with stderr.status("loading") if shows_progress else contextlib.nullcontext() as line:
+    with _progress_line() if shows_progress else contextlib.nullcontext() as show:
         engine.start()
         status = engine.status()
         while status.phase is Phase.LOADING:
             status = changes.get()
-            if line is not None:
-                line.update(Text(f"{status.message or 'loading'} ({status.progress:.0%})"))
+            if show is not None:
+                show(f"{status.message or 'loading'} ({status.progress:.0%})")
     if status.phase is Phase.FAILED or status.missing_adapters:  # a command cannot ask whether to go on without them
         raise ModelError(status.message)
     if status.message:
+        from starcoder_ls.commands.support.console import stderr  # imports rich, which a server does not need
+
         stderr.print(status.message)
+
+
+@contextlib.contextmanager
+def _progress_line() -> Iterator[Callable[[str], None]]:
+    from rich.text import Text
+
+    from starcoder_ls.commands.support.console import stderr
+
+    with stderr.status("loading") as line:
+        yield lambda text: line.update(Text(text))
