@@ -1,7 +1,7 @@
 """Attention of whole rows in training: causal without a mask, so that a GPU has its flash kernel also when compiled.
 
 While torch.compile traces a model, transformers builds a mask from the positions, and with a mask there is no flash
-kernel. On a CPU transformers' own attention stays.
+kernel. On a CPU transformers' own attention stays; ``blockwise_attention`` is for passes there that are not compiled.
 """
 
 from __future__ import annotations

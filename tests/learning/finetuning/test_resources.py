@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from starcoder_ls.engine.loading.checkpoint_sizes import ModelSizes
@@ -61,3 +63,9 @@ def test_run_that_cannot_fit_is_refused_with_a_way_out(
     with pytest.raises(OutOfMemory, match=r"needs about .* GB and .* has 2\.0 GB free") as caught:
         choose_checkpointing(training_size("7B", quantization, trained), int(2 * GB), device)
     assert advice in str(caught.value)
+
+
+def test_attention_that_is_kept_is_counted() -> None:
+    flash = training_size("1B", "none")
+    kept = dataclasses.replace(flash, attention_row_tokens=2048)
+    assert kept.memory_bytes(False) - flash.memory_bytes(False) == 24 * 16 * 2048 * (2048 + 128)

@@ -12,6 +12,7 @@ from peft import IA3Config, LoraConfig
 from starcoder_ls.engine.adapters import peft_compat
 from starcoder_ls.engine.adapters.methods.bottleneck import PEFT_TYPE
 from starcoder_ls.engine.loading import checkpoint_sizes
+from starcoder_ls.learning.finetuning import lora_linear
 from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 from starcoder_ls.learning.finetuning.trainable import BaseIdentity, Trainable, write_adapter
 
@@ -58,6 +59,11 @@ class LayerAdapter(Trainable):
             weight.data = weight.data.float()  # of a base in 16 bits as well: small updates would be rounded away
             weight.requires_grad_(True)
 
+    @property
+    def layers(self) -> list[torch.nn.Module]:
+        """PEFT's layers."""
+        return [target.adapter_layer for target in self._targets]
+
     def named_weights(self) -> Mapping[str, torch.nn.Parameter]:
         return {name: weight for target in self._targets for name, weight in target.weights().items()}
 
@@ -70,7 +76,10 @@ def add_lora(model: Any, architecture: str, rank: int) -> LayerAdapter:
     targets = LORA_TARGETS[architecture]
     config = LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=targets, task_type="CAUSAL_LM")
     saved = {"peft_type": "LORA", "r": rank, "lora_alpha": 2 * rank, "target_modules": targets}
-    return LayerAdapter(model, config, saved)
+    trainable = LayerAdapter(model, config, saved)
+    for layer in trainable.layers:
+        lora_linear.use_one_operation(layer)
+    return trainable
 
 
 def add_ia3(model: Any, architecture: str, _rank: int) -> LayerAdapter:

@@ -111,7 +111,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
     row_tokens = min(row_tokens, checkpoint.context_tokens - 64)
     batch_tokens = max(row_tokens, options.batch_tokens or (_GPU_BATCH_TOKENS if is_gpu else _ROW_TOKENS))
     batch_rows = batch_tokens // row_tokens
-    size = _training_size(options, method, checkpoint, device, batch_rows * row_tokens)
+    size = _training_size(options, method, checkpoint, device, batch_rows, row_tokens)
     is_checkpointed = resources.choose_checkpointing(size, device.free_bytes, device.name, method.allows_checkpointing)
     found = collect_files(options.paths, settings.context.ignore, options.since_s)
     slices = split_files(found.files)
@@ -139,7 +139,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
 
 
 def _training_size(
-    options: Options, method: Method, checkpoint: Checkpoint, device: TrainingDevice, batch_tokens: int
+    options: Options, method: Method, checkpoint: Checkpoint, device: TrainingDevice, batch_rows: int, row_tokens: int
 ) -> resources.TrainingSize:
     base_values = checkpoint.weights.values
     rank = options.rank or method.default_rank
@@ -148,7 +148,10 @@ def _training_size(
     adapter_values = sizes.layers * modules * rank * (sizes.width + sizes.intermediate)  # an upper bound
     bytes_per_value = resources.base_bytes_per_value(device.quantization, device.dtype == torch.float32)
     trained = base_values if method.build is None else adapter_values
-    return resources.TrainingSize(sizes, base_values, trained, batch_tokens, bytes_per_value)
+    kept_row_tokens = row_tokens if device.name == "cpu" else 0
+    return resources.TrainingSize(
+        sizes, base_values, trained, batch_rows * row_tokens, bytes_per_value, kept_row_tokens
+    )
 
 
 def measure_speed(device: TrainingDevice) -> float:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from starcoder_ls.engine.loading.checkpoint_sizes import ModelSizes
 from starcoder_ls.errors import OutOfMemory
+from starcoder_ls.learning import blockwise_attention
 
 _LAYER_VALUES = 34
 """Values of 16 bits that a layer keeps for each element of a token (Korthikanti et al. 2022, arXiv 2205.05198, without
@@ -29,6 +30,8 @@ class TrainingSize:
     trained_values: int
     batch_tokens: int
     base_bytes_per_value: float
+    attention_row_tokens: int = 0
+    """The length of rows where the attention's probabilities are kept for the backward pass: on a CPU."""
 
     @property
     def is_full(self) -> bool:
@@ -40,6 +43,8 @@ class TrainingSize:
         sizes, tokens = self.sizes, self.batch_tokens
         base = 0 if self.is_full else int(self.base_values * self.base_bytes_per_value)
         layer = _LAYER_VALUES * 2 * tokens * sizes.width
+        if self.attention_row_tokens:
+            layer += blockwise_attention.kept_bytes(sizes.heads, tokens, self.attention_row_tokens)
         activations = layer + 2 * tokens * sizes.width * sizes.layers if is_checkpointed else layer * sizes.layers
         logits = tokens * sizes.vocabulary * _LOGIT_BYTES
         return base + self.trained_values * _TRAINED_BYTES + activations + logits + _RUNTIME_BYTES

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from starcoder_ls.learning.finetuning import output_loss
 from starcoder_ls.learning.finetuning.batches import Batch, Batches
 from starcoder_ls.learning.finetuning.trainable import Trainable
 
@@ -27,10 +28,13 @@ def token_losses(trainable: Trainable, batch: Batch) -> tuple[torch.Tensor, torc
     device = trainable.device
     ids, weights, is_middle = batch.ids.to(device), batch.weights.to(device)[:, 1:], batch.is_middle.to(device)[:, 1:]
     is_target = weights > 0
+    output_layer, targets = trainable.model.get_output_embeddings(), ids[:, 1:][is_target]
     with torch.autocast(device.type, dtype=torch.bfloat16):
-        hidden = trainable.hidden(ids[:, :-1])
-        logits = trainable.model.get_output_embeddings()(hidden[is_target])
-    losses = functional.cross_entropy(logits.float(), ids[:, 1:][is_target], reduction="none")
+        hidden = trainable.hidden(ids[:, :-1])[is_target]
+        if output_loss.can_compute(output_layer):
+            losses = output_loss.target_losses(hidden, output_layer.weight, targets)
+        else:
+            losses = functional.cross_entropy(output_layer(hidden).float(), targets, reduction="none")
     if batch.model_share is not None and batch.ngram_share is not None:
         model, ngrams = (share.to(device)[:, 1:][is_target] for share in (batch.model_share, batch.ngram_share))
         losses = -torch.logaddexp(model.log() - losses, ngrams.log())

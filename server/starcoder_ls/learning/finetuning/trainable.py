@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from starcoder_ls.engine import attention_functions
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
 from starcoder_ls.engine.adapters.files import FINGERPRINT_KEY, WEIGHTS_FILE
 from starcoder_ls.engine.loading import integrity
 from starcoder_ls.engine.model_shape import attention_window, input_device
-from starcoder_ls.learning import training_attention
+from starcoder_ls.learning import blockwise_attention, training_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +50,21 @@ class Trainable(ABC):
         """The last hidden states.  # [rows, time] -> [rows, time, width]"""
         window = attention_window(self.model.config)
         positions = torch.arange(ids.shape[1], device=ids.device)[None]
-        if window is not None and window < ids.shape[1]:
+        attention = blockwise_attention if ids.device.type == "cpu" else training_attention
+        is_causal_only = window is None or window >= ids.shape[1]
+        if self._is_checkpointed():  # the layers run again after this method has returned
+            attention_functions.use(self.model, attention.IMPLEMENTATION if is_causal_only else "sdpa")
             return self._run(input_ids=ids, position_ids=positions)
-        with training_attention.installed_in(self.model):
+        with attention.installed_in(self.model) if is_causal_only else nullcontext():
             return self._run(input_ids=ids, position_ids=positions)
 
     @abstractmethod
     def save(self, folder: Path, base: BaseIdentity) -> None:
         """Write the trained weights to ``folder``, which exists. Raises OSError."""
+
+    def _is_checkpointed(self) -> bool:
+        modules = self.model.base_model.modules()
+        return any(getattr(module, "gradient_checkpointing", False) for module in modules)
 
     def _run(self, **inputs: Any) -> torch.Tensor:
         hidden: torch.Tensor = self.model.base_model(use_cache=False, **inputs).last_hidden_state
