@@ -12,7 +12,9 @@ pytestmark = pytest.mark.skipif(not packed_linear.is_possible(), reason="no kern
 HEAD_DIM, HEADS, POSITIONS = 64, 2, 40
 
 
-def attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def attend(
+    query: np.ndarray, keys: np.ndarray, values: np.ndarray, is_first: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """The output [heads, head_dim] and the weights [heads, positions]."""
     from starcoder_ls.engine.runner.kernels import attention
 
@@ -21,8 +23,9 @@ def attend(query: np.ndarray, keys: np.ndarray, values: np.ndarray) -> tuple[np.
     query, keys, values = (np.ascontiguousarray(array, dtype=np.float32) for array in (query, keys, values))
     addresses = query.ctypes.data, keys.ctypes.data, values.ctypes.data
     attention.attend(
-        *addresses, HEAD_DIM, len(query), len(keys), np.float32(HEAD_DIM**-0.5), weights.ctypes.data, out.ctypes.data
-    )
+        *addresses, HEAD_DIM, len(query), len(keys), np.float32(HEAD_DIM**-0.5), weights.ctypes.data, out.ctypes.data,
+        int(is_first),
+    )  # fmt: skip
     return out, weights[:, : len(keys)]
 
 
@@ -40,3 +43,17 @@ def test_weights_equal_softmax_and_are_never_denormal(spread: float) -> None:
     assert np.abs(out - expected @ values).max() < 1e-3
     assert not np.any((weights > 0) & (weights < np.finfo(np.float32).tiny))
     assert np.any(weights == 0) == (spread > 1)
+
+
+@pytest.mark.parametrize("positions", [1, 3, 4, 18, 40])
+def test_bits_do_not_depend_on_other_heads_and_prefetching(positions: int) -> None:
+    """Heads are multiplied in tiles of 4, 2 and 1, positions in tiles of 4 and 1."""
+    generator = np.random.default_rng(6)
+    keys, values = generator.standard_normal((2, positions, HEAD_DIM), np.float32)
+    query = generator.standard_normal((7, HEAD_DIM), np.float32)
+    together = attend(query, keys, values)
+    prefetched = attend(query, keys, values, is_first=True)
+    alone = [attend(query[head : head + 1], keys, values) for head in range(len(query))]
+    for number in range(2):
+        np.testing.assert_array_equal(together[number], prefetched[number])
+        np.testing.assert_array_equal(together[number], np.concatenate([result[number] for result in alone]))

@@ -16,13 +16,19 @@ from starcoder_ls.engine.runner.kernels.elementwise import exponential
 from starcoder_ls.engine.runner.kernels.jit import jit, parallel_jit
 from starcoder_ls.engine.runner.kernels.linear import matmul_block
 from starcoder_ls.engine.runner.kernels.reductions import vector_max, vector_sum
-from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, VECTOR_LANES, as_pointer, dot_tile
+from starcoder_ls.engine.runner.kernels.tiles import FLOAT32, TILE_OUTPUTS, VECTOR_LANES, as_pointer, dot_tile, prefetch
 
 _zero_bias = np.zeros(TILE_OUTPUTS, np.float32)
 LOWEST_EXPONENT = np.float32(-70.0)
 """Scores so far below the largest get the weight 0: at most 4e-31 is missing. Otherwise the division by the sum made
 them denormal numbers, for which a processor needs microcode: two layers of the bundled model took 5 and 11 times as
 long as the others behind 500 tokens of code."""
+KEYS_AHEAD = 32
+"""Positions between a key that is multiplied and the key that is prefetched meanwhile."""
+PREFETCHED_VALUE_BYTES = 1 << 19
+"""Values are prefetched while the keys are multiplied, if there are no more than this: they must fit the second cache
+of the processor, with the keys."""
+_CACHE_LINE = 64
 _dot_4x4, _dot_2x4, _dot_1x4, _dot_1x1 = dot_tile(4, 4), dot_tile(2, 4), dot_tile(1, 4), dot_tile(1, 1)
 
 
@@ -73,17 +79,35 @@ def _softmax(scores, end, scale):
 
 
 @jit
-def attend(query, keys, values, head_dim, heads, end, scale, scores, out):
+def _prefetch(address, size):
+    """Prefetch ``size`` bytes, a multiple of the size of a cache line."""
+    for line in range(0, size, _CACHE_LINE):
+        prefetch(address + line)
+
+
+@jit
+def attend(query, keys, values, head_dim, heads, end, scale, scores, out, is_first):
     """Attend with ``query`` [heads, head_dim] of one token to the first ``end`` positions -> ``out`` [heads, head_dim].
 
     All tensors are addresses of float32. ``keys`` and ``values`` are [capacity, head_dim]; ``scores`` is scratch memory
-    for [heads, padded(end)].
+    for [heads, padded(end)]. ``is_first`` is not 0 if keys and values have not been read in this layer: they are
+    prefetched, because a processor by itself fetches them at half the speed if weights or many sequences are read
+    between two layers.
     """
-    scores_stride = 4 * padded(end)
-    multiply_transposed(query, 4 * head_dim, keys, head_dim, heads, end, scores, scores_stride)
+    scores_stride, row = 4 * padded(end), 4 * head_dim
+    step = 4 if is_first != 0 else max(end, 1)
+    has_prefetched_values = row * end <= PREFETCHED_VALUE_BYTES
+    for position in range(0, end, step):
+        positions = min(step, end - position)
+        if is_first != 0:
+            _prefetch(keys + row * (position + KEYS_AHEAD), row * positions)
+            if has_prefetched_values:
+                _prefetch(values + row * position, row * positions)
+        key, column = keys + row * position, scores + 4 * position
+        multiply_transposed(query, row, key, head_dim, heads, positions, column, scores_stride)
     for head in range(heads):
         _softmax(scores + scores_stride * head, end, scale)
-    bias, row = _zero_bias.ctypes.data, 4 * head_dim
+    bias = _zero_bias.ctypes.data
     for block in range(0, head_dim, TILE_OUTPUTS):  # weights @ values, 64 columns at a time
         columns = 4 * block
         matmul_block(FLOAT32, values + columns, row, bias, scores, scores_stride, end, heads, out + columns, row)
@@ -93,7 +117,7 @@ def attend(query, keys, values, head_dim, heads, end, scale, scores, out):
 def attend_address() -> int:
     """The address of ``attend``, which is compiled now if it is not in the cache."""
     integers = [types.int64] * 6
-    return address_of(attend, types.void(*integers, types.float32, types.int64, types.int64))
+    return address_of(attend, types.void(*integers, types.float32, *[types.int64] * 3))
 
 
 @jit
@@ -131,7 +155,11 @@ def _attend_share(
             past = caches[s, 2] * kv_head + 4 * head_dim * begin
             query, token_out = qkv + qkv_stride * token + offset, out + out_stride * token + offset
             keys, values = caches[s, 0] + past, caches[s, 1] + past
-            call(attend_function, (query, keys, values, head_dim, group, end - begin, scale, scores, token_out))
+            is_first = 1 if pair < max(kv_heads, shares) else 0  # by this thread
+            call(
+                attend_function,
+                (query, keys, values, head_dim, group, end - begin, scale, scores, token_out, np.int64(is_first)),
+            )
 
 
 @parallel_jit

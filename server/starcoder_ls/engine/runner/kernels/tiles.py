@@ -138,7 +138,7 @@ def dot_tile(queries: int, keys: int) -> Any:
 
     Arguments: addresses and numbers: query [queries, dim], bytes between its rows, key [keys, dim], dim,
     out [queries, keys], bytes between its rows. All are float32. Each lane sums its own products; the lanes are then
-    added by halves.
+    added by halves. ``queries`` times ``keys`` is a power of 2, at most 16.
     """
 
     @intrinsic
@@ -162,11 +162,13 @@ def dot_tile(queries: int, keys: int) -> Any:
                     for j, key_vector in enumerate(right):
                         total = multiply_add(builder, builder.load(sums[i][j]), query_vector, key_vector)
                         builder.store(total, sums[i][j])
+            products = fold_vectors(builder, [builder.load(total) for row in sums for total in row])
+            row_type = ir.VectorType(FLOAT, keys)
             for i in range(queries):
                 line = builder.add(out, builder.mul(out_stride, ir.Constant(INT64, i)))
-                for j in range(keys):
-                    target = builder.inttoptr(offset(builder, line, 4 * j), FLOAT.as_pointer())
-                    builder.store(fold_lanes(builder, builder.load(sums[i][j]), builder.fadd), target)
+                lanes_of_row = ir.Constant(ir.VectorType(_INT32, keys), list(range(keys * i, keys * (i + 1))))
+                row = builder.shuffle_vector(products, products, lanes_of_row)
+                builder.store(row, builder.inttoptr(line, row_type.as_pointer()), align=4)
             return context.get_dummy_value()
 
         return types.void(*[types.int64] * 6), codegen
@@ -184,6 +186,46 @@ def fold_lanes(builder: Any, vector: Any, combine: Any) -> Any:
         )
         vector = combine(builder.shuffle_vector(vector, vector, low), builder.shuffle_vector(vector, vector, high))
     return builder.extract_element(vector, _lane(0))
+
+
+def fold_vectors(builder: Any, vectors: list[Any]) -> Any:
+    """Return a vector that begins with the sum of the lanes of each of ``vectors``: 1, 2, 4, 8 or 16 of them.
+
+    The lanes are added in the order of ``fold_lanes``, with half the instructions for 16 vectors: each addition adds the
+    halves of two vectors.
+    """
+    lanes = VECTOR_LANES
+    while lanes > 1:
+        pairs = [(vectors[0], vectors[0])] if len(vectors) == 1 else list(zip(vectors[::2], vectors[1::2], strict=True))
+        vectors = [_add_halves(builder, left, right, lanes) for left, right in pairs]
+        lanes //= 2
+    return vectors[0]
+
+
+def _add_halves(builder: Any, left: Any, right: Any, lanes: int) -> Any:
+    """Add the upper half of each group of ``lanes`` lanes to its lower half: the groups of ``left``, then ``right``."""
+    low, high = (
+        [group + first + n for group in range(0, 2 * VECTOR_LANES, lanes) for n in range(lanes // 2)]
+        for first in (0, lanes // 2)
+    )
+    halves = [builder.shuffle_vector(left, right, ir.Constant(_INT_VECTOR, indices)) for indices in (low, high)]
+    return builder.fadd(*halves)
+
+
+@intrinsic
+def prefetch(_context: Any, address: Any) -> Any:
+    """Ask the processor to bring the cache line at ``address`` into its caches. Any address is allowed."""
+
+    def codegen(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        pointer = ir.IntType(8).as_pointer()
+        function_type = ir.FunctionType(ir.VoidType(), [pointer, _INT32, _INT32, _INT32])
+        function = cgutils.get_or_insert_function(builder.module, function_type, "llvm.prefetch.p0i8")
+        is_written, locality, is_data = 0, 3, 1
+        flags = [ir.Constant(_INT32, flag) for flag in (is_written, locality, is_data)]
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), *flags])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), codegen
 
 
 @intrinsic
