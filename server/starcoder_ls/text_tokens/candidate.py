@@ -60,13 +60,17 @@ class StopCriteria:
         return self._extend(candidate, decoded, tokens)
 
     def _extend(self, candidate: Candidate, decoded: DetokenizerState, tokens: int) -> Candidate:
-        extended = replace(candidate, decoded=decoded, generated_tokens=candidate.generated_tokens + tokens)
-        if self.request.stop is not None and extended.text != candidate.text:
-            stop_chars = self.request.stop(extended.text)
+        # Not by ``replace``, which took 0.02 ms for each token.
+        index, forced_prefix = candidate.index, candidate.forced_prefix
+        generated_tokens = candidate.generated_tokens + tokens
+        text = decoded.text[len(forced_prefix) :]
+        if self.request.stop is not None and text != candidate.text:
+            stop_chars = self.request.stop(text)
             if stop_chars is not None:
-                return replace(extended, truncated_chars=max(stop_chars, 0), finish_reason=FinishReason.STOP_RULE)
-        has_all_tokens = extended.generated_tokens >= self.request.max_new_tokens
-        return replace(extended, finish_reason=FinishReason.LENGTH if has_all_tokens else None)
+                stop_chars, reason = max(stop_chars, 0), FinishReason.STOP_RULE
+                return Candidate(index, decoded, forced_prefix, generated_tokens, stop_chars, reason)
+        finish_reason = FinishReason.LENGTH if generated_tokens >= self.request.max_new_tokens else None
+        return Candidate(index, decoded, forced_prefix, generated_tokens, candidate.truncated_chars, finish_reason)
 
     def build_chunk(self, before: Candidate, after: Candidate, token: SampledToken | None) -> Chunk:
         """Return the chunk that leads from ``before`` to ``after``.

@@ -5,6 +5,7 @@ Tokens that were found in a text are kept for the next request, whose text begin
 
 from __future__ import annotations
 
+import bisect
 import sys
 from collections import deque
 from collections.abc import Sequence
@@ -95,6 +96,7 @@ class CompiledNgrams:
         self.encode = encode
         self.texts = SearchedTexts()
         self.lengths = np.array(MATCH_CHARS, np.int64)
+        self.first_of_other_files = bisect.bisect_left(MATCH_CHARS, MIN_OTHER_FILE_CHARS)
         self.strengths = np.zeros((levels, MAX_COUNT + 1, 2))
         for level, length in enumerate(MATCH_CHARS):
             for count in range(1, MAX_COUNT + 1):
@@ -145,7 +147,7 @@ class CompiledNgramMixer:
             tail = _characters(text[-MATCH_CHARS[-1] :])
             level = self._add_levels(self._document, tail, 0)
             if self._other_files is not None:
-                first = max(level, int(np.searchsorted(memory.lengths, MIN_OTHER_FILE_CHARS)))
+                first = max(level, memory.first_of_other_files)
                 self._add_levels(self._other_files, tail, first)
         memory.mix(row.ctypes.data, len(row), memory.ids, memory.shares, memory.state, memory.scratch, memory.selected)
         id_, logprob = memory.selected.tolist()

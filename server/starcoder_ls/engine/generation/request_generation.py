@@ -51,19 +51,22 @@ class GenerationState:
 
 @dataclass(slots=True)
 class _Stopwatch:
-    """Timings of one request. Only its own work counts, not what other requests take in between."""
+    """Times and counts of one request, of which ``timings`` are made once: at every token that would take a tenth of
+    the time between two passes. Only its own work counts, not what other requests take in between."""
 
-    timings: Timings
+    queue_ms: float
+    prefill_ms: float = 0.0
     select_ms: float = 0.0
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
 
-    def add_prefill(self, took_ms: float) -> None:
-        self.timings = replace(self.timings, prefill_ms=self.timings.prefill_ms + took_ms)
-
-    def add_decode(self, decoder: Decoder, select_ms: float = 0.0) -> None:
-        self.select_ms += select_ms
-        self.timings = replace(
-            self.timings,
+    def timings(self, decoder: Decoder) -> Timings:
+        return Timings(
+            queue_ms=self.queue_ms,
+            prefill_ms=self.prefill_ms,
             decode_ms=self.select_ms + decoder.pass_ms,
+            prompt_tokens=self.prompt_tokens,
+            reused_tokens=self.reused_tokens,
             decode_steps=decoder.passes,
             draft_tokens=decoder.draft_tokens,
             accepted_tokens=decoder.accepted_tokens,
@@ -87,7 +90,7 @@ class RequestGeneration:
     ) -> None:
         self._request, self._state, self._adapter, self._interruption = request, state, adapter, interruption
         self._loaded = state.loaded
-        self._stopwatch = _Stopwatch(Timings(queue_ms=queue_ms))
+        self._stopwatch = _Stopwatch(queue_ms)
 
     def generate(self) -> Steps:
         """Answer the request.
@@ -103,16 +106,14 @@ class RequestGeneration:
         criteria = StopCriteria(request, tokenizer, end_ids)
         candidates = [Candidate(i, tokenizer.initial_state(), request.forced_prefix) for i in range(request.candidates)]
         with self._lease_slot(prompt) as slot:
-            self._stopwatch.timings = replace(
-                self._stopwatch.timings, prompt_tokens=len(prompt), reused_tokens=len(slot.ids)
-            )
-            self._stopwatch.add_prefill(_ms_since(started_s))
+            self._stopwatch.prompt_tokens, self._stopwatch.reused_tokens = len(prompt), len(slot.ids)
+            self._stopwatch.prefill_ms += _ms_since(started_s)
             decoder = self._build_decoder(prompt, slot)
             logits = yield from self._prefill(prompt, slot, decoder)
             finish_reason = self._interruption()
             if logits is None or finish_reason is not None or request.max_new_tokens < 1:
                 decoder.finish()
-                yield self._final_chunks(criteria, candidates, finish_reason or FinishReason.LENGTH)
+                yield self._final_chunks(criteria, candidates, finish_reason or FinishReason.LENGTH, decoder)
                 return
             if request.candidates > 1:
                 decoder.fork(request.candidates, slot.cache.length + request.max_new_tokens)
@@ -183,7 +184,7 @@ class RequestGeneration:
             if logits is None:
                 return None
             slot.extend(chunk)
-            self._stopwatch.add_prefill(forward_pass.took_ms)
+            self._stopwatch.prefill_ms += forward_pass.took_ms
             yield ()
         return None if decoder is None else logits
 
@@ -209,9 +210,9 @@ class RequestGeneration:
             for candidate in extended:
                 candidates[candidate.index] = candidate
             survivors = [row for row, candidate in enumerate(extended) if candidate.finish_reason is None]
-            self._stopwatch.add_decode(decoder, _ms_since(since_s))
+            self._stopwatch.select_ms += _ms_since(since_s)
             if not survivors:
-                chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings)
+                chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings(decoder))
                 yield tuple(chunks)
                 return
             yield tuple(chunks)
@@ -222,11 +223,9 @@ class RequestGeneration:
                     decoder.keep_rows(survivors)
                 room = self._request.max_new_tokens - min(candidate.generated_tokens for candidate in alive)
                 next_logits = yield from decoder.advance([tokens[row].id for row in survivors], room)
-                self._stopwatch.add_decode(decoder)
             if next_logits is None:
-                yield self._final_chunks(
-                    criteria, alive, finish_reason or self._interruption() or FinishReason.CANCELLED
-                )
+                finish_reason = finish_reason or self._interruption() or FinishReason.CANCELLED
+                yield self._final_chunks(criteria, alive, finish_reason, decoder)
                 return
             logits = next_logits
 
@@ -244,13 +243,15 @@ class RequestGeneration:
         ngrams = DocumentNgrams(before, others, self._loaded.encode_first_token, request.lookup_text)
         return NgramMixer(strengths, ngrams)
 
-    def _final_chunks(self, criteria: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason) -> Chunks:
+    def _final_chunks(
+        self, criteria: StopCriteria, alive: Sequence[Candidate], finish_reason: FinishReason, decoder: Decoder
+    ) -> Chunks:
         """The last chunks of candidates that are ended from outside."""
         chunks = [
             criteria.build_chunk(candidate, replace(candidate, finish_reason=finish_reason), None)
             for candidate in alive
         ]
-        chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings)
+        chunks[-1] = replace(chunks[-1], timings=self._stopwatch.timings(decoder))
         return tuple(chunks)
 
 

@@ -1,7 +1,7 @@
 """Searches a text for the ends of matches, mixes what followed them into logits, and selects the likeliest token.
 
 The definition is ``generation.ngram_mixing``. Decides that a text is searched from its end in one pass for matches of
-all lengths, and that the vocabulary is read once for the sum and once for the maximum.
+all lengths, and that the vocabulary is read by vectors: for the sum, for the maximum.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ import numpy as np
 
 from starcoder_ls.engine.runner.kernels.elementwise import exponential
 from starcoder_ls.engine.runner.kernels.jit import jit
-from starcoder_ls.engine.runner.kernels.reductions import vector_max, vector_sum
+from starcoder_ls.engine.runner.kernels.reductions import has_pair, vector_max, vector_sum
 from starcoder_ls.engine.runner.kernels.tiles import VECTOR_LANES, as_pointer
 
 UNKNOWN, NO_TOKEN = -2, -1
 """In place of the token at an offset: not looked up yet; there is none."""
+
+BLOCK_CHARS = 64
+"""Characters that are compared at once with the last two of a match, before they are looked at one by one."""
 
 
 @jit
@@ -34,24 +37,30 @@ def find_matches(text, tail, lengths, first, token_ids, ends, counts, unknown):
         longest = lengths[-1]
     if longest < lengths[first]:
         return 0
-    last = tail[len(tail) - 1]
-    for end in range(len(text) - 1, 0, -1):
-        if text[end - 1] != last:
+    last, block_end = tail[len(tail) - 1], len(text) - 1
+    while block_end > 0:
+        begin, block_last = max(block_end - BLOCK_CHARS, 0), block_end
+        block_end = begin
+        is_whole = begin > 0 and block_last - begin == BLOCK_CHARS and lengths[first] > 1
+        if is_whole and not has_pair(text.ctypes.data + 4 * begin, BLOCK_CHARS, tail[len(tail) - 2], last):
             continue
-        matched, most = 1, min(end, longest)
-        while matched < most and text[end - 1 - matched] == tail[len(tail) - 1 - matched]:
-            matched += 1
-        is_used = False
-        for level in range(first, len(lengths)):
-            if lengths[level] > matched:
-                break
-            if counts[level] < limit:
-                ends[level, counts[level]] = end
-                counts[level] += 1
-                is_used = True
-        if is_used and token_ids[end] == UNKNOWN:
-            unknown[unknown_count] = end
-            unknown_count += 1
+        for end in range(block_last, begin, -1):
+            if text[end - 1] != last:
+                continue
+            matched, most = 1, min(end, longest)
+            while matched < most and text[end - 1 - matched] == tail[len(tail) - 1 - matched]:
+                matched += 1
+            is_used = False
+            for level in range(first, len(lengths)):
+                if lengths[level] > matched:
+                    break
+                if counts[level] < limit:
+                    ends[level, counts[level]] = end
+                    counts[level] += 1
+                    is_used = True
+            if is_used and token_ids[end] == UNKNOWN:
+                unknown[unknown_count] = end
+                unknown_count += 1
     return unknown_count
 
 
@@ -118,6 +127,19 @@ def log_total(logits, scratch):
 
 
 @jit
+def first_largest(logits):
+    """Return the index of the largest of ``logits`` [vocabulary], the first of equal ones."""
+    whole = len(logits) // VECTOR_LANES * VECTOR_LANES
+    largest = vector_max(logits.ctypes.data, whole) if whole > 0 else logits[0]
+    for n in range(whole, len(logits)):
+        largest = max(largest, logits[n])
+    for n in range(len(logits)):
+        if logits[n] == largest:
+            return n
+    return 0
+
+
+@jit
 def mix(address, vocabulary_size, ids, shares, state, scratch, selected):
     """Mix ``shares`` into the float32 logits at ``address`` and select the likeliest token, the first of equal ones.
 
@@ -129,8 +151,5 @@ def mix(address, vocabulary_size, ids, shares, state, scratch, selected):
     for n in range(used):
         own, share = np.float64(logits[ids[n]]), math.log(shares[n]) + total
         logits[ids[n]] = max(own, share) + math.log1p(math.exp(-abs(own - share)))
-    best = 0
-    for n in range(1, vocabulary_size):
-        if logits[n] > logits[best]:
-            best = n
+    best = first_largest(logits)
     selected[0], selected[1] = best, logits[best] - total

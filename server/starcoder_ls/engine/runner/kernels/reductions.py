@@ -15,12 +15,15 @@ from numba.extending import intrinsic
 
 from starcoder_ls.engine.runner.kernels.tiles import (
     FLOAT,
+    INT32_VECTOR,
     INT64,
     VECTOR,
     VECTOR_LANES,
+    fill_lanes,
     fold_lanes,
     load_vector,
     multiply_add,
+    offset,
 )
 
 
@@ -74,3 +77,30 @@ def vector_max(_context: Any, address: Any, count: Any) -> Any:
         return fold_lanes(builder, _reduce(builder, arguments, first, larger), larger)
 
     return types.float32(types.int64, types.int64), codegen
+
+
+@intrinsic
+def has_pair(_context: Any, address: Any, count: Any, previous: Any, last: Any) -> Any:
+    """Whether one of the ``count`` uint32 at ``address`` is ``last`` and the one before it is ``previous``.
+
+    ``count`` is a multiple of 16. The number before the first is read too.
+    """
+
+    def codegen(_context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        address, count, previous, last = arguments
+        previous, last = (fill_lanes(builder, value) for value in (previous, last))
+        found = cgutils.alloca_once_value(builder, ir.Constant(INT32_VECTOR, [0] * VECTOR_LANES))
+        zero, lanes = ir.Constant(INT64, 0), ir.Constant(INT64, VECTOR_LANES)
+        with cgutils.for_range_slice(builder, zero, count, lanes, INT64) as (index, _number):
+            here = builder.add(address, builder.mul(index, ir.Constant(INT64, 4)))
+            lasts, previouses = (
+                load_vector(builder, at, INT32_VECTOR.element, 4) for at in (here, offset(builder, here, -4))
+            )
+            pairs = builder.and_(
+                builder.icmp_unsigned("==", lasts, last), builder.icmp_unsigned("==", previouses, previous)
+            )
+            builder.store(builder.or_(builder.load(found), builder.sext(pairs, INT32_VECTOR)), found)
+        lanes_found = fold_lanes(builder, builder.load(found), builder.or_)
+        return builder.icmp_unsigned("!=", lanes_found, ir.Constant(INT32_VECTOR.element, 0))
+
+    return types.boolean(types.int64, types.int64, types.uint32, types.uint32), codegen

@@ -23,7 +23,7 @@ FLOAT16, BFLOAT16, FLOAT32 = (np.empty(0, dtype) for dtype in (np.uint16, np.int
 
 FLOAT, _INT32, INT64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
 VECTOR = ir.VectorType(FLOAT, VECTOR_LANES)
-_INT_VECTOR = ir.VectorType(_INT32, VECTOR_LANES)
+INT32_VECTOR = ir.VectorType(_INT32, VECTOR_LANES)
 _FMA_FLAGS = ("contract",)
 """Allows a multiplication and an addition to become one fused instruction, and nothing else."""
 
@@ -40,8 +40,8 @@ def _load_weights(builder: Any, address: Any, dtype: Any) -> Any:
     if dtype == types.uint16:
         return builder.fpext(load_vector(builder, address, ir.HalfType(), 2), VECTOR)
     assert dtype == types.int16, dtype
-    bits = builder.zext(load_vector(builder, address, ir.IntType(16), 2), _INT_VECTOR)
-    return builder.bitcast(builder.shl(bits, ir.Constant(_INT_VECTOR, [16] * VECTOR_LANES)), VECTOR)
+    bits = builder.zext(load_vector(builder, address, ir.IntType(16), 2), INT32_VECTOR)
+    return builder.bitcast(builder.shl(bits, ir.Constant(INT32_VECTOR, [16] * VECTOR_LANES)), VECTOR)
 
 
 def load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
@@ -51,10 +51,14 @@ def load_vector(builder: Any, address: Any, element: Any, align: int) -> Any:
 
 def broadcast(builder: Any, address: Any) -> Any:
     """Load one float32 into all lanes."""
-    undefined = ir.Constant(VECTOR, ir.Undefined)
-    value = builder.load(builder.inttoptr(address, FLOAT.as_pointer()))
+    return fill_lanes(builder, builder.load(builder.inttoptr(address, FLOAT.as_pointer())))
+
+
+def fill_lanes(builder: Any, value: Any) -> Any:
+    """Return a vector of 16 times ``value``."""
+    undefined = ir.Constant(ir.VectorType(value.type, VECTOR_LANES), ir.Undefined)
     vector = builder.insert_element(undefined, value, _lane(0))
-    return builder.shuffle_vector(vector, undefined, ir.Constant(_INT_VECTOR, [0] * VECTOR_LANES))
+    return builder.shuffle_vector(vector, undefined, ir.Constant(INT32_VECTOR, [0] * VECTOR_LANES))
 
 
 def _lane(number: int) -> Any:
@@ -191,8 +195,8 @@ def fold_lanes(builder: Any, vector: Any, combine: Any) -> Any:
 def fold_vectors(builder: Any, vectors: list[Any]) -> Any:
     """Return a vector that begins with the sum of the lanes of each of ``vectors``: 1, 2, 4, 8 or 16 of them.
 
-    The lanes are added in the order of ``fold_lanes``, with half the instructions for 16 vectors: each addition adds the
-    halves of two vectors.
+    The lanes are added in the order of ``fold_lanes``, with half the instructions for 16 vectors: each addition adds
+    the halves of two vectors.
     """
     lanes = VECTOR_LANES
     while lanes > 1:
@@ -208,7 +212,7 @@ def _add_halves(builder: Any, left: Any, right: Any, lanes: int) -> Any:
         [group + first + n for group in range(0, 2 * VECTOR_LANES, lanes) for n in range(lanes // 2)]
         for first in (0, lanes // 2)
     )
-    halves = [builder.shuffle_vector(left, right, ir.Constant(_INT_VECTOR, indices)) for indices in (low, high)]
+    halves = [builder.shuffle_vector(left, right, ir.Constant(INT32_VECTOR, indices)) for indices in (low, high)]
     return builder.fadd(*halves)
 
 
