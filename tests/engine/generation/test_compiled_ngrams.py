@@ -57,6 +57,16 @@ def test_kernels_compute_the_mixture_of_the_definition(before: str, after: str, 
     assert_equal(*both(before, [after], [file] if file else [], [generated, None, ""]))
 
 
+def test_rare_pairs_are_found_at_every_offset_of_a_block() -> None:
+    """Of long texts whole blocks are skipped that lack the last two characters of the match."""
+    text = "".join("xyzuvw"[number % 6] for number in range(130))
+    for at in (0, 1, 2, 63, 64, 65, 66, 67, 127, 128, 129, 130):
+        before = text[:at] + "abc" + text[at:]
+        plain, mixed = both(before, [], [before], ["ab", "xb"])
+        assert_equal(plain, mixed)
+        assert mixed.values[0, ord("c")] > mixed.values[1, ord("c")]
+
+
 def test_only_the_last_occurrences_count_at_every_length() -> None:
     before = "call(xy1) " * 80 + "call(xy2) " * 60 + "call(xy"
     assert_equal(*both(before, ["call(xy3) " * 90], [], [""]))
