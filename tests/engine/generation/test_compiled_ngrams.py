@@ -61,8 +61,8 @@ def test_rare_pairs_are_found_at_every_offset_of_a_block() -> None:
     """Of long texts whole blocks are skipped that lack the last two characters of the match."""
     text = "".join("xyzuvw"[number % 6] for number in range(130))
     for at in (0, 1, 2, 63, 64, 65, 66, 67, 127, 128, 129, 130):
-        before = text[:at] + "abc" + text[at:]
-        plain, mixed = both(before, [], [before], ["ab", "xb"])
+        before = text[:at] + "abdec" + text[at:]
+        plain, mixed = both(before, [], [before], ["abde", "abdx"])
         assert_equal(plain, mixed)
         assert mixed.values[0, ord("c")] > mixed.values[1, ord("c")]
 
