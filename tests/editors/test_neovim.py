@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from neovim import BUNDLED_SERVER, Editor, fake_server, lua, running
+from neovim import BUNDLED_SERVER, GHOST, Editor, fake_server, lua, running
 
 CODE = ["import os", "", ""]
 OpenEditor = Callable[..., Editor]
@@ -52,6 +52,24 @@ def test_ghost_text_appears_and_tab_accepts_it(open_editor: OpenEditor) -> None:
     assert editor.lines() == [*CODE, "x = "], "ghost text is not in the buffer"
     editor.type("<Tab>")
     editor.wait("vim.api.nvim_get_current_line() == 'x = return 1'")
+
+
+def test_text_typed_before_the_server_is_ready_gets_ghost_text(open_editor: OpenEditor) -> None:
+    editor = open_editor(fake_server(load_s=1.0), is_ready=False)
+    assert not editor.lua("vim.lsp.get_clients()[1] and vim.lsp.get_clients()[1].initialized")
+    editor.type("Gox = ")
+    assert editor.wait_for_ghost() == "return 1"
+
+
+def test_ghost_text_is_requested_when_the_model_becomes_ready(open_editor: OpenEditor) -> None:
+    editor = open_editor()
+    editor.type("Gox = ")
+    editor.wait_for_ghost()
+    editor.type("<C-]>")
+    editor.wait(f"{GHOST} == ''")
+    for phase in ("loading", "ready"):
+        editor.run_lua("require('starcoder.status').on_status(vim.lsp.get_clients()[1].id, { phase = ... })", phase)
+    assert editor.wait_for_ghost() == "return 1"
 
 
 def test_tab_without_ghost_text_inserts_a_tab(open_editor: OpenEditor) -> None:

@@ -118,8 +118,30 @@ function M.trigger()
   end)
 end
 
+--- Request a suggestion for text that was typed before the server could answer: Neovim requests one when the cursor moves only.
+function M.request_when_ready(client_id)
+  vim.schedule(function()
+    local buffer = vim.api.nvim_get_current_buf()
+    if vim.startswith(vim.api.nvim_get_mode().mode, "i") and vim.lsp.buf_is_attached(buffer, client_id) then
+      vim.api.nvim_exec_autocmds("CursorMovedI", { buffer = buffer, modeline = false })
+    end
+  end)
+end
+
+local group = vim.api.nvim_create_augroup("starcoder.candidates", {})
+
+vim.api.nvim_create_autocmd("LspAttach", {
+  group = group,
+  callback = function(event)
+    local client = vim.lsp.get_client_by_id(event.data.client_id)
+    if client and client.name == require("starcoder").NAME then
+      M.request_when_ready(client.id)
+    end
+  end,
+})
+
 vim.api.nvim_create_autocmd("BufWipeout", {
-  group = vim.api.nvim_create_augroup("starcoder.candidates", {}),
+  group = group,
   callback = function(event)
     handlers[event.buf], answers[event.buf], waiting[event.buf] = nil, nil, nil
   end,

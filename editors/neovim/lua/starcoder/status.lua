@@ -37,6 +37,9 @@ function M.on_status(client_id, status)
     message(("%s\n:Starcoder settings opens the file."):format(status.message), vim.log.levels.ERROR)
   end
   vim.cmd.redrawstatus()
+  if status.phase == "ready" and old and old.phase ~= "ready" then
+    require("starcoder.candidates").request_when_ready(client_id)
+  end
 end
 
 --- Handle the start of a server: send it what the user paused before.
