@@ -5,7 +5,7 @@ import statistics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from starcoder_ls.gateway.hash_ring import HashRing
+from starcoder_ls.gateway.hash_ring import MIN_BOUND, HashRing
 
 NAMES = [f"http://replica-{number}:8000" for number in range(5)]
 KEYS = [f"user{number % 50}\ndocument{number}" for number in range(2000)]
@@ -37,9 +37,33 @@ def test_no_replica_is_chosen_above_the_bound(loads: list[int | None], factor: f
     assert set(chosen) == {name for name, load in load_of.items() if load is not None}
     if chosen:
         known = [load for load in loads if load is not None]
-        assert (load_of[chosen[0]] or 0) < factor * (sum(known) + 1) / len(known) + 1
+        bound = max(factor * (sum(known) + 1) / len(known) + 1, MIN_BOUND)
+        assert (load_of[chosen[0]] or 0) < bound
 
 
 def test_idle_replicas_are_chosen_by_the_ring_alone() -> None:
     ring = HashRing(NAMES)
     assert all(ring.choose(key, lambda _: 0, 1.25) == list(ring.in_order(key)) for key in KEYS[:50])
+
+
+def test_replica_with_few_requests_keeps_its_documents() -> None:
+    ring, idle = HashRing(NAMES), dict.fromkeys(NAMES, 0)
+    first, second, *_ = ring.in_order("key")
+    assert ring.choose("key", (idle | {first: MIN_BOUND - 1}).__getitem__, 1.25)[0] == first
+    assert ring.choose("key", (idle | {first: MIN_BOUND}).__getitem__, 1.25)[0] == second
+
+
+def test_documents_that_ask_at_the_same_time_find_their_prompts() -> None:
+    """12 documents ask two replicas four times each, as fast as they are answered."""
+    ring, load = HashRing(NAMES[:2]), dict.fromkeys(NAMES[:2], 0)
+    waiting = [(f"document-{number}", "") for number in range(12)]
+    moved = 0
+    for _ in range(48):
+        key, before = waiting.pop(0)
+        if before:
+            load[before] -= 1
+        chosen = ring.choose(key, load.__getitem__, 1.25)[0]
+        load[chosen] += 1
+        moved += before not in ("", chosen)
+        waiting.append((key, chosen))
+    assert moved == 0
