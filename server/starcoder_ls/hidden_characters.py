@@ -104,12 +104,12 @@ def _is_cursive_letter(character: str) -> bool:
 def _is_emoji(character: str) -> bool:
     """Whether ``character`` is an emoji or a skin tone: a joiner has a visible effect only between two of these."""
     is_emoji_block = "\U0001f000" <= character <= "\U0001faff"
-    return is_emoji_block or (character != "" and unicodedata.category(character) in ("So", "Sk", "Sm"))
+    return is_emoji_block or (character > "\x7f" and unicodedata.category(character) in ("So", "Sk", "Sm"))
 
 
 def _has_emoji_style(character: str) -> bool:
     """Whether ``character`` may be drawn as an emoji and as text (``‼``, ``〰`` and ``ℹ`` are no symbols)."""
-    return character > "\x7f" and (_is_emoji(character) or character in "\u203c\u2049\u2139\u3030\u303d")
+    return _is_emoji(character) or (character != "" and character in "\u203c\u2049\u2139\u3030\u303d")
 
 
 def _is_in_tag_sequence(character: str, before: str, following: str, may_continue: bool) -> bool:
