@@ -79,6 +79,7 @@ def answering_cases(folder: Path) -> list[Case]:
         Case("eval infilling", ("eval", "infilling", str(folder / "problems.jsonl"), "--way", "spm")),
         Case("eval card", ("eval", "card", "--holes", "1")),
         Case("eval edits", ("eval", "edits", str(code), "--files", "1")),
+        Case("eval fixes, not allowed", ("eval", "fixes", str(folder / "problems.jsonl")), (1,)),
         Case("eval explain", ("eval", "explain", "--functions", "1")),
         Case("adapters check", ("adapters", "check", "bundled")),
         Case("adapters add", ("adapters", "add", "mine", adapter, *tasks)),

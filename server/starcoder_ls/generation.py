@@ -40,6 +40,7 @@ class Priority(enum.IntEnum):
     COMPLETION = 0
     PREFILL = 1
     EXPLANATION = 2
+    NEXT_EDIT = 3
 
 
 class FinishReason(enum.StrEnum):
@@ -78,8 +79,8 @@ class Request:
     ``end_tokens`` end a candidate, as the checkpoint's end-of-text token does. They are never part of the text.
     ``candidates`` is the number of sequences to generate. The first is greedy, ``sampling`` selects the others.
     ``lookup_text`` is text of other files that is not part of the prompt, the most similar last. An engine that mixes
-    in n-grams of the document searches it too.
-    ``adapter`` is a name from ``Status.adapters``; None means the base model alone.
+    in n-grams of the document searches it too. ``prediction`` is text that the answer probably copies in parts: an
+    engine may verify it as drafts. ``adapter`` is a name from ``Status.adapters``; None means the base model alone.
     ``deadline_s`` is a time of ``time.monotonic()``. ``document`` identifies the prefix cache to use. The engine shares
     the device fairly between the values of ``client``.
     """
@@ -93,6 +94,7 @@ class Request:
     sampling: Sampling = GREEDY
     stop: StopRule | None = None
     lookup_text: tuple[str, ...] = ()
+    prediction: str = ""
     adapter: str | None = None
     priority: Priority = Priority.COMPLETION
     deadline_s: float | None = None

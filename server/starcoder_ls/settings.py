@@ -17,6 +17,7 @@ from starcoder_ls.settings_errors import describe_errors
 from starcoder_ls.settings_merge import merge_settings
 from starcoder_ls.settings_sections.inline_completion import MAX_LINES, InlineCompletion
 from starcoder_ls.settings_sections.model import ADAPTER_NAME, AUTO, BUNDLED, BUNDLED_ADAPTERS, TEMPLATE, Adapter, Model
+from starcoder_ls.settings_sections.next_edit import NextEdit
 from starcoder_ls.settings_sections.remote import Remote
 from starcoder_ls.settings_sections.section import Section
 from starcoder_ls.settings_toml import is_file_named, read_toml, settings_file
@@ -34,6 +35,7 @@ __all__ = [
     "InlineCompletion",
     "Log",
     "Model",
+    "NextEdit",
     "Remote",
     "Settings",
     "Sharing",
@@ -111,6 +113,7 @@ class Settings(Section):
     remote: Remote = Remote()
     adapters: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Adapter] = Field(default_factory=dict)
     inline_completion: InlineCompletion = InlineCompletion()
+    next_edit: NextEdit = NextEdit()
     context: Context = Context()
     actions: dict[Annotated[str, Field(pattern=ADAPTER_NAME)], Action] = Field(
         default_factory=lambda: {name: Action.model_validate(table) for name, table in BUILT_IN.items()}

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from starcoder_ls.commands.eval_edits import run
+from git_history import GitHistory
+from starcoder_ls.commands.eval_edits import HistoryOptions, run
 from starcoder_ls.errors import SettingsError
 
 CODE = "def load(path):\n    return path\n\n\nx = load(1) + load(2)\n"
@@ -33,3 +34,23 @@ def test_folder_without_valid_python_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text("def f(:\n")
     with pytest.raises(SettingsError, match="valid Python"):
         run([tmp_path], files=5, changes=5, seed=0, is_json=False)
+
+
+def test_history_needs_a_model_that_edits(tmp_path: Path) -> None:
+    folder = _repository(tmp_path)
+    with pytest.raises(SettingsError, match="proposes no edits"):
+        run([folder], 5, 5, 0, True, HistoryOptions(3))
+
+
+def test_history_without_changes_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "files.py").write_text(CODE)
+    with pytest.raises(SettingsError, match="no small change"):
+        run([tmp_path], 5, 5, 0, True, HistoryOptions(3))
+
+
+def _repository(folder: Path) -> Path:
+    """A repository with two commits, of which the second changes a line."""
+    history = GitHistory(folder)
+    for text in (CODE, CODE.replace("(2)", "(3)")):
+        history.commit("Load the third file", {"files.py": text})
+    return folder

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from starcoder_ls.commands import eval_infilling
+from starcoder_ls.commands.support import untrusted_programs
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import sandbox
 
@@ -64,5 +65,5 @@ def test_missing_network_isolation_is_reported(tmp_path: Path, capsys: pytest.Ca
     eval_infilling.run({}, None, problems_file(tmp_path, PROGRAM), ["gold"], True, True)
     is_reported = "the programs can reach the network" in " ".join(capsys.readouterr().err.split())
     assert is_reported is not sandbox.can_isolate_network()
-    assert "the programs can reach the network" in eval_infilling.network_warning(False)
-    assert eval_infilling.network_warning(True) == ""
+    assert "the programs can reach the network" in untrusted_programs.network_warning(False)
+    assert untrusted_programs.network_warning(True) == ""

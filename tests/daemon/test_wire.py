@@ -36,6 +36,7 @@ def test_request_round_trip_keeps_all_but_stop_rule_and_cancel_flag() -> None:
         candidates=3,
         sampling=Sampling(0.5, 0.9, 11),
         lookup_text=("other",),
+        prediction="p",
         adapter="a",
         priority=Priority.EXPLANATION,
         deadline_s=time.monotonic() + 60,

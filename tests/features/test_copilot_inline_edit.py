@@ -10,6 +10,7 @@ from harness import INLINE_COMPLETION, URI, async_test, initialized_client
 from starcoder_ls.features.copilot_inline_edit import METHOD
 from starcoder_ls.lsp.client import Client, ResponseFailed
 from starcoder_ls.session.next_edits import EDIT_ACCEPTED, EDIT_DISMISSED
+from starcoder_ls.settings import validate
 
 CODE = "def f(n):\n    a(n)\n    b(n)\n"
 
@@ -107,3 +108,61 @@ async def test_completion_on_the_line_of_an_edit_replaces_it() -> None:
         assert await client.inline_completion(URI, 1, 6)
         (edit,) = await request_edits(client)
         assert edit["range"]["start"]["line"] == 2
+
+
+COMMIT = frozenset({"<commit_before>", "<commit_msg>", "<commit_after>", "<filename>", "<reponame>"})
+PLAIN = "total = first + 1\ncount = 0\nprint(other)\nprint(count)\nprint(total)\n"
+
+
+def model_engine() -> ScriptedEngine:
+    """Proposes ``print(other, flush=True)`` after any edit of the first lines."""
+    return ScriptedEngine(replies={"Change 1 to 2": ["count = 0\n", "print(other, flush=True)\n", *PRINTED]})
+
+
+PRINTED = ["print(count)\n", "print(total)\n"]
+
+
+def change_number(client: Client) -> None:
+    span = {"start": {"line": 0, "character": 16}, "end": {"line": 0, "character": 17}}
+    client.change(URI, 2, {"range": span, "text": "2"})
+
+
+@async_test
+async def test_edit_of_the_model_is_offered_until_it_is_dismissed() -> None:
+    engine = model_engine()
+    settings = validate({"model": {"name": "scripted"}, "next_edit": {"model": True}}, "the test")
+    async with initialized_client(engine, settings) as client:
+        engine.set_status(special_tokens=COMMIT)
+        client.open(URI, PLAIN)
+        change_number(client)
+        (edit,) = await request_edits(client)
+        assert edit["text"] == ", flush=True"
+        assert edit["range"]["start"] == {"line": 2, "character": 11}
+        arguments = edit["command"]["arguments"]
+        await client.request("workspace/executeCommand", {"command": EDIT_DISMISSED, "arguments": arguments})
+        assert await request_edits(client) == []
+        assert len(engine.requests) == 1
+
+
+@async_test
+async def test_edit_that_is_certain_takes_precedence_over_the_model() -> None:
+    engine = model_engine()
+    settings = validate({"model": {"name": "scripted"}, "next_edit": {"model": True}}, "the test")
+    async with initialized_client(engine, settings) as client:
+        engine.set_status(special_tokens=COMMIT)
+        client.open(URI, CODE)
+        rename(client)
+        (edit,) = await request_edits(client)
+        assert edit["text"] == "k"
+        assert engine.requests == []
+
+
+@async_test
+async def test_model_is_not_asked_by_default() -> None:
+    engine = model_engine()
+    async with initialized_client(engine) as client:
+        engine.set_status(special_tokens=COMMIT)
+        client.open(URI, PLAIN)
+        change_number(client)
+        assert await request_edits(client) == []
+        assert engine.requests == []

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 
 from harness import async_test
+from starcoder_ls.generation import Engine
 from starcoder_ls.lsp.documents.document import Edit, Position
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
 from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.model_edits import ModelEdits
 from starcoder_ls.session.next_edits import NextEdits, Offer
 from starcoder_ls.session.workspace_context import WorkspaceContext
 from starcoder_ls.settings import Settings
@@ -20,10 +22,11 @@ CODE = "def f(n):\n    a(n)\n    b(n)\n    return 0\n"
 class Client:
     """A document after its parameter ``n`` was renamed to ``k``, and requests about it."""
 
-    def __init__(self, text: str = CODE) -> None:
+    def __init__(self, text: str = CODE, engine: Engine | None = None) -> None:
         self.documents, self.settings = Documents(), ClientSettings(Settings(), lambda _: None)
         self.context = WorkspaceContext(self.settings, self.documents, LanguageClient())
-        self.next_edits = NextEdits(self.settings, self.documents, self.context.recent_edits)
+        model_edits = ModelEdits(self.settings, lambda: engine, "client")
+        self.next_edits = NextEdits(self.settings, self.documents, self.context.recent_edits, model_edits)
         self.documents.open(URI, "python", 1, text)
         self.document = self.documents.get(URI)
         self.change(0, 6, 7, "k")

@@ -137,14 +137,53 @@ def evaluate_edits(
     changes: Annotated[int, typer.Option(help="Number of renames and of argument changes in each file.", min=1)] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
     is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    history: Annotated[
+        int, typer.Option(help="Also replay so many changes of the git history, with the model.", min=0)
+    ] = 0,
+    model: ModelOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    engine: EngineOption = None,
 ) -> None:
     """Replay renames, argument changes and typing in Python files, and count which next edits are offered.
 
-    No model is needed. What a name refers to is decided by Python itself.
+    Without --history no model is needed. What a name refers to is decided by Python itself.
     """
-    from starcoder_ls.commands.eval_edits import run
+    from starcoder_ls.commands.eval_edits import HistoryOptions, run
 
-    raise typer.Exit(run(paths, files, changes, seed, is_json))
+    options = HistoryOptions(history, overlay_of(model, None, device, dtype, engine=engine), settings)
+    raise typer.Exit(run(paths, files, changes, seed, is_json, options))
+
+
+@evaluate.command("fixes")
+def evaluate_fixes(
+    problems: Annotated[
+        Path, typer.Argument(help="HumanEvalFix problems in Python, .jsonl or .jsonl.gz.", exists=True)
+    ],
+    model: ModelOption = None,
+    adapter: AdapterOption = None,
+    device: DeviceOption = None,
+    dtype: DtypeOption = None,
+    settings: SettingsOption = None,
+    way: Annotated[
+        list[str], typer.Option(help="model, gold (the reference answer), buggy (the given code). Repeat for more.")
+    ] = ["model"],  # noqa: B006 - typer reads it once
+    is_running_allowed: Annotated[
+        bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
+    ] = False,
+    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+) -> None:
+    """Let the action fix repair functions with a bug (HumanEvalFix), and run their tests.
+
+    The model sees the function, as in an editor, and not its tests.
+    """
+    from starcoder_ls.commands.eval_fixes import WAYS, run
+
+    if unknown := set(way) - set(WAYS):
+        raise typer.BadParameter(f"{min(unknown)} is not one of {', '.join(WAYS)}")
+    overlay = overlay_of(model, adapter, device, dtype, settings)
+    raise typer.Exit(run(overlay, settings, problems, way, is_running_allowed, is_json))
 
 
 @evaluate.command("explain")

@@ -1,21 +1,34 @@
-"""``starcoder-ls eval edits``: replayed changes of Python files, and the next edits that are offered after them."""
+"""``starcoder-ls eval edits``: replayed changes of Python files, and the next edits that are offered after them.
+
+With ``--history``, also replayed commits, and the edits that the model proposes.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
+from starcoder_ls import settings
 from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
+from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.source_files import read_source
+from starcoder_ls.edit_formats import find_edit_format
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.edit_replay import Score, replay_arguments, replay_renames, replay_typing
+from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore
 from starcoder_ls.evaluation.repository import Repository
+from starcoder_ls.learning.commit_history import CommitSpan, read_commit_spans
 
 _KEYSTROKES = 200
 _NAMES = {
@@ -29,10 +42,57 @@ _NAMES = {
     "keystrokes": "keystrokes",
     "offers_while_typing": "offers while typing",
 }
+_NO_EDITS = (
+    "This model proposes no edits: it has seen neither commits nor issues in training and is not chat-tuned, or it "
+    "runs on a server that reports no probabilities. Name another one with --model."
+)
+_HISTORY_NAMES = {
+    "replayed": "replayed changes",
+    "offered": "offered",
+    "correct": "correct",
+    "wrong": "wrong",
+    "reverted": "reverted the user's edit",
+    "p50_ms": "time of an answer, ms (median)",
+}
 
 
-def run(paths: list[Path], files: int, changes: int, seed: int, is_json: bool) -> int:
-    """Print the scores. The exit code is 0. Raises SettingsError if there is no Python file."""
+@dataclass(frozen=True, slots=True)
+class HistoryOptions:
+    """How many changes of the history are replayed with a model: the settings ``overlay`` and ``settings_file``."""
+
+    changes: int = 0
+    overlay: dict[str, Any] | None = None
+    settings_file: Path | None = None
+
+
+def run(
+    paths: list[Path], files: int, changes: int, seed: int, is_json: bool, history: HistoryOptions = HistoryOptions()
+) -> int:
+    """Print the scores. The exit code is 0.
+
+    Raises SettingsError if there is no Python file, or with ``history`` if nothing can be replayed; ModelError.
+    """
+    output: dict[str, Any] = {}
+    spans = _read_history(paths, history.changes, seed) if history.changes else []
+    try:
+        output |= _replay_files(paths, files, changes, seed)
+    except SettingsError:
+        if not spans:
+            raise
+    if history.changes:
+        output["history"] = _replay_history(spans, history)
+    if is_json:
+        print(json.dumps(output, indent=2))
+        return 0
+    if "files" in output:
+        _print_table(f"{output['files']} files", {kind: output[kind] for kind in ("renames", "arguments", "typing")})
+    if history.changes:
+        _print_table(f"{len(spans)} changes of the history", output["history"], _HISTORY_NAMES)
+    return 0
+
+
+def _replay_files(paths: list[Path], files: int, changes: int, seed: int) -> dict[str, Any]:
+    """Raises SettingsError if there is no valid Python file."""
     chosen = Repository(paths, languages=("python",)).files
     random.Random(seed).shuffle(chosen)
     scores = {"renames": Score(), "arguments": Score(), "typing": Score()}
@@ -44,15 +104,45 @@ def run(paths: list[Path], files: int, changes: int, seed: int, is_json: bool) -
                 read += 1
     if not read:
         raise SettingsError("None of the files is valid Python that this version of Python reads.")
-    rows = {kind: _row(score) for kind, score in scores.items()}
-    if is_json:
-        print(json.dumps({"files": read, **rows}, indent=2))
-        return 0
-    table = Table("", *rows, title=f"{read} files")
-    for key, name in _NAMES.items():
+    return {"files": read, **{kind: _row(score) for kind, score in scores.items()}}
+
+
+def _read_history(paths: list[Path], count: int, seed: int) -> list[CommitSpan]:
+    """Raises SettingsError if there is no change that can be replayed."""
+    folders = {find_repository(path if path.is_dir() else path.parent) for path in map(Path.resolve, paths)}
+    spans = [span for folder in sorted(folders) for span in read_commit_spans(folder, count, seed)]
+    if not spans:
+        raise SettingsError(
+            f"The git history of {', '.join(map(str, sorted(folders)))} has no small change of source code. Name a "
+            "folder of a repository with its history."
+        )
+    random.Random(seed).shuffle(spans)
+    return spans[:count]
+
+
+def _replay_history(spans: Sequence[CommitSpan], history: HistoryOptions) -> dict[str, Any]:
+    """Raises SettingsError if the model cannot edit; ModelError."""
+    config = settings.load(history.overlay or {}, file=history.settings_file)
+    if config.model.name == settings.BUNDLED:
+        raise SettingsError(_NO_EDITS)
+    scores = {"after_an_edit": HistoryScore(), "with_the_subject": HistoryScore()}
+    with loaded_engine(config, ConfiguredEngineFactory(lambda *_: False)) as engine:
+        edit_format = find_edit_format(config, engine.status())
+        if edit_format is None or not engine.status().capabilities.logprobs:
+            raise SettingsError(_NO_EDITS)
+        replay = HistoryReplay(engine, edit_format, config.next_edit.min_confidence)
+        with Progress(console=stderr) as bar:
+            for span in bar.track(spans, description="replaying the history"):
+                asyncio.run(replay.replay_next_edit(span, scores["after_an_edit"]))
+                asyncio.run(replay.replay_subject(span, scores["with_the_subject"]))
+    return {name: _history_row(score) for name, score in scores.items()}
+
+
+def _print_table(title: str, rows: dict[str, dict[str, Any]], names: dict[str, str] = _NAMES) -> None:
+    table = Table("", *(kind.replace("_", " ") for kind in rows), title=title)
+    for key, name in names.items():
         table.add_row(name, *("" if row[key] is None else str(row[key]) for row in rows.values()))
     Console().print(table)
-    return 0
 
 
 def _edit_file(text: str, changes: int, seed: int, scores: dict[str, Score]) -> bool:
@@ -82,4 +172,16 @@ def _row(score: Score) -> dict[str, Any]:
         "p50_ms": round(1000 * statistics.median(score.seconds), 1) if score.seconds else None,
         "keystrokes": score.keystrokes,
         "offers_while_typing": score.offers_while_typing,
+    }
+
+
+def _history_row(score: HistoryScore) -> dict[str, Any]:
+    return {
+        "replayed": score.replayed,
+        "offered": score.offered,
+        "correct": score.correct,
+        "wrong": score.wrong,
+        "reverted": score.reverted,
+        "p50_ms": round(1000 * statistics.median(score.seconds), 1) if score.seconds else None,
+        "confidences": [[round(confidence, 3), is_correct] for confidence, is_correct in score.confidences],
     }

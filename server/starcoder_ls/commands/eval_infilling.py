@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,8 @@ from starcoder_ls import settings
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
-from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import infilling, sandbox, santacoder, score
+from starcoder_ls.commands.support.untrusted_programs import print_pass_rates, require_permission, run_programs
+from starcoder_ls.evaluation import infilling, santacoder, score
 from starcoder_ls.evaluation.infilling import HumanEvalProblem
 from starcoder_ls.evaluation.santacoder import SantaCoderProblem
 from starcoder_ls.generation import Engine
@@ -50,27 +49,14 @@ def run(
         _print_line_scores(_answer(ways, lines, config, santacoder.MAX_TOKENS), lines, is_json)
         return 0
     problems = infilling.parse_problems(rows, problems_file)
-    if not is_running_allowed:
-        raise SettingsError(
-            "This runs programs that a model wrote, on this machine. Add --run-untrusted-code if you accept that."
-        )
-    if sys.platform == "win32":
-        raise SettingsError("Running untrusted programs needs limits that Windows does not have. Use Linux or macOS.")
-    if warning := network_warning(sandbox.can_isolate_network()):
-        stderr.print(warning)
+    require_permission(is_running_allowed)
     answers = _answer(ways, problems, config, infilling.MAX_TOKENS)
-    _print_pass_rates({way: _run_programs(problems, texts, way) for way, texts in answers.items()}, is_json)
+    programs = {
+        way: [problem.build_program(text) for problem, text in zip(problems, texts, strict=True)]
+        for way, texts in answers.items()
+    }
+    print_pass_rates({way: run_programs(texts, way) for way, texts in programs.items()}, "filled by", is_json)
     return 0
-
-
-def network_warning(is_isolated: bool) -> str:
-    """A warning that the programs can reach the network; empty if they are isolated from it."""
-    if is_isolated:
-        return ""
-    return (
-        "The kernel gives no network namespace to this user: the programs can reach the network. Stop here if that is "
-        "not acceptable, or run this in a container without a network."
-    )
 
 
 def _answer(
@@ -106,23 +92,6 @@ async def _collect(texts: AsyncIterator[str], count: int, way: str) -> list[str]
             collected.append(text)
             bar.advance(task)
     return collected
-
-
-def _run_programs(problems: Sequence[HumanEvalProblem], texts: Sequence[str], way: str) -> list[bool]:
-    """Whether each program passes its tests."""
-    with Progress(console=stderr) as bar:
-        pairs = bar.track(list(zip(problems, texts, strict=True)), description=f"{way}: running")
-        return [sandbox.passes(problem.build_program(text)) for problem, text in pairs]
-
-
-def _print_pass_rates(results: dict[str, list[bool]], is_json: bool) -> None:
-    if is_json:
-        print(json.dumps({way: {"passed": sum(passed), "problems": len(passed)} for way, passed in results.items()}))
-        return
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    console.print("| filled by | pass@1, % (95 %) | passed |\n|---|---|---|")
-    for way, passed in results.items():
-        console.print(f"| {way} | {score.estimate_proportion(passed)} | {sum(passed)} of {len(passed)} |")
 
 
 _CONVENTIONS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (

@@ -26,7 +26,8 @@ from starcoder_ls.generation import (
 )
 
 _PLAIN_FIELDS = (
-    "max_new_tokens", "prefix_parts", "forced_prefix", "candidates", "lookup_text", "adapter", "document", "client",
+    "max_new_tokens", "prefix_parts", "forced_prefix", "candidates", "lookup_text", "prediction", "adapter", "document",
+    "client",
 )  # fmt: skip
 
 

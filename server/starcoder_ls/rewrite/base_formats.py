@@ -1,32 +1,27 @@
-"""Prompts with which a base model edits code, without an adapter: the formats of commits and issues in its training.
+"""Prompts with which a base model does an action without an adapter, in a format of ``edit_formats``.
 
-Decides which format a checkpoint has by its special tokens. Sources: `<commit_before>{old}<commit_msg>{subject}
-<commit_after>{new}` in bigcode-dataset and octopack; both formats as prompts in bigcode-evaluation-harness
-(humanevalpack.py, "starcodercommit" and "issue"), where the answer begins with the code's own first line.
+Decides how the subject is worded, and which part of the code begins the answer.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
 
 from starcoder_ls.actions import Action
 from starcoder_ls.context import secrets
+from starcoder_ls.edit_formats import EditFormat, build_edit_parts, find_edit_format
 from starcoder_ls.errors import ActionUnavailable, PromptTooLong
-from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken, Status
+from starcoder_ls.generation import Engine, Priority, Request, Sampling, Status
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.docstrings import DocstringPosition
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt
 from starcoder_ls.rewrite.target import Target
-from starcoder_ls.settings import BUNDLED, Settings
+from starcoder_ls.settings import Settings
 
 BASE_ACTIONS = ("fix", "rewrite", "simplify", "document")
-BaseFormat = Literal["commit", "issue", "chat"]
 
-_COMMIT = ("<commit_before>", "<commit_msg>", "<commit_after>")
-_ISSUE = ("<issue_start>", "<issue_comment>")
 _MAX_SUBJECT_CHARS = 120
 _RESERVED_TOKENS = 48
 _HEADER = re.compile(r"(?:(?:export|default|pub|async|public|private|static) )*(?:def|class|func|fn|function)\b[^\n]*")
@@ -34,18 +29,9 @@ _NAME = re.compile(r"(?:def|class|func|fn|function)\s+(?:\([^)]*\)\s*)?(\w+)")
 _QUOTES = '"""'
 
 
-def find_base_format(settings: Settings, name: str, status: Status) -> BaseFormat | None:
-    """How the model of ``status`` does the action ``name`` without an adapter; None if it cannot.
-
-    The bundled model has the tokens, but has seen no commits.
-    """
-    if name not in BASE_ACTIONS or settings.model.name == BUNDLED:
-        return None
-    if status.chat is not None:
-        return None if status.chat.problem else "chat"
-    if status.special_tokens.issuperset(_COMMIT):
-        return "commit"
-    return "issue" if status.special_tokens.issuperset(_ISSUE) else None
+def find_base_format(settings: Settings, name: str, status: Status) -> EditFormat | None:
+    """How the model of ``status`` does the action ``name`` without an adapter; None if it cannot."""
+    return find_edit_format(settings, status) if name in BASE_ACTIONS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +47,7 @@ def build_base_prompt(
     action: Action,
     name: str,
     target: Target,
-    base_format: BaseFormat,
+    base_format: EditFormat,
     position: DocstringPosition | None = None,
 ) -> InstructionPrompt:
     """The prompt of the action ``name`` in the format of commits or issues.
@@ -80,12 +66,12 @@ def build_base_prompt(
     ):
         first, last = target.line_numbers
         raise PromptTooLong(f"Lines {first} to {last} are {tokens} tokens: too many to be read and written again.")
-    parts, prefix, end_tokens = _parts(base_format, code, subject, answer.start)
+    parts, prefix, end_tokens = build_edit_parts(base_format, code, subject, answer.start)
     return InstructionPrompt(
         Request(
             parts=parts,
             max_new_tokens=action.max_new_tokens,
-            end_tokens=tuple(map(SpecialToken, end_tokens)),
+            end_tokens=end_tokens,
             sampling=Sampling(action.temperature, action.top_p),
             priority=Priority.EXPLANATION,
             document=target.document,
@@ -133,18 +119,3 @@ def _begin_answer(name: str, code: str, target: Target, position: DocstringPosit
     lines = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(masked)])
     indentation = position.indentation.removeprefix(text_lines.indentation_of(target.code))
     return _Answer("\n".join(lines) + f"\n{indentation}{_QUOTES}", _QUOTES)
-
-
-def _parts(
-    base_format: BaseFormat, code: str, subject: str, start: str
-) -> tuple[tuple[PromptPart, ...], str, tuple[str, ...]]:
-    """The prompt, what of it belongs to the answer, and the tokens that end the answer."""
-    if base_format == "commit":
-        before, message, after = map(SpecialToken, _COMMIT)
-        parts: list[PromptPart] = [before, code, message, subject, after]
-        return (*parts, *([start] if start else [])), start, (*_COMMIT, "<filename>", "<reponame>")
-    issue, comment = map(SpecialToken, _ISSUE)
-    opening = start or "\n"  # without a first line, the line of the fence has to end
-    question = f"username_0: {subject}\n\n```{code}```\nUpvotes: 100"
-    answer = f"username_1: Sure, here is the fixed code.\n\n```{opening}"
-    return (issue, question, comment, answer), f"```\n{start}", (*_ISSUE, "<issue_closed>", "<file_sep>")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from starcoder_ls.actions import PLACEHOLDER, Action
 from starcoder_ls.context import secrets
+from starcoder_ls.edit_formats import join_texts, split_template
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Engine, Priority, PromptPart, Request, Sampling, SpecialToken
 from starcoder_ls.hidden_characters import strip_hidden_characters
@@ -160,27 +161,11 @@ def _require_fitting(action: Action, target: Target, tokens: int, free_tokens: i
 
 
 def _build_parts(form: PromptForm, question: str, special_tokens: frozenset[str]) -> tuple[PromptPart, ...]:
-    """The prompt's parts. Adjacent texts are one part, as in training: a token may reach across their border."""
-    merged: list[PromptPart] = []
-    before, after = _split_template(form.prefix, special_tokens), _split_template(form.suffix, special_tokens)
-    for part in (*before, question, *after):
-        if merged and isinstance(part, str) and isinstance(merged[-1], str):
-            merged[-1] += part
-        elif part:
-            merged.append(part)
-    return tuple(merged)
+    before, after = split_template(form.prefix, special_tokens), split_template(form.suffix, special_tokens)
+    return join_texts((*before, question, *after))
 
 
 def _end_tokens(form: PromptForm, special_tokens: frozenset[str]) -> tuple[SpecialToken, ...]:
     """The special tokens of the form: in an answer, each of them begins something that is no longer the answer."""
-    parts = (*_split_template(form.prefix + form.suffix, special_tokens), *map(SpecialToken, form.end_tokens))
+    parts = (*split_template(form.prefix + form.suffix, special_tokens), *map(SpecialToken, form.end_tokens))
     return tuple(dict.fromkeys(part for part in parts if isinstance(part, SpecialToken)))
-
-
-def _split_template(template: str, special_tokens: frozenset[str]) -> list[PromptPart]:
-    """The template's texts and special tokens. Code is never split: the same characters in code stay text."""
-    if not special_tokens:
-        return [template] if template else []
-    literals = "|".join(re.escape(literal) for literal in sorted(special_tokens, key=len, reverse=True))
-    texts = [text for text in re.split(f"({literals})", template) if text]
-    return [SpecialToken(text) if text in special_tokens else text for text in texts]

@@ -13,13 +13,14 @@ from typing import cast
 from starcoder_ls import routing
 from starcoder_ls.actions import BUILT_IN, Action
 from starcoder_ls.context import secrets
+from starcoder_ls.edit_formats import EditFormat
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.rewrite import answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
-from starcoder_ls.rewrite.base_formats import BaseFormat, build_base_prompt, find_base_format
+from starcoder_ls.rewrite.base_formats import build_base_prompt, find_base_format
 from starcoder_ls.rewrite.docstrings import DocstringPosition
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
 from starcoder_ls.rewrite.target import Target, expand_to_function
@@ -52,7 +53,7 @@ class ActionRoute:
 
     adapter: str | None
     template: str
-    base_format: BaseFormat | None = None
+    base_format: EditFormat | None = None
 
 
 @dataclass(frozen=True, slots=True)

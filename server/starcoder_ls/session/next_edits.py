@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 from starcoder_ls.context.edit_history import RecentEdit
 from starcoder_ls.errors import DocumentError
+from starcoder_ls.lsp.documents.applied_edit import AppliedEdit
 from starcoder_ls.lsp.documents.document import Document
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.next_edit.mechanical import OpenText, find_next_edits
 from starcoder_ls.next_edit.token_changes import Replacement
 from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.model_edits import ModelEdits
 from starcoder_ls.session.tracked_ranges import TrackedRange, TrackedRanges
 
 EDIT_ACCEPTED, EDIT_DISMISSED = "starcoder.editAccepted", "starcoder.editDismissed"
@@ -49,14 +51,22 @@ class Offer:
 
 
 class NextEdits:
-    """``recent_edits`` returns the edits that may be read, newest first. They are searched in a thread."""
+    """``recent_edits`` returns the edits that may be read, newest first. They are searched in a thread.
+
+    ``model_edits`` is the second source: for what does not follow from the recent edits with certainty.
+    """
 
     def __init__(
-        self, settings: ClientSettings, documents: Documents, recent_edits: Callable[[], list[RecentEdit]]
+        self,
+        settings: ClientSettings,
+        documents: Documents,
+        recent_edits: Callable[[], list[RecentEdit]],
+        model_edits: ModelEdits,
     ) -> None:
         self._settings, self._documents, self._recent_edits = settings, documents, recent_edits
+        self._model_edits = model_edits
         self._ranges = TrackedRanges()
-        documents.edit_listeners.append(self._ranges.on_edit)
+        documents.edit_listeners.append(self._on_edit)
         self._offers: OrderedDict[str, Offer] = OrderedDict()
         self._closed: deque[Offer] = deque(maxlen=_MAX_CLOSED)
         self._completion: tuple[str, int, int] | None = None
@@ -81,7 +91,17 @@ class NextEdits:
             )
         if not self._documents.is_unchanged(document, text):
             return None
-        return next((offer for each in found if (offer := self._offer(document, each)) is not None), None)
+        offer = next((offer for each in found if (offer := self._offer(document, each)) is not None), None)
+        if offer is not None:
+            return offer
+        proposed = await self._model_edits.find(opened, cursor, edits, self._executor)
+        if proposed is None or not self._documents.is_unchanged(document, text):
+            return None
+        return self._offer(document, proposed)
+
+    def _on_edit(self, uri: str, edit: AppliedEdit | None) -> None:
+        self._ranges.on_edit(uri, edit)
+        self._model_edits.cancel()
 
     def on_completion(self, document: Document, line: int) -> None:
         """Completions were sent for a cursor on ``line``."""
@@ -115,6 +135,7 @@ class NextEdits:
 
     def close(self) -> None:
         """The client is gone."""
+        self._model_edits.cancel()
         if self._executor is not None:
             self._executor.shutdown(wait=False, cancel_futures=True)
             self._executor = None

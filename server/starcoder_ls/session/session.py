@@ -26,6 +26,7 @@ from starcoder_ls.session.document_completers import DocumentCompleters
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import Feedback
 from starcoder_ls.session.latest_request import LatestRequest
+from starcoder_ls.session.model_edits import ModelEdits
 from starcoder_ls.session.next_edits import NextEdits
 from starcoder_ls.session.notebook_sync import NotebookSync
 from starcoder_ls.session.notebook_views import NotebookViews
@@ -85,7 +86,8 @@ class Session:
         self.documents.exclusion = self.context.exclusion
         warn = self.client.warn_once
         self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model, warn)
-        self.next_edits = NextEdits(self.client_settings, self.documents, self.context.recent_edits)
+        model_edits = ModelEdits(self.client_settings, supervisor.ready_engine, self.id)
+        self.next_edits = NextEdits(self.client_settings, self.documents, self.context.recent_edits, model_edits)
         self.text_sync = self._make_text_sync()
         self.notebook_sync = NotebookSync(self.documents, self.notebooks, self.text_sync)
         self.completion_requests = self._make_completion_requests()

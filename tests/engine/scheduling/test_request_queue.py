@@ -46,15 +46,15 @@ def next_requests(queue: RequestQueue, passes: int) -> list[ScheduledRequest]:
 
 
 def test_order_is_by_priority_then_arrival() -> None:
-    explanation, prefill = schedule(Priority.EXPLANATION), schedule(is_prefill=True)
+    edit, explanation, prefill = schedule(Priority.NEXT_EDIT), schedule(Priority.EXPLANATION), schedule(is_prefill=True)
     first, second = schedule(), schedule()
-    queue = queue_of(explanation, prefill, first, second)
+    queue = queue_of(edit, explanation, prefill, first, second)
     taken = []
     while not queue.is_idle():
         (request,) = next_requests(queue, 1)
         taken.append(request)
         queue.remove(request)
-    assert taken == [first, second, prefill, explanation]
+    assert taken == [first, second, prefill, explanation, edit]
 
 
 @pytest.mark.parametrize("interruption", ["flag", "abandoned", "deadline"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 
 from starcoder_ls.engine.forward_pass import ForwardPass, LogitsFor
+from starcoder_ls.engine.generation.predicted_text import PredictedText
 from starcoder_ls.engine.generation.prompt_lookup import PromptLookup
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixSlot
 from starcoder_ls.engine.logits import Logits
@@ -22,7 +23,9 @@ class Decoder:
     ``costs[n]`` is the time of one pass over ``n`` + 1 tokens. Drafts need a single row.
     """
 
-    def __init__(self, slot: PrefixSlot, lookup: PromptLookup | None = None, costs: Sequence[float] = ()) -> None:
+    def __init__(
+        self, slot: PrefixSlot, lookup: PromptLookup | PredictedText | None = None, costs: Sequence[float] = ()
+    ) -> None:
         self._slot, self._cache = slot, slot.cache
         self._lookup, self._costs = lookup, costs
         self._draft: list[int] = []

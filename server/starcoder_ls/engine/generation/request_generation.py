@@ -16,12 +16,13 @@ from starcoder_ls.engine.generation.compiled_ngrams import CompiledNgramMixer, C
 from starcoder_ls.engine.generation.decoding import Decoder
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.generation.ngram_mixing import DocumentNgrams, NgramMixer
+from starcoder_ls.engine.generation.predicted_text import PredictedText, longest_draft
 from starcoder_ls.engine.generation.prompt_lookup import DraftHistory, PromptLookup
 from starcoder_ls.engine.generation.token_selection import build_samplers, mask_forced_prefix, select_tokens
 from starcoder_ls.engine.kv_cache.prefix_cache import PrefixCache, PrefixSlot
 from starcoder_ls.engine.logits import Logits
 from starcoder_ls.errors import PromptTooLong
-from starcoder_ls.generation import Chunk, FinishReason, Request, Timings
+from starcoder_ls.generation import Chunk, FinishReason, Priority, Request, Timings
 from starcoder_ls.text_tokens.candidate import Candidate, StopCriteria
 
 Chunks = tuple[Chunk, ...]
@@ -105,7 +106,7 @@ class RequestGeneration:
         }
         criteria = StopCriteria(request, tokenizer, end_ids)
         candidates = [Candidate(i, tokenizer.initial_state(), request.forced_prefix) for i in range(request.candidates)]
-        with self._lease_slot(prompt) as slot:
+        with self._lease_slot(prompt, request.priority is Priority.NEXT_EDIT) as slot:
             self._stopwatch.prompt_tokens, self._stopwatch.reused_tokens = len(prompt), len(slot.ids)
             self._stopwatch.prefill_ms += _ms_since(started_s)
             decoder = self._build_decoder(prompt, slot)
@@ -119,7 +120,8 @@ class RequestGeneration:
                 decoder.fork(request.candidates, slot.cache.length + request.max_new_tokens)
             yield from self._decode(decoder.after_prompt(logits), decoder, criteria, candidates)
             decoder.finish()
-            self._state.draft_history.add(prompt, slot.ids[len(prompt) :])
+            if request.priority is not Priority.NEXT_EDIT:  # it copies what the document has anyway
+                self._state.draft_history.add(prompt, slot.ids[len(prompt) :])
 
     def prefill(self) -> Steps:
         """Read the prompt into the prefix cache, so that a later request that begins alike has little left to read.
@@ -162,7 +164,12 @@ class RequestGeneration:
         costs = self._loaded.runner.pass_costs
         if self._request.candidates > 1 or self._request.sampling.temperature > 0.0 or len(costs) < 2:
             return Decoder(slot)
-        return Decoder(slot, PromptLookup(prompt, self._state.draft_history), costs)
+        lookup = PromptLookup(prompt, self._state.draft_history)
+        if not self._request.prediction:
+            return Decoder(slot, lookup, costs)
+        predicted = self._loaded.tokenizer.encode((self._request.prediction,))
+        longest = longest_draft(costs, self._loaded.runner.chunk_tokens_with(self._adapter))
+        return Decoder(slot, PredictedText(predicted, lookup, longest), costs)
 
     def _prefill(
         self, prompt: Sequence[int], slot: PrefixSlot, decoder: Decoder | None = None

@@ -1,0 +1,80 @@
+"""Next edits that the model proposes for one client, where the recent edits leave none that is certain.
+
+Decides when the model is not asked: while the setting is off, and a second time about the same text.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from starcoder_ls.cancel_flag import CancelFlag
+from starcoder_ls.context.edit_history import RecentEdit
+from starcoder_ls.edit_formats import find_edit_format
+from starcoder_ls.errors import StarcoderError
+from starcoder_ls.generation import Engine
+from starcoder_ls.next_edit.mechanical import OpenText
+from starcoder_ls.next_edit.model_source import EditRequest, find_model_edit, keeps_syntax, prepare_edit
+from starcoder_ls.next_edit.token_changes import Replacement
+from starcoder_ls.session.client_settings import ClientSettings
+
+logger = logging.getLogger(__name__)
+
+_Key = tuple[str, str, tuple[int, ...]]
+"""The document, its text and the lines of the window."""
+
+
+class ModelEdits:
+    """``ready_engine`` returns the engine if it can answer now. ``client`` identifies the client to it."""
+
+    def __init__(self, settings: ClientSettings, ready_engine: Callable[[], Engine | None], client: str) -> None:
+        self._settings, self._ready_engine, self._client = settings, ready_engine, client
+        self._running = CancelFlag()
+        self._number = 0
+        """Of the request that runs; engines set the flag also of those that ended by themselves."""
+        self._latest: tuple[_Key, Replacement | None] | None = None
+
+    async def find(
+        self, document: OpenText, cursor: int, edits: list[RecentEdit], executor: Executor
+    ) -> Replacement | None:
+        """The edit after ``edits``, newest first; None if the model has none of which it is confident.
+
+        ``executor`` runs what takes long.
+        """
+        self.cancel()
+        settings = self._settings.current
+        engine = self._ready_engine() if settings.next_edit.model else None
+        edit_format = find_edit_format(settings, engine.status()) if engine is not None else None
+        if engine is None or edit_format is None:
+            return None
+        self._running = cancel = CancelFlag()
+        number = self._number
+        try:
+            request = prepare_edit(engine, edit_format, document, cursor, edits, self._client, cancel)
+            if request is None:
+                return None
+            key = document.uri, document.text, request.window.starts
+            if self._latest is None or self._latest[0] != key:
+                found = await self._ask(engine, request, executor)
+                if self._number != number:
+                    return None
+                self._latest = key, found
+        except StarcoderError as error:
+            logger.debug("no next edit by the model: %s", type(error).__name__)
+            return None
+        return self._latest[1]
+
+    def cancel(self) -> None:
+        """Stop the request that runs: a key was pressed, or there is a newer one."""
+        self._running.set()
+        self._number += 1
+
+    async def _ask(self, engine: Engine, request: EditRequest, executor: Executor) -> Replacement | None:
+        found = await find_model_edit(engine, request)
+        if found is None or found.confidence < self._settings.current.next_edit.min_confidence:
+            return None
+        loop = asyncio.get_running_loop()
+        is_valid = await loop.run_in_executor(executor, keeps_syntax, request.document, found.replacement)
+        return found.replacement if is_valid else None

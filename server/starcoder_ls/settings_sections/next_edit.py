@@ -1,0 +1,19 @@
+"""The settings of next edits. Those that follow from the recent edits without a model need none."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from starcoder_ls.settings_sections.section import Section
+
+
+class NextEdit(Section):
+    """Next edits: `textDocument/copilotInlineEdit`."""
+
+    model: bool = False
+    """Ask the model for the next edit where none follows from the recent edits with certainty. For models that have
+    seen commits or issues, or are chat-tuned; the bundled one is not asked. docs/edits.md says how good the edits
+    are."""
+
+    min_confidence: float = Field(default=0.9, ge=0.0, lt=1.0)
+    """Show only edits of the model whose changed tokens have at least this probability (geometric mean)."""
