@@ -67,6 +67,15 @@ def test_unchanged_cut_or_longer_answer_is_no_edit(written: str) -> None:
     assert read(written).replacement(TEXT) is None
 
 
+def test_answer_that_leaves_lines_out_is_no_edit() -> None:
+    text = "first(value)\n\nsecond(value, other)\nthird(value)\nfourth(value)\nfifth(value)\n"
+    assert read("first(value)\nsecond(value, other)\nthird(value)\nfourth(value)\n", text).replacement(text) is None
+    long = text.replace("third(value)", "third_function(value, other)")
+    written = "first(value)\n\nthird_function(value, other)\nthird_function(value, other)\nfourth(value)\n"
+    assert read(written, long).replacement(long) is None
+    assert read(written.replace(", other", ", another", 1), long).replacement(long) is not None
+
+
 def test_answer_that_is_cut_by_its_length_is_no_edit() -> None:
     answer = read("a(n)\nb(k)\nc(n)\n", is_ended=False)
     answer.add(Chunk("", finish_reason=FinishReason.LENGTH))

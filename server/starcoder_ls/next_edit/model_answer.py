@@ -6,6 +6,7 @@ Decides how confident the model is: by the tokens in which the answer differs.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from starcoder_ls.context.secrets import contains_secret
@@ -14,6 +15,9 @@ from starcoder_ls.hidden_characters import find_hidden_character
 from starcoder_ls.next_edit.edit_window import EditWindow
 from starcoder_ls.next_edit.line_change import LineChange, find_change, is_too_long
 from starcoder_ls.next_edit.token_changes import Replacement
+
+_MIN_REPEATED_CHARS = 20
+"""Shorter lines, such as ``return None``, occur more than once in most code."""
 
 
 @dataclass(slots=True)
@@ -75,15 +79,17 @@ class ModelAnswer:
     def replacement(self, text: str) -> Replacement | None:
         """The change as an edit of the document ``text``.
 
-        None if there is none, if only blanks at the ends of lines differ, if it touches a masked line, or if it
-        contains a secret or a hidden character.
+        None if there is none, if only blanks differ at the ends of lines or between them, if it repeats a line of the
+        window, which means that the model has left others out, if it touches a masked line, or if it contains a secret
+        or a hidden character.
         """
         if self.change is None:
             return None
         kept, starts = self.window.kept, (*self.window.starts, self.window.end + 1)
         first, after = kept + self.change.start, kept + self.change.old_end
         new = self.text.split("\n")[self.change.start : self.change.new_end]
-        if [line.rstrip() for line in new] == [line.rstrip() for line in self.window.lines[first:after]]:
+        old = self.window.lines[first:after]
+        if _without_blanks(new) == _without_blanks(old) or self._repeats_a_line(new, old):
             return None
         start, end = starts[first], starts[after] - 1
         masked = self.window.line_end.join(self.window.lines[first:after])
@@ -99,6 +105,16 @@ class ModelAnswer:
         if contains_secret(written) or find_hidden_character(written) is not None:
             return None
         return _trim(Replacement(start, end, text[start:end], written))
+
+    def _repeats_a_line(self, new: Sequence[str], old: Sequence[str]) -> bool:
+        """Whether ``new``, in place of ``old``, contains a long line that is elsewhere in the window."""
+        others = {line for line in self.window.lines if len(line.strip()) >= _MIN_REPEATED_CHARS} - set(old)
+        return not others.isdisjoint(new)
+
+
+def _without_blanks(lines: Sequence[str]) -> list[str]:
+    """``lines`` that are not blank, without the blanks at their ends."""
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 def _without_blank_end(lines: list[str]) -> list[str]:
