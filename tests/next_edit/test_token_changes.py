@@ -6,7 +6,7 @@ from edited_text import EditedText
 from starcoder_ls.context.edit_history import RecentEdit
 from starcoder_ls.next_edit.token_changes import (
     TokenChange,
-    current_offset,
+    current_offsets,
     locate_edit,
     revert,
     reverted_start,
@@ -50,7 +50,7 @@ def test_reverted_text_and_positions_are_those_before_all_equal_changes() -> Non
     assert document.text == "long x long y a"
     assert revert(document.text, changes) == "a x a y a"
     assert [reverted_start(changes, index) for index in range(2)] == [0, 4]
-    assert document.text[current_offset(changes, 8)] == "a"
+    assert [document.text[at] for at in current_offsets(changes, [2, 6, 8])] == ["x", "y", "a"]
 
 
 def test_renaming_replaces_a_word_by_a_word() -> None:

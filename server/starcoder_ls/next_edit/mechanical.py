@@ -42,6 +42,7 @@ def find_next_edits(
         return []
     source = source_of(document.text, document.language)
     own = [edit for edit in edits if edit.uri == document.uri]
+    touched = [(edit, span) for edit in own if (span := locate_edit(edit, source.text)) is not None]
     seen: set[tuple[str, str]] = set()
     for edit in edits:
         if len(seen) >= _MAX_EDITS:
@@ -51,7 +52,7 @@ def find_next_edits(
             continue
         seen.add((change.old, change.new) if change else (str(edit.start), edit.uri))
         found = _continue_own(source, edit, own) if edit.uri == document.uri else _continue_other(source, edit, others)
-        kept = [each for each in found if not _is_touched(each, own, source.text, cursor)]
+        kept = [each for each in found if not _is_touched(each, touched, cursor)]
         if kept:
             return sorted(kept, key=lambda each: abs(each.start - cursor))
     return []
@@ -86,14 +87,15 @@ def _text_of(edit: RecentEdit, others: Mapping[str, OpenText]) -> str:
     return other.text if other is not None else ""
 
 
-def _is_touched(replacement: Replacement, own: Sequence[RecentEdit], text: str, cursor: int) -> bool:
-    """Whether ``replacement`` is at the cursor, or would undo one of the user's edits."""
+def _is_touched(
+    replacement: Replacement, edits: Sequence[tuple[RecentEdit, tuple[int, int, str]]], cursor: int
+) -> bool:
+    """Whether ``replacement`` is at the cursor, or would undo one of ``edits``: each with where it is located."""
     if replacement.start <= cursor <= replacement.end:
         return True
-    for edit in own:
-        located = locate_edit(edit, text)
-        if located is None or located[0] >= replacement.end or replacement.start >= located[1]:
+    for edit, (start, end, removed) in edits:
+        if start >= replacement.end or replacement.start >= end:
             continue
-        if replacement.text in (edit.before, located[2]) or replacement.old == edit.after:
+        if replacement.text in (edit.before, removed) or replacement.old == edit.after:
             return True
     return False

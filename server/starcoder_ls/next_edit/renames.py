@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from starcoder_ls.next_edit.source import Source, source_of
-from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, current_offset, revert, reverted_start
+from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, current_offsets, revert, reverted_start
 from starcoder_ls.syntax import grammars
 from starcoder_ls.syntax.call_arguments import find_calls, read_arguments
-from starcoder_ls.syntax.name_resolution import NameResolver, Occurrence
+from starcoder_ls.syntax.name_resolution import Key, NameResolver, Occurrence
 
 _MIN_REPEATED = 2
 _CERTAIN = 8
@@ -34,26 +34,41 @@ def find_renames(text: str, language: str, changes: Sequence[TokenChange]) -> li
     ]
     if not any(occurrence is not None and occurrence.key is not None for occurrence in changed):
         return None
-    targets: dict[int, Occurrence] = {}
-    for occurrence in changed:
-        if occurrence is not None:
-            same = [
-                other for other in changed if other and other.key == occurrence.key and other.role == occurrence.role
-            ]
-            targets.update((each.start_byte, each) for each in _targets(source.names, occurrence, same, new))
+    targets = _all_targets(source.names, [each for each in changed if each is not None], new)
     for occurrence in changed:
         if occurrence is not None:
             targets.pop(occurrence.start_byte, None)
-    return [_replacement(source, changes, targets[start], old, new) for start in sorted(targets)]
+    ordered = [targets[start] for start in sorted(targets)]
+    starts = current_offsets(changes, [source.offset_of(target.start_byte) for target in ordered])
+    return [_replacement(source.names, target, start, old, new) for target, start in zip(ordered, starts, strict=True)]
+
+
+def _all_targets(names: NameResolver, changed: Sequence[Occurrence], new: str) -> dict[int, Occurrence]:
+    """What must become ``new`` because each of ``changed`` did, by position.
+
+    Of changes with one meaning the others are skipped once all of its references follow from one: a search may have
+    many of both.
+    """
+    targets: dict[int, Occurrence] = {}
+    complete: set[tuple[Key | None, str]] = set()
+    for occurrence in changed:
+        meaning = occurrence.key, occurrence.role
+        if meaning in complete:
+            continue
+        same = [other for other in changed if (other.key, other.role) == meaning]
+        found = _targets(names, occurrence, same, new)
+        targets.update((each.start_byte, each) for each in found)
+        if occurrence.kind != "parameter" and len(found) >= len(names.references(occurrence)):
+            complete.add(meaning)
+    return targets
 
 
 def _occurrence_at(source: Source, names: NameResolver, start: int, old: str) -> Occurrence | None:
     return names.at(source.byte_at(start), source.byte_at(start + len(old)))
 
 
-def _replacement(source: Source, changes: Sequence[TokenChange], target: Occurrence, old: str, new: str) -> Replacement:
-    start = current_offset(changes, source.offset_of(target.start_byte))
-    is_shorthand = source.names is not None and target.node.type in source.names.rules.shorthands
+def _replacement(names: NameResolver, target: Occurrence, start: int, old: str, new: str) -> Replacement:
+    is_shorthand = target.node.type in names.rules.shorthands
     return Replacement(start, start + len(old), old, f"{old}: {new}" if is_shorthand else new)
 
 

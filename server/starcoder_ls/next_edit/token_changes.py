@@ -107,13 +107,16 @@ def reverted_start(changes: Sequence[TokenChange], index: int) -> int:
     return changes[index].start - sum(len(each.new) - len(each.old) for each in changes[:index])
 
 
-def current_offset(changes: Sequence[TokenChange], offset: int) -> int:
-    """Where the character at ``offset`` of the reverted text is now; it must not be inside a change."""
-    for change in changes:
-        if change.start >= offset:
-            break
-        offset += len(change.new) - len(change.old)
-    return offset
+def current_offsets(changes: Sequence[TokenChange], offsets: Sequence[int]) -> list[int]:
+    """Where the characters at ``offsets`` of the reverted text are now. They are in order and in none of ``changes``."""
+    found: list[int] = []
+    growth = index = 0
+    for offset in offsets:
+        while index < len(changes) and changes[index].start < offset + growth:
+            growth += len(changes[index].new) - len(changes[index].old)
+            index += 1
+        found.append(offset + growth)
+    return found
 
 
 def _matched(pattern: re.Pattern[str], text: str) -> str:
