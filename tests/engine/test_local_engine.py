@@ -411,7 +411,10 @@ def test_deadline_ends_a_request_with_its_text_so_far(
     assert passes.count == 11
 
 
-def test_completion_overtakes_an_explanation_between_two_tokens(engine: LocalEngine, passes: PassControl) -> None:
+@pytest.mark.parametrize("priority", [Priority.EXPLANATION, Priority.NEXT_EDIT])
+def test_completion_overtakes_less_urgent_requests_between_two_tokens(
+    engine: LocalEngine, passes: PassControl, priority: Priority
+) -> None:
     alone = ids(run(generate(engine, build_request("explain " + TEXT, 150))))
 
     async def scenario() -> tuple[list[str], list[Chunk], list[Chunk]]:
@@ -423,7 +426,7 @@ def test_completion_overtakes_an_explanation_between_two_tokens(engine: LocalEng
             return chunks
 
         passes.hold_after(20)
-        explanation = build_request("explain " + TEXT, 150, priority=Priority.EXPLANATION)
+        explanation = build_request("explain " + TEXT, 150, priority=priority)
         long = asyncio.create_task(named("explanation", explanation))
         await passes.wait_until_held()
         later = asyncio.create_task(named("second", build_request("b", 5)))

@@ -108,7 +108,7 @@ def reverted_start(changes: Sequence[TokenChange], index: int) -> int:
 
 
 def current_offsets(changes: Sequence[TokenChange], offsets: Sequence[int]) -> list[int]:
-    """Where the characters at ``offsets`` of the reverted text are now. They are in order and in none of ``changes``."""
+    """Where characters of the reverted text are now: at ``offsets``, in order, none of them inside a change."""
     found: list[int] = []
     growth = index = 0
     for offset in offsets:
