@@ -1,7 +1,8 @@
 """The time from a key to its suggestion while next edits are computed, beside the time without them.
 
 A simulated user types into a file; an edit is requested at every key, which is more than editors do (0.3 s after the
-last key; ``--every`` makes it rarer). Three variants alternate in one process: no edits, edits without a model, and edits by the model.
+last key; ``--every`` makes it rarer). Three variants alternate in one process: no edits, edits without a model, and
+edits by the model.
 """
 
 from __future__ import annotations
