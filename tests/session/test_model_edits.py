@@ -13,7 +13,7 @@ from starcoder_ls.errors import EngineError
 from starcoder_ls.generation import Phase
 from starcoder_ls.next_edit.token_changes import Replacement
 from starcoder_ls.session.client_settings import ClientSettings
-from starcoder_ls.session.model_edits import ModelEdits
+from starcoder_ls.session.model_edits import REST_S, ModelEdits
 from starcoder_ls.settings import validate
 
 COMMIT = frozenset({"<commit_before>", "<commit_msg>", "<commit_after>", "<filename>", "<reponame>"})
@@ -35,11 +35,15 @@ class Editor:
 
     def __init__(self, engine: ScriptedEngine | None, model_name: str = "some/model", **next_edit: object) -> None:
         tree = {"model": {"name": model_name}, "next_edit": {"model": True, **next_edit}}
-        self.model_edits = ModelEdits(
-            ClientSettings(validate(tree, "the test"), lambda _: None), lambda: engine, "client 1"
-        )
+        self.rests: list[float] = []
+        settings = ClientSettings(validate(tree, "the test"), lambda _: None)
+        self.model_edits = ModelEdits(settings, lambda: engine, "client 1", self._rest)
         self.document = EditedText(CODE)
         self.document.replace("f(n)", "f(k)")
+
+    async def _rest(self, seconds: float) -> None:
+        self.rests.append(seconds)
+        await asyncio.sleep(0)
 
     async def find(self) -> Replacement | None:
         with ThreadPoolExecutor(1) as executor:
@@ -107,6 +111,17 @@ async def test_next_key_cancels_the_request(engine: ScriptedEngine) -> None:
     assert engine.steps < 10_000
     engine.scripts, engine.token_s = [ANSWER], 0.0
     assert await editor.find() is not None, "an answer that was cancelled is not remembered"
+
+
+@async_test
+async def test_model_is_asked_only_when_the_text_rests(engine: ScriptedEngine) -> None:
+    editor = Editor(engine)
+    finding = asyncio.create_task(editor.find())
+    await asyncio.sleep(0)
+    editor.model_edits.cancel()  # the next key
+    assert await finding is None
+    assert engine.all_requests == []
+    assert editor.rests == [REST_S]
 
 
 class UnsureEngine(ScriptedEngine):

@@ -1,13 +1,14 @@
 """Next edits that the model proposes for one client, where the recent edits leave none that is certain.
 
-Decides when the model is not asked: while the setting is off, and a second time about the same text.
+Decides when the model is not asked: while the setting is off, while the user types, and a second time about the same
+text.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 
 from starcoder_ls.cancel_flag import CancelFlag
@@ -19,8 +20,12 @@ from starcoder_ls.next_edit.mechanical import OpenText
 from starcoder_ls.next_edit.model_source import EditRequest, find_model_edit, keeps_syntax, prepare_edit
 from starcoder_ls.next_edit.token_changes import Replacement
 from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.settings import BUNDLED
 
 logger = logging.getLogger(__name__)
+
+REST_S = 0.25
+"""How long the text must rest first. An edit that is computed between two keys is never shown, and delays both."""
 
 _Key = tuple[str, str, tuple[int, ...]]
 """The document, its text and the lines of the window."""
@@ -29,8 +34,14 @@ _Key = tuple[str, str, tuple[int, ...]]
 class ModelEdits:
     """``ready_engine`` returns the engine if it can answer now. ``client`` identifies the client to it."""
 
-    def __init__(self, settings: ClientSettings, ready_engine: Callable[[], Engine | None], client: str) -> None:
-        self._settings, self._ready_engine, self._client = settings, ready_engine, client
+    def __init__(
+        self,
+        settings: ClientSettings,
+        ready_engine: Callable[[], Engine | None],
+        client: str,
+        rest: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._settings, self._ready_engine, self._client, self._rest = settings, ready_engine, client, rest
         self._running = CancelFlag()
         self._number = 0
         """Of the request that runs; engines set the flag also of those that ended by themselves."""
@@ -45,12 +56,15 @@ class ModelEdits:
         """
         self.cancel()
         settings = self._settings.current
-        engine = self._ready_engine() if settings.next_edit.model else None
+        if not settings.next_edit.model or settings.model.name == BUNDLED:
+            return None
+        number = self._number
+        await self._rest(REST_S)
+        engine = self._ready_engine() if self._number == number else None
         edit_format = find_edit_format(settings, engine.status()) if engine is not None else None
         if engine is None or edit_format is None:
             return None
         self._running = cancel = CancelFlag()
-        number = self._number
         try:
             request = prepare_edit(engine, edit_format, document, cursor, edits, self._client, cancel)
             if request is None:
