@@ -95,6 +95,7 @@ def answering_cases(folder: Path) -> list[Case]:
             output=folder / "merged",
         ),
         Case("train adapter, too few files", ("train", "adapter", str(code), "--name", "mine", "--dry-run"), (1,)),
+        Case("train edits, no repository", ("train", "edits", str(code), "--name", "mine", "--dry-run"), (1,)),
         Case("train preferences, no text is kept", ("train", "preferences", "--name", "mine"), (1,)),
         Case("train list", ("train", "list")),
         Case("train rollback, none serves", ("train", "rollback", "mine"), (1,)),

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from starcoder_ls.edit_formats import build_edit_parts, find_edit_format, join_texts, split_template
+from starcoder_ls.edit_formats import (
+    adapt_to_tokens,
+    build_edit_parts,
+    closing_text,
+    find_edit_format,
+    find_trained_format,
+    join_texts,
+    split_template,
+)
 from starcoder_ls.generation import ChatFormat, Phase, SpecialToken, Status
 from starcoder_ls.settings import Model, Settings
 
@@ -50,3 +58,17 @@ def test_template_is_split_at_special_tokens_only() -> None:
     assert split_template("<s>user\n<s>>x", frozenset({"<s>", "<s>>"})) == [start, "user\n", end, "x"]
     assert split_template("<s>user", frozenset()) == ["<s>user"]
     assert join_texts(["a", "b", start, "", "c", "d"]) == ("ab", start, "cd")
+
+
+def test_adapter_learns_commits_if_there_are_tokens_for_them_else_issues() -> None:
+    assert find_trained_format(COMMIT | ISSUE) == "commit"
+    assert find_trained_format(frozenset()) == "issue"
+    assert closing_text("commit") == ""
+    assert closing_text("issue") == "\n```"
+
+
+def test_blank_line_stands_for_a_token_that_the_model_lacks() -> None:
+    issue, comment = SpecialToken("<issue_start>"), SpecialToken("<issue_comment>")
+    parts = (issue, "question", comment, "answer")
+    assert adapt_to_tokens(parts, ISSUE) == parts
+    assert adapt_to_tokens(parts, frozenset()) == ("question\n\nanswer",)

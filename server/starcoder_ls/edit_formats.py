@@ -72,3 +72,24 @@ def join_texts(parts: Iterable[PromptPart]) -> tuple[PromptPart, ...]:
         elif part:
             joined.append(part)
     return tuple(joined)
+
+
+def find_trained_format(special_tokens: frozenset[str]) -> EditFormat:
+    """The format in which an adapter learns edits: that of commits where the base has its tokens, else of issues."""
+    return "commit" if special_tokens.issuperset(_COMMIT) else "issue"
+
+
+def closing_text(edit_format: EditFormat) -> str:
+    """The text that ends the code of an answer; empty if only a token does."""
+    return "" if edit_format == "commit" else "\n```"
+
+
+def adapt_to_tokens(parts: Iterable[PromptPart], special_tokens: frozenset[str]) -> tuple[PromptPart, ...]:
+    """``parts`` for a model that lacks some of their special tokens: a blank line stands for each between two texts."""
+    adapted: list[PromptPart] = []
+    for part in parts:
+        if isinstance(part, str) or part.literal in special_tokens:
+            adapted.append(part)
+        elif adapted:
+            adapted.append("\n\n")
+    return join_texts(adapted)

@@ -16,7 +16,16 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings_errors import describe_errors
 from starcoder_ls.settings_merge import merge_settings
 from starcoder_ls.settings_sections.inline_completion import MAX_LINES, InlineCompletion
-from starcoder_ls.settings_sections.model import ADAPTER_NAME, AUTO, BUNDLED, BUNDLED_ADAPTERS, TEMPLATE, Adapter, Model
+from starcoder_ls.settings_sections.model import (
+    ADAPTER_NAME,
+    AUTO,
+    BUNDLED,
+    BUNDLED_ADAPTERS,
+    EDIT_TEMPLATE,
+    TEMPLATE,
+    Adapter,
+    Model,
+)
 from starcoder_ls.settings_sections.next_edit import NextEdit
 from starcoder_ls.settings_sections.remote import Remote
 from starcoder_ls.settings_sections.section import Section
@@ -27,6 +36,7 @@ __all__ = [
     "AUTO",
     "BUNDLED",
     "BUNDLED_ADAPTERS",
+    "EDIT_TEMPLATE",
     "MAX_LINES",
     "TEMPLATE",
     "Adapter",

@@ -170,3 +170,25 @@ def test_adapter_for_instructions_takes_precedence(engine: ScriptedEngine) -> No
     route = perform_action.find_route(settings, ["one"], "fix", "python", status=engine.status())
     assert route is not None
     assert (route.adapter, route.base_format) == ("one", None)
+
+
+def test_adapter_that_was_trained_on_edits_gets_the_format_of_its_base(engine: ScriptedEngine) -> None:
+    found = find_target(CODE, CODE.index("add"), CODE.index("add"), "python")
+    target = Target(CODE, found.start, found.end, "python", instruction="add both numbers") if found else None
+    assert target is not None
+    route = perform_action.ActionRoute("own", "edits")
+    before, message, after = tokens(*COMMIT)
+    code = "def add(a, b):\n    return a - b"
+    request = perform_action.prepare_action(SETTINGS, engine, "rewrite", target, route).prompt.request
+    assert request.adapter == "own"
+    assert request.parts == (before, code, message, "Add both numbers", after)
+    engine.set_status(special_tokens=frozenset({"<fim_prefix>"}))
+    request = perform_action.prepare_action(SETTINGS, engine, "rewrite", target, route).prompt.request
+    assert request.end_tokens == ()
+    assert request.parts[0].startswith(f"username_0: Add both numbers\n\n```{code}```")  # type: ignore[union-attr]
+    with pytest.raises(ActionUnavailable, match="changes code only"):
+        perform_action.prepare_action(SETTINGS, engine, "explain", target, route)
+
+
+def test_subject_of_an_own_action_is_its_title() -> None:
+    assert write_subject("sort", "x = 1", Target("x = 1", 0, 5), "Sort the imports") == "Sort the imports"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from starcoder_ls.cli import train_preferences
+from starcoder_ls.cli import train_edits, train_preferences
 from starcoder_ls.cli.options import ModelOption, SettingsOption, overlay_of
 from starcoder_ls.cli.train_preferences import DeviceOption, DryRunOption, GateOption, NameOption, QuantizationOption
 
@@ -19,6 +19,7 @@ VersionOption = Annotated[str | None, typer.Option("--version", help="A version 
 def add_adapter_commands(train: typer.Typer) -> None:
     """Add the verbs to the group ``train``."""
     train.command("adapter")(train_adapter)
+    train.command("edits")(train_edits.train_edits)
     train.command("preferences")(train_preferences.train_preferences)
     train.command("gate")(train_gate)
     train.command("promote")(train_promote)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from starcoder_ls.commands.support.adapter_check import loading_status
 from starcoder_ls.errors import SettingsError
 
 if TYPE_CHECKING:
-    from starcoder_ls.learning.finetuning.preparation import Options, Plan
+    from starcoder_ls.learning.finetuning.preparation import Plan, TrainingOptions, TrainingText
     from starcoder_ls.learning.finetuning.row_loss import Losses
     from starcoder_ls.learning.finetuning.trainable import BaseIdentity
     from starcoder_ls.learning.finetuning.training_run import TrainingRun
@@ -51,26 +51,36 @@ def run(request: Request, overlay: Mapping[str, Any], settings_file: Path | None
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
     config = settings.load(dict(overlay), file=settings_file)
     console = Console(highlight=False)
-    from starcoder_ls.learning.finetuning import training_base
     from starcoder_ls.learning.finetuning.preparation import Options, prepare
     from starcoder_ls.learning.finetuning.versions import AdapterVersions
 
-    versions = AdapterVersions(request.name)
+    AdapterVersions(request.name)  # a name that is not possible is refused before files are read
     options = Options(**request.options)
     with loading_status() as on_progress:
         plan = prepare(options, config, on_progress)
-    _print_plan(console, plan, config.model.name)
+    return run_plan(console, request, options, plan, config.model.name)
+
+
+def run_plan(console: Console, request: Request, options: TrainingOptions, plan: Plan, model: str) -> int:
+    """Say what ``plan`` takes, and unless it is a dry run train and write a version. The exit code is 0.
+
+    ``model`` is the name of the base in the settings. Raises SettingsError, ModelError, OutOfMemory.
+    """
+    from starcoder_ls.learning.finetuning import training_base
+    from starcoder_ls.learning.finetuning.versions import AdapterVersions
+
+    _print_plan(console, plan, model)
     if request.is_dry_run:
         return 0
     if request.is_restarted:
-        shutil.rmtree(versions.run_folder, ignore_errors=True)
-    base = training_base.identify(plan.checkpoint, config.model.name)
+        shutil.rmtree(AdapterVersions(request.name).run_folder, ignore_errors=True)
+    base = training_base.identify(plan.checkpoint, model)
     folder = train_version(console, request, options, plan, base)
     console.print(f"{folder.name} was written to {folder}; the report is {folder / 'report.html'}")
     return 0
 
 
-def train_version(console: Console, request: Request, options: Options, plan: Plan, base: BaseIdentity) -> Path:
+def train_version(console: Console, request: Request, options: TrainingOptions, plan: Plan, base: BaseIdentity) -> Path:
     """Train as ``plan`` says and write a version; its folder. Raises as ``run``."""
     from starcoder_ls.learning.finetuning.versions import AdapterVersions
 
@@ -81,25 +91,26 @@ def train_version(console: Console, request: Request, options: Options, plan: Pl
 
 
 def _print_plan(console: Console, plan: Plan, model: str) -> None:
-    from starcoder_ls.learning.finetuning.adapter_card import count_licences
+    from starcoder_ls.learning.finetuning.adapter_card import count_licences, unit_of
     from starcoder_ls.learning.finetuning.slices import Slice
 
-    for part, files in plan.slices.items():
-        console.print(f"{part}: {len(files):,} files, {plan.rows[part].tokens:,} tokens")
-    for reason, count in plan.found.left_out.items():
-        console.print(f"left out: {count:,} files, {reason}", style="dim")
+    unit = unit_of(plan.record)
+    for part, texts in plan.slices.items():
+        console.print(f"{part}: {len(texts):,} {unit}, {plan.rows[part].tokens:,} tokens")
+    for reason, count in plan.left_out.items():
+        console.print(f"left out: {count:,} {unit}, {reason}", style="dim")
     licences = count_licences(plan.slices[Slice.TRAINING])
     console.print("licences in headers: " + ", ".join(f"{name} ({count})" for name, count in licences.items()))
-    checkpointed = ", with gradient checkpointing" if plan.is_checkpointed else ""
+    checkpointed = ", with gradient checkpointing" if plan.fit.is_checkpointed else ""
     console.print(
-        f"{model} on {plan.device.name}: about {plan.memory_bytes / 1e9:.1f} GB of "
+        f"{model} on {plan.device.name}: about {plan.fit.memory_bytes / 1e9:.1f} GB of "
         f"{plan.device.free_bytes / 1e9:.1f} GB free{checkpointed}; {plan.tokens:,} tokens in {plan.steps:,} steps, "
         f"about {plan.estimate_s() / 60:.1f} minutes"
     )
 
 
 def create_run(
-    request: Request, options: Options, plan: Plan, base: BaseIdentity, versions: AdapterVersions
+    request: Request, options: TrainingOptions, plan: Plan, base: BaseIdentity, versions: AdapterVersions
 ) -> tuple[TrainingRun, Losses]:
     """The run, resumed if it was interrupted, and the held-out losses of the base."""
     from starcoder_ls.learning.finetuning import training_base
@@ -121,7 +132,7 @@ def create_run(
     trainable = build_trainable(
         options.method, model, plan.checkpoint, plan.rank, training_base.file_type(plan.checkpoint)
     )
-    if plan.is_checkpointed:
+    if plan.fit.is_checkpointed:
         training_base.use_gradient_checkpointing(model)
     steps = decided.get("steps") or _steps_within(request.minutes, plan, trainable)
     run_config = RunConfig(
@@ -197,7 +208,7 @@ def _train(console: Console, training: TrainingRun) -> None:
 
 def _write_version(
     name: str,
-    options: Options,
+    options: TrainingOptions,
     plan: Plan,
     base: BaseIdentity,
     versions: AdapterVersions,
@@ -207,6 +218,7 @@ def _write_version(
     """Measure the result on the held-out slice and write it with its card and report; its folder."""
     from starcoder_ls.learning.finetuning import adapter_card, training_report, training_run
     from starcoder_ls.learning.finetuning import versions as version_files
+    from starcoder_ls.learning.finetuning.fim_rows import FimRows
     from starcoder_ls.learning.finetuning.ngram_refit import refit_strengths, replace_strengths
     from starcoder_ls.learning.finetuning.row_loss import measure_losses
     from starcoder_ls.learning.finetuning.slices import Slice
@@ -216,24 +228,31 @@ def _write_version(
     record = {
         "name": name, "made": now.isoformat(timespec="seconds"), "base": base.name, "fingerprint": base.fingerprint,
         "method": options.method, "is_checkpoint": plan.method.build is None, "rank": plan.rank,
-        "device": plan.device.name, "folders": sorted({file.folder.name for file in plan.found.files}),
-        "files": {str(part): len(files) for part, files in plan.slices.items()},
-        "left_out": dict(plan.found.left_out),
+        "device": plan.device.name,
+        "folders": sorted({text.folder.name for texts in plan.slices.values() for text in texts}),
+        "files": {str(part): len(texts) for part, texts in plan.slices.items()},
+        "left_out": dict(plan.left_out),
         "licences": adapter_card.count_licences(plan.slices[Slice.TRAINING]),
         "tokens": plan.rows[Slice.TRAINING].tokens, "trained_tokens": training.tokens,
         "steps": training.step, "planned_steps": training.config.steps, "seconds": round(training.seconds, 1),
         "learning_rate": plan.learning_rate, "has_ngrams": plan.has_ngrams, "best_validation_loss": training.best_loss,
         "held_out_loss": {"base": asdict(before), "adapted": asdict(after)},
-        "training_files": [str(file.path) for file in plan.slices[Slice.TRAINING]],
-        "held_out_files": [str(file.path) for file in plan.slices[Slice.HELD_OUT]],
+        "training_files": _paths(plan.slices[Slice.TRAINING]),
+        "held_out_files": _paths(plan.slices[Slice.HELD_OUT]), **plan.record,
     }  # fmt: skip
     with versions.new_version(now) as folder:
         training.trainable.save(folder, base)
-        if plan.has_ngrams and plan.method.build is None:
-            replace_strengths(folder, refit_strengths(training.trainable, plan.rows[Slice.VALIDATION], plan.tokenizer))
+        validation = plan.rows[Slice.VALIDATION]
+        if plan.has_ngrams and plan.method.build is None and isinstance(validation, FimRows):
+            replace_strengths(folder, refit_strengths(training.trainable, validation, plan.tokenizer))
         version_files.write_json(folder / version_files.TRAINING_FILE, record)
         (folder / "README.md").write_text(adapter_card.build_card(name, record), encoding="utf-8")
         report = training_report.render_report(name, record, training_run.read_log(training.folder))
         (folder / version_files.REPORT_FILE).write_text(report, encoding="utf-8")
     shutil.rmtree(versions.run_folder, ignore_errors=True)
     return versions.find().folder
+
+
+def _paths(texts: Sequence[TrainingText]) -> list[str]:
+    """Each file once, in order: edits of the same file may be many."""
+    return list(dict.fromkeys(str(text.path) for text in texts))

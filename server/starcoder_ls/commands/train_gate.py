@@ -1,6 +1,6 @@
-"""``starcoder-ls train gate``: measures a trained adapter in held-out files, through a real server, and decides on it.
+"""``starcoder-ls train gate``: measures a trained adapter on what was held out, through the server, and decides on it.
 
-The verdict is printed and stored beside the version.
+The verdict is printed and stored beside the version. Adapters for completion fill holes; those for edits make edits.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starcoder_ls import settings
+from starcoder_ls.commands.support import gate_edits
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.gate_holes import GateHoles
 from starcoder_ls.context.secrets import mask_secrets
 from starcoder_ls.context.source_files import read_source
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import edit_gate
 from starcoder_ls.evaluation.gate import Code, HeldOutLoss, Measure, Verdict, describe, run_gate
 
 if TYPE_CHECKING:
@@ -28,13 +30,17 @@ def run(name: str, version_name: str | None, foreign: Path | None, settings_file
 
     Raises SettingsError, ModelError (if the adapter cannot be loaded), EngineError.
     """
+    from starcoder_ls.learning.finetuning.adapter_card import EDITS
     from starcoder_ls.learning.finetuning.versions import GATE_FILE, AdapterVersions, write_json
 
     version = AdapterVersions(name).find(version_name)
-    config = settings.load(file=settings_file)
-    with tempfile.TemporaryDirectory() as folder:
-        holes = GateHoles(version, config, Path(folder), foreign)
-        verdict = judge(name, version, len(holes.paths(Code.HELD_OUT)), holes)
+    if version.training.get("objective") == EDITS:
+        verdict = judge_edits(name, version, settings_file)
+    else:
+        config = settings.load(file=settings_file)
+        with tempfile.TemporaryDirectory() as folder:
+            holes = GateHoles(version, config, Path(folder), foreign)
+            verdict = judge(name, version, len(holes.paths(Code.HELD_OUT)), holes)
     write_json(version.folder / GATE_FILE, verdict.to_json())
     print(verdict.sentence)
     for guard in verdict.guards:
@@ -46,13 +52,33 @@ def judge(name: str, version: Version, held_out_files: int, measure: Measure) ->
     """The verdict on ``version``. Raises what the measurement raises."""
     from starcoder_ls.learning.finetuning.adapter_card import PREFERENCES
 
-    losses = version.training["held_out_loss"]
-    loss = HeldOutLoss(losses["base"]["middle_loss"], losses["adapted"]["middle_loss"])
+    loss = _held_out_loss(version)
     if version.training.get("objective") == PREFERENCES:
         loss = replace(loss, of="held-out preferences")
     return run_gate(
         name, loss, held_out_files, measure, lambda: _read_texts(version), lambda result: stderr.print(describe(result))
     )
+
+
+def judge_edits(name: str, version: Version, settings_file: Path | None) -> Verdict:
+    """The verdict on ``version``, which was trained on edits. Raises SettingsError, ModelError, EngineError."""
+    config = settings.load(file=settings_file)
+    tasks = gate_edits.held_out_tasks(version, config.context.ignore)
+    loss = replace(_held_out_loss(version), of="held-out edits")
+    with gate_edits.open_sides(version, settings_file) as sides:
+        return edit_gate.run_edit_gate(
+            name,
+            loss,
+            len({task.group for task in tasks}),
+            gate_edits.GateEdits(tasks, sides, config),
+            lambda: _read_texts(version),
+            lambda result: stderr.print(describe(result, edit_gate.OF, "edits")),
+        )
+
+
+def _held_out_loss(version: Version) -> HeldOutLoss:
+    losses = version.training["held_out_loss"]
+    return HeldOutLoss(losses["base"]["middle_loss"], losses["adapted"]["middle_loss"])
 
 
 def _read_texts(version: Version) -> Iterator[str]:

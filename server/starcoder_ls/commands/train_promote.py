@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
 
 
+EDIT_TASKS = ("fix", "rewrite", "simplify")
+"""The actions of an adapter that was trained on edits."""
+
+
 def run(
     name: str,
     version_name: str | None,
@@ -111,9 +115,18 @@ def _serve(version: Version, versions: AdapterVersions, file: Path) -> str:
     _restore_base(version, versions, file)
     config = settings.load(file=file if file.exists() else None)
     if versions.name not in config.adapters:
-        table = {"path": str(versions.current_link), "tasks": [COMPLETION]}
+        table = {"path": str(versions.current_link), **_use_of(version)}
         settings_files.put(file, ("adapters", versions.name), table)
     return f"{version.name} of {versions.name} serves now, also in servers that run."
+
+
+def _use_of(version: Version) -> dict[str, object]:
+    """What the adapter is used for in the settings: completion, or actions that change code."""
+    from starcoder_ls.learning.finetuning.adapter_card import EDITS
+
+    if version.training.get("objective") == EDITS:
+        return {"tasks": list(EDIT_TASKS), "template": settings.EDIT_TEMPLATE}
+    return {"tasks": [COMPLETION]}
 
 
 def _withdraw(version: Version, versions: AdapterVersions, file: Path) -> None:

@@ -8,6 +8,7 @@ import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from starcoder_ls.context.secrets import contains_secret
 from starcoder_ls.evaluation.comparison import Pair
@@ -33,6 +34,13 @@ class Guard:
     sentence: str
 
 
+class Timed(Protocol):
+    """What took a time to answer."""
+
+    @property
+    def elapsed_ms(self) -> float: ...
+
+
 def check_kinds(pairs: Sequence[Pair]) -> Guard:
     """No kind of hole may get significantly worse (sign test, Bonferroni over the kinds)."""
     kinds = sorted({first.kind for first, _ in pairs})
@@ -53,7 +61,7 @@ def check_foreign(pairs: Sequence[Pair]) -> Guard:
     return Guard("other code", difference > -MAX_FOREIGN_LOSS, found)
 
 
-def check_latency(pairs: Sequence[Pair]) -> Guard:
+def check_latency(pairs: Sequence[tuple[Timed, Timed]]) -> Guard:
     """The median ratio of the times at the same hole may be at most 1.3.
 
     Holes count two by two, with the geometric mean of their ratios: each side was the first one at one of the two
@@ -75,8 +83,16 @@ def check_secrets(pairs: Sequence[Pair]) -> Guard:
 
 def check_copies(pairs: Sequence[Pair], training_texts: Iterable[str]) -> Guard:
     """At most one answer in a hundred more than of the base may copy 120 characters of a training file."""
+    texts = [(_answer_and_truth(first), _answer_and_truth(second)) for first, second in pairs]
+    return check_copied_texts(texts, training_texts)
+
+
+def check_copied_texts(
+    pairs: Sequence[tuple[tuple[str, str], tuple[str, str]]], training_texts: Iterable[str]
+) -> Guard:
+    """The same for answers with what is right, of both sides."""
     texts = "\0".join(map(_normalize, training_texts))
-    before, after = (sum(_is_copy(pair[side], texts) for pair in pairs) for side in (0, 1))
+    before, after = (sum(_is_copy(*pair[side], texts) for pair in pairs) for side in (0, 1))
     is_passed = after - before <= MAX_COPIED_SHARE * len(pairs)
     found = f"{after} answers repeat {COPIED_CHARS} characters of a training file, {before} without the adapter"
     return Guard("copied text", is_passed, found)
@@ -87,10 +103,12 @@ def _has_secret(hole: ScoredHole) -> bool:
     return hole.texts is not None and contains_secret(hole.texts.suggestion) and not contains_secret(hole.texts.truth)
 
 
-def _is_copy(hole: ScoredHole, training_texts: str) -> bool:
-    if hole.texts is None:
-        return False
-    text, truth = _normalize(hole.texts.suggestion), _normalize(hole.texts.truth)
+def _answer_and_truth(hole: ScoredHole) -> tuple[str, str]:
+    return ("", "") if hole.texts is None else (hole.texts.suggestion, hole.texts.truth)
+
+
+def _is_copy(answer: str, right: str, training_texts: str) -> bool:
+    text, truth = _normalize(answer), _normalize(right)
     for start in range(0, len(text) - COPIED_CHARS + 1, _COPY_STEP_CHARS):
         passage = text[start : start + COPIED_CHARS]
         if passage in training_texts and passage not in truth:

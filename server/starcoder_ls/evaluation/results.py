@@ -55,6 +55,11 @@ class ScoredHole(_Record):
     elapsed_ms: float = Field(ge=0)
     texts: Texts | None
 
+    @property
+    def is_right(self) -> bool:
+        """What the tests of a gain count."""
+        return self.is_first_line_match
+
 
 class Run(_Record):
     """All holes of a run, and how it was made. ``overrides`` are the settings given on the command line."""

@@ -12,8 +12,8 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Protocol
 
-from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.score import Estimate
 
 STAGE_HOLES = (200, 400, 800)
@@ -31,6 +31,15 @@ _BOOTSTRAP_SAMPLES = 2000
 _NORMAL = NormalDist()
 
 
+class Scored(Protocol):
+    """A hole or an edit as one side has filled or made it. Those of the same ``path`` may depend on each other."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def is_right(self) -> bool: ...
+
+
 class Decision(enum.StrEnum):
     """What follows from a stage."""
 
@@ -41,7 +50,7 @@ class Decision(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """``p`` is one-sided. ``difference`` is that of the shares of right first lines, with its 95 % interval."""
+    """``p`` is one-sided. ``difference`` is that of the shares of what is right, with its 95 % interval."""
 
     decision: Decision
     holes: int
@@ -51,10 +60,10 @@ class StageResult:
     difference: Estimate
 
 
-def assess_stage(pairs: Sequence[Pair], stage: int) -> StageResult:
+def assess_stage(pairs: Sequence[tuple[Scored, Scored]], stage: int) -> StageResult:
     """The result of the holes up to ``stage``, counted from 0."""
-    better = sum(second.is_first_line_match and not first.is_first_line_match for first, second in pairs)
-    worse = sum(first.is_first_line_match and not second.is_first_line_match for first, second in pairs)
+    better = sum(second.is_right and not first.is_right for first, second in pairs)
+    worse = sum(first.is_right and not second.is_right for first, second in pairs)
     nets = net_gains(pairs)
     p = max(sign_test_p(better, worse), sign_flip_p(list(nets.values())))
     is_last = stage == len(STAGE_LEVELS) - 1
@@ -67,11 +76,11 @@ def assess_stage(pairs: Sequence[Pair], stage: int) -> StageResult:
     return StageResult(decision, len(pairs), better, worse, p, clustered_difference(pairs))
 
 
-def net_gains(pairs: Sequence[Pair]) -> dict[str, int]:
+def net_gains(pairs: Sequence[tuple[Scored, Scored]]) -> dict[str, int]:
     """File -> holes that became right, less those that became wrong."""
     nets: dict[str, int] = {}
     for first, second in pairs:
-        nets[first.path] = nets.get(first.path, 0) + second.is_first_line_match - first.is_first_line_match
+        nets[first.path] = nets.get(first.path, 0) + second.is_right - first.is_right
     return nets
 
 
@@ -112,11 +121,11 @@ def conditional_power(better: int, worse: int, holes: int) -> float:
     return 1 - _NORMAL.cdf(missing / math.sqrt(1 - share))
 
 
-def clustered_difference(pairs: Sequence[Pair]) -> Estimate:
-    """The difference of the shares of right first lines with its bootstrap interval; files are resampled."""
+def clustered_difference(pairs: Sequence[tuple[Scored, Scored]]) -> Estimate:
+    """The difference of the shares of what is right with its bootstrap interval; files are resampled."""
     by_file: dict[str, list[int]] = {}
     for first, second in pairs:
-        by_file.setdefault(first.path, []).append(second.is_first_line_match - first.is_first_line_match)
+        by_file.setdefault(first.path, []).append(second.is_right - first.is_right)
     files = [(sum(differences), len(differences)) for differences in by_file.values()]
     rng, means = random.Random(0), []
     for _ in range(_BOOTSTRAP_SAMPLES):

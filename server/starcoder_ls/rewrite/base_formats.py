@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from starcoder_ls.actions import Action
 from starcoder_ls.context import secrets
-from starcoder_ls.edit_formats import EditFormat, build_edit_parts, find_edit_format
+from starcoder_ls.edit_formats import EditFormat, adapt_to_tokens, build_edit_parts, closing_text, find_edit_format
 from starcoder_ls.errors import ActionUnavailable, PromptTooLong
 from starcoder_ls.generation import Engine, Priority, Request, Sampling, Status
 from starcoder_ls.hidden_characters import strip_hidden_characters
@@ -49,8 +49,9 @@ def build_base_prompt(
     target: Target,
     base_format: EditFormat,
     position: DocstringPosition | None = None,
+    adapter: str | None = None,
 ) -> InstructionPrompt:
-    """The prompt of the action ``name`` in the format of commits or issues.
+    """The prompt of the action ``name`` in the format of commits or issues, for an adapter or the base alone.
 
     ``position`` is where a docstring goes. Raises PromptTooLong if the code or the answer does not fit, and
     ActionUnavailable for doc comments, which stand before the code and not in it.
@@ -58,7 +59,7 @@ def build_base_prompt(
     lines = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.masked_code)])
     code = "\n".join(lines)
     answer = _begin_answer(name, code, target, position)
-    subject = write_subject(name, code, target)
+    subject = write_subject(name, code, target, action.title)
     status = engine.status()
     tokens = engine.count_tokens(code)
     if 2 * tokens + _RESERVED_TOKENS + engine.count_tokens(subject) > status.context_tokens or (
@@ -67,12 +68,14 @@ def build_base_prompt(
         first, last = target.line_numbers
         raise PromptTooLong(f"Lines {first} to {last} are {tokens} tokens: too many to be read and written again.")
     parts, prefix, end_tokens = build_edit_parts(base_format, code, subject, answer.start)
+    known = status.special_tokens
     return InstructionPrompt(
         Request(
-            parts=parts,
+            parts=adapt_to_tokens(parts, known),
             max_new_tokens=action.max_new_tokens,
-            end_tokens=end_tokens,
+            end_tokens=tuple(token for token in end_tokens if token.literal in known),
             sampling=Sampling(action.temperature, action.top_p),
+            adapter=adapter,
             priority=Priority.EXPLANATION,
             document=target.document,
         ),
@@ -83,12 +86,15 @@ def build_base_prompt(
         allowed_characters=target.text,
         is_text_answer=position is not None,
         answer_prefix=prefix if position is None else "",
-        closing_text=answer.closing or ("\n```" if base_format == "issue" else ""),
+        closing_text=answer.closing or closing_text(base_format),
     )
 
 
-def write_subject(name: str, code: str, target: Target) -> str:
-    """The subject of the commit: from the action, the user's words or the problems that the editor reports."""
+def write_subject(name: str, code: str, target: Target, title: str = "") -> str:
+    """The subject of the commit: from the action, the user's words or the problems that the editor reports.
+
+    ``title`` is that of an action of the user's own.
+    """
     found = _NAME.search(code)
     what = found[1] if found else ""
     if name == "rewrite":
@@ -99,8 +105,10 @@ def write_subject(name: str, code: str, target: Target) -> str:
             subject += f": {re.sub(r'^Line [0-9]+: ', '', target.diagnostics[0])}"
     elif name == "document":
         subject = f"Add docstring to {what}" if what else "Add docstring"
-    else:
+    elif name == "simplify":
         subject = f"Simplify {what}" if what else "Simplify code"
+    else:
+        subject = target.instruction or title
     subject = " ".join(strip_hidden_characters(secrets.mask_secrets(subject)).split())[:_MAX_SUBJECT_CHARS]
     return subject[:1].upper() + subject[1:]
 

@@ -13,7 +13,7 @@ from typing import cast
 from starcoder_ls import routing
 from starcoder_ls.actions import BUILT_IN, Action
 from starcoder_ls.context import secrets
-from starcoder_ls.edit_formats import EditFormat
+from starcoder_ls.edit_formats import EditFormat, find_trained_format
 from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
@@ -24,7 +24,7 @@ from starcoder_ls.rewrite.base_formats import build_base_prompt, find_base_forma
 from starcoder_ls.rewrite.docstrings import DocstringPosition
 from starcoder_ls.rewrite.instruction_prompt import InstructionPrompt, build_instruction_prompt
 from starcoder_ls.rewrite.target import Target, expand_to_function
-from starcoder_ls.settings import AUTO, Settings
+from starcoder_ls.settings import AUTO, EDIT_TEMPLATE, Settings
 
 _CUT_REASONS = (FinishReason.LENGTH, FinishReason.DEADLINE)
 
@@ -136,10 +136,15 @@ def prepare_action(
             raise ActionUnavailable("There is no function or class here to describe. Put the cursor into one.")
         target, position = function, docstrings.find_position(function)
     route = route or require_route(settings, loaded_adapters(engine), name, target, engine.status())
-    if route.base_format in (None, "chat"):
+    base_format = route.base_format
+    if base_format is None and route.template == EDIT_TEMPLATE:
+        if action.becomes in ("text", "insertion"):
+            raise ActionUnavailable(f'An adapter with `template = "{EDIT_TEMPLATE}"` changes code only.')
+        base_format = find_trained_format(engine.status().special_tokens)
+    if base_format in (None, "chat"):
         prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
     else:
-        prompt = build_base_prompt(engine, action, name, target, route.base_format, position)
+        prompt = build_base_prompt(engine, action, name, target, base_format, position, route.adapter)
     return PreparedAction(action, prompt, position, action.needs_instruction or name not in BUILT_IN)
 
 

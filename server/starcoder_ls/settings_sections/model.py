@@ -18,7 +18,9 @@ ADAPTER_NAME = r"^[A-Za-z0-9_-]{1,64}$"
 TEMPLATE = "Question: {question}\n\nAnswer:"
 """That of the Astraios models, from their model cards. Nothing follows the colon: the answer begins with the space."""
 
-AUTO, _TEMPLATE_PATTERN = "auto", r"^auto$|\{question\}"
+AUTO, EDIT_TEMPLATE = "auto", "edits"
+"""Values of `template`: what fits the checkpoint; the format of commits or issues that `train edits` trains."""
+_TEMPLATE_PATTERN = rf"^({AUTO}|{EDIT_TEMPLATE})$|\{{question\}}"
 
 
 class Model(Section):
@@ -91,7 +93,8 @@ class Adapter(Section):
     """Use it only for documents whose path matches a pattern, as in a .gitignore: `tests/`, `*.pyi`; empty: all."""
 
     template: str = Field(default=AUTO, pattern=_TEMPLATE_PATTERN)
-    """The adapter's prompt; `{question}` is replaced with the instruction and the code. `auto`: see docs/actions.md."""
+    """The adapter's prompt; `{question}` is replaced with the instruction and the code. `auto`: see docs/actions.md.
+    `edits`: the format of commits or issues, for adapters of `train edits`."""
 
     allow_other_base: bool = False
     """Load it although it was made for another base model of the same architecture and sizes. Its answers may be

@@ -38,3 +38,9 @@ def test_only_answers_have_a_weight() -> None:
 def test_examples_that_are_all_too_long_raise() -> None:
     with pytest.raises(ValueError, match="at most 32 tokens"):
         InstructionBatches([Example((1,) * 40, (0,))], 256, 32)
+
+
+def test_answers_may_have_weights_of_their_own() -> None:
+    batches = InstructionBatches([Example((5, 6), (8, 9, 0), (1.0, 4.0, 1.0))], 256, 32)
+    assert batches.batch(0).weights.tolist() == [[0.0, 0.0, 1.0, 4.0, 1.0]]
+    assert batches.tokens == 5

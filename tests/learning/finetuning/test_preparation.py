@@ -28,9 +28,9 @@ def test_plan_has_files_tokens_memory_and_time(starcoder: Path, repository: Path
     assert sum(map(len, plan.slices.values())) == 14
     assert plan.batch_tokens == 960, "five rows of 192: a context of 256, with room for virtual tokens"
     assert plan.tokens == pytest.approx(3 * plan.rows[Slice.TRAINING].tokens, rel=0.1)
-    assert plan.memory_bytes > 400 << 20
+    assert plan.fit.memory_bytes > 400 << 20
     assert plan.estimate_s() > 0
-    assert not plan.is_checkpointed
+    assert not plan.fit.is_checkpointed
     assert (plan.rank, plan.learning_rate) == (16, 4e-3)
 
 

@@ -29,3 +29,10 @@ def test_page_has_both_curves_and_requests_nothing() -> None:
 
 def test_page_of_a_run_without_steps_says_so() -> None:
     assert "No step was made" in render_report("own", TRAINING, [])
+
+
+def test_page_of_an_edit_adapter_shows_the_loss_of_answers() -> None:
+    page = render_report("own", TRAINING | {"objective": "edits"}, log(20))
+    assert page.count("<svg") == 1
+    assert "held-out loss of answers" in page
+    assert "in the edits," in page

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-from starcoder_ls.learning.finetuning.repository_files import CodeFile
+from typing import Any, Protocol
 
 _TEMPLATE = """---
 base_model: {base}
 library_name: peft
-tags: [fill-in-the-middle, starcoder-ls]
+tags: [{tags}, starcoder-ls]
 ---
 
 # {name}
@@ -29,40 +27,56 @@ private files: do not publish it without the consent of their owners. Strings th
 |---|---|---|
 {figures}
 
-A lower loss does not mean more correct suggestions. `starcoder-ls train gate {name}` measures these.
+A lower loss does not mean more correct {answers}. `starcoder-ls train gate {name}` measures these.
 """
 _LICENCES = "\n## Licences in the headers of the files\n\n"
 
 
 PREFERENCES = "preferences"
 """The `objective` in training.json of an adapter that was trained on preferences; one that learned code has none."""
+EDITS = "edits"
+"""The `objective` in training.json of an adapter that was trained on edits."""
 
 
-def count_licences(files: Sequence[CodeFile]) -> dict[str, int]:
-    """Files by the licence of their header, the most frequent first."""
-    return dict(Counter(file.licence or "none stated" for file in files).most_common())
+class Licensed(Protocol):
+    """What has the licence of a file: the file, or an edit of it."""
+
+    @property
+    def licence(self) -> str: ...
+
+
+def count_licences(texts: Sequence[Licensed]) -> dict[str, int]:
+    """Files, or edits of them, by the licence of the file's header, the most frequent first."""
+    return dict(Counter(text.licence or "none stated" for text in texts).most_common())
+
+
+def unit_of(training: Mapping[str, Any]) -> str:
+    """What the slices of a version have: "files", or "edits"."""
+    return EDITS if training.get("objective") == EDITS else "files"
 
 
 def build_card(name: str, training: Mapping[str, Any]) -> str:
     """The card of a version whose training.json is ``training``."""
     before, after = training["held_out_loss"]["base"], training["held_out_loss"]["adapted"]
-    is_code = training.get("objective") != PREFERENCES
+    objective, unit = training.get("objective"), unit_of(training)
     folders = ", ".join(training["folders"])
     facts = {
         "method": training["method"],
         "base": f"{training['base']} ({training['fingerprint']})",
-        "files": ", ".join(f"{count} {part}" for part, count in training["files"].items()),
-        "tokens": f"{training['tokens']:,} in the files, {training['trained_tokens']:,} read",
+        unit: ", ".join(f"{count} {part}" for part, count in training["files"].items()),
+        "tokens": f"{training['tokens']:,} in the {unit}, {training['trained_tokens']:,} read",
         "steps": f"{training['steps']:,} of {training['planned_steps']:,}",
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
         "made": training["made"],
     }
-    if is_code:
-        figures = {
-            "all tokens": (before["loss"], after["loss"]),
-            "middles": (before["middle_loss"], after["middle_loss"]),
-        }
-    else:
+    figures = {"all tokens": (before["loss"], after["loss"]), "middles": (before["middle_loss"], after["middle_loss"])}
+    data = f"the source code of {folders}, for completion in that code"
+    if objective == EDITS:
+        figures = {"answers": figures["middles"]}
+        data = f"the edits in the git history of {folders}, for actions that change code"
+        facts["format"] = training["edit_format"]
+    elif objective == PREFERENCES:
+        data = "what became of suggestions"
         facts["tokens"] = f"{training['tokens']:,} in the examples, {training['trained_tokens']:,} read"
         facts["examples"] = ", ".join(f"{count} {part}" for part, count in training["examples"].items())
         facts["started from"] = training["start"] or "the base"
@@ -70,10 +84,12 @@ def build_card(name: str, training: Mapping[str, Any]) -> str:
     card = _TEMPLATE.format(
         name=name,
         base=training["base"],
-        data=f"the source code of {folders}, for completion in that code" if is_code else "what became of suggestions",
+        tags="code-editing" if objective == EDITS else "fill-in-the-middle",
+        data=data,
         facts="\n".join(f"| {key} | {value} |" for key, value in facts.items()),
-        held_out="Held-out loss, in nats" if is_code else "Held-out preferences",
+        held_out="Held-out preferences" if objective == PREFERENCES else "Held-out loss, in nats",
         figures="\n".join(f"| {key} | {first:.3f} | {second:.3f} |" for key, (first, second) in figures.items()),
+        answers="edits" if objective == EDITS else "suggestions",
     )
-    licences = "\n".join(f"- {licence}: {count} files" for licence, count in training["licences"].items())
+    licences = "\n".join(f"- {licence}: {count} {unit}" for licence, count in training["licences"].items())
     return card + (f"{_LICENCES}{licences}\n" if licences else "")

@@ -6,19 +6,29 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from starcoder_ls.learning.finetuning.batches import Batch, stack_rows
+from starcoder_ls.learning.finetuning.batches import Batch, Row, stack_rows
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids of a prompt and of the answer to learn, its end token included."""
+    """Token ids of a prompt and of the answer to learn, its end token included.
+
+    ``weights`` are those of the answer's tokens in the loss; empty: all have the same.
+    """
 
     prompt: tuple[int, ...]
     answer: tuple[int, ...]
+    weights: tuple[float, ...] = ()
 
     @property
     def tokens(self) -> int:
         return len(self.prompt) + len(self.answer)
+
+    def row(self) -> Row:
+        """The example as a row of a batch."""
+        rest = len(self.prompt)
+        weights = self.weights or (1.0,) * len(self.answer)
+        return [*self.prompt, *self.answer], [0.0] * rest + [*weights], [False] * rest + [True] * len(self.answer)
 
 
 class InstructionBatches:
@@ -38,6 +48,8 @@ class InstructionBatches:
         short = [example for example in examples if example.tokens <= max_example_tokens]
         if not short:
             raise ValueError(f"no example has at most {max_example_tokens} tokens")
+        self.tokens = sum(example.tokens for example in short)
+        """Of all examples, each once."""
         self._batches = [
             batch for epoch in range(epochs) for batch in _make_batches(short, batch_tokens, f"{seed}/{epoch}")
         ]
@@ -47,16 +59,7 @@ class InstructionBatches:
 
     def batch(self, step: int) -> Batch:
         """The batch of a step."""
-        return stack_rows(
-            [
-                (
-                    [*example.prompt, *example.answer],
-                    [0.0] * len(example.prompt) + [1.0] * len(example.answer),
-                    [False] * len(example.prompt) + [True] * len(example.answer),
-                )
-                for example in self._batches[step % len(self._batches)]
-            ]
-        )
+        return stack_rows([example.row() for example in self._batches[step % len(self._batches)]])
 
 
 def _make_batches(examples: Sequence[Example], batch_tokens: int, seed: str) -> list[list[Example]]:

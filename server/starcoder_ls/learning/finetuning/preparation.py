@@ -1,12 +1,16 @@
-"""What a run of ``train adapter`` will do: files, rows, device, memory, time; decided before any weight is loaded."""
+"""What a run of ``train adapter`` will do: files, rows, device, memory, time; decided before any weight is loaded.
+
+``edit_preparation`` does the same for ``train edits``.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -16,10 +20,11 @@ from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.finetuning import resources, training_base
+from starcoder_ls.learning.finetuning.batches import Batches
 from starcoder_ls.learning.finetuning.fim_rows import FimRows, RowFormat
 from starcoder_ls.learning.finetuning.layer_training import LORA_TARGETS
 from starcoder_ls.learning.finetuning.methods import METHODS, Method
-from starcoder_ls.learning.finetuning.repository_files import CodeFile, FoundFiles, collect_files
+from starcoder_ls.learning.finetuning.repository_files import collect_files
 from starcoder_ls.learning.finetuning.slices import Slice, split_files
 from starcoder_ls.learning.finetuning.training_base import TrainingDevice
 from starcoder_ls.settings import Settings
@@ -33,8 +38,8 @@ _PROBE_WIDTH, _PROBE_S = 1024, 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """The options of ``train adapter``. None and 0 mean the default of the method, the base or the device."""
+class TrainingOptions:
+    """The options of all kinds of data. None and 0 mean the default of the method, the base or the device."""
 
     paths: Sequence[Path]
     method: str = "lora"
@@ -46,33 +51,81 @@ class Options:
     since_s: float | None = None
     row_tokens: int = 0
     batch_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Options(TrainingOptions):
+    """The options of ``train adapter``."""
+
     replay: Sequence[Path] = ()
     has_ngrams: bool = False
     """Train on the loss of the mixture with the n-grams of the document, where the base has strengths for them."""
 
 
+class TrainingText(Protocol):
+    """A file or an edit to learn from; ``text`` is all that is learned of it. ``licence`` is that of the file."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def path(self) -> Path: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def licence(self) -> str: ...
+
+
+class CountedBatches(Batches, Protocol):
+    """Batches of a slice; ``tokens`` are those of all its texts, each once."""
+
+    @property
+    def tokens(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFit:
+    """Where and in which steps a base is trained on this machine, and what that takes."""
+
+    device: TrainingDevice
+    row_tokens: int
+    batch_rows: int
+    memory_bytes: int
+    is_checkpointed: bool
+    operations_per_token: float
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.batch_rows * self.row_tokens
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that fits this machine."""
+    """A run that fits this machine.
+
+    ``left_out`` counts what is not used by reason. ``record`` are further facts for training.json.
+    """
 
     method: Method
     rank: int
     learning_rate: float
     checkpoint: Checkpoint
-    row_format: RowFormat
-    device: TrainingDevice
-    found: FoundFiles
-    slices: dict[Slice, list[CodeFile]]
-    rows: dict[Slice, FimRows]
-    batch_tokens: int
-    memory_bytes: int
-    is_checkpointed: bool
-    operations_per_token: float
+    tokenizer: Tokenizer
+    fit: DeviceFit
+    slices: Mapping[Slice, Sequence[TrainingText]]
+    rows: Mapping[Slice, CountedBatches]
+    left_out: Mapping[str, int]
+    record: Mapping[str, object] = field(default_factory=dict)
     has_ngrams: bool = False
 
     @property
-    def tokenizer(self) -> Tokenizer:
-        return self.row_format.tokenizer
+    def device(self) -> TrainingDevice:
+        return self.fit.device
+
+    @property
+    def batch_tokens(self) -> int:
+        return self.fit.batch_tokens
 
     @property
     def steps(self) -> int:
@@ -87,32 +140,23 @@ class Plan:
         """Identifies the base, the texts and how they are cut into rows."""
         run = f"{fingerprint} {self.batch_tokens} {self.rank} {self.device.dtype}{' mixture' * self.has_ngrams}"
         digest = hashlib.sha256(run.encode())
-        for part, files in self.slices.items():
-            for file in files:
-                digest.update(f"{part}\0{file.name}\0{file.text}\0".encode(errors="surrogatepass"))
+        for part, texts in self.slices.items():
+            for text in texts:
+                digest.update(f"{part}\0{text.name}\0{text.text}\0".encode(errors="surrogatepass"))
         return digest.hexdigest()[:16]
 
     def estimate_s(self) -> float:
         """Seconds of training, from the speed of a matrix product now."""
-        return self.tokens * self.operations_per_token / (_EFFICIENCY * measure_speed(self.device))
+        return self.tokens * self.fit.operations_per_token / (_EFFICIENCY * measure_speed(self.device))
 
 
 def prepare(options: Options, settings: Settings, on_progress: ProgressCallback) -> Plan:
     """Raises SettingsError, ModelError, and OutOfMemory if the run cannot fit."""
-    if options.method not in METHODS:
-        raise SettingsError(f"--method {options.method}: there is no such method. Choose from {', '.join(METHODS)}.")
-    method = METHODS[options.method]
+    method = require_method(options.method)
     checkpoint = resolve_checkpoint(settings.model, on_progress)
     tokenizer = Tokenizer.from_folder(checkpoint.folder, checkpoint.vocabulary_size)
     row_format = RowFormat.of(checkpoint, tokenizer)
-    device = training_base.choose_device(options.device, options.quantization, method.build is None, checkpoint)
-    is_gpu = device.name != "cpu"
-    row_tokens = options.row_tokens or (_GPU_ROW_TOKENS if is_gpu else _ROW_TOKENS)
-    row_tokens = min(row_tokens, checkpoint.context_tokens - 64)
-    batch_tokens = max(row_tokens, options.batch_tokens or (_GPU_BATCH_TOKENS if is_gpu else _ROW_TOKENS))
-    batch_rows = batch_tokens // row_tokens
-    size = _training_size(options, method, checkpoint, device, batch_rows, row_tokens)
-    is_checkpointed = resources.choose_checkpointing(size, device.free_bytes, device.name, method.allows_checkpointing)
+    fit = fit_to_device(options, method, checkpoint)
     found = collect_files(options.paths, settings.context.ignore, options.since_s)
     slices = split_files(found.files)
     replay = collect_files(options.replay, settings.context.ignore).files if options.replay else []
@@ -121,8 +165,8 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
         part: FimRows(
             [(file.name, file.text) for file in files],
             row_format,
-            row_tokens,
-            batch_rows,
+            fit.row_tokens,
+            fit.batch_rows,
             options.epochs if part is Slice.TRAINING else 1.0,
             seed=number,
             replay=[(file.name, file.text) for file in replay] if part is Slice.TRAINING else (),
@@ -130,16 +174,43 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
         )
         for number, (part, files) in enumerate(slices.items())
     }
-    rate = options.learning_rate or method.rate_for(checkpoint.sizes.width)
     return Plan(
-        method, options.rank or method.default_rank, rate, checkpoint, row_format, device, found, slices, rows,
-        batch_rows * row_tokens, size.memory_bytes(is_checkpointed), is_checkpointed, size.operations(is_checkpointed),
-        strengths is not None,
+        method, options.rank or method.default_rank,
+        options.learning_rate or method.rate_for(checkpoint.sizes.width), checkpoint, tokenizer, fit, slices, rows,
+        found.left_out, has_ngrams=strengths is not None,
+    )  # fmt: skip
+
+
+def require_method(name: str) -> Method:
+    """The method of this name. Raises SettingsError if there is none."""
+    if name not in METHODS:
+        raise SettingsError(f"--method {name}: there is no such method. Choose from {', '.join(METHODS)}.")
+    return METHODS[name]
+
+
+def fit_to_device(options: TrainingOptions, method: Method, checkpoint: Checkpoint) -> DeviceFit:
+    """The device, and the size of the steps on it. Raises SettingsError, and OutOfMemory if the run cannot fit."""
+    device = training_base.choose_device(options.device, options.quantization, method.build is None, checkpoint)
+    is_gpu = device.name != "cpu"
+    row_tokens = options.row_tokens or (_GPU_ROW_TOKENS if is_gpu else _ROW_TOKENS)
+    row_tokens = min(row_tokens, checkpoint.context_tokens - 64)
+    batch_tokens = max(row_tokens, options.batch_tokens or (_GPU_BATCH_TOKENS if is_gpu else _ROW_TOKENS))
+    batch_rows = batch_tokens // row_tokens
+    size = _training_size(options, method, checkpoint, device, batch_rows, row_tokens)
+    is_checkpointed = resources.choose_checkpointing(size, device.free_bytes, device.name, method.allows_checkpointing)
+    return DeviceFit(
+        device, row_tokens, batch_rows, size.memory_bytes(is_checkpointed), is_checkpointed,
+        size.operations(is_checkpointed),
     )  # fmt: skip
 
 
 def _training_size(
-    options: Options, method: Method, checkpoint: Checkpoint, device: TrainingDevice, batch_rows: int, row_tokens: int
+    options: TrainingOptions,
+    method: Method,
+    checkpoint: Checkpoint,
+    device: TrainingDevice,
+    batch_rows: int,
+    row_tokens: int,
 ) -> resources.TrainingSize:
     base_values = checkpoint.weights.values
     rank = options.rank or method.default_rank

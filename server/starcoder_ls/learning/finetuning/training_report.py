@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from starcoder_ls.learning.finetuning.adapter_card import PREFERENCES
+from starcoder_ls.learning.finetuning.adapter_card import EDITS, PREFERENCES, unit_of
 
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 720, 280, 48, 30, 12
 _STYLE = """
@@ -33,13 +33,14 @@ Points = list[tuple[float, float]]
 def render_report(name: str, training: Mapping[str, Any], log: Sequence[Mapping[str, Any]]) -> str:
     """The page for a version; ``log`` are the reports of its run."""
     before, after = training["held_out_loss"]["base"], training["held_out_loss"]["adapted"]
+    unit = unit_of(training)
     facts = {
         "base": training["base"],
         "method": training["method"],
         "device": training["device"],
-        "files": ", ".join(f"{count} {part}" for part, count in training["files"].items()),
+        unit: ", ".join(f"{count} {part}" for part, count in training["files"].items()),
         "left out": ", ".join(f"{count} {reason}" for reason, count in training["left_out"].items()) or "none",
-        "tokens": f"{training['tokens']:,} in the files, {training['trained_tokens']:,} read",
+        "tokens": f"{training['tokens']:,} in the {unit}, {training['trained_tokens']:,} read",
         "held-out loss": f"{before['loss']:.3f} to {after['loss']:.3f}",
         "held-out loss of middles": f"{before['middle_loss']:.3f} to {after['middle_loss']:.3f}",
         "time": f"{training['seconds'] / 60:.1f} minutes",
@@ -51,6 +52,10 @@ def render_report(name: str, training: Mapping[str, Any], log: Sequence[Mapping[
         agreement = training["agreement"]
         facts["held-out examples in which it agrees"] = f"{agreement['base']:.0%} to {agreement['adapted']:.0%}"
         plots = {"Loss of preferences": "loss"}
+    elif training.get("objective") == EDITS:
+        del facts["held-out loss"]
+        facts["held-out loss of answers"] = facts.pop("held-out loss of middles")
+        plots = {"Answers": "middle_loss"}
     rows = "".join(f"<dt>{escape(key)}</dt><dd>{escape(str(value))}</dd>" for key, value in facts.items())
     figures = "".join(f"<h2>{title}</h2>{_plot(*_curves(log, key))}" for title, key in plots.items())
     return (
