@@ -32,7 +32,7 @@ from starcoder_ls.evaluation.gate import Code, HeldOutLoss, Verdict, merge_pairs
 from starcoder_ls.evaluation.results import ScoredHole
 from starcoder_ls.evaluation.sequential_test import STAGE_HOLES
 from starcoder_ls.learning.finetuning import training_base
-from starcoder_ls.learning.finetuning.fim_rows import FimRows
+from starcoder_ls.learning.finetuning.fim_rows import FimRows, RowFormat
 from starcoder_ls.learning.finetuning.preparation import Options, Plan, prepare
 from starcoder_ls.learning.finetuning.slices import Slice
 from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
@@ -64,7 +64,12 @@ def without_held_out(plan: Plan, count: int, epochs: float) -> Plan:
     batch_rows = plan.batch_tokens // _ROW_TOKENS
     rows = {
         part: FimRows(
-            texts, plan.row_format, _ROW_TOKENS, batch_rows, epochs if part is Slice.TRAINING else 1.0, seed=number
+            texts,
+            RowFormat.of(plan.checkpoint, plan.tokenizer),
+            _ROW_TOKENS,
+            batch_rows,
+            epochs if part is Slice.TRAINING else 1.0,
+            seed=number,
         )
         for number, part in enumerate(Slice)
     }

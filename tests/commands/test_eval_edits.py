@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from git_history import GitHistory
+from commit_history import History
 from starcoder_ls.commands.eval_edits import HistoryOptions, run
 from starcoder_ls.errors import SettingsError
 
@@ -44,13 +44,13 @@ def test_history_needs_a_model_that_edits(tmp_path: Path) -> None:
 
 def test_history_without_changes_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "files.py").write_text(CODE)
-    with pytest.raises(SettingsError, match="no small change"):
+    with pytest.raises(SettingsError, match="in no git repository"):
         run([tmp_path], 5, 5, 0, True, HistoryOptions(3))
 
 
 def _repository(folder: Path) -> Path:
     """A repository with two commits, of which the second changes a line."""
-    history = GitHistory(folder)
+    history = History(folder)
     for text in (CODE, CODE.replace("(2)", "(3)")):
         history.commit("Load the third file", {"files.py": text})
     return folder

@@ -2,19 +2,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from fakes import ScriptedEngine
 from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore
 from starcoder_ls.generation import Phase
-from starcoder_ls.learning.commit_history import CommitSpan
+from starcoder_ls.learning.finetuning.commit_spans import CommitSpan
+from starcoder_ls.next_edit.edit_route import EditRoute
 
 COMMIT = frozenset({"<commit_before>", "<commit_msg>", "<commit_after>", "<filename>", "<reponame>"})
 LINES = [f"value_{number} = {number}" for number in range(8)]
 BEFORE = "\n".join(LINES)
 AFTER = BEFORE.replace("= 1", "= 10").replace("= 3", "= 30").replace("= 6", "= 60")
-SPAN = CommitSpan("app.py", "Multiply some values by ten", BEFORE, AFTER)
+
+
+def span_of(after: str, before: str = BEFORE) -> CommitSpan:
+    return CommitSpan(Path("/code"), "app.py", "c0ffee", 5, "", "Multiply some values by ten", before, after)
+
+
+SPAN = span_of(AFTER)
 
 
 @pytest.fixture
@@ -30,7 +38,7 @@ def replay(
     engine: ScriptedEngine, lines: list[str], span: CommitSpan = SPAN, with_subject: bool = False
 ) -> HistoryScore:
     engine.scripts = [[f"{line}\n" for line in lines]]
-    score, replayed = HistoryScore(), HistoryReplay(engine, "commit", 0.5, clock=iter(range(100)).__next__)
+    score, replayed = HistoryScore(), HistoryReplay(engine, EditRoute("commit"), 0.5, clock=iter(range(100)).__next__)
     asyncio.run((replayed.replay_subject if with_subject else replayed.replay_next_edit)(span, score))
     return score
 
@@ -63,10 +71,10 @@ def test_subject_of_the_commit_is_given_without_an_edit(engine: ScriptedEngine) 
 
 @pytest.mark.parametrize("after", [BEFORE, BEFORE.replace("= 1", "= 10")])
 def test_change_without_a_second_stretch_is_not_replayed(engine: ScriptedEngine, after: str) -> None:
-    assert replay(engine, LINES, CommitSpan("a.py", "Change the file", BEFORE, after)).replayed == 0
+    assert replay(engine, LINES, span_of(after)).replayed == 0
 
 
 def test_second_stretch_out_of_sight_is_not_replayed(engine: ScriptedEngine) -> None:
     before = "\n".join(f"n_{number} = {number}" for number in range(40))
     after = before.replace("n_1 = 1\n", "n_1 = 9\n").replace("n_30 = 30", "n_30 = 9")
-    assert replay(engine, LINES, CommitSpan("a.py", "Change the file", before, after)).replayed == 0
+    assert replay(engine, LINES, span_of(after, before)).replayed == 0

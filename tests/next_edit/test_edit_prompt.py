@@ -11,8 +11,12 @@ from fakes import ScriptedEngine
 from starcoder_ls.edit_formats import EditFormat
 from starcoder_ls.generation import ChatFormat, Phase, Priority, Request, SpecialToken
 from starcoder_ls.next_edit.edit_prompt import EditPrompt, build_prompt
+from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.edit_window import find_window
 
+TOKENS = frozenset(
+    {"<|s|>", "<|e|>", "<commit_before>", "<commit_msg>", "<commit_after>", "<issue_start>", "<issue_comment>"}
+)
 CODE = "def f(n):\n    a(n)\n    return n"
 CHAT = ChatFormat("<|s|>system\n", "<|e|>\n<|s|>user\n", "<|e|>\n<|s|>assistant\n", ("<|e|>",))
 
@@ -20,17 +24,20 @@ CHAT = ChatFormat("<|s|>system\n", "<|e|>\n<|s|>user\n", "<|e|>\n<|s|>assistant\
 @pytest.fixture
 def engine() -> Iterator[ScriptedEngine]:
     scripted = ScriptedEngine(load_steps=1)
-    scripted.set_status(phase=Phase.READY, special_tokens=frozenset({"<|s|>", "<|e|>"}), chat=CHAT)
+    scripted.set_status(phase=Phase.READY, special_tokens=TOKENS, chat=CHAT)
     yield scripted
     scripted.close()
 
 
-def build(engine: ScriptedEngine, edit_format: EditFormat, text: str = CODE) -> EditPrompt | None:
+def build(
+    engine: ScriptedEngine, edit_format: EditFormat, text: str = CODE, adapter: str | None = None
+) -> EditPrompt | None:
     document = EditedText(text)
     document.replace("f(n)", "f(k)")
     window = find_window(document.text, document.cursor, document.history.recent())
     assert window is not None
-    return build_prompt(engine, edit_format, window, "Rename n to k", "python", URI, "client 1")
+    route = EditRoute(edit_format, adapter)
+    return build_prompt(engine, route, window, "Rename n to k", "python", URI, "client 1")
 
 
 def request_of(prompt: EditPrompt | None) -> Request:
@@ -58,6 +65,14 @@ def test_issue_has_the_code_in_a_fence(engine: ScriptedEngine) -> None:
     assert prompt is not None
     assert prompt.closing == "\n```"
     assert request.prediction.endswith("return n\n```")
+
+
+def test_adapter_of_a_base_without_tokens_for_issues_has_blank_lines(engine: ScriptedEngine) -> None:
+    engine.set_status(special_tokens=frozenset({"<|s|>"}))
+    request = request_of(build(engine, "issue", adapter="edits"))
+    question = f"username_0: Rename n to k\n\n```{CODE}```\nUpvotes: 100"
+    assert request.parts == (f"{question}\n\nusername_1: Sure, here is the fixed code.\n\n```def f(k):\n",)
+    assert (request.adapter, request.end_tokens) == ("edits", ())
 
 
 def test_chat_template_continues_the_answer_in_its_code_block(engine: ScriptedEngine) -> None:

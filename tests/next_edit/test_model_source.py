@@ -10,6 +10,7 @@ import pytest
 from edited_text import EditedText
 from fakes import ScriptedEngine
 from starcoder_ls.generation import Capabilities, Phase
+from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.model_source import find_model_edit, keeps_syntax, prepare_edit
 from starcoder_ls.next_edit.token_changes import Replacement
 
@@ -55,7 +56,9 @@ def rest_of(document: EditedText) -> str:
 
 def propose(engine: ScriptedEngine, document: EditedText, written: str) -> Replacement | None:
     engine.scripts = [pieces(written)]
-    request = prepare_edit(engine, "commit", document.open_text(), document.cursor, document.history.recent())
+    request = prepare_edit(
+        engine, EditRoute("commit"), document.open_text(), document.cursor, document.history.recent()
+    )
     assert request is not None
     found = asyncio.run(find_model_edit(engine, request))
     return None if found is None else found.replacement
@@ -124,12 +127,12 @@ def test_line_at_the_cursor_is_left_to_completions(engine: ScriptedEngine) -> No
 def test_nothing_is_prepared_without_edits_or_probabilities(engine: ScriptedEngine) -> None:
     document = edited()
     recent = document.history.recent()
-    assert prepare_edit(engine, "commit", document.open_text(), 0, []) is None
-    given = prepare_edit(engine, "commit", document.open_text(), 0, [], subject="Close files")
+    assert prepare_edit(engine, EditRoute("commit"), document.open_text(), 0, []) is None
+    given = prepare_edit(engine, EditRoute("commit"), document.open_text(), 0, [], subject="Close files")
     assert given is not None
     assert given.prompt.request.parts[3] == "Close files"
     engine.set_status(capabilities=Capabilities(logprobs=False))
-    assert prepare_edit(engine, "commit", document.open_text(), document.cursor, recent) is None
+    assert prepare_edit(engine, EditRoute("commit"), document.open_text(), document.cursor, recent) is None
 
 
 @pytest.mark.parametrize(("text", "is_kept"), [("load(source, None)", True), ("load(source", False)])

@@ -21,16 +21,17 @@ from rich.table import Table
 from starcoder_ls import settings
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
-from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.source_files import read_source
-from starcoder_ls.edit_formats import find_edit_format
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.edit_replay import Score, replay_arguments, replay_renames, replay_typing
 from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore
 from starcoder_ls.evaluation.repository import Repository
-from starcoder_ls.learning.commit_history import CommitSpan, read_commit_spans
+from starcoder_ls.learning.finetuning.commit_spans import CommitSpan, collect_spans
+from starcoder_ls.next_edit.edit_route import find_edit_route, may_edit
 
 _KEYSTROKES = 200
+_COMMITS_PER_CHANGE = 20
+"""Of the newest commits, so many are read for each change to replay."""
 _NAMES = {
     "changes": "changes",
     "remaining": "positions that remain",
@@ -73,7 +74,7 @@ def run(
     Raises SettingsError if there is no Python file, or with ``history`` if nothing can be replayed; ModelError.
     """
     output: dict[str, Any] = {}
-    spans = _read_history(paths, history.changes, seed) if history.changes else []
+    spans = _read_history(paths, history, seed) if history.changes else []
     try:
         output |= _replay_files(paths, files, changes, seed)
     except SettingsError:
@@ -107,30 +108,26 @@ def _replay_files(paths: list[Path], files: int, changes: int, seed: int) -> dic
     return {"files": read, **{kind: _row(score) for kind, score in scores.items()}}
 
 
-def _read_history(paths: list[Path], count: int, seed: int) -> list[CommitSpan]:
+def _read_history(paths: list[Path], history: HistoryOptions, seed: int) -> list[CommitSpan]:
     """Raises SettingsError if there is no change that can be replayed."""
-    folders = {find_repository(path if path.is_dir() else path.parent) for path in map(Path.resolve, paths)}
-    spans = [span for folder in sorted(folders) for span in read_commit_spans(folder, count, seed)]
-    if not spans:
-        raise SettingsError(
-            f"The git history of {', '.join(map(str, sorted(folders)))} has no small change of source code. Name a "
-            "folder of a repository with its history."
-        )
+    ignored = settings.load(history.overlay or {}, file=history.settings_file).context.ignore
+    with stderr.status("reading the history"):
+        spans = collect_spans(paths, ignored, max_commits=_COMMITS_PER_CHANGE * history.changes).spans
     random.Random(seed).shuffle(spans)
-    return spans[:count]
+    return spans[: history.changes]
 
 
 def _replay_history(spans: Sequence[CommitSpan], history: HistoryOptions) -> dict[str, Any]:
     """Raises SettingsError if the model cannot edit; ModelError."""
     config = settings.load(history.overlay or {}, file=history.settings_file)
-    if config.model.name == settings.BUNDLED:
+    if not may_edit(config):
         raise SettingsError(_NO_EDITS)
     scores = {"after_an_edit": HistoryScore(), "with_the_subject": HistoryScore()}
     with loaded_engine(config, ConfiguredEngineFactory(lambda *_: False)) as engine:
-        edit_format = find_edit_format(config, engine.status())
-        if edit_format is None or not engine.status().capabilities.logprobs:
+        route = find_edit_route(config, engine.status())
+        if route is None or not engine.status().capabilities.logprobs:
             raise SettingsError(_NO_EDITS)
-        replay = HistoryReplay(engine, edit_format, config.next_edit.min_confidence)
+        replay = HistoryReplay(engine, route, config.next_edit.min_confidence)
         with Progress(console=stderr) as bar:
             for span in bar.track(spans, description="replaying the history"):
                 asyncio.run(replay.replay_next_edit(span, scores["after_an_edit"]))

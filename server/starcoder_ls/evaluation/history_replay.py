@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from starcoder_ls.context.edit_history import EditHistory
-from starcoder_ls.edit_formats import EditFormat
 from starcoder_ls.generation import Engine
 from starcoder_ls.languages.table import by_path
-from starcoder_ls.learning.commit_history import CommitSpan, changed_blocks
+from starcoder_ls.learning.finetuning.commit_spans import CommitSpan, changed_blocks
+from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.edit_window import LINES_AROUND
 from starcoder_ls.next_edit.mechanical import OpenText
 from starcoder_ls.next_edit.model_source import ModelEdit, find_model_edit, keeps_syntax, prepare_edit
@@ -54,7 +54,7 @@ class HistoryReplay:
     """Asks ``engine`` about changes. Proposals of at least ``min_confidence`` count as offered."""
 
     engine: Engine
-    edit_format: EditFormat
+    route: EditRoute
     min_confidence: float
     clock: Callable[[], float] = time.perf_counter
 
@@ -72,9 +72,7 @@ class HistoryReplay:
 
     async def _ask(self, situation: _Situation, subject: str | None, score: HistoryScore) -> None:
         document, edits = situation.document, situation.history.recent()
-        request = prepare_edit(
-            self.engine, self.edit_format, document, situation.cursor, edits, "replay", subject=subject
-        )
+        request = prepare_edit(self.engine, self.route, document, situation.cursor, edits, "replay", subject=subject)
         if request is None:
             return
         score.replayed += 1
@@ -112,9 +110,9 @@ def _after_first_block(span: CommitSpan) -> _Situation | None:
     old = "".join(f"{line}\n" for line in before[first[0] : first[1]])
     new = "".join(f"{line}\n" for line in after[first[2] : first[3]])
     text = "\n".join(lines)
-    history.record(_URI, span.path, text, start, old, new)
+    history.record(_URI, span.name, text, start, old, new)
     expected = _expected(before, after, blocks, 1)
-    document = OpenText(_URI, by_path(span.path).id, text)
+    document = OpenText(_URI, by_path(span.name).id, text)
     return _Situation(
         document, max(start, start + len(new) - 1), history, expected, _without_trailing_blanks(span.before)
     )
@@ -128,7 +126,7 @@ def _before_change(span: CommitSpan) -> _Situation | None:
     first, last = blocks[0][0], blocks[0][1]
     line = first - _LINES_ABOVE_CHANGE if first >= _LINES_ABOVE_CHANGE else min(last + 1, len(before) - 1)
     cursor = sum(len(each) + 1 for each in before[:line])
-    document = OpenText(_URI, by_path(span.path).id, span.before)
+    document = OpenText(_URI, by_path(span.name).id, span.before)
     return _Situation(document, cursor, EditHistory(), _expected(before, after, blocks, 0), "")
 
 

@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 
 from starcoder_ls.cancel_flag import CancelFlag
-from starcoder_ls.edit_formats import EditFormat, build_edit_parts, join_texts, split_template
+from starcoder_ls.edit_formats import adapt_to_tokens, build_edit_parts, closing_text, join_texts, split_template
 from starcoder_ls.generation import ChatFormat, Engine, Priority, PromptPart, Request, SpecialToken, Status
 from starcoder_ls.languages.table import by_id
+from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.edit_window import EditWindow
 
 _MAX_NEW_LINES_TOKENS = 96
@@ -33,7 +34,7 @@ class EditPrompt:
 
 def build_prompt(
     engine: Engine,
-    edit_format: EditFormat,
+    route: EditRoute,
     window: EditWindow,
     subject: str,
     language: str,
@@ -46,24 +47,26 @@ def build_prompt(
     Raises EngineNotReady.
     """
     status = engine.status()
-    is_fenced = edit_format != "commit"
-    if is_fenced and any(_FENCE in text for text in (window.before, *window.lines)):
+    closing = closing_text(route.edit_format)
+    if closing and any(_FENCE in text for text in (window.before, *window.lines)):
         return None
     new_tokens = engine.count_tokens(window.rest) + _MAX_NEW_LINES_TOKENS
     prompt_tokens = engine.count_tokens(window.before + window.beginning + subject)
     if prompt_tokens + new_tokens + _RESERVED_TOKENS > status.context_tokens:
         return None
-    if edit_format == "chat":
+    if route.edit_format == "chat":
         assert status.chat is not None
         parts, end_tokens = _chat_parts(status, status.chat, window, subject, language)
     else:
-        parts, _, end_tokens = build_edit_parts(edit_format, window.before, subject, window.beginning)
-    closing = f"\n{_FENCE}" if is_fenced else ""
+        parts, _, end_tokens = build_edit_parts(route.edit_format, window.before, subject, window.beginning)
+        parts = adapt_to_tokens(parts, status.special_tokens)
+        end_tokens = tuple(token for token in end_tokens if token.literal in status.special_tokens)
     request = Request(
         parts,
         new_tokens,
         end_tokens=end_tokens,
         prediction=window.rest + closing,
+        adapter=route.adapter,
         priority=Priority.NEXT_EDIT,
         document=f"next edit of {document}" if document else "",
         client=client,

@@ -23,11 +23,12 @@ _MAX_EDITS = 8
 
 @dataclass(frozen=True, slots=True)
 class OpenText:
-    """An open document; ``uri`` is that of its edits."""
+    """An open document; ``uri`` is that of its edits, ``path`` what patterns of files are compared with."""
 
     uri: str
     language: str
     text: str
+    path: str = ""
 
 
 def find_next_edits(

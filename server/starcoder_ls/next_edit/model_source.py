@@ -13,9 +13,9 @@ from typing import cast
 
 from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.context.edit_history import RecentEdit
-from starcoder_ls.edit_formats import EditFormat
 from starcoder_ls.generation import Chunk, Engine, Timings
 from starcoder_ls.next_edit.edit_prompt import EditPrompt, build_prompt
+from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.edit_subject import write_subject
 from starcoder_ls.next_edit.edit_window import EditWindow, find_window
 from starcoder_ls.next_edit.mechanical import OpenText
@@ -46,7 +46,7 @@ class EditRequest:
 
 def prepare_edit(
     engine: Engine,
-    edit_format: EditFormat,
+    route: EditRoute,
     document: OpenText,
     cursor: int,
     edits: Sequence[RecentEdit],
@@ -65,7 +65,7 @@ def prepare_edit(
     window = find_window(document.text, cursor, own) if subject else None
     if window is None or not window.rest.strip():
         return None
-    prompt = build_prompt(engine, edit_format, window, subject, document.language, document.uri, client, cancel)
+    prompt = build_prompt(engine, route, window, subject, document.language, document.uri, client, cancel)
     return None if prompt is None else EditRequest(document, cursor, own, window, prompt)
 
 

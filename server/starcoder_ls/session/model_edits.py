@@ -13,14 +13,13 @@ from concurrent.futures import Executor
 
 from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.context.edit_history import RecentEdit
-from starcoder_ls.edit_formats import find_edit_format
 from starcoder_ls.errors import StarcoderError
 from starcoder_ls.generation import Engine
+from starcoder_ls.next_edit.edit_route import find_edit_route, may_edit
 from starcoder_ls.next_edit.mechanical import OpenText
 from starcoder_ls.next_edit.model_source import EditRequest, find_model_edit, keeps_syntax, prepare_edit
 from starcoder_ls.next_edit.token_changes import Replacement
 from starcoder_ls.session.client_settings import ClientSettings
-from starcoder_ls.settings import BUNDLED
 
 logger = logging.getLogger(__name__)
 
@@ -56,17 +55,19 @@ class ModelEdits:
         """
         self.cancel()
         settings = self._settings.current
-        if not settings.next_edit.model or settings.model.name == BUNDLED:
+        if not settings.next_edit.model or not may_edit(settings):
             return None
         number = self._number
         await self._rest(REST_S)
         engine = self._ready_engine() if self._number == number else None
-        edit_format = find_edit_format(settings, engine.status()) if engine is not None else None
-        if engine is None or edit_format is None:
+        if engine is None:
+            return None
+        route = find_edit_route(settings, engine.status(), document.language, document.path)
+        if route is None:
             return None
         self._running = cancel = CancelFlag()
         try:
-            request = prepare_edit(engine, edit_format, document, cursor, edits, self._client, cancel)
+            request = prepare_edit(engine, route, document, cursor, edits, self._client, cancel)
             if request is None:
                 return None
             key = document.uri, document.text, request.window.starts

@@ -85,7 +85,7 @@ class NextEdits:
                 return None
             if self._executor is None:
                 self._executor = ThreadPoolExecutor(1, "next-edits")
-            opened = OpenText(document.uri, document.language, text)
+            opened = OpenText(document.uri, document.language, text, document.path)
             found = await asyncio.get_running_loop().run_in_executor(
                 self._executor, find_next_edits, opened, cursor, edits, self._other_texts(document, edits)
             )
