@@ -62,14 +62,10 @@ def without_held_out(plan: Plan, count: int, epochs: float) -> Plan:
     chosen = sorted(usable, key=lambda file: file.name)[:count]
     texts = [(file.name, file.text) for file in chosen]
     batch_rows = plan.batch_tokens // _ROW_TOKENS
+    row_format = RowFormat.of(plan.checkpoint, plan.tokenizer)
     rows = {
         part: FimRows(
-            texts,
-            RowFormat.of(plan.checkpoint, plan.tokenizer),
-            _ROW_TOKENS,
-            batch_rows,
-            epochs if part is Slice.TRAINING else 1.0,
-            seed=number,
+            texts, row_format, _ROW_TOKENS, batch_rows, epochs if part is Slice.TRAINING else 1.0, seed=number
         )
         for number, part in enumerate(Slice)
     }

@@ -10,7 +10,7 @@ from edited_text import EditedText
 from fakes import ScriptedEngine
 from harness import async_test, wait_until
 from starcoder_ls.errors import EngineError
-from starcoder_ls.generation import Phase
+from starcoder_ls.generation import AdapterStatus, Phase
 from starcoder_ls.next_edit.token_changes import Replacement
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.model_edits import REST_S, ModelEdits
@@ -33,8 +33,14 @@ def engine() -> Iterator[ScriptedEngine]:
 class Editor:
     """A document after an edit, and requests for the model's next edit."""
 
-    def __init__(self, engine: ScriptedEngine | None, model_name: str = "some/model", **next_edit: object) -> None:
-        tree = {"model": {"name": model_name}, "next_edit": {"model": True, **next_edit}}
+    def __init__(
+        self,
+        engine: ScriptedEngine | None,
+        model_name: str = "some/model",
+        adapters: dict[str, object] | None = None,
+        **next_edit: object,
+    ) -> None:
+        tree = {"model": {"name": model_name}, "adapters": adapters or {}, "next_edit": {"model": True, **next_edit}}
         self.rests: list[float] = []
         settings = ClientSettings(validate(tree, "the test"), lambda _: None)
         self.model_edits = ModelEdits(settings, lambda: engine, "client 1", self._rest)
@@ -86,6 +92,14 @@ async def test_model_is_not_asked_where_it_cannot_edit(case: str, engine: Script
     )
     assert await editor.find() is None
     assert engine.all_requests == []
+
+
+@async_test
+async def test_edit_adapter_of_the_bundled_model_is_asked(engine: ScriptedEngine) -> None:
+    engine.set_status(adapters=(AdapterStatus("mine"),))
+    adapters = {"mine": {"path": "somewhere", "tasks": ["rewrite"], "template": "edits"}}
+    assert await Editor(engine, "bundled", adapters).find() is not None
+    assert engine.all_requests[0].adapter == "mine"
 
 
 @async_test
