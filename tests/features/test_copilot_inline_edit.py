@@ -158,7 +158,7 @@ async def test_edit_that_is_certain_takes_precedence_over_the_model() -> None:
 
 
 @async_test
-async def test_model_is_not_asked_by_default() -> None:
+async def test_model_gets_no_request_by_default() -> None:
     engine = model_engine()
     async with initialized_client(engine) as client:
         engine.set_status(special_tokens=COMMIT)

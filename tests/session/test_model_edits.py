@@ -60,7 +60,7 @@ class Editor:
 
 
 @async_test
-async def test_confident_edit_is_found_and_the_model_asked_once(engine: ScriptedEngine) -> None:
+async def test_confident_edit_is_found_with_one_request(engine: ScriptedEngine) -> None:
     editor = Editor(engine)
     found = await editor.find()
     start = editor.document.text.index("a(n)") + 2
@@ -71,7 +71,7 @@ async def test_confident_edit_is_found_and_the_model_asked_once(engine: Scripted
 
 
 @async_test
-async def test_model_is_asked_again_when_the_text_has_changed(engine: ScriptedEngine) -> None:
+async def test_model_gets_another_request_when_the_text_has_changed(engine: ScriptedEngine) -> None:
     editor = Editor(engine)
     await editor.find()
     editor.document.replace("return 0", "return 1")
@@ -82,7 +82,7 @@ async def test_model_is_asked_again_when_the_text_has_changed(engine: ScriptedEn
 
 @pytest.mark.parametrize("case", ["off", "bundled", "no engine", "no tokens"])
 @async_test
-async def test_model_is_not_asked_where_it_cannot_edit(case: str, engine: ScriptedEngine) -> None:
+async def test_model_that_cannot_edit_gets_no_request(case: str, engine: ScriptedEngine) -> None:
     if case == "no tokens":
         engine.set_status(special_tokens=frozenset({"<fim_prefix>"}))
     editor = Editor(
@@ -95,7 +95,7 @@ async def test_model_is_not_asked_where_it_cannot_edit(case: str, engine: Script
 
 
 @async_test
-async def test_edit_adapter_of_the_bundled_model_is_asked(engine: ScriptedEngine) -> None:
+async def test_edit_adapter_of_the_bundled_model_gets_the_request(engine: ScriptedEngine) -> None:
     engine.set_status(adapters=(AdapterStatus("mine"),))
     adapters = {"mine": {"path": "somewhere", "tasks": ["rewrite"], "template": "edits"}}
     assert await Editor(engine, "bundled", adapters).find() is not None
@@ -128,7 +128,7 @@ async def test_next_key_cancels_the_request(engine: ScriptedEngine) -> None:
 
 
 @async_test
-async def test_model_is_asked_only_when_the_text_rests(engine: ScriptedEngine) -> None:
+async def test_model_gets_a_request_only_when_the_text_rests(engine: ScriptedEngine) -> None:
     editor = Editor(engine)
     finding = asyncio.create_task(editor.find())
     await asyncio.sleep(0)

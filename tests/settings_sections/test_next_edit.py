@@ -4,7 +4,7 @@ from pydantic import ValidationError
 from starcoder_ls.settings import NextEdit
 
 
-def test_model_is_not_asked_unless_the_user_says_so() -> None:
+def test_model_makes_no_edits_unless_the_user_says_so() -> None:
     assert NextEdit().model is False
 
 
