@@ -12,8 +12,8 @@ class NextEdit(Section):
 
     model: bool = False
     """Ask the model for the next edit where none follows from the recent edits with certainty. For models that have
-    seen commits or issues, or are chat-tuned; the bundled one is not asked. docs/edits.md says how good the edits
-    are."""
+    seen commits or issues, are chat-tuned, or have an adapter of `train edits`, which comes first. See
+    docs/edits.md."""
 
     min_confidence: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Show only edits of the model whose changed tokens have at least this probability (geometric mean)."""
