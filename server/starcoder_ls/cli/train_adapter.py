@@ -43,7 +43,7 @@ def train_adapter(
     ] = None,
     replay: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder of general code, from which a tenth of the examples comes. Repeat for more."),
+        typer.Option(help="A folder of general code, from which a quarter of the examples comes. Repeat for more."),
     ] = None,
     rank: Annotated[int, typer.Option(min=0, help="Rank of LoRA or size of the bottleneck; 0: 16 or 64.")] = 0,
     rate: Annotated[float, typer.Option(min=0.0, help="Peak learning rate; 0: by method and width.")] = 0.0,

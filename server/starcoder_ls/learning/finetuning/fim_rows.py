@@ -95,7 +95,7 @@ class FimRows:
         epochs: float = 1.0,
         seed: int = 0,
         replay: Sequence[tuple[str, str]] = (),
-        replay_share: float = 0.1,
+        replay_share: float = 0.25,
         mixture: fim.Mixture | None = None,
         strengths: NgramStrengths | None = None,
     ) -> None:
