@@ -281,3 +281,12 @@ def test_next_key_in_a_thousand_lines_searches_the_edited_line_only() -> None:
         if typed:
             assert after[0] - before[0] <= 1
             assert after[1] - before[1] <= 1
+
+
+@pytest.mark.parametrize("text", ["https://u:\x15\x1ehunter2@a.b/", "postgres://user:ab\x1c\x1dcd12@host/x"])
+def test_blanks_within_a_secret_are_masked_wherever_a_range_ends(text: str) -> None:
+    masked = secrets.mask_secrets(text)
+    assert masked != text
+    for start in range(len(text)):
+        for end in range(start, len(text) + 1):
+            assert secrets.mask_secrets_in_range(text, start, end) == masked[start:end]

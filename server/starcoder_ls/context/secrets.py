@@ -64,10 +64,11 @@ def mask_secrets_around(text: str, start: int, cursor: int, after: int, end: int
 def _mask_range(text: str, start: int, end: int, found: Iterable[tuple[int, int]]) -> str:
     parts: list[str] = []
     done = start
-    for first, last in sorted(found):
-        first, last = max(first, done), min(last, end)
-        if last > first:
-            parts += text[done:first], _mask(text[first:last])
+    for secret_start, secret_end in sorted(found):
+        first, last = max(secret_start, done), min(secret_end, end)
+        if last > first:  # the whole secret is masked: blanks within it are at the end of a line of its part
+            masked = _mask(text[secret_start:secret_end])
+            parts += text[done:first], masked[first - secret_start : last - secret_start]
             done = last
     return "".join((*parts, text[done:end])) if parts else text[start:end]
 
