@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fakes import ScriptedEngine
-from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore
+from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore, changed_blocks
 from starcoder_ls.generation import Phase
 from starcoder_ls.learning.finetuning.commit_spans import CommitSpan
 from starcoder_ls.next_edit.edit_route import EditRoute
@@ -78,3 +78,7 @@ def test_second_stretch_out_of_sight_is_not_replayed(engine: ScriptedEngine) -> 
     before = "\n".join(f"n_{number} = {number}" for number in range(40))
     after = before.replace("n_1 = 1\n", "n_1 = 9\n").replace("n_30 = 30", "n_30 = 9")
     assert replay(engine, LINES, span_of(after, before)).replayed == 0
+
+
+def test_blocks_are_the_stretches_that_differ() -> None:
+    assert changed_blocks(list("abcdef"), list("aXcdYZf")) == [(1, 2, 1, 2), (4, 5, 4, 6)]

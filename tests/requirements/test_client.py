@@ -21,13 +21,11 @@ HEAVY = ("torch", "transformers", "accelerate", "peft", "numba", "numpy")
 
 LOCAL_ONLY = {
     ("commands/eval_card.py", "learning"),
-    ("commands/eval_edits.py", "learning"),
     ("commands/eval_explain.py", "learning"),
     ("commands/setup.py", "engine"),
     ("commands/support/adapter_check.py", "engine"),
     ("commands/support/machine.py", "engine"),
     ("commands/support/machine.py", "numpy"),
-    ("evaluation/history_replay.py", "learning"),
     ("evaluation/holes.py", "learning"),
     ("evaluation/repository.py", "learning"),
     ("evaluation/results.py", "learning"),
@@ -83,7 +81,11 @@ def run_client(sources: Path, *arguments: str) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize(
     "arguments",
-    [("complete", "{file}:1:3"), ("train", "adapter", "{file}", "--name", "a"), ("eval", "edits", "{file}")],
+    [
+        ("complete", "{file}:1:3"),
+        ("train", "adapter", "{file}", "--name", "a"),
+        ("eval", "edits", "{file}", "--history", "1"),
+    ],
 )
 def test_local_model_is_refused_with_one_sentence(sources: Path, tmp_path: Path, arguments: tuple[str, ...]) -> None:
     file = tmp_path / "a.py"

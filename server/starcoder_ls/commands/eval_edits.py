@@ -12,7 +12,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -26,8 +26,10 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.edit_replay import Score, replay_arguments, replay_renames, replay_typing
 from starcoder_ls.evaluation.history_replay import HistoryReplay, HistoryScore
 from starcoder_ls.evaluation.repository import Repository
-from starcoder_ls.learning.finetuning.commit_spans import CommitSpan, collect_spans
 from starcoder_ls.next_edit.edit_route import find_edit_route, may_edit
+
+if TYPE_CHECKING:
+    from starcoder_ls.learning.finetuning.commit_spans import CommitSpan
 
 _KEYSTROKES = 200
 _COMMITS_PER_CHANGE = 20
@@ -110,6 +112,8 @@ def _replay_files(paths: list[Path], files: int, changes: int, seed: int) -> dic
 
 def _read_history(paths: list[Path], history: HistoryOptions, seed: int) -> list[CommitSpan]:
     """Raises SettingsError if there is no change that can be replayed."""
+    from starcoder_ls.learning.finetuning.commit_spans import collect_spans
+
     ignored = settings.load(history.overlay or {}, file=history.settings_file).context.ignore
     with stderr.status("reading the history"):
         spans = collect_spans(paths, ignored, max_commits=_COMMITS_PER_CHANGE * history.changes).spans

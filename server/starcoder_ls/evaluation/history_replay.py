@@ -5,18 +5,22 @@ Decides what counts: after the first changed stretch of a commit was typed, an e
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from starcoder_ls.context.edit_history import EditHistory
 from starcoder_ls.generation import Engine
 from starcoder_ls.languages.table import by_path
-from starcoder_ls.learning.finetuning.commit_spans import CommitSpan, changed_blocks
 from starcoder_ls.next_edit.edit_route import EditRoute
 from starcoder_ls.next_edit.edit_window import LINES_AROUND
 from starcoder_ls.next_edit.mechanical import OpenText
 from starcoder_ls.next_edit.model_source import ModelEdit, find_model_edit, keeps_syntax, prepare_edit
+
+if TYPE_CHECKING:
+    from starcoder_ls.learning.finetuning.commit_spans import CommitSpan
 
 _URI = "file:///replayed"
 _LINES_ABOVE_CHANGE = 2
@@ -128,6 +132,12 @@ def _before_change(span: CommitSpan) -> _Situation | None:
     cursor = sum(len(each) + 1 for each in before[:line])
     document = OpenText(_URI, by_path(span.name).id, span.before)
     return _Situation(document, cursor, EditHistory(), _expected(before, after, blocks, 0), "")
+
+
+def changed_blocks(before: Sequence[str], after: Sequence[str]) -> list[Block]:
+    """The stretches of lines that differ: first and end in ``before``, first and end in ``after``."""
+    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
+    return [block[1:] for block in matcher.get_opcodes() if block[0] != "equal"]
 
 
 def _expected(before: Sequence[str], after: Sequence[str], blocks: Sequence[Block], done: int) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.finetuning.commit_changes import FileChange
 from starcoder_ls.learning.finetuning.commit_spans import (
     MAX_CHANGED_LINES,
-    changed_blocks,
     collect_spans,
     cut_span,
     split_spans,
@@ -104,7 +103,3 @@ def test_newest_commits_are_held_out_and_no_commit_is_divided() -> None:
     assert sum(map(len, slices.values())) == 200
     with pytest.raises(SettingsError, match="only 9 commits"):
         split_spans(spans[:18])
-
-
-def test_blocks_are_the_stretches_that_differ() -> None:
-    assert changed_blocks(list("abcdef"), list("aXcdYZf")) == [(1, 2, 1, 2), (4, 5, 4, 6)]

@@ -6,7 +6,6 @@ to 31 lines on each side in 80 % of the files, else the whole file; joined by li
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -111,12 +110,6 @@ def cut_span(change: FileChange, seed: int = 0) -> CommitSpan | None:
                 first,
             )  # fmt: skip
     return None
-
-
-def changed_blocks(before: Sequence[str], after: Sequence[str]) -> list[tuple[int, int, int, int]]:
-    """The stretches of lines that differ: first and end in ``before``, first and end in ``after``."""
-    matcher = difflib.SequenceMatcher(None, before, after, autojunk=False)
-    return [block[1:] for block in matcher.get_opcodes() if block[0] != "equal"]
 
 
 def split_spans(spans: Sequence[CommitSpan]) -> dict[Slice, list[CommitSpan]]:
