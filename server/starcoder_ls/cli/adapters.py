@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from starcoder_ls.cli.options import DeviceOption, DtypeOption, ModelOption, SettingsOption, overlay_of
+from starcoder_ls.cli.options import DeviceOption, DtypeOption, JsonOption, ModelOption, SettingsOption, overlay_of
 
 adapters = typer.Typer(help="The adapters that are loaded with the model.", no_args_is_help=True)
 
@@ -15,7 +15,7 @@ adapters = typer.Typer(help="The adapters that are loaded with the model.", no_a
 @adapters.command("list")
 def adapters_list(
     settings: SettingsOption = None,
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_json: JsonOption = False,
 ) -> None:
     """List the adapters of the settings. The exit code is 0 if the files of all of them are on this machine."""
     from starcoder_ls.commands.adapters_list import run

@@ -21,6 +21,7 @@ from starcoder_ls.cli.options import (
     DeviceOption,
     DtypeOption,
     EngineOption,
+    JsonOption,
     LanguageOption,
     ModelOption,
     PositionCommand,
@@ -244,7 +245,7 @@ def setup(
 
 
 @application.command()
-def stats(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
+def stats(is_json: JsonOption = False) -> None:
     """Print statistics of your daemons: sources of answers, latencies, tokens, outcomes of suggestions."""
     from starcoder_ls.commands.stats import run
 

@@ -12,8 +12,10 @@ from starcoder_ls.cli.options import (
     DeviceOption,
     DtypeOption,
     EngineOption,
+    JsonOption,
     ModelOption,
     SettingsOption,
+    UntrustedCodeOption,
     overlay_of,
 )
 
@@ -74,7 +76,7 @@ def evaluate_holes(
 def evaluate_compare(
     first: Annotated[Path, typer.Argument(metavar="A.json", help="A file written by `eval holes --json`.")],
     second: Annotated[Path, typer.Argument(metavar="B.json", help="Another one, of the same holes.")],
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_json: JsonOption = False,
 ) -> None:
     """Test whether the second run is significantly better than the first, at the same holes (removed code)."""
     from starcoder_ls.commands.eval_compare import run
@@ -116,10 +118,8 @@ def evaluate_infilling(
             "gold (the reference answer), empty. Repeat for more."
         ),
     ] = ["spm", "psm", "server"],  # noqa: B006 - typer reads it once
-    is_running_allowed: Annotated[
-        bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
-    ] = False,
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_running_allowed: UntrustedCodeOption = False,
+    is_json: JsonOption = False,
 ) -> None:
     """Run published benchmarks: HumanEval-Infilling (pass@1), SantaCoder-FIM (exact match)."""
     from starcoder_ls.commands.eval_infilling import WAYS, run
@@ -136,7 +136,7 @@ def evaluate_edits(
     files: Annotated[int, typer.Option(help="Number of files to edit, chosen at random.", min=1)] = 40,
     changes: Annotated[int, typer.Option(help="Number of renames and of argument changes in each file.", min=1)] = 6,
     seed: Annotated[int, typer.Option(help="Seed of the random choices.")] = 0,
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_json: JsonOption = False,
     history: Annotated[
         int, typer.Option(help="Also replay so many changes of the git history, with the model.", min=0)
     ] = 0,
@@ -169,10 +169,8 @@ def evaluate_fixes(
     way: Annotated[
         list[str], typer.Option(help="model, gold (the reference answer), buggy (the given code). Repeat for more.")
     ] = ["model"],  # noqa: B006 - typer reads it once
-    is_running_allowed: Annotated[
-        bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
-    ] = False,
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_running_allowed: UntrustedCodeOption = False,
+    is_json: JsonOption = False,
 ) -> None:
     """Let the action fix repair functions with a bug (HumanEvalFix), and run their tests.
 

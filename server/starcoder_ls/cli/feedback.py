@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from starcoder_ls.cli.options import JsonOption
+
 feedback = typer.Typer(help="What is stored about suggestions on this machine.", no_args_is_help=True)
 
 
@@ -17,7 +19,7 @@ def feedback_show(
     has_text: Annotated[
         bool, typer.Option("--text", help="Also print the stored text: the suggestion, and what was written instead.")
     ] = False,
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_json: JsonOption = False,
 ) -> None:
     """Print how much is stored, where, and the newest suggestions with their outcomes."""
     from starcoder_ls.commands.feedback_show import run

@@ -31,6 +31,10 @@ SettingsOption = Annotated[
     Path | None,
     typer.Option("--settings", help="A settings file instead of the user's own (TOML).", show_default=False),
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")]
+UntrustedCodeOption = Annotated[
+    bool, typer.Option("--run-untrusted-code", help="Run the programs that the model writes.")
+]
 
 
 class PositionCommand(TyperCommand):

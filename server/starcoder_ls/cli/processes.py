@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from starcoder_ls.cli.options import JsonOption
+
 
 def add_daemon_commands(application: typer.Typer) -> None:
     application.command()(ps)
@@ -15,7 +17,7 @@ def add_daemon_commands(application: typer.Typer) -> None:
     application.command(hidden=True)(resident)
 
 
-def ps(is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False) -> None:
+def ps(is_json: JsonOption = False) -> None:
     """List the daemons, the processes that run a model for your windows."""
     from starcoder_ls.commands.processes import ps
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from starcoder_ls.cli import train_edits, train_preferences
-from starcoder_ls.cli.options import ModelOption, SettingsOption, overlay_of
+from starcoder_ls.cli.options import JsonOption, ModelOption, SettingsOption, overlay_of
 from starcoder_ls.cli.train_preferences import DeviceOption, DryRunOption, GateOption, NameOption, QuantizationOption
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the adapter, as in `train adapter --name`.")]
@@ -122,7 +122,7 @@ def train_rollback(name: NameArgument, settings: SettingsOption = None) -> None:
 
 
 def train_list(
-    is_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of a table.")] = False,
+    is_json: JsonOption = False,
 ) -> None:
     """List the adapters that were trained here, and which version of each serves."""
     from starcoder_ls.commands.train_list import run
