@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
-import os
 from pathlib import Path
 from typing import Any
+
+from browser import running_browser
 
 
 class Screen:
@@ -109,13 +110,7 @@ class Screen:
 
 
 def photograph_html(page_html: str, target: Path) -> None:
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
-        )
+    with running_browser() as browser:
         page = browser.new_page()
         page.set_content(page_html)
         page.locator("pre").screenshot(path=target)
-        browser.close()

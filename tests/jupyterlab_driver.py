@@ -19,7 +19,8 @@ from typing import Any
 import psutil
 import pytest
 
-from vscode import BROWSER_ARGUMENTS, wait
+from browser import running_browser
+from vscode import wait
 
 EXTENSION = Path(__file__).parents[1] / "editors" / "jupyterlab"
 GHOST = ".jp-GhostText:not([class*=Spacer])"
@@ -184,14 +185,9 @@ def running(folder: Path) -> Iterator[JupyterLab]:
     program = os.environ.get("JUPYTERLAB")
     if not program:
         pytest.skip("JUPYTERLAB names no jupyter-lab: `make test-editors` installs one")
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=BROWSER_ARGUMENTS
-        )
+    with running_browser() as browser:
         lab = JupyterLab(program, folder, browser)
         try:
             yield lab
         finally:
             lab.close()
-            browser.close()

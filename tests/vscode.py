@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+from browser import running_browser
+
 ROOT = Path(__file__).parents[1]
 VSIX = ROOT / "editors" / "vscode" / "starcoder-ls.vsix"
 BUNDLED_SERVER = [sys.executable, "-m", "starcoder_ls", "serve"]
@@ -41,13 +43,6 @@ MARKS = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 _STARTS, _START_ATTEMPTS = 3, 240
-BROWSER_ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-sync",
-]
 
 
 class VSCode:
@@ -209,17 +204,12 @@ def running(folder: Path) -> Iterator[VSCode]:
     binary = os.environ.get("VSCODE")
     if not binary:
         pytest.skip("VSCODE names no code-server: `make test-editors` installs one")
-    sync_api = pytest.importorskip("playwright.sync_api")
     sources = [VSIX.with_name("package.json"), *(VSIX.parent / "src").iterdir()]
     if not VSIX.is_file() or VSIX.stat().st_mtime < max(source.stat().st_mtime for source in sources):
         pytest.fail(f"{VSIX.name} is missing or older than its sources: run `make editors`")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=BROWSER_ARGUMENTS
-        )
+    with running_browser() as browser:
         vscode = VSCode(binary, folder, browser)
         try:
             yield vscode
         finally:
             vscode.close()
-            browser.close()

@@ -394,3 +394,24 @@ def test_invalid_settings_file_is_opened_and_read_again(open_window: OpenWindow,
     window.type("model.name = '/no/such/model'")
     window.press("Control+s")
     window.page.wait_for_selector('.notification-toast:has-text("There is no folder /no/such/model")', timeout=180_000)
+
+
+def test_text_typed_before_the_extension_starts_gets_ghost_text(open_window: OpenWindow) -> None:
+    window = open_window({"load_s": 2.0})
+    type_at_end(window, "x = ")
+    window.wait_for_ghost("return 1")
+
+
+def test_text_typed_while_the_model_loads_gets_ghost_text(open_window: OpenWindow) -> None:
+    window = open_window({"load_s": 12.0})
+    window.wait_for_status("loading")
+    type_at_end(window, "x = ")
+    window.wait_for_ghost("return 1")
+
+
+def test_manual_trigger_shows_nothing_when_the_model_has_loaded(open_window: OpenWindow) -> None:
+    window = open_window({"load_s": 2.0}, **{"starcoder.inline_completion.trigger": "manual"})
+    type_at_end(window, "x = ")
+    window.wait_for_status("scripted")
+    time.sleep(2)
+    assert window.ghost() == ""

@@ -6,6 +6,7 @@ import { chooseAdapter } from './adapters';
 import { EditPreview } from './editPreview';
 import { ActionArgument, Explanation, errorMessage } from './explanation';
 import { chooseModel } from './model';
+import { suggestWhenLoaded } from './loadedSuggestion';
 import { NextEdits } from './nextEdit';
 import { PromptPreview } from './prompt';
 import { Server } from './server';
@@ -63,6 +64,7 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
     preview.register(),
     editPreview.register(),
     nextEdits.register(),
+    suggestWhenLoaded(running),
     vscode.workspace.onDidChangeConfiguration((event) => void running.onConfigurationChange(event)),
     vscode.workspace.onDidGrantWorkspaceTrust(() => void (running.state.kind === 'missing' && running.restart())),
   );
