@@ -10,8 +10,9 @@ from functools import cached_property
 import tree_sitter
 
 from starcoder_ls.languages.table import by_id
-from starcoder_ls.syntax import grammars
+from starcoder_ls.syntax import grammars, incremental_parse
 from starcoder_ls.syntax.grammars import Node
+from starcoder_ls.syntax.incremental_parse import ParsedSource
 from starcoder_ls.syntax.name_resolution import NameResolver
 from starcoder_ls.syntax.scope_rules import rules_of
 
@@ -34,9 +35,14 @@ class Source:
 
     @cached_property
     def tree(self) -> tree_sitter.Tree | None:
-        return (
-            None if len(self.text) > MAX_SOURCE_CHARS else grammars.parse(self.encoded, self.language, PARSE_BUDGET_MS)
-        )
+        if len(self.text) > MAX_SOURCE_CHARS:
+            return None
+        earlier = _cache.parsed_sources(self.language)
+        return incremental_parse.parse(self.encoded, self.language, PARSE_BUDGET_MS, earlier)
+
+    @property
+    def is_parsed(self) -> bool:
+        return "tree" in self.__dict__
 
     @cached_property
     def names(self) -> NameResolver | None:
@@ -84,6 +90,12 @@ class _Cache:
             while len(self._sources) > _MAX_CACHED or sum(len(key[0]) for key in self._sources) > _MAX_CACHED_CHARS:
                 self._sources.popitem(last=False)
             return source
+
+    def parsed_sources(self, language: str) -> list[ParsedSource]:
+        """The sources in ``language`` that have a tree."""
+        with self._lock:
+            parsed = [each for each in self._sources.values() if each.language == language and each.is_parsed]
+        return [ParsedSource(each.encoded, each.tree) for each in parsed if each.tree is not None]
 
     def clear(self) -> None:
         with self._lock:

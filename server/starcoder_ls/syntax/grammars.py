@@ -41,22 +41,33 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def parse(source: bytes, language_id: str, budget_ms: float = BUDGET_MS) -> tree_sitter.Tree | None:
-    """The tree of ``source``, from ``encode``; None without a grammar, or after ``budget_ms``."""
+def parse(
+    source: bytes, language_id: str, budget_ms: float = BUDGET_MS, edited: tree_sitter.Tree | None = None
+) -> tree_sitter.Tree | None:
+    """The tree of ``source``, from ``encode``; None without a grammar, or after ``budget_ms``.
+
+    ``edited`` is the tree of an earlier source in which the changes are marked: its unchanged parts are not parsed.
+    """
     grammar = by_id(language_id).grammar
     language = _load_grammar(grammar) if grammar else None
     if language is None:
         return None
-    return _parse_in_time(tree_sitter.Parser(language), source, budget_ms)
+    return _parse_in_time(tree_sitter.Parser(language), source, budget_ms, edited)
 
 
-def _parse_in_time(parser: tree_sitter.Parser, source: bytes, budget_ms: float) -> tree_sitter.Tree | None:
+def _parse_in_time(
+    parser: tree_sitter.Parser, source: bytes, budget_ms: float, edited: tree_sitter.Tree | None
+) -> tree_sitter.Tree | None:
     deadline_s = time.perf_counter() + budget_ms / 1000
+
+    def is_late(_offset: int, _has_error: bool) -> bool:
+        return time.perf_counter() > deadline_s
+
     with _Reader(source) as reader:
         try:
-            return parser.parse(
-                reader.read, progress_callback=lambda _offset, _has_error: time.perf_counter() > deadline_s
-            )
+            if edited is not None:
+                return parser.parse(reader.read, edited, progress_callback=is_late)
+            return parser.parse(reader.read, progress_callback=is_late)
         except ValueError:  # tree-sitter raises it when the callback cancels the parse
             return None
 

@@ -6,9 +6,8 @@ taken for a reference.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import tree_sitter
@@ -20,7 +19,7 @@ Role = Literal["variable", "member", "keyword", "imported", "other"]
 Key = tuple[int, int, str]
 """The scope that binds a name: first and last byte and type of its node."""
 
-_WORD_BYTE = rb"[A-Za-z0-9_$\x80-\xff]"
+_WORD_BYTES = frozenset((*b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_$", *range(0x80, 0x100)))
 MAX_OCCURRENCES = 2_000
 
 
@@ -89,15 +88,14 @@ class NameResolver:
         return parent if _is_field(parent, self.rules.calls[parent.type][0], node) else None
 
     def _resolve(self, name: bytes) -> list[Occurrence]:
-        pattern = re.compile(b"(?<!%b)%b(?!%b)" % (_WORD_BYTE, re.escape(name), _WORD_BYTE))
-        starts = [match.start() for match in pattern.finditer(self.source)]
+        starts = _find_words(self.source, name)
         if len(starts) > MAX_OCCURRENCES:
             return []
         leaves = (self.root.descendant_for_byte_range(start, start + len(name)) for start in starts)
         found = [
             self._classify(leaf)
             for start, leaf in zip(starts, leaves, strict=True)
-            if leaf is not None and leaf.start_byte == start and leaf.end_byte == start + len(name)
+            if leaf is not None and (leaf.start_byte, leaf.end_byte) == (start, start + len(name))
             if leaf.type in self.rules.variables or leaf.type in self.rules.member_leaves
         ]
         return self._with_keys(found)
@@ -163,7 +161,7 @@ class NameResolver:
                 if not each.kind and key is not None and each.start_byte < bound_from.get(key, 0):
                     key = None
             is_member = key is not None and key[2] in self.rules.classes
-            resolved.append(replace(each, key=key if is_member or key in usable else None))
+            resolved.append(Occurrence(each.node, each.role, each.kind, key if is_member or key in usable else None))
         return resolved
 
     def _first_statement_ends(self, found: list[Occurrence], keys: list[Key | None]) -> dict[Key, int]:
@@ -255,6 +253,19 @@ class NameResolver:
         if self.rules.is_rebinding_same and not is_parameter:  # Python: defaults and annotations are outside
             return _is_field(scope, "body", child)
         return any(_is_field(scope, name, child) for name in fields)
+
+
+def _find_words(source: bytes, name: bytes) -> list[int]:
+    """Where ``name`` stands as a whole word. ``bytes.find`` is ten times as fast as a pattern that looks behind."""
+    starts: list[int] = []
+    start = source.find(name) if name else -1
+    while start >= 0:
+        end = start + len(name)
+        is_whole = _WORD_BYTES.isdisjoint(source[max(0, start - 1) : start] + source[end : end + 1])
+        if is_whole:
+            starts.append(start)
+        start = source.find(name, end if is_whole else start + 1)
+    return starts
 
 
 def _is_field(parent: Node, name: str, child: Node) -> bool:
