@@ -13,7 +13,7 @@ BUDGET_MS = 60_000.0
 SOURCES = {
     "python": "def f(size, *, key=None):\n    '''ä'''\n    if size:\n        return [g(x, key=key) for x in size]\n    "
     "with a as b:\n        print(f'{size} {b!r}')\n\n\nclass C(f):\n    x: int = 1\n",
-    "typescript": "export const f = (a: number) => {\n  if (a) { return `é ${a}`; }\n};\nclass C { m(x = 1) { f(x) } }\n",
+    "typescript": "const f = (a: number) => {\n  if (a) { return `é ${a}`; }\n};\nclass C { m(x = 1) { f(x) } }\n",
     "go": "package p\n\nfunc f(a int) int {\n\tfor i := range 3 {\n\t\ta += i\n\t}\n\treturn a\n}\n",
 }
 
