@@ -40,7 +40,24 @@ def test_identity_of_the_data_changes_with_each_part_of_it(starcoder: Path, repo
     files = plan.slices[Slice.TRAINING]
     changed = {**plan.slices, Slice.TRAINING: [replace(files[0], text="x"), *files[1:]]}
     others = {plan.data_id("b"), replace(plan, rank=8).data_id("a"), replace(plan, slices=changed).data_id("a")}
-    assert len({plan.data_id("a"), *others}) == 4
+    others |= {plan_of(starcoder, Options([repository], device="cpu", epochs=3.0)).data_id("a")}
+    others |= {plan_of(starcoder, Options([repository], device="cpu", method="parallel", rank=16)).data_id("a")}
+    assert len({plan.data_id("a"), *others}) == 6
+
+
+def test_identity_of_the_data_includes_replay_and_its_share(starcoder: Path, repository: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        write_repository(tmp_path / name, {"general.py": code(name, 6)})
+    replays = [((), 0.25), ((tmp_path / "first",), 0.25), ((tmp_path / "second",), 0.25), ((tmp_path / "first",), 0.5)]
+    plans = [
+        plan_of(starcoder, Options([repository], device="cpu", replay=replay, replay_share=share))
+        for replay, share in replays
+    ]
+    assert len({plan.data_id("a") for plan in plans}) == 4
+    unused = plan_of(starcoder, Options([repository], device="cpu", replay_share=0.5))
+    assert unused.data_id("a") == plans[0].data_id("a"), "a share of nothing"
+    rows = [plan.rows[Slice.TRAINING].batch(0).ids for plan in plans]
+    assert not any(rows[0].equal(other) for other in rows[1:])
 
 
 def test_impossible_runs_are_refused_before_files_are_read(starcoder: Path, tmp_path: Path) -> None:

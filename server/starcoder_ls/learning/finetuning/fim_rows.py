@@ -28,6 +28,9 @@ MIDDLE_WEIGHT = 4.0
 """Weight of a middle's tokens in the loss, as in the training of the bundled model: middles are a few percent of a
 row."""
 
+REPLAY_SHARE = 0.25
+"""Of the examples, those from general code: with it an adapter passed the gate that had failed without it."""
+
 _MIN_EXAMPLE_TOKENS = 48
 _FORMAT_TOKENS = 24  # special tokens and the file's name
 _FULL_SHARE = 0.5  # of the examples, those as long as the rest of the row
@@ -95,7 +98,7 @@ class FimRows:
         epochs: float = 1.0,
         seed: int = 0,
         replay: Sequence[tuple[str, str]] = (),
-        replay_share: float = 0.25,
+        replay_share: float = REPLAY_SHARE,
         mixture: fim.Mixture | None = None,
         strengths: NgramStrengths | None = None,
     ) -> None:

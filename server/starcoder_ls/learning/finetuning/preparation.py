@@ -21,7 +21,7 @@ from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning.finetuning import resources, training_base
 from starcoder_ls.learning.finetuning.batches import Batches
-from starcoder_ls.learning.finetuning.fim_rows import FimRows, RowFormat
+from starcoder_ls.learning.finetuning.fim_rows import REPLAY_SHARE, FimRows, RowFormat
 from starcoder_ls.learning.finetuning.layer_training import LORA_TARGETS
 from starcoder_ls.learning.finetuning.methods import METHODS, Method
 from starcoder_ls.learning.finetuning.repository_files import collect_files
@@ -58,6 +58,8 @@ class Options(TrainingOptions):
     """The options of ``train adapter``."""
 
     replay: Sequence[Path] = ()
+    replay_share: float = REPLAY_SHARE
+    """Of the examples, those that come from the general code in ``replay``."""
     has_ngrams: bool = False
     """Train on the loss of the mixture with the n-grams of the document, where the base has strengths for them."""
 
@@ -104,7 +106,8 @@ class DeviceFit:
 class Plan:
     """A run that fits this machine.
 
-    ``left_out`` counts what is not used by reason. ``record`` are further facts for training.json.
+    ``left_out`` counts what is not used by reason. ``replay`` is general code, from which ``replay_share`` of the
+    examples come. ``record`` are further facts for training.json.
     """
 
     method: Method
@@ -118,6 +121,8 @@ class Plan:
     left_out: Mapping[str, int]
     record: Mapping[str, object] = field(default_factory=dict)
     has_ngrams: bool = False
+    replay: Sequence[TrainingText] = ()
+    replay_share: float = 0.0
 
     @property
     def device(self) -> TrainingDevice:
@@ -137,10 +142,12 @@ class Plan:
         return self.steps * self.batch_tokens
 
     def data_id(self, fingerprint: str) -> str:
-        """Identifies the base, the texts and how they are cut into rows."""
-        run = f"{fingerprint} {self.batch_tokens} {self.rank} {self.device.dtype}{' mixture' * self.has_ngrams}"
-        digest = hashlib.sha256(run.encode())
-        for part, texts in self.slices.items():
+        """Identifies the base, the texts, how they are cut into rows, how often they are read, and the weights."""
+        method = next(name for name, method in METHODS.items() if method is self.method)
+        weights = f"{fingerprint} {method} {self.rank} {self.device.dtype}"
+        reading = f"{self.batch_tokens} {self.steps} {self.replay_share}{' mixture' * self.has_ngrams}"
+        digest = hashlib.sha256(f"{weights} {reading}".encode())
+        for part, texts in (*self.slices.items(), ("replay", self.replay)):
             for text in texts:
                 digest.update(f"{part}\0{text.name}\0{text.text}\0".encode(errors="surrogatepass"))
         return digest.hexdigest()[:16]
@@ -170,6 +177,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
             options.epochs if part is Slice.TRAINING else 1.0,
             seed=number,
             replay=[(file.name, file.text) for file in replay] if part is Slice.TRAINING else (),
+            replay_share=options.replay_share,
             strengths=strengths,
         )
         for number, (part, files) in enumerate(slices.items())
@@ -177,7 +185,8 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
     return Plan(
         method, options.rank or method.default_rank,
         options.learning_rate or method.rate_for(checkpoint.sizes.width), checkpoint, tokenizer, fit, slices, rows,
-        found.left_out, has_ngrams=strengths is not None,
+        found.left_out, has_ngrams=strengths is not None, replay=replay,
+        replay_share=options.replay_share if replay else 0.0,
     )  # fmt: skip
 
 
