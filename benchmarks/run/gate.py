@@ -2,6 +2,7 @@
 
     python benchmarks/run/gate.py control FOLDER [--files 24] [--epochs 12]   # trained on held-out files: must pass
                                                                   [--method full] [--rate RATE]
+                                                                  [--replay FOLDER] [--replay-share 0.5]
     python benchmarks/run/gate.py record NAME FILE [--foreign FOLDER]          # fills all holes once
     python benchmarks/run/gate.py resample FILE... [--runs 200]                # no difference: must not pass
     python benchmarks/run/gate.py same NAME [--runs 3]                         # executed, the sides are equal
@@ -32,7 +33,7 @@ from starcoder_ls.evaluation.gate import Code, HeldOutLoss, Verdict, merge_pairs
 from starcoder_ls.evaluation.results import ScoredHole
 from starcoder_ls.evaluation.sequential_test import STAGE_HOLES
 from starcoder_ls.learning.finetuning import training_base
-from starcoder_ls.learning.finetuning.fim_rows import FimRows, RowFormat
+from starcoder_ls.learning.finetuning.fim_rows import REPLAY_SHARE, FimRows, RowFormat
 from starcoder_ls.learning.finetuning.preparation import Options, Plan, prepare
 from starcoder_ls.learning.finetuning.slices import Slice
 from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
@@ -47,11 +48,12 @@ def train_control(options: Options, files: int, foreign: Path | None) -> int:
     """Train a version on the very files in which the gate draws its holes, and let the gate decide."""
     config = settings.load()
     plan = without_held_out(prepare(options, config, ignore_progress), files, options.epochs)
+    name = f"control-{options.paths[0].resolve().name}"
     base = training_base.identify(plan.checkpoint, config.model.name)
     console = Console(highlight=False)
     console.print(f"{len(plan.slices[Slice.TRAINING])} files, {plan.tokens:,} tokens in {plan.steps:,} steps")
-    train_adapter.train_version(console, train_adapter.Request("control", {}), options, plan, base)
-    return train_gate.run("control", None, foreign, None)
+    train_adapter.train_version(console, train_adapter.Request(name, {}), options, plan, base)
+    return train_gate.run(name, None, foreign, None)
 
 
 def without_held_out(plan: Plan, count: int, epochs: float) -> Plan:
@@ -65,7 +67,14 @@ def without_held_out(plan: Plan, count: int, epochs: float) -> Plan:
     row_format = RowFormat.of(plan.checkpoint, plan.tokenizer)
     rows = {
         part: FimRows(
-            texts, row_format, _ROW_TOKENS, batch_rows, epochs if part is Slice.TRAINING else 1.0, seed=number
+            texts,
+            row_format,
+            _ROW_TOKENS,
+            batch_rows,
+            epochs if part is Slice.TRAINING else 1.0,
+            seed=number,
+            replay=[(file.name, file.text) for file in plan.replay] if part is Slice.TRAINING else (),
+            replay_share=plan.replay_share,
         )
         for number, part in enumerate(Slice)
     }
@@ -195,6 +204,8 @@ def main() -> int:
     control.add_argument("--rank", type=int, default=64)
     control.add_argument("--method", default="lora")
     control.add_argument("--rate", type=float, default=0.0)
+    control.add_argument("--replay", type=Path, action="append", default=[])
+    control.add_argument("--replay-share", type=float, default=REPLAY_SHARE)
     record = parts.add_parser("record")
     record.add_argument("name")
     record.add_argument("file", type=Path)
@@ -214,6 +225,8 @@ def main() -> int:
             rank=options.rank,
             epochs=options.epochs,
             learning_rate=options.rate,
+            replay=options.replay,
+            replay_share=options.replay_share,
         )
         return train_control(training, options.files, options.foreign)
     if options.part == "record":

@@ -68,7 +68,7 @@ def test_unknown_versions_and_invalid_names_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no version"):
         versions.find()
     add(versions)
-    with pytest.raises(SettingsError, match=r"there are: 2026-11-28T21-00-00"):
+    with pytest.raises(SettingsError, match=r"There are 2026-11-28T21-00-00"):
         versions.find("2025")
     for name in ("../x", "", "a b"):
         with pytest.raises(SettingsError, match="no name for an adapter"):

@@ -90,10 +90,12 @@ class AdapterVersions:
         versions = self.all_versions()
         found = [known for known in versions if version in (None, known.name)]
         if not found:
-            names = ", ".join(known.name for known in versions) or "none"
+            if versions:
+                names = ", ".join(known.name for known in versions)
+                raise SettingsError(f"There is no version {version} of the adapter {self.name}. There are {names}.")
             raise SettingsError(
-                f"There is no version {version or ''} of the adapter {self.name} (there are: {names}). Train one with "
-                f"`starcoder-ls train adapter PATH --name {self.name}`."
+                f"There is no version of the adapter {self.name} yet. Train one with `starcoder-ls train adapter PATH "
+                f"--name {self.name}`; `starcoder-ls train list` shows what there is."
             )
         return found[-1]
 
