@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from starcoder_ls.commands import train_explain
 from starcoder_ls.engine.adapters.files import check_adapter_folder
+from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning import corpus, tokenizer_training
 from starcoder_ls.learning.sources import Source
 
@@ -20,8 +22,8 @@ def documented(topic: str) -> str:
     )
 
 
-def write_corpora(folder: Path) -> Path:
-    sources = [Source("p", f"{word}.py", documented(word) * 3) for word in WORDS]
+def write_corpora(folder: Path, words: Sequence[str] = WORDS) -> Path:
+    sources = [Source("p", f"{word}.py", documented(word) * 3) for word in words]
     tokenizer = tokenizer_training.train_tokenizer([source.text for source in sources], 300)
     for part, files in ((folder, sources), (folder / "heldout", sources[:2])):
         part.mkdir(parents=True, exist_ok=True)
@@ -41,3 +43,21 @@ def test_adapter_is_trained_with_its_held_out_loss_and_names_its_base(
     assert files.base_fingerprint
     assert files.config.method.peft_type == "BOTTLENECK"
     assert not (out / "training").exists()
+
+
+def test_interrupted_run_is_not_continued_on_another_corpus(starcoder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "adapter"
+    obstacle = out / "adapter_config.json"  # a folder: the run ends when its weights are written
+    obstacle.mkdir(parents=True)
+    first = write_corpora(tmp_path / "first")
+    other = write_corpora(tmp_path / "other", [word.upper() for word in WORDS])
+
+    def train(folder: Path) -> int:
+        return train_explain.run(folder, out, str(starcoder), 8, OPTIONS, "cpu", "float32")
+
+    with pytest.raises(OSError, match="adapter_config"):
+        train(first)
+    obstacle.rmdir()
+    with pytest.raises(SettingsError, match="other data"):
+        train(other)
+    assert train(first) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def run(
     config = RunConfig(
         steps, options["learning_rate"], weight_decay=0.01, warmup_share=0.05, decay_share=0.95,
         evaluate_every=max(1, steps // _EVALUATIONS), validation_steps=len(validation),
-        data=f"{base.fingerprint} {len(examples)} {weights}",
+        data=f"{base.fingerprint} {weights} {chosen.dtype} {longest} {_hash_examples(examples)}",
     )  # fmt: skip
     _train(console, TrainingRun(folder / "training", config, trainable, training, validation))
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +84,14 @@ def _train(console: Console, training: TrainingRun) -> None:
             bar.update(task, completed=report.step, description=f"loss {report.training.middle_loss:.3f}")
             if report.validation is not None:
                 bar.console.print(f"step {report.step:,}: held-out loss {report.validation.middle_loss:.3f}")
+
+
+def _hash_examples(examples: Sequence[Example]) -> str:
+    """Identifies what is learned, so that a run is not continued on another corpus."""
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(f"{example}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 def _examples(pairs: Sequence[Pair], checkpoint: Checkpoint, tokenizer: Tokenizer) -> list[Example]:

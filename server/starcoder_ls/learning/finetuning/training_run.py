@@ -148,7 +148,7 @@ class TrainingRun:
         if json.loads(state["config"]) != asdict(self.config):
             raise SettingsError(
                 f"{self.folder} has the checkpoint of a run with other data, base or options. Use the options of that "
-                "run to resume it, or add `--restart` to start again."
+                "run to resume it, or delete the folder to start again."
             )
         self._set_weights(state["weights"])
         self._optimizer.load_state_dicts(state["optimizer"])
