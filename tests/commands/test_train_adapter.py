@@ -33,15 +33,19 @@ def run(base: Path, repository: Path, **options: Any) -> int:
 
 
 def test_run_writes_an_adapter_with_card_report_and_record(
-    starcoder: Path, repository: Path, capsys: pytest.CaptureFixture[str]
+    starcoder: Path, repository: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(starcoder, repository) == 0
+    general = write_repository(tmp_path / "general", {"general.py": code("general", 5)})
+    assert run(starcoder, repository, replay=[general]) == 0
     versions = AdapterVersions("own")
     version = versions.find()
     files = check_adapter_folder(version.folder)
     assert files.base_fingerprint == version.training["fingerprint"]
     assert "held-out loss of middles" in (version.folder / "report.html").read_text(encoding="utf-8")
-    assert "base_model" in (version.folder / "README.md").read_text(encoding="utf-8")
+    card = (version.folder / "README.md").read_text(encoding="utf-8")
+    assert "base_model" in card
+    assert "| general code | 1 files, 25% of the examples |" in card
+    assert [Path(name).name for name in version.training["replay_files"]] == ["general.py"]
     losses = version.training["held_out_loss"]
     assert losses["adapted"]["loss"] < losses["base"]["loss"]
     held_out = {Path(name).name for name in version.training["held_out_files"]}
@@ -50,7 +54,14 @@ def test_run_writes_an_adapter_with_card_report_and_record(
     assert not versions.run_folder.exists()
     assert SECRET not in "".join(path.read_text("latin-1") for path in version.folder.iterdir())
     printed = " ".join(capsys.readouterr().out.split())
-    for text in ("training: ", "held out: ", "GB of", "minutes", "licences in headers: none stated"):
+    for text in (
+        "training: ",
+        "held out: ",
+        "GB of",
+        "minutes",
+        "licences in headers: none stated",
+        "general code: 1 files",
+    ):
         assert text in printed
 
 

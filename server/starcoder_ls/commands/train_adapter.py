@@ -99,6 +99,8 @@ def _print_plan(console: Console, plan: Plan, model: str) -> None:
         console.print(f"{part}: {len(texts):,} {unit}, {plan.rows[part].tokens:,} tokens")
     for reason, count in plan.left_out.items():
         console.print(f"left out: {count:,} {unit}, {reason}", style="dim")
+    if plan.replay:
+        console.print(f"general code: {len(plan.replay):,} files, {plan.replay_share:.0%} of the examples")
     licences = count_licences(plan.slices[Slice.TRAINING])
     console.print("licences in headers: " + ", ".join(f"{name} ({count})" for name, count in licences.items()))
     checkpointed = ", with gradient checkpointing" if plan.fit.is_checkpointed else ""
@@ -238,7 +240,8 @@ def _write_version(
         "learning_rate": plan.learning_rate, "has_ngrams": plan.has_ngrams, "best_validation_loss": training.best_loss,
         "held_out_loss": {"base": asdict(before), "adapted": asdict(after)},
         "training_files": _paths(plan.slices[Slice.TRAINING]),
-        "held_out_files": _paths(plan.slices[Slice.HELD_OUT]), **plan.record,
+        "held_out_files": _paths(plan.slices[Slice.HELD_OUT]), "replay_files": _paths(plan.replay),
+        "replay_share": plan.replay_share, **plan.record,
     }  # fmt: skip
     with versions.new_version(now) as folder:
         training.trainable.save(folder, base)

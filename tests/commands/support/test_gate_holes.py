@@ -96,6 +96,25 @@ def test_version_without_held_out_files_cannot_be_measured(tmp_path: Path) -> No
         holes(Code.HELD_OUT, 4, seed=0)
 
 
+def test_other_code_has_no_file_that_was_trained_on(tmp_path: Path) -> None:
+    for folder in ("general", "other"):
+        (tmp_path / folder).mkdir()
+    for number in range(3):
+        text = f"def area_{number}(width, height):\n    return width * height\n"
+        (tmp_path / "other" / f"{number}.py").write_text(text)
+        (tmp_path / "general" / f"copy_{number}.py").write_text(text)
+    learned = [str(tmp_path / "general" / f"copy_{number}.py") for number in range(3)]
+    states = ({}, {"replay_files": learned[:1]}, {"replay_files": learned[:1], "training_files": learned[1:]})
+    none, replayed, everything = (
+        GateHoles(add_version(tmp_path / f"state{number}", **state), settings.Settings(), tmp_path, tmp_path / "other")
+        for number, state in enumerate(states)
+    )
+    assert none.paths(Code.FOREIGN) == [tmp_path / "other"]
+    assert [path.name for path in replayed.paths(Code.FOREIGN)] == ["1.py", "2.py"]
+    with pytest.raises(SettingsError, match="--foreign"):
+        everything.paths(Code.FOREIGN)
+
+
 def test_each_guard_finds_its_defect_in_answers_of_a_server(tmp_path: Path) -> None:
     """The candidate is slower, wrong where the base is right, and copies a training file. Secrets: the server itself
     shows no answer with one, see ``test_gate_guards``."""

@@ -22,6 +22,7 @@ from starcoder_ls.commands.support import hole_server
 from starcoder_ls.commands.support.adapter_option import name_from_path
 from starcoder_ls.commands.support.hole_selection import HoleSelection, draw_holes
 from starcoder_ls.commands.support.hole_server import ServerFiles, ServerLaunch
+from starcoder_ls.context.source_files import read_source
 from starcoder_ls.errors import ModelError, SettingsError
 from starcoder_ls.evaluation import completion_client, results
 from starcoder_ls.evaluation.comparison import Pair
@@ -108,15 +109,28 @@ class GateHoles:
         return file
 
     def paths(self, code: Code) -> list[Path]:
-        """Where holes are drawn. Raises SettingsError if the held-out files are gone."""
+        """Where holes are drawn. Raises SettingsError if the held-out files are gone, or no other code is left."""
         if code is Code.FOREIGN:
-            return [self.foreign or _copy_package(self.folder / "foreign")]
+            return self._without_learned(self.foreign or _copy_package(self.folder / "foreign"))
         paths = [path for path in map(Path, self.version.training["held_out_files"]) if path.is_file()]
         if not paths:
             raise SettingsError(
                 "None of the files that were held out exists any more, so the adapter cannot be measured. Train again."
             )
         return paths
+
+    def _without_learned(self, folder: Path) -> list[Path]:
+        """``folder``, or its files other than those that were trained on, of which copies count too."""
+        training = self.version.training
+        learned = {read_source(Path(name)) for name in (*training["training_files"], *training.get("replay_files", ()))}
+        files = [Path(file) for file in Repository([folder], self.config.context.ignore).files]
+        others = [file for file in files if read_source(file) not in learned]
+        if not others:
+            raise SettingsError(
+                f"The adapter was trained on all files in {folder}. Name a folder of other code with `train gate "
+                "--foreign`."
+            )
+        return [folder] if len(others) == len(files) else others
 
 
 def _table(tasks: Mapping[str, Sequence[str]]) -> dict[str, Any]:

@@ -69,6 +69,8 @@ def build_card(name: str, training: Mapping[str, Any]) -> str:
         "time": f"{training['seconds'] / 60:.1f} minutes on {training['device']}",
         "made": training["made"],
     }
+    if training.get("replay_files"):
+        facts["general code"] = f"{len(training['replay_files'])} files, {training['replay_share']:.0%} of the examples"
     figures = {"all tokens": (before["loss"], after["loss"]), "middles": (before["middle_loss"], after["middle_loss"])}
     data = f"the source code of {folders}, for completion in that code"
     if objective == EDITS:
