@@ -16,6 +16,7 @@ from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import import_block, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.enclosing_function import find_enclosing_function
+from starcoder_ls.rewrite.item_removal import remove_items
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.syntax.items import Item, defined_names, find_definitions, has_items, read_items
 
@@ -143,7 +144,7 @@ class _Scope:
         removed = [item for item in self.new_items if item not in kept]
         used = set[str]().union(*(item.fragment.names() for item in kept if item.fragment is not None))
         changes = self._import_changes(used) if "import" in kinds else []
-        return ScopedCode(_cut(self.new, self.new_items, removed), changes)
+        return ScopedCode(remove_items(self.new, self.new_items, removed), changes)
 
     def _find_definition(self, old: Item) -> Item:
         """The definition in the answer that is meant for ``old``. Raises AnswerUnusable if there is none."""
@@ -209,28 +210,6 @@ class _Scope:
             if item.start <= self.target.start and self.target.end <= item.end
         ]
         return around[-1].name if around else ""
-
-
-def _cut(text: str, items: Sequence[Item], removed: Sequence[Item]) -> str:
-    """``text`` without the lines of ``removed`` and of the comments right above them."""
-    spans: list[tuple[int, int]] = []
-    for number, item in enumerate(items):
-        if item not in removed:
-            continue
-        start, above = item.start, number - 1
-        while above >= 0 and items[above].kind == "comment" and "\n\n" not in text[items[above].end : start]:
-            start, above = items[above].start, above - 1
-        spans.append((text.rfind("\n", 0, start) + 1, _line_end(text, item.end)))
-    kept, offset = [], 0
-    for start, end in spans:
-        kept.append(text[offset : max(start, offset)])
-        offset = max(end, offset)
-    return re.sub(r"\n{4,}", "\n\n\n", "".join([*kept, text[offset:]])).strip("\n")
-
-
-def _line_end(text: str, offset: int) -> int:
-    found = text.find("\n", offset)
-    return len(text) if found < 0 else found + 1
 
 
 def _indentation_before(text: str, offset: int) -> str:

@@ -32,8 +32,10 @@ class InstructionPrompt:
     """``code`` is what the model sees of the target; ``note`` tells the user what it does not see.
 
     ``question_prefix`` and ``question_suffix`` are what a model writes around a question if it repeats one.
-    ``is_text_answer``: the answer is words, not code. ``allowed_characters``: hidden characters of this text may occur
-    in the answer. ``answer_prefix``: the end of the prompt, which belongs to the answer. ``closing_text`` ends it.
+    ``is_text_answer``: the answer is words, not code; ``is_shown``: it is shown, and not made a docstring.
+    ``allowed_characters``: hidden characters of this text may occur in the answer. ``answer_prefix``: the end of the
+    prompt, which belongs to the answer. ``closing_text`` ends it. ``is_without_known_definitions``: what the document
+    defines is removed from the answer.
     """
 
     request: Request
@@ -46,6 +48,8 @@ class InstructionPrompt:
     is_text_answer: bool = True
     answer_prefix: str = ""
     closing_text: str = ""
+    is_shown: bool = False
+    is_without_known_definitions: bool = False
 
 
 def build_instruction_prompt(
@@ -95,6 +99,7 @@ def build_instruction_prompt(
         note if shown_lines < len(lines) else "",
         "" if action.becomes == "text" else target.text,
         action.becomes in ("text", "docstring"),
+        is_shown=action.becomes == "text",
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from starcoder_ls import routing
@@ -18,7 +18,7 @@ from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
-from starcoder_ls.rewrite import answer_parsing, docstrings, edits
+from starcoder_ls.rewrite import answer_blocks, answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
 from starcoder_ls.rewrite.base_formats import build_base_prompt, find_base_format
 from starcoder_ls.rewrite.docstrings import DocstringPosition
@@ -145,6 +145,8 @@ def prepare_action(
         prompt = build_instruction_prompt(engine, action, target, route.adapter, route.template)
     else:
         prompt = build_base_prompt(engine, action, name, target, base_format, position, route.adapter)
+    if name == "test" and prompt.is_shown:
+        prompt = replace(prompt, is_without_known_definitions=True)
     return PreparedAction(action, prompt, position, action.needs_instruction or name not in BUILT_IN)
 
 
@@ -183,7 +185,21 @@ async def stream_answer(engine: Engine, prompt: InstructionPrompt) -> AsyncGener
     if is_cut:
         where = "where it began to repeat itself" if repetition else f"after {prompt.request.max_new_tokens} tokens"
         note = f"{note} The answer is cut {where}.".strip()
+    if prompt.is_shown:
+        text, note = _repair_blocks(prompt, text, note, is_cut)
     yield Answer(text, note, finish_reason, timings, is_cut)
+
+
+def _repair_blocks(prompt: InstructionPrompt, text: str, note: str, is_cut: bool) -> tuple[str, str]:
+    """The answer as it is shown, and the note on it."""
+    text, removed = answer_blocks.end_last_block(text, prompt.target.language, is_cut), list[str]()
+    if prompt.is_without_known_definitions:
+        text, removed = answer_blocks.remove_known_definitions(text, prompt.target)
+    if removed:
+        names, where = ", ".join(f"`{name}`" for name in removed), prompt.target.file_name or "the document"
+        copies = "its copy is" if len(removed) == 1 else "its copies are"
+        note = f"{note} The answer uses {names} of {where}: {copies} left out.".strip()
+    return text, note
 
 
 async def compute_changes(engine: Engine, prepared: PreparedAction) -> list[edits.Change]:

@@ -58,6 +58,11 @@ def test_repetition_is_reported_on_standard_error(capsys: pytest.CaptureFixture[
     assert "repeat itself" in err
 
 
+def test_block_of_code_is_printed_once_and_closed(capsys: pytest.CaptureFixture[str]) -> None:
+    out, _ = print_answer(capsys, "It:\n\n", "```python\n", "def f", "(): ...\n")
+    assert out == "It:\n\n```python\ndef f(): ...\n```\n"
+
+
 def test_json_answer_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
     out, err = print_answer(capsys, " It ", "adds.", is_json=True)
     answer = json.loads(out)

@@ -1,10 +1,10 @@
-"""Recorded answers of a chat-tuned model of 0.5B parameters, and what becomes of each: an edit or a refusal.
+"""Recorded answers of a chat-tuned model of 0.5B parameters, and what becomes of each: an edit, a refusal or a text.
 
 tests/data/chat_answers has twelve functions in four languages (cases.json and the files it names), the answers
 (answers.json) and the reviewed results (results.txt). An edit may be wrong in what it does, as a small model is. It
 never leaves its target and never breaks a file.
 
-`python tests/rewrite/golden/test_recorded_answers.py` writes results.txt again.
+`PYTHONPATH=tests python tests/rewrite/golden/test_recorded_answers.py` writes results.txt again.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fakes import ScriptedEngine
 from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.generation import ChatFormat, Phase
 from starcoder_ls.rewrite import edits, perform_action
+from starcoder_ls.rewrite.answer_parsing import find_fences
 from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.settings import Settings
@@ -69,6 +70,29 @@ def describe(target: Target, result: str) -> str:
     return "\n".join(line for line in list(lines)[2:] if not line.startswith("@@"))
 
 
+def shown_answer(engine: ScriptedEngine, key: str) -> perform_action.Answer:
+    """The last of the answers that an editor shows, of a model that is stopped where the recorded one was."""
+    name, action = key.split("/")
+    prepared = perform_action.prepare_action(SETTINGS, engine, action, target_of(FUNCTIONS[name], action))
+    tokens = list(ANSWERS[key]["text"])
+    if ANSWERS[key]["is_cut"]:
+        before_limit = prepared.action.max_new_tokens - 1
+        tokens = [*tokens[:before_limit], "".join(tokens[before_limit:]), "not shown"]
+    engine.scripts = [tokens if ANSWERS[key]["is_cut"] else ["".join(tokens)]]
+
+    async def last_answer() -> perform_action.Answer:
+        return [answer async for answer in perform_action.stream_answer(engine, prepared.prompt)][-1]
+
+    return asyncio.run(last_answer())
+
+
+def describe_shown(key: str, answer: perform_action.Answer) -> str:
+    """The note, and what differs from the recorded text."""
+    lines = difflib.unified_diff(ANSWERS[key]["text"].split("\n"), answer.text.split("\n"), n=1, lineterm="")
+    changed = [line for line in list(lines)[2:] if not line.startswith("@@")]
+    return "\n".join([f"NOTE {answer.note}"] * bool(answer.note) + (changed or ["SHOWN AS IT IS"]))
+
+
 def read_results() -> dict[str, str]:
     sections = ("\n" + (DATA / "results.txt").read_text(encoding="utf-8")).split("\n=== ")[1:]
     return {head: body.rstrip("\n") for head, _, body in (section.partition("\n") for section in sections)}
@@ -99,17 +123,12 @@ def test_each_answer_is_an_edit_of_its_target_or_a_refusal(engine: ScriptedEngin
 
 
 @pytest.mark.parametrize("key", [key for key in ANSWERS if key.split("/")[1] not in EDITING])
-def test_each_text_is_shown_whole_and_ends_by_itself(engine: ScriptedEngine, key: str) -> None:
-    name, action = key.split("/")
-    engine.scripts = [[ANSWERS[key]["text"]]]
-    prepared = perform_action.prepare_action(SETTINGS, engine, action, target_of(FUNCTIONS[name], action))
-
-    async def last_answer() -> perform_action.Answer:
-        return [answer async for answer in perform_action.stream_answer(engine, prepared.prompt)][-1]
-
-    shown = asyncio.run(last_answer())
-    assert shown.text == ANSWERS[key]["text"]
-    assert name in sanitize_markdown(shown.text).replace("\\_", "_") or len(shown.text) > 80
+def test_each_shown_text_is_the_answer_with_its_blocks_repaired(engine: ScriptedEngine, key: str) -> None:
+    answer = shown_answer(engine, key)
+    assert describe_shown(key, answer) == read_results()[key]
+    assert answer.is_cut == ANSWERS[key]["is_cut"]
+    assert all(fence.is_closed for fence in find_fences(answer.text))
+    assert key.split("/")[0] in sanitize_markdown(answer.text).replace("\\_", "_") or len(answer.text) > 80
 
 
 def test_every_action_was_recorded_for_every_function() -> None:
@@ -118,6 +137,8 @@ def test_every_action_was_recorded_for_every_function() -> None:
 
 if __name__ == "__main__":
     scripted = make_engine()
-    found = [f"=== {key}\n{describe(*outcome(scripted, key))}\n" for key in ANSWERS if key.split("/")[1] in EDITING]
+    texts = [key for key in ANSWERS if key.split("/")[1] not in EDITING]
+    found = [f"=== {key}\n{describe(*outcome(scripted, key))}\n" for key in ANSWERS if key not in texts]
+    found += [f"=== {key}\n{describe_shown(key, shown_answer(scripted, key))}\n" for key in texts]
     (DATA / "results.txt").write_text("\n".join(found), encoding="utf-8")
     scripted.close()

@@ -12,6 +12,7 @@ from starcoder_ls.errors import ActionUnavailable
 from starcoder_ls.generation import Engine
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite import perform_action
+from starcoder_ls.rewrite.answer_blocks import settled_length
 from starcoder_ls.rewrite.base_formats import BASE_ACTIONS
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import BUNDLED, Settings
@@ -45,11 +46,15 @@ def require_loaded(engine: Engine, route: perform_action.ActionRoute | None) -> 
 
 
 async def print_answer(engine: Engine, prepared: perform_action.PreparedAction, is_json: bool) -> int:
-    """Print the answer as it is generated, without control characters, or as one JSON object; notes go to stderr."""
+    """Print the answer as it is generated, without control characters, or as one JSON object; notes go to stderr.
+
+    A block of code is printed when it has ended.
+    """
+    may_lose_definitions = prepared.prompt.is_without_known_definitions
     printed, answer = "", perform_action.Answer("")
     async with aclosing(perform_action.stream_answer(engine, prepared.prompt)) as stream:
         async for answer in stream:
-            text = strip_hidden_characters(answer.text)
+            text = strip_hidden_characters(answer.text[: settled_length(answer.text, may_lose_definitions)])
             if not is_json and text.startswith(printed):
                 print(text[len(printed) :], end="", flush=True)
                 printed = text
