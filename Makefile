@@ -24,7 +24,7 @@ check: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	MYPYPATH=server:tests:editors/jupyterlab $(BIN)/mypy tests/editors editors/jupyterlab/starcoder_jupyterlab  # most of these tests run only where the editors are installed
+	MYPYPATH=server:tests/support:editors/jupyterlab $(BIN)/mypy tests/editors editors/jupyterlab/starcoder_jupyterlab  # most of these tests run only where the editors are installed
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/test_conventions.py
 
@@ -45,7 +45,7 @@ perf: $(READY)
 TIMES ?= 10
 
 test-repeat: $(READY)
-	PYTHON=$(BIN)/python tests/run_under_load.sh $(TIMES) -n $(WORKERS) --dist worksteal
+	PYTHON=$(BIN)/python tests/support/run_under_load.sh $(TIMES) -n $(WORKERS) --dist worksteal
 
 # Coverage-guided fuzzing of all harnesses in tests/fuzz, each for an equal share of MINUTES. Exits with 1 on a finding;
 # new inputs and the report are in .cache/fuzz. HARNESSES="framing settings_sources" runs only these.
@@ -112,12 +112,12 @@ soak: $(READY)
 RUNS ?= 6
 
 exit-codes: $(READY)
-	$(BIN)/python tests/run_exit_codes.py --times $(RUNS)
+	$(BIN)/python tests/support/run_exit_codes.py --times $(RUNS)
 
 # Every fault of the network to a remote engine RUNS times: a table of what a developer gets.
 network-faults: RUNS = 20
 network-faults: $(READY)
-	$(BIN)/python tests/run_network_faults.py --times $(RUNS)
+	$(BIN)/python tests/support/run_network_faults.py --times $(RUNS)
 
 docs: $(READY)
 	$(BIN)/python docs/generate.py

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 from neovim_scenes import BUNDLED_SETUP  # noqa: E402
 from neovim_screen import Screen  # noqa: E402

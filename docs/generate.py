@@ -1,4 +1,4 @@
-"""Generates docs/settings.md and the settings of the VS Code extension from settings.py.
+"""Generates docs/settings.md and the settings of the VS Code extension from settings/schema.py.
 
 With `--check` it only compares: it names each outdated file and exits with 1 if there is any.
 """
@@ -132,7 +132,7 @@ def as_toml(value: object) -> str:
 
 
 def settings_page() -> str:
-    sections = ["# Settings\n", "Generated from `settings.py` by `make docs`.\n"]
+    sections = ["# Settings\n", "Generated from `settings/schema.py` by `make docs`.\n"]
     for name, field in Settings.model_fields.items():
         section = section_of(field.annotation)
         assert section is not None
@@ -217,7 +217,7 @@ def main() -> int:
     stale = [path for path, text in expected.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in sys.argv:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} does not match settings.py: run `make docs`")
+            print(f"{path.relative_to(ROOT)} does not match settings/schema.py: run `make docs`")
         return 1 if stale else 0
     for path in stale:
         path.write_text(expected[path], encoding="utf-8")

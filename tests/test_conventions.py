@@ -294,7 +294,7 @@ READERS_OF_OWN_FILES = {
     "daemon/editor_watch.py": "/proc",
     "daemon/launch_options.py": "the settings file",
     "daemon/runtime_dir.py": "the lock",
-    "settings_toml.py": "the settings file",
+    "settings/toml_file.py": "the settings file",
     "commands/support/settings_file.py": "the settings file",
     "commands/support/log_file.py": "the log",
     "commands/support/crash_report.py": "tracebacks beside the log",

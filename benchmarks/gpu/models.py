@@ -130,7 +130,7 @@ def use_graphs(loaded: LoadedModel, device: torch.device) -> LoadedModel:
     """Disable drafts and, on a CPU, use the tests' stand-in for CUDA graphs, so that the whole script can run."""
     runner = loaded.runner
     if device.type == "cpu":
-        sys.path.append(str(Path(__file__).parents[2] / "tests"))
+        sys.path.append(str(Path(__file__).parents[2] / "tests" / "support"))
         from tape import Tape
 
         runner.cpu_pass = runner.compiled_pass = None

@@ -23,7 +23,7 @@ from rich.table import Table
 from starcoder_ls.completion.metrics import percentiles
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 import neovim  # noqa: E402
 import vscode  # noqa: E402

@@ -1,4 +1,4 @@
-"""The engine client with tests/serve_fake.py as daemon: it must answer as the engine itself does."""
+"""The engine client with tests/support/serve_fake.py as daemon: it must answer as the engine itself does."""
 
 from __future__ import annotations
 

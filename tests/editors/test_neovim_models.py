@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import starcoder_ls
 from hub_server import HubRepository, HubServer, running_hub
 from neovim import Editor, lua, running
 from setup_program import write_setup_program
@@ -35,7 +36,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    files = HubRepository.of_folder(Path(settings.__file__).with_name("bundled")).files
+    files = HubRepository.of_folder(Path(starcoder_ls.__file__).with_name("bundled")).files
     with running_hub({LISTED: HubRepository(files), GATED: HubRepository(files, is_gated=True)}) as server:
         yield server
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import starcoder_ls
 import vscode as driver
 from hub_server import HubRepository, HubServer, running_hub
 from setup_program import write_setup_program
@@ -23,7 +24,7 @@ pytestmark = driver.MARKS
 
 @pytest.fixture
 def hub() -> Iterator[HubServer]:
-    files = HubRepository.of_folder(Path(settings.__file__).with_name("bundled")).files
+    files = HubRepository.of_folder(Path(starcoder_ls.__file__).with_name("bundled")).files
     with running_hub({LISTED: HubRepository(files), GATED: HubRepository(files, is_gated=True)}) as server:
         yield server
 

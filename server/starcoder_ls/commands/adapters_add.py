@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls import settings, settings_toml
+from starcoder_ls import settings
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.adapter_check import check_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.routing import COMPLETION, INSTRUCT
+from starcoder_ls.settings import toml_file
 
 
 def run(
@@ -24,7 +25,7 @@ def run(
     adapter = settings.validate({"adapters": {name: table}}, "the given options").adapters[name]
     config = settings.load(file=settings_file if settings_file is None or settings_file.exists() else None)
     checked = check_adapter(config.model, adapter)
-    file = settings_file or settings_toml.settings_file()
+    file = settings_file or toml_file.settings_file()
     settings_files.put(file, ("adapters", name), table)
     for warning in (checked.warning, _warn_of_unknown_tasks(tasks, config)):
         if warning:

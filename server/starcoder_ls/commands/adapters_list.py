@@ -9,8 +9,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls import settings, settings_toml
+from starcoder_ls import settings
 from starcoder_ls.errors import AdapterInvalid, ModelError
+from starcoder_ls.settings import toml_file
 
 
 def run(settings_file: Path | None, is_json: bool) -> int:
@@ -23,7 +24,7 @@ def run(settings_file: Path | None, is_json: bool) -> int:
     if is_json:
         print(json.dumps({"model": config.model.name, "adapters": rows}, ensure_ascii=False))
     elif not rows:
-        file = settings_file or settings_toml.settings_file()
+        file = settings_file or toml_file.settings_file()
         print(f"no adapters in {file}; add one with `starcoder-ls adapters add NAME PATH`")
     else:
         table = Table("name", "method", "size", "tasks", "for", "source", "files", box=None)

@@ -15,12 +15,13 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from starcoder_ls import __version__, settings, settings_toml
+from starcoder_ls import __version__, settings
 from starcoder_ls.commands import processes
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
 from starcoder_ls.completion.prompt import families, fim
 from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Engine, Request, Status, Timings
+from starcoder_ls.settings import toml_file
 
 _CODE_BEFORE = "def greet(name):\n    "
 _CODE_AFTER = "\n\n\nprint(greet('world'))\n"
@@ -33,7 +34,7 @@ def run(overlay: dict[str, Any], settings_file: Path | None) -> int:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
     table.add_column(overflow="fold")
-    file = settings_toml.settings_file() if settings_file is None else settings_file
+    file = toml_file.settings_file() if settings_file is None else settings_file
     installed = [name for name in _LIBRARIES if find_spec(name) is not None]
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in installed)
     table.add_row("starcoder-ls", f"{__version__} on Python {platform.python_version()}, {platform.system()}")

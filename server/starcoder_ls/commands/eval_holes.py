@@ -27,7 +27,7 @@ from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import Run, ScoredHole
 from starcoder_ls.lsp import client
-from starcoder_ls.settings_merge import merge
+from starcoder_ls.settings.merge import merge
 
 
 def run(selection: HoleSelection, launch: ServerLaunch, json_file: Path | None, html_file: Path | None) -> int:

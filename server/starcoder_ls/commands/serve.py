@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from starcoder_ls import __version__, settings, settings_toml
+from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support import metrics_files
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, DaemonOrLocalEngineFactory
@@ -22,6 +22,7 @@ from starcoder_ls.generation import EngineFactory
 from starcoder_ls.lsp import stdio
 from starcoder_ls.lsp import tcp as loopback
 from starcoder_ls.session.settings_recovery import InvalidSettings
+from starcoder_ls.settings import toml_file
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ def run(read_options: Callable[[], dict[str, Any]], settings_file: Path | None, 
         if tcp is not None:
             raise
         config = settings.Settings()
-        file = settings_file or settings_toml.settings_file()
+        file = settings_file or toml_file.settings_file()
         invalid = InvalidSettings(str(error), file, lambda: _load(read_options, settings_file))
     configure_logging(config.log.level)
     logger.info("starcoder-ls %s serves %s", __version__, "tcp" if tcp else "stdio")

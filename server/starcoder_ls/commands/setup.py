@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
-from starcoder_ls import settings, settings_toml
+from starcoder_ls import settings
 from starcoder_ls.commands.support import model_catalog, setup_json
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
@@ -26,6 +26,7 @@ from starcoder_ls.commands.support.machine import Machine, inspect_machine
 from starcoder_ls.commands.support.proposals import BUNDLED, Proposal, describe_size, propose
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import SettingsError, StarcoderError
+from starcoder_ls.settings import toml_file
 
 ADAPTER_NAME = "instruct"
 """Of the table of the settings file for the adapter of a proposal."""
@@ -53,7 +54,7 @@ def run(options: SetupOptions, settings_file: Path | None, inspect: Callable[[Pa
 
     machine = inspect(hub_cache())
     offered = _offer(machine)
-    file = settings_file or settings_toml.settings_file()
+    file = settings_file or toml_file.settings_file()
     if options.is_json:
         if options.model and options.accepts_all:
             return _set_up_for_editor(options, offered, file)
@@ -198,7 +199,7 @@ def _write_settings(file: Path, choice: Proposal) -> None:
 
     Raises SettingsError.
     """
-    tree = settings_toml.read_toml(file) if file.is_file() else {}
+    tree = toml_file.read_toml(file) if file.is_file() else {}
     is_same = tree.get("model", {}).get("name") == choice.model
     settings_files.assign(file, "model", _model_table(choice) | ({} if is_same else {"revision": None}))
     old = tree.get("adapters", {}).get(ADAPTER_NAME, {}).get("path", "")

@@ -9,12 +9,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from starcoder_ls import settings, settings_toml
+from starcoder_ls import settings
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.adapter_check import check_adapter, loading_status
 from starcoder_ls.commands.train_gate import require_passed
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.routing import COMPLETION
+from starcoder_ls.settings import toml_file
 
 if TYPE_CHECKING:
     from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
@@ -45,7 +46,7 @@ def run(
     version = versions.find(version_name)
     if not is_forced:
         require_passed(version, version.gate)
-    file = settings_file or settings_toml.settings_file()
+    file = settings_file or toml_file.settings_file()
     config = settings.load(file=settings_file if settings_file is None or settings_file.exists() else None)
     _require_unused_name(name, config, versions, file)
     if not version.training.get("is_checkpoint"):
@@ -72,7 +73,7 @@ def run_rollback(name: str, settings_file: Path | None) -> int:
     if current is None:
         raise SettingsError(f"No version of {name} serves. `starcoder-ls train list` lists those there are.")
     was_model = versions.is_merged or current.training.get("is_checkpoint")
-    previous, file = versions.roll_back(utc_now()), settings_file or settings_toml.settings_file()
+    previous, file = versions.roll_back(utc_now()), settings_file or toml_file.settings_file()
     if previous is None:
         _withdraw(current, versions, file)
         ended = " Servers load the base when they start: `starcoder-ls stop`." if was_model else ""
@@ -136,7 +137,7 @@ def _withdraw(version: Version, versions: AdapterVersions, file: Path) -> None:
 
 def _restore_base(version: Version, versions: AdapterVersions, file: Path) -> None:
     """If the model of the settings is a version, name its base in its place."""
-    name = settings_toml.read_toml(file).get("model", {}).get("name", "") if file.exists() else ""
+    name = toml_file.read_toml(file).get("model", {}).get("name", "") if file.exists() else ""
     if name in map(str, (versions.current_link, versions.merged_link)):
         settings_files.assign(file, "model", {"name": version.training["base"]})
 

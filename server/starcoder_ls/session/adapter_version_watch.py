@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from starcoder_ls import settings_toml, user_folders
+from starcoder_ls import user_folders
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.feedback_store.promotions import CURRENT
 from starcoder_ls.generation import AdapterStatus
 from starcoder_ls.session.client_settings import ClientSettings
-from starcoder_ls.settings import Adapter
+from starcoder_ls.settings import Adapter, toml_file
 
 CHECK_INTERVAL_S = 0.25
 
@@ -30,7 +30,7 @@ class AdapterVersionWatch:
     file; None: the user's."""
 
     def __init__(self, settings: ClientSettings, file: Path | None = None) -> None:
-        self._settings, self._file = settings, file or settings_toml.settings_file()
+        self._settings, self._file = settings, file or toml_file.settings_file()
         self._next_check_s = 0.0
         self._file_state = _state_of(self._file)
         self._listed = set(_read_trained(self._file) or ()) if self._file_state is not None else set[str]()
@@ -93,7 +93,7 @@ def _is_followed(path: str) -> bool:
 def _read_trained(file: Path) -> dict[str, Adapter] | None:
     """The trained adapters of the settings file; None if it is not valid now."""
     try:
-        tables = settings_toml.read_toml(file).get("adapters", {})
+        tables = toml_file.read_toml(file).get("adapters", {})
         return {name: Adapter.model_validate(table) for name, table in tables.items() if _is_followed(table["path"])}
     except (SettingsError, ValidationError, KeyError, TypeError, AttributeError):
         return None

@@ -8,8 +8,8 @@ from typing import Any
 from starcoder_ls import settings
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.settings import Adapter, Settings
-from starcoder_ls.settings_errors import describe_unknown
-from starcoder_ls.settings_merge import merge, merge_settings, split_unknown
+from starcoder_ls.settings.errors import describe_unknown
+from starcoder_ls.settings.merge import merge, merge_settings, split_unknown
 
 _WRAPPERS = ("starcoder", "starcoder_ls", "starcoder-ls")
 _OTHER_OPTIONS = ("trace", "token")  # of VS Code's client library and of the TCP transport

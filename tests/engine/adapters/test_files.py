@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 import adapter_fixtures
-from starcoder_ls import settings
+import starcoder_ls
 from starcoder_ls.engine.adapters import files, pickle_conversion
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.errors import AdapterInvalid
@@ -84,7 +84,7 @@ def test_adapter_larger_than_the_limit_is_refused_unread(tmp_path: Path) -> None
 
 def test_flipped_bytes_in_an_adapter_with_a_manifest_are_found(tmp_path: Path) -> None:
     folder = tmp_path / "explain"
-    shutil.copytree(Path(settings.__file__).parent / "bundled" / "explain", folder)
+    shutil.copytree(Path(starcoder_ls.__file__).parent / "bundled" / "explain", folder)
     files.resolve_adapter(Adapter(path=str(folder)), True, ignore_progress)
     weights = folder / files.WEIGHTS_FILE
     intact = weights.read_bytes()

@@ -1,6 +1,6 @@
 """Requests have the same answers with CUDA graphs and without; graphs are captured while the engine is idle.
 
-The graphs are tapes (tests/tape.py): the recorded operations, at fixed addresses.
+The graphs are tapes (tests/support/tape.py): the recorded operations, at fixed addresses.
 """
 
 from __future__ import annotations

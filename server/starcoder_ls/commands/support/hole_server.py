@@ -26,7 +26,7 @@ from starcoder_ls.evaluation import completion_client
 from starcoder_ls.evaluation.completion_client import ServerInfo
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.lsp import client
-from starcoder_ls.settings_merge import merge
+from starcoder_ls.settings.merge import merge
 
 _MAX_SHOWN_LOG_LINES = 6
 _PATTERN_CHARACTER = re.compile(r"[*?!#\[\]\\ ]")  # has a meaning in a .gitignore

@@ -18,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 
+import starcoder_ls
 from starcoder_ls import settings, user_folders
 from starcoder_ls.engine.adapters import pickle_conversion
 from starcoder_ls.engine.adapters.config import CONFIG_FILE, AdapterConfig, read_config
@@ -69,7 +70,7 @@ def resolve_adapter(adapter: settings.Adapter, is_offline: bool, on_progress: Pr
     Raises ModelError, of which AdapterInvalid is one.
     """
     if adapter.path == settings.BUNDLED:
-        files = check_adapter_folder(Path(settings.__file__).parent / settings.BUNDLED / "explain")
+        files = check_adapter_folder(Path(starcoder_ls.__file__).parent / settings.BUNDLED / "explain")
         integrity.require_bundled_manifest(files.folder)
     else:
         folder = Path(adapter.path).expanduser()

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from starcoder_ls.settings import Settings
-from starcoder_ls.settings_merge import merge, split_unknown
+from starcoder_ls.settings.merge import merge, split_unknown
 
 
 def test_unknown_keys_are_separated_from_known_ones() -> None:

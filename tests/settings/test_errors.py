@@ -1,7 +1,7 @@
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from starcoder_ls.settings_errors import describe_errors, describe_unknown, shorten
+from starcoder_ls.settings.errors import describe_errors, describe_unknown, shorten
 
 
 class Section(BaseModel):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from starcoder_ls.settings_sections.section import Section
+from starcoder_ls.settings.sections.section import Section
 
 BUNDLED = "bundled"
 """The name of the model, and the path of the adapter, that are part of this package."""

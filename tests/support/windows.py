@@ -1,4 +1,4 @@
-"""Window processes (tests/window_fake.py) and the daemon that they share (tests/serve_fake.py), for tests of both."""
+"""Window processes (window_fake.py) and the daemon that they share (serve_fake.py), for tests of both."""
 
 from __future__ import annotations
 

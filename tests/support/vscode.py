@@ -22,7 +22,7 @@ import pytest
 
 from browser import running_browser
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 VSIX = ROOT / "editors" / "vscode" / "starcoder-ls.vsix"
 BUNDLED_SERVER = [sys.executable, "-m", "starcoder_ls", "serve"]
 GHOST = '.monaco-editor [class*="ghost-text-decoration"], .monaco-editor .ghost-text'
@@ -106,7 +106,7 @@ class VSCode:
         return [
             process
             for process in psutil.Process(self._process.pid).children(recursive=True)
-            if {"serve", str(ROOT / "tests" / "serve_fake.py")} & set(process.cmdline())
+            if {"serve", str(ROOT / "tests" / "support" / "serve_fake.py")} & set(process.cmdline())
         ]
 
     def close(self) -> None:

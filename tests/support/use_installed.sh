@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs each command that a new user runs, from a folder outside the clone and with a home of its own.
-#   tests/use_installed.sh FOLDER [RUNS]     FOLDER has the programs `python` and `starcoder-ls` of the environment
+#   tests/support/use_installed.sh FOLDER [RUNS]     FOLDER has the programs `python` and `starcoder-ls` of the environment
 # Every exit code must be 0. The first wrong one ends the script with the output of that command.
 set -euo pipefail
 BIN=$1

@@ -18,7 +18,7 @@ import pytest
 
 from harness import FAKE_SERVER_COMMAND
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PLUGIN = ROOT / "editors" / "neovim"
 BUNDLED_SERVER = [sys.executable, "-m", "starcoder_ls", "serve"]
 GHOST = """(function()

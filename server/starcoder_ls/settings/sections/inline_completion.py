@@ -8,7 +8,7 @@ from pydantic import Field
 
 from starcoder_ls.languages.table import normalize_id
 from starcoder_ls.rules import CompletionRule
-from starcoder_ls.settings_sections.section import Section
+from starcoder_ls.settings.sections.section import Section
 
 MAX_LINES = 12
 """Users do not read longer suggestions while they type."""

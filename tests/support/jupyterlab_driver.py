@@ -22,7 +22,7 @@ import pytest
 from browser import running_browser
 from vscode import wait
 
-EXTENSION = Path(__file__).parents[1] / "editors" / "jupyterlab"
+EXTENSION = Path(__file__).parents[2] / "editors" / "jupyterlab"
 GHOST = ".jp-GhostText:not([class*=Spacer])"
 STATUS = "#starcoder-status"
 TOKEN = "token-of-the-tests"

@@ -1,4 +1,4 @@
-"""A real window process whose daemon is tests/serve_fake.py. Arguments: the engine's options as JSON, then
+"""A real window process whose daemon is tests/support/serve_fake.py. Arguments: the engine's options as JSON, then
 those of ``starcoder-ls serve``.
 
 The option ``instead`` is Python code that runs in place of the daemon.

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-MAKE_ADAPTER = Path(__file__).parents[1] / "benchmarks" / "lib" / "soak" / "make_adapter.py"
+MAKE_ADAPTER = Path(__file__).parents[2] / "benchmarks" / "lib" / "soak" / "make_adapter.py"
 SOURCE = """import json
 
 

@@ -1,6 +1,6 @@
 """Run every command many times beside busy processes, and count wrong exit codes.
 
-    make exit-codes RUNS=8        or        python tests/run_exit_codes.py --times 8 [--only EXPRESSION] [--busy N]
+    make exit-codes RUNS=8    or    python tests/support/run_exit_codes.py --times 8 [--only EXPRESSION] [--busy N]
 
 Commands that answer run to their end. Servers and loading commands are ended in each documented way at a random time,
 so that the end falls into imports, loading, generation and idleness. The exit code of this program is 1 if one of the

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from starcoder_ls.settings_sections.section import Section
+from starcoder_ls.settings.sections.section import Section
 
 
 class Remote(Section):

@@ -1,6 +1,6 @@
 """Play every fault of the network to a remote engine many times, and print a table of the runs that passed.
 
-    make network-faults RUNS=20        or        python tests/run_network_faults.py --times 20 [--only TEXT]
+    make network-faults RUNS=20        or        python tests/support/run_network_faults.py --times 20 [--only TEXT]
 
 The exit code is 1 if a run failed.
 """

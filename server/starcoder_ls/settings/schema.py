@@ -13,45 +13,20 @@ from pydantic import Field, ValidationError, field_validator
 
 from starcoder_ls.actions import BUILT_IN, Action, merge_with_built_in
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.settings_errors import describe_errors
-from starcoder_ls.settings_merge import merge_settings
-from starcoder_ls.settings_sections.inline_completion import MAX_LINES, InlineCompletion
-from starcoder_ls.settings_sections.model import (
+from starcoder_ls.settings.errors import describe_errors
+from starcoder_ls.settings.merge import merge_settings
+from starcoder_ls.settings.sections.inline_completion import InlineCompletion
+from starcoder_ls.settings.sections.model import (
     ADAPTER_NAME,
-    AUTO,
     BUNDLED,
     BUNDLED_ADAPTERS,
-    EDIT_TEMPLATE,
-    TEMPLATE,
     Adapter,
     Model,
 )
-from starcoder_ls.settings_sections.next_edit import NextEdit
-from starcoder_ls.settings_sections.remote import Remote
-from starcoder_ls.settings_sections.section import Section
-from starcoder_ls.settings_toml import is_file_named, read_toml, settings_file
-
-__all__ = [
-    "ADAPTER_NAME",
-    "AUTO",
-    "BUNDLED",
-    "BUNDLED_ADAPTERS",
-    "EDIT_TEMPLATE",
-    "MAX_LINES",
-    "TEMPLATE",
-    "Adapter",
-    "Context",
-    "Feedback",
-    "InlineCompletion",
-    "Log",
-    "Model",
-    "NextEdit",
-    "Remote",
-    "Settings",
-    "Sharing",
-    "load",
-    "validate",
-]
+from starcoder_ls.settings.sections.next_edit import NextEdit
+from starcoder_ls.settings.sections.remote import Remote
+from starcoder_ls.settings.sections.section import Section
+from starcoder_ls.settings.toml_file import is_file_named, read_toml, settings_file
 
 
 class Context(Section):

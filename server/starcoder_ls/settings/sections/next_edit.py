@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from starcoder_ls.settings_sections.section import Section
+from starcoder_ls.settings.sections.section import Section
 
 
 class NextEdit(Section):

@@ -2,7 +2,7 @@
 ``--http``.
 
 The option ``settings`` replaces the user's settings file. With ``--resident``, a file descriptor and a path, it is the
-daemon that tests/window_fake.py connects to; it exits after ``FAKE_IDLE_S`` seconds without a window.
+daemon that tests/support/window_fake.py connects to; it exits after ``FAKE_IDLE_S`` seconds without a window.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ import checkpoints
 from starcoder_ls.engine.adapters.config import CONFIG_FILE
 from starcoder_ls.learning.finetuning.bottleneck_tuner import BottleneckConfig
 
-GOLDEN = Path(__file__).parent / "data" / "astraios-golden"
+GOLDEN = Path(__file__).parents[1] / "data" / "astraios-golden"
 GOLDEN_NAMES = ("lora", "ia3", "ptuning", "parallel", "adapterh", "adapterp")
 METHODS = (*GOLDEN_NAMES, "prompt", "prefix")
 VIRTUAL_TOKENS = 5

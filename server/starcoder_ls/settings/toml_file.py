@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.settings_errors import shorten
+from starcoder_ls.settings.errors import shorten
 from starcoder_ls.user_folders import config_folder
 
 _FILE_VARIABLE = "STARCODER_LS_SETTINGS"

@@ -1,4 +1,4 @@
-"""A daemon process with a scripted engine (tests/serve_fake.py), for tests of its clients."""
+"""A daemon process with a scripted engine (tests/support/serve_fake.py), for tests of its clients."""
 
 from __future__ import annotations
 

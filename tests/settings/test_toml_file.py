@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.settings_toml import read_toml
+from starcoder_ls.settings.toml_file import read_toml
 
 
 def test_file_is_read_with_and_without_a_bom(tmp_path: Path) -> None:
