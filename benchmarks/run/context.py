@@ -29,10 +29,10 @@ from starcoder_ls.completion.suggest import suggest
 from starcoder_ls.context.context_collector import ContextCollector
 from starcoder_ls.context.context_request import ContextRequest
 from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import Context, InlineCompletion, Model, Settings
 
 KINDS = (Kind.LINE, Kind.REST)

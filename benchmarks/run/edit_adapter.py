@@ -28,6 +28,7 @@ from starcoder_ls import settings
 from starcoder_ls.commands import train_adapter
 from starcoder_ls.commands.support import gate_edits
 from starcoder_ls.commands.support.edit_answers import answer_alternately
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.engine.loading.progress import ignore_progress
 from starcoder_ls.evaluation.edit_gate import EditPair
 from starcoder_ls.evaluation.edit_scores import Outcome
@@ -37,7 +38,6 @@ from starcoder_ls.learning.finetuning.commit_spans import CommitSpan
 from starcoder_ls.learning.finetuning.edit_preparation import EditOptions, plan_edits
 from starcoder_ls.learning.finetuning.slices import Slice
 from starcoder_ls.learning.finetuning.versions import AdapterVersions
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.learning.synthetic_edits import EditMaker, SyntheticEdit
 
 _PACKAGE_BYTES = 400_000

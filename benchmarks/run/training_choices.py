@@ -18,9 +18,9 @@ from typing import Any
 
 from rich.console import Console
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.learning import corpus, tokenizer_training
 from starcoder_ls.learning.base_training import TrainingConfig, TrainingRun
-from starcoder_ls.learning.sources import Source
 
 FILES, HELD_OUT_FILES, BASE_VOCABULARY = 4000, 150, 8192
 CHOICES: tuple[tuple[str, int, dict[str, Any]], ...] = (

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.commands import train_explain
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.engine.adapters.files import check_adapter_folder
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.learning import corpus, tokenizer_training
-from starcoder_ls.learning.sources import Source
 
 OPTIONS = {"epochs": 1, "learning_rate": 1e-2, "bottleneck_size": 4, "max_example_tokens": 200}
 WORDS = ("apple", "brick", "cloud", "drum", "eagle", "flute", "grape", "house")

@@ -6,10 +6,10 @@ import threading
 import pytest
 
 from fakes import ScriptedEngine
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import baseline_completer
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Phase, SpecialToken
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import InlineCompletion
 
 TEXT = "def label(item):\n    name = item.name\n    return name\n"

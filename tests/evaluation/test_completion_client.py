@@ -12,11 +12,11 @@ from fakes import SCRIPTED_SETTINGS, ScriptedEngine
 from harness import async_test, connect_client
 from repositories import repository
 from starcoder_ls.app import Server
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.errors import EngineError, ModelError
 from starcoder_ls.evaluation import completion_client
 from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole, Kind
 from starcoder_ls.evaluation.repository import Repository
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.lsp.client import Client
 
 

@@ -1,8 +1,8 @@
 import pytest
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import boundaries, holes
 from starcoder_ls.evaluation.holes import Hole, Kind
-from starcoder_ls.learning.sources import Source
 
 CODE = """class Shop:
     # a comment that no hole begins in

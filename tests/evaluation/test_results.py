@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from repositories import repository, run_of
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import results
 from starcoder_ls.evaluation.holes import Hole, Kind
-from starcoder_ls.learning.sources import Source
 
 TEXT = "def f(a):\n    b = a\n    return b\n"
 HOLE = Hole(Kind.LINE, Source("", "f.py", TEXT), 14, 19)

@@ -4,10 +4,10 @@ import threading
 import pytest
 
 from fakes import ScriptedEngine
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import score_card
 from starcoder_ls.evaluation.holes import TEXT_KINDS
 from starcoder_ls.generation import Phase
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import InlineCompletion
 
 CODE = "".join(f"def function_{i}(value):\n    return value + {i}\n\n" for i in range(20))

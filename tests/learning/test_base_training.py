@@ -6,8 +6,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.learning import base_training, corpus, tokenizer_training
-from starcoder_ls.learning.sources import Source
 
 CONFIG = base_training.TrainingConfig(
     layers=2, width=64, heads=1, positions=128, total_tokens=16_384, batch_tokens=512, row_tokens=64,

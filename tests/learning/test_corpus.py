@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.learning import corpus, fim, tokenizer_training
-from starcoder_ls.learning.sources import Source
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fakes import ScriptedEngine
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.generation import Phase
 from starcoder_ls.learning import corpus, explanations, tokenizer_training
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.settings import validate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -26,10 +27,6 @@ LOCAL_ONLY = {
     ("commands/support/adapter_check.py", "engine"),
     ("commands/support/machine.py", "engine"),
     ("commands/support/machine.py", "numpy"),
-    ("evaluation/holes.py", "learning"),
-    ("evaluation/repository.py", "learning"),
-    ("evaluation/results.py", "learning"),
-    ("evaluation/score_card.py", "learning"),
 }
 """Modules of commands that need a model here, and what they import; the client answers these with one sentence."""
 
@@ -95,6 +92,13 @@ def test_local_model_is_refused_with_one_sentence(sources: Path, tmp_path: Path,
     assert done.returncode == 1
     assert "install starcoder-ls instead" in line
     assert "remote.url" in line
+
+
+def test_next_edits_are_measured_without_a_model(sources: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def add(first, second):\n    total = first + second\n    return total\n")
+    done = run_client(sources, "eval", "edits", str(tmp_path), "--changes", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["renames"]["changes"] == 1
 
 
 def imports_when_loaded(tree: ast.Module) -> Iterator[str]:

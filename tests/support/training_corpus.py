@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from starcoder_ls.cli.application import application
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.learning import corpus, tokenizer_training
-from starcoder_ls.learning.sources import Package, Source
+from starcoder_ls.learning.sources import Package
 
 
 def write_training_corpus(folder: Path) -> Path:

@@ -16,6 +16,7 @@ from rich.progress import Progress
 from starcoder_ls import settings
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import loaded_engine
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score_card
 from starcoder_ls.evaluation.holes import Hole, Kind
@@ -54,7 +55,7 @@ def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int
     return 0
 
 
-def held_out_sources() -> list[sources.Source]:
+def held_out_sources() -> list[Source]:
     """Hand-written files of the held-out packages that are installed. Raises SettingsError if there are none."""
     held_out = []
     for name in sources.HELD_OUT:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from starcoder_ls.context.file_reader import read_file
@@ -28,6 +29,16 @@ _MAX_DEPTH = 40
 _SKIPPED_FOLDERS = frozenset(
     {"node_modules", "__pycache__", "site-packages", "venv", "vendor", "third_party", "dist", "target"}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A source file that was read. ``package`` is the folder or the distribution that it belongs to, ``path`` its path
+    there."""
+
+    package: str
+    path: str
+    text: str
 
 
 def language_family(path: str, language: str = "") -> str:

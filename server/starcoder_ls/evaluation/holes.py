@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation.boundaries import Boundaries, is_worth_filling
-from starcoder_ls.learning.sources import Source
 
 _MIN_CHARS = 4
 _MAX_TRIES_PER_HOLE = 200

@@ -10,13 +10,12 @@ from pathlib import Path
 
 from starcoder_ls.context.ignore_files import find_repository
 from starcoder_ls.context.ignore_rules import IgnoreRules
-from starcoder_ls.context.source_files import language_family, read_source, walk_source_files
+from starcoder_ls.context.source_files import Source, language_family, read_source, walk_source_files
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import boundaries, holes, html_report
 from starcoder_ls.evaluation.boundaries import Boundaries
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.languages.table import by_path, normalize_id
-from starcoder_ls.learning.sources import Source
 
 _MARK_CHARS = 1000
 """At the beginning of a file, where the mark of a report is."""

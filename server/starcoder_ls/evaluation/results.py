@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file
 from starcoder_ls.context.secrets import mask_secrets_in_range
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import score
 from starcoder_ls.evaluation.holes import Hole, Kind
-from starcoder_ls.learning.sources import Source
 
 FORMAT: Literal["starcoder-ls holes 1"] = "starcoder-ls holes 1"
 _CONTEXT_LINES = 4

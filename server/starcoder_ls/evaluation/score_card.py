@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggest import suggest
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import holes, score
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.generation import Engine
-from starcoder_ls.learning.sources import Source
 from starcoder_ls.settings import InlineCompletion
 
 

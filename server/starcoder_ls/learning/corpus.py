@@ -17,8 +17,9 @@ import torch
 from tokenizers import Tokenizer
 from torch.utils.data import Dataset
 
+from starcoder_ls.context.source_files import Source
 from starcoder_ls.learning import fim, tokenizer_training
-from starcoder_ls.learning.sources import Package, Source
+from starcoder_ls.learning.sources import Package
 
 Ids = npt.NDArray[np.uint16]
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from starcoder_ls.context.secrets import mask_secrets
+from starcoder_ls.context.source_files import Source
 
 HELD_OUT = (
     "rich",
@@ -69,15 +70,6 @@ class Package:
     files: tuple[Path, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A file to train on. ``path`` is the last three parts of its path."""
-
-    package: str
-    path: str
-    text: str
-
-
 def installed_packages(site_packages: Path) -> Iterator[Package]:
     """Every distribution under a site-packages folder whose metadata names a free licence."""
     distributions = importlib.metadata.distributions(path=[str(site_packages)])
@@ -115,7 +107,7 @@ def standard_library() -> Package:
 
 def usable_sources(package: Package, max_bytes: int) -> Iterator[Source]:
     """The package's handwritten files with secrets masked, in an order that its name determines, up to ``max_bytes`` of
-    text."""
+    text. Their paths are the last three parts."""
     files = list(package.files)
     random.Random(package.name).shuffle(files)
     room = max_bytes
