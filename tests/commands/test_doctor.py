@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from checkpoints import copy_checkpoint, edit_config
+from fake_vllm import FakeVllm, serving
+from remote_engines import write_token
 from starcoder_ls.commands import doctor
 from starcoder_ls.engine.loading import hub
 from starcoder_ls.generation import AdapterStatus
@@ -45,3 +47,13 @@ def test_broken_config_gives_one_sentence(
     printed = capsys.readouterr()
     assert "✗ " in printed.out
     assert "Traceback" not in printed.out + printed.err
+
+
+def test_adapter_that_a_server_drops_is_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fake = FakeVllm(lambda _: "the same", adapters=("style",))
+    with serving(fake):
+        assert doctor.run({"remote": {"url": fake.url, "token_file": write_token(tmp_path)}}, None) == 1
+    printed = capsys.readouterr().out
+    assert "NOT APPLIED" in printed
+    assert printed.endswith("✗ The adapter style does not work on the server.\n")
+    assert "healthy" not in printed

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
 from rich.console import Console
@@ -23,13 +23,16 @@ from starcoder_ls.errors import DaemonError, StarcoderError
 from starcoder_ls.generation import AdapterStatus, Engine, Request, Status, Timings
 from starcoder_ls.settings import toml_file
 
+if TYPE_CHECKING:
+    from starcoder_ls.commands.support.remote_report import Finding
+
 _CODE_BEFORE = "def greet(name):\n    "
 _CODE_AFTER = "\n\n\nprint(greet('world'))\n"
 _LIBRARIES = ("torch", "transformers", "accelerate", "peft", "pygls")
 
 
 def run(overlay: dict[str, Any], settings_file: Path | None) -> int:
-    """Print the findings. The exit code is 0 if the model generated something, else 1."""
+    """Print the findings. The exit code is 0 if the model generated something and each adapter of a server works."""
     console = Console(highlight=False, markup=False)
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(style="bold")
@@ -45,16 +48,17 @@ def run(overlay: dict[str, Any], settings_file: Path | None) -> int:
                              f"{memory.available / 1e9:.1f} of {memory.total / 1e9:.1f} GB free")  # fmt: skip
     table.add_row("daemons", _describe_daemons())
     try:
-        is_healthy = _check_completion(table, settings.load(overlay, file=settings_file))
+        problems = _find_problems(table, settings.load(overlay, file=settings_file))
     except StarcoderError as error:
         console.print(table)
         console.print(f"✗ {error}", style="bold red")
         return 1
     console.print(table)
-    console.print(
-        "✓ healthy" if is_healthy else "✗ the model generated nothing", style="green" if is_healthy else "red"
-    )
-    return 0 if is_healthy else 1
+    for problem in problems:
+        console.print(f"✗ {problem}", style="bold red")
+    if not problems:
+        console.print("✓ healthy", style="green")
+    return 1 if problems else 0
 
 
 def _describe_daemons() -> str:
@@ -73,11 +77,12 @@ def _describe_daemons() -> str:
     return "\n".join(lines) or "none"
 
 
-def _check_completion(table: Table, config: settings.Settings) -> bool:
-    """Load the model, complete once, add both to ``table``, and return whether a token was generated.
+def _find_problems(table: Table, config: settings.Settings) -> list[str]:
+    """Load the model, complete once, add both to ``table``, and return a sentence for each thing that does not work.
 
     Raises ModelError, EngineError.
     """
+    problems = []
     started_s = time.monotonic()
     config = config.model_copy(update={"remote": config.remote.model_copy(update={"fallback": "none"})})
     with loaded_engine(config, ConfiguredEngineFactory(is_process_ending=True)) as engine:
@@ -86,18 +91,23 @@ def _check_completion(table: Table, config: settings.Settings) -> bool:
         details = f"{status.architecture}, " if status.architecture else ""
         table.add_row("model", f"{status.model} ({details}context {status.context_tokens} tokens)")
         table.add_row("family", families.find_family(status.special_tokens).name)
-        for row in _describe_server(engine, config) if config.remote.url else _describe_local(status, config):
-            table.add_row(*row)
+        if config.remote.url:
+            for finding in _describe_server(engine, config):
+                table.add_row(finding.name, finding.text)
+                problems += [finding.problem] if finding.problem else []
+        else:
+            for row in _describe_local(status, config):
+                table.add_row(*row)
         if status.message:
             table.add_row("note", status.message)
         table.add_row("loaded in", f"{load_s:.1f} s")
         text, timings = asyncio.run(_generate(engine, status.special_tokens))
         table.add_row("one completion", f"{timings.prompt_tokens} tokens read in {timings.prefill_ms:.0f} ms, "
                       f"then {timings.ms_per_token:.1f} ms per token: {text.strip()[:40]!r}")  # fmt: skip
-        return timings.decode_steps > 0
+        return problems if timings.decode_steps else [*problems, "The model generated nothing."]
 
 
-def _describe_server(engine: Engine, config: settings.Settings) -> Iterator[tuple[str, str]]:
+def _describe_server(engine: Engine, config: settings.Settings) -> Iterator[Finding]:
     from starcoder_ls.commands.support.remote_report import describe_server
     from starcoder_ls.remote.remote_engine import RemoteEngine
 

@@ -12,11 +12,12 @@ from starcoder_ls.generation import Capabilities
 def test_report_says_what_the_server_can_do_and_whether_adapters_work(tmp_path: Path) -> None:
     fake = FakeVllm(lambda _: "the same", adapters=("style",))
     with serving(fake), ready_engine(settings := settings_for(fake.url, tmp_path)) as engine:
-        rows = dict(describe_server(engine, settings))
-    assert rows["server"].startswith("vLLM at 127.0.0.1")
-    assert "exact ids" in rows["capabilities"]
-    assert rows["without a token"] == "no path answers"
-    assert rows["adapter style"].startswith("NOT APPLIED")
+        findings = {finding.name: finding for finding in describe_server(engine, settings)}
+    assert findings["server"].text.startswith("vLLM at 127.0.0.1")
+    assert "exact ids" in findings["capabilities"].text
+    assert findings["without a token"].text == "no path answers"
+    assert findings["adapter style"].text.startswith("NOT APPLIED")
+    assert [finding.name for finding in findings.values() if finding.problem] == ["adapter style"]
 
 
 def test_paths_that_answer_without_a_token_are_listed(tmp_path: Path) -> None:

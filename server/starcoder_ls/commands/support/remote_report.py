@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 
 import httpx2
 
@@ -29,18 +30,29 @@ _NAMES = {
 }  # fmt: skip
 
 
-def describe_server(engine: RemoteEngine, settings: Settings) -> Iterator[tuple[str, str]]:
-    """The rows of the report, as name and text. Raises EngineError."""
-    yield "server", engine.status().device
-    yield "capabilities", describe_capabilities(engine.status().capabilities)
-    yield "tokenizer", "equal to the server's: a forced text and its ids agree"
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A row of the report. ``problem`` says in one sentence what does not work, and is empty if all does."""
+
+    name: str
+    text: str
+    problem: str = ""
+
+
+def describe_server(engine: RemoteEngine, settings: Settings) -> Iterator[Finding]:
+    """What the server is and can do, then its adapters. Raises EngineError."""
+    yield Finding("server", engine.status().device)
+    yield Finding("capabilities", describe_capabilities(engine.status().capabilities))
+    yield Finding("tokenizer", "equal to the server's: a forced text and its ids agree")
     open_paths = asyncio.run(find_open_paths(engine.endpoint))
-    yield "without a token", ", ".join(open_paths) or "no path answers"
+    yield Finding("without a token", ", ".join(open_paths) or "no path answers")
     with _reference_engine(settings) as reference:
         known = {adapter.name for adapter in reference.status().adapters} if reference is not None else set()
         for adapter in engine.status().adapters:
             compared = reference if adapter.name in known else None
-            yield f"adapter {adapter.name}", asyncio.run(compare_adapter(engine, adapter.name, compared)).describe()
+            parity = asyncio.run(compare_adapter(engine, adapter.name, compared))
+            problem = "" if parity.is_passed else f"The adapter {adapter.name} does not work on the server."
+            yield Finding(f"adapter {adapter.name}", parity.describe(), problem)
 
 
 def describe_capabilities(capabilities: Capabilities) -> str:
