@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.private_files import append_line, is_private, read_private_text
+from starcoder_ls.private_files import append_line, is_private, read_or_create_token, read_private_text, read_token
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="modes of files")
 
@@ -34,3 +34,30 @@ def test_unusable_files_are_one_sentence(tmp_path: Path) -> None:
         read_private_text(tmp_path / "secret")
     with pytest.raises(SettingsError, match="cannot be written"):
         append_line(tmp_path / "missing" / "secret", "line")
+
+
+def test_token_stays_the_same_and_is_private(tmp_path: Path) -> None:
+    file = tmp_path / "state" / "http.token"
+    token = read_or_create_token(file, "the file of the API key")
+    assert len(token) == 64
+    assert read_or_create_token(file, "the file of the API key") == token
+    assert is_private(file.stat())
+    file.chmod(0o644)
+    with pytest.raises(SettingsError, match=f"Others can use the file of the API key, {file},"):
+        read_or_create_token(file, "the file of the API key")
+
+
+@pytest.mark.parametrize("text", ["", " \n"])
+def test_file_without_a_token_is_refused(tmp_path: Path, text: str) -> None:
+    """Requests without a token would be accepted otherwise."""
+    (tmp_path / "token").touch(mode=0o600)
+    (tmp_path / "token").write_text(text)
+    for read in (read_token, read_or_create_token):
+        with pytest.raises(SettingsError, match="has no token"):
+            read(tmp_path / "token", "`token_file`")
+
+
+def test_token_in_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="cannot be written: "):
+        read_or_create_token(tmp_path / "file" / "state" / "token", "`secret_file`")

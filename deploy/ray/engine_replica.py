@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import time
-from pathlib import Path
 
 from starlette.applications import Starlette
 
@@ -14,7 +13,6 @@ from starcoder_ls.errors import EngineError, ModelError
 from starcoder_ls.generation import EngineFactory, Phase
 from starcoder_ls.http_api.application import create_application
 from starcoder_ls.http_api.engine_source import EngineSource
-from starcoder_ls.private_files import read_private_text
 from starcoder_ls.settings import Settings
 
 _POLL_S = 0.05
@@ -47,8 +45,3 @@ class Replica:
     def close(self) -> None:
         """End the running requests and the engine. Idempotent."""
         self._source.close()
-
-
-def read_token(file: Path) -> str:
-    """The token that requests must have. Raises SettingsError if others can read the file."""
-    return read_private_text(file).strip()

@@ -16,9 +16,10 @@ from ray.serve.config import RequestRouterConfig
 from starlette.types import ASGIApp
 
 from document_router import DocumentRouter
-from engine_replica import Replica, read_token
+from engine_replica import Replica
 from starcoder_ls import settings
 from starcoder_ls.generation import EngineFactory
+from starcoder_ls.private_files import read_token
 
 
 class Options(BaseModel):
@@ -44,7 +45,7 @@ class EngineDeployment:
 
     def __init__(self, options: Options, make_engine: EngineFactory | None = None) -> None:
         config = settings.load({}, file=options.settings_file)
-        self._replica = Replica(config, read_token(options.token_file), make_engine)
+        self._replica = Replica(config, read_token(options.token_file, "`token_file`"), make_engine)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         """Ray sends the replica's requests to it."""

@@ -31,7 +31,7 @@ def test_readable_or_broken_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "users"
     add_user(file, "one")
     file.chmod(0o640)
-    with pytest.raises(SettingsError, match="Others can read"):
+    with pytest.raises(SettingsError, match="Others can use"):
         Users(file)
     file.chmod(0o600)
     file.write_text("# names\n\none:secret\n")

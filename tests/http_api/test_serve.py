@@ -15,8 +15,6 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER_COMMAND
-from starcoder_ls.errors import SettingsError
-from starcoder_ls.http_api import serve
 
 Start = Callable[[dict[str, Any]], "Running"]
 
@@ -75,20 +73,3 @@ def test_disconnected_client_ends_its_generation(start: Start) -> None:
     assert answer["usage"]["completion_tokens"] == 3
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
-
-
-def test_api_key_stays_the_same_and_is_private(tmp_path: Path) -> None:
-    file = tmp_path / "state" / "http.token"
-    token = serve.read_or_create_token(file)
-    assert len(token) == 32
-    assert serve.read_or_create_token(file) == token
-    assert file.stat().st_mode & 0o777 == 0o600
-    file.chmod(0o644)
-    with pytest.raises(SettingsError, match="Other users can read the API key"):
-        serve.read_or_create_token(file)
-
-
-def test_empty_file_of_the_api_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "http.token").touch(mode=0o600)
-    with pytest.raises(SettingsError, match="is empty"):
-        serve.read_or_create_token(tmp_path / "http.token")

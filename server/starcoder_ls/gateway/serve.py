@@ -18,7 +18,7 @@ from starcoder_ls.gateway.gateway_settings import GatewaySettings
 from starcoder_ls.gateway.replicas import Replicas
 from starcoder_ls.gateway.users import Users, read_or_create_secret
 from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
-from starcoder_ls.private_files import read_private_text
+from starcoder_ls.private_files import read_token
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def serve(file: Path, metrics_port: int | None, on_listening: OnListening) -> in
     Raises SettingsError.
     """
     settings = gateway_settings.load(file)
-    token = read_private_text(settings.replica_token_file).strip() if settings.replica_token_file else ""
+    token = read_token(settings.replica_token_file, "`replica_token_file`") if settings.replica_token_file else ""
     users, secret = Users(settings.users_file), read_or_create_secret(settings.secret_file)
     return asyncio.run(_serve(file, settings, users, secret, token, metrics_port, on_listening))
 

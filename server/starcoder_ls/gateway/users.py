@@ -13,7 +13,7 @@ import secrets
 from pathlib import Path
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.private_files import append_line, read_private_text
+from starcoder_ls.private_files import append_line, read_or_create_token, read_private_text
 
 _LINE = re.compile(r"(?P<name>[A-Za-z0-9._@-]{1,64}):(?P<hash>[0-9a-f]{64})")
 NAME = re.compile(r"[A-Za-z0-9._@-]{1,64}")
@@ -84,9 +84,7 @@ def session_of(site_secret: bytes, user: str, session: str) -> str:
 
 def read_or_create_secret(file: Path) -> bytes:
     """The site secret, which all gateways of a site share. Raises SettingsError if the file is not private."""
-    if not file.exists():
-        append_line(file, secrets.token_hex(32))
-    text = read_private_text(file).strip()
+    text = read_or_create_token(file, "`secret_file`")
     if len(text) < 32:
         raise SettingsError(f"The secret in {file} is shorter than 32 characters. Delete the file; a new one is made.")
     return os.fsencode(text)

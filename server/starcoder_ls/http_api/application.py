@@ -9,9 +9,10 @@ import asyncio
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -35,6 +36,8 @@ from starcoder_ls.http_api.server_sent_events import encode_event
 from starcoder_ls.http_api.token_bodies import ReplicaCompletionsBody, has_token_ids
 from starcoder_ls.settings import Settings
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -126,9 +129,9 @@ class HttpApi:
         prepared = await asyncio.to_thread(token_completions.token_request, engine, tokenizer, body, _session(request))
         answer = token_completions.TokenAnswer(engine, prepared, tokenizer)
         if body.stream:
-            return EventStream(self._watched(engine, token_completions.events(head, answer, body)), self._report)
+            return EventStream(self._encoded(engine, token_completions.events(head, answer, body)), self._report)
         whole = token_completions.response(head, answer, body)
-        return JSONResponse(await run_while_connected(self._guard(engine, whole), request.receive))
+        return JSONResponse(await self._whole(engine, whole, request))
 
     async def _complete(self, request: HttpRequest, body: CompletionsBody) -> Response:
         engine = self.source.ready_engine()
@@ -138,8 +141,8 @@ class HttpApi:
         if body.stream:
             includes_usage = body.stream_options is not None and body.stream_options.include_usage
             events = completions_format.events(head, stream, includes_usage)
-            return EventStream(self._watched(engine, events), self._report)
-        answers = await run_while_connected(self._guard(engine, stream.collect()), request.receive)
+            return EventStream(self._encoded(engine, events), self._report)
+        answers = await self._whole(engine, stream.collect(), request)
         return JSONResponse(completions_format.response(head, answers, stream.timings))
 
     async def _infill(self, request: HttpRequest, data: bytes) -> Response:
@@ -148,29 +151,32 @@ class HttpApi:
         session = _session(request) if body.id_slot < 0 else f"http:slot-{body.id_slot}"
         prepared = await asyncio.to_thread(infill_request, engine, self.settings, body, session)
         if not prepared.max_new_tokens:
-            await run_while_connected(self._guard(engine, _prefill(engine, prepared)), request.receive)
+            await self._whole(engine, _prefill(engine, prepared), request)
             return JSONResponse(infill_format.response("", engine.status().model, body.response_fields))
         stream = AnswerStream(engine, prepared, body.stop)
         if body.stream:
             events = infill_format.events(stream, engine.status().model, body.response_fields)
-            return EventStream(self._watched(engine, events), self._report)
-        [answer] = await run_while_connected(self._guard(engine, stream.collect()), request.receive)
+            return EventStream(self._encoded(engine, events), self._report)
+        [answer] = await self._whole(engine, stream.collect(), request)
         return JSONResponse(
             infill_format.response(answer.text, engine.status().model, body.response_fields, answer, stream.timings)
         )
 
-    async def _guard(self, engine: Engine, work: Awaitable[Any]) -> Any:
-        """``work``, after whose failure an engine that cannot answer any more is replaced."""
-        try:
-            return await work
-        except (EngineClosed, DeviceFailed):
-            await asyncio.to_thread(self.source.replace, engine)
-            raise
+    async def _whole(self, engine: Engine, work: Coroutine[Any, Any, T], request: HttpRequest) -> T:
+        """The result of ``work``, which ends early if the client leaves. Raises what it raises, and ClientGone."""
+        async with self._replaced_if_failed(engine):
+            return await run_while_connected(work, request.receive)
 
-    async def _watched(self, engine: Engine, events: AsyncIterator[Mapping[str, Any] | str]) -> AsyncIterator[bytes]:
-        try:
+    async def _encoded(self, engine: Engine, events: AsyncIterator[Mapping[str, Any] | str]) -> AsyncIterator[bytes]:
+        async with self._replaced_if_failed(engine):
             async for event in events:
                 yield encode_event(event)
+
+    @asynccontextmanager
+    async def _replaced_if_failed(self, engine: Engine) -> AsyncIterator[None]:
+        """An engine that cannot answer any more is replaced after the failure of what runs inside."""
+        try:
+            yield
         except (EngineClosed, DeviceFailed):
             await asyncio.to_thread(self.source.replace, engine)
             raise

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import secrets
 import signal
 import socket
 import sys
@@ -14,12 +11,11 @@ from pathlib import Path
 
 import uvicorn
 
-from starcoder_ls.errors import SettingsError
 from starcoder_ls.http_api.application import create_application
 from starcoder_ls.http_api.engine_source import EngineSource
 from starcoder_ls.http_api.uvicorn_server import UnsignalledServer, listen
 from starcoder_ls.lsp import tcp, watchdog
-from starcoder_ls.private_files import is_private
+from starcoder_ls.private_files import read_or_create_token
 from starcoder_ls.settings import Settings
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 from starcoder_ls.user_folders import state_folder
@@ -48,7 +44,7 @@ def serve(
     """
     address = tcp.loopback_address(host)
     token_file = state_folder() / _TOKEN_FILE
-    token = read_or_create_token(token_file)
+    token = read_or_create_token(token_file, "the file of the API key")
     listener = listen(address, port)
     on_listening(address, int(listener.getsockname()[1]), token_file)
     source.start()
@@ -80,22 +76,3 @@ async def _serve(source: EngineSource, application: object, listener: socket.soc
     forced_exit.arm(0)
     await watchdog.close_in_time(source.close)
     return 0
-
-
-def read_or_create_token(file: Path) -> str:
-    """The API key in ``file``, which only this user can read; it is made at the first start and stays the same, because
-    editors keep it in their configuration. Raises SettingsError if others could read or have written it."""
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(descriptor, "w", encoding="ascii") as created:
-                created.write(secrets.token_hex(16))
-        if not is_private(file.stat()):
-            raise SettingsError(f"Other users can read the API key in {file}. Delete it; a new one is made.")
-        token = file.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(f"The file of the API key, {file}, cannot be used: {error}.") from error
-    if not token:
-        raise SettingsError(f"The file of the API key, {file}, is empty. Delete it; a new one is made.")
-    return token

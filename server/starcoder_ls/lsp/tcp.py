@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import logging
-import os
 import secrets
 import signal
 import sys
@@ -19,6 +18,7 @@ from starcoder_ls.errors import SettingsError
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.authentication import PendingClients
 from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
+from starcoder_ls.private_files import create_private_file
 from starcoder_ls.user_folders import runtime_folder
 
 logger = logging.getLogger(__name__)
@@ -114,11 +114,8 @@ def token_path(port: int) -> Path:
 def write_token(token: str, port: int) -> Path:
     """Write ``token`` to a file that only this user can read, from its creation on. Raises OSError."""
     path = token_path(port)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)  # left behind by a server that was killed
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        file.write(token)
+    create_private_file(path, token)
     return path
 
 

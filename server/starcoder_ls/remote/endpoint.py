@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.private_files import is_private
+from starcoder_ls.private_files import read_token
 from starcoder_ls.settings import Remote
 
 TOKEN_VARIABLE = "STARCODER_LS_REMOTE_TOKEN"
@@ -59,7 +59,7 @@ def read_endpoint(remote: Remote, environment: Mapping[str, str] = os.environ) -
             f"`remote.url` would send code to {parts.hostname} without encryption. Use https://, or a tunnel to this "
             "machine."
         )
-    token = _read_token_file(Path(remote.token_file).expanduser()) if remote.token_file else ""
+    token = read_token(Path(remote.token_file).expanduser(), "`remote.token_file`") if remote.token_file else ""
     token = token or environment.get(TOKEN_VARIABLE, "").strip()
     if len(token) > MAX_TOKEN_CHARS or not (token.isascii() and token.isprintable()) or " " in token:
         raise SettingsError("The token for `remote.url` is no single word of ASCII letters, digits and signs.")
@@ -104,18 +104,3 @@ def _ssl_context(endpoint: Endpoint) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=endpoint.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise SettingsError(f"`remote.ca_file`, {endpoint.ca_file}, is not readable in PEM format: {error}.") from error
-
-
-def _read_token_file(path: Path) -> str:
-    """Raises SettingsError if there is no token or another user could have read or written it."""
-    try:
-        status = path.stat()
-        if not is_private(status):
-            raise SettingsError(f"Others can read the token in {path}. Make it yours alone: chmod 600 {path}")
-        token = path.read_text(encoding="utf-8").strip() if status.st_size <= MAX_TOKEN_CHARS else ""
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise SettingsError(f"`remote.token_file`, {path}, cannot be read: {reason}.") from error
-    if not token:
-        raise SettingsError(f"`remote.token_file`, {path}, has no token. Write the token into it, on one line.")
-    return token
