@@ -5,6 +5,7 @@ Decides which replica answers, when another one is tried, and that the work ends
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -102,6 +103,7 @@ class ProxiedRequest:
             async for part in rest:
                 tokens.feed(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
+                await asyncio.sleep(0)  # parts of a burst are read and sent without a wait, in which a client could leave
         except (httpx2.HTTPError, OSError) as error:
             logger.warning("%s broke an answer: %s", replica.url, type(error).__name__)
             return
