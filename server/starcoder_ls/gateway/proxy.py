@@ -103,7 +103,7 @@ class ProxiedRequest:
             async for part in rest:
                 tokens.feed(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
-                await asyncio.sleep(0)  # parts of a burst are read and sent without a wait, in which a client could leave
+                await asyncio.sleep(0)  # a burst is passed on without a wait, in which the client could leave
         except (httpx2.HTTPError, OSError) as error:
             logger.warning("%s broke an answer: %s", replica.url, type(error).__name__)
             return
