@@ -12,15 +12,14 @@ from starcoder_ls.remote.remote_engine import RemoteEngine
 
 @dataclass
 class CallRecord:
-    """One request as the client saw it. ``server_ms``: the time that the server says it took, once it is complete."""
+    """One request as the client saw it: the tokens of its prompt, and those that arrived."""
 
     prompt_tokens: int
     tokens: int = 0
-    server_ms: float = 0.0
 
 
 class ObservedConnection:
-    """Passes on the completions of ``engine``, which must be ready and use llama.cpp's server."""
+    """Passes on the completions of ``engine``, which must be ready."""
 
     def __init__(self, engine: RemoteEngine) -> None:
         assert engine._connection is not None
@@ -34,9 +33,14 @@ class ObservedConnection:
         events = self._stream(call, headers)
         try:
             async for event in events:
-                timings = event.get("timings") or {}
-                record.tokens += not event.get("stop")
-                record.server_ms = timings.get("prompt_ms", 0.0) + timings.get("predicted_ms", 0.0)
+                record.tokens += _count_tokens(event)
                 yield event
         finally:
             await events.aclose()
+
+
+def _count_tokens(event: Mapping[str, Any]) -> int:
+    """llama.cpp sends an event for each token, and a last one that repeats them."""
+    if "choices" in event:
+        return sum(len(choice.get("token_ids") or ()) for choice in event["choices"])
+    return not event.get("stop")

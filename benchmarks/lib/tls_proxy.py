@@ -17,7 +17,7 @@ _PIECE_BYTES = 1 << 16
 
 
 async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
+    with suppress(OSError):
         while data := await reader.read(_PIECE_BYTES):
             writer.write(data)
             await writer.drain()
@@ -29,7 +29,7 @@ async def serve(certificate: str, key: str, port: int) -> None:
     context.load_cert_chain(certificate, key)
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError):
+        with suppress(OSError):
             target_reader, target_writer = await asyncio.open_connection("127.0.0.1", port)
             await asyncio.gather(forward(reader, target_writer), forward(target_reader, writer))
         writer.close()

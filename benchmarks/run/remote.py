@@ -1,10 +1,10 @@
-"""Figures of a remote engine: a real llama.cpp server with the bundled model, on this machine.
+"""Figures of a remote engine: a real server with the bundled model in 32 bits, on this machine.
 
-    python benchmarks/run/remote.py [--quick] [--only added,cancel,typing,parity,killed]
+    python benchmarks/run/remote.py [--vllm PATH] [--quick] [--only added,cancel,typing,parity,killed]
 
-The server is a process of its own (wheel xllamacpp, 32-bit weights of the bundled model, one thread). Parts: the time
-that HTTP and TLS add to an answer; from a cancellation to a free server, and tokens generated for nothing; requests and
-prompt reuse while a simulated user types; equal suggestions at 20 cursors; the server killed, with a local fallback.
+The server is llama.cpp's (wheel xllamacpp), or vLLM's with the program PATH. Parts: the time that HTTP and TLS add to
+what the server says an answer took; from a cancellation to a free server, and tokens generated for nothing; requests
+and prompt reuse while a simulated user types; equal suggestions at 20 cursors; the server killed, with a fallback.
 """
 
 from __future__ import annotations
@@ -21,17 +21,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import httpx2
 from rich.console import Console
 from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib and peers
 
-import starcoder_ls
-from lib import tls_proxy
+from lib import measured_server, tls_proxy
+from lib.measured_server import BUNDLED, TOKEN, MeasuredServer, Start
 from lib.observed_connection import ObservedConnection
 from lib.typist import Typist
-from peers.llama_server import running_llama_server
 from starcoder_ls.cancel_flag import CancelFlag
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
@@ -43,12 +41,9 @@ from starcoder_ls.remote.fallback_engine import FallbackEngine
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import InlineCompletion, Model, Remote, Settings
 
-BUNDLED = Path(starcoder_ls.__file__).parent / "bundled"
-TOKEN = "sesame"
 CURSORS, ANSWER_TOKENS, ROUNDS = 20, 16, 5
 SETTINGS = InlineCompletion(budget_ms=60_000)
 MAX_KEY_DELAY_S = 0.15
-METRIC = "llamacpp:prompt_tokens_total"
 Rows = list[tuple[str, str, str]]
 """What, the goal, and what was measured."""
 
@@ -94,16 +89,15 @@ async def answer(engine: Engine, request: Request) -> float:
     return (time.perf_counter() - started_s) * 1000
 
 
-def measure_added(url: str, folder: Path, rounds: int) -> Rows:
+def measure_added(server: MeasuredServer, folder: Path, rounds: int) -> Rows:
     """Complete answers of 16 tokens over both ways in turns, less the time that the server says it took."""
-    with tls_proxy.running(int(url.rpartition(":")[2]), folder) as (tls_url, certificate):
+    with tls_proxy.running(_port(server), folder) as (tls_url, certificate):
         plain, encrypted = (
-            RemoteEngine(settings_for(url, folder)),
+            RemoteEngine(settings_for(server.url, folder)),
             RemoteEngine(settings_for(tls_url, folder, certificate)),
         )
         with ready(plain), ready(encrypted):
             engines = {"loopback": plain, "TLS": encrypted}
-            observed = {name: ObservedConnection(engine) for name, engine in engines.items()}
             added: dict[str, list[float]] = {name: [] for name in engines}
 
             async def run() -> None:
@@ -111,8 +105,9 @@ def measure_added(url: str, folder: Path, rounds: int) -> Rows:
                     for name, engine in engines.items():
                         request = build_prompt(engine, cursor, SETTINGS).completion_request(SETTINGS)
                         request = replace(request, stop=None, max_new_tokens=ANSWER_TOKENS, forced_prefix="")
+                        server.begin()
                         elapsed_ms = await answer(engine, request)
-                        added[name].append(elapsed_ms - observed[name].records[-1].server_ms)
+                        added[name].append(elapsed_ms - server.answer_ms())
 
             asyncio.run(run())
     goals = {"loopback": "≤ 10 ms", "TLS": "≤ 20 ms (in a LAN)"}
@@ -123,24 +118,10 @@ def measure_added(url: str, folder: Path, rounds: int) -> Rows:
     ]  # fmt: skip
 
 
-async def wait_until_idle(engine: RemoteEngine) -> int:
-    """The tokens that the newest request has generated, once no request is processed."""
-    connection = engine._connection
-    assert connection is not None
-    while True:
-        slots = await asyncio.wrap_future(
-            asyncio.run_coroutine_threadsafe(connection.read_json("/slots"), engine._loop)
-        )
-        if not any(slot["is_processing"] for slot in slots):
-            newest = max(slots, key=lambda slot: slot.get("id_task", -1))
-            decoded = newest["next_token"]
-            return int((decoded[0] if isinstance(decoded, list) else decoded)["n_decoded"])
-
-
-def measure_cancel(url: str, folder: Path, rounds: int) -> Rows:
+def measure_cancel(server: MeasuredServer, folder: Path, rounds: int) -> Rows:
     """After five tokens of a long answer; and suggestions that end by a stop rule, as all do while typing."""
-    free_ms, step_ms, wasted = list[float](), list[float](), list[int]()
-    with ready(RemoteEngine(settings_for(url, folder))) as engine:
+    free_ms, step_ms, left, wasted = list[float](), list[float](), list[int](), list[int]()
+    with ready(RemoteEngine(settings_for(server.url, folder))) as engine:
         assert isinstance(engine, RemoteEngine)
         observed = ObservedConnection(engine)
 
@@ -148,47 +129,43 @@ def measure_cancel(url: str, folder: Path, rounds: int) -> Rows:
             flag, tokens, started_s = CancelFlag(), 0, time.perf_counter()
             request = build_prompt(engine, cursor, SETTINGS).completion_request(SETTINGS)
             request = replace(request, stop=None, max_new_tokens=900, cancel=flag, deadline_s=None, forced_prefix="")
+            server.begin()
             async for chunk in engine.stream(request):
                 tokens += len(chunk.token_ids)
                 if tokens == 1:
                     started_s = time.perf_counter()
-                if tokens == 6:
-                    step_ms.append((time.perf_counter() - started_s) * 200)
+                if tokens >= 6:
+                    step_ms.append((time.perf_counter() - started_s) * 1000 / (tokens - 1))
                     break
             started_s = time.perf_counter()
             flag.set()
-            await wait_until_idle(engine)
+            generated = server.wait_until_idle()
             free_ms.append((time.perf_counter() - started_s) * 1000)
+            left.append(generated - observed.records[-1].tokens)
 
         async def run() -> None:
             for cursor in cursors() * rounds:
                 await cancel_one(cursor)
-                if not await suggest(engine, cursor, SETTINGS):
-                    continue
-                wasted.append(await wait_until_idle(engine) - observed.records[-1].tokens)
+                server.begin()
+                if await suggest(engine, cursor, SETTINGS):
+                    wasted.append(server.wait_until_idle() - observed.records[-1].tokens)
 
         asyncio.run(run())
     return [
         (f"cancellation to a free server, p50 / worst of {len(free_ms)}", "≤ 1 step + 50 ms",
          f"{statistics.median(free_ms):.0f} / {max(free_ms):.0f} ms (step {statistics.median(step_ms):.1f} ms)"),
-        (f"tokens generated for nothing, mean / worst of {len(wasted)} suggestions", "≤ 3",
-         f"{statistics.mean(wasted):.1f} / {max(wasted)}"),
+        *((f"tokens generated for nothing, mean / median / worst of {len(each)} {name}", "≤ 3",
+           f"{statistics.mean(each):.1f} / {statistics.median(each):.0f} / {max(each)}")
+          for name, each in (("cancellations", left), ("suggestions", wasted))),
     ]  # fmt: skip
 
 
-def read_tokens(url: str) -> float:
-    """Prompt tokens that the server has read so far, without those in its caches."""
-    headers = {"authorization": f"Bearer {TOKEN}"}
-    text = httpx2.get(f"{url}/metrics", headers=headers, trust_env=False).text
-    return float(next(line.split()[1] for line in text.splitlines() if line.startswith(METRIC)))
-
-
-def measure_typing(url: str, folder: Path, keys: int) -> Rows:
+def measure_typing(server: MeasuredServer, folder: Path, keys: int) -> Rows:
     """A simulated user at up to 150 ms a key, who asks at each; suggestions are cached and prefetched as in editors."""
-    with ready(RemoteEngine(settings_for(url, folder))) as engine:
+    with ready(RemoteEngine(settings_for(server.url, folder))) as engine:
         assert isinstance(engine, RemoteEngine)
         observed, metrics = ObservedConnection(engine), Metrics()
-        read_before = read_tokens(url)
+        read_before = server.prompt_tokens_read()
         source = Path(dataclasses.__file__).read_text(encoding="utf-8")
 
         async def run() -> int:
@@ -211,7 +188,7 @@ def measure_typing(url: str, folder: Path, keys: int) -> Rows:
 
         requested = asyncio.run(run())
     sent = sum(record.prompt_tokens for record in observed.records)
-    reuse = 1 - (read_tokens(url) - read_before) / sent
+    reuse = 1 - (server.prompt_tokens_read() - read_before) / sent
     return [
         (f"requests per key, {requested} keys", "≤ 0.4", f"{len(observed.records) / requested:.2f}"),
         (f"prompt reuse while typing, {sent:,} tokens sent", "≥ 80 %", f"{reuse:.0%}"),
@@ -226,23 +203,22 @@ def texts_of(engine: Engine) -> list[str | None]:
     return asyncio.run(collect())
 
 
-def measure_parity(url: str, folder: Path, local: Engine) -> Rows:
-    with ready(RemoteEngine(settings_for(url, folder))) as engine:
+def measure_parity(server: MeasuredServer, folder: Path, local: Engine) -> Rows:
+    with ready(RemoteEngine(settings_for(server.url, folder))) as engine:
         pairs = list(zip(texts_of(engine), texts_of(local), strict=True))
     equal = sum(remote == expected for remote, expected in pairs)
     return [("suggestions equal to the local engine's", f"{CURSORS} of {CURSORS}", f"{equal} of {CURSORS}")]
 
 
-def measure_killed(model: Path, folder: Path, local: Engine) -> Rows:
+def measure_killed(start: Start, folder: Path, local: Engine) -> Rows:
     """kill -9, 20 suggestions, restart."""
-    with running_llama_server(model, TOKEN) as (url, process):
-        settings = settings_for(url, folder)
+    with start(0) as server:
+        settings = settings_for(server.url, folder)
         remote = RemoteEngine(settings, token_timeout_s=settings.remote.fallback_after_ms / 1000)
         engine, expected = FallbackEngine(remote, local), texts_of(local)
         with ready(remote):
             asyncio.run(suggest(engine, cursors()[0], SETTINGS))
-            process.kill()
-            process.wait()
+            server.kill()
             first_ms, lost, failures_to_open = 0.0, 0, 0
             for cursor, text in zip(cursors(), expected, strict=True):
                 failures_to_open += remote.breaker.is_closed
@@ -250,7 +226,7 @@ def measure_killed(model: Path, folder: Path, local: Engine) -> Rows:
                 found = asyncio.run(suggest(engine, cursor, SETTINGS))
                 first_ms = first_ms or (time.perf_counter() - started_s) * 1000
                 lost += not found and text is not None
-            with running_llama_server(model, TOKEN, int(url.rpartition(":")[2])):
+            with start(_port(server)):
                 started_s = time.perf_counter()
                 while not remote.is_available:
                     asyncio.run(suggest(engine, cursors()[1], SETTINGS))
@@ -264,8 +240,13 @@ def measure_killed(model: Path, folder: Path, local: Engine) -> Rows:
     ]
 
 
+def _port(server: MeasuredServer) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--vllm", metavar="PATH", help="the program `vllm` of its environment; else llama.cpp's server")
     parser.add_argument("--quick", action="store_true", help="one round, 60 keys")
     parser.add_argument("--only", default="added,cancel,typing,parity,killed")
     options = parser.parse_args()
@@ -273,19 +254,18 @@ def main() -> None:
     rows = Rows()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        from peers.llama_cpp import convert  # imports torch
-
-        model = convert(BUNDLED, folder / "bundled.gguf", "f32")
-        with running_llama_server(model, TOKEN) as (url, _):
-            rows += measure_added(url, folder, rounds) if "added" in parts else []
-            rows += measure_cancel(url, folder, rounds) if "cancel" in parts else []
-            rows += measure_typing(url, folder, keys) if "typing" in parts else []
-            if "parity" in parts:
-                with ready(local_engine()) as local:
-                    rows += measure_parity(url, folder, local)
+        start = measured_server.vllm(folder, options.vllm) if options.vllm else measured_server.llama_cpp(folder)
+        if parts != "killed":
+            with start(0) as server:
+                rows += measure_added(server, folder, rounds) if "added" in parts else []
+                rows += measure_cancel(server, folder, rounds) if "cancel" in parts else []
+                rows += measure_typing(server, folder, keys) if "typing" in parts else []
+                if "parity" in parts:
+                    with ready(local_engine()) as local:
+                        rows += measure_parity(server, folder, local)
         if "killed" in parts:
             with ready(local_engine()) as local:
-                rows += measure_killed(model, folder, local)
+                rows += measure_killed(start, folder, local)
     table = Table("", "goal", "measured")
     for row in rows:
         table.add_row(*row)

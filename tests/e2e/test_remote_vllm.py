@@ -23,6 +23,7 @@ import pytest
 import starcoder_ls
 from fake_vllm import BUNDLED as TOKENIZER
 from fake_vllm import TOKEN, FakeVllm, serving
+from lib.vllm_server import running_vllm
 from remote_engines import (
     FORCED_BEGINNINGS,
     WAIT_S,
@@ -42,7 +43,7 @@ from starcoder_ls.remote.dialects.vllm import escape
 from starcoder_ls.remote.http_errors import error_of_response
 from starcoder_ls.remote.remote_engine import RemoteEngine
 from starcoder_ls.settings import Adapter, InlineCompletion, Model, Settings
-from vllm_server import needs_vllm, running_vllm
+from vllm_server import COMMAND, needs_vllm
 
 pytestmark = [pytest.mark.servers, needs_vllm]
 
@@ -73,7 +74,8 @@ def adapters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def server(adapters: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_vllm(BUNDLED, "bundled", tmp_path_factory.mktemp("vllm") / "log", adapters) as url:
+    log = tmp_path_factory.mktemp("vllm") / "log"
+    with running_vllm(COMMAND, BUNDLED, "bundled", log, TOKEN, adapters) as (url, _):
         yield url
 
 
