@@ -18,6 +18,8 @@ from lib.started_server import wait_until_healthy
 URL = "http://127.0.0.1:8000"
 START_TIMEOUT_S = 600.0
 _ROOT = Path(__file__).parents[2]
+PATHS = {"PYTHONPATH": os.pathsep.join(str(_ROOT / name) for name in ("server", "deploy/ray", "benchmarks"))}
+"""Where processes of the replicas find the modules of this tree."""
 
 
 @contextmanager
@@ -39,10 +41,7 @@ def running_ray(
     settings_file.write_text("[model]\nthreads = 1\n")
     arguments = {"token_file": token_file, "settings_file": settings_file, "cpus": 0.5} | options
     command = [serve, "run", application, *(f"{name}={value}" for name, value in arguments.items())]
-    paths = (_ROOT / "server", _ROOT / "deploy" / "ray", _ROOT / "benchmarks" / "lib")
-    environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join(map(str, paths)), "RAY_USAGE_STATS_ENABLED": "0",
-    } | dict(variables or {})  # fmt: skip
+    environment = os.environ | PATHS | {"RAY_USAGE_STATS_ENABLED": "0"} | dict(variables or {})
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment, start_new_session=True)
     try:

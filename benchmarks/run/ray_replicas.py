@@ -3,18 +3,22 @@
     python benchmarks/run/ray_replicas.py --serve /path/to/serve
 
 ``serve`` is that of an environment with deploy/ray/requirements.txt and this program. Documents are sources of this
-package; each is typed in at the same time as the others, and asks again after a few new tokens. Prints, with and
-without one replica for a document, the share of prompt tokens that was reused and the time of an answer; then the
-tokens that were generated after the client had left; then what became of the requests while one replica was killed.
+package; all are typed in at the same time, and each asks again after a few new tokens. Prints, with and without one
+replica for a document, the share of prompt tokens that was reused and the time of an answer; then the tokens that were
+generated for answers that the client left, and the same without Ray; then what became of the requests while one replica
+was killed.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
+import json
 import os
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -31,13 +35,19 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for lib
 
 import starcoder_ls
-from lib.ray_server import URL, running_ray
+from lib.counting_engine import FOLDER, read_times
+from lib.fake_replica import free_port
+from lib.ray_server import PATHS, START_TIMEOUT_S, URL, running_ray
+from lib.started_server import wait_until_healthy
 from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
+LIB = Path(__file__).parents[1] / "lib"
 PACKAGE = Path(starcoder_ls.__file__).parent
 TOKEN = "token-of-the-replicas"
 PROMPT_TOKENS, NEW_TOKENS, ANSWER_TOKENS = 900, 6, 12
-LEFT_AFTER_TOKENS, LEFT_ANSWERS = 5, 40
+SHAPES = ((6, 10), (12, 4))
+"""Documents, and how often each asks."""
+LEFT_AFTER_TOKENS, LEFT_ANSWERS, REST_S = 5, 20, 0.5
 
 
 @dataclass
@@ -56,24 +66,42 @@ def running_replicas(serve: str, folder: Path, by_document: bool) -> Iterator[No
     """Two replicas, ready, that count the tokens which they generate."""
     tokens = folder / "tokens"
     tokens.mkdir(exist_ok=True)
-    application, variables = "counting_ray_app:build", {"COUNTED_TOKENS": str(tokens)}
+    application, variables = "lib.counting_ray_app:build", {FOLDER: str(tokens)}
     options = {"replicas": 2, "by_document": str(by_document).lower()}
     with running_ray(serve, folder, TOKEN, application, variables, **options):
         yield
 
 
-def open_client() -> httpx2.AsyncClient:
+@contextmanager
+def running_without_ray(folder: Path) -> Iterator[str]:
+    """The URL of one such replica in a process of its own."""
+    port, tokens, log = free_port(), folder / "tokens", folder / "http.log"
+    command = [sys.executable, str(LIB / "counting_http_server.py"), str(port), TOKEN]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, stdout=output, stderr=output, env=os.environ | PATHS | {FOLDER: str(tokens)}
+        )
+    try:
+        wait_until_healthy(url := f"http://127.0.0.1:{port}", process, log, START_TIMEOUT_S)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def open_client(url: str = URL) -> httpx2.AsyncClient:
     return httpx2.AsyncClient(
-        base_url=URL, headers={"authorization": f"Bearer {TOKEN}"}, timeout=120.0, trust_env=False, verify=False
+        base_url=url, headers={"authorization": f"Bearer {TOKEN}"}, timeout=120.0, trust_env=False, verify=False
     )
 
 
-def documents(count: int, rounds: int) -> list[list[int]]:
-    """The ids of ``count`` files, as many as the last round needs."""
+def documents() -> list[list[list[int]]]:
+    """For each of SHAPES the ids of files of their own, as many as the last round needs."""
     tokenizer = Tokenizer.from_folder(PACKAGE / "bundled")
-    needed = PROMPT_TOKENS + rounds * NEW_TOKENS
+    needed = PROMPT_TOKENS + max(rounds for _, rounds in SHAPES) * NEW_TOKENS
     encoded = (tokenizer.encode([file.read_text(encoding="utf-8")]) for file in sorted(PACKAGE.rglob("*.py")))
-    return [ids[:needed] for ids in encoded if len(ids) >= needed][:count]
+    long = (ids[:needed] for ids in encoded if len(ids) >= needed)
+    return [list(itertools.islice(long, count)) for count, _ in SHAPES]
 
 
 async def ask(client: httpx2.AsyncClient, document: int, prompt: list[int]) -> dict[str, Any] | None:
@@ -110,40 +138,58 @@ async def type_in_documents(texts: list[list[int]], rounds: int, counts: Counts,
         await asyncio.gather(*map(type_in, range(len(texts))))
 
 
-async def leave_answers(texts: list[list[int]]) -> int:
-    """How many tokens were received of answers that were left."""
-    received = 0
-    async with open_client() as client:
+@dataclass
+class LeftAnswer:
+    """Times in nanoseconds of the machine's monotonic clock: when the request was sent, when tokens arrived (as many
+    times as tokens), and when the connection was closed."""
+
+    sent: int
+    arrived: list[int]
+    left: int = 0
+
+
+async def leave_answers(texts: list[list[int]], url: str) -> list[LeftAnswer]:
+    """Answers that are left after LEFT_AFTER_TOKENS tokens, one after the other."""
+    answers = []
+    async with open_client(url) as client:
         for number in range(LEFT_ANSWERS):
             prompt = texts[number % len(texts)][:PROMPT_TOKENS]
             body = {"model": "bundled", "prompt": prompt, "max_tokens": 200, "stream": True, "return_token_ids": True}
+            answers.append(answer := LeftAnswer(time.monotonic_ns(), []))
             async with client.stream("POST", "/v1/completions", json=body) as response:
-                events = 0
                 async for line in response.aiter_lines():
-                    events += line.startswith("data: {")
-                    if events == LEFT_AFTER_TOKENS:
+                    if line.startswith("data: {"):
+                        ids = json.loads(line[6:])["choices"][0]["token_ids"]
+                        answer.arrived += [time.monotonic_ns()] * len(ids)
+                    if len(answer.arrived) >= LEFT_AFTER_TOKENS:
                         break
-                received += events
-            await asyncio.sleep(0.3)
-    return received
+                answer.left = time.monotonic_ns()
+            await asyncio.sleep(REST_S)
+    return answers
 
 
-def tokens_generated(folder: Path) -> int:
-    return sum(file.stat().st_size for file in (folder / "tokens").iterdir())
+def describe_waste(answers: list[LeftAnswer], times: list[int]) -> tuple[str, ...]:
+    """Medians over the answers: tokens wasted, and on their way when the client left; ms of a token from engine to
+    client, from leaving to the last token, and between two tokens."""
+    columns = []
+    for answer, following in itertools.pairwise([*answers, LeftAnswer(time.monotonic_ns(), [])]):
+        generated = [at for at in times if answer.sent <= at < following.sent]
+        arrived = len(answer.arrived)
+        columns.append((
+            len(generated) - arrived,
+            sum(at <= answer.left for at in generated) - arrived,
+            statistics.median(to - at for at, to in zip(generated, answer.arrived, strict=False)) / 1e6,
+            (generated[-1] - answer.left) / 1e6,
+            statistics.median(to - at for at, to in itertools.pairwise(generated)) / 1e6,
+        ))  # fmt: skip
+    medians = [statistics.median(values) for values in zip(*columns, strict=True)]
+    wasted = [values[0] for values in columns]
+    return f"{medians[0]:.0f} ({min(wasted)} to {max(wasted)})", *(f"{value:.1f}" for value in medians[1:])
 
 
-def measure_reuse(serve: str, folder: Path, texts: list[list[int]], rounds: int, by_document: bool) -> Counts:
-    counts = Counts()
-    with running_replicas(serve, folder, by_document):
-        asyncio.run(type_in_documents(texts, rounds, counts, None))
-        if by_document:
-            before = tokens_generated(folder)
-            received = asyncio.run(leave_answers(texts))
-            time.sleep(2)
-            wasted = tokens_generated(folder) - before - received
-            print(f"left after {LEFT_AFTER_TOKENS} tokens: {wasted / LEFT_ANSWERS:.1f} wasted tokens an answer")
-            print(describe_kill(folder, texts, rounds, counts))
-    return counts
+def measure_waste(folder: Path, texts: list[list[int]], url: str) -> tuple[str, ...]:
+    answers = asyncio.run(leave_answers(texts, url))
+    return describe_waste(answers, read_times(folder / "tokens"))
 
 
 def describe_kill(folder: Path, texts: list[list[int]], rounds: int, expected: Counts) -> str:
@@ -168,24 +214,41 @@ def describe_kill(folder: Path, texts: list[list[int]], rounds: int, expected: C
     )
 
 
+def measure_replicas(serve: str, folder: Path, by_document: bool, reuse: Table, waste: Table) -> None:
+    """Add rows to the tables. With ``by_document`` also left answers, and one replica that is killed."""
+    measured: list[tuple[list[list[int]], int, Counts]] = []
+    with running_replicas(serve, folder, by_document):
+        for texts, (_, rounds) in zip(documents(), SHAPES, strict=True):
+            measured.append((texts, rounds, counts := Counts()))
+            asyncio.run(type_in_documents(texts, rounds, counts, None))
+            reuse.add_row(
+                "by document" if by_document else "as Ray chooses",
+                f"{len(texts)} × {rounds}",
+                str(counts.failed),
+                *(f"{statistics.quantiles(counts.answer_ms, n=20)[at]:.0f}" for at in (9, 18)),
+                f"{counts.reused_tokens / max(counts.prompt_tokens, 1):.1%}",
+            )
+        if by_document:
+            waste.add_row("Ray", *measure_waste(folder, measured[0][0], URL))
+            for texts, rounds, counts in measured:
+                print(describe_kill(folder, texts, rounds, counts))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--serve", required=True, help="the program `serve` of the environment with Ray")
-    parser.add_argument("--documents", type=int, default=6)
-    parser.add_argument("--rounds", type=int, default=10)
     options = parser.parse_args()
-    texts = documents(options.documents, options.rounds)
-    table = Table("requests go", "asked", "failed", "p50 ms", "p95 ms", "prompt tokens reused")
+    reuse = Table("requests go", "documents × requests", "failed", "p50 ms", "p95 ms", "prompt tokens reused")
+    waste = Table("answers left", "wasted (all)", "on the way", "ms to the client", "ms to the end", "ms a token")
     for by_document in (True, False):
         with tempfile.TemporaryDirectory() as name:
-            counts = measure_reuse(options.serve, Path(name), texts, options.rounds, by_document)
-        quantiles = statistics.quantiles(counts.answer_ms, n=20)
-        table.add_row(
-            "by document" if by_document else "as Ray chooses", str(len(texts) * options.rounds), str(counts.failed),
-            f"{statistics.median(counts.answer_ms):.0f}", f"{quantiles[-1]:.0f}",
-            f"{counts.reused_tokens / max(counts.prompt_tokens, 1):.0%}",
-        )  # fmt: skip
-    Console().print(table)
+            measure_replicas(options.serve, Path(name), by_document, reuse, waste)
+    with tempfile.TemporaryDirectory() as name:
+        (Path(name) / "tokens").mkdir()
+        with running_without_ray(Path(name)) as url:
+            waste.add_row("without Ray", *measure_waste(Path(name), documents()[0], url))
+    for table in (reuse, waste):
+        Console(width=120).print(table)
 
 
 if __name__ == "__main__":

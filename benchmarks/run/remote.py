@@ -161,38 +161,44 @@ def measure_cancel(server: MeasuredServer, folder: Path, rounds: int) -> Rows:
 
 
 def measure_typing(server: MeasuredServer, folder: Path, keys: int) -> Rows:
-    """A simulated user at up to 150 ms a key, who asks at each; suggestions are cached and prefetched as in editors."""
+    """A simulated user at up to 150 ms a key, who asks at each; suggestions are cached, and prefetched or not."""
+    rows = Rows()
+    for is_ahead in (False, True):
+        asked, sent, read = type_file(server, folder, keys, SETTINGS.model_copy(update={"ahead": is_ahead}))
+        name = "with prefetches (`inline_completion.ahead`)" if is_ahead else "without prefetches"
+        rows += [
+            (f"requests per key, {keys} keys, {name}", "" if is_ahead else "≤ 0.4", f"{asked / keys:.2f}"),
+            (f"prompt reuse while typing, {sent:,} tokens sent", "≥ 80 %", f"{1 - read / sent:.0%}"),
+        ]
+    return rows
+
+
+def type_file(server: MeasuredServer, folder: Path, keys: int, settings: InlineCompletion) -> tuple[int, int, float]:
+    """Requests, tokens of their prompts, and how many of those the server had to read."""
     with ready(RemoteEngine(settings_for(server.url, folder))) as engine:
         assert isinstance(engine, RemoteEngine)
-        observed, metrics = ObservedConnection(engine), Metrics()
-        read_before = server.prompt_tokens_read()
+        observed, read_before = ObservedConnection(engine), server.prompt_tokens_read()
         source = Path(dataclasses.__file__).read_text(encoding="utf-8")
 
-        async def run() -> int:
-            typist = Typist(source, 1, 8)
-            completer, requested = DocumentCompleter(metrics), 0
+        async def run() -> None:
+            typist, completer, requested = Typist(source, 1, 8), DocumentCompleter(Metrics()), 0
             for key in typist.type_keys():
                 await asyncio.sleep(min(key.delay_s, MAX_KEY_DELAY_S))
                 cursor = Cursor(key.text, key.offset, "python", "dataclasses.py")
-                completer.handle_change(engine, cursor.divided, SETTINGS, lambda cursor=cursor: cursor)
+                completer.handle_change(engine, cursor.divided, settings, lambda cursor=cursor: cursor)
                 if not key.requests_suggestion:
                     continue
                 requested += 1
-                suggestions = await completer.suggest(engine, cursor, SETTINGS)
+                suggestions = await completer.suggest(engine, cursor, settings)
                 if suggestions:
                     typist.suggestion = (suggestions[0].text, suggestions[0].end - key.offset)
                 if requested == keys:
                     break
             completer.close()
-            return requested
 
-        requested = asyncio.run(run())
-    sent = sum(record.prompt_tokens for record in observed.records)
-    reuse = 1 - (server.prompt_tokens_read() - read_before) / sent
-    return [
-        (f"requests per key, {requested} keys", "≤ 0.4", f"{len(observed.records) / requested:.2f}"),
-        (f"prompt reuse while typing, {sent:,} tokens sent", "≥ 80 %", f"{reuse:.0%}"),
-    ]
+        asyncio.run(run())
+        sent = sum(record.prompt_tokens for record in observed.records)
+        return len(observed.records), sent, server.prompt_tokens_read() - read_before
 
 
 def texts_of(engine: Engine) -> list[str | None]:
