@@ -312,9 +312,6 @@ READERS_OF_OWN_FILES = {
     "lsp/stdio.py": "/dev/null",
     "gateway/gateway_settings.py": "the settings of the gateway",
     "private_files.py": "tokens and secrets",
-    "http_api/serve.py": "the API key",
-    "remote/endpoint.py": "the token",
-    "lsp/tcp.py": "the token",
     "text_tokens/chat_template.py": "the chat template of a checkpoint",
     "text_tokens/chat_template_child.py": "/proc",
 }

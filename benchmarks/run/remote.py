@@ -164,10 +164,10 @@ def measure_typing(server: MeasuredServer, folder: Path, keys: int) -> Rows:
     """A simulated user at up to 150 ms a key, who asks at each; suggestions are cached, and prefetched or not."""
     rows = Rows()
     for is_ahead in (False, True):
-        asked, sent, read = type_file(server, folder, keys, SETTINGS.model_copy(update={"ahead": is_ahead}))
+        requests, sent, read = type_file(server, folder, keys, SETTINGS.model_copy(update={"ahead": is_ahead}))
         name = "with prefetches (`inline_completion.ahead`)" if is_ahead else "without prefetches"
         rows += [
-            (f"requests per key, {keys} keys, {name}", "" if is_ahead else "≤ 0.4", f"{asked / keys:.2f}"),
+            (f"requests per key, {keys} keys, {name}", "" if is_ahead else "≤ 0.4", f"{requests / keys:.2f}"),
             (f"prompt reuse while typing, {sent:,} tokens sent", "≥ 80 %", f"{1 - read / sent:.0%}"),
         ]
     return rows
