@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,12 +116,18 @@ COMMIT = frozenset({"<commit_before>", "<commit_msg>", "<commit_after>", "<filen
 PLAIN = "total = first + 1\ncount = 0\nprint(other)\nprint(count)\nprint(total)\n"
 
 
-def model_engine() -> ScriptedEngine:
-    """Proposes ``print(other, flush=True)`` after any edit of the first lines."""
-    return ScriptedEngine(replies={"Change 1 to 2": ["count = 0\n", "print(other, flush=True)\n", *PRINTED]})
-
-
 PRINTED = ["print(count)\n", "print(total)\n"]
+MODEL_EDITS = {"next_edit": {"model": True}}
+
+
+@asynccontextmanager
+async def model_edits_client(overlay: dict[str, Any] = MODEL_EDITS) -> AsyncIterator[tuple[Client, ScriptedEngine]]:
+    """The engine has the format of commits and proposes ``print(other, flush=True)`` after ``change_number``."""
+    engine = ScriptedEngine(replies={"Change 1 to 2": ["count = 0\n", "print(other, flush=True)\n", *PRINTED]})
+    settings = validate({"model": {"name": "scripted"}, **overlay}, "the test")
+    async with initialized_client(engine, settings) as client:
+        engine.set_status(special_tokens=COMMIT)
+        yield client, engine
 
 
 def change_number(client: Client) -> None:
@@ -129,10 +137,7 @@ def change_number(client: Client) -> None:
 
 @async_test
 async def test_edit_of_the_model_is_offered_until_it_is_dismissed() -> None:
-    engine = model_engine()
-    settings = validate({"model": {"name": "scripted"}, "next_edit": {"model": True}}, "the test")
-    async with initialized_client(engine, settings) as client:
-        engine.set_status(special_tokens=COMMIT)
+    async with model_edits_client() as (client, engine):
         client.open(URI, PLAIN)
         change_number(client)
         (edit,) = await request_edits(client)
@@ -146,10 +151,7 @@ async def test_edit_of_the_model_is_offered_until_it_is_dismissed() -> None:
 
 @async_test
 async def test_edit_that_is_certain_takes_precedence_over_the_model() -> None:
-    engine = model_engine()
-    settings = validate({"model": {"name": "scripted"}, "next_edit": {"model": True}}, "the test")
-    async with initialized_client(engine, settings) as client:
-        engine.set_status(special_tokens=COMMIT)
+    async with model_edits_client() as (client, engine):
         client.open(URI, CODE)
         rename(client)
         (edit,) = await request_edits(client)
@@ -159,9 +161,7 @@ async def test_edit_that_is_certain_takes_precedence_over_the_model() -> None:
 
 @async_test
 async def test_model_gets_no_request_by_default() -> None:
-    engine = model_engine()
-    async with initialized_client(engine) as client:
-        engine.set_status(special_tokens=COMMIT)
+    async with model_edits_client(overlay={}) as (client, engine):
         client.open(URI, PLAIN)
         change_number(client)
         assert await request_edits(client) == []
