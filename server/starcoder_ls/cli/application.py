@@ -115,7 +115,11 @@ def serve(
 @application.command(cls=PositionCommand, context_settings={"ignore_unknown_options": True})  # `-:3:1` is no option
 def complete(
     position: Annotated[
-        str, typer.Argument(metavar="FILE:LINE:COL", help="Line and column from 1. FILE `-` is standard input.")
+        str,
+        typer.Argument(
+            metavar="FILE:LINE:COL",
+            help="Line and column from 1. FILE `-` is standard input. In a notebook, FILE:CELL:LINE:COL.",
+        ),
     ],
     model: ModelOption = None,
     adapter: AdapterOption = None,

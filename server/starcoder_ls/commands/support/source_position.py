@@ -1,4 +1,6 @@
-"""The position argument ``FILE:LINE:COL``: reading its cursor, and rendering a suggestion at a cursor."""
+"""The position argument ``FILE:LINE:COL`` or ``FILE.ipynb:CELL:LINE:COL``: reading its cursor, and rendering a
+suggestion at a cursor.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,12 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.text import Text
 
+from starcoder_ls.commands.support.notebook_position import cell_cursor, split_cell
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, read_file, read_stream
 from starcoder_ls.context.ignore_files import find_repository
@@ -31,13 +35,17 @@ def require_allowed(file: str, ignored: Sequence[str] = ()) -> None:
 def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
     """The cursor at ``FILE:LINE:COL``, counted from 1. The language is that of FILE's name; ``-`` is standard input.
 
-    Raises SettingsError for another format or an unreadable file, DocumentExcluded for a file that no model may see,
-    DocumentOutOfSync for a position outside the text.
+    Before the line, a notebook has the number of a cell. Raises SettingsError for another format or an unreadable file,
+    DocumentExcluded for a file that no model may see, DocumentOutOfSync for a position outside the text.
     """
     file, line, column = _parse(position)
+    file, cell = split_cell(file)
     if file != "-":
         require_allowed(file, ignored)
     text = _read(file)
+    if cell is not None:
+        cursor = cell_cursor(file, text, cell)
+        return replace(cursor, offset=offset_of(cursor.text, line, column))
     offset, path = offset_of(text, line, column), "" if file == "-" else file
     return Cursor(text, offset, by_path(path).id, path, document=file)
 
