@@ -19,3 +19,8 @@ def test_insertion_point_knows_the_text_above_the_window() -> None:
 def test_region_is_that_of_the_cursor_inside_auto_closed_quotes() -> None:
     for before, after, region in (("x = ", "", "code"), ("# a ", "\n", "comment"), ('x = "a ', '"\n', "string")):
         assert Cursor(before + after, len(before), "python").region == region
+
+
+def test_notebook_shown_as_a_script_has_the_name_of_a_script_in_the_prompt() -> None:
+    assert Cursor("x = 1\n", 0, "python", "/work/analysis.ipynb").shown_path == "/work/analysis.py"
+    assert Cursor("x = 1\n", 0, "python", "/work/analysis.py").shown_path == "/work/analysis.py"

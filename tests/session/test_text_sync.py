@@ -38,3 +38,12 @@ async def test_notebook_opened_as_the_text_of_its_file_gets_no_suggestions() -> 
         client.change(uri, 2, {"range": {"start": end, "end": end}, "text": "{"})
         assert await client.inline_completion(uri, 0, 12, is_invoked=True) == []
         assert engine.all_requests == []
+
+
+@async_test
+async def test_notebook_that_the_editor_shows_as_a_script_gets_suggestions() -> None:
+    engine = ScriptedEngine([["sum", "(rows)", "\n"]])
+    async with initialized_client(engine) as client:
+        client.open("file:///project/analysis.ipynb", "# %%\ntotal = ")
+        (item,) = await client.inline_completion("file:///project/analysis.ipynb", 1, 8)
+        assert item["insertText"] == "sum(rows)"

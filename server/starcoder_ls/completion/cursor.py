@@ -62,7 +62,7 @@ class Cursor:
     def shown_path(self) -> str:
         """The path in the prompt: a notebook without marks for cells is shown as a script."""
         suffixes = by_id(self.language).suffixes
-        if self.notebook is None or not suffixes or not is_notebook(self.path):
+        if not suffixes or not is_notebook(self.path):
             return self.path
         return self.path[: -len(SUFFIX)] + suffixes[0]
 

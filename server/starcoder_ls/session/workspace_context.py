@@ -22,6 +22,7 @@ from starcoder_ls.lsp.documents.applied_edit import AppliedEdit
 from starcoder_ls.lsp.documents.document import Document, path_of_uri
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.language_client import LanguageClient
+from starcoder_ls.notebooks.ipynb import is_notebook
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.settings import Context
 
@@ -187,5 +188,9 @@ class WorkspaceContext:
 
 
 def _cell(document: Document) -> tuple[str, str]:
-    """Language and notebook of a cell; empty for other documents, whose language is that of their path."""
-    return (document.language, document.notebook) if document.notebook else ("", "")
+    """Language and notebook of a cell, and the language of a notebook that is shown as a script.
+
+    Empty for other documents, whose language is that of their path.
+    """
+    is_script = is_notebook(document.path) and not document.is_notebook_json
+    return (document.language, document.notebook) if document.notebook or is_script else ("", "")

@@ -6,6 +6,7 @@ An edit that does not fit the text makes the document out of sync until the edit
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from starcoder_ls.lsp.documents.lines import Lines
 from starcoder_ls.notebooks.ipynb import is_notebook
 
 BYTES_PER_LINE = 8
+_JSON_OBJECT = re.compile(r"\s*\{")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +122,8 @@ class Document:
 
     @property
     def is_notebook_json(self) -> bool:
-        """It is a notebook that the editor shows as the text of its file."""
-        return not self.notebook and is_notebook(self.path)
+        """It is a notebook that the editor shows as the text of its file. Others are shown as scripts, by jupytext."""
+        return not self.notebook and is_notebook(self.path) and _JSON_OBJECT.match(self.text) is not None
 
     @property
     def is_in_sync(self) -> bool:
