@@ -149,15 +149,15 @@ def test_adapter_is_chosen_by_name(open_api: OpenApi) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({}, "prompt: Field required"),
-        ({"prompt": 1}, "prompt: Input should be a valid string"),
-        ({"prompt": ["a", "b"]}, "prompt: Input should be a valid string"),
-        ({"prompt": "", "max_tokens": 10**9}, "max_tokens: "),
-        ({"prompt": "", "n": 9}, "n: "),
-        ({"prompt": "", "echo": True}, "echo: "),
-        ({"prompt": "", "logprobs": 5}, "logprobs: "),
-        ({"prompt": "", "best_of": 4}, "best_of: "),
-        ({"prompt": "", "stop": ["x"] * 33}, "stop: "),
+        ({}, "`prompt` is missing."),
+        ({"prompt": 1}, "`prompt`: input should be a valid string."),
+        ({"prompt": ["a", "b"]}, "`prompt`: input should be a valid string."),
+        ({"prompt": "", "max_tokens": 10**9}, "`max_tokens`: input should be less than"),
+        ({"prompt": "", "n": 9}, "`n`: "),
+        ({"prompt": "", "echo": True}, "`echo` can only be false."),
+        ({"prompt": "", "logprobs": 5}, "`logprobs`"),
+        ({"prompt": "", "best_of": 4}, "`best_of`"),
+        ({"prompt": "", "stop": ["x"] * 33}, "`stop`: "),
     ],
 )
 def test_body_that_cannot_be_obeyed_is_refused(open_api: OpenApi, body: dict[str, Any], message: str) -> None:
@@ -166,9 +166,21 @@ def test_body_that_cannot_be_obeyed_is_refused(open_api: OpenApi, body: dict[str
     assert response.json()["error"]["message"].startswith(message)
 
 
+def test_path_or_method_that_does_not_exist_is_one_sentence(open_api: OpenApi) -> None:
+    client = open_api().client
+    for method, path, status, message in (
+        ("POST", "/v1/chat/completions", 404, "There is no /v1/chat/completions here. There are /v1/completions, "),
+        ("GET", "/infill", 405, "/infill takes POST, not GET."),
+    ):
+        response = client.request(method, path)
+        assert (response.status_code, response.json()["error"]["message"][: len(message)]) == (status, message)
+
+
 def test_body_that_is_no_json_or_too_large_is_refused(open_api: OpenApi) -> None:
     client = open_api().client
-    assert client.post("/infill", content=b"{").status_code == 400
+    for content, message in ((b"{", "The body is not JSON: "), (b"[]", "The body must be a JSON object.")):
+        response = client.post("/infill", content=content)
+        assert (response.status_code, response.json()["error"]["message"][: len(message)]) == (400, message)
     response = client.post("/infill", content=b"x" * (MAX_BODY_BYTES + 1))
     assert (response.status_code, response.json()["error"]["code"]) == (413, 413)
 

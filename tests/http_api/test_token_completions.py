@@ -79,8 +79,8 @@ def test_request_has_the_session_of_its_header_and_the_salt_of_its_user() -> Non
     [
         ({"prompt": [999_999]}, 400, "not those of a text"),
         ({"model": "other"}, 404, "no model 'other'"),
-        ({"echo": True}, 400, "echo: "),
-        ({"prompt": [1, "a"]}, 400, "prompt.1: "),
+        ({"echo": True}, 400, "`echo`"),
+        ({"prompt": [1, "a"]}, 400, "`prompt.1`: "),
     ],
 )
 def test_request_that_cannot_be_obeyed_is_refused(changes: dict[str, Any], status: int, message: str) -> None:

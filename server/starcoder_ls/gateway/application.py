@@ -21,7 +21,7 @@ from starcoder_ls.gateway.replicas import Replicas, checked_replicas
 from starcoder_ls.gateway.request_policy import Limits, checked_body
 from starcoder_ls.gateway.user_limits import UserLimits
 from starcoder_ls.gateway.users import Users, salt_of, session_of
-from starcoder_ls.http_api.http_errors import HttpError, error_response
+from starcoder_ls.http_api.http_errors import HttpError, error_response, route_errors
 from starcoder_ls.http_api.request_body import read_body
 
 _Handler = Callable[[HttpRequest, Receive, Send], Awaitable[None]]
@@ -54,14 +54,12 @@ class Gateway:
             async with checked_replicas(self.replicas, self.settings.health_interval_s):
                 yield
 
-        return Starlette(
-            lifespan=lifespan,
-            routes=[
-                Route(COMPLETIONS, _Endpoint(self, self._complete), methods=["POST"]),
-                Route(MODELS, _Endpoint(self, self._models), methods=["GET"]),
-                Route(HEALTH, _Endpoint(self, self._health), methods=["GET"]),
-            ],
-        )
+        routes = [
+            Route(COMPLETIONS, _Endpoint(self, self._complete), methods=["POST"]),
+            Route(MODELS, _Endpoint(self, self._models), methods=["GET"]),
+            Route(HEALTH, _Endpoint(self, self._health), methods=["GET"]),
+        ]
+        return Starlette(lifespan=lifespan, routes=routes, exception_handlers=route_errors(routes))
 
     def metrics_application(self) -> ASGIApp:
         """``/metrics``, for a port that only the monitoring can reach."""

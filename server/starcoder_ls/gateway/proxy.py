@@ -68,7 +68,7 @@ class ProxiedRequest:
         try:
             response = await replica.client.send(request, stream=True)
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
-            replica.mark(False, type(error).__name__)
+            replica.mark_failed(error)
             return False
         except (httpx2.HTTPError, OSError):
             return False

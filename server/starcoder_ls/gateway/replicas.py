@@ -21,12 +21,16 @@ _CONNECT_TIMEOUT_S = 2.0
 
 @dataclass(slots=True)
 class Replica:
-    """``load`` is the number of requests that it works on. A new one is used before its first health check."""
+    """``load`` is the number of requests that it works on. A new one is used before its first health check.
+
+    ``is_slow``: it is not healthy because an answer did not come in time, which can also be this process that was late.
+    """
 
     url: str
     client: httpx2.AsyncClient = field(repr=False)
     load: int = 0
     is_healthy: bool = True
+    is_slow: bool = False
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -36,8 +40,14 @@ class Replica:
         finally:
             self.load -= 1
 
+    def mark_failed(self, error: Exception) -> None:
+        """A connection failed with ``error``, or an answer did not come in time."""
+        self.mark(False, type(error).__name__)
+        self.is_slow = isinstance(error, TimeoutError | httpx2.TimeoutException)
+
     def mark(self, is_healthy: bool, reason: str = "") -> None:
         """Log and keep a change of the state."""
+        self.is_slow = False
         if is_healthy != self.is_healthy:
             self.is_healthy = is_healthy
             logger.warning("%s %s", self.url, "can be used again" if is_healthy else f"is not used: {reason}")
@@ -61,9 +71,14 @@ class Replicas:
         self._ring = HashRing(urls)
 
     def candidates(self, key: str) -> list[Replica]:
-        """The replicas to ask for ``key``, the best first; none if none can be used."""
-        names = self._ring.choose(key, self._load_of, self._load_factor)
-        return [self._replicas[name] for name in names]
+        """The replicas to ask for ``key``, the best first; none if none can be used.
+
+        If none is healthy, those that are slow are used: where all are late at once, the cause is this machine, and
+        clients wait only as long as they like.
+        """
+        usable = [replica for replica in self if replica.is_healthy] or [replica for replica in self if replica.is_slow]
+        loads = {replica.url: replica.load for replica in usable}
+        return [self._replicas[name] for name in self._ring.choose(key, loads.get, self._load_factor)]
 
     async def check_health(self, interval_s: float) -> None:
         """Ask each replica every ``interval_s`` whether it works, until it is cancelled."""
@@ -74,15 +89,11 @@ class Replicas:
     async def close(self) -> None:
         await asyncio.gather(*(replica.client.aclose() for replica in self))
 
-    def _load_of(self, url: str) -> int | None:
-        replica = self._replicas[url]
-        return replica.load if replica.is_healthy else None
-
     async def _check(self, replica: Replica, timeout_s: float) -> None:
         try:
             response = await asyncio.wait_for(replica.client.get(HEALTH), max(timeout_s, _CONNECT_TIMEOUT_S))
         except (httpx2.HTTPError, OSError, TimeoutError) as error:
-            replica.mark(False, type(error).__name__)
+            replica.mark_failed(error)
         else:
             replica.mark(response.status_code == httpx2.codes.OK, f"its health is {response.status_code}")
 

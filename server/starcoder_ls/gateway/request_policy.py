@@ -34,7 +34,7 @@ def checked_body(data: bytes, limits: Limits, cache_salt: str) -> tuple[bytes, T
         ("n", body.n, limits.max_candidates),
     ):
         if value > limit:
-            raise HttpError(400, f"{name}: {value:,} is over the limit of this site, {limit:,}")
+            raise HttpError(400, f"`{name}`: {value:,} is over the limit of this site, {limit:,}.")
     fields: dict[str, Any] = body.model_dump(mode="json", exclude_unset=True) | {"cache_salt": cache_salt}
     if body.stream:  # the metrics need the reused tokens of answers that clients leave, as they mostly do
         fields["stream_options"] = {"include_usage": True, "continuous_usage_stats": True}

@@ -30,7 +30,7 @@ from starcoder_ls.http_api.bodies import CompletionsBody, InfillBody
 from starcoder_ls.http_api.disconnect import ClientGone, run_while_connected
 from starcoder_ls.http_api.engine_requests import completions_request, infill_request
 from starcoder_ls.http_api.engine_source import EngineSource
-from starcoder_ls.http_api.http_errors import HttpError, error_object, error_response, http_error_of
+from starcoder_ls.http_api.http_errors import HttpError, error_object, error_response, http_error_of, route_errors
 from starcoder_ls.http_api.request_body import read_body
 from starcoder_ls.http_api.server_sent_events import encode_event
 from starcoder_ls.http_api.token_bodies import ReplicaCompletionsBody, has_token_ids
@@ -56,13 +56,15 @@ def create_application(
     """``read_tokenizer`` gives the tokenizer of the engine's model, from any thread; without it prompts of token ids
     are refused. ``is_local_only``: requests must name this machine, as on a loopback address."""
     api = HttpApi(source, settings, read_tokenizer)
+    routes = [
+        Route("/v1/completions", api.completions, methods=["POST"]),
+        Route("/infill", api.infill, methods=["POST"]),
+        Route("/v1/models", api.models),
+        Route("/health", api.health),
+    ]
     return Starlette(
-        routes=[
-            Route("/health", api.health),
-            Route("/v1/models", api.models),
-            Route("/v1/completions", api.completions, methods=["POST"]),
-            Route("/infill", api.infill, methods=["POST"]),
-        ],
+        routes=routes,
+        exception_handlers=route_errors(routes),
         middleware=[Middleware(AccessControl, token=token, is_local_only=is_local_only)],
     )
 
@@ -118,13 +120,13 @@ class HttpApi:
     async def _complete_tokens(self, request: HttpRequest, body: ReplicaCompletionsBody) -> Response:
         """Raises HttpError (400) where the model's tokenizer is not known."""
         if self.read_tokenizer is None:
-            raise HttpError(400, "prompt: token ids are not accepted here. Send a text.")
+            raise HttpError(400, "`prompt`: token ids are not accepted here. Send a text.")
         engine = self.source.ready_engine()
         tokenizer = await asyncio.to_thread(self.read_tokenizer)
         head = completions_format.Head.new(body.model, int(time.time()))
         if (forced := body.structured_outputs) is not None and forced.is_whole_answer:
             if body.stream or body.n > 1:
-                raise HttpError(400, "structured_outputs.regex: a whole answer is not streamed and has one choice.")
+                raise HttpError(400, "`structured_outputs.regex`: a whole answer is not streamed and has one choice.")
             return JSONResponse(token_completions.forced_answer(head, tokenizer, body, forced.text))
         prepared = await asyncio.to_thread(token_completions.token_request, engine, tokenizer, body, _session(request))
         answer = token_completions.TokenAnswer(engine, prepared, tokenizer)

@@ -48,7 +48,8 @@ class EngineSource:
             raise EngineNotReady(failure or "The model is loading.")
         status = engine.status()
         if status.phase not in (Phase.READY, Phase.WORKING):
-            raise EngineNotReady(status.message or "The model is loading.")
+            is_failed = status.phase is Phase.FAILED
+            raise EngineNotReady(status.message if is_failed else f"The model is loading. {status.message}".rstrip())
         return engine
 
     def replace(self, ended: Engine) -> None:

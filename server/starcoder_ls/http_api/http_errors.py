@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
 
 from pydantic import ValidationError
-from starlette.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from starcoder_ls.errors import (
     EngineBusy,
@@ -20,6 +25,7 @@ from starcoder_ls.errors import (
 )
 
 RETRY_AFTER_S = 1
+_MAX_PATH_CHARS = 100
 _STATUS: tuple[tuple[type[StarcoderError], int], ...] = (
     (ModelNotFound, 404),
     (PromptTooLong, 400),
@@ -54,7 +60,7 @@ def http_error_of(error: Exception) -> HttpError:
     if isinstance(error, HttpError):
         return error
     if isinstance(error, ValidationError):
-        return HttpError(400, "; ".join(_describe(detail) for detail in error.errors(include_url=False)))
+        return HttpError(400, " ".join(_describe(detail) for detail in error.errors(include_url=False)))
     for kind, status in _STATUS:
         if isinstance(error, kind):
             retry_after_s = getattr(error, "retry_after_s", RETRY_AFTER_S)
@@ -64,7 +70,35 @@ def http_error_of(error: Exception) -> HttpError:
     return HttpError(500, "An internal error occurred; `starcoder-ls logs` has the details.")
 
 
-def _describe(detail: Mapping[str, object]) -> str:
-    location = detail["loc"]
-    assert isinstance(location, tuple)
-    return f"{'.'.join(map(str, location))}: {detail['msg']}" if location else str(detail["msg"])
+def route_errors(routes: Sequence[Route]) -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
+    """The exception handlers of an application that has ``routes``: for a path or a method that it does not have."""
+    paths = ", ".join(route.path for route in routes)
+
+    async def respond(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        path, allowed = request.url.path[:_MAX_PATH_CHARS], (error.headers or {}).get("Allow", "")
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            return error_response(HttpError(405, f"{path} takes {allowed}, not {request.method}.", {"Allow": allowed}))
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            return error_response(HttpError(404, f"There is no {path} here. There are {paths}."))
+        return error_response(HttpError(error.status_code, error.detail))
+
+    return {HTTPException: respond}
+
+
+def _describe(detail: Mapping[str, Any]) -> str:
+    """A sentence for what is wrong with a body."""
+    name, reason, context = ".".join(map(str, detail["loc"])), str(detail["msg"]), detail.get("ctx") or {}
+    match detail["type"]:
+        case "json_invalid":
+            return f"The body is not JSON: {context.get('error', reason)}."
+        case "missing":
+            return f"`{name}` is missing."
+        case "extra_forbidden":
+            return f"`{name}` is not allowed."
+        case "literal_error":
+            return f"`{name}` can only be {str(context.get('expected', '')).replace('False', 'false')}."
+    if not name:
+        return "The body must be a JSON object."
+    reason = reason.removeprefix("Value error, ")
+    return f"`{name}`: {reason[:1].lower()}{reason[1:].rstrip('.')}."

@@ -11,7 +11,7 @@ from starcoder_ls.http_api.http_errors import HttpError
 
 async def read_body(request: HttpRequest, max_bytes: int) -> bytes:
     """Raises HttpError (413) for a larger body, and ClientGone."""
-    too_large = HttpError(413, f"The body of a request may have {max_bytes / 1024:,.0f} KB.")
+    too_large = HttpError(413, f"The body of a request may have at most {max_bytes / 1024:,.0f} KB.")
     if (length := request.headers.get("content-length", "")).isdigit() and int(length) > max_bytes:
         raise too_large
     received = bytearray()

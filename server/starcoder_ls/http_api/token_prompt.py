@@ -91,4 +91,4 @@ def _encoded_length(tokenizer: Tokenizer, ids: list[int]) -> int:
 
 
 def _no_text() -> HttpError:
-    return HttpError(400, "prompt: these ids are not those of a text. Is the client's tokenizer that of this model?")
+    return HttpError(400, "`prompt`: these ids are not those of a text. Is the client's tokenizer that of this model?")
