@@ -59,6 +59,7 @@ if __name__ == "__main__":
     setup(
         version=read_version(),
         install_requires=client_dependencies(project["dependencies"]),
+        extras_require={"gateway": project["optional-dependencies"]["gateway"]},
         long_description=(ROOT / "docs" / "teams.md").read_text(encoding="utf-8"),
         long_description_content_type="text/markdown",
         package_dir={"": SOURCES},

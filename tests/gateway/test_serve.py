@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from starcoder_ls.gateway import gateway_settings
 from starcoder_ls.gateway.users import add_user
 
 ROOT = Path(__file__).parents[2]
+IN_CONTAINER = Path("/etc/starcoder-ls")
 
 
 def test_process_reads_replicas_and_users_again_and_ends_with_code_0(tmp_path: Path) -> None:
@@ -72,5 +74,38 @@ def test_files_for_the_deployment_agree_with_the_gateway() -> None:
     (gateway,) = (each for each in objects if each["kind"] == "Deployment")
     (container,) = gateway["spec"]["template"]["spec"]["containers"]
     assert container["ports"] == [{"containerPort": settings.port}]
-    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
-    assert {str(settings.secret_file.parent), str((settings.certificate or Path()).parent)} <= mounts
+    mounts = {Path(mount["mountPath"]) for mount in container["volumeMounts"]}
+    composed = {Path(volume.split(":")[1]) for volume in compose["services"]["gateway"]["volumes"]}
+    needed = {settings.secret_file.parent, (settings.certificate or Path()).parent, ROOT / "deploy" / "gateway.toml"}
+    for mounted in (mounts, composed):
+        assert {IN_CONTAINER / path.relative_to(ROOT / "deploy") for path in needed} <= mounted
+
+
+def test_gateway_starts_with_the_settings_and_secrets_of_the_deployment(tmp_path: Path) -> None:
+    """As docs/gateway.md says; only the port is another one."""
+    text = (ROOT / "deploy" / "gateway.toml").read_text()
+    file, port = tmp_path / "gateway.toml", free_port()
+    file.write_text(text.replace("0.0.0.0:8443", f"127.0.0.1:{port}"))
+    page = (ROOT / "docs" / "gateway.md").read_text()
+    lines = page.split("cd deploy && umask 077 && ")[1].split("```")[0].splitlines()
+    commands = [line for line in lines if "docker" not in line]
+    certificate = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout OUR.key -out OUR.crt "
+        "-days 1 -subj /CN=gateway -addext subjectAltName=IP:127.0.0.1 2> /dev/null"
+    )
+    script = "\n".join(["set -e; umask 077", certificate, *commands])
+    script = script.replace("starcoder-ls", f"{sys.executable} -m starcoder_ls")
+    done = subprocess.run(["sh", "-c", script], cwd=tmp_path, check=True, capture_output=True, text=True)
+    token = done.stdout.split()[-1]
+    command = [sys.executable, "-m", "starcoder_ls", "gateway", "serve", str(file)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        while "listens on" not in (line := process.stderr.readline()):
+            assert line, "it ended"
+        with terminated(process), httpx2.Client(verify=ssl_context(tmp_path / "OUR.crt")) as client:
+            answer = client.get(f"https://127.0.0.1:{port}/v1/models", headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 503, "it knows the user, and there are no replicas"
+
+
+def ssl_context(certificate: Path) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(certificate))

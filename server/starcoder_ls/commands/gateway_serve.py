@@ -17,7 +17,7 @@ def run(file: Path, metrics_port: int | None) -> int:
     except ModuleNotFoundError as error:
         if error.name != "prometheus_client":
             raise
-        raise SettingsError("The gateway needs one more package: pip install 'starcoder-ls[gateway]'") from error
+        raise SettingsError("The gateway needs one more package: pip install prometheus-client") from error
     return serve(file, metrics_port, _print_address)
 
 
