@@ -54,9 +54,9 @@ def measure(keep: Any, keys: int) -> tuple[float, float]:
         suggestion = Suggestion(rest, offset, offset, FinishReason.STOP_RULE, 9, 3, Timings())
         cursor = Cursor(text, offset, "python", PATH, URI)
         started_s = time.thread_time()
-        for command in feedback.offer(cursor, [suggestion]) or []:
-            if command is not None and command.arguments:
-                feedback.on_shown(command.arguments[0]["id"])
+        for suggestion_key in feedback.offer(cursor, [suggestion]) or []:
+            if suggestion_key is not None:
+                feedback.on_shown(suggestion_key)
         offer_s += time.thread_time() - started_s
     feedback.close()
     return 1e6 * edit_s / keys, 1e6 * offer_s / keys

@@ -50,6 +50,7 @@ from starcoder_ls.features import (
     work_done_progress_cancel,
 )
 from starcoder_ls.generation import Engine, EngineFactory, Status
+from starcoder_ls.lsp.key_messages import DocumentChange, InlineCompletionRequest
 from starcoder_ls.lsp.protocol import Handlers, NotificationHandler, RequestHandler
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
@@ -89,7 +90,7 @@ REQUESTS: dict[str, Route] = {
     t.INITIALIZE: Route(initialize.initialize),
     t.SHUTDOWN: Route(shutdown.shutdown),
     t.TEXT_DOCUMENT_INLINE_COMPLETION: Route(
-        inline_completion.inline_completion, t.InlineCompletionParams, inline_completion.is_invoked
+        inline_completion.inline_completion, InlineCompletionRequest, inline_completion.is_invoked
     ),
     t.TEXT_DOCUMENT_COMPLETION: Route(completion.completion, t.CompletionParams, _never),
     copilot_inline_edit.METHOD: Route(copilot_inline_edit.copilot_inline_edit, is_invoked=_never),
@@ -111,9 +112,7 @@ NOTIFICATIONS: dict[str, NotificationHandler[Session]] = {
     t.TEXT_DOCUMENT_DID_OPEN: NotificationHandler(
         did_open.did_open, t.DidOpenTextDocumentParams, did_change.mark_out_of_sync
     ),
-    t.TEXT_DOCUMENT_DID_CHANGE: NotificationHandler(
-        did_change.did_change, t.DidChangeTextDocumentParams, did_change.mark_out_of_sync
-    ),
+    t.TEXT_DOCUMENT_DID_CHANGE: NotificationHandler(did_change.did_change, DocumentChange, did_change.mark_out_of_sync),
     t.TEXT_DOCUMENT_DID_SAVE: NotificationHandler(did_save.did_save, t.DidSaveTextDocumentParams),
     did_show_completion.METHOD: NotificationHandler(did_show_completion.did_show_completion),
     did_show_inline_edit.METHOD: NotificationHandler(did_show_inline_edit.did_show_inline_edit),

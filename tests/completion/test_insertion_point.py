@@ -20,7 +20,7 @@ def test_indent_width_counts_a_tab_as_one_level() -> None:
 
 
 def test_comment_that_begins_above_the_window_is_known() -> None:
-    assert InsertionPoint.at("more of it ", "\n", "c", above="/* It says\n").syntax.region == "comment"
+    assert InsertionPoint.at("more of it ", "\n", "c", whole="/* It says\nmore of it ").syntax.region == "comment"
 
 
 def test_open_bracket_counts_unless_something_below_closes_it() -> None:

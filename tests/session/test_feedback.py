@@ -118,8 +118,8 @@ class Journal:
         text = self.documents.get(URI).text
         offset = text.index("\n")
         suggestions = [Suggestion(text, offset, offset, FinishReason.STOP_RULE, 9, 3, Timings()) for text in texts]
-        commands = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions) or []
-        keys = [command.arguments[0]["id"] for command in commands if command and command.arguments]
+        found = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions) or []
+        keys = [key for key in found if key is not None]
         for key in keys:
             self.recorder.on_shown(key)
         return keys
@@ -250,9 +250,8 @@ async def test_document_that_was_excluded_since_is_not_read(state: Path) -> None
 async def test_suggestion_after_a_menu_entry_has_no_written_text(state: Path) -> None:
     journal = Journal("x = app\n")
     suggestion = Suggestion("(x)", 10, 10, FinishReason.STOP_RULE, 9, 3, Timings())
-    (command,) = journal.recorder.offer(Cursor("x = append\n", 10, "python", document=URI), [suggestion]) or [None]
-    assert command is not None
-    key = (command.arguments or [{}])[0]["id"]
+    (key,) = journal.recorder.offer(Cursor("x = append\n", 10, "python", document=URI), [suggestion]) or [None]
+    assert key is not None
     journal.type("append(x)", 4, deleted=3)
     journal.recorder.on_accepted(key)
     journal.timers.advance(30)

@@ -53,10 +53,12 @@ class Cursor:
 
     def insertion_point(self, before: str, after: str, settings: InlineCompletion = _DEFAULTS) -> InsertionPoint:
         """The insertion point between two texts next to the cursor, both with line feeds and possibly shortened."""
-        above = normalize_line_ends(self.whole_text[: max(0, self.whole_offset - len(before))])
+        whole = self.divided.before
+        if not whole.endswith(before):  # such as a menu's entry that is not in the document
+            whole = normalize_line_ends(self.whole_text[: max(0, self.whole_offset - len(before))]) + before
         if self.notebook is not None and normalize_id(self.language) == "python":
-            above, before, after = mask_magics(above), mask_magics(before), mask_magics(after)
-        return InsertionPoint.at(before, after, self.language, settings.rules_off, above, settings.max_lines)
+            whole, before, after = mask_magics(whole), mask_magics(before), mask_magics(after)
+        return InsertionPoint.at(before, after, self.language, settings.rules_off, whole, settings.max_lines)
 
     @property
     def shown_path(self) -> str:

@@ -46,11 +46,11 @@ class InsertionPoint:
         after: str,
         language_id: str,
         disabled_rules: Collection[str] = (),
-        above: str = "",
+        whole: str | None = None,
         max_lines: int = MAX_LINES,
     ) -> InsertionPoint:
-        """``above`` is the document's text before ``before``: a comment may start there."""
-        whole = above + before
+        """``whole`` is all of the document up to the cursor: a comment may start above ``before``, which is its end."""
+        whole = before if whole is None else whole
         syntax = syntax_context.context_at(whole, after, language_id)
         parsable_before = syntax_context.trim_to_code(whole, language_id)
         return cls(before, after, language_id, syntax, frozenset(disabled_rules), parsable_before, max_lines)

@@ -14,6 +14,7 @@ from starcoder_ls.completion.metrics import describe_answer
 from starcoder_ls.completion.suggestion import Suggestion
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.request_handle import RequestHandle
+from starcoder_ls.session.feedback import accepted_command
 from starcoder_ls.session.session import Session
 
 _MAX_LABEL_CHARS = 60
@@ -41,7 +42,7 @@ class _Conversion:
         offset = document.offset_at(Position(params.position.line, params.position.character))
         self.cursor = session.cursor(document, document.text, offset)
 
-    def item(self, suggestion: Suggestion, command: t.Command | None) -> t.CompletionItem | None:
+    def item(self, suggestion: Suggestion, key: str | None) -> t.CompletionItem | None:
         """The entry replaces from the start of the word at the cursor on, so that what is typed is a prefix of it.
 
         Editors compare ``filterText`` with the word at the cursor or with the replaced text; this makes both the same.
@@ -57,6 +58,7 @@ class _Conversion:
         if (first.line, last.line) != (line, line) or suggestion.end < offset:
             return None
         replaced = t.Range(t.Position(first.line, first.column), t.Position(last.line, last.column))
+        command = accepted_command(key)
         first_line = new_text.strip().partition("\n")[0].rstrip()
         is_whole = first_line == new_text.strip() and len(first_line) <= _MAX_LABEL_CHARS
         return t.CompletionItem(
@@ -68,7 +70,7 @@ class _Conversion:
             sort_text="\x20",
             filter_text=new_text.partition("\n")[0] or new_text,
             insert_text_format=t.InsertTextFormat.PlainText,
-            command=command,
+            command=None if command is None else t.Command(**command),
             data=describe_answer(suggestion.source, suggestion.timings),
             insert_text_mode=t.InsertTextMode.AsIs,
             text_edit=t.TextEdit(range=replaced, new_text=new_text),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from lsprotocol import types as t
-
+from starcoder_ls.lsp.key_messages import DocumentChange
 from starcoder_ls.session.session import Session
 
 
-def did_change(session: Session, params: t.DidChangeTextDocumentParams) -> None:
+def did_change(session: Session, change: DocumentChange) -> None:
     """Raises DocumentNotOpen, DocumentOutOfSync, DocumentExcluded."""
-    session.text_sync.change(params.text_document.uri, params.text_document.version, params.content_changes)
+    session.text_sync.change(change.uri, change.version, change.edits)
 
 
 def mark_out_of_sync(session: Session, raw: object) -> None:

@@ -14,6 +14,7 @@ MAX_TOKENS = 1_000_000
 """Strings, commas and opening brackets: at most 100 MB of objects. 100,000 changed files in one message are 600,000."""
 
 _HEAD_BYTES = 1_000
+_BLANKS = " \t\r\n"
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[{\[,]', re.DOTALL)
 _ID = re.compile(rb'"id"\s*:\s*(-?\d{1,18}|"[^"\\]{0,100}")\s*[,}]')
 _METHOD = re.compile(rb'"method"\s*:\s*"([^"\\]{1,100})"')
@@ -31,10 +32,14 @@ def parse_body(body: bytes) -> Any:
     """The JSON value of ``body``. Raises TooManyValues, and ValueError if it is not JSON in UTF-8."""
     if len(body) > MAX_TOKENS and _count_tokens(body) > MAX_TOKENS:
         raise TooManyValues(_read_head(body))
+    text = body.decode("utf-8").strip(_BLANKS)
     try:
-        return _DECODER.decode(body.decode("utf-8"))
+        value, end = _DECODER.raw_decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if end != len(text):
+        raise ValueError("more than one JSON value")
+    return value
 
 
 def _count_tokens(body: bytes) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 from lsprotocol.types import LSPErrorCodes
 from pygls.protocol import LanguageServerProtocol
 
-from starcoder_ls.lsp.converter import structure, unstructure_plain
+from starcoder_ls.lsp.converter import structure
 from starcoder_ls.lsp.request_handle import RequestId, ResponseError
 
 logging.getLogger("pygls").setLevel(logging.WARNING)  # at INFO it logs whole messages: source code
@@ -36,7 +36,7 @@ class PyglsProtocol(LanguageServerProtocol):
     def __init__(self, server: Any, converter: Any) -> None:
         super().__init__(server, converter)
         self.write: Callable[[bytes], None] = discard
-        self._encoder = json.JSONEncoder(default=self._encode_value, separators=(",", ":"))
+        self._encoder = json.JSONEncoder(default=self._serialize_message, separators=(",", ":"))
 
     def send(self, message: Mapping[str, Any]) -> None:
         """Encode ``message``, whose values may be lsprotocol types, and write it."""
@@ -86,11 +86,6 @@ class PyglsProtocol(LanguageServerProtocol):
     def _send_data(self, data: Any) -> None:
         """All of pygls' output passes here; unlike the original, this logs no bodies."""
         self.write(self._encoder.encode(data).encode())
-
-    def _encode_value(self, value: Any) -> Any:
-        """The JSON value of one of lsprotocol's types."""
-        plain = unstructure_plain(value)
-        return self._serialize_message(value) if plain is None else plain
 
 
 def _response_error(error: object) -> ResponseError:

@@ -11,8 +11,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from lsprotocol import types as t
-
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.suggestion import Suggestion
@@ -38,8 +36,8 @@ class Conversion(Protocol[ItemOut]):
     @property
     def cursor(self) -> Cursor: ...
 
-    def item(self, suggestion: Suggestion, command: t.Command | None) -> ItemOut | None:
-        """None if the editor could not show it."""
+    def item(self, suggestion: Suggestion, key: str | None) -> ItemOut | None:
+        """None if the editor could not show it. ``key`` is that of ``Feedback.offer``."""
         ...
 
 
@@ -120,10 +118,10 @@ class CompletionRequests:
             return None
         min_chars = 0 if is_invoked else settings.min_chars
         suggestions = [found for found in suggestions if found.typed_chars + len(found.text.strip()) >= min_chars]
-        commands = self._feedback.offer(cursor, suggestions, is_invoked)
-        if commands is None:
+        keys = self._feedback.offer(cursor, suggestions, is_invoked)
+        if keys is None:
             return CompletionItems([])
-        items = map(conversion.item, suggestions, commands)
+        items = map(conversion.item, suggestions, keys)
         return CompletionItems([item for item in items if item is not None])
 
 

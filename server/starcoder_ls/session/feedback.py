@@ -11,8 +11,7 @@ import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-
-from lsprotocol import types as t
+from typing import Any
 
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.suggestion import Suggestion
@@ -79,10 +78,10 @@ class Feedback:
         self._show_filter = ShowFilter(lambda count: self._store().read_newest(count))
         self._promotion_monitor = PromotionMonitor(lambda count: self._store().read_newest(count), warn)
 
-    def offer(
-        self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False
-    ) -> list[t.Command | None] | None:
-        """Register ``suggestions``, the result of one request, and return the command for each; None to hide them.
+    def offer(self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False) -> list[str | None] | None:
+        """Register ``suggestions``, the result of one request, and return the key of each; None to hide them.
+
+        A key is None if nothing is recorded; else it belongs into the item's command: ``accepted_command``.
 
         The rest of a suggestion that is being typed counts as the same suggestion; any other one that was shown in this
         document counts as rejected. ``is_invoked``: the user asked for suggestions explicitly; these are never hidden.
@@ -107,7 +106,7 @@ class Feedback:
             self._offers.popitem(last=False)
         if any(self._offers[key].is_hidden for key in keys):
             return None
-        return [t.Command(title="Accepted", command=ACCEPTED, arguments=[{"id": key}]) for key in keys]
+        return list(keys)
 
     def on_shown(self, key: str) -> None:
         offer = self._offers.get(key)
@@ -224,6 +223,11 @@ class Feedback:
         if self._opened_store is None:
             self._opened_store = FeedbackStore(keep_days=self._settings.current.feedback.keep_days)
         return self._opened_store
+
+
+def accepted_command(key: str | None) -> dict[str, Any] | None:
+    """LSP's ``Command`` for an item of the suggestion ``key`` as a JSON value; None without a key."""
+    return None if key is None else {"title": "Accepted", "command": ACCEPTED, "arguments": [{"id": key}]}
 
 
 def suggestion_key(params: object) -> str | None:

@@ -14,6 +14,7 @@ from lsprotocol import types as t
 from starcoder_ls.errors import DocumentError
 from starcoder_ls.lsp.documents.notebooks import NotebookCell, Notebooks
 from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.key_messages import read_edits, version_or_none
 from starcoder_ls.notebooks.cells import CellKind
 from starcoder_ls.notebooks.outputs import output_text
 from starcoder_ls.session.text_sync import TextSync
@@ -51,7 +52,8 @@ class NotebookSync:
             self._notebooks.set_cells(uri, _cells(changes.data))
         for content in changes.text_content or ():
             try:
-                self._text_sync.change(content.document.uri, content.document.version, content.changes)
+                text_version = version_or_none(content.document.version)
+                self._text_sync.change(content.document.uri, text_version, read_edits(content.changes))
             except DocumentError as error:
                 errors.append(error)
         _raise_first(errors)

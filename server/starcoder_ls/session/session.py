@@ -171,9 +171,8 @@ class Session:
         engine = self.supervisor.ready_engine()
         if engine is None:
             return cursor
-        return replace(
-            cursor, context=await self.context.collect(document, cursor.whole_text, cursor.whole_offset, engine)
-        )
+        context = await self.context.collect(document, cursor.whole_text, cursor.whole_offset, engine)
+        return cursor if context is cursor.context else replace(cursor, context=context)
 
     def prefill_cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """As ``cursor``. New context is collected for later requests, but not waited for."""

@@ -5,7 +5,7 @@ Decides where the cursor is after a change, as far as the change shows it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from lsprotocol import types as t
@@ -13,9 +13,9 @@ from lsprotocol import types as t
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.errors import DocumentError
-from starcoder_ls.lsp.converter import NO_VERSION
-from starcoder_ls.lsp.documents.document import Document, Edit, Position
+from starcoder_ls.lsp.documents.document import Document, Edit
 from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.key_messages import version_or_none
 from starcoder_ls.session.client_settings import ClientSettings
 from starcoder_ls.session.document_completers import DocumentCompleters
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
@@ -57,19 +57,18 @@ class TextSync:
 
         Raises DocumentTooLarge.
         """
-        uri, version = item.uri, 0 if item.version == NO_VERSION else item.version
+        uri, version = item.uri, version_or_none(item.version) or 0
         self._latest.cancel_document(uri)
         self._completers.discard(uri)
         self._context.on_close(uri)
         self._documents.open(uri, str(item.language_id), version, item.text, notebook)
         self._context.on_open(self._documents.get(uri))
 
-    def change(self, uri: str, version: int, changes: Sequence[t.TextDocumentContentChangeEvent]) -> None:
-        """Apply ``changes`` and cancel requests about the old text. Raises DocumentError."""
+    def change(self, uri: str, version: int | None, edits: list[Edit]) -> None:
+        """Apply ``edits`` and cancel requests about the old text. Raises DocumentError."""
         self._latest.cancel_document(uri)
-        edits = [read_edit(change) for change in changes]
         try:
-            self._documents.change(uri, None if version == NO_VERSION else version, edits)
+            self._documents.change(uri, version, edits)
         except DocumentError:
             self._completers.discard(uri)
             self._context.on_close(uri)
@@ -99,14 +98,6 @@ class TextSync:
         """A change of the document, or of an unknown one (None), could not be read."""
         for affected in self._documents.mark_out_of_sync(uri):
             self._completers.discard(affected)
-
-
-def read_edit(change: t.TextDocumentContentChangeEvent) -> Edit:
-    """``change`` with positions in the client's encoding; without positions if it replaces the whole text."""
-    if isinstance(change, t.TextDocumentContentChangeWholeDocument):
-        return Edit(change.text)
-    start, end = change.range.start, change.range.end
-    return Edit(change.text, Position(start.line, start.character), Position(end.line, end.character))
 
 
 def _cursor_offset(document: Document, edits: list[Edit]) -> int | None:

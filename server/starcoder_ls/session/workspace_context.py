@@ -48,7 +48,7 @@ class WorkspaceContext:
 
     def __init__(self, settings: ClientSettings, documents: Documents, client: LanguageClient) -> None:
         self._client_settings, self._documents, self._client = settings, documents, client
-        self._settings = settings.current.context
+        self._compared, self._settings = settings.current, settings.current.context
         self._folders: list[Path] = []
         self._collector: ContextCollector | None = None
         self._reported_reasons: dict[str, str | None] = {}
@@ -60,9 +60,11 @@ class WorkspaceContext:
     @property
     def collector(self) -> ContextCollector:
         """Created when first needed, for the current settings."""
-        if self._collector is None or self._settings != self._client_settings.current.context:
+        current = self._client_settings.current
+        if self._collector is None or (self._compared is not current and self._settings != current.context):
             self.set_folders(self._folders)
         assert self._collector is not None
+        self._compared = current
         return self._collector
 
     @property

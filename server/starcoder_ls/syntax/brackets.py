@@ -86,7 +86,9 @@ def scan_stepwise(text: str, language: Language, max_chars: int) -> ScanState | 
         whole_lines = text[:end]
         state, start = scan(whole_lines, language, state, start), end
         _cached_scans.append((language, whole_lines, state))
-    return scan(text, language, state, start) if is_complete else None
+    if not is_complete:
+        return None
+    return state if start == len(text) else scan(text, language, state, start)
 
 
 def _end_of_whole_lines(text: str, limit: int) -> int:

@@ -49,7 +49,7 @@ def context_at(before: str, after: str, language_id: str) -> SyntaxContext:
     region: Region = "code" if state.is_code else "comment" if state.is_comment else "string"
     if language.grammar and not language.is_prose and not _is_certain(state, before, is_whole, language):
         region = _region_from_tree(before, after, language_id) or region
-    line_before = before.rpartition("\n")[2]
+    line_before = before[before.rfind("\n") + 1 :]
     if region == "string" and _is_in_interpolation(line_before, state.closing_delimiter, language):
         region = "code"
     is_code = region == "code"
@@ -104,16 +104,18 @@ def _is_certain(state: brackets.ScanState, before: str, is_whole: bool, language
         return True
     if not language.is_scanner_exact or not is_whole:
         return False
-    nearby = before.rpartition("\n")[2] if len(state.closing_delimiter) == 1 else before[-_TREE_CHARS:]
-    return state.is_code or "{" not in nearby  # an f-string contains code
+    if state.is_code:
+        return True
+    nearby = before[before.rfind("\n") + 1 :] if len(state.closing_delimiter) == 1 else before[-_TREE_CHARS:]
+    return "{" not in nearby  # an f-string contains code
 
 
 def follows_block_opener(before: str, language: Language) -> bool:
     """Whether the cursor stands on a blank line right below a line that opens a block."""
-    above, newline, line_before = before.rpartition("\n")
-    if not newline or line_before.strip():
+    line_start = before.rfind("\n") + 1
+    if not line_start or before[line_start:].strip():
         return False
-    return opens_block(above.rstrip().rpartition("\n")[2], language)
+    return opens_block(before[: line_start - 1].rstrip().rpartition("\n")[2], language)
 
 
 def opens_block(line: str, language: Language) -> bool:

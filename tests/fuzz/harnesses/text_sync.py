@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 
-from lsprotocol import types as t
-
 from fuzz.input_bytes import InputReader, decode_text, join_fields, split_fields
 from starcoder_ls.errors import DocumentOutOfSync
-from starcoder_ls.lsp.converter import NO_VERSION, structure
+from starcoder_ls.lsp.converter import structure
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.documents.lines import Lines
 from starcoder_ls.lsp.documents.store import Documents
+from starcoder_ls.lsp.key_messages import DocumentChange
 from starcoder_ls.lsp.positions import Encoding
-from starcoder_ls.session import text_sync
 
 MAX_BYTES = 512
 MAX_CHANGES = 40
@@ -44,12 +42,11 @@ def check(data: bytes) -> None:
         version = reader.choice((reference.version + 1, reference.version + 3, None, reference.version))
         changes = [_read_change(reader) for _ in range(1 + reader.integer(2))]
         raw = {"textDocument": {"uri": URI, "version": version}, "contentChanges": changes}
-        params = structure(raw, t.DidChangeTextDocumentParams)
-        stated = params.text_document.version
-        assert stated == (NO_VERSION if version is None else version)
+        change = structure(raw, DocumentChange)
+        assert change.version == version
         reference.change(version, changes)
         try:
-            documents.change(URI, version, [text_sync.read_edit(change) for change in params.content_changes])
+            documents.change(URI, version, change.edits)
             is_in_sync = True
         except DocumentOutOfSync as error:
             is_in_sync = not str(error).endswith("Open the file again.")

@@ -100,8 +100,10 @@ def remove_lines_below(text: str, point: InsertionPoint) -> str:
 def remove_closing_line(text: str, point: InsertionPoint) -> str:
     """Remove a last line that closes what the document opened, if the document's next line closes it already."""
     head, newline, last = text.rpartition("\n")
+    if not newline or not _CLOSING_LINE.fullmatch(last):
+        return text
     below = point.lines_below
-    if not newline or not below or not below[0].startswith(last.rstrip()) or not _CLOSING_LINE.fullmatch(last):
+    if not below or not below[0].startswith(last.rstrip()):
         return text
     if last.strip()[0] in brackets.CLOSERS:
         closes_own = not point.scan(text).unmatched_closers

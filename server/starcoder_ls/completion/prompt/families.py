@@ -76,6 +76,7 @@ codellama's generation.py, Qwen2.5-Coder's report."""
 
 
 @functools.cache
+@functools.lru_cache(maxsize=16)
 def find_family(special_tokens: frozenset[str]) -> Family:
     """The first family that a tokenizer with ``special_tokens`` supports.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -57,23 +58,43 @@ def build_parts(
     order = resolve_order(family, order)
     files, prefix_head = _snippets_as_files(family, special_tokens, context, path)
     if not files:
-        prefix_head = (*_file_name(family, path), format_as_comments(context.snippets, language))
+        comments = format_as_comments(context.snippets, language) if context.snippets else ""
+        prefix_head = (*_file_name(family, path), comments)
     above, line = split_last_line(prefix) if order == "psm_line" else (prefix, "")
+    marks = _marks(family, special_tokens)
     before: tuple[PromptPart, ...] = (*prefix_head, above)
-    prefix_mark, suffix_mark, middle_mark = map(SpecialToken, (family.prefix, family.suffix, family.middle))
     parts: tuple[PromptPart, ...]
     if order == "spm":
-        parts = (*files, prefix_mark, suffix_mark, suffix, middle_mark, *before)
+        parts = (*marks.start, *files, marks.prefix, marks.suffix, suffix, marks.middle, *before)
     else:
-        parts = (*files, prefix_mark, *before, suffix_mark, suffix, middle_mark, line)
-    if family.start:
-        parts = (SpecialToken(family.start), *parts)
-    parts = tuple(part for part in parts if part != "")
+        parts = (*marks.start, *files, marks.prefix, *before, marks.suffix, suffix, marks.middle, line)
+    parts = tuple([part for part in parts if part])
     last = len(parts) - 1
-    above_index = last if order == "spm" else parts.index(suffix_mark) - 1
+    above_index = last if order == "spm" else parts.index(marks.suffix) - 1
     prefix_parts = (*((above_index,) if above else ()), *((last,) if line else ()))
-    end_tokens = tuple(SpecialToken(literal) for literal in family.end_tokens if literal in special_tokens)
-    return PromptParts(family.name, order, parts, end_tokens, prefix_parts)
+    return PromptParts(family.name, order, parts, marks.end_tokens, prefix_parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marks:
+    """The special tokens of a family; ``end_tokens`` are those that the checkpoint has."""
+
+    start: tuple[SpecialToken, ...]
+    prefix: SpecialToken
+    suffix: SpecialToken
+    middle: SpecialToken
+    end_tokens: tuple[SpecialToken, ...]
+
+
+@functools.lru_cache(maxsize=16)
+def _marks(family: Family, special_tokens: frozenset[str]) -> _Marks:
+    return _Marks(
+        (SpecialToken(family.start),) if family.start else (),
+        SpecialToken(family.prefix),
+        SpecialToken(family.suffix),
+        SpecialToken(family.middle),
+        tuple(SpecialToken(literal) for literal in family.end_tokens if literal in special_tokens),
+    )
 
 
 def _file_name(family: Family, path: str) -> tuple[PromptPart, ...]:

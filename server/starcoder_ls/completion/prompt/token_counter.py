@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 _MAX_LINES = 20_000
 _MAX_BLOCKS = 64
+_MAX_LAST_LINES = 16  # counted with several lines above it at each key, and once below the cursor
 _MAX_LINE_CHARS = 400  # a longer line is rarely code; counting it again costs less than caching it
 _WORD = re.compile(r" ?[^\W\d_]+|[\d_]+| ?[^\w\s]+|\s+(?!\S)|\s+", re.ASCII)
 _MAX_UNFINISHED_CHARS = 40  # as token healing
@@ -29,6 +30,7 @@ class TokenCounter:
         self._count = count
         self._tokens: dict[str, int] = {}
         self._count_block = functools.lru_cache(_MAX_BLOCKS)(self._count_lines)
+        self._count_short_line = functools.lru_cache(_MAX_LAST_LINES)(self._count_words)
 
     def __call__(self, text: str) -> int:
         last_line_start = text.rfind("\n") + 1
@@ -40,6 +42,9 @@ class TokenCounter:
     def _count_last_line(self, line: str) -> int:
         if len(line) > _MAX_LINE_CHARS or not line.isascii():
             return self._count_piece(line)
+        return self._count_short_line(line)
+
+    def _count_words(self, line: str) -> int:
         words = _WORD.findall(line)
         unfinished = words.pop() if words and words[-1][-1].isalpha() else ""
         is_short = len(unfinished) <= _MAX_UNFINISHED_CHARS

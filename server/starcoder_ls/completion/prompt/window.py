@@ -6,7 +6,6 @@ types.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -40,18 +39,16 @@ def fit_window(
     prefix in quarters of the budget only, and the start on that of the suffix likewise: else each key would move one
     end, and all tokens after it.
     """
-    count = functools.cache(count)  # some texts are counted more than once, and counting means tokenizing
     below = offset + len(closers)
     quarter = max(max_tokens // _QUARTERS, 1)
     suffix_tokens = int(max_tokens * suffix_share)
-    end = _find_end(text, below, suffix_tokens, count)
-    used = count(text[below:end])
+    end, used = _find_end(text, below, suffix_tokens, count)
     reserved = suffix_tokens if end < len(text) else min(_round_up(used, max(suffix_tokens // 4, 1)), max_tokens)
     step_chars = max(int(max_tokens * _CHARS_PER_TOKEN / _STEPS), 1)
-    start = _find_start(text, offset, max_tokens - reserved, step_chars, count)
-    spare = max_tokens - _round_up(count(text[start:offset]), quarter)
+    start, prefix_tokens = _find_start(text, offset, max_tokens - reserved, step_chars, count)
+    spare = max_tokens - _round_up(prefix_tokens, quarter)
     if end < len(text) and start == 0 and spare > suffix_tokens:
-        end = _find_end(text, below, spare, count)
+        end, _ = _find_end(text, below, spare, count)
     return Window(start, end, text[start:offset], text[below:end])
 
 
@@ -59,21 +56,32 @@ def _round_up(tokens: int, step: int) -> int:
     return -(-tokens // step) * step
 
 
-def _find_start(text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]) -> int:
-    """A line start on a fixed grid from which the text up to the cursor fits the budget and uses at least half of it.
+def _find_start(
+    text: str, offset: int, budget_tokens: int, step_chars: int, count: Callable[[str], int]
+) -> tuple[int, int]:
+    """A line start on a fixed grid from which the text up to the cursor fits the budget and uses at least half of it;
+    and the tokens of that text.
 
     The grid is fixed to the document, not to the cursor: typing changes the result only when it crosses a whole step.
     Where one step of text exceeds the budget (Chinese, emoji), the grid is halved until it fits; where one line
     exceeds it, the start is inside the line.
     """
+    counted: dict[int, int] = {}
+
+    def count_from(start: int) -> int:
+        if (tokens := counted.get(start)) is None:
+            tokens = counted[start] = count(text[start:offset])
+        return tokens
+
     while step_chars >= _MIN_STEP_CHARS:
-        start = _first_fitting(text, offset, budget_tokens, step_chars, count, _next_line_start)
-        if start == 0 or count(text[start:offset]) * 2 >= budget_tokens:
-            return start
+        start = _first_fitting(text, offset, budget_tokens, step_chars, count_from, _next_line_start)
+        if start == 0 or count_from(start) * 2 >= budget_tokens:
+            return start, count_from(start)
         step_chars //= 2
-    return _first_fitting(
-        text, offset, budget_tokens, _MIN_STEP_CHARS, count, lambda _text, position, _offset: position
+    start = _first_fitting(
+        text, offset, budget_tokens, _MIN_STEP_CHARS, count_from, lambda _text, position, _offset: position
     )
+    return start, count_from(start)
 
 
 def _first_fitting(
@@ -81,7 +89,7 @@ def _first_fitting(
     offset: int,
     budget_tokens: int,
     step_chars: int,
-    count: Callable[[str], int],
+    count_from: Callable[[int], int],
     snap: Callable[[str, int, int], int],
 ) -> int:
     """The first grid position, moved by ``snap``, from which the text up to the cursor fits the budget.
@@ -92,7 +100,7 @@ def _first_fitting(
     low, high = max(0, minimum // step_chars), -(-offset // step_chars)  # at ``high`` no text is left, which fits
     while low < high:
         middle = (low + high) // 2
-        if count(text[snap(text, middle * step_chars, offset) : offset]) <= budget_tokens:
+        if count_from(snap(text, middle * step_chars, offset)) <= budget_tokens:
             high = middle
         else:
             low = middle + 1
@@ -106,14 +114,14 @@ def _next_line_start(text: str, position: int, offset: int) -> int:
     return line_start or position
 
 
-def _find_end(text: str, offset: int, budget_tokens: int, count: Callable[[str], int]) -> int:
-    """A line end such that the text from ``offset`` to it fits the budget."""
+def _find_end(text: str, offset: int, budget_tokens: int, count: Callable[[str], int]) -> tuple[int, int]:
+    """A line end such that the text from ``offset`` to it fits the budget; and the tokens of that text."""
     chars = int(budget_tokens * _CHARS_PER_TOKEN)
     while chars > 0:
         end = len(text) if offset + chars >= len(text) else max(text.rfind("\n", offset, offset + chars), offset)
         if end == offset and len(text) > offset + chars:
             end = offset + chars  # one line longer than the budget
-        if count(text[offset:end]) <= budget_tokens:
-            return end
+        if (tokens := count(text[offset:end])) <= budget_tokens:
+            return end, tokens
         chars = int(chars * _SHRINK)
-    return offset
+    return offset, count("")
