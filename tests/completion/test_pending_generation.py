@@ -65,7 +65,7 @@ async def test_cancel_stops_before_the_next_step_and_keeps_the_text() -> None:
     await engine.run()
     assert ended == [generation]
     assert engine.steps == 3
-    assert (generation.finish_reason, generation.text) == (FinishReason.CANCELLED, "w0 w1 w2 ")
+    assert (generation.to_cache().finish_reason, generation.text) == (FinishReason.CANCELLED, "w0 w1 w2 ")
 
 
 @async_test
@@ -100,4 +100,17 @@ async def test_failure_reaches_the_waiter_and_ends_the_generation() -> None:
     start(engine, ended)  # without a waiter: asyncio must not report the exception
     await settle()
     assert len(ended) == 2
-    assert (ended[1].finish_reason, ended[1].text, ended[1].is_over) == (FinishReason.CANCELLED, "", True)
+    assert (ended[1].to_cache().finish_reason, ended[1].text, ended[1].is_over) == (FinishReason.CANCELLED, "", True)
+
+
+@async_test
+async def test_waiting_request_continues_before_the_end_is_handled() -> None:
+    engine, ended = SteppedEngine(["a", "\n"]), []
+    generation = start(engine, ended)
+    await generation.answers()
+    assert generation.is_over
+    assert ended == []
+    await settle()
+    assert (ended, generation.has_answered) == ([generation], True)
+    generation.end()
+    assert ended == [generation]

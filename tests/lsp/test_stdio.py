@@ -146,7 +146,7 @@ async def test_input_beyond_the_queue_limit_waits_in_the_pipe(
         os.close(theirs_out)
 
     threading.Thread(target=flood, daemon=True).start()
-    await wait_until(lambda: stream._incoming.qsize() == 4)
+    await wait_until(lambda: len(stream._incoming) == 4)
     assert not written.is_set()
     total = 0
     while chunk := await stream.read():

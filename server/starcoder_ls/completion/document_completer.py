@@ -88,6 +88,8 @@ class DocumentCompleter:
             if any(answer.finish_reason is FinishReason.CANCELLED for answer in answers):
                 return []
             answer = answer_from_generation(generation, answers, timings, cursor, settings, source)
+            if answer is None:
+                generation.end()  # the next round may resume it
         suggestions = self._stability.stabilize(key, cursor, answer.suggestions, is_single=may_reuse)
         elapsed_ms = (self._clock() - started_s) * 1000
         self._metrics.record_answer(answer.source, elapsed_ms, answer.timings, not suggestions)
@@ -175,7 +177,7 @@ class DocumentCompleter:
         if entry.finish_reason is FinishReason.CANCELLED and not entry.text:
             return
         self._cache.add(entry)
-        if generation.waiters and entry.finish_reason is not FinishReason.CANCELLED:
+        if generation.has_answered and entry.finish_reason is not FinishReason.CANCELLED:
             self._mark_served(entry)
 
     def _leave(self, generation: PendingGeneration) -> None:

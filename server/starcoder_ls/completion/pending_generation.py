@@ -13,8 +13,10 @@ from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer, collect_answers
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt
 from starcoder_ls.completion.suggestion_cache import CachedSuggestion
-from starcoder_ls.generation import Engine, FinishReason, Priority, Timings
+from starcoder_ls.generation import Engine, FinishReason, Priority, Request, Timings
 from starcoder_ls.settings import InlineCompletion
+
+_Result = tuple[list[GeneratedAnswer], Timings]
 
 
 class PendingGeneration:
@@ -41,10 +43,15 @@ class PendingGeneration:
         self.candidates = candidates
         self.is_prefetch = is_prefetch
         self.is_typed = False
-        self.waiters = 0
+        self.has_answered = False
+        """A request waited for it when it ended."""
+        self._waiting: set[asyncio.Future[_Result]] = set()
+        self._is_running = True
+        self._result: _Result | None = None
+        self._failure: Exception | None = None
         self._generated_before = generated
         self._text_so_far = ""
-        self._on_end = on_end
+        self._on_end: Callable[[PendingGeneration], None] | None = on_end
         request = prompt.completion_request(
             settings,
             candidates,
@@ -55,81 +62,97 @@ class PendingGeneration:
         self._cancel = request.cancel
         is_judged = not generated and engine.status().capabilities.logprobs
         min_confidence = settings.min_confidence_for(prompt.insertion_point.language_id) if is_judged else 0.0
-        self._task = asyncio.get_running_loop().create_task(collect_answers(engine, request, min_confidence))
-        self._task.add_done_callback(self._end)
+        self._task = asyncio.get_running_loop().create_task(self._run(engine, request, min_confidence))
+        self._task.add_done_callback(lambda _: self.end())
+
+    @property
+    def waiters(self) -> int:
+        """The number of requests that wait for it."""
+        return len(self._waiting)
 
     @property
     def text(self) -> str:
         """The text of the first candidate so far."""
-        result = self._result()
-        return self._generated_before + (result[0][0].text if result else self._text_so_far)
-
-    @property
-    def finish_reason(self) -> FinishReason:
-        result = self._result()
-        return result[0][0].finish_reason if result else FinishReason.CANCELLED
+        return self._generated_before + (self._result[0][0].text if self._result else self._text_so_far)
 
     @property
     def tokens(self) -> int:
         """The number of tokens of all candidates; 0 until the generation has ended."""
-        result = self._result()
-        return sum(answer.tokens for answer in result[0]) if result else 0
-
-    @property
-    def logprob(self) -> float:
-        """The sum over the tokens of all candidates; 0 until the generation has ended."""
-        result = self._result()
-        return sum(answer.logprob for answer in result[0]) if result else 0.0
+        return sum([answer.tokens for answer in self._result[0]]) if self._result else 0
 
     @property
     def is_over(self) -> bool:
         """It has ended or was cancelled."""
-        return self._task.done() or self._cancel.is_set()
+        return not self._is_running or self._cancel.is_set()
 
     def count_typed(self, cursor_text: CursorText) -> int | None:
         """How many characters of the text so far stand before the cursor; None if anything else changed."""
         return self.prompt.anchor.count_typed(cursor_text, self.text if self.candidates == 1 else "")
 
-    async def answers(self) -> tuple[list[GeneratedAnswer], Timings]:
+    async def answers(self) -> _Result:
         """Wait for the complete answers. Cancelling the waiting task leaves the generation running.
 
         Raises what ``Engine.stream`` raised.
         """
-        self.waiters += 1
+        waiting: asyncio.Future[_Result] = asyncio.get_running_loop().create_future()
+        if self._is_running:
+            self._waiting.add(waiting)
+        else:
+            self._resolve(waiting)
         try:
-            answers, timings = await asyncio.shield(self._task)
+            answers, timings = await waiting
         finally:
-            self.waiters -= 1
-        return [replace(answer, text=self._generated_before + answer.text) for answer in answers], timings
+            self._waiting.discard(waiting)
+        if self._generated_before:
+            answers = [replace(answer, text=self._generated_before + answer.text) for answer in answers]
+        return answers, timings
 
     def to_cache(self) -> CachedSuggestion:
         """The text so far as an answer that can be cached."""
+        answers = self._result[0] if self._result else []
         return CachedSuggestion(
             self.generation_key,
             self.prompt.anchor,
             self.text,
-            self.finish_reason,
+            answers[0].finish_reason if answers else FinishReason.CANCELLED,
             self.tokens,
             self.is_prefetch,
             self.prompt,
             self.prompt.memory_bytes,
-            logprob=self.logprob,
+            logprob=sum([answer.logprob for answer in answers]),
         )
 
     def cancel(self) -> None:
         """The engine stops before its next step; waiters get the text so far. Does nothing after the end."""
-        if not self._task.done():
+        if self._is_running:
             self._cancel.set()
 
     def _set_text(self, text: str) -> None:
         """Called by the stop rule after each token, in the engine's thread, before a chunk brings the text."""
         self._text_so_far = text
 
-    def _result(self) -> tuple[list[GeneratedAnswer], Timings] | None:
-        has_result = self._task.done() and not self._task.cancelled() and self._task.exception() is None
-        return self._task.result() if has_result else None
+    async def _run(self, engine: Engine, request: Request, min_confidence: float) -> None:
+        """The requests that wait continue before ``end`` is called, which their answers do not need."""
+        try:
+            self._result = await collect_answers(engine, request, min_confidence)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the requests that wait raise it
+            self._failure = error
+        finally:
+            self._is_running, self.has_answered = False, bool(self._waiting)
+            for waiting in self._waiting:
+                if not waiting.done():
+                    self._resolve(waiting)
 
-    def _end(self, task: asyncio.Task[tuple[list[GeneratedAnswer], Timings]]) -> None:
-        if not task.cancelled():
-            task.exception()  # marks it as retrieved: there may be no waiter
-        self._on_end(self)
+    def _resolve(self, waiting: asyncio.Future[_Result]) -> None:
+        if self._result is not None:
+            waiting.set_result(self._result)
+        elif self._failure is not None:
+            waiting.set_exception(self._failure)
+        else:
+            waiting.cancel()
+
+    def end(self) -> None:
+        """Call ``on_end`` now, unless it was called before."""
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self)

@@ -6,7 +6,7 @@ classes and cattrs' hooks are no longer in the processor's caches between two ke
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 

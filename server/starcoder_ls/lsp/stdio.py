@@ -16,8 +16,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from functools import partial
 
+from starcoder_ls.loop_queue import LoopQueue
 from starcoder_ls.lsp import watchdog
 from starcoder_ls.lsp.connection import MAX_SEND_QUEUE_BYTES, Connection, SessionServer
 
@@ -93,7 +93,7 @@ class PipeStream:
         self._source, self._sink = source, sink
         self._on_eof = on_eof
         self._loop = asyncio.get_running_loop()
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
+        self._incoming: LoopQueue[bytes] = LoopQueue()
         self._free_chunks = threading.Semaphore(_MAX_QUEUED_CHUNKS)
         self._outgoing: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -139,7 +139,7 @@ class PipeStream:
 
     def abort(self) -> None:
         self._is_closed = True
-        self._incoming.put_nowait(b"")
+        self._incoming.put(b"")
 
     async def close(self) -> None:
         self._is_closed = True
@@ -155,7 +155,7 @@ class PipeStream:
             if not chunk:
                 self._on_eof()
             self._free_chunks.acquire()
-            self._call_on_loop(partial(self._incoming.put_nowait, chunk))
+            self._incoming.put_from_thread(chunk)
             if not chunk:
                 return
 

@@ -39,7 +39,7 @@ async def collect_answers(
     Raises what ``Engine.stream`` raises.
     """
     answers = [GeneratedAnswer() for _ in range(request.candidates)]
-    timings = Timings()
+    timings, is_judged = Timings(), request.candidates == 1 and min_confidence > 0.0
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
         async for chunk in stream:
             answer = answers[chunk.candidate]
@@ -48,8 +48,8 @@ async def collect_answers(
             answer.logprob += chunk.logprob
             answer.finish_reason = chunk.finish_reason or answer.finish_reason
             timings = chunk.timings or timings
-            if request.candidates == 1 and answer.tokens >= _MIN_JUDGED_TOKENS and answer.confidence < min_confidence:
+            if is_judged and answer.tokens >= _MIN_JUDGED_TOKENS and answer.confidence < min_confidence:
                 break
-    if request.candidates == 1 and answers[0].confidence < min_confidence:
+    if is_judged and answers[0].confidence < min_confidence:
         answers[0].text, answers[0].finish_reason = "", FinishReason.STOP_RULE
     return answers, timings
