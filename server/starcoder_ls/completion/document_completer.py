@@ -19,11 +19,11 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_state import (
     IDLE,
     Generating,
-    Idle,
     Prefetching,
     PrefetchPlan,
     Prefilling,
     State,
+    running_generation,
 )
 from starcoder_ls.completion.ghost_stability import GhostStability
 from starcoder_ls.completion.metrics import Metrics
@@ -200,7 +200,7 @@ class DocumentCompleter:
     ) -> PendingGeneration | None:
         """A generation whose text is for this cursor: the running one, or one that continues an unfinished text."""
         divided, state = cursor.divided, self._state
-        running = _running(state)
+        running = running_generation(state)
         is_fit = running is not None and running.generation_key == key and running.count_typed(divided) is not None
         if running is not None and is_fit and isinstance(state, Generating) and running.candidates == candidates:
             running.is_typed = False
@@ -238,8 +238,9 @@ class DocumentCompleter:
         divided = cursor.divided
         anchor = Anchor(divided.before, divided.after, has_document_start=True, has_document_end=True)
         self._prefetch_plan = PrefetchPlan(anchor, suggestion.text, accepted)
-        prefetch = partial(self._start_prefetch, engine, self._prefetch_plan, settings)
-        self._prefetch_timer.start(_PREFETCH_DELAY_S, prefetch)
+        self._prefetch_timer.start(
+            _PREFETCH_DELAY_S, partial(self._start_prefetch, engine, self._prefetch_plan, settings)
+        )
 
     def _cancel_planned_prefetch(self) -> None:
         self._prefetch_timer.cancel()
@@ -248,7 +249,7 @@ class DocumentCompleter:
     def _start_prefetch(self, engine: Engine, plan: PrefetchPlan, settings: InlineCompletion) -> None:
         self._prefetch_plan = None
         key = self._generation_key(engine, plan.cursor, settings)
-        if _running(self._state) is not None or self._has_sufficient_hit(key, plan.cursor.divided):
+        if running_generation(self._state) is not None or self._has_sufficient_hit(key, plan.cursor.divided):
             return
         with suppress(StarcoderError):  # there is no request to report an error to
             prompt = build_prompt(engine, plan.cursor, settings)
@@ -261,7 +262,7 @@ class DocumentCompleter:
         self, engine: Engine, make_cursor: Callable[[], Cursor], cursor_text: CursorText, settings: InlineCompletion
     ) -> None:
         """Let the engine read the new text, so that a request at the cursor finds only the last word unread."""
-        if _running(self._state) is not None:
+        if running_generation(self._state) is not None:
             return
         with suppress(StarcoderError):  # there is no request to report an error to
             cursor = make_cursor()
@@ -292,10 +293,3 @@ class DocumentCompleter:
         if self._settings_json is None or self._settings_json[0] is not settings:
             self._settings_json = settings, settings.model_dump_json()
         return engine.status().model, cursor.adapter, self._settings_json[1]
-
-
-def _running(state: State) -> PendingGeneration | None:
-    """The generation that runs in ``state``; None if it is over or there is none."""
-    if isinstance(state, Idle | Prefilling) or state.generation.is_over:
-        return None
-    return state.generation

@@ -84,3 +84,10 @@ State = Idle | Generating | Prefilling | Prefetching
 from Idle or Prefilling. The end of what runs, and a change of the text that it does not survive, lead to Idle."""
 
 IDLE = Idle()
+
+
+def running_generation(state: State) -> PendingGeneration | None:
+    """The generation that runs in ``state``; None if it is over or there is none."""
+    if isinstance(state, Idle | Prefilling) or state.generation.is_over:
+        return None
+    return state.generation
