@@ -8,7 +8,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from neovim_screen import Screen, photograph_html
-from screenshot_texts import ADAPTERS, CANDIDATES, CANDIDATES_TYPED, FILE, METHOD, REPLIES, TEXT, TYPED
+from screenshot_texts import (
+    ADAPTERS,
+    CANDIDATES,
+    CANDIDATES_TYPED,
+    FILE,
+    METHOD,
+    NEW_NAME,
+    RENAMED,
+    RENAMED_FILE,
+    RENAMED_LINE,
+    REPLIES,
+    TEXT,
+    TYPED,
+)
 
 import neovim
 
@@ -17,22 +30,29 @@ OPTIONS = """
 vim.o.number, vim.o.laststatus, vim.o.termguicolors, vim.o.shortmess = true, 2, true, "I"
 vim.o.statusline = " %f %m%=%{v:lua.require'starcoder'.statusline()}  %l:%c "
 """
+NEXT_EDITS = """(function()
+  local namespace = vim.api.nvim_get_namespaces()["starcoder.next_edit"]
+  return namespace and #vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, {}) > 0
+end)()"""
 
 
 def setup(command: list[str]) -> str:
     """The configuration of Neovim with this server."""
     options = f"init_options = {{ adapters = {neovim.lua(ADAPTERS)} }}" if command != neovim.BUNDLED_SERVER else ""
-    return f"require('starcoder').setup({{ cmd = {neovim.lua(command)}, maps = true, {options} }})\n" + OPTIONS
+    return (
+        f"require('starcoder').setup({{ cmd = {neovim.lua(command)}, maps = true, next_edit = true, {options} }})\n"
+        + OPTIONS
+    )
 
 
 BUNDLED_SETUP = setup(neovim.BUNDLED_SERVER)
 
 
 @contextmanager
-def opened(folder: Path, command: list[str], text: str = TEXT) -> Iterator[neovim.Editor]:
+def opened(folder: Path, command: list[str], text: str = TEXT, file: str = FILE) -> Iterator[neovim.Editor]:
     folder.mkdir()
-    (folder / FILE).write_text(text)
-    with neovim.running(folder, folder / FILE, setup(command)) as editor:
+    (folder / file).write_text(text)
+    with neovim.running(folder, folder / file, setup(command)) as editor:
         editor.nvim.command(f"cd {folder}")
         yield editor
 
@@ -81,11 +101,16 @@ def _actions(target: Path, folder: Path) -> None:
         editor.type("q:Starcoder simplify<CR>")
         editor.wait("vim.bo.filetype == 'diff'")
         shoot(editor, target, "diff")
+    with opened(folder / "next-edit", neovim.fake_server(scripts=[["\n"]]), RENAMED, RENAMED_FILE) as editor:
+        editor.wait_until_ready()
+        editor.type(f"{RENAMED_LINE}Gwciw{NEW_NAME}<Esc>")
+        editor.wait(NEXT_EDITS)
+        shoot(editor, target, "next-edit")
 
 
 def _states(target: Path, folder: Path) -> None:
     """Messages and lists, which disappear when the background is changed."""
-    loading = neovim.fake_server(load_s=60.0, load_steps=60)
+    loading = neovim.fake_server(load_s=300.0, load_steps=100)
     missing = ["/no/such/starcoder-ls", "serve"]
     scenes = (
         ("loading", loading, ":Starcoder status<CR>", "weights", (COLUMNS, ROWS)),

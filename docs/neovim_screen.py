@@ -106,6 +106,7 @@ class Screen:
         front, back = self._colors_of(style, is_cursor)
         css = f"color:#{front:06x};background:#{back:06x}"
         css += ";font-weight:bold" if attributes.get("bold") else ""
+        css += ";text-decoration:line-through" if attributes.get("strikethrough") else ""
         return css + (";font-style:italic" if attributes.get("italic") else "")
 
 

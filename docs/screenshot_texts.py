@@ -40,3 +40,26 @@ REPLIES = {
 ADAPTERS = {"astraios": {"path": "bigcode/astraios-7b-parallel"}}
 CANDIDATES_TYPED = "        self.area = "
 CANDIDATES = [["self.compute_area()", "\n"], ["sides * length**2 / 4", "\n"]]
+
+RENAMED_FILE = "orders.py"
+RENAMED = '''"""Totals of orders."""
+
+
+def total(rows):
+    """The sum of the prices."""
+    return sum(row.price for row in rows)
+
+
+def report(rows):
+    print("orders:", len(rows))
+    print("total:", total(rows))
+'''
+RENAMED_LINE, OLD_NAME, NEW_NAME = 4, "total", "total_price"
+"""The definition that is renamed; the next edit is the call of the function."""
+NOTEBOOK_FILE = "orders.ipynb"
+NOTEBOOK_CELLS = (
+    "import csv\n\n\ndef total_of_rows(table, column):\n    return sum(float(row[column]) for row in table)",
+    'with open("orders.csv", newline="") as file:\n    orders = list(csv.DictReader(file))',
+    "# total",
+)
+NOTEBOOK_TYPED = "\nprice = total_"

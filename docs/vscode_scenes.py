@@ -8,10 +8,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from screenshot_texts import ADAPTERS, CANDIDATES, CANDIDATES_TYPED, FILE, METHOD, REPLIES, TEXT, TYPED
+from screenshot_texts import (
+    ADAPTERS,
+    CANDIDATES,
+    CANDIDATES_TYPED,
+    FILE,
+    METHOD,
+    NEW_NAME,
+    NOTEBOOK_CELLS,
+    NOTEBOOK_FILE,
+    NOTEBOOK_TYPED,
+    OLD_NAME,
+    RENAMED,
+    RENAMED_FILE,
+    RENAMED_LINE,
+    REPLIES,
+    TEXT,
+    TYPED,
+)
 
 import vscode
 from neovim import fake_server
+from notebook_client import code_cell, write_notebook
 from vscode import VSCode, Window
 
 SIZE = {"width": 1000, "height": 560}
@@ -20,9 +38,13 @@ USER_SETTINGS = {
     "workbench.preferredDarkColorTheme": "Dark Modern",
     "workbench.preferredLightColorTheme": "Light Modern",
     "window.commandCenter": False,
+    # Else the first file that is opened is text: the contributions of extensions are not read yet.
+    "workbench.editorAssociations": {"*.ipynb": "jupyter-notebook"},
 }
 THEME_CLASS = {"dark": ".monaco-workbench.vs-dark", "light": ".monaco-workbench.vs"}
 ACTIONS = {"starcoder.adapters": ADAPTERS}
+DECORATED = """text => [...document.querySelectorAll('.monaco-editor .view-line span')].some(
+    span => getComputedStyle(span, '::after').content.includes(text))"""
 
 
 class Photographer:
@@ -32,19 +54,33 @@ class Photographer:
         self._code, self._target, self._folder, self._count = code, target, folder, 0
 
     @contextmanager
-    def opened(self, server: list[str], text: str = TEXT, **settings: Any) -> Iterator[Window]:
+    def opened(self, server: list[str], text: str = TEXT, file: str = FILE, **settings: Any) -> Iterator[Window]:
+        """A window on a folder with one file; if that is a notebook, its cells are ``NOTEBOOK_CELLS``."""
         self._count += 1
         folder = self._folder / str(self._count) / "geometry"
         folder.mkdir(parents=True)
-        (folder / FILE).write_text(text)
+        if file.endswith(".ipynb"):
+            write_notebook(folder / file, *map(code_cell, NOTEBOOK_CELLS))
+        else:
+            (folder / file).write_text(text)
         self._code.write_machine_settings(**{"starcoder.server.command": server, **settings})
-        window = self._code.open(folder, FILE)
+        window = self._code.open(folder, file)
         window.page.set_viewport_size(SIZE)
         try:
             yield window
         finally:
             window.close()
             vscode.wait(lambda: not self._code.servers(), "end of the server", 60)
+
+    def settings_file(self, text: str) -> str:
+        """The path of a new settings file."""
+        file = self._folder / "settings.toml"
+        file.write_text(text)
+        return str(file)
+
+    def kill_servers(self) -> None:
+        for server in self._code.servers():
+            server.kill()
 
     def shoot(self, window: Window, name: str) -> None:
         for theme, selector in THEME_CLASS.items():
@@ -58,7 +94,7 @@ def photograph(target: Path, folder: Path) -> None:
     with vscode.running(folder) as code:
         code.write_user_settings(**USER_SETTINGS)
         photographer = Photographer(code, target, folder)
-        for scene in (_bundled, _actions, _candidates, _loading, _problems):
+        for scene in (_bundled, _actions, _candidates, _next_edit, _notebook, _loading, _problems, _settings_error):
             scene(photographer)
 
 
@@ -91,6 +127,11 @@ def _bundled(photographer: Photographer) -> None:
         window.page.wait_for_selector(".monaco-dialog-box")
         photographer.shoot(window, "consent")
         window.page.click('.monaco-dialog-box .monaco-button:has-text("Cancel")')
+        window.press("F1")
+        window.type("StarCoder")
+        window.page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("Simplify")')
+        photographer.shoot(window, "palette")
+        window.press("Escape")
         window.run("StarCoder: Open Settings")
         window.page.wait_for_selector(".settings-editor .setting-item-contents")
         photographer.shoot(window, "settings")
@@ -134,8 +175,30 @@ def _candidates(photographer: Photographer) -> None:
         photographer.shoot(window, "candidates")
 
 
+def _next_edit(photographer: Photographer) -> None:
+    with photographer.opened(fake_server(scripts=[["\n"]]), RENAMED, RENAMED_FILE) as window:
+        window.wait_for_status("scripted")
+        window.page.click(".monaco-editor .view-lines")
+        window.press("Control+Home", *["ArrowDown"] * (RENAMED_LINE - 1), *["ArrowRight"] * len("def "))
+        window.press(*["Shift+ArrowRight"] * len(OLD_NAME))
+        window.type(NEW_NAME)
+        window.page.wait_for_function(DECORATED, arg=NEW_NAME)
+        photographer.shoot(window, "next-edit")
+
+
+def _notebook(photographer: Photographer) -> None:
+    with photographer.opened(vscode.BUNDLED_SERVER, file=NOTEBOOK_FILE) as window:
+        window.wait_for_status("bundled")
+        window.run("Notifications: Clear All Notifications")
+        window.page.locator(".code-cell-row .monaco-editor .view-lines").last.click()
+        window.press("Control+End")
+        window.type(NOTEBOOK_TYPED)
+        window.wait_for_ghost()
+        photographer.shoot(window, "notebook")
+
+
 def _loading(photographer: Photographer) -> None:
-    with photographer.opened(fake_server(load_s=60.0, load_steps=60)) as window:
+    with photographer.opened(fake_server(load_s=300.0, load_steps=100)) as window:
         window.wait_for_status("reading the weights")
         photographer.shoot(window, "loading")
         _open_menu(window)
@@ -157,3 +220,16 @@ def _problems(photographer: Photographer) -> None:
         window.wait_for_status("stopped")
         _open_menu(window)
         photographer.shoot(window, "menu-stopped")
+    with photographer.opened(fake_server()) as window:
+        window.wait_for_status("scripted")
+        photographer.kill_servers()
+        window.page.wait_for_selector(".notification-toast")
+        photographer.shoot(window, "crash")
+
+
+def _settings_error(photographer: Photographer) -> None:
+    server = [*vscode.BUNDLED_SERVER, "--settings", photographer.settings_file("[inline_completion]\nmax_lnes = 3\n")]
+    with photographer.opened(server) as window:
+        window.wait_for_status("failed")
+        window.page.wait_for_selector(".notification-toast")
+        photographer.shoot(window, "settings-error")

@@ -38,21 +38,26 @@ local function width_of(buffer, title)
   return math.max(math.min(width, MAX_WIDTH, vim.o.columns - BORDER), 1)
 end
 
+--- The column of the screen, from 0, where a float of `width` begins: where the text of `window` does, so that the float cuts no line
+--- number, or further left if it is too wide for that.
+function M.column(window, width)
+  local info = vim.fn.getwininfo(window)[1]
+  return math.max(math.min(info.wincol - 1 + info.textoff, vim.o.columns - width - BORDER), 0)
+end
+
 --- Open a float for `buffer` about the lines `first` .. `last` of the buffer `source`. Returns the window and a function that fits it to
 --- the text of `buffer`.
 function M.open(buffer, source, first, last, title, footer)
   local code = vim.fn.bufwinid(source)
   local place = area(screen_rows(code > 0 and code or 0, first, last))
-  local info = vim.fn.getwininfo(code > 0 and code or vim.api.nvim_get_current_win())[1]
   local least = math.max(vim.fn.strdisplaywidth(title), vim.fn.strdisplaywidth(footer))
   local function shape(height)
     local width = math.max(width_of(buffer, title), math.min(least, vim.o.columns - BORDER))
-    local left = math.max(math.min(info.wincol - 1 + info.textoff, vim.o.columns - width - BORDER), 0)
     return {
       relative = "editor",
       anchor = place.anchor,
       row = place.row,
-      col = place.anchor == "SE" and vim.o.columns or left,
+      col = place.anchor == "SE" and vim.o.columns or M.column(code > 0 and code or vim.api.nvim_get_current_win(), width),
       width = width,
       height = math.max(math.min(height, place.height), 1),
     }

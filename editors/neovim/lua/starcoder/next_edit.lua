@@ -11,7 +11,8 @@ local shown -- { buffer, client_id, edit, tick }
 local pending -- { client_id, request_id }
 
 local function set_highlights()
-  vim.api.nvim_set_hl(0, "StarcoderEditOld", { link = "DiffDelete", default = true })
+  local removed = vim.api.nvim_get_hl(0, { name = "DiffDelete", link = false })
+  vim.api.nvim_set_hl(0, "StarcoderEditOld", vim.tbl_extend("force", removed, { strikethrough = true, default = true }))
   vim.api.nvim_set_hl(0, "StarcoderEditNew", { link = "DiffAdd", default = true })
 end
 

@@ -48,7 +48,7 @@ local function open(title, lines)
   local window = vim.api.nvim_open_win(buffer, true, {
     relative = "editor",
     row = math.max(math.floor((vim.o.lines - vim.o.cmdheight - height) / 2) - 1, 0),
-    col = math.max(math.floor((vim.o.columns - width) / 2) - 1, 0),
+    col = require("starcoder.float").column(vim.api.nvim_get_current_win(), width),
     width = width,
     height = height,
     style = "minimal",
