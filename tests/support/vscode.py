@@ -43,6 +43,7 @@ MARKS = [
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 _STARTS, _START_ATTEMPTS = 3, 240
+_RECONNECTION_S = 20
 
 
 class VSCode:
@@ -59,6 +60,8 @@ class VSCode:
             probe.bind(("127.0.0.1", 0))
             self._port = probe.getsockname()[1]
         quiet = ["--auth", "none", "--disable-telemetry", "--disable-update-check"]
+        # It keeps the processes of a window that has not said goodbye, for three hours unless told otherwise.
+        quiet += ["--reconnection-grace-time", str(_RECONNECTION_S)]
         self._command = ["nice", binary, *folders, *quiet, "--bind-addr", f"127.0.0.1:{self._port}"]
         for _ in range(_STARTS):
             if self._start():
