@@ -12,3 +12,10 @@ def test_untrusted_folder_cannot_change_which_files_are_excluded() -> None:
     capabilities = json.loads(MANIFEST.read_text(encoding="utf-8"))["capabilities"]["untrustedWorkspaces"]
     assert capabilities["supported"] == "limited"
     assert {"starcoder.context.ignore", "starcoder.server.command"} <= set(capabilities["restrictedConfigurations"])
+
+
+def test_no_description_of_a_setting_repeats_its_readable_name() -> None:
+    groups = json.loads(MANIFEST.read_text(encoding="utf-8"))["contributes"]["configuration"]
+    for key, setting in [item for group in groups for item in group["properties"].items()]:
+        name, description = setting["markdownDescription"].removeprefix("**").split(".** ", 1)
+        assert not description.removeprefix("The ").lower().startswith(name.lower()), key
