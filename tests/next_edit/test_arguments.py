@@ -52,6 +52,11 @@ def test_argument_of_a_removed_parameter_goes(language: str, before: str, after:
 
 
 ADDED = {
+    "in a file with CRLF": (
+        "def f(a):\r\n    return a\r\n\r\n\r\nf(1)\r\nf(\r\n\t3,\r\n)\r\n",
+        "def f(a, b):\r\n    return a\r\n\r\n\r\nf(1, b=0)\r\nf(\r\n\t3,\r\n\tb=0,\r\n)\r\n",
+        [("(a)", "(a, b)"), ("f(1)", "f(1, b=0)")],
+    ),
     "keyword argument": (
         "def f(a):\n    return a\n\n\nf(1)\nf()\nf(a=2)\nf(\n    3,\n)\nf(**x)\n",
         "def f(a, b):\n    return a\n\n\nf(1, b=0)\nf(b=0)\nf(a=2, b=0)\nf(\n    3,\n    b=0,\n)\nf(**x)\n",

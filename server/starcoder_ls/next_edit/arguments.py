@@ -251,5 +251,6 @@ class _Follower:
             line = self._source.text.rfind("\n", 0, start) + 1
             indent = self._source.text[line : len(self._source.text)]
             indent = indent[: len(indent) - len(indent.lstrip(" \t"))]
-            return Replacement(start + 1, start + 1, "", f"\n{indent}{text},")
+            line_end = "\r\n" if self._source.text[:line].endswith("\r\n") else "\n"
+            return Replacement(start + 1, start + 1, "", f"{line_end}{indent}{text},")
         return Replacement(start, start, "", f", {text}")

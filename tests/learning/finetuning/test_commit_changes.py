@@ -117,8 +117,22 @@ def test_folder_without_history_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no file or folder"):
         list(read_changes([tmp_path / "other"]))
     History(tmp_path)
-    with pytest.raises(SettingsError, match="git cannot read the history"):
+    with pytest.raises(SettingsError, match="has no commits yet"):
         list(read_changes([tmp_path]))
+
+
+def test_shallow_and_bare_clones_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    history = History(tmp_path / "whole")
+    for number in range(3):
+        history.commit(f"Set a to {number} everywhere", {"a.py": f"a = {number}\n"})
+    for name, option in (("shallow", "--depth=1"), ("bare", "--bare")):
+        source = (tmp_path / "whole").as_uri()
+        subprocess.run(["git", "clone", "-q", option, source, str(tmp_path / name)], check=True, capture_output=True)
+    with pytest.raises(SettingsError, match=r"shallow clone with 1 commit\. Run `git fetch --unshallow`"):
+        list(read_changes([tmp_path / "shallow"]))
+    with pytest.raises(SettingsError, match="is a bare repository"):
+        list(read_changes([tmp_path / "bare"]))
+    assert len(list(read_changes([tmp_path / "whole"]))) == 2
 
 
 def test_links_submodules_and_quoted_names_are_no_files() -> None:

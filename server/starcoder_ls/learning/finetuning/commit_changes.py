@@ -25,6 +25,9 @@ MAX_COMMITS = 5_000
 MAX_FILES_PER_COMMIT = 40
 """A commit that changes more files is a mechanical change, or an import of other code."""
 
+MIN_CLONED_COMMITS = 20
+"""A shallow clone with fewer commits is too short to learn from."""
+
 _COMMIT_MARK = "\x01"
 _FILE_MODES = frozenset({"100644", "100755"})
 _BATCH_BYTES = 16 << 20
@@ -93,10 +96,17 @@ def read_changes(
         resolved = path.resolve()
         folder = find_repository(resolved if resolved.is_dir() else resolved.parent)
         if not (folder / ".git").exists():
-            raise SettingsError(f"{path} is in no git repository, so it has no commits. Name a folder of one.")
+            is_bare = (resolved / "HEAD").is_file() and (resolved / "objects").is_dir()
+            problem = (
+                "is a bare repository, whose files have no paths on the disk"
+                if is_bare
+                else ("is in no git repository, so it has no commits")
+            )
+            raise SettingsError(f"{path} {problem}. Name a folder of a {'clone' if is_bare else 'repository'}.")
         by_folder.setdefault(folder, []).append(resolved.relative_to(folder).as_posix())
     rules = IgnoreRules(sorted(by_folder), ignored)
     for folder, names in sorted(by_folder.items()):
+        _require_history(folder)
         commits = list(_usable_commits(_list_commits(folder, names, since_s, max_commits), left_out))
         yield from _read_commits(folder, commits, rules, left_out)
 
@@ -126,6 +136,19 @@ def parse_log(log: str) -> list[Commit]:
             if {old_mode, new_mode} <= _FILE_MODES and old_id != new_id and not is_quoted:
                 commits[-1].files.append((name, old_id, new_id))
     return commits
+
+
+def _require_history(folder: Path) -> None:
+    """Raises SettingsError if the repository has no commits, or is a clone with only the newest few."""
+    commits = len(run_git(folder, ("rev-list", f"--max-count={MIN_CLONED_COMMITS}", "--all")).split())
+    if not commits:
+        raise SettingsError(f"The repository {folder} has no commits yet. Name one with a history.")
+    is_shallow = run_git(folder, ("rev-parse", "--is-shallow-repository")).strip() == b"true"
+    if is_shallow and commits < MIN_CLONED_COMMITS:
+        raise SettingsError(
+            f"{folder} is a shallow clone with {commits} commit{'s' if commits > 1 else ''}. Run "
+            "`git fetch --unshallow` there, which gets the others."
+        )
 
 
 def _list_commits(folder: Path, names: Sequence[str], since_s: float | None, max_commits: int) -> list[Commit]:
