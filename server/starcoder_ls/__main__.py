@@ -6,6 +6,10 @@ import contextlib
 import os
 import sys
 
+if sys.version_info < (3, 11):  # noqa: UP036  an editor may start another Python than the installer checked
+    found = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    sys.exit(f"starcoder-ls needs Python 3.11 or newer, and this is {found}. Use another Python.")
+
 from starcoder_ls.errors import NO_ENGINE, StarcoderError
 from starcoder_ls.printable import escape_control_characters
 

@@ -21,4 +21,6 @@ def test_list_describes_each_adapter_and_its_files(golden_settings: Path, capsys
     assert (gone["is_here"], gone["tasks"]) == (False, ["fix"])
     assert "There is no adapter folder" in gone["problem"]
     assert adapters_list.run(golden_settings, False) == 1
-    assert "LORA" in capsys.readouterr().out
+    table = capsys.readouterr().out
+    assert "LORA" in table
+    assert "gone: There is no adapter folder /absent. Correct its `path`, or give a Hub id.\n" in table

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
+from starcoder_ls import __main__
 from starcoder_ls.__main__ import _run
 
 FILES = {
@@ -16,6 +18,8 @@ FILES = {
     "section.toml": '[adapter.ours]\npath = "/models/ours"\n',
     "text.toml": "[model]\nname = bundled\n",
     "value.toml": '[model]\nquantization = "int2"\n',
+    "type.toml": '[inline_completion]\nprompt_tokens = "many"\n',
+    "utf16.toml": "\ufeff[model]".encode("utf-16-le"),
     "model.gguf": "weights",
     "pickles/config.json": "{}",
     "words/adapter.txt": "no adapter",
@@ -52,6 +56,11 @@ MISTAKES = [
         "`model.quantization` cannot be 'int2': input should be 'none', 'int8',",
     ),
     (
+        "complete app.py:1:1 --settings type.toml",
+        "`inline_completion.prompt_tokens` cannot be 'many': a whole number is needed.",
+    ),
+    ("complete app.py:1:1 --settings utf16.toml", "utf16.toml is not UTF-8 text. Save it as UTF-8, or remove it."),
+    (
         "complete app.py:1:1 --settings nowhere.toml",
         "There is no settings file nowhere.toml. Create it or use another path.",
     ),
@@ -67,6 +76,7 @@ MISTAKES = [
         "act refactor app.py:1",
         "There is no action 'refactor'. There are: ask, document, explain, fix, rewrite, simplify,",
     ),
+    ("explain app.py:1 --language pyhton", "There is no language 'pyhton'. Did you mean 'python'?"),
     ("setup", "there is no terminal to ask whether to use"),
     ("eval holes words", "There are no source files in words that a prompt may hold."),
     ("eval compare app.py app.py", "app.py is not JSON"),
@@ -81,7 +91,7 @@ USAGE_ERRORS = [
 def answer_to(line: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
     for name, text in FILES.items():
         (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_text(text, encoding="utf-8")
+        (folder / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     monkeypatch.chdir(folder)
     monkeypatch.setattr("sys.argv", ["starcoder-ls", *line.split()])
     monkeypatch.setattr("sys.stdin", io.StringIO())
@@ -100,6 +110,12 @@ def test_mistake_is_answered_on_one_line(
     assert message in answer
     assert answer.endswith((".", "?"))
     assert len(answer) < 300
+
+
+def test_old_python_is_named_before_anything_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.version_info", (3, 10, 13))
+    with pytest.raises(SystemExit, match=r"^starcoder-ls needs Python 3\.11 or newer, and this is 3\.10\. Use another"):
+        runpy.run_path(str(__main__.__file__), run_name="another")
 
 
 @pytest.mark.parametrize(("line", "message"), USAGE_ERRORS, ids=[line for line, _ in USAGE_ERRORS])

@@ -13,11 +13,37 @@ def test_each_invalid_key_gets_a_sentence_that_names_it() -> None:
     with pytest.raises(ValidationError) as caught:
         Section.model_validate({"size": "big", "colour": 1})
     message = describe_errors(caught.value)
-    assert "`size` cannot be 'big': " in message
+    assert "`size` cannot be 'big': a whole number is needed." in message
     assert "there is no setting `colour`." in message
     with pytest.raises(ValidationError) as caught:
         Section.model_validate({})
     assert describe_errors(caught.value) == "`size` is missing."
+
+
+class Values(BaseModel):
+    ratio: float = 0.0
+    enabled: bool = True
+    name: str = ""
+    names: list[str] = []
+    table: dict[str, int] = {}
+    section: Section = Section(size=1)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("ratio", "much", "a number is needed"),
+        ("enabled", "perhaps", "true or false is needed"),
+        ("name", 3, "text in quotes is needed"),
+        ("names", "python", "a list in brackets is needed"),
+        ("table", 1, "a table is needed"),
+        ("section", 1, "a table is needed"),
+    ],
+)
+def test_wrong_type_is_answered_with_what_is_needed(key: str, value: object, reason: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Values.model_validate({key: value})
+    assert describe_errors(caught.value) == f"`{key}` cannot be {value!r}: {reason}."
 
 
 def test_message_is_short_and_printable_for_any_keys_and_values() -> None:

@@ -31,9 +31,13 @@ def run(settings_file: Path | None, is_json: bool) -> int:
         for row in rows:
             documents = ", ".join([*row["languages"], *row["files"]]) or "all"
             size = f"{row['bytes'] / 1e6:.1f} MB" if row["bytes"] else ""
-            state = "here" if row["is_here"] else row["problem"]
+            state = "here" if row["is_here"] else "see below"
             table.add_row(row["name"], row["method"], size, ", ".join(row["tasks"]), documents, row["source"], state)
-        Console(highlight=False, markup=False).print(table)
+        console = Console(highlight=False, markup=False)
+        console.print(table)
+        for row in rows:
+            if row["problem"]:
+                console.print(f"{row['name']}: {row['problem']}", soft_wrap=True)
     return 0 if all(row["is_here"] for row in rows) else 1
 
 

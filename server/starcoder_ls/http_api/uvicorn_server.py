@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from collections.abc import Iterator
 
@@ -21,7 +22,10 @@ class UnsignalledServer(uvicorn.Server):
 
 def listen(address: str, port: int) -> socket.socket:
     """A listening socket: clients can connect from now on. ``port`` 0 means a free one. Raises SettingsError."""
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"{port} is not a port. Choose one from 1024 to 65535, or 0 for a free one.")
     try:
         return socket.create_server((address, port), family=socket.AF_INET6 if ":" in address else socket.AF_INET)
-    except (OSError, OverflowError) as error:
-        raise SettingsError(f"Cannot listen on {address}:{port}: {error}. Choose another port.") from error
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
+        raise SettingsError(f"Cannot listen on {address}:{port}: {reason}. Choose another port.") from error

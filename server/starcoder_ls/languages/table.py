@@ -244,6 +244,11 @@ def by_id(language_id: str) -> Language:
     return _BY_ID.get(language_id) or _BY_ID.get(language_id.lower(), UNKNOWN)
 
 
+def language_ids() -> list[str]:
+    """Every id that ``by_id`` knows."""
+    return list(_BY_ID)
+
+
 def by_path(path: str) -> Language:
     """The entry for a file by its name or suffix; ``UNKNOWN`` where there is none."""
     name = os.path.basename(path).lower()

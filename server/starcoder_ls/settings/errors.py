@@ -15,6 +15,17 @@ _MAX_NAMED = 10
 _MAX_CHARS = 200
 """Of a key, a value or a reason. They may come from a folder's settings, or be anything if a client is broken."""
 
+_REASONS = {
+    "int": "a whole number is needed",
+    "float": "a number is needed",
+    "bool": "true or false is needed",
+    "string": "text in quotes is needed",
+    "list": "a list in brackets is needed",
+    "dict": "a table is needed",
+    "model": "a table is needed",
+}
+"""By the first part of pydantic's error types `int_parsing`, `string_type` and so on."""
+
 _values = reprlib.Repr()
 _values.maxstring = _values.maxother = _values.maxlong = _MAX_CHARS
 _values.maxlevel = 4
@@ -31,11 +42,18 @@ def describe_errors(error: ValidationError, model: type[BaseModel] | None = None
         elif problem["type"] == "missing":
             sentences.append(f"`{key}` is missing.")
         else:
-            reason = shorten(problem["msg"].removeprefix("Value error, "))
+            reason = _reason(problem["type"], problem["msg"])
             sentences.append(f"`{key}` cannot be {_show_value(problem['input'])}: {reason[:1].lower()}{reason[1:]}.")
     if len(problems) > _MAX_NAMED:
         sentences.append(f"{len(problems) - _MAX_NAMED} more are invalid.")
     return " ".join(sentences)
+
+
+def _reason(error_type: str, message: str) -> str:
+    kind, _, what = error_type.partition("_")
+    if what in ("parsing", "type", "from_float"):
+        return _REASONS.get(kind, shorten(message))
+    return shorten(message.removeprefix("Value error, "))
 
 
 def _suggestion(model: type[BaseModel] | None, path: Sequence[object]) -> str:

@@ -32,6 +32,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"The settings file {path} cannot be read: {error.strerror}.") from error
-    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8, and numbers of 5,000 digits
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 text. Save it as UTF-8, or remove it.") from error
+    except (ValueError, RecursionError) as error:  # also numbers of 5,000 digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else shorten(error)
         raise SettingsError(f"{path} is not valid TOML: {reason}. Correct it or remove it.") from error

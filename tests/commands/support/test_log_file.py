@@ -84,6 +84,8 @@ def test_handlers_of_a_server_and_of_commands_escape(monkeypatch: pytest.MonkeyP
     configure_last_resort()
     assert logging.lastResort is not None
     assert isinstance(logging.lastResort.formatter, EscapingFormatter)
+    record = logging.makeLogRecord({"name": "a.b", "msg": "No cache.\x1b", "levelname": "WARNING"})
+    assert logging.lastResort.format(record) == "starcoder-ls: No cache.\\x1b"
 
 
 def test_no_other_module_formats_log_records() -> None:

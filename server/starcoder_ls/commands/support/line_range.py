@@ -6,13 +6,14 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.commands.support.source_position import read_standard_input, require_allowed
 from starcoder_ls.context.file_reader import MAX_DOCUMENT_BYTES, decode_text, encode_text, has_bom, read_file
 from starcoder_ls.errors import DocumentOutOfSync, SettingsError
-from starcoder_ls.languages.table import by_path
+from starcoder_ls.languages.table import UNKNOWN, by_id, by_path, language_ids
 from starcoder_ls.rewrite import text_lines
 from starcoder_ls.rewrite.target import Target, find_target
 
@@ -46,7 +47,7 @@ def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
     except OSError as error:
         raise SettingsError(f"{name} cannot be read: {error.strerror}. Name a source file.") from error
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{name} is not UTF-8 text.") from error
+        raise SettingsError(f"{name} is not UTF-8 text. Save it as UTF-8.") from error
 
 
 def read_target(region: str, language: str | None, ignored: Sequence[str] = ()) -> tuple[Source, Target]:
@@ -71,7 +72,7 @@ def read_target(region: str, language: str | None, ignored: Sequence[str] = ()) 
         raise DocumentOutOfSync(f"{source.name} has lines 1 to {len(lines)}, not {first}-{last}. Name existing lines.")
     start = sum(map(len, lines[: first - 1]))
     end = start if match["last"] is None else start + sum(map(len, lines[first - 1 : last]))
-    language_id = language or by_path(match["file"]).id
+    language_id = _known_language(language) if language else by_path(match["file"]).id
     path = str(source.path.absolute()) if source.path else ""
     target = find_target(source.text, start, end, language_id, path, source.name)
     if target is None:
@@ -80,6 +81,13 @@ def read_target(region: str, language: str | None, ignored: Sequence[str] = ()) 
             f"{problem}. Name other lines of 1 to {len(lines)}, as in {match['file']}:1-{len(lines)}."
         )
     return source, target
+
+
+def _known_language(language: str) -> str:
+    """``language``, also one that starcoder-ls has no entry for. Raises SettingsError for a typo in a known one."""
+    if by_id(language) is UNKNOWN and (similar := get_close_matches(language.lower(), language_ids(), 1, 0.8)):
+        raise SettingsError(f"There is no language {language!r}. Did you mean {similar[0]!r}?")
+    return language
 
 
 def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:

@@ -16,6 +16,7 @@ from starcoder_ls.user_folders import log_folder
 
 _MAX_FILE_BYTES, _MAX_OLD_FILES = 1_000_000, 3
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
+_COMMAND_FORMAT = "starcoder-ls: %(message)s"
 _MAX_LINE_CHARS = 8_000
 _VERBOSE_LIBRARIES = ("pygls", "asyncio", "httpx", "httpx2", "urllib3", "filelock")
 
@@ -55,8 +56,8 @@ class EscapingFormatter(logging.Formatter):
     of its lines behind a bar.
     """
 
-    def __init__(self) -> None:
-        super().__init__(_FORMAT)
+    def __init__(self, format_: str = _FORMAT) -> None:
+        super().__init__(format_)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         """The line of the record, without its traceback."""
@@ -84,6 +85,6 @@ def _sanitize(text: str) -> str:
 
 
 def configure_last_resort() -> None:
-    """Escape what is logged before or without a configuration; Python writes it to standard error."""
+    """Write what a command logs to standard error as its messages are written: escaped, without time and module."""
     if logging.lastResort is not None:
-        logging.lastResort.setFormatter(EscapingFormatter())
+        logging.lastResort.setFormatter(EscapingFormatter(_COMMAND_FORMAT))

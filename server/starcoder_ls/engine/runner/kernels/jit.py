@@ -53,7 +53,8 @@ def _set_up_cache() -> bool:
         with tempfile.TemporaryFile(dir=_CACHE_FOLDER):
             pass
     except OSError as error:
-        _log.warning("Compiled kernels cannot be cached, so each start takes about ten seconds longer: %s", error)
+        reason = f"{_CACHE_FOLDER} cannot be written ({error.strerror})"
+        _log.warning("%s, so kernels are compiled at each start, which takes about ten seconds.", reason)
         return False
     numba.config.CACHE_DIR = str(_CACHE_FOLDER)
     return True
