@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,24 +36,26 @@ NEXT_EDITS = """(function()
   return namespace and #vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, {}) > 0
 end)()"""
 
+SIDEKICK_EDITS = NEXT_EDITS.replace("starcoder.next_edit", "sidekick.ui")
 
-def setup(command: list[str]) -> str:
-    """The configuration of Neovim with this server."""
+
+def setup(command: list[str], next_edit: str = "true") -> str:
+    """The configuration of Neovim with this server; ``next_edit`` is Lua."""
     options = f"init_options = {{ adapters = {neovim.lua(ADAPTERS)} }}" if command != neovim.BUNDLED_SERVER else ""
-    return (
-        f"require('starcoder').setup({{ cmd = {neovim.lua(command)}, maps = true, next_edit = true, {options} }})\n"
-        + OPTIONS
-    )
+    options = f"cmd = {neovim.lua(command)}, maps = true, next_edit = {next_edit}, {options}"
+    return f"require('starcoder').setup({{ {options} }})\n{OPTIONS}"
 
 
 BUNDLED_SETUP = setup(neovim.BUNDLED_SERVER)
 
 
 @contextmanager
-def opened(folder: Path, command: list[str], text: str = TEXT, file: str = FILE) -> Iterator[neovim.Editor]:
+def opened(
+    folder: Path, command: list[str], text: str = TEXT, file: str = FILE, configuration: str = ""
+) -> Iterator[neovim.Editor]:
     folder.mkdir()
     (folder / file).write_text(text)
-    with neovim.running(folder, folder / file, setup(command)) as editor:
+    with neovim.running(folder, folder / file, configuration or setup(command)) as editor:
         editor.nvim.command(f"cd {folder}")
         yield editor
 
@@ -106,6 +109,22 @@ def _actions(target: Path, folder: Path) -> None:
         editor.type(f"{RENAMED_LINE}Gwciw{NEW_NAME}<Esc>")
         editor.wait(NEXT_EDITS)
         shoot(editor, target, "next-edit")
+    _sidekick(target, folder)
+
+
+def _sidekick(target: Path, folder: Path) -> None:
+    """The next edit as an unmodified sidekick.nvim shows it, if ``SIDEKICK`` names a checkout."""
+    plugin = os.environ.get("SIDEKICK")
+    if not plugin:
+        return
+    server = neovim.fake_server(scripts=[["\n"]])
+    init = f"vim.opt.runtimepath:append({neovim.lua(plugin)})\nrequire('sidekick').setup({{}})\n"
+    init += setup(server, next_edit="'sidekick'")
+    with opened(folder / "sidekick", server, RENAMED, RENAMED_FILE, init) as editor:
+        editor.wait_until_ready()
+        editor.type(f"{RENAMED_LINE}Gwciw{NEW_NAME}<Esc>")
+        editor.wait(SIDEKICK_EDITS)
+        shoot(editor, target, "next-edit-sidekick")
 
 
 def _states(target: Path, folder: Path) -> None:

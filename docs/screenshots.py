@@ -2,7 +2,7 @@
 
 `make screenshots` installs the editors and runs this script. All pictures are written to `.cache/screenshots`; those
 that documents show are copied to docs. Grey suggestions in one picture of each editor are those of the bundled model;
-all other answers are recorded.
+all other answers are recorded. SIDEKICK may name a checkout of sidekick.nvim, which shows next edits in Neovim.
 Arguments: `vscode`, `neovim` or `jupyterlab` for one editor.
 """
 
@@ -22,7 +22,11 @@ import vscode_scenes  # noqa: E402
 
 from isolation import isolated_environment  # noqa: E402
 
-SHOWN = {"vscode-ghost-dark": "vscode", "jupyterlab-ghost-light": "jupyterlab"}
+SHOWN = {
+    "vscode-ghost-dark": "vscode",
+    "jupyterlab-ghost-light": "jupyterlab",
+    "neovim-next-edit-sidekick-dark": "next-edit-sidekick",
+}
 """Pictures in documents, and the names that they have there."""
 
 
