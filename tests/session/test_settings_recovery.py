@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +68,10 @@ async def test_settings_are_used_once_the_file_is_corrected(text: str, tmp_path:
     assert fixture.supervisor.start(SCRIPTED_SETTINGS)
     assert fixture.engines == []
 
-    recovered = await fixture.recovery.wait(fixture.sleep)
+    found: list[settings.Settings] = []
+    await fixture.recovery.wait(found.append, fixture.sleep)
 
+    [recovered] = found
     assert recovered.inline_completion.max_new_tokens == 7
     assert fixture.process_info.invalid_settings_file == ""
     assert fixture.supervisor.start(recovered)
@@ -80,12 +83,26 @@ async def test_status_follows_the_errors_of_each_edit(tmp_path: Path) -> None:
     edits: list[str | None] = [INVALID[1], INVALID[1], None, VALID]
     fixture = Fixture(tmp_path / "settings.toml", INVALID[0], edits)
 
-    await fixture.recovery.wait(fixture.sleep)
+    await fixture.recovery.wait(lambda _: None, fixture.sleep)
 
     syntax, unknown, _, missing = fixture.messages
     assert "is not valid TOML" in syntax
     assert "there is no setting `model.nam`" in unknown
     assert "There is no settings file" in missing
+
+
+@async_test
+async def test_every_waiting_session_gets_the_settings_at_once(tmp_path: Path) -> None:
+    fixture = Fixture(tmp_path / "settings.toml", INVALID[0], [VALID])
+    first, second, late = list[settings.Settings](), list[settings.Settings](), list[settings.Settings]()
+    still_asleep = asyncio.create_task(fixture.recovery.wait(second.append, lambda _: asyncio.Future()))
+    await asyncio.sleep(0)
+
+    await fixture.recovery.wait(first.append, fixture.sleep)
+    assert len(first) == len(second) == 1
+    await fixture.recovery.wait(late.append, fixture.sleep)
+    assert late == first
+    still_asleep.cancel()
 
 
 @async_test
@@ -97,7 +114,7 @@ async def test_file_that_does_not_change_is_not_read_again(tmp_path: Path) -> No
         if next(ticks, None) is None:
             fixture.write(VALID)
 
-    await fixture.recovery.wait(sleep)
+    await fixture.recovery.wait(lambda _: None, sleep)
 
     assert len(fixture.messages) == 1
 

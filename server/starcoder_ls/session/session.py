@@ -137,10 +137,10 @@ class Session:
     def start_recovery(self) -> None:
         """If the settings are invalid, wait until they are valid, then start the engine with them."""
         if self._recovery is not None:
-            self.tasks.start(self._recover(self._recovery))
+            self.tasks.start(self._recovery.wait(self._use_initial))
 
-    async def _recover(self, recovery: SettingsRecovery) -> None:
-        self.client_settings.replace_initial(await recovery.wait())
+    def _use_initial(self, settings: Settings) -> None:
+        self.client_settings.replace_initial(settings)
         self.context.on_settings_changed()
         self.supervisor.start(self.settings)
         self.adapter_sync.sync()

@@ -38,16 +38,28 @@ class SettingsRecovery:
     def __init__(self, supervisor: EngineSupervisor, process_info: ProcessInfo, invalid: InvalidSettings) -> None:
         self._supervisor, self._process_info, self._invalid = supervisor, process_info, invalid
         self._settings: Settings | None = None
+        self._waiting: list[Callable[[Settings], None]] = []
         self._seen = _state_of(invalid.file)
         process_info.invalid_settings_file = str(invalid.file)
         supervisor.reject(invalid.message)
 
-    async def wait(self, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> Settings:
-        """The settings as soon as they are valid. The engine can be started then."""
-        while self._settings is None:
-            await sleep(CHECK_INTERVAL_S)
-            self._check()
-        return self._settings
+    async def wait(
+        self, use: Callable[[Settings], None], sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
+        """Call ``use`` with the settings as soon as they are valid. The engine can be started then.
+
+        All sessions that wait get them in the same step of the event loop, so that none is ready with its defaults.
+        """
+        if self._settings is not None:
+            use(self._settings)
+            return
+        self._waiting.append(use)
+        try:
+            while self._settings is None:
+                await sleep(CHECK_INTERVAL_S)
+                self._check()
+        finally:
+            self._waiting.remove(use)
 
     def _check(self) -> None:
         """Load the settings again if the file has changed since the last time."""
@@ -62,6 +74,8 @@ class SettingsRecovery:
         logger.info("the settings are valid now")
         self._process_info.invalid_settings_file = ""
         self._supervisor.accept()
+        for use in self._waiting:
+            use(self._settings)
 
 
 def _state_of(file: Path) -> tuple[int, int, int] | None:
