@@ -187,6 +187,14 @@ def test_missing_program_is_one_message_and_a_status(open_editor: OpenEditor) ->
     assert editor.messages().count("StarCoder:") == 2
 
 
+def test_older_neovim_is_answered_with_one_message(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("a = 1\n")
+    setup = "vim.fn.has = function() return 0 end\nrequire('starcoder').setup({ cmd = { '/nowhere' }, maps = true })\n"
+    with running(tmp_path, tmp_path / "app.py", setup) as editor:
+        editor.wait_for_message("Neovim 0.12 or newer is needed, and this is")
+        assert "Error" not in editor.messages()
+
+
 def test_tab_after_cursor_moved_does_not_accept_old_suggestion(open_editor: OpenEditor) -> None:
     editor = open_editor(fake_server(replies={"y =": [" \n"]}))
     editor.type("Gox = ")

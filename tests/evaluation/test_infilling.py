@@ -120,6 +120,24 @@ def test_answer_of_the_server_includes_what_the_line_had() -> None:
         engine.close()
 
 
+def test_time_limit_of_the_settings_does_not_cut_the_answers() -> None:
+    engine = ScriptedEngine([["x", " +=", " 1", "\n"]], token_s=0.02)
+    is_ready = threading.Event()
+    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
+    engine.start()
+    assert is_ready.wait()
+    problem = humaneval("def f(x):\n", "    x += 1\n", "    return x\n")
+
+    async def complete() -> list[str]:
+        options = InlineCompletion(budget_ms=50)
+        return [text async for text in infilling.complete_with_server(engine, [problem], options)]
+
+    try:
+        assert asyncio.run(complete()) == ["    x += 1\n"]
+    finally:
+        engine.close()
+
+
 @pytest.mark.slow
 def test_gold_and_empty_answers_score_as_published() -> None:
     """Gold answers pass, of which each fourth is run; empty ones where the missing text has no effect (27 of 1033

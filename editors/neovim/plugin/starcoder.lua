@@ -1,4 +1,4 @@
-if vim.g.loaded_starcoder then
+if vim.g.loaded_starcoder or vim.fn.has("nvim-0.12") == 0 then -- `setup` says what is needed
   return
 end
 vim.g.loaded_starcoder = true

@@ -26,6 +26,7 @@ from starcoder_ls.settings import InlineCompletion
 
 _FIELDS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
 MAX_TOKENS = 512
+_BUDGET_MS = 600_000
 _MAX_BYTES = 256 << 20
 
 
@@ -164,7 +165,11 @@ async def complete_with_server(
     options: InlineCompletion,
     language_of: Callable[[InfillingProblem], str] = lambda _: "python",
 ) -> AsyncIterator[str]:
-    """Yields what an editor would insert for each problem: with token healing, stop rules and filters."""
+    """Yields what an editor would insert for each problem: with token healing, stop rules and filters.
+
+    The time limit of ``options`` does not apply: the scores are those of the model, not of this machine's load.
+    """
+    options = options.model_copy(update={"budget_ms": _BUDGET_MS})
     for problem in problems:
         positioned = position_cursor(problem)
         cursor = Cursor(positioned.text, positioned.offset, language_of(problem), "", problem.name)

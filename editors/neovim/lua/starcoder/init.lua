@@ -116,6 +116,14 @@ end
 --- Configure and enable the server; optional. `maps` is true for the default keys, or a table such as { accept = "<Tab>" }; without
 --- `maps` no key is mapped. `next_edit` is true or a table of keys to show next edits, "sidekick" if sidekick.nvim shows them. All other options, such as `cmd`, are passed to |vim.lsp.config()|.
 function M.setup(options)
+  if vim.fn.has("nvim-0.12") == 0 then
+    local found = vim.version()
+    local text = ("Neovim 0.12 or newer is needed, and this is %d.%d, so there are no suggestions."):format(found.major, found.minor)
+    vim.schedule(function()
+      require("starcoder.message").show(text, vim.log.levels.WARN)
+    end)
+    return
+  end
   local config = vim.deepcopy(options or {})
   local maps, next_edit = config.maps, config.next_edit
   config.maps, config.next_edit = nil, nil
