@@ -33,7 +33,8 @@ class RunConfig:
     ``warmup_share`` of the steps and falls linearly to zero over the last ``decay_share``.
 
     Every ``evaluate_every`` steps the validation loss is measured over ``validation_steps`` batches; the run ends after
-    ``patience`` measurements without a new minimum, and the weights of the minimum are the result.
+    ``patience`` measurements without a new minimum while the learning rate falls, and the weights of the minimum are
+    the result. At the peak rate the loss goes up and down, and most of the gain comes when the rate falls.
     """
 
     steps: int
@@ -174,7 +175,8 @@ class TrainingRun:
 
     def _evaluate(self) -> Losses:
         losses = measure_losses(self.trainable, self._validation, self.config.validation_steps)
-        self._evaluations_since_best += 1
+        if self.step > (1.0 - self.config.decay_share) * self.config.steps:
+            self._evaluations_since_best += 1
         if losses.middle_loss < self.best_loss:
             self.best_loss, self._best_weights, self._evaluations_since_best = (
                 losses.middle_loss, self._copy_weights(), 0,
