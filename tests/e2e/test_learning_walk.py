@@ -1,4 +1,8 @@
-"""The commands of docs/learning.md, one after the other, on a small repository and a small base with random weights."""
+"""The commands of docs/learning.md, one after the other, on a small repository and a small base with random weights.
+
+The gate refuses here before it fills holes, since hundreds of them take a minute of processor time even so:
+``test_gate_holes`` and ``test_gate`` have that part.
+"""
 
 from __future__ import annotations
 
