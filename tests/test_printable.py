@@ -3,7 +3,7 @@ from __future__ import annotations
 import sys
 import unicodedata
 
-from starcoder_ls.printable import escape_control_characters
+from starcoder_ls.printable import escape_control_characters, quoted_code
 
 
 def test_every_invisible_character_is_escaped() -> None:
@@ -21,3 +21,7 @@ def test_visible_text_stays() -> None:
 
 def test_kept_characters_stay_and_others_do_not() -> None:
     assert escape_control_characters("a\nb\x1b[2J\r", keep="\n") == "a\nb\\x1b[2J\\r"
+
+
+def test_quoted_code_is_one_printable_line() -> None:
+    assert (quoted_code("area"), quoted_code("\uf021\n")) == ("`area`", "`\\uf021\\n`")

@@ -13,5 +13,10 @@ def escape_control_characters(text: str, keep: str = "") -> str:
     return "".join(char if char.isprintable() or char in keep else _escape(char) for char in text)
 
 
+def quoted_code(code: str) -> str:
+    """``code`` of a document or of an answer as it stands in a message."""
+    return f"`{escape_control_characters(code)}`"
+
+
 def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii")

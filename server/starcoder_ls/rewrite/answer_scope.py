@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from starcoder_ls.errors import AnswerUnusable
+from starcoder_ls.printable import quoted_code
 from starcoder_ls.rewrite import import_block, text_lines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.enclosing_function import find_enclosing_function
@@ -156,9 +157,9 @@ class _Scope:
         top = [item for item in self.new_items if item.kind == "definition" and item.is_type == old.is_type]
         if self.may_rename and len(top) == 1:
             return top[0]
-        others = ", ".join(f"`{item.name}`" for item in everything[:3])
+        others = ", ".join(quoted_code(item.name) for item in everything[:3])
         has = f"It has {others} instead." if others else "It has no definition."
-        raise AnswerUnusable(f"The model's answer does not contain `{old.name}`. {has} Try again.")
+        raise AnswerUnusable(f"The model's answer does not contain {quoted_code(old.name)}. {has} Try again.")
 
     def _choose_head(self, old: str, new: str, indentation: str) -> str:
         """Decorators and modifiers: those of the target, unless the user asked for a change or there were none.
@@ -184,8 +185,8 @@ class _Scope:
             contains_new = item.start <= new.start and new.end <= item.end
             if is_needed and item.name in used - known - inside and not contains_new:
                 raise AnswerUnusable(
-                    f"The answer also needs `{item.name}`, which is not part of `{new.name}`, so nothing was changed. "
-                    "Select more lines, or try again."
+                    f"The answer also needs {quoted_code(item.name)}, which is not part of {quoted_code(new.name)}, so "
+                    "nothing was changed. Select more lines, or try again."
                 )
 
     def _import_changes(self, used: set[str]) -> list[Change]:
@@ -195,7 +196,7 @@ class _Scope:
         changes = import_block.add_imports(self.target, self.document, missing)
         if any(self.target.start <= change.start < self.target.end for change in changes) and self.target.start > 0:
             raise AnswerUnusable(
-                f"The answer needs `{missing[0].statement}`. Add it yourself and run the action again."
+                f"The answer needs {quoted_code(missing[0].statement)}. Add it yourself and run the action again."
             )
         return changes
 

@@ -18,6 +18,7 @@ from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
+from starcoder_ls.printable import quoted_code
 from starcoder_ls.rewrite import answer_blocks, answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
 from starcoder_ls.rewrite.base_formats import build_base_prompt, find_base_format
@@ -196,7 +197,7 @@ def _repair_blocks(prompt: InstructionPrompt, text: str, note: str, is_cut: bool
     if prompt.is_without_known_definitions:
         text, removed = answer_blocks.remove_known_definitions(text, prompt.target)
     if removed:
-        names, where = ", ".join(f"`{name}`" for name in removed), prompt.target.file_name or "the document"
+        names, where = ", ".join(map(quoted_code, removed)), prompt.target.file_name or "the document"
         copies = "its copy is" if len(removed) == 1 else "its copies are"
         note = f"{note} The answer uses {names} of {where}: {copies} left out.".strip()
     return text, note
