@@ -29,7 +29,7 @@ from starcoder_ls.completion.ghost_stability import GhostStability
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.output.generated_answer import GeneratedAnswer
 from starcoder_ls.completion.pending_generation import PendingGeneration
-from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
+from starcoder_ls.completion.prompt.build_prompt import FimPrompt, LatestPrompt
 from starcoder_ls.completion.suggestion import Source, Suggestion
 from starcoder_ls.completion.suggestion_cache import CacheBudget, CachedSuggestion, SuggestionCache
 from starcoder_ls.completion.timer import Schedule, Timer, on_running_loop
@@ -60,6 +60,7 @@ class DocumentCompleter:
         self._clock = clock
         self._cache = SuggestionCache(budget)
         self._stability = GhostStability()
+        self._latest_prompt = LatestPrompt()
         self._state: State = IDLE
         self._prefill_timer = Timer(schedule)
         self._prefetch_timer = Timer(schedule)
@@ -82,7 +83,7 @@ class DocumentCompleter:
             source = Source.RESUMED
             generation = self._generation_to_resume(engine, key, cursor, settings, candidates)
             if generation is None:
-                source, prompt = Source.MODEL, build_prompt(engine, cursor, settings)
+                source, prompt = Source.MODEL, self._latest_prompt.build(engine, cursor, settings)
                 generation = self._start_generation(engine, prompt, key, settings, candidates)
             answers, timings = await self._wait_for(generation)
             if any(answer.finish_reason is FinishReason.CANCELLED for answer in answers):
@@ -133,6 +134,7 @@ class DocumentCompleter:
         self._enter(IDLE)
         self._cache.close()
         self._stability.clear()
+        self._latest_prompt.forget()
 
     # States
 
@@ -252,7 +254,7 @@ class DocumentCompleter:
         if running_generation(self._state) is not None or self._has_sufficient_hit(key, plan.cursor.divided):
             return
         with suppress(StarcoderError):  # there is no request to report an error to
-            prompt = build_prompt(engine, plan.cursor, settings)
+            prompt = self._latest_prompt.build(engine, plan.cursor, settings)
             self._prefill_timer.cancel()
             self._enter(IDLE)
             generation = PendingGeneration(engine, prompt, key, settings, self._end_generation, is_prefetch=True)
@@ -269,7 +271,7 @@ class DocumentCompleter:
             key = self._generation_key(engine, cursor, settings)
             if settings.remember and self._has_sufficient_hit(key, cursor_text):
                 return
-            request = build_prompt(engine, cursor, settings).prefill_request()
+            request = self._latest_prompt.build(engine, cursor, settings).prefill_request()
             if request.parts == self._prefilled:
                 return
             self._prefilled = request.parts

@@ -4,7 +4,7 @@ import pytest
 
 from fim_tokens import QWEN
 from starcoder_ls.completion.cursor import Cursor
-from starcoder_ls.completion.prompt.build_prompt import FimPrompt, build_prompt
+from starcoder_ls.completion.prompt.build_prompt import FimPrompt, LatestPrompt, build_prompt
 from starcoder_ls.context.snippets import PromptContext, Snippet
 from starcoder_ls.errors import PromptTooLong
 from starcoder_ls.generation import Capabilities, SpecialToken, Status
@@ -143,3 +143,27 @@ def test_prefill_request_ends_before_the_last_word() -> None:
     text = "b" * 3000 + " c" * 50
     request = build(text, len(text), InlineCompletion(heal_words=False, prompt_tokens=2000)).prefill_request()
     assert str(request.parts[-1]).endswith("b" * 200 + " c" * 49)
+
+
+def test_prompt_is_built_again_only_if_something_that_it_depends_on_has_changed() -> None:
+    engine, cursor, settings, latest = (
+        SteppedEngine(),
+        Cursor(CODE, OFFSET, "python"),
+        InlineCompletion(),
+        LatestPrompt(),
+    )
+    prompt = latest.build(engine, cursor, settings)
+    assert latest.build(engine, replace(cursor), settings) is prompt
+    others = [
+        (engine, replace(cursor, offset=OFFSET - 1), settings),
+        (engine, replace(cursor, text=CODE + "x"), settings),
+        (engine, replace(cursor, context=PromptContext(lookup_text=("x",))), settings),
+        (engine, cursor, InlineCompletion(suffix_percent=10)),
+        (SteppedEngine(), cursor, settings),
+    ]
+    for number, inputs in enumerate(others):
+        assert latest.build(engine, cursor, settings) is not latest.build(*inputs), number
+        assert latest.build(*inputs) == build_prompt(*inputs)
+    prompt = latest.build(engine, cursor, settings)
+    engine.context_tokens = 1500
+    assert latest.build(engine, cursor, settings) is not prompt

@@ -163,6 +163,26 @@ def build_prompt(engine: Engine, cursor: Cursor, settings: InlineCompletion) -> 
     )
 
 
+class LatestPrompt:
+    """The last prompt of a document, which is used again where nothing that it depends on has changed: most editors ask
+    some milliseconds after the key for whose text the engine has already prefilled it."""
+
+    def __init__(self) -> None:
+        self._latest: tuple[tuple[object, ...], FimPrompt] | None = None
+
+    def build(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> FimPrompt:
+        """As ``build_prompt``."""
+        status = engine.status()
+        model = status.model, status.special_tokens, status.context_tokens, status.adapters, status.capabilities
+        inputs = engine, *model, settings, cursor  # a tuple compares by identity first
+        if self._latest is None or self._latest[0] != inputs:
+            self._latest = inputs, build_prompt(engine, cursor, settings)
+        return self._latest[1]
+
+    def forget(self) -> None:
+        self._latest = None
+
+
 def _layout(
     family: Family,
     status: Status,
