@@ -145,7 +145,7 @@ def test_prefill_request_ends_before_the_last_word() -> None:
     assert str(request.parts[-1]).endswith("b" * 200 + " c" * 49)
 
 
-def test_prompt_is_built_again_only_if_something_that_it_depends_on_has_changed() -> None:
+def test_prompt_is_built_again_only_if_its_inputs_have_changed() -> None:
     engine, cursor, settings, latest = (
         SteppedEngine(),
         Cursor(CODE, OFFSET, "python"),
