@@ -70,7 +70,7 @@ class Photographer:
             yield window
         finally:
             window.close()
-            vscode.wait(lambda: not self._code.servers(), "end of the server", 60)
+            vscode.wait(lambda: not self._code.servers(), "end of the server")
 
     def settings_file(self, text: str) -> str:
         """The path of a new settings file."""

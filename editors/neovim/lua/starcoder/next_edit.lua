@@ -11,8 +11,7 @@ local shown -- { buffer, client_id, edit, tick }
 local pending -- { client_id, request_id }
 
 local function set_highlights()
-  local removed = vim.api.nvim_get_hl(0, { name = "DiffDelete", link = false })
-  vim.api.nvim_set_hl(0, "StarcoderEditOld", vim.tbl_extend("force", removed, { strikethrough = true, default = true }))
+  vim.api.nvim_set_hl(0, "StarcoderEditOld", { link = "DiffDelete", default = true })
   vim.api.nvim_set_hl(0, "StarcoderEditNew", { link = "DiffAdd", default = true })
 end
 
@@ -53,7 +52,7 @@ local function draw(buffer, edit, encoding)
   vim.api.nvim_buf_set_extmark(buffer, namespace, row, column, {
     end_row = end_row,
     end_col = end_column,
-    hl_group = "StarcoderEditOld",
+    hl_group = { "StarcoderEditOld", "@markup.strikethrough" },
   })
   local rest = {}
   for index = 2, #lines do
