@@ -62,4 +62,4 @@ NOTEBOOK_CELLS = (
     'with open("orders.csv", newline="") as file:\n    orders = list(csv.DictReader(file))',
     "# total",
 )
-NOTEBOOK_TYPED = "\nprice = total_"
+NOTEBOOK_TYPED = "\nfor row in ord"

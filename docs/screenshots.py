@@ -25,7 +25,6 @@ from isolation import isolated_environment  # noqa: E402
 SHOWN = {
     "vscode-ghost-dark": "vscode",
     "vscode-next-edit-light": "next-edit",
-    "vscode-notebook-dark": "vscode-notebook",
     "jupyterlab-ghost-light": "jupyterlab",
     "neovim-next-edit-sidekick-dark": "next-edit-sidekick",
 }
