@@ -19,6 +19,7 @@ from starcoder_ls.generation import Engine, SpecialToken
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.rewrite.instruction_prompt import build_instruction_prompt
 from starcoder_ls.rewrite.target import Target
+from starcoder_ls.settings import AUTO
 
 MAX_BYTES = 512
 CONTEXT_TOKENS = 256
@@ -52,6 +53,8 @@ def check(data: bytes) -> None:
     wording = INSTRUCTIONS[reader.integer(len(INSTRUCTIONS))]
     becomes = ("text", "replacement", "insertion")[reader.integer(3)]
     template, typed, code = decode_text(raw_template), decode_text(raw_instruction), decode_text(raw_code)
+    if template == AUTO:
+        return  # no template: the format that the checkpoint names
     action = Action.model_validate({"title": "A", "instruction": wording, "becomes": becomes, "max_new_tokens": 64})
     target = Target(code, 0, len(code), "python", "/a/b.py", instruction=typed, diagnostics=(typed,))
     status = SimpleNamespace(context_tokens=CONTEXT_TOKENS, special_tokens=SPECIAL_TOKENS, chat=None)
