@@ -45,6 +45,7 @@ def test_plain_text_is_unchanged(text: str) -> None:
     [
         ("a\r\nb\rc\u2028d", "a\nb\nc\nd"),
         ("`\u200d👧 +\u200d👧 👧\u200d=", "`👧 +👧 👧="),
+        ("👧\u200d\ufffd 👧\u200d\u2800.", "👧 👧."),
         ("\x1b[31mred\x1b]8;;http://x\x07\x9b1m", "[31mred]8;;http://x1m"),
         ("\u202egnirts\u2066x\u2069", "gnirtsx"),
         ("zero\u200bwidth\u200d\ufeff\u00ad", "zerowidth"),

@@ -103,8 +103,9 @@ def _is_cursive_letter(character: str) -> bool:
 
 def _is_emoji(character: str) -> bool:
     """Whether ``character`` is an emoji or a skin tone: a joiner has a visible effect only between two of these."""
-    is_emoji_block = "\U0001f000" <= character <= "\U0001faff"
-    return is_emoji_block or (character > "\x7f" and unicodedata.category(character) in ("So", "Sk", "Sm"))
+    if character <= "\x7f" or character in _INVISIBLE:
+        return False
+    return "\U0001f000" <= character <= "\U0001faff" or unicodedata.category(character) in ("So", "Sk", "Sm")
 
 
 def _has_emoji_style(character: str) -> bool:
