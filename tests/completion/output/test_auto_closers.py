@@ -72,6 +72,16 @@ def test_suggestion_replaces_the_closers_that_it_contains(suggestion: str, close
     assert auto_closers.count_replaced(suggestion, closers, typed, PYTHON) == replaced
 
 
+@pytest.mark.parametrize(
+    ("line_before", "rest", "count"),
+    [("f([", "], 2)", 1), ("f([", "  ], 2)", 3), ("f([", ",] 2)", 0), ("f([1", "], 2)", 0), ("f(", "], 2)", 0)],
+)
+def test_lines_fill_only_brackets_with_nothing_in_them(line_before: str, rest: str, count: int) -> None:
+    python = by_id("python")
+    closers = auto_closers.read_closers(rest, line_before, python)
+    assert auto_closers.count_filled("\n    0\n]", line_before, closers, python) == count
+
+
 @given(st.text("ab()[]'\"\\\n,: ", max_size=30), st.text(")]'\":", max_size=4))
 def test_at_most_all_closers_are_replaced(suggestion: str, closers: str) -> None:
     typed = auto_closers.read_closers(closers, "f(", PYTHON)

@@ -19,11 +19,15 @@ _SEPARATORS = frozenset(";,:")
 
 @dataclass(frozen=True, slots=True)
 class Closer:
-    """One closing bracket or quote right of the cursor: what it closes, and its offsets from the cursor."""
+    """One closing bracket or quote right of the cursor: what it closes, and its offsets from the cursor.
+
+    ``is_at_cursor``: only blanks stand between the two.
+    """
 
     closes: Delimiter
     start: int
     end: int
+    is_at_cursor: bool
 
 
 def closers_at(text: str, offset: int = 0) -> str:
@@ -59,7 +63,7 @@ def read_closers(rest: str, line_before: str, language: Language, delimiter: str
         elif token[0] not in _SEPARATORS:
             closes = Delimiter(OPENER_OF[token])
         if token[0] not in _SEPARATORS:
-            found.append(Closer(closes, offset, offset + len(token)))
+            found.append(Closer(closes, offset, offset + len(token), not rest[:offset].strip(" \t")))
         offset += len(token)
     return found
 
@@ -93,8 +97,9 @@ def first_closed(text: str, closers: list[Closer], language: Language) -> int | 
 def fills_brackets(text: str, line_before: str, closers: list[Closer]) -> bool:
     """Whether ``text`` begins on the next line inside the empty brackets at the cursor, such as ``{|}``."""
     opener = line_before.rstrip()[-1:]
-    is_next_line = text.lstrip(" \t").startswith("\n")
-    return is_next_line and opener in tuple("([{") and bool(closers) and closers[0].closes.opener == opener
+    if opener not in tuple("([{") or not closers or not closers[0].is_at_cursor:
+        return False
+    return closers[0].closes.opener == opener and text.lstrip(" \t").startswith("\n")
 
 
 def count_filled(text: str, line_before: str, closers: list[Closer], language: Language) -> int:
