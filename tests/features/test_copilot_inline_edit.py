@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -44,6 +45,30 @@ async def test_edit_has_the_form_of_githubs_server() -> None:
             "command": {"title": "Accepted", "command": EDIT_ACCEPTED, "arguments": [{"id": key}]},
         }
         assert EDIT_ACCEPTED in client.capabilities["executeCommandProvider"]["commands"]
+
+
+@async_test
+async def test_edit_is_searched_after_the_suggestion_for_the_same_key() -> None:
+    engine = ScriptedEngine([["1", "2", "3"]], token_s=0.02)
+    async with initialized_client(engine) as client:
+        client.open(URI, CODE)
+        rename(client)
+        edits = asyncio.ensure_future(request_edits(client))
+        suggestion = asyncio.ensure_future(client.inline_completion(URI, 2, 8))
+        await asyncio.wait([edits, suggestion], return_when=asyncio.FIRST_COMPLETED)
+        assert suggestion.done()
+        assert not edits.done()
+        assert len(await edits) == 1
+
+
+@async_test
+async def test_edit_does_not_wait_for_a_model_that_loads() -> None:
+    async with initialized_client(ScriptedEngine(load_s=60), is_ready=False) as client:
+        client.open(URI, CODE)
+        rename(client)
+        suggestion = asyncio.ensure_future(client.inline_completion(URI, 2, 8))
+        assert len(await request_edits(client)) == 1
+        suggestion.cancel()
 
 
 @pytest.mark.parametrize(("encoding", "character"), [("utf-8", 14), ("utf-16", 12), ("utf-32", 11)])

@@ -37,6 +37,7 @@ async def copilot_inline_edit(session: Session, raw: object, _: RequestHandle) -
     Raises ResponseError for invalid params.
     """
     params = parse_arguments(_Params, raw, METHOD)
+    await session.completion_requests.wait_until_idle()  # a suggestion is more urgent, and the search would slow it
     try:
         document = session.documents.for_model(params.document.uri)
         if params.document.version not in (None, document.version):

@@ -6,8 +6,10 @@ the text has changed since.
 
 from __future__ import annotations
 
+import asyncio
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -57,6 +59,9 @@ class Trigger(enum.Enum):
     UNKNOWN = enum.auto()
 
 
+SAME_KEY_S = 0.005
+"""Editors send the requests for one key within this time."""
+
 _REGIONS = {"comment": "comments", "string": "strings"}
 """By the regions of the syntax, the names that `inline_completion.excluded_regions` has for them."""
 
@@ -78,6 +83,24 @@ class CompletionRequests:
         self._supervisor, self._settings, self._documents = supervisor, settings, documents
         self._latest, self._completers, self._feedback = latest, completers, feedback
         self._collect_context, self._is_client_slow = collect_context, is_client_slow
+        self._running, self._is_idle = 0, asyncio.Event()
+        self._is_idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Return when no suggestion is being made. A request for the same key that comes a little later counts."""
+        await asyncio.sleep(SAME_KEY_S)
+        await self._is_idle.wait()
+
+    @contextmanager
+    def _as_running(self) -> Iterator[None]:
+        self._running += 1
+        self._is_idle.clear()
+        try:
+            yield
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._is_idle.set()
 
     async def complete(
         self,
@@ -95,12 +118,18 @@ class CompletionRequests:
         ``DocumentCompleter.suggest`` raise.
         """
         is_latest = await self._latest.is_latest(method, uri, handle)
-        settings = self._settings.current.inline_completion
         if not is_latest or self._is_client_slow():
             return None
         engine = self._supervisor.ready_engine() or await self._supervisor.wait_until_ready(engine_timeout_s)
         if engine is None:
             return None
+        with self._as_running():
+            return await self._find_items(engine, uri, convert, trigger)
+
+    async def _find_items(
+        self, engine: Engine, uri: str, convert: Callable[[Document], Conversion[Item]], trigger: Trigger
+    ) -> CompletionItems[Item] | None:
+        settings = self._settings.current.inline_completion
         document = self._documents.for_model(uri)
         if document.is_notebook_json or not settings.is_enabled_in(document.language):
             return CompletionItems([], is_enabled=False)
