@@ -118,6 +118,7 @@ def test_code_blocks_are_unchanged(code: str) -> None:
         ("&lt;script&gt;", "\\<script>"),
         ("one\x1b]8;;http://x\x07two\u202e", "one\\]8;;http://xtwo"),
         ("", ""),
+        ("`a`*`b`* `c`[`d`](http://x.y)", "`a` `b` `c` `d` (http://x.y)"),
     ],
 )
 def test_markdown_is_rewritten_without_active_content(text: str, sanitized: str) -> None:

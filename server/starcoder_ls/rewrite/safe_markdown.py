@@ -21,6 +21,7 @@ _SPECIAL_AT_LINE_START = re.compile(r"(?m)^([ \t]*)(#|>|\+|-|=|~|:|\|)|^([ \t]*\
 _WEB_ADDRESS = re.compile(r"https?://[!-~]+", re.IGNORECASE)
 _BACKTICKS = re.compile("`+")
 _CLOSING_HASHES = re.compile(r"(^|[ \t])(#+[ \t]*)\Z")
+_CODE_EDGE = "\0"  # around each code span until its neighbours are known; no text contains it
 _EMPHASIS = ("em_open", "em_close", "strong_open", "strong_close")
 _FENCE_LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]*")
 
@@ -116,6 +117,7 @@ def _render_fence(code: str, info: str) -> str:
 def _render_inline(node: SyntaxTreeNode) -> str:
     """The words of a block, escaped where a line would otherwise begin another kind of block."""
     text = "".join(_render_words(child) for inline in node.children for child in inline.children)
+    text = text.replace(2 * _CODE_EDGE, " ").replace(_CODE_EDGE, "")  # the backticks of two spans would be one run
     lines = (line.strip(" \t") for line in text.split("\n"))
     return _SPECIAL_AT_LINE_START.sub(_escape_line_start, "\n".join(line for line in lines if line))
 
@@ -142,7 +144,7 @@ def _render_inline_code(content: str) -> str:
     longest = max((len(run) for run in _BACKTICKS.findall(content)), default=0)
     marks = "`" * (longest + 1)
     padding = " " if content.startswith("`") or content.endswith("`") or content != content.strip() else ""
-    return f"{marks}{padding}{content}{padding}{marks}" if content.strip() else content
+    return f"{_CODE_EDGE}{marks}{padding}{content}{padding}{marks}{_CODE_EDGE}" if content.strip() else content
 
 
 def _escape(text: str) -> str:
