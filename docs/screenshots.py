@@ -25,6 +25,7 @@ from isolation import isolated_environment  # noqa: E402
 SHOWN = {
     "vscode-ghost-dark": "vscode",
     "vscode-next-edit-light": "next-edit",
+    "vscode-notebook-light": "vscode-notebook",
     "jupyterlab-ghost-light": "jupyterlab",
     "neovim-next-edit-sidekick-dark": "next-edit-sidekick",
 }
