@@ -31,7 +31,7 @@ def read_private_text(file: Path, name: str = "") -> str:
         status = file.stat()
         if not is_private(status):
             raise SettingsError(
-                f"Others can use {label}. Make it yours alone: chmod 600 {file}. Replace what is in it if somebody may "
+                f"Others can use {label}. Make it yours alone: chmod 600 {file}. Replace what is in it if others may "
                 "have read it."
             )
         if status.st_size > _MAX_BYTES:

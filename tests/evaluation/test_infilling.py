@@ -103,8 +103,8 @@ def test_cursor_is_on_an_own_indented_line(problem: infilling.InfillingProblem, 
     assert problem.prefix + positioned.head + positioned.tail + problem.suffix == positioned.text
 
 
-def test_answer_of_the_server_includes_what_the_line_had() -> None:
-    engine = ScriptedEngine([["x", " +=", " 1", "\n"]])
+def complete_with_server(engine: ScriptedEngine, options: InlineCompletion) -> list[str]:
+    """The answers to one problem whose missing line is ``    x += 1``."""
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
@@ -112,30 +112,22 @@ def test_answer_of_the_server_includes_what_the_line_had() -> None:
     problem = humaneval("def f(x):\n", "    x += 1\n", "    return x\n")
 
     async def complete() -> list[str]:
-        return [text async for text in infilling.complete_with_server(engine, [problem], InlineCompletion())]
+        return [text async for text in infilling.complete_with_server(engine, [problem], options)]
 
     try:
-        assert asyncio.run(complete()) == ["    x += 1\n"]
+        return asyncio.run(complete())
     finally:
         engine.close()
+
+
+def test_answer_of_the_server_includes_what_the_line_had() -> None:
+    engine = ScriptedEngine([["x", " +=", " 1", "\n"]])
+    assert complete_with_server(engine, InlineCompletion()) == ["    x += 1\n"]
 
 
 def test_time_limit_of_the_settings_does_not_cut_the_answers() -> None:
     engine = ScriptedEngine([["x", " +=", " 1", "\n"]], token_s=0.02)
-    is_ready = threading.Event()
-    engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
-    engine.start()
-    assert is_ready.wait()
-    problem = humaneval("def f(x):\n", "    x += 1\n", "    return x\n")
-
-    async def complete() -> list[str]:
-        options = InlineCompletion(budget_ms=50)
-        return [text async for text in infilling.complete_with_server(engine, [problem], options)]
-
-    try:
-        assert asyncio.run(complete()) == ["    x += 1\n"]
-    finally:
-        engine.close()
+    assert complete_with_server(engine, InlineCompletion(budget_ms=50)) == ["    x += 1\n"]
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ def no_server(site: Site) -> Iterator[None]:
 
 @contextmanager
 def no_answer(site: Site) -> Iterator[None]:
-    """Connections are made by the system, and nobody accepts them."""
+    """Connections are made by the system, and no server accepts them."""
     site.stop()
     try:
         with socket.create_server(("127.0.0.1", site.port)):
