@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
 
 import pytest
@@ -62,3 +64,21 @@ def test_gc_frozen_enables_the_collector_again_after_an_error() -> None:
     with pytest.raises(ImportError), gc_frozen():
         raise ImportError
     assert gc.isenabled()
+
+
+def test_frozen_objects_are_destroyed_when_the_process_ends() -> None:
+    program = """
+from starcoder_ls.engine.memory import gc_frozen
+
+class Library:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self, write=print):
+        write("destroyed")
+
+with gc_frozen():
+    library = Library()
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout == "destroyed\n"

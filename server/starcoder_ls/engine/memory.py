@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import re
 import sys
@@ -12,6 +13,10 @@ from contextlib import contextmanager
 _CPU_MESSAGES = re.compile(
     r"can't allocate memory|not enough memory|DefaultCPUAllocator|unable to mmap|Cannot allocate memory", re.I
 )
+
+atexit.register(gc.unfreeze)
+"""Objects that are still frozen at the end of the process are not destroyed. nanobind prints those of Triton 3.9
+(torch 2.15) as forty lines about leaks, after the answer of a command."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
