@@ -38,14 +38,14 @@ def settings_file(starcoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     return file
 
 
-def train(settings_file: Path, is_dry_run: bool = False, **options: Any) -> int:
-    arguments = {"device": "cpu", "config": CONFIG, "has_gate": False, **options}
-    return train_preferences.run("own", arguments, {}, settings_file, is_dry_run)
+def train(settings_file: Path, is_dry_run: bool = False, has_gate: bool = False, **options: Any) -> int:
+    arguments = {"device": "cpu", "config": CONFIG, **options}
+    return train_preferences.run("own", arguments, {}, settings_file, is_dry_run, has_gate)
 
 
 def held_out(settings_file: Path) -> PreferenceData:
     settings = settings_module.load(file=settings_file)
-    return prepare(Options(has_gate=False, start="none"), settings, AdapterVersions("own"), ignore_progress).data
+    return prepare(Options(start="none"), settings, AdapterVersions("own"), ignore_progress).data
 
 
 def margin(settings_file: Path) -> float:
@@ -99,6 +99,16 @@ def test_run_on_top_of_the_version_that_serves_keeps_what_it_does(settings_file:
 def test_dry_run_says_what_it_takes_and_writes_nothing(settings_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(settings_file, is_dry_run=True) == 0
     assert "tokens, read 1 times in 7 steps" in " ".join(capsys.readouterr().out.split())
+    assert AdapterVersions("own").all_versions() == []
+
+
+@pytest.mark.parametrize("is_dry_run", [True, False])
+def test_data_are_shown_before_a_gate_without_files_is_refused(
+    is_dry_run: bool, settings_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SettingsError, match="train preferences PATH --name own`\\), or add `--no-gate`"):
+        train(settings_file, is_dry_run, has_gate=True)
+    assert "DPO: 54 pairs to train on, 6 held out" in " ".join(capsys.readouterr().out.split())
     assert AdapterVersions("own").all_versions() == []
 
 

@@ -48,10 +48,8 @@ def test_gate_measures_in_files_that_are_not_trained_on(starcoder: Path, folder:
     assert planned.memory_bytes < 2e9
 
 
-def test_gate_without_files_is_refused_before_training(starcoder: Path, folder: Path) -> None:
-    with pytest.raises(SettingsError, match="name folders of your code"):
-        plan(starcoder, folder, paths=())
-    assert plan(starcoder, folder, paths=(), has_gate=False).held_out_files == []
+def test_gate_has_no_files_without_folders_and_a_version(starcoder: Path, folder: Path) -> None:
+    assert plan(starcoder, folder, paths=()).held_out_files == []
 
 
 def test_prompt_and_completion_fit_the_length(starcoder: Path, folder: Path) -> None:

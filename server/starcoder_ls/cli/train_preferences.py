@@ -76,9 +76,8 @@ def train_preferences(
     options = {
         "paths": paths or (), "start": start, "loss": loss, "length": length, "min_chars": min_chars,
         "min_margin": min_margin, "device": device, "quantization": quantization, "config": config,
-        "has_gate": has_gate,
     }  # fmt: skip
-    code = run(name, options, overlay_of(model, None, None, None, settings), settings, is_dry_run)
+    code = run(name, options, overlay_of(model, None, None, None, settings), settings, is_dry_run, has_gate)
     if has_gate and not is_dry_run:
         from starcoder_ls.commands.train_gate import run as run_gate
 

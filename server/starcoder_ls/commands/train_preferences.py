@@ -28,12 +28,18 @@ if TYPE_CHECKING:
 
 
 def run(
-    name: str, options: Mapping[str, Any], overlay: Mapping[str, Any], settings_file: Path | None, is_dry_run: bool
+    name: str,
+    options: Mapping[str, Any],
+    overlay: Mapping[str, Any],
+    settings_file: Path | None,
+    is_dry_run: bool,
+    has_gate: bool,
 ) -> int:
     """Train and write a version, or with ``is_dry_run`` only say what that takes. The exit code is 0.
 
-    ``options`` are the keyword arguments of ``preference_preparation.Options``. Raises SettingsError, ModelError,
-    OutOfMemory, FeedbackStoreUnreadable.
+    What there is to learn from is printed first, also if the gate has no file to measure in. ``options`` are the
+    keyword arguments of ``preference_preparation.Options``. Raises SettingsError, ModelError, OutOfMemory,
+    FeedbackStoreUnreadable.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read by OpenMP when torch is imported
     config = settings.load(dict(overlay), file=settings_file)
@@ -47,6 +53,8 @@ def run(
     with loading_status() as on_progress:
         plan = prepare(Options(**options), config, versions, on_progress)
     _print_plan(console, plan)
+    if has_gate:
+        _require_gate_files(name, plan)
     if is_dry_run:
         return 0
     folder = _train(console, plan, versions)
@@ -60,6 +68,15 @@ def _require_consent(config: settings.Settings) -> None:
         raise SettingsError(
             f'`feedback.keep` is "{config.feedback.keep}", so no text of suggestions may be kept and learned from. Set '
             'it to "text" if you agree to that; docs/privacy.md says what is kept then and how to delete it.'
+        )
+
+
+def _require_gate_files(name: str, plan: Plan) -> None:
+    """Raise SettingsError if the gate has no file to measure in."""
+    if not plan.held_out_files:
+        raise SettingsError(
+            "The gate has no file to measure the adapter in: name folders of your code with files that the suggestions "
+            f"are not from (`starcoder-ls train preferences PATH --name {name}`), or add `--no-gate`."
         )
 
 

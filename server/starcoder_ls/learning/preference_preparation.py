@@ -59,12 +59,14 @@ class Options:
     device: str = "auto"
     quantization: str = "none"
     config: Mapping[str, Any] = field(default_factory=dict)
-    has_gate: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run that fits this machine; ``start`` is what it starts from, and ``start_version`` the version of that."""
+    """A run that fits this machine; ``start`` is what it starts from, and ``start_version`` the version of that.
+
+    The gate draws holes in ``held_out_files`` and cannot measure if there is none.
+    """
 
     checkpoint: Checkpoint
     base: BaseIdentity
@@ -145,10 +147,7 @@ def _find_start(
 def _held_out_files(
     options: Options, config: settings.Settings, data: PreferenceData, start: Version | None
 ) -> list[str]:
-    """The files in which the gate draws holes: none that the preferences to train on are from.
-
-    Raises SettingsError if there is none and the gate is to run.
-    """
+    """The files in which the gate draws holes: none that the preferences to train on are from."""
     if options.paths:
         trained = set(start.training["training_files"]) if start else set[str]()
         found = [str(file.path) for file in collect_files(options.paths, config.context.ignore).files]
@@ -156,13 +155,7 @@ def _held_out_files(
     else:
         files = list(start.training["held_out_files"]) if start else []
     key = read_key(key_file(schema.store_file()))
-    files = [file for file in files if key is None or hash_path(file, key) not in data.training_groups]
-    if not files and options.has_gate:
-        raise SettingsError(
-            "There is no file to measure the adapter in: name folders of your code, in which there are files that the "
-            "suggestions are not from (`train preferences PATH --name NAME`), or add `--no-gate`."
-        )
-    return files
+    return [file for file in files if key is None or hash_path(file, key) not in data.training_groups]
 
 
 def _measure_memory(
