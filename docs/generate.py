@@ -95,14 +95,20 @@ VS_CODE_NAMES = {
     "remote.fallback_after_ms": "Time until the fallback answers",
     "remote.prefill": "Prompts in advance",
 }
+INTRODUCTION = """\
+The settings file is written in TOML: on Linux `~/.config/starcoder-ls/settings.toml`, or the file that the environment
+variable `STARCODER_LS_SETTINGS` names. `model.name` is the key `name` in its table `[model]`. Editors pass the same
+keys as initialization options, and VS Code as settings with the prefix `starcoder.`; these override the file.
+
+This page is generated from `settings/schema.py` by `make docs`."""
 # A workspace folder must not set which model runs, which prompts are sent and what is written to disk.
 MACHINE_SECTIONS = ("model", "remote", "adapters", "actions", "sharing", "feedback", "log")
 # Settings of the scope `window` that an untrusted folder must not set: `!.env*` would show files with secrets.
 RESTRICTED_SETTINGS = ("context.ignore",)
 
 
-def rows(settings: type[BaseModel], path: str = "") -> list[tuple[str, str, str]]:
-    """(key, default as TOML, description) of every setting, section by section."""
+def rows(settings: type[BaseModel], path: str = "") -> list[tuple[str, str, str, str]]:
+    """(key, default as TOML, description, allowed values) of every setting, section by section."""
     table_rows = []
     for name, field in settings.model_fields.items():
         key = f"{path}{name}"
@@ -111,8 +117,23 @@ def rows(settings: type[BaseModel], path: str = "") -> list[tuple[str, str, str]
         else:
             default: Any = field.default_factory() if field.default_factory else field.default  # type: ignore[call-arg]
             default_toml = "" if field.is_required() else as_toml(default).replace("\n", "\\n")
-            table_rows.append((key, default_toml, " ".join((field.description or "").split())))
+            text, values = " ".join((field.description or "").split()), allowed_values(field_schema(settings, name))
+            table_rows.append((key, default_toml, text, values))
     return table_rows
+
+
+def allowed_values(schema: dict[str, Any]) -> str:
+    """The values or the range that a JSON schema allows, in words; empty for any value of the type."""
+    if choices := schema.get("enum") or schema.get("items", {}).get("enum"):
+        return f"{'Values' if 'enum' in schema else 'Any of'}: {', '.join(f'`{choice}`' for choice in choices)}."
+    words = (
+        ("minimum", "at least"),
+        ("exclusiveMinimum", "above"),
+        ("maximum", "at most"),
+        ("exclusiveMaximum", "below"),
+    )
+    bounds = " and ".join(f"{word} {schema[key]:,}".removesuffix(".0") for key, word in words.items() if key in schema)
+    return f"{bounds.capitalize()}." if bounds else ""
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -132,14 +153,15 @@ def as_toml(value: object) -> str:
 
 
 def settings_page() -> str:
-    sections = ["# Settings\n", "Generated from `settings/schema.py` by `make docs`.\n"]
+    sections = ["# Settings\n", f"{INTRODUCTION}\n"]
     for name, field in Settings.model_fields.items():
         section = section_of(field.annotation)
         assert section is not None
         path = name if section is field.annotation else f"{name}.NAME"
         sections.append(f"## {path}\n\n{' '.join((section.__doc__ or '').split())}\n")
-        for key, default, text in rows(section, f"{path}."):
-            sections.append(f"### `{key}`\n\n{text}\n\nDefault: {f'`{default}`' if default else 'none'}\n")
+        for key, default, text, values in rows(section, f"{path}."):
+            shown_default = f"Default: {f'`{default}`' if default else 'none'}"
+            sections.append(f"### `{key}`\n\n{text}\n\n{f'{shown_default}. {values}' if values else shown_default}\n")
     return "\n".join(sections)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 gateway = typer.Typer(
-    help="Let many developers use replicas of a serving engine (docs/teams.md).", no_args_is_help=True
+    help="Let many developers use replicas of a serving engine (docs/gateway.md).", no_args_is_help=True
 )
 
 _SettingsFile = Annotated[Path, typer.Argument(metavar="FILE", help="The gateway's settings (TOML).")]

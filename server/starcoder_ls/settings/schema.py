@@ -43,8 +43,8 @@ class Context(Section):
     the bundled one, and 512 for others."""
 
     evidence: bool = True
-    """Search open, imported and similar files too for repetitions of what is typed, if `model.document_ngrams` does so
-    in the document. Uses no tokens of the prompt."""
+    """Also search open, imported and similar files for repetitions of what is typed, if `model.document_ngrams` does so
+    in the document. This uses no tokens of the prompt."""
 
     sources: tuple[Literal["buffers", "edits", "imports", "repository"], ...] = (
         "buffers",
@@ -52,8 +52,8 @@ class Context(Section):
         "imports",
         "repository",
     )
-    """Where snippets come from: open files, recently edited parts of them, files that the document imports, and the
-    rest of the workspace."""
+    """Where snippets come from: open files (`buffers`), recently edited parts of them (`edits`), files that the
+    document imports (`imports`), and the rest of the workspace (`repository`)."""
 
     index_files: int = Field(default=20_000, ge=0, le=10_000_000)
     """Maximum number of files of a workspace that are indexed for `repository`; 0: none."""
@@ -63,25 +63,28 @@ class Feedback(Section):
     """Records of shown and accepted suggestions, in a file that never leaves this machine."""
 
     keep: Literal["nothing", "outcomes", "text"] = "outcomes"
-    """`outcomes`: language, model and length of suggestions, and how much of them was accepted and kept. `text` also
-    records, to train an adapter, the suggestion, as much text on both sides as a prompt has, and what was written
-    instead; secrets are masked."""
+    """`nothing`: no records. `outcomes`: language, model and length of suggestions, and how much of them was accepted
+    and kept. `text`: also the suggestion, as much text on both sides as a prompt has, and what you wrote instead, to
+    train an adapter; secrets are masked. docs/privacy.md lists all contents."""
 
     keep_days: int = Field(default=90, ge=1, le=36_500)
-    """Older records are removed."""
+    """Records that are older, in days, are removed."""
 
 
 class Sharing(Section):
-    """One daemon with the model for all windows of a user; another one if a setting of `model` differs."""
+    """The daemon is one process that holds the model for all editor windows of a user. Windows with other settings of
+    `model` or `remote` get a daemon of their own."""
 
     enabled: bool = True
-    """Let `starcoder-ls serve` connect to the daemon or start it; else, and on Windows, each window loads the model."""
+    """`starcoder-ls serve` connects to the daemon, or starts it. If `false`, and always on Windows, each window loads
+    the model itself."""
 
     idle_minutes: float = Field(default=10.0, gt=0.0)
-    """The daemon ends after no window has been open for this long."""
+    """The daemon ends when no window has been open for this time."""
 
     release_minutes: float = Field(default=30.0, ge=0.0)
-    """The model is unloaded after this long without a request while windows are open; the next loads it. 0: never."""
+    """While windows are open, the model is unloaded after this time without a request; the next request loads it again.
+    0: never."""
 
 
 class Log(Section):

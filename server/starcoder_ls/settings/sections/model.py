@@ -44,13 +44,15 @@ class Model(Section):
     models under 60 MB: a GPU is not faster for them."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """Type of the weights. `auto` is bfloat16 on a GPU that has it, else float16, or float32 if that overflows. On a
-    CPU it is the checkpoint's 16-bit type, computed in float32, which is exact and the fastest; else float32."""
+    """Type of the weights. `auto` on a GPU: bfloat16 if the GPU has it, else float16, or float32 if float16 overflows.
+    `auto` on a CPU: the 16-bit type of the checkpoint with computation in float32, which is exact and the fastest; for
+    other checkpoints float32."""
 
     quantization: Literal["none", "int8", "nf4", "torchao-int8", "torchao-int4"] = "none"
     """Store the weights in fewer bits: `int8` and `nf4` (4 bits) with bitsandbytes, the others with torchao (`pip
     install 'starcoder-ls[quantization]'`). On CUDA use `torchao-int4`. On a CPU `int8` and `torchao-int4` need neither
-    and make a large model faster; one that loses over 0.1 nats a token in 4 bits gets 8. docs/adapters.md has more."""
+    library and make a large model faster; a model that loses more than 0.1 nats a token in 4 bits gets 8 bits.
+    docs/adapters.md has more."""
 
     max_memory: dict[str, str] = Field(default_factory=dict)
     """Limit per device, such as `{"0" = "10GiB", "cpu" = "30GiB"}`. Weights beyond it go to the next device, then to
@@ -60,7 +62,8 @@ class Model(Section):
     """Replay short forward passes as CUDA graphs, recorded while the server is idle. `off` saves up to 1 GB."""
 
     compile: Literal["off", "on"] = "off"
-    """Fuse what CUDA graphs record with torch's compiler. The first start takes minutes longer, later ones do not."""
+    """Compile what CUDA graphs record with `torch.compile`, which fuses operations. The first start takes minutes
+    longer, later starts do not."""
 
     document_ngrams: Literal["auto", "off"] = "auto"
     """Mix the model's probabilities with the tokens that follow the same words in the document. `auto` does so for
@@ -97,8 +100,8 @@ class Adapter(Section):
     `edits`: the format of commits or issues, for adapters of `train edits`."""
 
     allow_other_base: bool = False
-    """Load it although it was made for another base model of the same architecture and sizes. Its answers may be
-    useless."""
+    """Load the adapter although it was made for another base model of the same architecture and sizes. Its answers may
+    be useless."""
 
     @property
     def source(self) -> str:

@@ -11,9 +11,9 @@ class NextEdit(Section):
     """Next edits: `textDocument/copilotInlineEdit`."""
 
     model: bool = False
-    """Ask the model for the next edit where none follows from the recent edits with certainty. For models that have
-    seen commits or issues, are chat-tuned, or have an adapter of `train edits`, which comes first. See
-    docs/edits.md."""
+    """Ask the model for the next edit where none follows from the recent edits with certainty. This works with models
+    that were trained on commits or issues, that are chat-tuned, or that have an adapter of `train edits`, which is
+    asked first. See docs/edits.md."""
 
     min_confidence: float = Field(default=0.9, ge=0.0, lt=1.0)
     """Show only edits of the model whose changed tokens have at least this probability (geometric mean)."""
