@@ -126,12 +126,7 @@ def allowed_values(schema: dict[str, Any]) -> str:
     """The values or the range that a JSON schema allows, in words; empty for any value of the type."""
     if choices := schema.get("enum") or schema.get("items", {}).get("enum"):
         return f"{'Values' if 'enum' in schema else 'Any of'}: {', '.join(f'`{choice}`' for choice in choices)}."
-    words = (
-        ("minimum", "at least"),
-        ("exclusiveMinimum", "above"),
-        ("maximum", "at most"),
-        ("exclusiveMaximum", "below"),
-    )
+    words = {"minimum": "at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
     bounds = " and ".join(f"{word} {schema[key]:,}".removesuffix(".0") for key, word in words.items() if key in schema)
     return f"{bounds.capitalize()}." if bounds else ""
 
