@@ -39,12 +39,12 @@ def test_autocast_computes_in_its_type() -> None:
     torch.testing.assert_close(narrow.float(), wide, rtol=0, atol=0.03)
 
 
-def test_kept_bytes_are_those_of_the_probabilities() -> None:
+def test_kept_values_are_those_of_the_probabilities() -> None:
     query, key, value = (tensor.bfloat16() for tensor in random_inputs(4, 1, 4 * BLOCK))
     output, _ = blockwise_attention.attend(None, query, key, value, None, 0.5)
     function = output.grad_fn
     while not hasattr(function, "saved_tensors"):
         assert function is not None
         function = function.next_functions[0][0]
-    kept = sum(tensor.numel() * 2 for tensor in function.saved_tensors[3:])
-    assert kept == blockwise_attention.kept_bytes(heads=4, tokens=2 * 4 * BLOCK, row_tokens=4 * BLOCK)
+    kept = sum(tensor.numel() for tensor in function.saved_tensors[3:])
+    assert kept == blockwise_attention.kept_values(heads=4, tokens=2 * 4 * BLOCK, row_tokens=4 * BLOCK)

@@ -5,21 +5,19 @@ Contains the model's shape, the phases of a run, its checkpoints and its log.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.data import DataLoader
 from transformers import GPTBigCodeConfig, GPTBigCodeForCausalLM
 
-from starcoder_ls.learning import corpus, loss, training_attention
+from starcoder_ls.learning import corpus, loss, precision, training_attention
 from starcoder_ls.learning.optimizer import Optimizer, Schedule
 
 
@@ -211,8 +209,8 @@ class TrainingRun:
         losses = losses.detach()
         return torch.stack((losses.sum() / is_target.sum(), losses[is_middle].mean()))
 
-    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
-        return torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16)
+    def _autocast(self) -> torch.autocast:
+        return precision.autocast(self.device.split(":")[0])
 
     def _batches(self, length: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         rows = max(1, self.config.batch_tokens // length)

@@ -2,7 +2,7 @@
 
 PyTorch's flash kernel for CPUs computes in float32 whatever the types are. Here all products are ordinary ones, in the
 type of autocast, which the processor's instructions for bfloat16 compute; heads that share a key are one product. The
-probabilities are kept for the backward pass (``kept_bytes``).
+probabilities are kept for the backward pass (``kept_values``).
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def installed_in(model: Any) -> AbstractContextManager[None]:
     return attention_functions.used_by(model, IMPLEMENTATION)
 
 
-def kept_bytes(heads: int, tokens: int, row_tokens: int) -> int:
-    """Memory of a layer's probabilities in 16 bits, for ``tokens`` in rows of ``row_tokens``."""
-    return heads * tokens * (row_tokens + BLOCK)  # on average half of a row, of two bytes each
+def kept_values(heads: int, tokens: int, row_tokens: int) -> int:
+    """The number of a layer's probabilities, for ``tokens`` in rows of ``row_tokens``."""
+    return heads * tokens * (row_tokens + BLOCK) // 2  # on average half of a row
 
 
 class _BlockwiseAttention(torch.autograd.Function):

@@ -170,7 +170,12 @@ def _measure_memory(
     modules = len(LORA_TARGETS[checkpoint.architecture])
     trained = sizes.layers * modules * config.rank * (sizes.width + sizes.intermediate)  # an upper bound
     size = resources.TrainingSize(
-        sizes, checkpoint.weights.values, trained, batch_rows * max(map(len, rows)), bytes_per_value
+        sizes,
+        checkpoint.weights.values,
+        trained,
+        batch_rows * max(map(len, rows)),
+        bytes_per_value,
+        activation_bytes=device.dtype.itemsize,
     )
     is_checkpointed = resources.choose_checkpointing(size, device.free_bytes, device.name)
     return size.memory_bytes(is_checkpointed), is_checkpointed

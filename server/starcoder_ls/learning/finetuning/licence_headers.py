@@ -19,7 +19,8 @@ _SENTENCES = (
     (re.compile(r"Mozilla Public License", re.I), "MPL"),
     (re.compile(r"Apache License", re.I), "Apache"),
     (re.compile(r"Redistribution and use in source and binary forms", re.I), "BSD"),
-    (re.compile(r"MIT License|Permission is hereby granted, free of charge", re.I), "MIT"),
+    (re.compile(r"BSD (?:style )?licen[cs]e", re.I), "BSD"),
+    (re.compile(r"MIT (?:style )?licen[cs]e|Permission is hereby granted, free of charge", re.I), "MIT"),
     (re.compile(r"All rights reserved|proprietary|confidential", re.I), "proprietary"),
 )
 

@@ -25,12 +25,12 @@ def can_compute(layer: Any) -> bool:
 
 
 def target_losses(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Loss of each token in nats, in float32; products are computed in bfloat16.
+    """Loss of each token in nats, in float32; products are computed in the type of autocast.
 
     ``hidden`` [tokens, width]; ``weight`` [vocabulary, width]; ``targets`` [tokens] -> [tokens]
     """
-    narrow = hidden.to(torch.bfloat16)
-    losses: torch.Tensor = _TargetLosses.apply(narrow, weight.detach().to(torch.bfloat16), targets)  # type: ignore[no-untyped-call]
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else hidden.dtype
+    losses: torch.Tensor = _TargetLosses.apply(hidden.to(dtype), weight.detach().to(dtype), targets)  # type: ignore[no-untyped-call]
     return losses
 
 

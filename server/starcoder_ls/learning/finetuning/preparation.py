@@ -19,6 +19,7 @@ from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning import precision
 from starcoder_ls.learning.finetuning import resources, training_base
 from starcoder_ls.learning.finetuning.batches import Batches
 from starcoder_ls.learning.finetuning.fim_rows import REPLAY_SHARE, FimRows, RowFormat
@@ -232,13 +233,20 @@ def _training_size(
     trained = base_values if method.build is None else adapter_values
     kept_row_tokens = row_tokens if device.name == "cpu" else 0
     return resources.TrainingSize(
-        sizes, base_values, trained, batch_rows * row_tokens, bytes_per_value, kept_row_tokens
+        sizes,
+        base_values,
+        trained,
+        batch_rows * row_tokens,
+        bytes_per_value,
+        kept_row_tokens,
+        precision.product_dtype(device.name).itemsize,
     )
 
 
 def measure_speed(device: TrainingDevice) -> float:
-    """Floating point operations per second of a matrix product in bfloat16."""
-    matrix = torch.ones(_PROBE_WIDTH, _PROBE_WIDTH, dtype=torch.bfloat16, device=device.name)
+    """Floating point operations per second of a matrix product in the type in which training computes it."""
+    dtype = precision.product_dtype(device.name)
+    matrix = torch.ones(_PROBE_WIDTH, _PROBE_WIDTH, dtype=dtype, device=device.name)
     (matrix @ matrix).sum().item()
     start_s, count = time.perf_counter(), 0
     while time.perf_counter() - start_s < _PROBE_S:

@@ -12,9 +12,9 @@ from starcoder_ls.errors import OutOfMemory
 from starcoder_ls.learning import blockwise_attention
 
 _LAYER_VALUES = 34
-"""Values of 16 bits that a layer keeps for each element of a token (Korthikanti et al. 2022, arXiv 2205.05198, without
-the attention matrix)."""
-_LOGIT_BYTES = 10  # float32, its gradient, 16 bits
+"""Values that a layer keeps for each element of a token (Korthikanti et al. 2022, arXiv 2205.05198, without the
+attention matrix)."""
+_LOGIT_BYTES = 8  # float32 and its gradient; they are computed from values of the type of activations
 _TRAINED_BYTES = 16  # weight, gradient and AdamW's two moments in float32
 _NF4_BYTES = 4.13 / 8
 _RUNTIME_BYTES = 400 << 20  # Python, torch and its workspace
@@ -32,6 +32,7 @@ class TrainingSize:
     base_bytes_per_value: float
     attention_row_tokens: int = 0
     """The length of rows where the attention's probabilities are kept for the backward pass: on a CPU."""
+    activation_bytes: int = 2
 
     @property
     def is_full(self) -> bool:
@@ -42,10 +43,11 @@ class TrainingSize:
         """The peak, with or without gradient checkpointing."""
         sizes, tokens = self.sizes, self.batch_tokens
         base = 0 if self.is_full else int(self.base_values * self.base_bytes_per_value)
-        layer = _LAYER_VALUES * 2 * tokens * sizes.width
+        layer = _LAYER_VALUES * tokens * sizes.width
         if self.attention_row_tokens:
-            layer += blockwise_attention.kept_bytes(sizes.heads, tokens, self.attention_row_tokens)
-        activations = layer + 2 * tokens * sizes.width * sizes.layers if is_checkpointed else layer * sizes.layers
+            layer += blockwise_attention.kept_values(sizes.heads, tokens, self.attention_row_tokens)
+        kept = layer + tokens * sizes.width * sizes.layers if is_checkpointed else layer * sizes.layers
+        activations = self.activation_bytes * (kept + tokens * sizes.vocabulary)
         logits = tokens * sizes.vocabulary * _LOGIT_BYTES
         return base + self.trained_values * _TRAINED_BYTES + activations + logits + _RUNTIME_BYTES
 

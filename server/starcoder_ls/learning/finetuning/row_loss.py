@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
+from starcoder_ls.learning import precision
 from starcoder_ls.learning.finetuning import output_loss
 from starcoder_ls.learning.finetuning.batches import Batch, Batches
 from starcoder_ls.learning.finetuning.trainable import Trainable
@@ -29,7 +30,7 @@ def token_losses(trainable: Trainable, batch: Batch) -> tuple[torch.Tensor, torc
     ids, weights, is_middle = batch.ids.to(device), batch.weights.to(device)[:, 1:], batch.is_middle.to(device)[:, 1:]
     is_target = weights > 0
     output_layer, targets = trainable.model.get_output_embeddings(), ids[:, 1:][is_target]
-    with torch.autocast(device.type, dtype=torch.bfloat16):
+    with precision.autocast(device.type):
         hidden = trainable.hidden(ids[:, :-1])[is_target]
         if output_loss.can_compute(output_layer):
             losses = output_loss.target_losses(hidden, output_layer.weight, targets)

@@ -18,6 +18,7 @@ from starcoder_ls.engine.loading.checkpoint import Checkpoint
 from starcoder_ls.engine.loading.placement import SMALL_MODEL_VALUES, Placement
 from starcoder_ls.engine.loading.progress import ProgressCallback
 from starcoder_ls.errors import SettingsError
+from starcoder_ls.learning import precision
 from starcoder_ls.learning.finetuning.trainable import BaseIdentity
 from starcoder_ls.settings import BUNDLED, Model
 
@@ -61,7 +62,7 @@ def choose_device(device: str, quantized: str, is_full: bool, checkpoint: Checkp
             raise SettingsError("--method full changes the base's weights, which nf4 rounds. Use --method lora.")
         quantization.require_supported(Model(quantization="nf4", device="cuda"), device, lambda: False)
     is_small = device == "cpu" and checkpoint.weights.values < SMALL_MODEL_VALUES
-    dtype = torch.float32 if is_full or is_small or device == "mps" else torch.bfloat16
+    dtype = torch.float32 if is_full or is_small or device == "mps" else precision.product_dtype(device)
     return TrainingDevice(device, dtype, quantized)
 
 
