@@ -181,6 +181,7 @@ def test_rewrite_command_asks_and_shows_a_diff(open_window: OpenWindow) -> None:
     window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("sum((a, b))")')
     window.page.click('.editor-actions .action-label[aria-label^="Apply Change"]')
     window.page.wait_for_selector(".monaco-diff-editor", state="detached")
+    wait(lambda: "sum((a, b))" in window.save(), "the rewritten function in the file")
     assert window.save() == CODE.replace("a + b", "sum((a, b))")
 
 
