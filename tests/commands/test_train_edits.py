@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,14 @@ import pytest
 from commit_history import numbered_edits
 from starcoder_ls import settings
 from starcoder_ls.commands import train_edits, train_gate, train_promote
-from starcoder_ls.commands.support import gate_edits
+from starcoder_ls.commands.support import edit_answers, gate_edits
+from starcoder_ls.commands.support.edit_answers import EditSide
 from starcoder_ls.commands.train_adapter import Request
 from starcoder_ls.engine.adapters.files import check_adapter_folder
+from starcoder_ls.errors import EngineError
+from starcoder_ls.evaluation.edit_gate import EditPair
+from starcoder_ls.evaluation.edit_scores import EditTask, ScoredEdit
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
 
 
@@ -67,6 +73,37 @@ def test_held_out_edits_are_read_again_and_made_by_both_sides(version: Version) 
         pairs = gate_edits.GateEdits(tasks, sides, settings.load())(0, 2)
     assert [side.id for pair in pairs for side in pair] == [task.id for task in tasks[:2] for _ in range(2)]
     assert (sides[0].route.adapter, sides[1].route.adapter) == (None, "candidate")
+
+
+def test_interrupted_gate_does_not_make_the_same_edits_again(
+    version: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make, made = edit_answers.make_edit, list[str]()
+
+    async def end_after_five(task: EditTask, side: EditSide, config: settings.Settings) -> ScoredEdit:
+        if len(made) == 5:
+            raise EngineError("The engine has ended.")
+        made.append(task.id)
+        return await make(task, side, config)
+
+    def measure(last: int) -> list[EditPair]:
+        kept = PartialRun[EditPair](tmp_path / "gate.json", {}, EditPair)
+        return gate_edits.GateEdits(tasks, sides, settings.load(), kept)(0, last)
+
+    tasks = gate_edits.held_out_tasks(version, ())
+    token = "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    tasks[0] = replace(tasks[0], after=f'{tasks[0].after}    token = "{token}"\n')
+    monkeypatch.setattr(edit_answers, "make_edit", end_after_five)
+    with gate_edits.open_sides(version, None) as sides:
+        with pytest.raises(EngineError):
+            measure(4)
+        assert made == [task.id for task in tasks[:3] for _ in range(2)][:5]
+        made.clear()
+        pairs = measure(4)
+        assert measure(4) == pairs
+    assert made == [task.id for task in tasks[2:4] for _ in range(2)]
+    assert [pair[0].id for pair in pairs] == [task.id for task in tasks[:4]]
+    assert token not in (tmp_path / "gate.json.partial").read_text()
 
 
 def test_gate_decides_and_a_promoted_adapter_serves_edits(

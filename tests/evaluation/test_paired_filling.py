@@ -32,6 +32,25 @@ async def test_each_hole_is_filled_by_both_sides_at_once_in_turns(tmp_path: Path
     assert [first.id for first, _ in pairs] == [second.id for _, second in pairs] == ["0", "1", "2", "3"]
 
 
+@async_test
+async def test_kept_pairs_are_taken_and_the_sides_keep_their_turns(tmp_path: Path) -> None:
+    holes, calls, kept = drawn_holes(tmp_path), [], []
+
+    async def fill(side: int, hole: Hole) -> ScoredHole:
+        calls.append((side, holes.index(hole)))
+        return scored_hole(holes.index(hole), is_right=True)
+
+    async def keep(pair: tuple[ScoredHole, ScoredHole]) -> None:
+        kept.append((pair[0].id, len(calls)))
+
+    earlier = {holes[number]: (scored_hole(number, False), scored_hole(number, False)) for number in (0, 2)}
+    pairs = await fill_alternately(holes, fill, earlier.get, keep)
+    assert calls == [(1, 1), (0, 1), (1, 3), (0, 3)]
+    assert kept == [("1", 2), ("3", 4)], "each is kept before the next hole is filled"
+    assert [first.id for first, _ in pairs] == ["0", "1", "2", "3"]
+    assert [first.is_right for first, _ in pairs] == [False, True, False, True]
+
+
 class BusyMachine:
     """Answers take ``ratios[side]`` times 20 ms where nothing else runs. Other work comes and goes, and once in a while
     holds an answer up; the second answer at a hole is a fifth faster."""

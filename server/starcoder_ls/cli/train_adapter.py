@@ -79,6 +79,9 @@ def train_gate(
     foreign: Annotated[
         Path | None, typer.Option(help="A folder of other code, which must not suffer. Default: an installed package.")
     ] = None,
+    is_restarted: Annotated[
+        bool, typer.Option("--restart", help="Do not continue a gate that was interrupted: begin again.")
+    ] = False,
     settings: SettingsOption = None,
 ) -> None:
     """Decide whether a trained adapter may serve: fill holes in held-out files with and without it.
@@ -87,7 +90,7 @@ def train_gate(
     """
     from starcoder_ls.commands.train_gate import run
 
-    raise typer.Exit(run(name, version, foreign, settings))
+    raise typer.Exit(run(name, version, foreign, settings, is_restarted))
 
 
 def train_promote(

@@ -98,29 +98,30 @@ async def _fill_holes(
     json_file: Path | None,
 ) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
     async with hole_server.start(launch, repository, files) as (server, server_info):
-        kept = PartialRun(json_file, _conditions(selection, launch, server_info))
+        kept = PartialRun[ScoredHole](json_file, _conditions(selection, launch, server_info), ScoredHole)
         try:
             scored = await _request_all(server, repository, holes, kept, selection.has_texts)
         except BaseException:
-            if kept.holes:
-                stderr.print(f"{len(kept.holes)} answers are in {kept.file}: the same command continues the run.")
+            if kept.answers:
+                stderr.print(f"{len(kept.answers)} answers are in {kept.file}: the same command continues the run.")
             raise
     return server_info, scored
 
 
 async def _request_all(
-    server: client.Client, repository: Repository, holes: Sequence[Hole], kept: PartialRun, has_texts: bool
+    server: client.Client, repository: Repository, holes: Sequence[Hole], kept: PartialRun[ScoredHole], has_texts: bool
 ) -> list[ScoredHole]:
     """The scored holes in order, those of ``kept`` without a request. Raises EngineError, SettingsError."""
     scored = []
     with hole_server.progress_bar() as bar:
         for hole in bar.track(holes, description=f"{len(holes)} holes"):
             name, language = repository.name_of(hole.source), repository.language_of(hole.source.path)
-            known = kept.holes.get(results.identify(hole, name))
+            key = results.identify(hole, name)
+            known = kept.answers.get(key)
             if known is None:
                 text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
                 known = results.score_hole(hole, name, language, text, elapsed_ms, has_texts)
-                kept.add(known)
+                kept.add(key, known)
             scored.append(known)
     return scored
 
@@ -130,6 +131,7 @@ def _conditions(
 ) -> dict[str, Any]:
     """What the answer at a hole depends on."""
     return {
+        "format": f"{results.FORMAT}, unfinished",
         "version": __version__,
         "model": server_info.model,
         "device": server_info.device,

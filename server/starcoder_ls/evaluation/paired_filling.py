@@ -1,25 +1,36 @@
-"""Fills each hole from both sides, one right after the other, so that what slows the machine meets both.
+"""Asks both sides for each hole or edit, one right after the other, so that what slows the machine meets both.
 
-Decides the order: the side that is first at one hole is second at the next one.
+Decides the order: the side that is first at one is second at the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
 
-from starcoder_ls.evaluation.comparison import Pair
-from starcoder_ls.evaluation.holes import Hole
-from starcoder_ls.evaluation.results import ScoredHole
-
-Fill = Callable[[int, Hole], Awaitable[ScoredHole]]
-"""Asks a side, 0 or 1, to fill a hole."""
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
 
 
-async def fill_alternately(holes: Iterable[Hole], fill: Fill) -> list[Pair]:
-    """The holes as both sides have filled them. Raises what ``fill`` raises."""
-    pairs: list[Pair] = []
-    for number, hole in enumerate(holes):
-        first = number % 2
-        filled = {side: await fill(side, hole) for side in (first, 1 - first)}
-        pairs.append((filled[0], filled[1]))
+async def fill_alternately(
+    tasks: Iterable[Task],
+    fill: Callable[[int, Task], Awaitable[Answer]],
+    find_kept: Callable[[Task], tuple[Answer, Answer] | None] = lambda _: None,
+    keep: Callable[[tuple[Answer, Answer]], Awaitable[None]] | None = None,
+) -> list[tuple[Answer, Answer]]:
+    """The answers of both sides to each of ``tasks``, in order. ``fill`` asks a side, 0 or 1.
+
+    What ``find_kept`` returns is taken in place of asking; ``keep`` gets each other pair as soon as both sides have
+    answered. The order of the sides is the same, whatever was kept. Raises what ``fill`` and ``keep`` raise.
+    """
+    pairs: list[tuple[Answer, Answer]] = []
+    for number, task in enumerate(tasks):
+        pair = find_kept(task)
+        if pair is None:
+            first = number % 2
+            filled = {side: await fill(side, task) for side in (first, 1 - first)}
+            pair = filled[0], filled[1]
+            if keep is not None:
+                await keep(pair)
+        pairs.append(pair)
     return pairs

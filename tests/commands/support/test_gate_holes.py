@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Awaitable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,15 @@ from starcoder_ls import settings
 from starcoder_ls.commands.support.adapter_option import name_from_path
 from starcoder_ls.commands.support.gate_holes import GateHoles
 from starcoder_ls.errors import ModelError, SettingsError
-from starcoder_ls.evaluation import gate_guards
+from starcoder_ls.evaluation import completion_client, gate_guards
+from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.gate import Code
-from starcoder_ls.evaluation.holes import Kind
+from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole, Kind
+from starcoder_ls.evaluation.partial_run import PartialRun
+from starcoder_ls.evaluation.repository import Repository
+from starcoder_ls.evaluation.results import ScoredHole
 from starcoder_ls.learning.finetuning.versions import Version
+from starcoder_ls.lsp.client import Client
 from training_records import add_version
 
 RIGHT_LINE = "self.total = self.total + self.price"
@@ -26,7 +33,7 @@ TRAINING_LINE = "connect(host, port, " + ", ".join(f"option_{number}" for number
 
 def holes_of(version: Version, folder: Path, **engine: Any) -> GateHoles:
     """``engine`` are options of the scripted engine."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     user_settings = settings.Settings.model_validate(
         {"model": {"threads": 3}, "adapters": {"other": {"path": "/other", "tasks": ["completion"]}}}
     )
@@ -49,6 +56,90 @@ def test_sides_fill_the_same_holes_in_the_held_out_files_only(tmp_path: Path) ->
     assert answers[0].isdisjoint(answers[1]), "one server answers for both, each time for the side that is asked"
     (foreign,) = holes.paths(Code.FOREIGN)
     assert (foreign / "console.py").is_file()
+
+
+def kept_in(folder: Path) -> PartialRun[Pair]:
+    return PartialRun(folder / "gate.json", {}, Pair)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Version:
+    """A version with one held-out file."""
+    (tmp_path / "code").mkdir()
+    code = repository(tmp_path / "code")
+    return add_version(tmp_path / "state", held_out_files=[str(code / "shop/shop.py")])
+
+
+def test_interrupted_measurement_goes_on_with_the_other_holes(
+    shop: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request, requested = completion_client.request_suggestion, list[str]()
+
+    async def count(server: Any, hole: Hole, language: str) -> tuple[str, float]:
+        if len(requested) == 5:  # the second side of the third hole
+            raise KeyboardInterrupt
+        requested.append(hole.middle)
+        return await request(server, hole, language)
+
+    scripts = {name_from_path(str(shop.folder)): ["self", ".price", "\n"]}
+    holes = holes_of(shop, tmp_path / "run", scripts=[["self", ".name", "\n"]], adapter_scripts=scripts)
+    with monkeypatch.context() as patch:
+        patch.setattr(completion_client, "request_suggestion", count)
+        with pytest.raises(KeyboardInterrupt):
+            replace(holes, kept=kept_in(tmp_path))(Code.HELD_OUT, 8, seed=1)
+    interrupted = kept_in(tmp_path)
+    assert len(interrupted.answers) == 2
+    requested.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(completion_client, "request_suggestion", count)
+        with pytest.raises(KeyboardInterrupt):
+            replace(holes, kept=interrupted)(Code.HELD_OUT, 8, seed=1)
+    assert len(kept_in(tmp_path).answers) == 4
+    continued = replace(holes, kept=kept_in(tmp_path))(Code.HELD_OUT, 8, seed=1)
+    whole = holes(Code.HELD_OUT, 8, seed=1)
+    assert len(whole) > 5
+    assert [without_time(pair) for pair in continued] == [without_time(pair) for pair in whole]
+    no_server = replace(holes, program=("/no/program",), kept=kept_in(tmp_path))
+    assert no_server(Code.HELD_OUT, 8, seed=1) == continued
+    with pytest.raises(FileNotFoundError):
+        no_server(Code.HELD_OUT, 8, seed=2)
+
+
+def without_time(pair: Pair) -> list[ScoredHole]:
+    return [hole.model_copy(update={"elapsed_ms": 0.0}) for hole in pair]
+
+
+def test_pair_is_not_kept_if_the_adapter_was_unloaded(
+    shop: Version, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    holes, request, statuses = holes_of(shop, tmp_path / "run"), Client.request, list[Any]()
+
+    async def without_adapters(response: Awaitable[dict[str, Any]]) -> dict[str, Any]:
+        statuses.append(await response)
+        return statuses[-1] | {"adapters": []}
+
+    def lose_adapter(client: Client, method: str, *arguments: Any, **named: Any) -> Any:
+        """After the first hole, the server reports no adapter."""
+        response = request(client, method, *arguments, **named)
+        is_lost = method == "starcoder/status" and kept_in(tmp_path).answers
+        return without_adapters(response) if is_lost else response
+
+    monkeypatch.setattr(Client, "request", lose_adapter)
+    with pytest.raises(ModelError, match="was unloaded during the run"):
+        replace(holes, kept=kept_in(tmp_path))(Code.HELD_OUT, 8, seed=1)
+    assert (len(statuses), len(kept_in(tmp_path).answers)) == (1, 1)
+
+
+def test_kept_answers_have_no_secrets(shop: Version, tmp_path: Path) -> None:
+    token = "ghp_a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    file = Path(shop.training["held_out_files"][0])
+    file.write_text(file.read_text().replace("label.upper()", f'label.upper("{token}")'))
+    holes = replace(holes_of(shop, tmp_path / "run"), kept=kept_in(tmp_path))
+    assert any(token in hole.text for hole in Repository([file]).draw_holes(SYNTAX_KINDS, 4, 0))
+    assert holes(Code.HELD_OUT, 16, seed=0)
+    text = (tmp_path / "gate.json.partial").read_text()
+    assert "label.upper" in text
+    assert token not in text
 
 
 def test_candidate_that_is_not_loaded_is_never_measured_as_the_base(tmp_path: Path) -> None:

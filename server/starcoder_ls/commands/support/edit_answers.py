@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from starcoder_ls.context.secrets import mask_secrets
 from starcoder_ls.errors import ActionError, PromptTooLong
 from starcoder_ls.evaluation.edit_gate import EditPair
 from starcoder_ls.evaluation.edit_scores import EditTask, ScoredEdit, score_edit
+from starcoder_ls.evaluation.paired_filling import fill_alternately
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.generation import Engine
 from starcoder_ls.rewrite import edits, perform_action
 from starcoder_ls.rewrite.perform_action import ActionRoute
@@ -30,18 +33,29 @@ class EditSide:
 
 
 async def answer_alternately(
-    tasks: Iterable[EditTask], sides: tuple[EditSide, EditSide], settings: Settings
+    tasks: Iterable[EditTask],
+    sides: tuple[EditSide, EditSide],
+    settings: Settings,
+    kept: PartialRun[EditPair] | None = None,
 ) -> list[EditPair]:
-    """The edits as both sides make them; the side that is first at one is second at the next one.
+    """The edits as both sides make them, with masked secrets; those in ``kept`` are not made again.
 
-    Raises EngineError; an edit that an action refuses counts as none.
+    Raises EngineError, and SettingsError if ``kept`` cannot be written; an edit that an action refuses counts as none.
     """
-    pairs: list[EditPair] = []
-    for number, task in enumerate(tasks):
-        first = number % 2
-        made = {side: await make_edit(task, sides[side], settings) for side in (first, 1 - first)}
-        pairs.append((made[0], made[1]))
-    return pairs
+    partial = PartialRun[EditPair](None, {}, EditPair) if kept is None else kept
+
+    async def make(side: int, task: EditTask) -> ScoredEdit:
+        return _mask_texts(await make_edit(task, sides[side], settings))
+
+    async def keep(pair: EditPair) -> None:
+        partial.add(pair[0].id, pair)
+
+    return await fill_alternately(tasks, make, lambda task: partial.answers.get(task.id), keep)
+
+
+def _mask_texts(edit: ScoredEdit) -> ScoredEdit:
+    text = edit.text if edit.text is None else mask_secrets(edit.text)
+    return replace(edit, text=text, before=mask_secrets(edit.before), truth=mask_secrets(edit.truth))
 
 
 async def make_edit(

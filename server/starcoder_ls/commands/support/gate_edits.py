@@ -19,6 +19,7 @@ from starcoder_ls.commands.support.engine_factory import LocalEngineFactory, loa
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation.edit_gate import EditPair
 from starcoder_ls.evaluation.edit_scores import EditTask
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.rewrite.perform_action import ActionRoute
 from starcoder_ls.settings import EDIT_TEMPLATE, Settings
@@ -33,15 +34,16 @@ _CANDIDATE = "candidate"
 
 @dataclass(frozen=True, slots=True)
 class GateEdits:
-    """The edits of ``tasks`` from one number to another, as both sides make them."""
+    """The edits of ``tasks`` from one number to another, as both sides make them; ``kept`` as in ``edit_answers``."""
 
     tasks: Sequence[EditTask]
     sides: tuple[EditSide, EditSide]
     config: Settings
+    kept: PartialRun[EditPair] | None = None
 
     def __call__(self, first: int, last: int) -> list[EditPair]:
         """Raises EngineError."""
-        return asyncio.run(answer_alternately(self.tasks[first:last], self.sides, self.config))
+        return asyncio.run(answer_alternately(self.tasks[first:last], self.sides, self.config, self.kept))
 
 
 @contextmanager

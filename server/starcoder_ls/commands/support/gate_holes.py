@@ -23,15 +23,16 @@ from starcoder_ls.commands.support.adapter_option import name_from_path
 from starcoder_ls.commands.support.hole_selection import HoleSelection, draw_holes
 from starcoder_ls.commands.support.hole_server import ServerFiles, ServerLaunch
 from starcoder_ls.context.source_files import read_source
-from starcoder_ls.errors import ModelError, SettingsError
+from starcoder_ls.errors import EngineError, ModelError, SettingsError
 from starcoder_ls.evaluation import completion_client, results
 from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.gate import Code
 from starcoder_ls.evaluation.holes import SYNTAX_KINDS, Hole
 from starcoder_ls.evaluation.paired_filling import fill_alternately
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import ScoredHole
-from starcoder_ls.lsp.client import Client
+from starcoder_ls.lsp.client import Client, ConnectionClosed
 from starcoder_ls.routing import COMPLETION
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class GateHoles:
     """Measures what the training of ``version`` started from, in most cases the base alone, beside the version itself.
 
     ``folder`` is for temporary files. ``foreign`` is a folder of other code; None: a package of this installation.
-    ``program`` replaces the server's command in tests.
+    ``program`` replaces the server's command in tests. Holes that are in ``kept`` are not filled again.
     """
 
     version: Version
@@ -61,14 +62,19 @@ class GateHoles:
     folder: Path
     foreign: Path | None = None
     program: tuple[str, ...] = ()
+    kept: PartialRun[Pair] | None = None
 
     def __call__(self, code: Code, holes: int, seed: int) -> list[Pair]:
         """Raises SettingsError, ModelError, EngineError."""
         selection = HoleSelection(self.paths(code), -(-holes // len(SYNTAX_KINDS)), seed)
         sides = self.sides()
         repository, drawn = draw_holes(selection, sides[0].launch.load_settings())
+        kept = _KeptPairs(self.kept or PartialRun[Pair](None, {}, Pair), f"{code} {seed}", repository)
+        pairs = [pair for hole in drawn if (pair := kept.find(hole)) is not None]
+        if len(pairs) == len(drawn):
+            return pairs
         with hole_server.server_files() as files:
-            return asyncio.run(_fill_pairs(repository, drawn, sides, files))
+            return asyncio.run(_fill_pairs(repository, drawn, sides, files, kept))
 
     def sides(self) -> tuple[Side, Side]:
         """The base and the candidate. Raises SettingsError if the settings cannot be written."""
@@ -138,8 +144,26 @@ def _table(tasks: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     return {name_from_path(path): {"path": path, "tasks": list(names)} for path, names in tasks.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class _KeptPairs:
+    """The pairs of ``run`` that belong to one draw of holes: those of other draws are not mixed up with them."""
+
+    run: PartialRun[Pair]
+    draw: str
+    repository: Repository
+
+    def find(self, hole: Hole) -> Pair | None:
+        return self.run.answers.get(self._key(results.identify(hole, self.repository.name_of(hole.source))))
+
+    def add(self, pair: Pair) -> None:
+        self.run.add(self._key(pair[0].id), pair)
+
+    def _key(self, hole_id: str) -> str:
+        return f"{self.draw} {hole_id}"
+
+
 async def _fill_pairs(
-    repository: Repository, holes: Sequence[Hole], sides: tuple[Side, Side], files: ServerFiles
+    repository: Repository, holes: Sequence[Hole], sides: tuple[Side, Side], files: ServerFiles, kept: _KeptPairs
 ) -> list[Pair]:
     async with AsyncExitStack() as stack:
         clients: list[Client] = []
@@ -157,17 +181,27 @@ async def _fill_pairs(
             text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
             return results.score_hole(hole, name, language, text, elapsed_ms)
 
+        adapters = hole_server.required_adapters(sides[1].launch.load_settings())
+
+        async def keep(pair: Pair) -> None:
+            await _require_adapters(clients[1], adapters)
+            kept.add(pair)
+
         with hole_server.progress_bar() as bar:
-            pairs = await fill_alternately(bar.track(holes, description=f"{len(holes)} holes, twice each"), fill)
-        await _require_adapters(clients[1], sides[1].launch)
-    return pairs
+            tracked = bar.track(holes, description=f"{len(holes)} holes, twice each")
+            return await fill_alternately(tracked, fill, kept.find, keep)
 
 
-async def _require_adapters(server: Client, launch: ServerLaunch) -> None:
-    """Raise ModelError if the server has lost an adapter since it was ready: the base answered in its place."""
-    status = await server.request("starcoder/status")
-    resident = {adapter["name"] for adapter in status["adapters"]}
-    if missing := set(hole_server.required_adapters(launch.load_settings())) - resident:
+async def _require_adapters(server: Client, adapters: Sequence[str]) -> None:
+    """Raise ModelError if the server has lost an adapter since it was ready: the base answered in its place.
+
+    Raises EngineError if the server has ended.
+    """
+    try:
+        status = await server.request("starcoder/status")
+    except ConnectionClosed as error:
+        raise EngineError("The server has ended during the run.") from error
+    if missing := set(adapters) - {adapter["name"] for adapter in status["adapters"]}:
         raise ModelError(f"The adapter {', '.join(sorted(missing))} was unloaded during the run. Run the gate again.")
 
 
