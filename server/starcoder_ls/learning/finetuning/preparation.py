@@ -33,9 +33,10 @@ from starcoder_ls.text_tokens.tokenizer import Tokenizer
 
 _ROW_TOKENS, _GPU_ROW_TOKENS = 1024, 2048
 _GPU_BATCH_TOKENS = 8192
-_CPU_EFFICIENCY, _EFFICIENCY = 0.14, 0.35
-"""Of the measured speed of a matrix product, what a training step reaches: 0.12 to 0.15 on CPUs for the bundled model
-(2026-11-29; they multiply bfloat16 fast, and half of a step are no products); on GPUs a common figure for LoRA."""
+_CPU_EFFICIENCY, _EFFICIENCY = {torch.bfloat16: 0.14, torch.float32: 0.3}, 0.35
+"""Of the measured speed of a matrix product, what a training step reaches: 0.12 to 0.15 on CPUs that multiply bfloat16
+for the bundled model (half of a step are no products), 0.3 in float32 on Zen 3, from processor time (both 2026-11-29);
+on GPUs a common figure for LoRA."""
 _PROBE_WIDTH, _PROBE_S = 1024, 0.2
 
 
@@ -156,7 +157,8 @@ class Plan:
 
     def estimate_s(self) -> float:
         """Seconds of training, from the speed of a matrix product now."""
-        efficiency = _CPU_EFFICIENCY if self.device.name == "cpu" else _EFFICIENCY
+        is_cpu = self.device.name == "cpu"
+        efficiency = _CPU_EFFICIENCY[precision.product_dtype("cpu")] if is_cpu else _EFFICIENCY
         return self.tokens * self.fit.operations_per_token / (efficiency * measure_speed(self.device))
 
 
