@@ -23,8 +23,9 @@ from starcoder_jupyterlab.synchronization import Cell, Notebook, TextFile, posit
 MAX_RESTARTS, RESTART_WINDOW_S = 4, 180.0
 KEPT_COMMANDS = 64
 INSTALLATION = (
-    "starcoder-ls was not found in the environment of the Jupyter server, on its PATH or under pipx. Install it "
-    "(`uv tool install starcoder-ls`), or set `c.StarCoder.command` in jupyter_server_config.py; then reload this page."
+    "starcoder-ls was not found in the environment of the Jupyter server, on its PATH or where uv and pipx install it. "
+    "Install it (`uv tool install starcoder-ls`), or set `c.StarCoder.command` in jupyter_server_config.py; then "
+    "reload this page."
 )
 OUTDATED = "This starcoder-ls does not know notebooks. Install a newer one, then reload this page."
 

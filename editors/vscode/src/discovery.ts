@@ -1,4 +1,4 @@
-// Finds the server program: the setting, the active Python environment, the PATH, then pipx.
+// Finds the server program: the setting, the active Python environment, the PATH, then the folder of pipx and uv.
 import * as fs from 'node:fs';
 import * as os from 'node:os';
 import * as path from 'node:path';

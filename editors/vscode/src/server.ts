@@ -215,7 +215,7 @@ export class Server {
     const showHelp = 'Show How to Install';
     const setPath = 'Set Its Path';
     const chosen = await vscode.window.showWarningMessage(
-      'StarCoder: starcoder-ls was not found in the active Python environment, on the PATH or under pipx.', showHelp, setPath);
+      'StarCoder: starcoder-ls was not found in the active Python environment, on the PATH or where uv and pipx install it.', showHelp, setPath);
     if (chosen) {
       await vscode.commands.executeCommand(chosen === showHelp ? 'starcoder.showInstallation' : 'starcoder.setCommand');
     }

@@ -24,7 +24,8 @@ def run() -> int:
         return 0
     typer.echo(
         f'Install the extension:\n  code --install-extension "{extension}"\n'
-        "It finds the server in the active Python environment, on the PATH or under pipx. Elsewhere, set its path:\n"
+        "It finds the server in the active Python environment, on the PATH or where uv and pipx install it. "
+        "Elsewhere, set its path:\n"
         f'  "starcoder.server.command": {json.dumps(editor_files.server_command())}'
     )
     return 0
