@@ -95,17 +95,3 @@ def test_extract_code_rejects_an_answer_in_words(answer: str) -> None:
 def test_extract_code_takes_the_longest_block_without_an_original() -> None:
     answer = "```\na = 1\n```\n```\nb = 1\nc = 2\n```\n```\nd\n```"
     assert answer_parsing.extract_code(answer, "", is_cut=False) == "b = 1\nc = 2"
-
-
-@pytest.mark.parametrize(
-    ("answer", "length"),
-    [
-        ("It is. " + "And so on. " * 40, len("It is. And so on. ")),
-        ("Base" * 40, 4),
-        ("-" * 119, None),
-        ("a list: " + ", ".join(map(str, range(90))), None),
-        ("", None),
-    ],
-)
-def test_find_repetition_returns_the_length_before_the_loop(answer: str, length: int | None) -> None:
-    assert answer_parsing.find_repetition(answer) == length

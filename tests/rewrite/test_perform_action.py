@@ -93,6 +93,19 @@ def test_repeating_answer_is_cut_with_a_note() -> None:
     assert "repeat itself" in last.note
 
 
+def test_list_that_counts_up_ends_the_generation() -> None:
+    answers = explain("```python\nassert f([", *[f"{number}, " for number in range(1000)], max_new_tokens=1000)
+    assert len(answers) < 150
+    assert answers[-1].finish_reason is FinishReason.STOP_RULE
+    assert "repeat itself" in answers[-1].note
+
+
+def test_list_that_counts_up_to_the_token_limit_is_called_a_loop() -> None:
+    count = [f"{number}, " for number in range(50)]
+    assert "repeat itself" in explain("x = [", *count, max_new_tokens=45)[-1].note
+    assert explain("x = [", *count, "]", max_new_tokens=60)[-1].note == ""
+
+
 def test_empty_answer_is_unusable() -> None:
     with pytest.raises(AnswerUnusable, match="empty"):
         explain(" ", "\n")

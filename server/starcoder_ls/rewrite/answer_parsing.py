@@ -1,7 +1,7 @@
 """Extracts the answer from what a model generates, and the code from an answer.
 
-A model may repeat the prompt, ask itself the next question, repeat itself, or put sentences around its code. All of
-that is removed here.
+A model may repeat the prompt, ask itself the next question, or put sentences around its code. All of that is removed
+here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import edits, text_lines
 from starcoder_ls.rewrite.markdown_parser import commonmark_parser
 
-_MIN_REPETITIONS, _MIN_REPEATED_CHARS = 8, 120  # both must be reached
 _SENTENCE_START = re.compile(r"(?:[A-Z][a-z']*|I|A)(?:,? \S+){2,}")
 _CODE_SYMBOL = re.compile(r"[=;{}<>\[\]]|\w\(|\)$")
 _LEADING_BLANKS = re.compile(r"\A(?:[ \t]*\n)*(?: (?=[^ \n]))?")  # blank lines, and the single blank after "Answer:"
@@ -50,22 +49,6 @@ def extract_answer(text: str, question_prefix: str, question_suffix: str, code: 
         if rest.startswith("\n") and rest.strip():
             answer = rest
     return answer.strip("\r\n"), False
-
-
-def find_repetition(answer: str) -> int | None:
-    """The length up to which ``answer`` is worth showing if it ends in a loop; None if it does not.
-
-    A loop is a text of at most 119 characters that is repeated at least 8 times and over at least 120 characters.
-    """
-    for length in range(1, _MIN_REPEATED_CHARS):
-        times = max(_MIN_REPETITIONS, -(-_MIN_REPEATED_CHARS // length))
-        unit = answer[-length:]
-        if len(answer) >= length * times and answer.endswith(unit * times):
-            start = len(answer) - length * times
-            while answer[max(0, start - length) : start] == unit:
-                start -= length
-            return start + length
-    return None
 
 
 def hold_back_question(answer: str, question_prefix: str) -> str:

@@ -19,7 +19,7 @@ from starcoder_ls.generation import Chunk, Engine, FinishReason, Status, Timings
 from starcoder_ls.hidden_characters import strip_hidden_characters
 from starcoder_ls.languages.table import by_id
 from starcoder_ls.printable import quoted_code
-from starcoder_ls.rewrite import answer_blocks, answer_parsing, docstrings, edits
+from starcoder_ls.rewrite import answer_blocks, answer_loops, answer_parsing, docstrings, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
 from starcoder_ls.rewrite.base_formats import build_base_prompt, find_base_format
 from starcoder_ls.rewrite.docstrings import DocstringPosition
@@ -171,7 +171,8 @@ async def stream_answer(engine: Engine, prompt: InstructionPrompt) -> AsyncGener
             text, has_ended = answer_parsing.extract_answer(
                 visible, prompt.question_prefix, prompt.question_suffix, repeated_code
             )
-            repetition = answer_parsing.find_repetition(text) if prompt.is_text_answer else None
+            is_limit_reached = finish_reason in _CUT_REASONS
+            repetition = answer_loops.find_loop(text, is_limit_reached) if prompt.is_text_answer else None
             if has_ended or is_closed or repetition is not None:
                 text, finish_reason = text[:repetition], FinishReason.STOP_RULE
             if finish_reason is not None:

@@ -9,7 +9,7 @@ from markdown_it.token import Token
 
 from fuzz.input_bytes import decode_text
 from starcoder_ls.hidden_characters import strip_hidden_characters
-from starcoder_ls.rewrite import answer_parsing
+from starcoder_ls.rewrite import answer_loops, answer_parsing
 from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 
 MAX_BYTES = 1024
@@ -38,7 +38,7 @@ def check(data: bytes) -> None:
     assert strip_hidden_characters(visible) == visible
     answer, _ = answer_parsing.extract_answer(visible, "Question:", "\nAnswer:", "x = 1")
     assert answer in visible
-    end = answer_parsing.find_repetition(answer)
+    end = answer_loops.find_loop(answer, is_cut=len(answer) % 2 == 0)
     assert end is None or 0 < end < len(answer)
     assert answer.startswith(answer_parsing.hold_back_question(answer, "Question:"))
     shown = sanitize_markdown(text)
