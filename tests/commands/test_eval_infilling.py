@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 
 from starcoder_ls.commands import eval_infilling
 from starcoder_ls.commands.support import untrusted_programs
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.evaluation import sandbox
+from starcoder_ls.evaluation import infilling, sandbox
+from starcoder_ls.generation import Engine
 
 LINES = [
     {"name": "a", "language": "py", "prompt": "def f(a):", "suffix": "", "canonical_solution": "    return a"},
@@ -50,6 +53,43 @@ def test_table_of_lines_names_both_conventions(tmp_path: Path, capsys: pytest.Ca
     assert "exact match" in table
     assert "first line" in table
     assert "| gold | js | 1 | 100.0 (20.7–100.0) | 100.0 (20.7–100.0) | none | none |" in table
+
+
+def test_interrupted_run_is_continued(
+    starcoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STARCODER_LS_STATE", str(tmp_path / "state"))
+    file, suggest, documents = problems_file(tmp_path, *LINES), infilling.suggest, list[str]()
+
+    async def count(engine: Engine, cursor: Cursor, options: Any) -> Any:
+        if len(documents) == limit:
+            raise KeyboardInterrupt
+        documents.append(cursor.document)
+        return await suggest(engine, cursor, options)
+
+    def run(ways: list[str], **changes: str) -> tuple[list[str], str, str]:
+        """The documents in which the server completes, and what is printed."""
+        documents.clear()
+        overlay = {"model": {"name": str(starcoder), "device": "cpu", "dtype": "float32", **changes}}
+        with contextlib.suppress(KeyboardInterrupt):
+            eval_infilling.run(overlay, None, file, ways, False, True)
+        printed = capsys.readouterr()
+        return [*documents], printed.out, " ".join(printed.err.split())
+
+    monkeypatch.setattr(infilling, "suggest", count)
+    limit = 2
+    requested, out, err = run(["server", "gold"])
+    assert (requested, out) == (["a", "b"], "")
+    assert "2 answers are kept: the same command continues the run." in err
+    limit = 9
+    assert run(["server", "gold"], dtype="bfloat16")[0] == ["a", "b", "c"], "other settings"
+    requested, out, err = run(["server", "gold"])
+    assert requested == ["c"]
+    assert "2 answers of an interrupted run are kept" in err
+    assert [row["problems"] for row in json.loads(out)] == [1, 2, 1, 2]
+    assert not list((tmp_path / "state").rglob("*.partial"))
+    requested, again, _ = run(["server", "gold"])
+    assert (requested, again) == (["a", "b", "c"], out)
 
 
 def test_programs_run_only_if_the_user_allows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

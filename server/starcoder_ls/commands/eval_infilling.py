@@ -1,26 +1,30 @@
 """``starcoder-ls eval infilling``: published infilling problems, scored as in their publications.
 
 HumanEval-Infilling by running the programs, SantaCoder-FIM by comparing lines; the first row of the file tells which.
+Answers are kept as they come until the scores are printed, so that the same command continues an interrupted run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
 
-from starcoder_ls import settings
+from starcoder_ls import __version__, settings, user_folders
 from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
+from starcoder_ls.commands.support.run_identity import digest, settings_text, weight_files
 from starcoder_ls.commands.support.untrusted_programs import print_pass_rates, require_permission, run_programs
-from starcoder_ls.evaluation import infilling, santacoder, score
-from starcoder_ls.evaluation.infilling import HumanEvalProblem
+from starcoder_ls.errors import SettingsError
+from starcoder_ls.evaluation import infilling, partial_run, santacoder, score
+from starcoder_ls.evaluation.infilling import HumanEvalProblem, InfillingProblem
+from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.santacoder import SantaCoderProblem
 from starcoder_ls.generation import Engine
 from starcoder_ls.languages.table import normalize_id
@@ -44,36 +48,84 @@ def run(
     """
     rows = infilling.read_rows(problems_file)
     config = settings.load(overlay, file=settings_file)
+    file = _answers_file(config, rows)
     if santacoder.is_santacoder_row(rows[0]):
         lines = santacoder.parse_problems(rows, problems_file)
-        _print_line_scores(_answer(ways, lines, config, santacoder.MAX_TOKENS), lines, is_json)
+        _print_line_scores(_answer(ways, lines, config, santacoder.MAX_TOKENS, file), lines, is_json)
+        partial_run.remove(file)
         return 0
     problems = infilling.parse_problems(rows, problems_file)
     require_permission(is_running_allowed)
-    answers = _answer(ways, problems, config, infilling.MAX_TOKENS)
+    answers = _answer(ways, problems, config, infilling.MAX_TOKENS, file)
     programs = {
         way: [problem.build_program(text) for problem, text in zip(problems, texts, strict=True)]
         for way, texts in answers.items()
     }
     print_pass_rates({way: run_programs(texts, way) for way, texts in programs.items()}, "filled by", is_json)
+    partial_run.remove(file)
     return 0
 
 
+def _answers_file(config: settings.Settings, rows: Sequence[Mapping[str, Any]]) -> Path:
+    """The name under which the answers of this run are kept; runs with other problems or models have others."""
+    texts = map(json.dumps, rows)
+    model, adapters = config.model.name, config.model_dump_json(include={"adapters"})
+    identity = digest([__version__, settings_text(config), adapters, model, *weight_files(model), *texts])
+    return user_folders.state_folder() / "evaluations" / f"infilling-{identity[:16]}"
+
+
 def _answer(
-    ways: Sequence[str], problems: Problems, config: settings.Settings, max_tokens: int
+    ways: Sequence[str], problems: Problems, config: settings.Settings, max_tokens: int, file: Path
 ) -> dict[str, list[str]]:
-    """The answers to the problems, in order, by way. The model is loaded only if a way needs it."""
+    """The answers to the problems, in order, by way. The model is loaded only if a way needs it.
+
+    Its answers are kept beside ``file``; those that an interrupted run has kept there are not generated again.
+    """
     answers = {"gold": [problem.middle for problem in problems], "empty": [""] * len(problems)}
     if model_ways := [way for way in ways if way not in answers]:
         with loaded_engine(config, ConfiguredEngineFactory(is_completion_adapter)) as engine:
-            for way in model_ways:
-                texts = _generate(way, engine, problems, config, max_tokens)
-                answers[way] = asyncio.run(_collect(texts, len(problems), way))
+            kept = _open_kept(file, engine)
+            try:
+                for way in model_ways:
+                    answers[way] = _continue(way, engine, problems, config, max_tokens, kept)
+            except BaseException:
+                if kept.answers:
+                    stderr.print(f"{len(kept.answers)} answers are kept: the same command continues the run.")
+                raise
     return {way: answers[way] for way in ways}
 
 
+def _open_kept(file: Path, engine: Engine) -> PartialRun[str]:
+    """The answers of an interrupted run with the same model. Raises SettingsError if there is no folder for them."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"{file.parent} cannot be created: {error.strerror}.") from error
+    status = engine.status()
+    kept = PartialRun[str](file, {"model": status.model, "device": status.device}, str)
+    if kept.answers:
+        stderr.print(f"{len(kept.answers)} answers of an interrupted run are kept: only the others are generated.")
+    return kept
+
+
+def _continue(
+    way: str,
+    engine: Engine,
+    problems: Problems,
+    config: settings.Settings,
+    max_tokens: int,
+    kept: PartialRun[str],
+) -> list[str]:
+    """The answers of a way; those that are not yet in ``kept`` are generated and added to it."""
+    keys = [f"{way} {number}" for number in range(len(problems))]
+    missing = [number for number, key in enumerate(keys) if key not in kept.answers]
+    texts = _generate(way, engine, [problems[number] for number in missing], config, max_tokens)
+    asyncio.run(_collect(texts, [keys[number] for number in missing], way, kept))
+    return [kept.answers[key] for key in keys]
+
+
 def _generate(
-    way: str, engine: Engine, problems: Problems, config: settings.Settings, max_tokens: int
+    way: str, engine: Engine, problems: Sequence[InfillingProblem], config: settings.Settings, max_tokens: int
 ) -> AsyncIterator[str]:
     if way == "server":
         return infilling.complete_with_server(engine, problems, config.inline_completion, _language_of)
@@ -84,14 +136,13 @@ def _language_of(problem: infilling.InfillingProblem) -> str:
     return normalize_id(problem.language) if isinstance(problem, SantaCoderProblem) else "python"
 
 
-async def _collect(texts: AsyncIterator[str], count: int, way: str) -> list[str]:
-    collected = []
+async def _collect(texts: AsyncIterator[str], keys: Sequence[str], way: str, kept: PartialRun[str]) -> None:
+    remaining = iter(keys)
     with Progress(console=stderr) as bar:
-        task = bar.add_task(f"{way}: generating", total=count)
+        task = bar.add_task(f"{way}: generating", total=len(keys))
         async for text in texts:
-            collected.append(text)
+            kept.add(next(remaining), text)
             bar.advance(task)
-    return collected
 
 
 _CONVENTIONS: tuple[tuple[str, Callable[[str, str], bool]], ...] = (

@@ -6,20 +6,18 @@ the same holes or edits in the same order, and gets the verdict that the interru
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from starcoder_ls import __version__
 from starcoder_ls.commands.support.console import stderr
+from starcoder_ls.commands.support.run_identity import digest, settings_text, weight_files
 from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.learning.finetuning.versions import GATE_FILE, Version
 from starcoder_ls.settings import Settings
 
 _FORMAT = "starcoder-ls gate 1, unfinished"
-_WEIGHT_SUFFIXES = (".safetensors", ".json")
 
 
 @contextmanager
@@ -49,30 +47,10 @@ def conditions(version: Version, config: Settings, held_out: Iterable[str]) -> d
     """What the answers depend on."""
     training = version.training
     sides = [training["base"], training.get("start") or "", str(version.folder)]
-    settings = config.model_dump_json(exclude={"adapters": True, "model": {"name"}})
     return {
         "format": _FORMAT,
         "program": __version__,
-        "settings": _digest([settings]),
-        "weights": _digest([*sides, *(line for side in sides for line in _files(side))]),
-        "held-out code": _digest(held_out),
+        "settings": digest([settings_text(config)]),
+        "weights": digest([*sides, *(line for side in sides for line in weight_files(side, GATE_FILE))]),
+        "held-out code": digest(held_out),
     }
-
-
-def _files(side: str) -> Iterator[str]:
-    """Names, sizes and times of the files with weights in a folder; none for the name of another model."""
-    folder = Path(side)
-    if side and folder.is_dir():
-        for file in sorted(folder.iterdir()):
-            if file.suffix in _WEIGHT_SUFFIXES and file.name != GATE_FILE:
-                status = file.stat()
-                yield f"{file.name} {status.st_size} {status.st_mtime_ns}"
-
-
-def _digest(texts: Iterable[str]) -> str:
-    digest = hashlib.sha256()
-    for text in texts:
-        encoded = text.encode(errors="surrogatepass")
-        digest.update(f"{len(encoded)}\n".encode())
-        digest.update(encoded)
-    return digest.hexdigest()
