@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ import checkpoints
 import starcoder_ls
 from starcoder_ls.errors import ModelInvalid, ModelUnsupported
 from starcoder_ls.generation import SpecialToken
-from starcoder_ls.text_tokens.tokenizer import Tokenizer
+from starcoder_ls.text_tokens.tokenizer import MAX_CACHED_HEADS, MAX_CACHED_PART_CHARS, MAX_CACHED_PARTS, Tokenizer
 
 SMALL = Tokenizer(checkpoints.byte_level_tokenizer())
 LLAMA = Tokenizer(checkpoints.llama_tokenizer())
@@ -339,3 +340,16 @@ def test_pinned_tokenizer_is_read_only_if_its_checksum_matches(tmp_path: Path) -
     file.write_bytes(source.read_bytes() + b"\n")
     with pytest.raises(ModelInvalid, match="has the SHA-256"):
         Tokenizer.from_folder(tmp_path, sha256=digest)
+
+
+@pytest.mark.parametrize("tokenizer", [BUNDLED, SMALL, LLAMA])
+@pytest.mark.parametrize("characters", ["😀", "漢字仮名", "\U0001f9d1\u200d\U0001f680", "e\u030c", "q", "x=1\n"])
+def test_cached_ids_take_at_most_120_megabytes(tokenizer: Tokenizer, characters: str) -> None:
+    text = (characters * MAX_CACHED_PART_CHARS)[:MAX_CACHED_PART_CHARS]
+    tracemalloc.start()
+    try:
+        tokenizer.encode([text])
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept * (MAX_CACHED_PARTS + MAX_CACHED_HEADS) < 120e6

@@ -37,8 +37,9 @@ MAX_CACHED_PARTS = 64
 """Prompt parts whose ids are cached. While a user types, suffix and snippets stay the same from key to key; tokenizing
 a whole window takes 0.8 ms. Enough for the 16 requests that can run at once."""
 
-MAX_CACHED_PART_CHARS = 100_000
-"""Longer than the longest prompt: the ids of a text take ten times its memory."""
+MAX_CACHED_PART_CHARS = 12_000
+"""3,000 tokens of code. The ids of a text take ten times its memory, those of emoji 100 bytes a character:
+all cached parts and beginnings together take at most 120 MB."""
 
 MAX_CACHED_FIRST_TEXT_CHARS = 64
 
