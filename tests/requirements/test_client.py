@@ -27,6 +27,7 @@ LOCAL_ONLY = {
     ("commands/support/adapter_check.py", "engine"),
     ("commands/support/machine.py", "engine"),
     ("commands/support/machine.py", "numpy"),
+    ("commands/support/partial_gate.py", "learning"),
 }
 """Modules of commands that need a model here, and what they import; the client answers these with one sentence."""
 

@@ -16,9 +16,9 @@ from starcoder_ls.learning.corpus import END_ID, Ids
 
 LICENCES_FILE = "LICENCES.md"
 
-_ATTEMPTS = 5
-_MARGIN = 0.98
-"""Of the size that the compression so far predicts."""
+_ATTEMPTS = 8
+_MARGIN, _ENOUGH = 0.98, 0.95
+"""Of the limit: the size that is aimed at, and the size from which no larger one is tried."""
 
 _LICENCES = """# Licences of this corpus
 
@@ -38,25 +38,44 @@ def pack_corpus(folder: Path, file: Path, max_bytes: int) -> int:
     """
     if not (folder / "corpus.bin").is_file():
         raise SettingsError(f"{folder} has no corpus.bin. Create it with `starcoder-ls train corpus {folder}`.")
-    share = 1.0
+    file.parent.mkdir(parents=True, exist_ok=True)
+    documents = int(np.count_nonzero(np.fromfile(folder / "corpus.bin", dtype=np.uint16) == END_ID))
+    count, fitting, tokens, sizes = documents, 0, 0, dict[int, int]()
     for _ in range(_ATTEMPTS):
-        with tempfile.TemporaryDirectory() as temporary:
-            tokens = _copy_share(folder, Path(temporary), share)
-            archive.pack(Path(temporary), file)
-        size = file.stat().st_size
-        if size <= max_bytes:
-            return tokens
-        share *= _MARGIN * max_bytes / size
-    file.unlink()
-    raise SettingsError(f"Nothing of {folder} fits {max_bytes / 1e6:.0f} MB. Raise `--max-mb`.")
+        with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
+            copy, packed = Path(temporary) / "corpus", Path(temporary) / "packed"
+            copied = _copy_first(count, folder, copy)
+            archive.pack(copy, packed)
+            sizes[count] = packed.stat().st_size
+            if sizes[count] <= max_bytes:
+                fitting, tokens = count, copied
+                packed.replace(file)
+        too_many = min((known for known, size in sizes.items() if size > max_bytes), default=documents + 1)
+        if too_many - fitting <= 1 or sizes.get(fitting, 0) >= _ENOUGH * max_bytes:
+            break
+        count = min(max(_estimate_count(sizes, _MARGIN * max_bytes), fitting + 1), too_many - 1)
+    if not fitting:
+        raise SettingsError(f"Nothing of {folder} fits {max_bytes / 1e6:.2g} MB. Raise `--max-mb`.")
+    return tokens
 
 
-def _copy_share(folder: Path, target: Path, share: float) -> int:
-    """Copy the corpus with the first ``share`` of its documents, from 0 to 1, to ``target``; the number of tokens."""
-    shutil.copytree(folder, target, dirs_exist_ok=True)
+def _estimate_count(sizes: dict[int, int], target_bytes: float) -> int:
+    """How many documents have ``target_bytes``, from the sizes of other counts, by a straight line through the nearest.
+
+    Every archive contains the held-out documents, so that sizes are not proportional to counts.
+    """
+    near = sorted(sizes, key=lambda count: abs(sizes[count] - target_bytes))[:2]
+    if len(near) < 2 or sizes[near[0]] == sizes[near[1]]:
+        return int(near[0] * target_bytes / sizes[near[0]])
+    slope = (sizes[near[1]] - sizes[near[0]]) / (near[1] - near[0])
+    return int(near[0] + (target_bytes - sizes[near[0]]) / slope)
+
+
+def _copy_first(count: int, folder: Path, target: Path) -> int:
+    """Copy the corpus with the first ``count`` of its documents to ``target``; the number of tokens."""
+    shutil.copytree(folder, target)
     ids: Ids = np.fromfile(folder / "corpus.bin", dtype=np.uint16)
     ends = np.flatnonzero(ids == END_ID)
-    count = max(1, int(len(ends) * share))
     kept = ids[: int(ends[count - 1]) + 1]
     kept.tofile(target / "corpus.bin")
     summary: dict[str, Any] = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
