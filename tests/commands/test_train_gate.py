@@ -97,11 +97,11 @@ def test_interrupted_gate_is_continued_to_a_verdict(
 ) -> None:
     kept = version.folder / "gate.json.partial"
     assert run_until(9, monkeypatch, tmp_path) == 9
-    assert "4 holes are kept" in " ".join(capsys.readouterr().err.split())
+    assert "(holes answered: 4)" in " ".join(capsys.readouterr().err.split())
     assert AdapterVersions("own").find().gate == {}
     requests = run_until(-1, monkeypatch, tmp_path)
     printed = capsys.readouterr()
-    assert "The gate was interrupted after 4 holes" in printed.err
+    assert "The gate was interrupted and continues; holes answered so far: 4" in printed.err
     assert "own is better" in printed.out
     gate = AdapterVersions("own").find().gate
     foreign = int(gate["guards"][-1]["sentence"].split(" points in ")[1].split()[0])
@@ -117,10 +117,10 @@ def test_gate_begins_again_on_request_and_after_a_change(
     run_until(5, monkeypatch, tmp_path, is_restarted=True)
     message = " ".join(capsys.readouterr().err.split())
     assert "interrupted" not in message
-    assert "The answers to 2 holes are kept" in message
+    assert "The answers are kept (holes answered: 2)" in message
     changed = Path(version.training["held_out_files"][3])
     changed.write_text(changed.read_text() + "\n")
     run_until(3, monkeypatch, tmp_path)
     message = " ".join(capsys.readouterr().err.split())
     assert "because of changes in: held-out code" in message
-    assert "The answers to 1 holes are kept" in message
+    assert "The answers are kept (holes answered: 1)" in message

@@ -83,8 +83,11 @@ def test_interruption_and_continuation_are_reported(version: Version, capsys: py
 
     assert gate() == ""
     first = gate(added=2)
-    assert f"The answers to 2 holes are kept: `starcoder-ls train gate own --version {version.name}` continues" in first
-    assert gate(added=3).startswith("The gate was interrupted after 2 holes: it continues with the others. The answers")
+    assert (
+        f"The answers are kept (holes answered: 2): `starcoder-ls train gate own --version {version.name}` continues"
+        in first
+    )
+    assert gate(added=3).startswith("The gate was interrupted and continues; holes answered so far: 2. The answers")
     assert gate(("other",)) == "The interrupted gate begins again, because of changes in: held-out code."
     with partial_gate.kept_answers(version, Settings(), HELD_OUT, Pair, "holes") as kept:
         assert list(kept.answers.values()) == pairs

@@ -31,7 +31,7 @@ def kept_answers(
     """
     kept = PartialRun[Any](version.folder / GATE_FILE, conditions(version, config, held_out), answer_type)
     if kept.answers:
-        stderr.print(f"The gate was interrupted after {len(kept.answers)} {unit}: it continues with the others.")
+        stderr.print(f"The gate was interrupted and continues; {unit} answered so far: {len(kept.answers)}.")
     elif kept.changed:
         stderr.print(f"The interrupted gate begins again, because of changes in: {', '.join(kept.changed)}.")
     try:
@@ -39,7 +39,9 @@ def kept_answers(
     except BaseException:
         if kept.answers:
             command = f"starcoder-ls train gate {version.training['name']} --version {version.name}"
-            stderr.print(f"The answers to {len(kept.answers)} {unit} are kept: `{command}` continues the gate.")
+            stderr.print(
+                f"The answers are kept ({unit} answered: {len(kept.answers)}): `{command}` continues the gate."
+            )
         raise
 
 
