@@ -129,7 +129,7 @@ def _bundled(photographer: Photographer) -> None:
         window.page.click('.monaco-dialog-box .monaco-button:has-text("Cancel")')
         window.press("F1")
         window.type("StarCoder")
-        window.page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("Simplify")')
+        window.page.wait_for_selector('.quick-input-list .monaco-list-row:has-text("Rewrite")')
         photographer.shoot(window, "palette")
         window.press("Escape")
         window.run("StarCoder: Open Settings")
