@@ -33,13 +33,14 @@ any other licence were left out (`starcoder_ls.learning.sources`). The files in 
 def pack_corpus(folder: Path, file: Path, max_bytes: int) -> int:
     """Write the corpus ``folder`` to ``file``, with as many of its documents as fit ``max_bytes``; the tokens in it.
 
-    Documents are in random order, so that the first ones are a sample of all. Raises SettingsError if there is no
+    "As many" ends at 95 % of ``max_bytes``: each attempt compresses the whole corpus. Documents are in random order, so
+    that the first ones are a sample of all. Raises SettingsError if there is no
     corpus or nothing of it fits, OSError.
     """
     if not (folder / "corpus.bin").is_file():
         raise SettingsError(f"{folder} has no corpus.bin. Create it with `starcoder-ls train corpus {folder}`.")
     file.parent.mkdir(parents=True, exist_ok=True)
-    documents = int(np.count_nonzero(np.fromfile(folder / "corpus.bin", dtype=np.uint16) == END_ID))
+    documents = len(json.loads((folder / "corpus.json").read_text(encoding="utf-8"))["documents"])
     count, fitting, tokens, sizes = documents, 0, 0, dict[int, int]()
     for _ in range(_ATTEMPTS):
         with tempfile.TemporaryDirectory(dir=file.parent) as temporary:
@@ -55,7 +56,7 @@ def pack_corpus(folder: Path, file: Path, max_bytes: int) -> int:
             break
         count = min(max(_estimate_count(sizes, _MARGIN * max_bytes), fitting + 1), too_many - 1)
     if not fitting:
-        raise SettingsError(f"Nothing of {folder} fits {max_bytes / 1e6:.2g} MB. Raise `--max-mb`.")
+        raise SettingsError(f"Nothing of {folder} fits {max_bytes / 1e6:g} MB. Raise `--max-mb`.")
     return tokens
 
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import torch
 
-_CPU_INSTRUCTIONS = ("avx512_bf16", "amx_bf16", "bf16")
-"""Names of ``torch.cpu.get_capabilities`` on x86 and, the last one, on ARM."""
+from starcoder_ls.engine.loading.placement import X86_BFLOAT16
+
+_CPU_INSTRUCTIONS = (*X86_BFLOAT16, "bf16")
+"""As ``X86_BFLOAT16``, with the name on ARM."""
 
 
 def product_dtype(device_type: str) -> torch.dtype:

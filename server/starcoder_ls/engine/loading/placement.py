@@ -18,6 +18,9 @@ _PACKABLE_DTYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+X86_BFLOAT16 = ("avx512_bf16", "amx_bf16")
+"""Names in ``torch.cpu.get_capabilities`` of the instructions that multiply bfloat16."""
+
 SMALL_MODEL_VALUES = 30_000_000
 """Models with fewer values are float32 on a CPU if they are not packed.
 
@@ -152,7 +155,7 @@ def _best_dtype(device: str, values: int) -> torch.dtype:
         return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
     if device == "mps":
         return torch.bfloat16 if torch.backends.mps.is_macos_or_newer(14, 0) else torch.float16
-    has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in ("avx512_bf16", "amx_bf16"))
+    has_bf16 = any(torch.cpu.get_capabilities().get(name) for name in X86_BFLOAT16)
     return torch.bfloat16 if has_bf16 and values >= SMALL_MODEL_VALUES else torch.float32
 
 
