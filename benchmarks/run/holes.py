@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import track
 
 from starcoder_ls import settings
 from starcoder_ls.commands.eval_card import held_out_sources
 from starcoder_ls.commands.eval_holes import (
+    continue_run,
     create_run,
+    fill_holes,
     measure,
     parse_assignments,
     parse_kinds,
@@ -34,8 +35,8 @@ from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.commands.support.hole_selection import HoleSelection, draw_holes
 from starcoder_ls.commands.support.hole_server import ServerLaunch
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
-from starcoder_ls.evaluation.holes import Kind
-from starcoder_ls.evaluation.results import Run, ScoredHole
+from starcoder_ls.evaluation.holes import Hole, Kind
+from starcoder_ls.evaluation.results import Run
 
 BLOCK = "holes"
 _NOT_IN_BENCH = ("prompt-more", "prompt-none")  # unless named: for models that `auto` gives text of other files
@@ -105,18 +106,14 @@ def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
     repository, holes = draw_holes(selection, config)
     with loaded_engine(config) as engine:
 
-        async def fill_holes() -> list[ScoredHole]:
-            scored = []
-            for hole in track(holes, description="filling holes", console=stderr):
-                text, elapsed_ms = await baseline_completer.suggest_first_line(engine, hole, config.inline_completion)
-                name = repository.name_of(hole.source)
-                language = repository.language_of(hole.source.path)
-                scored.append(results.score_hole(hole, name, language, text, elapsed_ms))
-            return scored
+        async def suggest_first_line(hole: Hole) -> tuple[str, float]:
+            return await baseline_completer.suggest_first_line(engine, hole, config.inline_completion)
 
         status = engine.status()
         info = completion_client.ServerInfo(status.model, status.device, ())
-        return create_run(repository, selection, info, {}, asyncio.run(fill_holes()))
+        kept = continue_run(options.keep and options.keep / "baseline.json", selection, info, overlay)
+        scored = asyncio.run(fill_holes(repository, holes, kept, selection.has_texts, suggest_first_line))
+        return create_run(repository, selection, info, overlay, scored)
 
 
 def compare_with_baseline(shipped: Run, baseline: Run) -> str:

@@ -10,7 +10,7 @@ import datetime
 import os
 import platform
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,6 @@ from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.evaluation.partial_run import PartialRun
 from starcoder_ls.evaluation.repository import Repository
 from starcoder_ls.evaluation.results import Run, ScoredHole
-from starcoder_ls.lsp import client
 from starcoder_ls.settings.merge import merge
 
 
@@ -98,47 +97,67 @@ async def _fill_holes(
     json_file: Path | None,
 ) -> tuple[completion_client.ServerInfo, list[ScoredHole]]:
     async with hole_server.start(launch, repository, files) as (server, server_info):
-        kept = PartialRun[ScoredHole](json_file, _conditions(selection, launch, server_info), ScoredHole)
-        try:
-            scored = await _request_all(server, repository, holes, kept, selection.has_texts)
-        except BaseException:
-            if kept.answers:
-                stderr.print(f"{len(kept.answers)} answers are in {kept.file}: the same command continues the run.")
-            raise
+
+        async def request_suggestion(hole: Hole) -> tuple[str, float]:
+            language = repository.language_of(hole.source.path)
+            return await completion_client.request_suggestion(server, hole, language)
+
+        overrides = merge(dict(launch.overlay), launch.options)
+        kept = continue_run(json_file, selection, server_info, overrides)
+        scored = await fill_holes(repository, holes, kept, selection.has_texts, request_suggestion)
     return server_info, scored
 
 
-async def _request_all(
-    server: client.Client, repository: Repository, holes: Sequence[Hole], kept: PartialRun[ScoredHole], has_texts: bool
+async def fill_holes(
+    repository: Repository,
+    holes: Sequence[Hole],
+    kept: PartialRun[ScoredHole],
+    has_texts: bool,
+    suggest: Callable[[Hole], Awaitable[tuple[str, float]]],
 ) -> list[ScoredHole]:
-    """The scored holes in order, those of ``kept`` without a request. Raises EngineError, SettingsError."""
-    scored = []
-    with hole_server.progress_bar() as bar:
-        for hole in bar.track(holes, description=f"{len(holes)} holes"):
-            name, language = repository.name_of(hole.source), repository.language_of(hole.source.path)
-            key = results.identify(hole, name)
-            known = kept.answers.get(key)
-            if known is None:
-                text, elapsed_ms = await completion_client.request_suggestion(server, hole, language)
-                known = results.score_hole(hole, name, language, text, elapsed_ms, has_texts)
-                kept.add(key, known)
-            scored.append(known)
-    return scored
+    """The scored holes in order. ``suggest`` gives the text and its milliseconds for those that are not in ``kept``.
+
+    Raises SettingsError, and what ``suggest`` raises.
+    """
+    try:
+        with hole_server.progress_bar() as bar:
+            scored = []
+            for hole in bar.track(holes, description=f"{len(holes)} holes"):
+                name, language = repository.name_of(hole.source), repository.language_of(hole.source.path)
+                key = results.identify(hole, name)
+                known = kept.answers.get(key)
+                if known is None:
+                    text, elapsed_ms = await suggest(hole)
+                    known = results.score_hole(hole, name, language, text, elapsed_ms, has_texts)
+                    kept.add(key, known)
+                scored.append(known)
+            return scored
+    except BaseException:
+        if kept.answers:
+            stderr.print(f"{len(kept.answers)} answers are in {kept.file}: the same command continues the run.")
+        raise
 
 
-def _conditions(
-    selection: HoleSelection, launch: ServerLaunch, server_info: completion_client.ServerInfo
-) -> dict[str, Any]:
-    """What the answer at a hole depends on."""
-    return {
+def continue_run(
+    json_file: Path | None,
+    selection: HoleSelection,
+    server_info: completion_client.ServerInfo,
+    overrides: Mapping[str, Any],
+) -> PartialRun[ScoredHole]:
+    """The answers that an interrupted run has kept for ``json_file``, if it depended on the same.
+
+    Raises SettingsError.
+    """
+    conditions = {
         "format": f"{results.FORMAT}, unfinished",
         "version": __version__,
         "model": server_info.model,
         "device": server_info.device,
         "adapters": sorted(server_info.adapters),
-        "overrides": merge(dict(launch.overlay), launch.options),
+        "overrides": dict(overrides),
         "has_texts": selection.has_texts,
     }
+    return PartialRun[ScoredHole](json_file, conditions, ScoredHole)
 
 
 _KIND_NAMES = {"line": Kind.LINE, "rest": Kind.REST, "block": Kind.BLOCK, "span": Kind.SPAN}
