@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from context_files import create_workspace
 from fakes import FIM_TOKENS, ScriptedEngine
+from fim_tokens import STARCODER
 from harness import async_test, initialized_client, wait_until
 from starcoder_ls.generation import Capabilities, Phase, Request, Status
 from starcoder_ls.lsp.documents.document import Edit, Position, path_of_uri
@@ -42,6 +43,23 @@ def test_uri_of_another_scheme_has_no_path(uri: str) -> None:
 def parts_before_prefix(request: Request) -> tuple[object, ...]:
     """The parts of the prompt before the text before the cursor."""
     return request.parts[: request.prefix_parts[0]]
+
+
+class StarCoderEngine(ScriptedEngine):
+    def status(self) -> Status:
+        return dataclasses.replace(super().status(), special_tokens=STARCODER)
+
+
+@async_test
+async def test_prompt_names_the_file_in_its_workspace_and_no_folder_above(tmp_path: Path) -> None:
+    (tmp_path / "orders").mkdir()
+    for folder, shown in ((tmp_path, "orders/total.py\n"), (tmp_path / "elsewhere", "total.py\n")):
+        engine = StarCoderEngine()
+        async with initialized_client(engine, folder=folder) as client:
+            uri = (tmp_path / "orders" / "total.py").as_uri()
+            client.open(uri, CODE + BELOW)
+            await client.inline_completion(uri, 4, len("    return "))
+        assert shown in engine.requests[0].parts
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])

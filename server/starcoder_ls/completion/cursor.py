@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePath
 
 from starcoder_ls.completion.anchor import CursorText, normalize_line_ends
 from starcoder_ls.completion.insertion_point import InsertionPoint
@@ -22,8 +23,10 @@ _DEFAULTS = InlineCompletion()
 class Cursor:
     """A position in a document. ``offset`` counts characters of ``text``; ``document`` is the key of its caches.
 
-    ``client`` is whose queue a request belongs to, ``adapter`` the one that answers it, ``context`` what the prompt
-    shows of other files. ``notebook`` is what surrounds the document if it is a cell; ``text`` is the cell alone.
+    ``path`` is absolute, or relative to its repository; ``folder`` is the workspace folder or repository that an
+    absolute one is in. ``client`` is whose queue a request belongs to, ``adapter`` the one that answers it,
+    ``context`` what the prompt shows of other files. ``notebook`` is what surrounds the document if it is a cell;
+    ``text`` is the cell alone.
     """
 
     text: str
@@ -35,6 +38,7 @@ class Cursor:
     adapter: str | None = None
     context: PromptContext = NO_CONTEXT
     notebook: NotebookView | None = None
+    folder: str = ""
 
     @cached_property
     def whole_text(self) -> str:
@@ -62,11 +66,20 @@ class Cursor:
 
     @property
     def shown_path(self) -> str:
-        """The path in the prompt: a notebook without marks for cells is shown as a script."""
+        """The path in the prompt: in its folder, so that it names no folder of the user outside of the workspace.
+
+        An absolute path in no folder is shown as the file's name, a notebook without marks for cells as a script.
+        """
+        if not self.path:
+            return ""
+        path = PurePath(self.path)
+        if self.folder and path.is_relative_to(self.folder):
+            path = path.relative_to(self.folder)
+        elif path.is_absolute():
+            path = PurePath(path.name)
+        shown = path.as_posix()
         suffixes = by_id(self.language).suffixes
-        if not suffixes or not is_notebook(self.path):
-            return self.path
-        return self.path[: -len(SUFFIX)] + suffixes[0]
+        return shown[: -len(SUFFIX)] + suffixes[0] if suffixes and is_notebook(shown) else shown
 
     @property
     def region(self) -> Region:

@@ -251,10 +251,12 @@ class ContextCollector:
 
     def _display_path(self, path: str) -> str:
         """The path in the workspace; outside of it, the file's name."""
-        for root in self.rules.roots:
-            if Path(path).is_relative_to(root):
-                return Path(path).relative_to(root).as_posix()
-        return os.path.basename(path)
+        root = self.root_of(path)
+        return Path(path).relative_to(root).as_posix() if root else os.path.basename(path)
+
+    def root_of(self, path: str) -> Path | None:
+        """The folder of the workspace that ``path`` is in."""
+        return next((root for root in self.rules.roots if Path(path).is_relative_to(root)), None)
 
     def _is_excluded(self, path: str) -> bool:
         return self.rules.exclusion_reason_of_document(path, path) is not None

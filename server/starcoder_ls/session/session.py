@@ -164,6 +164,7 @@ class Session:
             adapter=None if route is None else route.adapter,
             context=self.context.current(document.uri),
             notebook=notebook,
+            folder=str(self.context.collector.root_of(document.path) or ""),
         )
 
     async def collect_context(self, document: Document, cursor: Cursor) -> Cursor:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from fim_tokens import QWEN
+from fim_tokens import QWEN, STARCODER
 from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.prompt.build_prompt import FimPrompt, LatestPrompt, build_prompt
 from starcoder_ls.context.snippets import PromptContext, Snippet
@@ -14,6 +14,11 @@ from stepped_engine import SteppedEngine
 CODE = "def double(x):\n    return \n\nprint(double(2))\n"
 OFFSET = CODE.index("return ") + len("return ")
 SECRET = "hunter2" + "hunter2"
+
+
+class StarCoderEngine(SteppedEngine):
+    def status(self) -> Status:
+        return replace(super().status(), special_tokens=STARCODER)
 
 
 def build(text: str = CODE, offset: int = OFFSET, options: InlineCompletion | None = None, path: str = "") -> FimPrompt:
@@ -28,6 +33,19 @@ def test_prompt_has_both_sides_of_the_cursor_and_the_special_tokens() -> None:
     assert CODE[OFFSET:].rstrip("\n") in [text.rstrip("\n") for text in texts]
     literals = {part.literal for part in prompt.layout.parts if isinstance(part, SpecialToken)}
     assert {"<fim_prefix>", "<fim_suffix>", "<fim_middle>"} <= literals
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("pkg/mod.py", "pkg/mod.py"),
+        (f"{'a' * 40}/{'b' * 40}/pkg/mod.py", f"{'b' * 40}/pkg/mod.py"),
+        ("c" * 90, "c" * 80),
+    ],
+)
+def test_long_path_loses_its_first_folders(path: str, shown: str) -> None:
+    prompt = build_prompt(StarCoderEngine(), Cursor(CODE, OFFSET, "python", path), InlineCompletion())
+    assert f"{shown}\n" in prompt.layout.parts
 
 
 def test_word_is_not_removed_for_an_engine_that_cannot_force_it() -> None:

@@ -220,7 +220,7 @@ SCRIPT = "# # Load\n\nimport pandas as pd\n\ntable = pd.read_csv('a.csv')\n\n"
 def test_other_families_read_the_notebook_as_one_script(special_tokens: frozenset[str]) -> None:
     prompt = build("means = |\nmeans", below=LATER, special_tokens=special_tokens, fim_order="psm")
     texts = "|".join(part for part in prompt.layout.parts if isinstance(part, str))
-    assert texts.removeprefix("work/analysis.py\n|") == (f"{SCRIPT}means = |\nmeans\n\n# Then plot\n\ntable.plot()\n")
+    assert texts.removeprefix("analysis.py\n|") == (f"{SCRIPT}means = |\nmeans\n\n# Then plot\n\ntable.plot()\n")
 
 
 def test_bundled_model_reads_a_script_although_it_has_the_tokens() -> None:

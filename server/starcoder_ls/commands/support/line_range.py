@@ -95,7 +95,8 @@ def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
     if name is None:
         return Target("", 0, 0)
     source = read_source(name, ignored)
-    return Target(source.text, 0, len(source.text), by_path(name).id, str(source.path or ""), source.name)
+    path = str(source.path.absolute()) if source.path else ""
+    return Target(source.text, 0, len(source.text), by_path(name).id, path, source.name)
 
 
 def unified_diff(source: Source, new_text: str) -> str:

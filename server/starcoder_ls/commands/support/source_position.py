@@ -43,11 +43,13 @@ def read_cursor(position: str, ignored: Sequence[str] = ()) -> Cursor:
     if file != "-":
         require_allowed(file, ignored)
     text = _read(file)
-    if cell is not None:
-        cursor = cell_cursor(file, text, cell)
-        return replace(cursor, offset=offset_of(cursor.text, line, column))
-    offset, path = offset_of(text, line, column), "" if file == "-" else file
-    return Cursor(text, offset, by_path(path).id, path, document=file)
+    whole = Cursor(text, 0, by_path(file).id, document=file)
+    cursor = whole if cell is None else cell_cursor(file, text, cell)
+    cursor = replace(cursor, offset=offset_of(cursor.text, line, column))
+    if file == "-":
+        return cursor
+    path = Path(os.path.abspath(file))
+    return replace(cursor, path=str(path), folder=str(find_repository(path.parent)))
 
 
 def offset_of(text: str, line: int, column: int) -> int:
