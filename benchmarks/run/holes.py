@@ -6,8 +6,9 @@ model without the server's rules. The table replaces a block of the document tha
     python benchmarks/run/holes.py [--holes 40] [--seed 0] [--model bundled] [--runs shipped,psm] [--into PAGE.md]
     python benchmarks/run/holes.py --model FOLDER --code REPOSITORY... --kinds line,rest
 
-With ``--code`` the holes are in these repositories instead of the held-out packages. Answers are kept in ``--keep
-FOLDER`` as they come, and an interrupted run is continued there.
+With ``--code`` the holes are in these repositories instead of the held-out packages; ``--set`` changes a setting of
+all runs, such as ``inline_completion.prompt_tokens=512``. Answers are kept in ``--keep FOLDER`` as they come, and an
+interrupted run is continued there.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from starcoder_ls.commands.support.hole_server import ServerLaunch
 from starcoder_ls.evaluation import ablation, baseline_completer, comparison, completion_client, results
 from starcoder_ls.evaluation.holes import Hole, Kind
 from starcoder_ls.evaluation.results import Run
+from starcoder_ls.settings.merge import merge
 
 BLOCK = "holes"
 _NOT_IN_BENCH = ("prompt-more", "prompt-none")  # unless named: for models that `auto` gives text of other files
@@ -91,16 +93,15 @@ def run_variant(name: str, workspace: Path, options: argparse.Namespace) -> Run:
     variant = VARIANTS[name]
     settings_file = write_settings(workspace, variant.model)
     arguments = ["--model", options.model, "--settings", str(settings_file)]
-    launch = ServerLaunch(
-        arguments, {"model": {"name": options.model}}, parse_assignments(variant.changed), settings_file
-    )
+    changed = parse_assignments([*options.set, *variant.changed])
+    launch = ServerLaunch(arguments, {"model": {"name": options.model}}, changed, settings_file)
     answers = options.keep / f"{name}.json" if options.keep else None
     return measure(select_holes(workspace, options), launch, answers)
 
 
 def run_baseline(workspace: Path, options: argparse.Namespace) -> Run:
     """The same holes, filled by the same model without the server's rules."""
-    overlay = {"model": {"name": options.model, "document_ngrams": "off"}}
+    overlay = merge({"model": {"name": options.model, "document_ngrams": "off"}}, parse_assignments(options.set))
     config = settings.load(overlay, file=write_settings(workspace, ""))
     selection = select_holes(workspace, options)
     repository, holes = draw_holes(selection, config)
@@ -152,6 +153,7 @@ def main() -> None:
     parser.add_argument("--runs", default=",".join(name for name in VARIANTS if name not in _NOT_IN_BENCH))
     parser.add_argument("--into", type=Path, help="the document whose block the table replaces")
     parser.add_argument("--code", type=Path, nargs="+", help="repositories to draw holes in")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of all runs")
     parser.add_argument("--kinds", default="", help="line, rest, block, span; all without it")
     parser.add_argument("--keep", type=Path, help="an existing folder for answers, to continue an interrupted run")
     options = parser.parse_args()
