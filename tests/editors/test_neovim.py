@@ -45,6 +45,12 @@ def open_editor(tmp_path: Path) -> Iterator[OpenEditor]:
         yield start_editor
 
 
+def report_phases(editor: Editor, *phases: str) -> None:
+    """Act as if the server had sent its status with these phases."""
+    for phase in phases:
+        editor.run_lua("require('starcoder.status').on_status(vim.lsp.get_clients()[1].id, { phase = ... })", phase)
+
+
 def test_ghost_text_appears_and_tab_accepts_it(open_editor: OpenEditor) -> None:
     editor = open_editor()
     editor.type("Gox = ")
@@ -67,9 +73,19 @@ def test_ghost_text_is_requested_when_the_model_becomes_ready(open_editor: OpenE
     editor.wait_for_ghost()
     editor.type("<C-]>")
     editor.wait(f"{GHOST} == ''")
-    for phase in ("loading", "ready"):
-        editor.run_lua("require('starcoder.status').on_status(vim.lsp.get_clients()[1].id, { phase = ... })", phase)
+    report_phases(editor, "loading", "ready")
     assert editor.wait_for_ghost() == "return 1"
+
+
+def test_dismissed_ghost_text_stays_away_after_a_generation(open_editor: OpenEditor) -> None:
+    editor = open_editor()
+    editor.type("Gox = ")
+    editor.wait_for_ghost()
+    editor.type("<C-]>")
+    editor.wait(f"{GHOST} == ''")
+    report_phases(editor, "ready", "working", "ready")
+    time.sleep(0.6)  # longer than Neovim's delay before a request
+    assert editor.ghost() == ""
 
 
 def test_tab_without_ghost_text_inserts_a_tab(open_editor: OpenEditor) -> None:

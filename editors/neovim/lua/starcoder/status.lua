@@ -29,6 +29,11 @@ function M.check_program()
   missing_program = program
 end
 
+--- Whether the model can answer; it is "working" during every generation.
+local function is_loaded(status)
+  return status.phase == "ready" or status.phase == "working"
+end
+
 --- Handle a starcoder/status notification. Each error of the settings file is shown once.
 function M.on_status(client_id, status)
   local old = status_by_client[client_id]
@@ -37,7 +42,7 @@ function M.on_status(client_id, status)
     message(("%s\n:Starcoder settings opens the file."):format(status.message), vim.log.levels.ERROR)
   end
   vim.cmd.redrawstatus()
-  if status.phase == "ready" and old and old.phase ~= "ready" then
+  if old and not is_loaded(old) and is_loaded(status) then
     require("starcoder.candidates").request_when_ready(client_id)
   end
 end
