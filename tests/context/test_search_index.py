@@ -40,6 +40,26 @@ def test_changed_or_removed_text_is_not_found() -> None:
     assert index.paths() == ["a.py"]
 
 
+def test_file_that_is_saved_often_is_found_and_its_words_stay_rare() -> None:
+    index = SearchIndex()
+    for number in range(300):
+        index.add("a.py", f"parse_matrix = {number}")
+    index.add("b.py", "parse_matrix = solve_rows()")
+    hits, rarity = index.search(["parse_matrix", "solve_rows"], 5)
+    assert [hit.path for hit in hits] == ["b.py", "a.py"]
+    assert rarity["solve_rows"] > rarity["parse_matrix"] > 0
+
+
+def test_text_that_is_indexed_already_is_not_indexed_again() -> None:
+    index = SearchIndex()
+    for _ in range(1200):
+        assert index.add("a.py", "first_version")
+    assert not index.needs_rebuild
+    for number in range(1001):
+        index.add("a.py", f"version_{number}")
+    assert index.needs_rebuild
+
+
 def test_full_index_takes_no_more_and_one_of_removed_chunks_needs_rebuild() -> None:
     index = SearchIndex(max_chars=MIN_CHUNK_CHARS + 50)
     assert index.add("a.py", "x" * 40)
@@ -74,3 +94,5 @@ def test_index_whose_database_is_full_takes_no_more_and_still_finds(monkeypatch:
     assert 2 < number < 20
     assert index.is_full
     assert [hit.path for hit in index.search(["word_0_1"], 5)[0]] == ["0.py"]
+    index.remove("1.py")
+    assert index.search(["word_1_1", f"word_{number}_0"], 5)[0] == []

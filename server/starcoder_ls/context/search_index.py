@@ -28,10 +28,12 @@ MAX_DATABASE_BYTES = 128 * 1024 * 1024
 _MAX_CHUNKS_OF_A_WORD = 250
 """A word in more chunks distinguishes nothing."""
 
-_MAX_REMOVED_SHARE = 0.5
+_MAX_REMOVED_SHARE = 0.2
 _MIN_REMOVED_CHUNKS = 1000
 
 _TABLE = "create virtual table pieces using fts5(text, content='', detail=none, tokenize=\"unicode61 tokenchars '_'\")"
+_REMOVED_TABLE = "create table removals.removed(row integer primary key)"
+_ROWS_WITH_WORD = "select rowid from pieces where pieces match ? and rowid not in (select row from removed) limit ?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,13 @@ class SearchHit:
     path: str
     start_line: int
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class _IndexedFile:
+    rows: range
+    chars: int
+    text_hash: int
 
 
 class SearchIndex:
@@ -55,7 +64,7 @@ class SearchIndex:
         self._lock = threading.Lock()
         self._database = _create_database()
         self._chunks: dict[int, tuple[str, int]] = {}
-        self._files: dict[str, tuple[range, int]] = {}
+        self._files: dict[str, _IndexedFile] = {}
         self._next_row = 1
         self._removed_chunks = 0
         self._chars = 0
@@ -73,42 +82,54 @@ class SearchIndex:
 
     @property
     def needs_rebuild(self) -> bool:
-        """Removed chunks take more of the index than present ones: FTS5 without texts cannot delete rows."""
+        """Removed chunks take a fifth of the index: FTS5 without texts cannot delete rows; searches skip them."""
         max_removed = len(self._chunks) * _MAX_REMOVED_SHARE / (1 - _MAX_REMOVED_SHARE)
         return self._removed_chunks > max(_MIN_REMOVED_CHUNKS, max_removed)
 
     def add(self, path: str, text: str) -> bool:
         """Index ``text`` as the content of ``path``, replacing an earlier one. False if the index is full or closed."""
-        self.remove(path)
         with self._lock:
             if self._database is None:
                 return False
-            first = self._next_row
+            if (known := self._files.get(path)) and known.text_hash == hash(text):
+                return True
+            self._remove(path)
             chunks = list(split_into_chunks(path, text))
             chars = max(len(text), MIN_CHUNK_CHARS * len(chunks))
             if self._chars + chars > self._max_chars:
                 return False
-            rows = [(first + number, chunk.text) for number, chunk in enumerate(chunks)]
+            rows = range(self._next_row, self._next_row + len(chunks))
+            self._next_row = rows.stop
             try:
-                self._database.executemany("insert into pieces(rowid, text) values (?, ?)", rows)
+                texts = zip(rows, (chunk.text for chunk in chunks), strict=True)
+                self._database.executemany("insert into pieces(rowid, text) values (?, ?)", texts)
             except sqlite3.OperationalError as error:  # the database is full
                 logger.info("the search index is full: %s", error)
                 self._max_chars = self._chars
+                self._remove_rows(rows)
                 return False
-            self._next_row += len(chunks)
-            self._chunks.update({first + number: (path, chunk.start_line) for number, chunk in enumerate(chunks)})
-            self._files[path] = range(first, self._next_row), chars
+            self._chunks.update({row: (path, chunk.start_line) for row, chunk in zip(rows, chunks, strict=True)})
+            self._files[path] = _IndexedFile(rows, chars, hash(text))
             self._chars += chars
         return True
 
     def remove(self, path: str) -> None:
         """Forget ``path``; does nothing if it is not in the index."""
         with self._lock:
-            rows, chars = self._files.pop(path, (range(0), 0))
-            for row in rows:
-                self._chunks.pop(row, None)
-            self._removed_chunks += len(rows)
-            self._chars -= chars
+            self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        if (file := self._files.pop(path, None)) is not None:
+            for row in file.rows:
+                del self._chunks[row]
+            self._chars -= file.chars
+            self._remove_rows(file.rows)
+
+    def _remove_rows(self, rows: range) -> None:
+        """The rows stay in the table, but no search finds them."""
+        self._removed_chunks += len(rows)
+        if self._database is not None:
+            self._database.executemany("insert into removed values (?)", ((row,) for row in rows))
 
     def paths(self) -> list[str]:
         with self._lock:
@@ -134,13 +155,12 @@ class SearchIndex:
                     for row in rows:
                         scores[row] = scores.get(row, 0.0) + rarity[word]
             best = sorted(scores, key=lambda row: (-scores[row], row))
-            hits = [SearchHit(*self._chunks[row], scores[row]) for row in best if row in self._chunks]
-            return hits[:limit], rarity
+            return [SearchHit(*self._chunks[row], scores[row]) for row in best[:limit]], rarity
 
     def _rows_with(self, word: str) -> list[int]:
         assert self._database is not None
-        query = "select rowid from pieces where pieces match ? limit ?"
-        return [row for (row,) in self._database.execute(query, (f'"{word}"', _MAX_CHUNKS_OF_A_WORD + 1))]
+        found = self._database.execute(_ROWS_WITH_WORD, (f'"{word}"', _MAX_CHUNKS_OF_A_WORD + 1))
+        return [row for (row,) in found]
 
     def close(self) -> None:
         """Free the memory. A closed index finds nothing and takes nothing."""
@@ -157,6 +177,8 @@ def _create_database() -> sqlite3.Connection | None:
         page_bytes = database.execute("pragma page_size").fetchone()[0]
         database.execute(f"pragma max_page_count = {MAX_DATABASE_BYTES // page_bytes}")
         database.execute(_TABLE)
+        database.execute("attach ':memory:' as removals")  # not limited: rows can be removed from a full database
+        database.execute(_REMOVED_TABLE)
     except sqlite3.OperationalError as error:
         logger.warning("this SQLite has no full-text search (%s): the repository is not searched", error)
         database.close()
