@@ -1,5 +1,8 @@
+import contextlib
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -73,6 +76,46 @@ def test_file_that_cannot_be_written_is_logged_once(
 def test_file_is_created_by_the_first_row(tmp_path: Path) -> None:
     FeedbackStore(tmp_path / "feedback.sqlite3").close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_close_in_background_does_not_wait_for_another_program(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path)
+    store.record_shown(SHOWN)
+    store.read_newest(1).result()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        store.record_outcome("one", "accepted", 12)
+        store.close_in_background()  # if it waited, the lock would outlast it and the outcome be lost
+    store.close()
+    store.close()
+    assert rows(path) == [("one", "accepted", 12, None)]
+
+
+_CLOSE_AND_EXIT = """
+import pathlib, sys
+from starcoder_ls.feedback_store.store import FeedbackStore, ShownSuggestion
+
+store = FeedbackStore(pathlib.Path(sys.argv[1]))
+store.record_shown(ShownSuggestion("two", "python", "tiny", None, "model", 12, 1))
+store.close_in_background()
+print("closed", flush=True)
+"""
+
+
+def test_process_that_exits_writes_what_was_recorded_before(tmp_path: Path) -> None:
+    path = tmp_path / "feedback.sqlite3"
+    store = FeedbackStore(path)
+    store.record_shown(SHOWN)
+    store.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        process = subprocess.Popen([sys.executable, "-c", _CLOSE_AND_EXIT, path], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        with process.stdout as output:
+            assert output.readline() == "closed\n"
+    assert process.wait() == 0
+    assert rows(path, "id") == [("one",), ("two",)]
 
 
 def test_lone_surrogates_of_a_document_are_stored_as_question_marks(tmp_path: Path) -> None:

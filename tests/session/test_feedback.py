@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 import time
@@ -105,24 +106,40 @@ class Journal:
         self.documents.open(URI, "python", 1, text)
         sections = {"feedback": Feedback(keep=keep), "inline_completion": InlineCompletion(show_from=show_from)}
         settings = SCRIPTED_SETTINGS.model_copy(update=sections)
+        self.settings = ClientSettings(settings, lambda _: None)
         self.recorder = feedback.Feedback(
-            ClientSettings(settings, lambda _: None),
+            self.settings,
             self.documents,
             lambda: "scripted",
             lambda _: None,
             self.timers.call_later,
         )
 
-    def show(self, *texts: str) -> list[str]:
-        """Offer and show ``texts``, and return their keys."""
+    def offer(self, *texts: str) -> list[str]:
+        """Offer ``texts`` as the result of one request, and return their keys."""
         text = self.documents.get(URI).text
         offset = text.index("\n")
         suggestions = [Suggestion(text, offset, offset, FinishReason.STOP_RULE, 9, 3, Timings()) for text in texts]
         found = self.recorder.offer(Cursor(text, offset, "python", "/project/app.py", URI), suggestions) or []
-        keys = [key for key in found if key is not None]
+        return [key for key in found if key is not None]
+
+    def show(self, *texts: str) -> list[str]:
+        """Offer and show ``texts``, and return their keys."""
+        keys = self.offer(*texts)
         for key in keys:
             self.recorder.on_shown(key)
         return keys
+
+    def keep(self, value: Any) -> None:
+        """Change the setting."""
+        self.settings.apply({"feedback": {"keep": value}}, "a test")
+        self.recorder.on_settings_changed()
+
+    def close(self) -> None:
+        """End the feedback and wait until all rows are written."""
+        self.recorder.close()
+        if (store := self.recorder._opened_store) is not None:
+            store.close()
 
     def type(self, text: str, column: int, line: int = 0, deleted: int = 0) -> None:
         self.version += 1
@@ -145,7 +162,7 @@ async def test_accepted_suggestion_is_compared_with_the_document_later(
     if not is_open:
         journal.recorder.on_document_closed(URI)
     journal.timers.advance(1)
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state) == [("accepted", 8, percent)]
     assert stored_rows(state, "match_percent, text_10s, text_30s, prefix") == [(percent, None, None, None)]
 
@@ -160,7 +177,7 @@ async def test_text_that_was_written_instead_is_recorded_twice(state: Path) -> N
     journal.type("ee()", 7, line=1)
     journal.type("\ny = 1", 11, line=1)
     journal.timers.advance(20)
-    journal.recorder.close()
+    journal.close()
     columns = "outcome, prefix, suggestion, suffix, text_10s, text_30s, match_percent"
     assert stored_rows(state, columns) == [("closed", "x = ", "one(two)", "\nend\n", "thr", "three()\ny = 1", 0)]
 
@@ -172,7 +189,7 @@ async def test_edit_at_the_border_leaves_the_written_text_unknown(state: Path) -
     journal.type("", 2, deleted=2)
     journal.type(" = one(two)", 2)
     journal.timers.advance(30)
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state, "text_30s, match_percent") == [(None, 100)]
 
 
@@ -183,7 +200,7 @@ async def test_closed_document_is_no_rejection_of_what_was_shown(state: Path) ->
     journal.show("two()")
     journal.recorder.on_document_closed(URI)
     journal.show("three()")
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state, "suggestion, outcome") == [
         ("one()", "rejected"), ("two()", "closed"), ("three()", "closed")
     ]  # fmt: skip
@@ -195,7 +212,7 @@ async def test_shown_candidates_of_one_request_are_recorded_with_their_rank(stat
     first, second = journal.show("one()", "two()")
     journal.recorder.on_accepted(second)
     journal.show("next()")
-    journal.recorder.close()
+    journal.close()
     rows = stored_rows(state, "id, candidate, outcome, request")
     assert [row[:3] for row in rows] == [(first, 0, "rejected"), (second, 1, "accepted"), (rows[2][0], 0, "closed")]
     assert rows[0][3] == rows[1][3] != rows[2][3]
@@ -205,7 +222,7 @@ async def test_shown_candidates_of_one_request_are_recorded_with_their_rank(stat
 async def test_row_has_features_without_text_and_a_hash_instead_of_a_path(state: Path) -> None:
     journal = Journal(keep="outcomes")
     journal.show("one(two)")
-    journal.recorder.close()
+    journal.close()
     ((features, path_hash),) = stored_rows(state, "features, path_hash")
     assert json.loads(features)["chars"] == 8
     assert len(path_hash) == 64
@@ -217,7 +234,7 @@ async def test_row_has_features_without_text_and_a_hash_instead_of_a_path(state:
 async def test_surrounding_text_is_as_long_as_a_prompt_may_be(state: Path) -> None:
     journal = Journal("x = \n" + "y = 1\n" * 3_000)
     journal.show("one()")
-    journal.recorder.close()
+    journal.close()
     ((suffix,),) = stored_rows(state, "suffix")
     assert len(suffix) == 4 * SCRIPTED_SETTINGS.inline_completion.prompt_tokens
 
@@ -228,7 +245,7 @@ async def test_secret_that_was_written_instead_is_masked(state: Path) -> None:
     journal.show("None")
     journal.type('"hunter2-correct-horse-9"', 11)
     journal.timers.advance(30)
-    journal.recorder.close()
+    journal.close()
     ((text,),) = stored_rows(state, "text_30s")
     assert len(text) == 25
     assert "hunter2" not in text
@@ -242,7 +259,7 @@ async def test_document_that_was_excluded_since_is_not_read(state: Path) -> None
     journal.type("private", 4)
     journal.documents.exclusion = lambda _uri, _path: "ignored"
     journal.timers.advance(30)
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state, "text_10s, text_30s, match_percent") == [(None, None, None)]
 
 
@@ -255,7 +272,7 @@ async def test_suggestion_after_a_menu_entry_has_no_written_text(state: Path) ->
     journal.type("append(x)", 4, deleted=3)
     journal.recorder.on_accepted(key)
     journal.timers.advance(30)
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state, "outcome, kept_percent, text_30s") == [("accepted", 100, None)]
 
 
@@ -303,7 +320,7 @@ async def test_suggestion_that_will_hardly_be_kept_is_hidden(state: Path) -> Non
     assert not offer(journal, "five()", 0.1)
     journal.type("five()", 4)
     journal.timers.advance(30)
-    journal.recorder.close()
+    journal.close()
     hidden = stored_rows(state, "suggestion, outcome, match_percent, round(probability, 1)")
     assert ("five()", "hidden", 100, 0.0) in hidden
     assert ("two()", "hidden", 0, 0.0) in hidden
@@ -319,7 +336,7 @@ async def test_hidden_suggestion_that_is_typed_into_becomes_visible(state: Path)
     assert offer(journal, "ve(six)", 0.9)
     journal.type("v", 6)
     assert offer(journal, "e(six)", 0.1)  # what is on the screen stays there
-    journal.recorder.close()
+    journal.close()
     assert [text for text, outcome in stored_rows(state, "suggestion, outcome") if outcome == "hidden"] == [
         "two()", "five(six)"
     ]  # fmt: skip
@@ -330,7 +347,7 @@ async def test_everything_is_shown_before_there_are_300_outcomes(state: Path) ->
     journal = Journal(show_from=0.99)
     for number in range(5):
         assert offer(journal, f"x{number}()", 0.01)
-    journal.recorder.close()
+    journal.close()
     assert stored_rows(state, "outcome") == []
 
 
@@ -386,6 +403,56 @@ async def test_disabled_feedback_sends_items_without_a_command(state: Path) -> N
         client.open(URI, "x = \n")
         assert "command" not in await request_item(client)
     assert stored_rows(state) == []
+
+
+@pytest.mark.parametrize("was_shown", [True, False])
+@async_test
+async def test_offer_from_before_feedback_was_disabled_leaves_no_row(state: Path, was_shown: bool) -> None:
+    journal = Journal()
+    (key,) = journal.show("one()") if was_shown else journal.offer("one()")
+    journal.keep("nothing")
+    journal.recorder.on_partly_accepted(key, 2)
+    journal.recorder.on_accepted(key)
+    journal.timers.advance(30)
+    journal.recorder.on_document_closed(URI)
+    journal.close()
+    assert stored_rows(state, "outcome, match_percent") == [("shown", None)] * was_shown
+
+
+@async_test
+async def test_offer_from_before_texts_were_disabled_is_recorded_without(state: Path) -> None:
+    journal = Journal(keep="text")
+    (key,) = journal.offer("one()")
+    journal.keep("outcomes")
+    journal.recorder.on_accepted(key)
+    journal.close()
+    assert stored_rows(state, "outcome, prefix, suffix, suggestion") == [("accepted", None, None, None)]
+
+
+@async_test
+async def test_client_that_disables_feedback_leaves_no_row(state: Path) -> None:
+    async with initialized_client(ScriptedEngine([["one()", "\n"]])) as client:
+        client.open(URI, "x = \n")
+        for keep in ("nothing", "outcomes"):
+            shown = await request_item(client)
+            client.notify("workspace/didChangeConfiguration", {"settings": {"starcoder": {"feedback": {"keep": keep}}}})
+            client.notify("textDocument/didShowCompletion", {"item": shown})
+        replace_text(client, "y += \n")
+        client.notify("textDocument/didShowCompletion", {"item": await request_item(client, 5)})
+        await wait_until(lambda: len(stored_rows(state)) > 0)
+        assert stored_rows(state) == [("shown", 0, None)]
+
+
+@async_test
+async def test_end_of_a_session_does_not_wait_for_a_locked_file(state: Path) -> None:
+    journal = Journal()
+    journal.show("one()")
+    await wait_until(lambda: len(stored_rows(state)) == 1)
+    with contextlib.closing(sqlite3.connect(state, isolation_level=None)) as other:
+        other.execute("begin exclusive")
+        journal.recorder.close()  # if it waited, the lock would outlast it and the outcome be lost
+    journal.close()
+    assert stored_rows(state, "outcome") == [("closed",)]
 
 
 @async_test

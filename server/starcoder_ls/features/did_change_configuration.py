@@ -22,7 +22,7 @@ def did_change_configuration(session: Session, params: t.DidChangeConfigurationP
     if not has_own_section:
         return
     session.client_settings.apply(params.settings, "the editor's configuration", has_other_sections=not is_wrapped)
-    session.context.on_settings_changed()
+    session.on_settings_changed()
     if session.supervisor.model is not None and not session.supervisor.serves(session.settings):
         session.client.warn_once("The settings of the model take effect when the server is restarted.")
     session.adapter_sync.sync()

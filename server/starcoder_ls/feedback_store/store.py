@@ -64,6 +64,7 @@ class FeedbackStore:
         self._waiting: deque[Callable[[sqlite3.Connection], object]] = deque()
         self._key: bytes | None = None
         self._unchecked_rows = 0
+        self._is_closing = False
 
     def record_shown(self, shown: ShownSuggestion, outcome: Outcome = "shown") -> None:
         """Insert a row. A second call with the same id changes nothing."""
@@ -92,8 +93,16 @@ class FeedbackStore:
 
     def close(self) -> None:
         """Wait until everything is written, and close the file. Idempotent."""
-        self._writer.submit(self._close)
+        self.close_in_background()
         self._writer.shutdown()
+
+    def close_in_background(self) -> None:
+        """As ``close``, without waiting: another program may lock the file for seconds. An exiting interpreter waits
+        for the thread."""
+        if not self._is_closing:
+            self._is_closing = True
+            self._writer.submit(self._close)
+            self._writer.shutdown(wait=False)
 
     def _read(self, count: int) -> list[FeedbackRow]:
         if self._database is None and not (self._path or schema.store_file()).exists():

@@ -10,7 +10,7 @@ import asyncio
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starcoder_ls.completion.cursor import Cursor
@@ -77,6 +77,16 @@ class Feedback:
         self._opened_store: FeedbackStore | None = None
         self._show_filter = ShowFilter(lambda count: self._store().read_newest(count))
         self._promotion_monitor = PromotionMonitor(lambda count: self._store().read_newest(count), warn)
+
+    def on_settings_changed(self) -> None:
+        """Offers that were made before are treated as the settings say now: forgotten, or recorded without texts."""
+        keep = self._settings.current.feedback.keep
+        if keep == "nothing":
+            self._offers.clear()
+            self._follow_ups.close()
+        elif keep != "text":
+            for offer in self._offers.values():
+                offer.row = replace(offer.row, texts=None)
 
     def offer(self, cursor: Cursor, suggestions: list[Suggestion], is_invoked: bool = False) -> list[str | None] | None:
         """Register ``suggestions``, the result of one request, and return the key of each; None to hide them.
@@ -148,7 +158,7 @@ class Feedback:
         for key, offer in list(self._offers.items()):
             self._conclude(key, offer, "closed")
         if self._opened_store is not None:
-            self._opened_store.close()
+            self._opened_store.close_in_background()
 
     def _create_offer(
         self, cursor: Cursor, suggestion: Suggestion, request: str | None, candidate: int, is_invoked: bool
@@ -210,10 +220,10 @@ class Feedback:
         self._store().record_shown(offer.row)
 
     def _record_observation(self, observation: Observation) -> None:
-        keep, key = self._settings.current.feedback.keep, observation.suggestion.key
-        if keep == "text" and (written := observation.written()) is not None:
+        key, has_text = observation.suggestion.key, self._settings.current.feedback.keep == "text"
+        if has_text and (written := observation.written()) is not None:
             self._store().record_text(key, observation.delay_s, written)
-        if keep != "nothing" and observation.delay_s == LAST_DELAY_S:
+        if observation.delay_s == LAST_DELAY_S:
             percent = observation.match_percent()
             self._store().record_match_percent(key, percent)
             if observation.is_accepted:

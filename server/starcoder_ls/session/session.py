@@ -141,9 +141,14 @@ class Session:
 
     def _use_initial(self, settings: Settings) -> None:
         self.client_settings.replace_initial(settings)
-        self.context.on_settings_changed()
+        self.on_settings_changed()
         self.supervisor.start(self.settings)
         self.adapter_sync.sync()
+
+    def on_settings_changed(self) -> None:
+        """Called after ``client_settings`` have changed."""
+        self.context.on_settings_changed()
+        self.feedback.on_settings_changed()
 
     def cursor(self, document: Document, text: str, offset: int) -> Cursor:
         """The cursor at ``offset`` of ``text`` with the adapter that completes there and the current context.
