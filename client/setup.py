@@ -5,10 +5,12 @@ The sources are copied, since setuptools packs only what is below its own folder
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shutil
 import tomllib
 from pathlib import Path
+from types import ModuleType
 
 from setuptools import find_packages, setup
 
@@ -30,7 +32,7 @@ def client_dependencies(dependencies: list[str]) -> list[str]:
 
 
 def copy_sources(target: Path) -> None:
-    """Replace ``target`` with the packages of the client."""
+    """Replace ``target`` with the packages of the client and the editors' files."""
     shutil.rmtree(target, ignore_errors=True)
 
     def ignored(folder: str, names: list[str]) -> set[str]:
@@ -42,7 +44,18 @@ def copy_sources(target: Path) -> None:
         return left_out
 
     shutil.copytree(PACKAGE, target / "starcoder_ls", ignore=ignored)
+    complete_setup().copy_editor_files(target / "starcoder_ls" / "editor_files")
     shutil.copy2(ROOT / "LICENSE", target.parent)
+
+
+def complete_setup() -> ModuleType:
+    """The module that builds the complete program."""
+    spec = importlib.util.spec_from_file_location("complete_setup", ROOT / "setup.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def read_version() -> str:
@@ -64,6 +77,6 @@ if __name__ == "__main__":
         long_description_content_type="text/markdown",
         package_dir={"": SOURCES},
         packages=find_packages(str(source)),
-        package_data={"starcoder_ls": ["bundled/*.json", "evaluation/page.html", "py.typed"]},
+        package_data={"starcoder_ls": ["bundled/*.json", "editor_files/**/*", "evaluation/page.html", "py.typed"]},
         options={"egg_info": {"egg_base": "build"}},
     )

@@ -26,8 +26,6 @@ VS_CODE_TITLES = {
     "context": "Text of Other Files",
     "actions": "Actions",
     "feedback": "Feedback",
-    "sharing": "Daemon",
-    "log": "Log",
 }
 # VS Code derives the label of a setting from its key ("Inline_completion: Max_new_tokens") and has no other field
 # for it: the description of each begins with a readable name.
@@ -80,10 +78,6 @@ VS_CODE_NAMES = {
     "actions": "Actions on code",
     "feedback.keep": "What is kept of suggestions",
     "feedback.keep_days": "Days that records are kept",
-    "sharing.enabled": "One process for all windows",
-    "sharing.idle_minutes": "End of the daemon",
-    "sharing.release_minutes": "Unloading of the model",
-    "log.level": "Log level",
     "remote.url": "Address of the model server",
     "remote.token_file": "File with the token",
     "remote.ca_file": "Certificate authorities",
@@ -98,11 +92,14 @@ VS_CODE_NAMES = {
 INTRODUCTION = """\
 The settings file is written in TOML: on Linux `~/.config/starcoder-ls/settings.toml`, or the file that the environment
 variable `STARCODER_LS_SETTINGS` names. `model.name` is the key `name` in its table `[model]`. Editors pass the same
-keys as initialization options, and VS Code as settings with the prefix `starcoder.`; these override the file.
+keys as initialization options, and VS Code as settings with the prefix `starcoder.`; these override the file. Only the
+file decides `sharing` and `log`, which concern the process that serves all editors.
 
 This page is generated from `settings/schema.py` by `make docs`."""
 # A workspace folder must not set which model runs, which prompts are sent and what is written to disk.
-MACHINE_SECTIONS = ("model", "remote", "adapters", "actions", "sharing", "feedback", "log")
+MACHINE_SECTIONS = ("model", "remote", "adapters", "actions", "feedback")
+# Used before an editor sends its settings, for all editors alike.
+FILE_SECTIONS = ("sharing", "log")
 # Settings of the scope `window` that an untrusted folder must not set: `!.env*` would show files with secrets.
 RESTRICTED_SETTINGS = ("context.ignore",)
 
@@ -209,7 +206,9 @@ def extension_manifest() -> str:
     """
     package = json.loads(EXTENSION.read_text(encoding="utf-8"))
     client = package["contributes"]["configuration"][0]
-    properties = vs_code_properties(Settings) | client["properties"]
+    of_server = vs_code_properties(Settings).items()
+    of_editor = {key: schema for key, schema in of_server if key.split(".")[1] not in FILE_SECTIONS}
+    properties = of_editor | client["properties"]
     for order, (key, schema) in enumerate(properties.items()):
         name = f"**{VS_CODE_NAMES[key.removeprefix('starcoder.')]}.** "  # a new setting needs a name there
         schema["markdownDescription"] = name + schema["markdownDescription"].removeprefix(name)

@@ -304,7 +304,6 @@ READERS_OF_OWN_FILES = {
     "commands/support/hole_server.py": "the log of the server that it starts",
     "commands/processes.py": "the log",
     "evaluation/html_report.py": "its template",
-    "commands/feedback_export.py": "the file that it writes",
     "feedback_store/path_hash.py": "the key of this user",
     "feedback_store/promotions.py": "the history of promotions",
     "json_files.py": "files of checkpoints and adapters",

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,25 @@ def test_rows_are_written_to_a_file_that_only_the_user_can_read(tmp_path: Path) 
     (line,) = file.read_text(encoding="utf-8").splitlines()
     assert json.loads(line)["suggestion"] == "é"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_file_that_others_could_read_is_replaced_by_one_that_they_cannot(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("old")
+    file.chmod(0o644)
+    assert feedback_export.run(file, has_text=True) == 0
+    assert json.loads(file.read_text(encoding="utf-8"))["suggestion"] == "é"
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_named_pipe_is_written_to(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["cat", str(pipe)], stdout=subprocess.PIPE)
+    assert feedback_export.run(pipe, has_text=True) == 0
+    assert json.loads(reader.communicate(timeout=10)[0])["suggestion"] == "é"
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_rows_without_text_are_written_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

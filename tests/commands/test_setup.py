@@ -64,6 +64,28 @@ def test_adapter_of_the_user_is_kept(tmp_path: Path) -> None:
     assert settings.load(file=file).adapters["instruct"].path == "/models/ours"
 
 
+def test_folders_are_written_with_their_absolute_paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, model, adapter = tmp_path / "settings.toml", tmp_path / "my-model", tmp_path / "house"
+    model.mkdir()
+    adapter.mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("./my-model", "my-model", "~/my-model"):
+        options = SetupOptions(name, adapter="house", accepts_all=True, may_download=False)
+        assert run(options, file, gpu) == 0
+        config = settings.load(file=file)
+        assert (config.model.name, config.adapters["instruct"].path) == (str(model), str(adapter))
+
+
+@pytest.mark.parametrize("text", ['model = "x"\n', "adapters = 3\n"])
+def test_settings_without_tables_are_an_error_before_the_download(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text(text)
+    with pytest.raises(SettingsError, match=r"must be a table \[(model|adapters)\]. Correct it first"):
+        run(SetupOptions(ONE_B, accepts_all=True), file, gpu)
+    assert file.read_text() == text
+
+
 def test_nothing_is_written_without_a_terminal_or_consent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO())
     with pytest.raises(SettingsError, match=r"Nothing was changed.*Add --yes to agree, or --list"):

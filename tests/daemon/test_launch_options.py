@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from starcoder_ls.daemon import runtime_dir
+from starcoder_ls.daemon.engine_client import daemon_socket_path
 from starcoder_ls.daemon.launch_options import DEFAULTS, REMOTE_DEFAULTS, launch_options
-from starcoder_ls.settings import Model, Remote
+from starcoder_ls.settings import Model, Remote, load
 
 
 @pytest.fixture(autouse=True)
@@ -81,7 +83,7 @@ def test_window_process_imports_no_heavy_library() -> None:
 
 
 def test_defaults_equal_those_of_settings_and_are_left_out(settings: Path) -> None:
-    assert Model().model_dump(mode="json", exclude={"template"}) == DEFAULTS
+    assert Model().model_dump(mode="json") == DEFAULTS
     assert Remote().model_dump(mode="json") == REMOTE_DEFAULTS
     settings.write_text('[model]\nname = "bundled"\ndevice = "auto"\n')
     options = launch_options(["--dtype", "auto"])
@@ -101,3 +103,11 @@ def test_windows_with_another_server_for_the_model_get_another_daemon(settings: 
     assert other.engine({}) == {"remote": {"url": "https://b.example"}}
     editor = {"initializationOptions": {"starcoder": {"remote": {"url": "https://c.example"}}}}
     assert options.engine(editor) == {"remote": {"url": "https://c.example"}}
+
+
+def test_window_and_commands_use_one_daemon_after_setup(settings: Path) -> None:
+    settings.write_text('[model]\nname = "bundled"\nquantization = "none"\ntemplate = "auto"\n')
+    options = launch_options([])
+    assert options is not None
+    socket = runtime_dir.socket_path(runtime_dir.daemon_key(runtime_dir.DAEMON_COMMAND, options.engine({})))
+    assert socket == daemon_socket_path(load())

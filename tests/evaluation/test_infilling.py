@@ -6,11 +6,13 @@ import gzip
 import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from fakes import ScriptedEngine
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.errors import SettingsError
 from starcoder_ls.evaluation import infilling, sandbox, santacoder
 from starcoder_ls.generation import Phase, SpecialToken
@@ -103,8 +105,12 @@ def test_cursor_is_on_an_own_indented_line(problem: infilling.InfillingProblem, 
     assert problem.prefix + positioned.head + positioned.tail + problem.suffix == positioned.text
 
 
-def complete_with_server(engine: ScriptedEngine, options: InlineCompletion) -> list[str]:
+def complete_with_server(engine: ScriptedEngine, options: InlineCompletion, adapter: str | None = None) -> list[str]:
     """The answers to one problem whose missing line is ``    x += 1``."""
+
+    def with_adapter(cursor: Cursor) -> Cursor:
+        return replace(cursor, adapter=adapter)
+
     is_ready = threading.Event()
     engine.subscribe(lambda status: is_ready.set() if status.phase is Phase.READY else None)
     engine.start()
@@ -112,7 +118,8 @@ def complete_with_server(engine: ScriptedEngine, options: InlineCompletion) -> l
     problem = humaneval("def f(x):\n", "    x += 1\n", "    return x\n")
 
     async def complete() -> list[str]:
-        return [text async for text in infilling.complete_with_server(engine, [problem], options)]
+        texts = infilling.complete_with_server(engine, [problem], options, with_adapter=with_adapter)
+        return [text async for text in texts]
 
     try:
         return asyncio.run(complete())
@@ -123,6 +130,12 @@ def complete_with_server(engine: ScriptedEngine, options: InlineCompletion) -> l
 def test_answer_of_the_server_includes_what_the_line_had() -> None:
     engine = ScriptedEngine([["x", " +=", " 1", "\n"]])
     assert complete_with_server(engine, InlineCompletion()) == ["    x += 1\n"]
+
+
+def test_adapter_of_the_settings_answers() -> None:
+    engine = ScriptedEngine([["x", " +=", " 1", "\n"]])
+    complete_with_server(engine, InlineCompletion(), "house")
+    assert engine.requests[0].adapter == "house"
 
 
 def test_time_limit_of_the_settings_does_not_cut_the_answers() -> None:

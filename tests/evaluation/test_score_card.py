@@ -1,9 +1,11 @@
 import asyncio
 import threading
+from dataclasses import replace
 
 import pytest
 
 from fakes import ScriptedEngine
+from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.context.source_files import Source
 from starcoder_ls.evaluation import score_card
 from starcoder_ls.evaluation.holes import TEXT_KINDS
@@ -21,15 +23,16 @@ def test_score_card_has_a_row_for_each_kind_and_completer() -> None:
     engine.start()
     is_ready.wait()
 
+    def with_adapter(cursor: Cursor) -> Cursor:
+        return replace(cursor, adapter="house")
+
     async def complete() -> list[score_card.Row]:
-        return [
-            row
-            async for row, done in score_card.complete_with_engine(engine, drawn, "scripted", InlineCompletion())
-            if done
-        ]
+        answers = score_card.complete_with_engine(engine, drawn, "scripted", InlineCompletion(), with_adapter)
+        return [row async for row, done in answers if done]
 
     rows = asyncio.run(complete()) + score_card.complete_with_baselines(drawn)
     engine.close()
+    assert {request.adapter for request in engine.requests} == {"house"}
     assert {(row.kind, row.completer) for row in rows} == {
         (kind, completer) for kind in TEXT_KINDS for completer in ("scripted", "empty answer", "copied line")
     }

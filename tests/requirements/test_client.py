@@ -95,6 +95,12 @@ def test_local_model_is_refused_with_one_sentence(sources: Path, tmp_path: Path,
     assert "remote.url" in line
 
 
+def test_client_has_the_plugin_for_neovim(sources: Path) -> None:
+    done = run_client(sources, "editor", "neovim")
+    assert done.returncode == 0, done.stderr
+    assert str(sources / "starcoder_ls" / "editor_files" / "neovim") in done.stdout
+
+
 def test_next_edits_are_measured_without_a_model(sources: Path, tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("def add(first, second):\n    total = first + second\n    return total\n")
     done = run_client(sources, "eval", "edits", str(tmp_path), "--changes", "1", "--json")

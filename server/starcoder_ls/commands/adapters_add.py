@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from starcoder_ls import settings
+from starcoder_ls.commands.support import checkpoint_names
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.adapter_check import check_adapter
 from starcoder_ls.commands.support.console import stderr
@@ -20,7 +21,7 @@ def run(
 
     Raises ModelError if the adapter does not fit the model of the settings, SettingsError; nothing is written then.
     """
-    table: dict[str, Any] = {"path": _absolute(path)}
+    table: dict[str, Any] = {"path": checkpoint_names.absolute(path)}
     table |= {key: value for key, value in (("tasks", tasks), ("languages", languages), ("files", files)) if value}
     adapter = settings.validate({"adapters": {name: table}}, "the given options").adapters[name]
     config = settings.load(file=settings_file if settings_file is None or settings_file.exists() else None)
@@ -42,9 +43,3 @@ def _warn_of_unknown_tasks(tasks: list[str], config: settings.Settings) -> str:
     if not (unknown := [task for task in tasks if task not in known]):
         return ""
     return f"No action has the task {', '.join(unknown)} yet. Known tasks: {', '.join(sorted(known))}."
-
-
-def _absolute(path: str) -> str:
-    """The absolute path of a folder, since editors start the server in other folders. A Hub id stays as it is."""
-    folder = Path(path).expanduser()
-    return str(folder.resolve()) if path != settings.BUNDLED and folder.exists() else path

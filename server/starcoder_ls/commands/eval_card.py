@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import importlib.metadata
 import shutil
 import statistics
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from starcoder_ls import settings
+from starcoder_ls.commands.support.adapter_routing import with_routed_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import loaded_engine
 from starcoder_ls.context.source_files import Source
@@ -45,8 +47,9 @@ def run(overlay: dict[str, Any], settings_file: Path | None, holes_per_kind: int
             model = config.model.model_copy(update={"document_ngrams": ngrams})
             no_time_limit = {"budget_ms": 600_000}  # a busy machine must not change the score
             inline = config.inline_completion.model_copy(update=options | no_time_limit)
-            with loaded_engine(config.model_copy(update={"model": model}), shows_progress=False) as engine:
-                asyncio.run(_fill_holes(engine, holes, name, inline, rows, bar, task))
+            changed = config.model_copy(update={"model": model, "inline_completion": inline})
+            with loaded_engine(changed, shows_progress=False) as engine:
+                asyncio.run(_fill_holes(engine, changed, holes, name, rows, bar, task))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     console.print(score_card.render_table(rows))
     console.print("\n" + _describe_losses(config.model))
@@ -99,14 +102,16 @@ def _describe_losses(model: settings.Model) -> str:
 
 async def _fill_holes(
     engine: Engine,
+    config: settings.Settings,
     holes: dict[Kind, list[Hole]],
     name: str,
-    options: settings.InlineCompletion,
     rows: list[score_card.Row],
     bar: Progress,
     task: Any,
 ) -> None:
-    async for row, is_complete in score_card.complete_with_engine(engine, holes, name, options):
+    with_adapter = functools.partial(with_routed_adapter, engine, config)
+    answers = score_card.complete_with_engine(engine, holes, name, config.inline_completion, with_adapter)
+    async for row, is_complete in answers:
         bar.advance(task)
         if is_complete:
             rows.append(row)

@@ -7,6 +7,7 @@ Answers are kept as they come until the scores are printed, so that the same com
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from starcoder_ls import __version__, settings, user_folders
-from starcoder_ls.commands.support.adapter_routing import is_completion_adapter
+from starcoder_ls.commands.support.adapter_routing import is_completion_adapter, with_routed_adapter
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory, loaded_engine
 from starcoder_ls.commands.support.run_identity import digest, settings_text, weight_files
@@ -128,7 +129,8 @@ def _generate(
     way: str, engine: Engine, problems: Sequence[InfillingProblem], config: settings.Settings, max_tokens: int
 ) -> AsyncIterator[str]:
     if way == "server":
-        return infilling.complete_with_server(engine, problems, config.inline_completion, _language_of)
+        with_adapter = functools.partial(with_routed_adapter, engine, config)
+        return infilling.complete_with_server(engine, problems, config.inline_completion, _language_of, with_adapter)
     return infilling.complete_with_model(engine, problems, "spm" if way == "spm" else "psm", max_tokens)
 
 

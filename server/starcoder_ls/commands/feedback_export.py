@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from pathlib import Path
 
 from rich.console import Console
 
+from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.commands.feedback_show import describe_row
 from starcoder_ls.errors import FeedbackStoreUnreadable
 from starcoder_ls.feedback_store.rows import read_rows
@@ -26,10 +26,16 @@ def run(file: Path, has_text: bool) -> int:
         sys.stdout.writelines(lines)
         return 0
     try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as output:
-            output.writelines(lines)
+        _write("".join(lines).encode(), file)
     except OSError as error:
         raise FeedbackStoreUnreadable(f"{file} cannot be written ({error.strerror}). Choose another file.") from error
     Console(stderr=True).print(f"{len(lines):,} suggestions in {file}", style="dim", markup=False)
     return 0
+
+
+def _write(content: bytes, file: Path) -> None:
+    """A pipe or a device is written to, a regular file is replaced. Raises OSError."""
+    if file.exists() and not file.is_file():
+        file.write_bytes(content)
+    else:
+        write_atomically(file, content, mode=0o600)

@@ -15,7 +15,7 @@ from starcoder_ls import __version__, settings
 from starcoder_ls.app import Server
 from starcoder_ls.commands.support import adapter_option, crash_report, metrics_files
 from starcoder_ls.commands.support.engine_factory import ConfiguredEngineFactory
-from starcoder_ls.commands.support.log_file import configure_logging
+from starcoder_ls.commands.support.log_file import configure_logging, log_in_more_detail
 from starcoder_ls.daemon import daemon, heartbeat
 from starcoder_ls.errors import SettingsError
 
@@ -38,10 +38,17 @@ def run(descriptor: int, path: Path) -> int:
     try:
         with metrics_files.recorded(server.metrics):
             arm = partial(heartbeat.arm_watchdog, file=crash_report.open_file())
-            return daemon.serve(server, descriptor, path, settings_of, config.sharing.idle_minutes * 60, arm)
+            return daemon.serve(server, descriptor, path, _settings_of_window, config.sharing.idle_minutes * 60, arm)
     except Exception:
         logger.exception("the daemon failed")
         raise
+
+
+def _settings_of_window(hello: Mapping[str, Any]) -> settings.Settings:
+    """What ``settings_of`` returns; from now on, messages are logged that this window wants. Raises SettingsError."""
+    config = settings_of(hello)
+    log_in_more_detail(config.log.level)
+    return config
 
 
 def settings_of(hello: Mapping[str, Any]) -> settings.Settings:

@@ -19,7 +19,7 @@ from rich.prompt import Confirm, Prompt
 from rich.table import Table
 
 from starcoder_ls import settings
-from starcoder_ls.commands.support import model_catalog, setup_json
+from starcoder_ls.commands.support import checkpoint_names, model_catalog, setup_json
 from starcoder_ls.commands.support import settings_file as settings_files
 from starcoder_ls.commands.support.console import stderr
 from starcoder_ls.commands.support.machine import Machine, inspect_machine
@@ -55,6 +55,8 @@ def run(options: SetupOptions, settings_file: Path | None, inspect: Callable[[Pa
     machine = inspect(hub_cache())
     offered = _offer(machine)
     file = settings_file or toml_file.settings_file()
+    for section in ("model", "adapters"):
+        settings_files.read_table(file, section)  # raises before anything is downloaded
     if options.is_json:
         if options.model and options.accepts_all:
             return _set_up_for_editor(options, offered, file)
@@ -157,12 +159,14 @@ def _choose(options: SetupOptions, offered: Sequence[Proposal], is_interactive: 
     """
     choice = offered[0]
     if options.model is not None:
-        known = next((proposal for proposal in offered if proposal.model == options.model), None)
-        choice = known or _unknown(options.model)
+        name = checkpoint_names.absolute(options.model)
+        choice = next((proposal for proposal in offered if proposal.model == name), None) or _unknown(name)
     elif is_interactive:
         numbers = [str(number) for number in range(1, len(offered) + 1)]
         choice = offered[int(Prompt.ask("Which", console=stderr, choices=numbers, default="1", show_choices=False)) - 1]
-    adapter = choice.adapter if options.adapter is None else options.adapter.strip() or None
+    adapter = choice.adapter
+    if options.adapter is not None:
+        adapter = checkpoint_names.absolute(options.adapter.strip()) if options.adapter.strip() else None
     return replace(choice, adapter=adapter, quantization=options.quantization or choice.quantization)
 
 
@@ -199,13 +203,12 @@ def _write_settings(file: Path, choice: Proposal) -> None:
 
     Raises SettingsError.
     """
-    tree = toml_file.read_toml(file) if file.is_file() else {}
-    is_same = tree.get("model", {}).get("name") == choice.model
+    is_same = settings_files.read_table(file, "model").get("name") == choice.model
     settings_files.assign(file, "model", _model_table(choice) | ({} if is_same else {"revision": None}))
-    old = tree.get("adapters", {}).get(ADAPTER_NAME, {}).get("path", "")
+    old = settings_files.read_table(file, "adapters").get(ADAPTER_NAME)
     if choice.adapter:
         settings_files.put(file, ("adapters", ADAPTER_NAME), {"path": choice.adapter, "tasks": ["instruct"]})
-    elif model_catalog.is_catalog_adapter(old):
+    elif isinstance(old, dict) and model_catalog.is_catalog_adapter(str(old.get("path", ""))):
         settings_files.remove(file, ("adapters", ADAPTER_NAME))
 
 

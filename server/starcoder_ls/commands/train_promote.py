@@ -137,7 +137,7 @@ def _withdraw(version: Version, versions: AdapterVersions, file: Path) -> None:
 
 def _restore_base(version: Version, versions: AdapterVersions, file: Path) -> None:
     """If the model of the settings is a version, name its base in its place."""
-    name = toml_file.read_toml(file).get("model", {}).get("name", "") if file.exists() else ""
+    name = str(settings_files.read_table(file, "model").get("name"))
     if name in map(str, (versions.current_link, versions.merged_link)):
         settings_files.assign(file, "model", {"name": version.training["base"]})
 

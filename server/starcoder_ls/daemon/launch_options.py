@@ -21,6 +21,7 @@ DEFAULTS: dict[str, Any] = {
     "name": "bundled",
     "revision": None,
     "tasks": ["completion"],
+    "template": "auto",
     "device": "auto",
     "dtype": "auto",
     "quantization": "none",

@@ -164,16 +164,18 @@ async def complete_with_server(
     problems: Sequence[InfillingProblem],
     options: InlineCompletion,
     language_of: Callable[[InfillingProblem], str] = lambda _: "python",
+    with_adapter: Callable[[Cursor], Cursor] = lambda cursor: cursor,
 ) -> AsyncIterator[str]:
     """Yields what an editor would insert for each problem: with token healing, stop rules and filters.
 
+    ``with_adapter`` adds to a cursor the adapter that completes there.
     The time limit of ``options`` does not apply: the scores are those of the model, not of this machine's load.
     """
     options = options.model_copy(update={"budget_ms": _BUDGET_MS})
     for problem in problems:
         positioned = position_cursor(problem)
         cursor = Cursor(positioned.text, positioned.offset, language_of(problem), "", problem.name)
-        suggestions = await suggest(engine, cursor, options)
+        suggestions = await suggest(engine, with_adapter(cursor), options)
         if suggestions:
             first = suggestions[0]
             before, after = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from starcoder_ls.completion.cursor import Cursor
@@ -44,14 +44,21 @@ def draw_holes(sources: Sequence[Source], count: int, seed: int) -> dict[Kind, l
 
 
 async def complete_with_engine(
-    engine: Engine, drawn: dict[Kind, list[Hole]], completer: str, options: InlineCompletion
+    engine: Engine,
+    drawn: dict[Kind, list[Hole]],
+    completer: str,
+    options: InlineCompletion,
+    with_adapter: Callable[[Cursor], Cursor] = lambda cursor: cursor,
 ) -> AsyncIterator[tuple[Row, bool]]:
-    """Fills the holes with one engine. Yields the current row after each hole, and whether it is complete."""
+    """Fills the holes with one engine. Yields the current row after each hole, and whether it is complete.
+
+    ``with_adapter`` adds to a cursor the adapter that completes there.
+    """
     for kind, drawn_holes in drawn.items():
         row = Row(kind, completer)
         for hole in drawn_holes:
             cursor = Cursor(hole.text, hole.start, "python", hole.source.path, f"{hole.source.path}/{hole.start}")
-            suggestions = await suggest(engine, cursor, options)
+            suggestions = await suggest(engine, with_adapter(cursor), options)
             row.answers.append((hole, suggestions[0].text if suggestions else ""))
             yield row, len(row.answers) == len(drawn_holes)
 

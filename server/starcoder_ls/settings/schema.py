@@ -91,7 +91,8 @@ class Log(Section):
     """The server's log, which is written to stderr and to a rotating file."""
 
     level: Literal["error", "warning", "info", "debug"] = "info"
-    """Minimum severity of logged messages. No level logs source code or prompts."""
+    """Minimum severity of logged messages; for the daemon, the lowest that a window wants (`--log-level`). No level
+    logs source code or prompts."""
 
 
 class Settings(Section):

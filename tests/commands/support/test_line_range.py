@@ -81,7 +81,8 @@ def test_read_only_file_is_not_written(file: Path, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch")
 @pytest.mark.parametrize(
-    ("before", "after"), [(CODE, "x\ny"), ("a\r\nb\r\n", "a\r\nc\r\n"), ("a", "a\nb"), ("a\x0cb\n", "c\n")]
+    ("before", "after"),
+    [(CODE, "x\ny"), ("a\r\nb\r\n", "a\r\nc\r\n"), ("a", "a\nb"), ("a\x0cb\n", "c\n"), ("a\rb\r", "a\rc\r")],
 )
 def test_patch_applies_the_diff(tmp_path: Path, before: str, after: str) -> None:
     file = tmp_path / "a.txt"
@@ -89,6 +90,17 @@ def test_patch_applies_the_diff(tmp_path: Path, before: str, after: str) -> None
     diff = line_range.unified_diff(line_range.read_source(str(file)), after)
     subprocess.run(["patch", "--binary", "-s", str(file)], input=diff.encode(), check=True)
     assert file.read_bytes() == after.encode()
+
+
+@pytest.mark.skipif(shutil.which("patch") is None, reason="needs patch")
+def test_patch_applies_the_diff_of_a_path_with_blanks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "my dir" / "my file.py"
+    file.parent.mkdir()
+    file.write_text("x = 1\n")
+    monkeypatch.chdir(tmp_path)
+    diff = line_range.unified_diff(line_range.read_source("my dir/my file.py"), "x = 2\n")
+    subprocess.run(["patch", "-p1", "-s"], input=diff.encode(), check=True)
+    assert file.read_text() == "x = 2\n"
 
 
 def test_write_keeps_the_mode_and_links(file: Path, tmp_path: Path) -> None:

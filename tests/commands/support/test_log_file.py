@@ -95,3 +95,17 @@ def test_no_other_module_formats_log_records() -> None:
         path.name for path in others if re.search(r"basicConfig|StreamHandler|Formatter\(", path.read_text("utf-8"))
     ]
     assert not found
+
+
+def test_level_of_the_log_can_only_be_lowered() -> None:
+    root = logging.getLogger()
+    before = root.level
+    try:
+        root.setLevel(logging.INFO)
+        levels = []
+        for level in ("error", "debug", "info"):
+            log_file.log_in_more_detail(level)
+            levels.append(root.level)
+    finally:
+        root.setLevel(before)
+    assert levels == [logging.INFO, logging.DEBUG, logging.DEBUG]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -102,10 +103,10 @@ def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
 def unified_diff(source: Source, new_text: str) -> str:
     """A diff that ``patch -p1`` accepts."""
     name = source.path.as_posix().lstrip("/") if source.path else "stdin"
+    end = "\t" if re.search(r"\s", name) else ""  # else `patch` reads a name up to its first blank
     bom = "\ufeff" if has_bom(source.content) else ""  # `patch` compares it with the file
-    lines = difflib.unified_diff(
-        text_lines.split_lines(bom + source.text), text_lines.split_lines(bom + new_text), f"a/{name}", f"b/{name}"
-    )
+    old, new = (io.StringIO(bom + text, newline="\n").readlines() for text in (source.text, new_text))
+    lines = difflib.unified_diff(old, new, f"a/{name}{end}", f"b/{name}{end}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 

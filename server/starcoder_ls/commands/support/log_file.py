@@ -41,6 +41,12 @@ def configure_logging(level: str, has_stderr: bool = True) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
+def log_in_more_detail(level: str) -> None:
+    """Lower the minimum severity of logged messages to ``level``, if that is lower."""
+    root = logging.getLogger()
+    root.setLevel(min(root.level, logging.getLevelNamesMapping()[level.upper()]))
+
+
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     """A rotating file with mode 600, also after a rotation."""
 

@@ -13,12 +13,18 @@ from starcoder_ls.atomic_files import write_atomically
 from starcoder_ls.errors import SettingsError
 
 
+def read_table(file: Path, section: str) -> dict[str, Any]:
+    """The table ``[section]``; empty if there is none. Raises SettingsError."""
+    return dict(_table(file, _read(file), section).unwrap())
+
+
 def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
     """Write the table ``[section.name]``, replacing one of that name. Raises SettingsError."""
     document = _read(file)
     section, name = path
     if section not in document:
         document[section] = tomlkit.table(is_super_table=True)
+    _table(file, document, section)
     table = tomlkit.table()
     for key, value in values.items():
         table[key] = value
@@ -31,11 +37,12 @@ def assign(file: Path, section: str, values: Mapping[str, Any]) -> None:
     document = _read(file)
     if section not in document:
         document[section] = tomlkit.table()
+    table = _table(file, document, section)
     for key, value in values.items():
         if value is not None:
-            document[section][key] = value
-        elif key in document[section]:
-            del document[section][key]
+            table[key] = value
+        elif key in table:
+            del table[key]
     _write(file, document)
 
 
@@ -43,13 +50,23 @@ def remove(file: Path, path: tuple[str, str]) -> bool:
     """Remove the table ``[section.name]``. Returns False if there is none. Raises SettingsError."""
     document = _read(file)
     section, name = path
-    if name not in document.get(section, {}):
+    if name not in _table(file, document, section):
         return False
     del document[section][name]
     if not document[section]:
         del document[section]
     _write(file, document)
     return True
+
+
+def _table(file: Path, document: tomlkit.TOMLDocument, section: str) -> Any:
+    """The part of ``document``, which can be changed; an empty table if there is none."""
+    table = document.get(section, tomlkit.table())
+    if not isinstance(table, Mapping):
+        raise SettingsError(
+            f"`{section}` in {file} must be a table [{section}]. Correct it first. Nothing was changed."
+        )
+    return table
 
 
 def _read(file: Path) -> tomlkit.TOMLDocument:
