@@ -48,6 +48,7 @@ VS_CODE_NAMES = {
     "adapters": "Adapters",
     "inline_completion.enabled": "Suggestions",
     "inline_completion.excluded_languages": "Languages without suggestions",
+    "inline_completion.paused_languages": "Languages in which suggestions are paused",
     "inline_completion.trigger": "When suggestions appear",
     "inline_completion.excluded_regions": "Not in comments or strings",
     "inline_completion.max_lines": "Longest suggestion, in lines",

@@ -282,6 +282,15 @@ def test_pause_stops_suggestions_and_resume_restores_them(open_editor: OpenEdito
         editor.wait_for_ghost("return 1")
 
 
+def test_resume_keeps_the_languages_that_the_settings_exclude(open_editor: OpenEditor) -> None:
+    editor = open_editor(options="init_options = { inline_completion = { excluded_languages = { 'python' } } }")
+    editor.nvim.command("Starcoder pause lua")
+    editor.nvim.command("Starcoder resume lua")
+    editor.type("Gox = ")
+    time.sleep(0.8)
+    assert editor.ghost() == ""
+
+
 def test_pause_persists_across_a_server_restart(open_editor: OpenEditor) -> None:
     editor = open_editor()
     editor.nvim.command("Starcoder pause")

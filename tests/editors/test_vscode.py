@@ -319,6 +319,18 @@ def test_pause_stops_suggestions_everywhere_or_in_one_language(open_window: Open
     assert window.ghost() == ""
 
 
+def test_resume_keeps_the_languages_of_the_settings_file_excluded(open_window: OpenWindow) -> None:
+    window = open_window({"settings": {"inline_completion": {"excluded_languages": ["python"]}}})
+    window.wait_for_status("scripted")
+    window.run("StarCoder: Pause or Resume in This Language")
+    window.wait_for_status("not in python")
+    window.run("StarCoder: Pause or Resume in This Language")
+    window.wait_for_status("scripted")
+    type_at_end(window, "x = ")
+    time.sleep(2.0)
+    assert window.ghost() == ""
+
+
 def test_workspace_folder_cannot_set_the_program_or_model(
     code: VSCode, open_window: OpenWindow, tmp_path: Path
 ) -> None:

@@ -1,7 +1,7 @@
 // The menu of the status item: what can be done in the present state of the server, most useful first.
 import * as vscode from 'vscode';
 import { Server } from './server';
-import { statusText } from './status';
+import { isExcluded, isPaused, statusText } from './status';
 
 interface Entry extends vscode.QuickPickItem { command: string }
 
@@ -52,9 +52,8 @@ function pauseEntries(): Entry[] {
     return [entry('$(play) Resume suggestions', 'starcoder.pause')];
   }
   const language = vscode.window.activeTextEditor?.document.languageId;
-  const isExcluded = language !== undefined && configuration.get<string[]>('excluded_languages', []).includes(language);
   return [
     entry('$(debug-pause) Pause suggestions', 'starcoder.pause'),
-    ...(language ? [entry(isExcluded ? `$(play) Resume suggestions for ${language}` : `$(debug-pause) Pause suggestions for ${language}`, 'starcoder.pauseLanguage')] : []),
+    ...(language && !isExcluded(language) ? [entry(isPaused(language) ? `$(play) Resume suggestions for ${language}` : `$(debug-pause) Pause suggestions for ${language}`, 'starcoder.pauseLanguage')] : []),
   ];
 }

@@ -72,7 +72,21 @@ export function exclusionReason(): string | undefined {
     return 'paused';
   }
   const language = vscode.window.activeTextEditor?.document.languageId;
-  return language && configuration.get<string[]>('excluded_languages', []).includes(language) ? `not in ${language}` : undefined;
+  return language && (isExcluded(language) || isPaused(language)) ? `not in ${language}` : undefined;
+}
+
+/** Whether a setting of VS Code excludes `language`; pausing and resuming do not change it. */
+export function isExcluded(language: string): boolean {
+  return languagesOf('excluded_languages').includes(language);
+}
+
+/** Whether the user has paused suggestions in `language`. */
+export function isPaused(language: string): boolean {
+  return languagesOf('paused_languages').includes(language);
+}
+
+function languagesOf(key: 'excluded_languages' | 'paused_languages'): string[] {
+  return vscode.workspace.getConfiguration('starcoder.inline_completion').get<string[]>(key, []);
 }
 
 export async function togglePause(): Promise<void> {
@@ -85,10 +99,17 @@ export async function togglePauseLanguage(): Promise<void> {
   if (!language) {
     return;
   }
-  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
-  const before = configuration.get<string[]>('excluded_languages', []);
+  if (isExcluded(language)) {
+    const open = 'Open Setting';
+    if (await vscode.window.showInformationMessage(`StarCoder: a setting excludes ${language} from suggestions.`, open) === open) {
+      await vscode.commands.executeCommand('workbench.action.openSettings', 'starcoder.inline_completion.excluded_languages');
+    }
+    return;
+  }
+  const before = languagesOf('paused_languages');
   const now = before.includes(language) ? before.filter((name) => name !== language) : [...before, language];
-  await configuration.update('excluded_languages', now, vscode.ConfigurationTarget.Global);
+  const configuration = vscode.workspace.getConfiguration('starcoder.inline_completion');
+  await configuration.update('paused_languages', now, vscode.ConfigurationTarget.Global);
 }
 
 interface Stats {

@@ -123,11 +123,11 @@ function M.pause(is_paused, language)
   if language then
     local others = vim.tbl_filter(function(other)
       return other ~= language
-    end, paused.excluded_languages or {})
+    end, paused.paused_languages or {})
     if is_paused then
       table.insert(others, language)
     end
-    paused.excluded_languages = others
+    paused.paused_languages = others
   else
     paused.enabled = not is_paused
   end
@@ -164,7 +164,7 @@ function M.line()
     return "StarCoder: " .. status.phase
   elseif paused.enabled == false then
     return "StarCoder: paused"
-  elseif vim.list_contains(paused.excluded_languages or {}, vim.bo.filetype) then
+  elseif vim.list_contains(paused.paused_languages or {}, vim.bo.filetype) then
     return "StarCoder: not in " .. vim.bo.filetype
   end
   local parts = { vim.fs.basename(status.model), status.device }

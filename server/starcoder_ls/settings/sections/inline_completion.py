@@ -23,6 +23,10 @@ class InlineCompletion(Section):
     excluded_languages: tuple[str, ...] = ()
     """Show no suggestions in documents of these languages (LSP ids such as `markdown`)."""
 
+    paused_languages: tuple[str, ...] = ()
+    """Languages in which the user has paused suggestions: they have none, in addition to `excluded_languages`. Editors
+    set this list (`:Starcoder pause python`), so that pausing and resuming changes no other setting."""
+
     trigger: Literal["automatic", "manual"] = "automatic"
     """`manual`: show suggestions only on request, by a key or a command of the editor, and while the user types into
     one. Editors without ghost text are not affected, because they do not say why they request entries of a menu."""
@@ -44,7 +48,8 @@ class InlineCompletion(Section):
 
     def is_enabled_in(self, language: str) -> bool:
         """Whether documents of ``language`` get suggestions."""
-        return self.enabled and normalize_id(language) not in map(normalize_id, self.excluded_languages)
+        without = (*self.excluded_languages, *self.paused_languages)
+        return self.enabled and normalize_id(language) not in map(normalize_id, without)
 
     @property
     def is_automatic(self) -> bool:
