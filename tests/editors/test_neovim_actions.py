@@ -18,6 +18,7 @@ REWRITTEN = [*CODE[:3], "def add(*numbers):", "    return sum(numbers)", *CODE[5
 REPLIES = {
     "Write a docstring": ["Add ", "two numbers."],
     "Explain": ["It **adds** ", "`a` and ", "`b`.", "\n<img src=x>"],
+    "Line 2: a missing": ["```python\ndef add(a, b):\n    return sum((a, b))\n```"],
     "use a generator": ["```python\ndef add(*", "numbers):\n    return sum(numbers)\n```"],
     "Write tests": ["word "] * 100,
 }
@@ -177,6 +178,22 @@ def test_sub_commands_edit_enclosing_function_or_range(editor: Editor) -> None:
     editor.type("<CR>")
     editor.wait("vim.api.nvim_buf_get_lines(0, 3, 5, false)[1] == 'def add(*numbers):'")
     assert code(editor) == REWRITTEN
+
+
+@pytest.mark.parametrize("where", ["4,5", ""])
+def test_fix_sends_the_problems_in_the_range_or_function(editor: Editor, where: str) -> None:
+    editor.run_lua(
+        "vim.diagnostic.set(vim.api.nvim_create_namespace('linter'), 0, ...)",
+        [{"lnum": line, "col": 0, "message": message} for line, message in ((0, "unused"), (4, "a missing call"))],
+    )
+    editor.nvim.command("4")
+    editor.nvim.command(f"{where}Starcoder fix")
+    assert "+    return sum((a, b))" in previewed(editor)
+
+
+def test_fix_without_a_reported_problem_is_refused(editor: Editor) -> None:
+    editor.nvim.command("4,5Starcoder fix")
+    editor.wait_for_message("Fix needs a problem that the editor reports in this code")
 
 
 def test_impossible_sub_command_is_refused_with_a_reason(editor: Editor) -> None:

@@ -94,6 +94,19 @@ async def test_fix_is_offered_for_a_diagnostic_and_contains_its_message() -> Non
         assert "Fix" not in titles(await code_actions(client, lsp_range(3, 5), diagnostics=[older]))
 
 
+@async_test
+async def test_fix_takes_the_problems_of_the_target_from_those_of_the_document() -> None:
+    text = CODE + "y = 2\n"
+    far, near = ({**DIAGNOSTIC, "range": lsp_range(line, line, 4, 5), "message": f"line {line}"} for line in (7, 8))
+    async with initialized_client(engine(), capabilities=EDITOR, options=ADAPTER) as client:
+        client.open(URI, text)
+        diagnostics = [far, DIAGNOSTIC, near]
+        for line, expected in ((3, ["Line 2: wrong sign"]), (8, ["Line 1: line 8"])):
+            (fix,) = await code_actions(client, lsp_range(line, line, 0, 0), diagnostics=diagnostics, only=["quickfix"])
+            assert fix["data"]["diagnostics"] == expected
+        assert await code_actions(client, lsp_range(0, 0), diagnostics=diagnostics) is None, "no problem in this line"
+
+
 @pytest.mark.parametrize(
     ("only", "expected"),
     [

@@ -151,6 +151,11 @@ async def test_action_with_a_command_is_returned_unchanged() -> None:
         ({"action": "simplify", "uri": "file:///none", "range": lsp_range(3, 5)}, -32803, "not open"),
         ({"action": "simplify", "uri": URI, "range": lsp_range(1, 2)}, -32803, "no code here"),
         ({"action": "document", "uri": URI, "range": lsp_range(0, 1)}, -32803, "no function"),
+        (
+            {"action": "fix", "uri": URI, "range": lsp_range(3, 5)},
+            -32803,
+            "Fix needs a problem that the editor reports",
+        ),
     ],
 )
 @async_test

@@ -65,7 +65,7 @@ export class Actions {
     const client = this.server.running;
     const converter = client.code2ProtocolConverter;
     const [uri, range] = [converter.asUri(editor.document.uri), converter.asRange(editor.selection)];
-    const problems = vscode.languages.getDiagnostics(editor.document.uri).filter((problem) => problem.range.intersection(editor.selection));
+    const problems = vscode.languages.getDiagnostics(editor.document.uri); // the server takes those in the selection or function
     const codeActions = await client.sendRequest<CodeAction[] | null>('textDocument/codeAction', {
       textDocument: { uri }, range,
       context: {

@@ -60,14 +60,20 @@ async def code_action(
 def _target(
     document: Document, requested: t.Range, diagnostics: Sequence[t.Diagnostic]
 ) -> tuple[Target | None, list[t.Diagnostic]]:
-    """The target with its diagnostics. For a diagnostic outside of functions the target is the lines it covers."""
+    """The target with those of ``diagnostics`` that are in it; a client may send all diagnostics of the document.
+
+    For an empty range outside of functions the target is the lines of the diagnostic on the line of the cursor.
+    """
     start, end = _offsets(document, requested)
     text, language, path, uri = document.text, document.language, document.path, document.uri
     target = find_target(text, start, end, language, path, uri)
     located = list(_locate(document, diagnostics))
-    if target is None and start == end and located:
-        _, first, last = located[0]
-        target = find_target(text, first, max(last, first + 1), language, path, uri)
+    if target is None and start == end:
+        line = requested.start.line
+        on_line = [each for each in located if each[0].range.start.line <= line <= each[0].range.end.line]
+        if on_line:
+            _, first, last = min(on_line, key=lambda each: max(each[1] - start, start - each[2], 0))
+            target = find_target(text, first, max(last, first + 1), language, path, uri)
     if target is None:
         return None, []
     inside = [(item, first) for item, first, last in located if first <= target.end and last >= target.start]

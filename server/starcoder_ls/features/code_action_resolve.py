@@ -12,7 +12,13 @@ from lsprotocol import types as t
 
 from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.rewrite import perform_action
-from starcoder_ls.session.action_request import content_modified, require_engine, resolve_target, workspace_edit
+from starcoder_ls.session.action_request import (
+    content_modified,
+    prepare_action,
+    require_engine,
+    resolve_target,
+    workspace_edit,
+)
 from starcoder_ls.session.command_arguments import ActionArguments, parse_arguments
 from starcoder_ls.session.session import Session
 
@@ -32,7 +38,7 @@ async def code_action_resolve(session: Session, raw: object, request: RequestHan
         raise content_modified()
     engine = require_engine(session.supervisor)
     document, target = resolve_target(session.documents, arguments)
-    prepared = perform_action.prepare_action(session.settings, engine, arguments.action, target)
+    prepared = prepare_action(session.settings, engine, arguments.action, target)
     async with session.progress.report(prepared.action.title, request):
         changes = await perform_action.compute_changes(engine, prepared)
     if not session.documents.is_unchanged(document, target.text):

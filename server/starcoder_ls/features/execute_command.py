@@ -14,7 +14,13 @@ from starcoder_ls.lsp.request_handle import RequestHandle, ResponseError
 from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.safe_markdown import sanitize_markdown
 from starcoder_ls.session import action_request
-from starcoder_ls.session.action_request import content_modified, require_engine, resolve_target, workspace_edit
+from starcoder_ls.session.action_request import (
+    content_modified,
+    prepare_action,
+    require_engine,
+    resolve_target,
+    workspace_edit,
+)
 from starcoder_ls.session.command_arguments import (
     AcceptedArguments,
     ActionArguments,
@@ -49,7 +55,7 @@ async def _explain(session: Session, raw: object, request: RequestHandle) -> dic
     arguments = parse_arguments(ActionArguments, raw, action_request.EXPLAIN)
     engine = require_engine(session.supervisor)
     _, target = resolve_target(session.documents, arguments)
-    prepared = perform_action.prepare_action(session.settings, engine, arguments.action, target)
+    prepared = prepare_action(session.settings, engine, arguments.action, target)
     if prepared.action.becomes != "text":
         raise ActionUnavailable(f"{arguments.action!r} changes code; run {action_request.ACT} instead.")
     session.latest.supersede(action_request.EXPLAIN, "", request)
@@ -83,7 +89,7 @@ async def _act(session: Session, raw: object, request: RequestHandle) -> dict[st
         raise content_modified()
     engine = require_engine(session.supervisor)
     document, target = resolve_target(session.documents, arguments)
-    prepared = perform_action.prepare_action(session.settings, engine, arguments.action, target)
+    prepared = prepare_action(session.settings, engine, arguments.action, target)
     if prepared.action.becomes == "text":
         raise ActionUnavailable(f"{arguments.action!r} changes nothing; run {action_request.EXPLAIN} instead.")
     async with session.progress.report(prepared.action.title, request):

@@ -17,12 +17,15 @@ from starcoder_ls.lsp.client_info import ClientInfo
 from starcoder_ls.lsp.documents.document import Document, Position
 from starcoder_ls.lsp.documents.store import Documents
 from starcoder_ls.lsp.request_handle import ResponseError
+from starcoder_ls.rewrite import perform_action
 from starcoder_ls.rewrite.edits import Change
+from starcoder_ls.rewrite.perform_action import PreparedAction
 from starcoder_ls.rewrite.target import Target, find_target
 from starcoder_ls.session.command_arguments import ActionArguments
 from starcoder_ls.session.engine_supervisor import EngineSupervisor
 from starcoder_ls.session.feedback import ACCEPTED
 from starcoder_ls.session.next_edits import EDIT_ACCEPTED, EDIT_DISMISSED
+from starcoder_ls.settings import Settings
 
 EXPLAIN, ACT = "starcoder.explain", "starcoder.act"
 ATTACH, DETACH, LIST = "starcoder.attachAdapter", "starcoder.detachAdapter", "starcoder.listAdapters"
@@ -73,6 +76,20 @@ def resolve_target(documents: Documents, arguments: ActionArguments) -> tuple[Do
             "There is no code here that the action applies to. Select some lines, or put the cursor into a function."
         )
     return document, replace(target, diagnostics=tuple(arguments.diagnostics), instruction=arguments.instruction)
+
+
+def prepare_action(settings: Settings, engine: Engine, name: str, target: Target) -> PreparedAction:
+    """The action ``name`` of an editor, ready to be sent to the model. One that needs diagnostics is refused without.
+
+    Raises ActionUnavailable if the action cannot be performed here, PromptTooLong if the code does not fit.
+    """
+    prepared = perform_action.prepare_action(settings, engine, name, target)
+    if prepared.action.needs_diagnostics and not target.diagnostics:
+        raise ActionUnavailable(
+            f"{prepared.action.title} needs a problem that the editor reports in this code, and there is none. "
+            "Put the cursor on a reported problem or into its function, or select its lines."
+        )
+    return prepared
 
 
 def workspace_edit(

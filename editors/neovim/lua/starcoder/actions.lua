@@ -55,7 +55,7 @@ function M.run(client, name, ex, instruction)
     textDocument = document,
     range = fallback.range,
     context = {
-      diagnostics = vim.lsp.diagnostic.from(vim.diagnostic.get(buffer, { lnum = fallback.range.start.line })),
+      diagnostics = vim.lsp.diagnostic.from(vim.diagnostic.get(buffer)), -- the server takes those in the range or function
       only = { name == "fix" and "quickfix" or "starcoder." .. name },
       triggerKind = vim.lsp.protocol.CodeActionTriggerKind.Invoked,
     },
