@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fakes import SCRIPTED_SETTINGS, ScriptedEngine
+from fakes import SCRIPTED_SETTINGS, FakeClock, ManualEngine, ScriptedEngine
 from harness import (
     INLINE_COMPLETION,
     URI,
@@ -27,7 +27,12 @@ from starcoder_ls.errors import AdapterInvalid, EngineClosed, EngineNotReady, St
 from starcoder_ls.generation import AdapterStatus, Capabilities
 from starcoder_ls.learning.finetuning.versions import AdapterVersions
 from starcoder_ls.lsp.client import Client
+from starcoder_ls.session.adapter_sync import AdapterSync
+from starcoder_ls.session.client_settings import ClientSettings
+from starcoder_ls.session.engine_state import EngineState
+from starcoder_ls.session.engine_supervisor import RETRY_DELAY_S, EngineSupervisor
 from starcoder_ls.settings import Adapter
+from stepped_engine import settle
 
 
 def adapter_names(engine: ScriptedEngine) -> list[str]:
@@ -241,6 +246,46 @@ async def test_version_that_the_engine_could_not_try_is_tried_again(
         await request_until(client, engine, lambda: engine.attached == [first.name, second.name])
         assert not engine.errors
         assert not notifications_of(client, "window/showMessage")
+
+
+class EndingEngine(ManualEngine):
+    """Its first instance fails while it attaches the adapter ``failing``, and says so with ``error``; None: after it
+    has attached it."""
+
+    def __init__(self, failing: str, error: StarcoderError | None) -> None:
+        super().__init__()
+        self.failing, self.error = failing, error
+
+    async def attach(self, name: str, adapter: Adapter) -> AdapterStatus:
+        if name != self.failing:
+            return await super().attach(name, adapter)
+        self.fail()
+        if self.error is not None:
+            raise self.error
+        return AdapterStatus(name)
+
+
+@pytest.mark.parametrize("error", [EngineNotReady("It ended."), EngineClosed("It was closed."), None])
+@async_test
+async def test_adapters_that_an_ending_engine_lacked_are_attached_to_the_next(error: StarcoderError | None) -> None:
+    clock, engines = FakeClock(), [EndingEngine("one", error), EndingEngine("", None)]
+    made = iter(engines)
+    supervisor = EngineSupervisor(lambda _: next(made), clock=clock)
+    adapters = {name: Adapter(path=f"/{name}") for name in ("one", "two")}
+    settings = SCRIPTED_SETTINGS.model_copy(update={"adapters": adapters})
+    warnings: list[str] = []
+    supervisor.start(SCRIPTED_SETTINGS)
+    engines[0].become_ready()
+    sync = AdapterSync(supervisor, ClientSettings(settings, warnings.append), warnings.append)
+    sync.sync()
+    await settle()
+    assert supervisor.state is EngineState.REBUILDING
+    clock.advance(RETRY_DELAY_S)
+    engines[1].become_ready()
+    await settle()
+    assert adapter_names(engines[1]) == ["one", "two"]
+    assert not warnings
+    sync.stop()
 
 
 async def request_until(client: Client, engine: ScriptedEngine, condition: Callable[[], bool]) -> None:

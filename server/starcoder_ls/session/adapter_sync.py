@@ -122,7 +122,8 @@ class AdapterSync:
         while missing := self._missing_adapters(attempted):
             for name, adapter in missing.items():
                 attempted.add((name, adapter.source))
-                await self._attach(name, adapter)
+                if not await self._attach(name, adapter):
+                    return  # ``_on_status`` calls ``sync`` when an engine is ready again
         if not_listed := set(self._missing_adapters(set())):
             logger.warning("attached but not listed by the engine: %s", ", ".join(sorted(not_listed)))
 
@@ -143,15 +144,19 @@ class AdapterSync:
             if name not in resident and (name, adapter.source) not in (*attempted, *self._rejected)
         }
 
-    async def _attach(self, name: str, adapter: Adapter) -> None:
-        engine = self._supervisor.ready_engine()
+    async def _attach(self, name: str, adapter: Adapter) -> bool:
+        """Returns whether the engine could try it."""
+        if (engine := self._supervisor.ready_engine()) is None:
+            return False
         try:
-            if engine is not None:
-                await engine.attach(name, adapter)
-                return
+            await engine.attach(name, adapter)
+        except (EngineClosed, EngineNotReady) as error:
+            logger.info("the adapter %s was not attached and will be tried again: %s", name, error)
+            return False
         except StarcoderError as error:
+            self._rejected.add((name, adapter.source))
             self._warn(f"The adapter {name} was not loaded. {error}")
-        self._rejected.add((name, adapter.source))
+        return True
 
     async def _wait_for_engine(self) -> bool:
         """Wait while the engine loads. Whether it is ready then."""
