@@ -329,6 +329,36 @@ async def test_accepting_during_prefetch_resumes_it() -> None:
 
 
 @async_test
+async def test_unlikely_prefetch_stays_unlikely_when_it_is_resumed() -> None:
+    settings = PREFETCH.model_copy(update={"min_confidence": 0.5})
+    async with editing(*[f"w{i} " for i in range(30)], "\n", settings=settings) as editor:
+        text, _ = await editor.suggest()
+        editor.engine.is_stepped, editor.engine.probability = True, 0.05
+        await editor.clock.advance(PREFETCH_DELAY_S)
+        await editor.engine.step(3)
+        editor.engine.probability = 1.0
+        editor.type(text)
+        assert await editor.suggest() == ("", Source.MEMORY)
+        assert len(editor.engine.generations) == 3  # what nothing is shown of is not generated once more
+
+
+@async_test
+async def test_request_cancelled_after_an_unlikely_token_is_resumed() -> None:
+    settings = SETTINGS.model_copy(update={"min_confidence": 0.5})
+    async with editing("one ", "two ", "three ", "four ", "five", "\n", settings=settings, is_stepped=True) as editor:
+        editor.engine.probability = 0.1
+        first = editor.request()
+        await editor.engine.step(1)
+        first.cancel()
+        await settle()
+        await editor.clock.advance(GRACE_S)
+        await editor.engine.run()
+        editor.engine.probability = 1.0
+        text, source = await editor.suggest()
+        assert (text[:4], source) == ("one ", Source.RESUMED)
+
+
+@async_test
 async def test_generation_that_stops_before_what_was_typed_is_replaced() -> None:
     async with editing("a ", "b ", "\n", "c", is_stepped=True) as editor:
         first = editor.request()

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import asyncio
+import math
+from dataclasses import replace
 
 import pytest
 
 from harness import async_test
 from starcoder_ls.completion.anchor import CursorText
 from starcoder_ls.completion.cursor import Cursor
+from starcoder_ls.completion.output.generated_answer import GeneratedAnswer
 from starcoder_ls.completion.pending_generation import PendingGeneration
 from starcoder_ls.completion.prompt.build_prompt import build_prompt
 from starcoder_ls.errors import EngineError
@@ -18,7 +21,7 @@ SETTINGS = InlineCompletion(heal_words=False)
 
 
 def start(
-    engine: Engine, ended: list[PendingGeneration], generated: str = "", is_prefetch: bool = False
+    engine: Engine, ended: list[PendingGeneration], generated: GeneratedAnswer | None = None, is_prefetch: bool = False
 ) -> PendingGeneration:
     prompt = build_prompt(SteppedEngine(), Cursor("x = \n", 4), SETTINGS)
     return PendingGeneration(
@@ -80,9 +83,21 @@ async def test_cancel_after_the_end_does_nothing() -> None:
 @async_test
 async def test_resumed_generation_appends_earlier_text_to_the_prompt() -> None:
     engine = SteppedEngine(["def\n", "ghi"])
-    answers, _ = await start(engine, [], generated="abc ").answers()
+    answers, _ = await start(engine, [], generated=GeneratedAnswer("abc ")).answers()
     assert answers[0].text == "abc def"
     assert engine.requests[0].parts[-1] == "x = abc "
+
+
+@async_test
+async def test_cached_answer_has_the_confidence_of_resumed_tokens_too() -> None:
+    engine, generated = SteppedEngine(["d", "e", "\n"]), GeneratedAnswer("abc ", 2, logprob=2 * math.log(0.1))
+    engine.probability = 0.5
+    generation = start(engine, [], generated)
+    assert generation.to_cache().answer == replace(generated, finish_reason=FinishReason.CANCELLED)
+    await generation.answers()
+    entry = generation.to_cache()
+    assert (entry.text, entry.tokens, entry.generated_tokens) == ("abc de", 5, 3)
+    assert math.isclose(entry.logprob, math.log(0.1**2 * 0.5**3))
 
 
 @async_test

@@ -6,6 +6,7 @@ With these, tests of completion need neither threads nor waiting.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +28,7 @@ class SteppedEngine:
 
     If ``is_stepped``, a token is generated, and a prompt read, only when the test calls ``step``. A step takes
     ``token_s`` seconds of the request's deadline without waiting. ``steps`` counts steps over all requests. ``error``
-    makes every generation fail.
+    makes every generation fail. Each token has the probability ``probability``, which the test may change.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class SteppedEngine:
         self.is_stepped = is_stepped
         self.token_s = token_s
         self.error = error
+        self.probability = 1.0
         self.steps = 0
         self.elapsed_s = 0.0
         self.requests: list[Request] = []
@@ -100,7 +102,7 @@ class SteppedEngine:
                     break
                 text += token
                 kept = request.stop(text) if request.stop else None
-                yield Chunk("", token_ids=(number,), candidate=candidate)
+                yield Chunk("", (number,), math.log(self.probability), candidate)
                 if kept is not None:
                     reason, text = FinishReason.STOP_RULE, text[: max(kept, 0)]
                     break

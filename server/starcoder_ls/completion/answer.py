@@ -25,7 +25,7 @@ def answer_from_hit(hit: CacheHit, cursor: Cursor, settings: InlineCompletion) -
     entry = hit.entry
     is_first_use = entry.is_prefetched and not entry.is_served and not hit.typed_chars
     source = Source.PREFETCHED if is_first_use else Source.MEMORY
-    remaining = [GeneratedAnswer(hit.remaining, entry.tokens, entry.finish_reason, entry.logprob)]
+    remaining = [replace(entry.answer, text=hit.remaining)]
     return _answer_rest(remaining, Timings(), entry.anchor, hit.typed, cursor, settings, source)
 
 

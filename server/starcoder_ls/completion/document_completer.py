@@ -90,7 +90,8 @@ class DocumentCompleter:
                 return []
             answer = answer_from_generation(generation, answers, timings, cursor, settings, source)
             if answer is None:
-                generation.end()  # the next round may resume it
+                generation.end()  # its text is in the cache now: it may be that there is nothing to show, or to resume
+                answer = self._answer_from_cache(key, cursor, settings) if may_reuse else None
         suggestions = self._stability.stabilize(key, cursor, answer.suggestions, is_single=may_reuse)
         elapsed_ms = (self._clock() - started_s) * 1000
         self._metrics.record_answer(answer.source, elapsed_ms, answer.timings, not suggestions)
@@ -150,7 +151,7 @@ class DocumentCompleter:
         key: Hashable,
         settings: InlineCompletion,
         candidates: int = 1,
-        generated: str = "",
+        generated: GeneratedAnswer | None = None,
     ) -> PendingGeneration:
         self._prefill_timer.cancel()
         self._cancel_planned_prefetch()
@@ -173,7 +174,7 @@ class DocumentCompleter:
 
     def _end_generation(self, generation: PendingGeneration) -> None:
         """Cache the text of ``generation``, also if no request waits for it any more."""
-        self._metrics.record_generation(generation.tokens, generation.is_prefetch)
+        self._metrics.record_generation(generation.generated_tokens, generation.is_prefetch)
         self._leave(generation)
         entry = generation.to_cache()
         if entry.finish_reason is FinishReason.CANCELLED and not entry.text:
@@ -210,19 +211,19 @@ class DocumentCompleter:
         if candidates > 1 or not settings.remember:
             return None
         if running is not None and is_fit and isinstance(state, Prefetching):
-            return self._start_generation(engine, running.prompt, key, settings, generated=running.text)
+            return self._start_generation(engine, running.prompt, key, settings, generated=running.answer)
         for hit in self._cache.find_hits(key, divided):
             prompt = hit.entry.prompt
             if hit.entry.is_truncated and isinstance(prompt, FimPrompt) and hit.remaining:
                 self._mark_served(hit.entry)
-                return self._start_generation(engine, prompt, key, settings, generated=hit.entry.text)
+                return self._start_generation(engine, prompt, key, settings, generated=hit.entry.answer)
         return None
 
     def _mark_served(self, entry: CachedSuggestion) -> None:
         self._cache.touch(entry)
         if not entry.is_served:
             entry.is_served = True
-            self._metrics.record_served_tokens(entry.tokens)
+            self._metrics.record_served_tokens(entry.generated_tokens)
 
     # Before the next request
 

@@ -22,7 +22,7 @@ _Result = tuple[list[GeneratedAnswer], Timings]
 class PendingGeneration:
     """A running generation. It starts when it is constructed, on the running event loop.
 
-    ``generated`` is the beginning of the answer, if there is one already. ``on_end`` is called when the generation has
+    ``generated`` is the beginning of the answer, if another generation made one. ``on_end`` is called when this one has
     ended, also if no request waits for it. ``is_typed``: the user has typed the beginning of its text since it started;
     then it continues even if no request waits for it.
     """
@@ -35,7 +35,7 @@ class PendingGeneration:
         settings: InlineCompletion,
         on_end: Callable[[PendingGeneration], None],
         candidates: int = 1,
-        generated: str = "",
+        generated: GeneratedAnswer | None = None,
         is_prefetch: bool = False,
     ) -> None:
         self.prompt = prompt
@@ -49,19 +49,22 @@ class PendingGeneration:
         self._is_running = True
         self._result: _Result | None = None
         self._failure: Exception | None = None
-        self._generated_before = generated
+        self._resumed = generated or GeneratedAnswer()
+        self._first = replace(self._resumed, finish_reason=FinishReason.END_OF_TEXT)
+        """The first candidate. Its text is complete at the end only, its tokens and their probability always."""
         self._text_so_far = ""
+        """What follows the resumed text."""
         self._on_end: Callable[[PendingGeneration], None] | None = on_end
         request = prompt.completion_request(
             settings,
             candidates,
             Priority.PREFILL if is_prefetch else Priority.COMPLETION,
-            generated,
+            self._resumed.text,
             self._set_text if candidates == 1 else None,
         )
         self._cancel = request.cancel
-        is_judged = not generated and engine.status().capabilities.logprobs
-        min_confidence = settings.min_confidence_for(prompt.insertion_point.language_id) if is_judged else 0.0
+        has_logprobs = engine.status().capabilities.logprobs
+        min_confidence = settings.min_confidence_for(prompt.insertion_point.language_id) if has_logprobs else 0.0
         self._task = asyncio.get_running_loop().create_task(self._run(engine, request, min_confidence))
         self._task.add_done_callback(lambda _: self.end())
 
@@ -73,12 +76,19 @@ class PendingGeneration:
     @property
     def text(self) -> str:
         """The text of the first candidate so far."""
-        return self._generated_before + (self._result[0][0].text if self._result else self._text_so_far)
+        return self._first.text if self._result else self._resumed.text + self._text_so_far
 
     @property
-    def tokens(self) -> int:
-        """The number of tokens of all candidates; 0 until the generation has ended."""
-        return sum([answer.tokens for answer in self._result[0]]) if self._result else 0
+    def answer(self) -> GeneratedAnswer:
+        """The first candidate so far."""
+        if self._result:
+            return self._first
+        return replace(self._first, text=self.text, finish_reason=FinishReason.CANCELLED)
+
+    @property
+    def generated_tokens(self) -> int:
+        """The number of tokens of all candidates, without resumed ones; 0 until the generation has ended."""
+        return sum([answer.tokens for answer in self._result[0]]) - self._resumed.tokens if self._result else 0
 
     @property
     def is_over(self) -> bool:
@@ -100,26 +110,24 @@ class PendingGeneration:
         else:
             self._resolve(waiting)
         try:
-            answers, timings = await waiting
+            return await waiting
         finally:
             self._waiting.discard(waiting)
-        if self._generated_before:
-            answers = [replace(answer, text=self._generated_before + answer.text) for answer in answers]
-        return answers, timings
 
     def to_cache(self) -> CachedSuggestion:
         """The text so far as an answer that can be cached."""
-        answers = self._result[0] if self._result else []
+        answer = self.answer
         return CachedSuggestion(
             self.generation_key,
             self.prompt.anchor,
-            self.text,
-            answers[0].finish_reason if answers else FinishReason.CANCELLED,
-            self.tokens,
+            answer.text,
+            answer.finish_reason,
+            answer.tokens,
             self.is_prefetch,
             self.prompt,
             self.prompt.memory_bytes,
-            logprob=sum([answer.logprob for answer in answers]),
+            logprob=answer.logprob,
+            generated_tokens=self.generated_tokens,
         )
 
     def cancel(self) -> None:
@@ -134,7 +142,7 @@ class PendingGeneration:
     async def _run(self, engine: Engine, request: Request, min_confidence: float) -> None:
         """The requests that wait continue before ``end`` is called, which their answers do not need."""
         try:
-            self._result = await collect_answers(engine, request, min_confidence)
+            self._result = await collect_answers(engine, request, min_confidence, self._first)
         except Exception as error:  # noqa: BLE001 - whatever it is, the requests that wait raise it
             self._failure = error
         finally:

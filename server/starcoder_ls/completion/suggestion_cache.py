@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from starcoder_ls.completion.anchor import Anchor, CursorText
 from starcoder_ls.completion.output import postprocess
+from starcoder_ls.completion.output.generated_answer import GeneratedAnswer
 from starcoder_ls.generation import FinishReason
 
 MAX_ENTRIES = 64
@@ -47,6 +48,12 @@ class CachedSuggestion:
     """It was part of an answer to a request."""
     logprob: float = 0.0
     """The sum over its tokens."""
+    generated_tokens: int = 0
+    """What it cost: with the tokens of other candidates, without those that another generation made."""
+
+    @property
+    def answer(self) -> GeneratedAnswer:
+        return GeneratedAnswer(self.text, self.tokens, self.finish_reason, self.logprob)
 
     @property
     def is_truncated(self) -> bool:

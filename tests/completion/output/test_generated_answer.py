@@ -15,13 +15,14 @@ class EngineWithProbabilities(SteppedEngine):
     def __init__(self, *probabilities: float) -> None:
         super().__init__()
         self.probabilities = probabilities
+        self.finish_reason = FinishReason.END_OF_TEXT
         self.tokens_read = 0
 
     async def stream(self, _: Request) -> AsyncIterator[Chunk]:
         for number, probability in enumerate(self.probabilities):
             self.tokens_read += 1
             yield Chunk("a", token_ids=(number,), logprob=math.log(probability))
-        yield Chunk("", finish_reason=FinishReason.END_OF_TEXT, timings=Timings())
+        yield Chunk("", finish_reason=self.finish_reason, timings=Timings())
 
 
 def test_confidence_is_geometric_mean_of_token_probabilities() -> None:
@@ -50,6 +51,22 @@ async def test_unlikely_answer_stops_early_and_is_empty(
     answers, _ = await collect_answers(engine, Request(("x",), 10), 0.4)
     assert (answers[0].text, engine.tokens_read) == (text, tokens_read)
     assert answers[0].finish_reason is (FinishReason.END_OF_TEXT if text else FinishReason.STOP_RULE)
+
+
+@async_test
+async def test_cancelled_answer_is_kept_however_unlikely_its_tokens_are() -> None:
+    engine = EngineWithProbabilities(0.1)
+    engine.finish_reason = FinishReason.CANCELLED
+    answers, _ = await collect_answers(engine, Request(("x",), 10), 0.4)
+    assert answers == [GeneratedAnswer("a", 1, FinishReason.CANCELLED, math.log(0.1))]
+
+
+@pytest.mark.parametrize(("probability", "text"), [(0.9, "bcaaaa"), (0.01, "")])
+@async_test
+async def test_resumed_answer_is_judged_as_a_whole(probability: float, text: str) -> None:
+    first = GeneratedAnswer("bc", 2, logprob=2 * math.log(probability))
+    answers, _ = await collect_answers(EngineWithProbabilities(*[0.9] * 4), Request(("x",), 10), 0.4, first)
+    assert [answer.text for answer in answers] == [text]
 
 
 @async_test

@@ -32,13 +32,15 @@ class GeneratedAnswer:
 
 
 async def collect_answers(
-    engine: Engine, request: Request, min_confidence: float = 0.0
+    engine: Engine, request: Request, min_confidence: float = 0.0, first: GeneratedAnswer | None = None
 ) -> tuple[list[GeneratedAnswer], Timings]:
-    """All candidates of ``request``. A single candidate below ``min_confidence`` is stopped early and becomes empty.
+    """All candidates of ``request``. A single candidate below ``min_confidence`` is stopped early and becomes empty,
+    unless the request was cancelled before that.
 
+    The first candidate is added to ``first``, which has the beginning of its text if the request resumes a generation.
     Raises what ``Engine.stream`` raises.
     """
-    answers = [GeneratedAnswer() for _ in range(request.candidates)]
+    answers = [first or GeneratedAnswer(), *(GeneratedAnswer() for _ in range(1, request.candidates))]
     timings, is_judged = Timings(), request.candidates == 1 and min_confidence > 0.0
     async with aclosing(cast("AsyncGenerator[Chunk]", engine.stream(request))) as stream:
         async for chunk in stream:
@@ -50,6 +52,7 @@ async def collect_answers(
             timings = chunk.timings or timings
             if is_judged and answer.tokens >= _MIN_JUDGED_TOKENS and answer.confidence < min_confidence:
                 break
-    if is_judged and answers[0].confidence < min_confidence:
-        answers[0].text, answers[0].finish_reason = "", FinishReason.STOP_RULE
+    first = answers[0]
+    if is_judged and first.finish_reason is not FinishReason.CANCELLED and first.confidence < min_confidence:
+        first.text, first.finish_reason = "", FinishReason.STOP_RULE
     return answers, timings
