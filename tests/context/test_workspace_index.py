@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -99,6 +100,58 @@ def test_index_has_at_most_the_allowed_number_of_files(tmp_path: Path, build: Bu
     assert len(index) == 5
 
 
+def test_full_index_replaces_deleted_and_excluded_files_by_new_ones(tmp_path: Path, build: Build) -> None:
+    clock = ManualClock()
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text("alpha_word = 1")
+    index = build(tmp_path, max_files=3, clock=clock)
+    (tmp_path / "a.py").unlink()
+    for name in "de":
+        (tmp_path / f"{name}.py").write_text("alpha_word = 1")
+    (tmp_path / ".gitignore").write_text("b.py\n")
+    clock.now_s += 1
+    update(index, tmp_path / ".gitignore")
+    assert sorted(find(index, "alpha_word")) == ["c.py", "d.py", "e.py"]
+
+
+@pytest.mark.parametrize("max_files", [2, 3])
+def test_log_says_that_files_are_not_indexed_only_if_there_are_more(
+    tmp_path: Path, build: Build, caplog: pytest.LogCaptureFixture, max_files: int
+) -> None:
+    for name in "abc":
+        (tmp_path / f"{name}.py").write_text("alpha_word = 1")
+    with caplog.at_level(logging.INFO):
+        update(build(tmp_path, max_files=max_files), tmp_path / ".gitignore")
+    assert any("more files" in message for message in caplog.messages) == (max_files == 2)
+
+
+def test_changed_files_in_folders_that_are_not_read_stay_out(tmp_path: Path, build: Build) -> None:
+    index = build(tmp_path)
+    names = ["node_modules/a.py", ".hidden/deep/b.py", "src/__pycache__/c.py", "venv/lib/d.py", "src/e.py"]
+    paths = [tmp_path / name for name in names]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("alpha_word = 1")
+    update(index, *paths)
+    assert find(index, "alpha_word") == ["e.py"]
+
+
+def test_workspace_folder_in_a_folder_that_is_not_read_is_indexed(tmp_path: Path, build: Build) -> None:
+    root = tmp_path / ".config" / "venv"
+    root.mkdir(parents=True)
+    index = build(root)
+    (root / "a.py").write_text("alpha_word = 1")
+    update(index, root / "a.py")
+    assert find(index, "alpha_word") == ["a.py"]
+
+
+def test_update_of_an_impossible_name_does_not_end_indexing(tmp_path: Path, build: Build) -> None:
+    index = build(tmp_path)
+    (tmp_path / "last.py").write_text("alpha_word = 1")
+    update(index, tmp_path / f"{'a' * 300}.py", tmp_path / f"{'a' * 300}", tmp_path / "last.py")
+    assert find(index, "alpha_word") == ["last.py"]
+
+
 def test_empty_index_starts_no_thread(tmp_path: Path, build: Build) -> None:
     (tmp_path / "a.py").write_text("alpha_word = 1")
     index = build(tmp_path, max_files=0)
@@ -107,14 +160,16 @@ def test_empty_index_starts_no_thread(tmp_path: Path, build: Build) -> None:
 
 
 class BlockingRules(IgnoreRules):
-    """Holds up the walk through the files until the test sets ``may_continue``."""
+    """Holds up the walk through the files until the test sets ``may_continue``; counts the files."""
 
     def __init__(self, roots: Sequence[Path]) -> None:
         super().__init__(roots)
         self.may_continue = threading.Event()
+        self.walked_files = 0
 
     def exclusion_reason(self, path: Path, is_folder: bool = False) -> str | None:
         self.may_continue.wait(TIMEOUT_S)
+        self.walked_files += not is_folder
         return super().exclusion_reason(path, is_folder)
 
 
@@ -127,6 +182,24 @@ def test_close_ends_the_build_before_it_is_complete(tmp_path: Path) -> None:
     rules.may_continue.set()
     assert index.build_complete.wait(TIMEOUT_S)
     assert len(index) < 10
+    index.close()
+
+
+def test_changed_ignore_files_make_the_index_read_all_files_once(tmp_path: Path) -> None:
+    for name in ("one", "two", "three", ".pytest_cache"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / ".gitignore").write_text("*.log\n")
+    (tmp_path / "a.py").write_text("alpha_word = 1")
+    rules = BlockingRules([tmp_path])
+    index = WorkspaceIndex(rules, 1000)
+    index.update([tmp_path / name / ".gitignore" for name in ("one", "two", "three")])
+    rules.may_continue.set()
+    assert index.flush(TIMEOUT_S)
+    assert rules.walked_files == 2, "when the index was built, and once for the ignore files"
+    update(index, tmp_path / ".pytest_cache" / ".gitignore")
+    assert rules.walked_files == 2
+    update(index, tmp_path.parent / ".gitignore")
+    assert rules.walked_files == 3, "it may be that of the repository"
     index.close()
 
 

@@ -6,6 +6,7 @@ Decides which files are read when, and how much of a processor that takes. File 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import os
 import threading
@@ -16,7 +17,7 @@ from pathlib import Path
 from starcoder_ls.context.ignore_files import GIT_FILE, IGNORE_FILE
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.search_index import SearchHit, SearchIndex
-from starcoder_ls.context.source_files import is_indexed, read_source_of_family, walk_source_files
+from starcoder_ls.context.source_files import is_indexed, is_skipped_folder, read_source_of_family, walk_source_files
 
 logger = logging.getLogger(__name__)
 
@@ -152,32 +153,50 @@ class WorkspaceIndex:
         logger.info("%d files of the workspace indexed in %.1f s, %.1f s of work", len(self), elapsed_s, self._work_s)
 
     def _read_workspace(self) -> Iterator[None]:
-        """Read all files and forget those that are gone; yields after each file."""
-        found = set()
-        for root in self.rules.roots:
-            for path in walk_source_files(root, self.rules, with_notebooks=True):
-                if len(self._index) >= self._max_files or self._index.is_full:
-                    logger.info("the workspace has more files than the %d that are indexed", len(self._index))
-                    return
-                found.add(str(path))
-                self._read_file(path)
-                yield
-        for missing in set(self._index.paths()) - found:
+        """Read the files of the workspace and forget those that are gone or excluded; yields after each file."""
+        walks = (walk_source_files(root, self.rules, with_notebooks=True) for root in self.rules.roots)
+        paths: dict[Path, None] = {}
+        for path in itertools.chain.from_iterable(walks):
+            if len(paths) == self._max_files and path not in paths:
+                logger.info("the workspace has more files than the %d that are indexed", len(paths))
+                break
+            paths[path] = None
+            yield
+        for missing in set(self._index.paths()) - set(map(str, paths)):
             self._index.remove(missing)
             yield
-
-    def _apply_updates(self, paths: Iterable[Path]) -> Iterator[None]:
-        """Apply updates, for example those of a checkout."""
         for path in paths:
-            yield from self._apply_update(path)
+            self._read_file(path)
+            yield
+        if self._index.is_full:
+            logger.info("the index is full: it has %d of the %d files of the workspace", len(self._index), len(paths))
+
+    def _apply_updates(self, paths: Sequence[Path]) -> Iterator[None]:
+        """Apply updates, for example those of a checkout. All files are read, once, if an ignore file is among them."""
+        if any(path.name in _RULE_FILES and self._has_rules(path.parent) for path in paths):
+            yield from self._read_workspace()
+            return
+        for path in paths:
+            if self._is_walked(path):
+                yield from self._apply_update(path)
             yield
 
+    def _has_rules(self, folder: Path) -> bool:
+        """Whether an ignore file in ``folder`` can apply to files of the workspace."""
+        return self._is_walked(folder / IGNORE_FILE) or any(root.is_relative_to(folder) for root in self.rules.roots)
+
+    def _is_walked(self, path: Path) -> bool:
+        """Whether ``path`` is in a workspace folder, and in none of the folders there that are never read."""
+        folders = (path.relative_to(root).parts[:-1] for root in self.rules.roots if path.is_relative_to(root))
+        return any(not any(map(is_skipped_folder, names)) for names in folders)
+
     def _apply_update(self, path: Path) -> Iterator[None]:
-        if path.name in _RULE_FILES:
-            yield from self._read_workspace()
-        elif is_indexed(path.name):
-            self._read_file(path)
-        elif not path.exists():  # perhaps a folder
+        if is_indexed(path.name):
+            if os.path.islink(path) or self.rules.exclusion_reason(path) is not None:
+                self._index.remove(str(path))
+            else:
+                self._read_file(path)
+        elif not os.path.exists(path):  # perhaps a folder
             for known in self._index.paths():
                 if known.startswith(f"{path}{os.sep}"):
                     self._index.remove(known)
@@ -188,10 +207,11 @@ class WorkspaceIndex:
             yield from self._read_workspace()
 
     def _read_file(self, path: Path) -> None:
-        is_inside = any(path.is_relative_to(root) for root in self.rules.roots)
-        is_allowed = is_inside and not path.is_symlink() and self.rules.exclusion_reason(path) is None
-        text = read_source_of_family(path, None, self.rules.roots) if is_allowed else None
-        if text is None or (len(self._index) >= self._max_files and str(path) not in self._index):
+        """Index a file that the rules allow, if there is space."""
+        is_known = str(path) in self._index
+        has_space = len(self._index) < self._max_files and not self._index.is_full
+        text = read_source_of_family(path, None, self.rules.roots) if is_known or has_space else None
+        if text is None:
             self._index.remove(str(path))
         else:
             self._index.add(str(path), text)
