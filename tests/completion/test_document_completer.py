@@ -13,7 +13,7 @@ from starcoder_ls.completion.cursor import Cursor
 from starcoder_ls.completion.document_completer import DocumentCompleter
 from starcoder_ls.completion.metrics import Metrics
 from starcoder_ls.completion.suggestion import Source, Suggestion
-from starcoder_ls.generation import Capabilities, Chunk, FinishReason, Priority, Request
+from starcoder_ls.generation import AdapterStatus, Capabilities, Chunk, FinishReason, Priority, Request
 from starcoder_ls.settings import InlineCompletion
 from stepped_engine import ManualClock, SteppedEngine, settle
 
@@ -30,10 +30,12 @@ class Editor:
         self.engine, self.settings, self.metrics, self.clock = engine, settings, Metrics(), ManualClock()
         self.completer = DocumentCompleter(self.metrics, self.clock.schedule, self.clock)
         self.typed, self.closers = "", ""
+        self.adapter: str | None = None
 
     @property
     def cursor(self) -> Cursor:
-        return Cursor(f"{BEFORE}{self.typed}{self.closers}{AFTER}", len(BEFORE) + len(self.typed))
+        text = f"{BEFORE}{self.typed}{self.closers}{AFTER}"
+        return Cursor(text, len(BEFORE) + len(self.typed), adapter=self.adapter)
 
     def type(self, text: str, closers: str = "", is_key: bool = True) -> None:
         self.typed, self.closers = self.typed + text, closers
@@ -87,6 +89,16 @@ async def test_typing_something_else_asks_the_model() -> None:
         editor.type("s")
         assert (await editor.suggest())[1] == Source.MODEL
         assert len(editor.engine.generations) == 2
+
+
+@async_test
+async def test_answers_of_another_version_of_the_adapter_are_not_served() -> None:
+    async with editing("len(", "names", ")", "\n") as editor:
+        editor.adapter, sources = "own", []
+        for version in ("1", "1", "2", "1"):
+            editor.engine.adapters = (AdapterStatus("own", "LORA", "/own/current", folder=f"/own/{version}"),)
+            sources.append((await editor.suggest())[1])
+        assert sources == [Source.MODEL, Source.MEMORY, Source.MODEL, Source.MEMORY]
 
 
 @async_test

@@ -292,7 +292,9 @@ class DocumentCompleter:
         return any(hit.is_sufficient for hit in self._cache.find_hits(key, cursor_text))
 
     def _generation_key(self, engine: Engine, cursor: Cursor, settings: InlineCompletion) -> Hashable:
-        """All that an answer depends on besides the text: the model, the adapter and the settings."""
+        """All that an answer depends on besides the text: the model, the version of the adapter, and the settings."""
         if self._settings_json is None or self._settings_json[0] is not settings:
             self._settings_json = settings, settings.model_dump_json()
-        return engine.status().model, cursor.adapter, self._settings_json[1]
+        status = engine.status()
+        adapter = next((adapter for adapter in status.adapters if adapter.name == cursor.adapter), cursor.adapter)
+        return status.model, adapter, self._settings_json[1]
