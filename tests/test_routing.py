@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from starcoder_ls.routing import Route, route
@@ -36,6 +38,16 @@ ALL = ("astraios", "explainer", "python", "tests")
 )
 def test_most_specific_adapter_does_the_task(task: str, language: str, path: str, adapter: str | None) -> None:
     assert route(SETTINGS, ALL, task, language, path) == Route(adapter)
+
+
+@pytest.mark.parametrize(("path", "adapter"), [(r"c:\home\tests\a.py", "tests"), (r"c:\home\a.py", "python")])
+def test_files_of_an_adapter_are_found_with_the_separator_of_windows(
+    path: str, adapter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as windows:
+        windows.setattr(os, "sep", "\\")
+        found = route(SETTINGS, ALL, "completion", "python", path)
+    assert found == Route(adapter)
 
 
 def test_adapter_that_is_not_resident_is_not_selected() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -57,9 +58,9 @@ def _specificity(adapter: Adapter, task: str, language: str, path: str) -> _Spec
 
 
 def _names_file(patterns: tuple[str, ...], path: str) -> bool:
-    """Patterns beyond the limits name no file."""
+    """Patterns have ``/`` on every system. Those beyond the limits name no file."""
     compiled = _compile(patterns)
-    return compiled is not None and compiled.match_with_folders(path.lstrip("/")) is True
+    return compiled is not None and compiled.match_with_folders(path.replace(os.sep, "/").lstrip("/")) is True
 
 
 @functools.lru_cache(maxsize=64)
