@@ -89,6 +89,36 @@ def test_link_to_an_excluded_file_is_excluded(tmp_path: Path) -> None:
     assert IgnoreRules([tmp_path]).exclusion_reason(tmp_path / "again.py") is None
 
 
+def test_root_that_is_a_link_is_judged_like_the_folder_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "secrets" / ".git").mkdir(parents=True)
+    (tmp_path / "secrets" / ".gitignore").write_text("out.py\n")
+    root, link = tmp_path / "secrets" / "project", tmp_path / "link"
+    root.mkdir()
+    link.symlink_to(root)
+    (root / "notes.py").symlink_to(tmp_path / ".env")
+    for folder in (root, link):
+        rules = IgnoreRules([folder], ["!/config/app.env"])
+        assert rules.exclusion_reason(folder / "config" / "app.env") is None
+        assert rules.exclusion_reason(folder / "data.yaml") is None
+        assert rules.exclusion_reason(folder / "config" / "data.env") == "`data.env` looks like a secret"
+        assert rules.exclusion_reason(folder / "notes.py") == "`.env` looks like a secret"
+        assert rules.exclusion_reason(folder / "out.py") == ".gitignore names it"
+
+
+def test_rules_of_nested_roots_apply_in_any_order_of_the_roots(tmp_path: Path) -> None:
+    inner = tmp_path / "secrets" / "inner"
+    inner.mkdir(parents=True)
+    (tmp_path / ".starcoderignore").write_text("legacy.py\n")
+    for roots in ([tmp_path, inner], [inner, tmp_path]):
+        rules = IgnoreRules(roots, ["/private/", ".*", "!/secrets/inner/.kept.yaml"])
+        assert rules.exclusion_reason(inner / "private" / "x.py") == "`context.ignore` names it"
+        assert rules.exclusion_reason(inner / "legacy.py") == ".starcoderignore names it"
+        assert rules.exclusion_reason(inner / "data.yaml") == "`secrets` looks like a secret"
+        assert rules.exclusion_reason(inner / ".kept.yaml") is None
+        assert rules.exclusion_reason(inner / "x.py") is None
+        assert rules.exclusion_reason(inner, is_folder=True) is None
+
+
 def test_changed_ignore_file_applies_after_a_second(tmp_path: Path) -> None:
     clock = ManualClock()
     rules = IgnoreRules([tmp_path], clock=clock)

@@ -106,6 +106,15 @@ def test_pattern_of_a_folder_matches_what_is_in_it_only_with_folders() -> None:
     assert rules.match_with_folders("other") is None
 
 
+def test_last_pattern_that_matches_one_of_several_paths_decides() -> None:
+    rules = IgnorePatterns(b"*.py\n!/sub/kept.py\n/private/\n")
+    assert rules.match_with_folders("sub/kept.py", "kept.py") is False
+    assert rules.match_with_folders("kept.py", "sub/kept.py") is False
+    assert rules.match_with_folders("sub/private/kept.py", "private/kept.py") is True
+    assert rules.match_with_folders("sub/other", "other") is None
+    assert rules.match_with_folders() is None
+
+
 @pytest.mark.parametrize(
     "content",
     [

@@ -23,9 +23,10 @@ _MAX_PATH_CHARS, _MAX_FOLDERS = 4096, 128
 class IgnoreRules:
     """The ignore rules of one client. Results and ignore files are cached for a second.
 
-    ``patterns`` are those of the settings, as in a .gitignore, relative to each of ``roots``. They come first: with
-    ``!`` they include what the other rules exclude. Then come names, ``.starcoderignore``, ``.gitignore``. Rules that
-    exceed the limits of ``gitignore`` exclude everything they could exclude. ``clock`` is monotonic, in seconds.
+    ``patterns`` are those of the settings, as in a .gitignore, relative to each of ``roots``; the last one that matches
+    decides. They come first: with ``!`` they include what the other rules exclude. Then come names,
+    ``.starcoderignore``, ``.gitignore``. Rules that exceed the limits of ``gitignore`` exclude everything they could
+    exclude. ``clock`` is monotonic, in seconds.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class IgnoreRules:
         now_s = self._clock()
         if (cached := self._reasons.get(key)) and now_s - cached[0] < _MAX_AGE_S:
             return cached[1]
-        reason = self._find_reason(path, is_folder)
+        reason = self._find_reason(path, is_folder, self.roots)
         if reason is None and not is_folder:
             reason = self._find_reason_of_target(path)
         if len(self._reasons) >= _MAX_CACHED:
@@ -67,24 +68,31 @@ class IgnoreRules:
         return self.exclusion_reason(Path(path or _name_of_uri(uri)))
 
     def _find_reason_of_target(self, path: Path) -> str | None:
+        """If a root is a link, files in its target are judged like those in a root."""
         try:
             target = Path(os.path.realpath(path))
+            if target == path:
+                return None
+            roots = (*self.roots, *(Path(os.path.realpath(root)) for root in self.roots))
         except ValueError:  # a NUL, or a character that no path of this system has
             return "its name is not valid"
-        return self._find_reason(target, is_folder=False) if target != path else None
+        return self._find_reason(target, False, roots)
 
-    def _find_reason(self, path: Path, is_folder: bool) -> str | None:
+    def _find_reason(self, path: Path, is_folder: bool, roots: Sequence[Path]) -> str | None:
+        """If ``roots`` contain each other, names and ignore files count from the outermost on."""
         if len(path.parts) > _MAX_FOLDERS or len(str(path)) > _MAX_PATH_CHARS:
             return "its path is too long"
-        root = next((root for root in self.roots if path.is_relative_to(root)), None)
-        relative = path.relative_to(root) if root else path.relative_to(path.anchor)
         if self._problem:
             return f"`context.ignore` cannot be evaluated ({self._problem})"
-        is_ignored = self._patterns.match_with_folders(relative.as_posix(), is_folder)
+        containing = sorted((root for root in roots if path.is_relative_to(root)), key=lambda root: len(root.parts))
+        root = containing[0] if containing else None
+        relative = [path.relative_to(folder) for folder in containing or [Path(path.anchor)]]
+        names = [name.as_posix() for name in relative if name.parts]
+        is_ignored = self._patterns.match_with_folders(*names, is_folder=is_folder)
         if is_ignored is not None:
             return "`context.ignore` names it" if is_ignored else None
-        if root is None or relative.parts:
-            secret = find_secret_name(path.parts, relative.parts, is_folder)
+        if root is None or relative[0].parts:
+            secret = find_secret_name(path.parts, relative[0].parts, is_folder)
             if secret:
                 return f"`{secret}` looks like a secret"
         if path in (root, path.parent):

@@ -71,12 +71,17 @@ class IgnorePatterns:
         """
         return _verdict(self._last_match(_encode(path), is_folder))
 
-    def match_with_folders(self, path: str, is_folder: bool = False) -> bool | None:
-        """As ``match``, where a pattern that matches a folder above ``path`` also matches ``path``."""
-        encoded = _encode(path)
-        ends = [index for index, char in enumerate(encoded) if char == "/"]
-        found = [self._last_match(encoded[:end], True) for end in ends]
-        return _verdict(max((*found, self._last_match(encoded, is_folder)), default=(-1, False)))
+    def match_with_folders(self, *paths: str, is_folder: bool = False) -> bool | None:
+        """As ``match``, where a pattern that matches a folder above a path also matches the path.
+
+        Several ``paths`` are those of one file, relative to several folders: a pattern has to match one of them.
+        """
+        matches = [self._last_match_with_folders(_encode(path), is_folder) for path in paths]
+        return _verdict(max(matches, default=(-1, False)))
+
+    def _last_match_with_folders(self, path: str, is_folder: bool) -> tuple[int, bool]:
+        ends = [index for index, char in enumerate(path) if char == "/"]
+        return max((*(self._last_match(path[:end], True) for end in ends), self._last_match(path, is_folder)))
 
     def _last_match(self, path: str, is_folder: bool) -> tuple[int, bool]:
         """Line number and whether it excludes; -1 if no line matches."""

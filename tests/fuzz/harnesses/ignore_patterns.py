@@ -49,6 +49,6 @@ def check_folders(rules: IgnorePatterns, path: bytes, is_folder: bool) -> None:
     """A pattern of a folder also says what is in it: the answer is one that a level gives."""
     levels = [os.fsdecode(path[:index]) for index, byte in enumerate(path) if byte == ord("/")]
     answers = {rules.match(level, is_folder=True) for level in levels} | {rules.match(os.fsdecode(path), is_folder)}
-    answer = rules.match_with_folders(os.fsdecode(path), is_folder)
+    answer = rules.match_with_folders(os.fsdecode(path), is_folder=is_folder)
     assert answer in answers
     assert answer is not None or answers == {None}
