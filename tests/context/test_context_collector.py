@@ -67,6 +67,43 @@ def test_each_source_gives_similar_snippets(tmp_path: Path, create: Create, sour
         assert any("backward_substitution" in text for text in context.lookup_text)
 
 
+@pytest.mark.parametrize("line_end", ["\r\n", "\r"])
+def test_texts_of_all_documents_have_line_feeds_in_the_context(tmp_path: Path, create: Create, line_end: str) -> None:
+    helper = HELPER.replace("\n", line_end)
+    filler = "".join(f"line_{number} = compute_{number}()\n" for number in range(400))
+    text = f"far_above = 1\n{filler}\n{CODE}".replace("\n", line_end)
+    for source in ("buffers", "edits"):
+        collector = create(sources=(source,))
+        collector.edit_document("helper", str(tmp_path / "helper.py"), helper, 2)
+        context = collect(collector, tmp_path, text)
+        assert [snippet.text for snippet in context.snippets] == [HELPER.strip("\n")]
+        assert any("far_above = 1\nline_0 = compute_0()\n" in lookup for lookup in context.lookup_text)
+        assert not any("\r" in lookup for lookup in context.lookup_text)
+
+
+def test_imported_file_that_is_open_counts_as_it_is_in_the_editor(tmp_path: Path, create: Create) -> None:
+    (tmp_path / "helper.py").write_text("")
+    clock = ManualClock()
+    for sources in (("imports",), ("buffers", "imports")):
+        collector = create(clock, sources=sources)
+        collector.open_document("helper", str(tmp_path / "helper.py"), HELPER)
+        for number in range(9):
+            clock.now_s += 1
+            collector.open_document(str(number), str(tmp_path / f"{number}.py"), f"later_{number} = 1\n")
+        context = collect(collector, tmp_path)
+        assert snippet_paths(context) == ["helper.py"]
+        assert any("backward_substitution" in text for text in context.lookup_text)
+
+
+def test_repository_is_the_workspace_folder_of_the_document(tmp_path: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    collector = ContextCollector(folders, Context(sources=("buffers",)))
+    for folder in folders:
+        assert collect(collector, folder).repository == folder.name
+    assert collect(collector, tmp_path).repository == "first"
+    collector.close()
+
+
 def test_no_tokens_give_no_snippets_and_lookup_text_is_optional(tmp_path: Path, create: Create) -> None:
     (tmp_path / "helper.py").write_text(HELPER)
     context = collect(create(), tmp_path, tokens=0)

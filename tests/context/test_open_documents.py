@@ -22,3 +22,15 @@ def test_cells_of_a_notebook_are_one_document() -> None:
     app = ("app.py", documents.by_key["app.py"])
     assert documents.others("app.py", "", "python") == [cells, old]
     assert documents.others("n#1", N, "python") == [app, old]
+
+
+def test_document_without_a_language_family_has_documents_of_its_language() -> None:
+    names = ["a.md", "b.md", "c.log", "d.log", "e.csv", "f.yaml", "g.yml", "h.json", "i.py", ""]
+    documents = OpenDocuments({name: OpenDocument(name and f"/{name}", "text", 0.0) for name in names}, ())
+
+    def others(document: str) -> list[str]:
+        return [name for name, _ in documents.others(document, "", documents.by_key[document].group)]
+
+    assert others("a.md") == ["b.md"]
+    assert others("f.yaml") == ["g.yml"]
+    assert others("c.log") == others("e.csv") == others("h.json") == others("i.py") == others("") == []

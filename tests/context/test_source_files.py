@@ -10,6 +10,7 @@ from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.source_files import (
     MAX_FILE_BYTES,
     language_family,
+    language_group,
     read_source,
     read_source_of_family,
     walk_source_files,
@@ -86,6 +87,12 @@ def test_languages_that_share_code_are_one_family() -> None:
     assert language_family("a.ts") == language_family("b.JSX") != language_family("c.py")
     assert language_family("a.h") == language_family("b.cpp")
     assert language_family("data.csv") == ""
+
+
+def test_languages_without_a_family_are_groups_of_their_own() -> None:
+    assert language_group("a.ts") == language_group("b.js") == language_family("a.ts")
+    assert language_group("a.md") == language_group("", "markdown") != language_group("a.yaml")
+    assert language_group("data.csv") == language_group("") == language_group("server.log") == ""
 
 
 def test_notebook_is_read_as_a_script_of_its_language(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,12 @@ from starcoder_ls.context.snippets import (
     SnippetSelection,
     rank_candidates,
 )
-from starcoder_ls.context.source_files import MAX_FILE_BYTES, read_source, read_source_of_family
+from starcoder_ls.context.source_files import (
+    MAX_FILE_BYTES,
+    normalize_line_ends,
+    read_source,
+    read_source_of_family,
+)
 from starcoder_ls.context.workspace_index import WorkspaceIndex
 from starcoder_ls.languages.table import by_path
 from starcoder_ls.settings import Context
@@ -54,6 +59,9 @@ _EDIT_LINES = 10
 _MAX_LOOKUP_CHARS, _MAX_LOOKUP_CHARS_OF_A_FILE = 80_000, 24_000
 
 _EDIT_WEIGHT, _IMPORT_WEIGHT, _OPEN_WEIGHT, _SAME_DOCUMENT_WEIGHT, _REPOSITORY_WEIGHT = 1.3, 1.2, 1.1, 1.1, 1.0
+
+_WeightedText = tuple[str, float]
+"""A masked text with line feeds, and the weight of its chunks."""
 
 
 @dataclass(slots=True)
@@ -148,8 +156,10 @@ class ContextCollector:
         identifiers = extract_identifiers(request.lines_near_cursor)[:_MAX_IDENTIFIERS]
         hits, rarity = self.workspace.search(identifiers, _MAX_SEARCH_HITS)
         start, end = request.prompt_range
-        query = SnippetQuery(identifiers, rarity, request.text[max(0, start) : end])
-        texts = dict(self._whole_texts(request, documents))
+        query = SnippetQuery(identifiers, rarity, normalize_line_ends(request.text[max(0, start) : end]))
+        texts = self._open_texts(request, documents)
+        texts.update(self._imported_texts(request, documents, texts.keys()))
+        texts.update(self._own_text(request))
         candidates = [
             Candidate(chunk, weight)
             for path, (text, weight) in texts.items()
@@ -170,32 +180,44 @@ class ContextCollector:
         current.paths = frozenset(
             (*texts, *(chunk.path for chunk in chunks))
         )  # before the context: it is checked first
-        current.context = self._build_context(current.selection, tokens, count_tokens, lookup_text)
+        current.context = self._build_context(request, current.selection, tokens, count_tokens, lookup_text)
 
-    def _whole_texts(
-        self, request: ContextRequest, documents: OpenDocuments
-    ) -> Iterator[tuple[str, tuple[str, float]]]:
-        """Masked texts and their weights by path: other open documents, imported files, the document itself."""
-        if "buffers" in self._settings.sources:
-            others = documents.others(request.document, request.notebook, request.family)
-            fitting = [pair for pair in others if len(pair[1].text) <= MAX_FILE_BYTES]
-            for key, other in fitting[:_MAX_OPEN_DOCUMENTS]:
-                if self.rules.exclusion_reason_of_document(key, other.path) is None:
-                    yield other.path or key, (mask_secrets(other.text), _OPEN_WEIGHT)
-        if "imports" in self._settings.sources and request.path:
-            open_paths = {other.path for other in documents.by_key.values()}
-            for path in find_imported_files(Path(request.path), request.text, self.rules.roots, request.language):
-                is_allowed = str(path) not in open_paths and self.rules.exclusion_reason(path) is None
-                if is_allowed and (text := read_source(path, self.rules.roots)):
-                    yield str(path), (mask_secrets(text), _IMPORT_WEIGHT)
-        if len(request.text) <= MAX_FILE_BYTES:
-            # Without what the prompt has: there the text after the cursor directly follows the text before it, so a
-            # look-up of n-grams would find that nothing is missing at the cursor.
-            start, end = request.prompt_range
-            text = mask_secrets(request.text)
-            rest = (text[:start] if start > 0 else "") + "\n" + text[end:]
-            if rest.strip():
-                yield request.name, (rest, _SAME_DOCUMENT_WEIGHT)
+    def _open_texts(self, request: ContextRequest, documents: OpenDocuments) -> dict[str, _WeightedText]:
+        """The texts of other open documents by path."""
+        if "buffers" not in self._settings.sources:
+            return {}
+        others = documents.others(request.document, request.notebook, request.group)
+        fitting = [pair for pair in others if len(pair[1].text) <= MAX_FILE_BYTES]
+        return {
+            other.path or key: (_prepare(other.text), _OPEN_WEIGHT)
+            for key, other in fitting[:_MAX_OPEN_DOCUMENTS]
+            if self.rules.exclusion_reason_of_document(key, other.path) is None
+        }
+
+    def _imported_texts(
+        self, request: ContextRequest, documents: OpenDocuments, known_paths: Container[str]
+    ) -> Iterator[tuple[str, _WeightedText]]:
+        """The texts of imported files by path, as they are in the editor if they are open."""
+        if "imports" not in self._settings.sources or not request.path:
+            return
+        open_texts = {other.path: other.text for other in documents.by_key.values() if not other.notebook}
+        for path in find_imported_files(Path(request.path), request.text, self.rules.roots, request.language):
+            name = str(path)
+            if name in known_paths or self.rules.exclusion_reason(path) is not None:
+                continue
+            text = open_texts[name] if name in open_texts else read_source(path, self.rules.roots)
+            if text and len(text) <= MAX_FILE_BYTES:
+                yield name, (_prepare(text), _IMPORT_WEIGHT)
+
+    def _own_text(self, request: ContextRequest) -> dict[str, _WeightedText]:
+        """The document without what the prompt has: there the text after the cursor directly follows the text before
+        it, so a look-up of n-grams would find that nothing is missing at the cursor."""
+        if len(request.text) > MAX_FILE_BYTES:
+            return {}
+        start, end = request.prompt_range
+        text = mask_secrets(request.text)
+        rest = normalize_line_ends((text[:start] if start > 0 else "") + "\n" + text[end:])
+        return {request.name: (rest, _SAME_DOCUMENT_WEIGHT)} if rest.strip() else {}
 
     def _edited_chunks(self, request: ContextRequest, documents: OpenDocuments) -> Iterator[Candidate]:
         """The lines around the latest edits in other documents."""
@@ -207,7 +229,7 @@ class ContextCollector:
                 continue
             if self.rules.exclusion_reason_of_document(key, document.path) is not None:
                 continue
-            lines = mask_secrets(document.text).split("\n")
+            lines = _prepare(document.text).split("\n")
             start = max(0, line - _EDIT_LINES)
             text = "\n".join(lines[start : line + _EDIT_LINES])
             yield Candidate(CodeChunk(document.path or key, start, text), _EDIT_WEIGHT)
@@ -222,7 +244,7 @@ class ContextCollector:
         return CodeChunk(path, start_line, masked.removesuffix("\n")) if masked else None
 
     def _lookup_text(
-        self, request: ContextRequest, texts: dict[str, tuple[str, float]], chunks: Sequence[CodeChunk]
+        self, request: ContextRequest, texts: dict[str, _WeightedText], chunks: Sequence[CodeChunk]
     ) -> tuple[str, ...]:
         """Texts for the look-up of n-grams, the most relevant last."""
         remaining = _MAX_LOOKUP_CHARS
@@ -239,6 +261,7 @@ class ContextCollector:
 
     def _build_context(
         self,
+        request: ContextRequest,
         selection: SnippetSelection,
         tokens: int,
         count_tokens: Callable[[str], int],
@@ -246,8 +269,8 @@ class ContextCollector:
     ) -> PromptContext:
         snippets = tuple(Snippet(self._display_path(chunk.path), chunk.text.strip("\n")) for chunk in selection.chunks)
         spent = sum(_token_cost(chunk, count_tokens) for chunk in selection.chunks) if tokens else 0
-        repository = self.rules.roots[0].name if self.rules.roots else ""
-        return PromptContext(snippets, spent, lookup_text, repository)
+        root = self.root_of(request.path) or next(iter(self.rules.roots), None)
+        return PromptContext(snippets, spent, lookup_text, root.name if root else "")
 
     def _display_path(self, path: str) -> str:
         """The path in the workspace; outside of it, the file's name."""
@@ -260,6 +283,10 @@ class ContextCollector:
 
     def _is_excluded(self, path: str) -> bool:
         return self.rules.exclusion_reason_of_document(path, path) is not None
+
+
+def _prepare(text: str) -> str:
+    return mask_secrets(normalize_line_ends(text))
 
 
 def _token_cost(chunk: CodeChunk, count_tokens: Callable[[str], int]) -> int:

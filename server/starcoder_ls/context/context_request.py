@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starcoder_ls.context.source_files import language_family
+from starcoder_ls.context.source_files import language_family, language_group
 
 _NEAR_LINES_ABOVE, _NEAR_LINES_BELOW, _NEAR_CHARS_ABOVE, _NEAR_CHARS_BELOW = 30, 10, 12_000, 4000
 
@@ -33,6 +33,11 @@ class ContextRequest:
     def family(self) -> str:
         """The language family of the document."""
         return language_family(self.path, self.language)
+
+    @property
+    def group(self) -> str:
+        """The language group of the document."""
+        return language_group(self.path, self.language)
 
     @property
     def name(self) -> str:

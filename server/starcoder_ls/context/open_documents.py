@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from starcoder_ls.context.source_files import language_family
+from starcoder_ls.context.source_files import language_group
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class OpenDocument:
     notebook: str = ""
 
     @property
-    def family(self) -> str:
-        return language_family(self.path, self.language)
+    def group(self) -> str:
+        return language_group(self.path, self.language)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +32,15 @@ class OpenDocuments:
     by_key: dict[str, OpenDocument]
     edits: tuple[tuple[str, int], ...]
 
-    def others(self, document: str, notebook: str, family: str) -> list[tuple[str, OpenDocument]]:
-        """The other documents of a language family, the most recently edited first, with their keys.
+    def others(self, document: str, notebook: str, group: str) -> list[tuple[str, OpenDocument]]:
+        """The other documents of a language group, the most recently edited first, with their keys.
 
-        Without the cells of ``notebook``: those are in the prompt.
+        None if the group is unknown. Without the cells of ``notebook``: those are in the prompt.
         """
         found: list[tuple[str, OpenDocument]] = []
         cells: dict[str, list[OpenDocument]] = {}
         for key, other in self.by_key.items():
-            if key == document or other.family != family:
+            if key == document or not group or other.group != group:
                 continue
             if not other.notebook:
                 found.append((key, other))

@@ -49,6 +49,14 @@ def language_family(path: str, language: str = "") -> str:
     return by_path(path).family or by_id(language).family
 
 
+def language_group(path: str, language: str = "") -> str:
+    """The language family, or the language itself if it has none, such as Markdown; empty if it is unknown.
+
+    Open documents of one group can serve as context for each other. Arguments as for ``language_family``.
+    """
+    return language_family(path, language) or by_path(path).id or by_id(language).id
+
+
 def walk_source_files(root: Path, rules: IgnoreRules, with_notebooks: bool = False) -> Iterator[Path]:
     """The source files below ``root`` that ``rules`` do not exclude, those in upper folders first.
 
@@ -105,8 +113,13 @@ def decode_source(raw: bytes) -> str | None:
     text = raw.decode("utf-8-sig", errors="replace")
     if text.count("\ufffd") * 100 > len(text):
         return None
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    text = normalize_line_ends(text)
     return text if _has_short_lines(text) else None
+
+
+def normalize_line_ends(text: str) -> str:
+    """``text`` with line feeds only."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_source_of_family(path: Path, family: str | None, roots: Sequence[Path] = ()) -> str | None:

@@ -48,7 +48,8 @@ class Language:
     """Names of its files that do not end in one of ``suffixes``, in lower case. A dot at the end stands for any suffix
     that belongs to no language: ``Dockerfile.dev``."""
     family: str = ""
-    """Files of one family can serve as context for each other. Files without a family are not collected as context."""
+    """Files of one family can serve as context for each other. Without a family, only open files of the same language
+    can."""
     import_rule: ImportRule | None = None
     grammar: str = ""
     """The module of the tree-sitter grammar, and after a colon its function where that is not ``language``."""
