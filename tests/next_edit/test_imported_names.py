@@ -27,6 +27,11 @@ def edit_two_files(importing: str, edit: tuple[str, str] = ("load", "read"), lan
         ("python", "from other import load\n\nload(1)\n", None),
         ("python", "from files import load\n\nread = load\n", None),
         ("typescript", 'import { load } from "./files";\nload();\n', 'import { read } from "./files";\nread();\n'),
+        (
+            "typescript",
+            'import { load } from "./files";\nexport { load };\nuse({ load });\n',
+            'import { read } from "./files";\nexport { read as load };\nuse({ load: read });\n',
+        ),
         ("typescript", 'import { load } from "./file";\nload();\n', None),
     ],
 )

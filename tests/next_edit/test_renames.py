@@ -36,6 +36,18 @@ CASES = {
         "const k = 1;\nuse({ n: k, m: k });\n",
         ("n = 1", "k = 1"),
     ),
+    "exports": (
+        "javascript",
+        "const n = 1;\nexport { n, n as m };\nexport { n } from './x';\nexport default n;\n",
+        "const k = 1;\nexport { k as n, k as m };\nexport { n } from './x';\nexport default k;\n",
+        ("n = 1", "k = 1"),
+    ),
+    "pattern": (
+        "javascript",
+        "function f({ n, m = n }) { ({ n } = g()); return n + m; }\n",
+        "function f({ k, m = k }) { ({ n: k } = g()); return k + m; }\n",
+        ("{ n", "{ k"),
+    ),
     "type": (
         "typescript",
         "interface Row { id: number }\nfunction f(row: Row): Row[] { return [row]; }\n",
@@ -80,6 +92,45 @@ def test_change_that_may_be_no_rename_gives_nothing(before: str, edit: tuple[str
     assert document.proposals() == []
 
 
+INNER_SCOPES = {
+    "function": ("python", "size = 1\n\n\ndef f():\n    count = 2\n    return size + count\n"),
+    "comprehension": ("python", "size = 1\nx = [size * count for count in range(3)]\n"),
+    "pattern": ("javascript", "const size = 1;\nfunction f({ count = 2 }) { return size + count; }\n"),
+    "parameter": ("javascript", "const size = 1;\nfunction f(count) { return size + count; }\n"),
+    "var in a block with let": (
+        "javascript",
+        "function f() { if (x) { var size = 1; let count = 2; } return size; }\n",
+    ),
+    "if statement": (
+        "go",
+        "package m\n\nvar size = 1\n\nfunc f() int {\n\tif count := g(); count > 0 {\n\t\treturn size\n\t}\n}\n",
+    ),
+    "second binding": (
+        "go",
+        "package m\n\nvar size = 1\n\nfunc f() int {\n\ta, count := g()\n\tb, count := g()\n\treturn a + b + size\n}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("language", "before"), INNER_SCOPES.values(), ids=INNER_SCOPES)
+def test_new_name_that_an_inner_scope_binds_gives_nothing(language: str, before: str) -> None:
+    document = EditedText(before, language)
+    document.replace("size = 1", "count = 1")
+    assert document.proposals() == []
+    document = EditedText(before, language)
+    document.replace("size = 1", "total = 1")
+    assert document.accept_all() == before.replace("size", "total")
+
+
+def test_inner_scope_with_the_new_name_but_no_use_is_no_conflict() -> None:
+    document = EditedText("class C:\n    size = 1\n\n    def f(self, count):\n        return self.size\n")
+    document.replace("size = 1", "count = 1")
+    assert document.accept_all() == "class C:\n    count = 1\n\n    def f(self, count):\n        return self.count\n"
+    document = EditedText("size = 1\nprint(size)\n\n\ndef f(count):\n    return count\n")
+    document.replace("size = 1", "count = 1")
+    assert document.accept_all() == "count = 1\nprint(count)\n\n\ndef f(count):\n    return count\n"
+
+
 def test_second_use_that_gets_the_same_new_name_is_a_rename() -> None:
     document = EditedText("def f(a):\n    print(a)\n    print(a)\n    return a\n")
     document.replace("print(a)", "print(size)")
@@ -93,6 +144,14 @@ def test_two_uses_that_become_another_variable_leave_the_definition() -> None:
     document.replace("(a)", "(b)")
     document.replace("(a)", "(b)")
     assert document.accept_all() == "a = 1\nb = 2\nprint(b)\nprint(b)\nprint(b)\n"
+
+
+def test_uses_for_which_the_other_variable_is_not_visible_are_left() -> None:
+    code = "a = 1\n\n\ndef f(b):\n    print(a)\n    print(a)\n    print(a)\n\n\ndef g():\n    return a\n"
+    document = EditedText(code)
+    document.replace("(a)", "(b)")
+    document.replace("(a)", "(b)")
+    assert document.accept_all() == code.replace("(a)", "(b)")
 
 
 def test_later_binding_that_was_renamed_already_is_no_conflict() -> None:

@@ -189,8 +189,18 @@ def test_name_is_visible_only_in_and_below_its_scope() -> None:
     text = "a = 1\ndef f(b):\n    use()\ndef g():\n    use()\n"
     names = resolver(text, "python")
     first, second = (each.node for each in names.occurrences(b"use"))
-    assert [names.is_visible(name, first) for name in (b"a", b"b", b"c")] == [True, True, False]
-    assert [names.is_visible(name, second) for name in (b"a", b"b")] == [True, False]
+    scopes = [names.scope_of(name, first) for name in (b"a", b"b", b"c")]
+    assert [scope and scope[2] for scope in scopes] == ["module", "function_definition", None]
+    assert [names.scope_of(name, second) for name in (b"a", b"b")] == [scopes[0], None]
+
+
+def test_name_with_several_bindings_is_bound_in_their_scope() -> None:
+    names = resolver("package m\nfunc f() {\n\ta, n := g()\n\tb, n := g()\n\tuse(a, b)\n}\n", "go")
+    first = names.occurrences(b"n")[0]
+    scope = names.scope_of(b"n", names.occurrences(b"use")[0].node)
+    assert first.key is None
+    assert scope is not None
+    assert names.is_bound(b"n", scope)
 
 
 def test_call_of_an_occurrence_is_found_alone_and_as_a_member() -> None:

@@ -226,7 +226,7 @@ class _Follower:
                 if found is None or found.role != "variable":
                     continue
                 is_bound = any(each.kind for each in self._names.occurrences(name))
-                if is_bound and not self._names.is_visible(name, call):
+                if is_bound and self._names.scope_of(name, call) is None:
                     return False
         return True
 

@@ -13,6 +13,7 @@ from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, rever
 from starcoder_ls.syntax import grammars
 from starcoder_ls.syntax.grammars import Node
 from starcoder_ls.syntax.name_resolution import NameResolver, Occurrence, node_key
+from starcoder_ls.syntax.name_roles import renamed
 
 _IMPORTS = ("import_from_statement", "import_statement")
 
@@ -48,8 +49,10 @@ def find_imported_names(source: Source, path: str, change: TokenChange) -> list[
     if not imported:
         keys = {None}  # its import has the new name already
     targets = [each for each in found if each in imported or (each.role == "variable" and each.key in keys)]
-    spans = (source.span_of(each.node) for each in targets)
-    return [Replacement(start, end, change.old, change.new) for start, end in spans]
+    return [
+        Replacement(*source.span_of(each.node), change.old, renamed(each.node, change.old, change.new, names.rules))
+        for each in targets
+    ]
 
 
 def _imports_from(names: NameResolver, each: Occurrence, stem: str) -> bool:

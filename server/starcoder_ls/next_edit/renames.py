@@ -12,6 +12,7 @@ from starcoder_ls.next_edit.token_changes import Replacement, TokenChange, curre
 from starcoder_ls.syntax import grammars
 from starcoder_ls.syntax.call_arguments import find_calls, read_arguments
 from starcoder_ls.syntax.name_resolution import Key, NameResolver, Occurrence
+from starcoder_ls.syntax.name_roles import renamed
 
 _MIN_REPEATED = 2
 _CERTAIN = 8
@@ -40,7 +41,10 @@ def find_renames(text: str, language: str, changes: Sequence[TokenChange]) -> li
             targets.pop(occurrence.start_byte, None)
     ordered = [targets[start] for start in sorted(targets)]
     starts = current_offsets(changes, [source.offset_of(target.start_byte) for target in ordered])
-    return [_replacement(source.names, target, start, old, new) for target, start in zip(ordered, starts, strict=True)]
+    return [
+        Replacement(start, start + len(old), old, renamed(target.node, old, new, source.names.rules))
+        for target, start in zip(ordered, starts, strict=True)
+    ]
 
 
 def _all_targets(names: NameResolver, changed: Sequence[Occurrence], new: str) -> dict[int, Occurrence]:
@@ -67,11 +71,6 @@ def _occurrence_at(source: Source, names: NameResolver, start: int, old: str) ->
     return names.at(source.byte_at(start), source.byte_at(start + len(old)))
 
 
-def _replacement(names: NameResolver, target: Occurrence, start: int, old: str, new: str) -> Replacement:
-    is_shorthand = target.node.type in names.rules.shorthands
-    return Replacement(start, start + len(old), old, f"{old}: {new}" if is_shorthand else new)
-
-
 def _targets(names: NameResolver, changed: Occurrence, same: list[Occurrence], new: str) -> list[Occurrence]:
     """What else must become ``new`` because ``changed`` did, and with it ``same``, all of one meaning."""
     new_name = grammars.encode(new)
@@ -81,12 +80,18 @@ def _targets(names: NameResolver, changed: Occurrence, same: list[Occurrence], n
     is_definition = _is_first_binding(changed, references)
     if not is_definition and len(same) < _MIN_REPEATED:
         return []
-    is_known = names.is_bound(new_name, changed.key)
-    if is_definition or not names.is_visible(new_name, changed.node):
-        if is_known and len(same) < _CERTAIN:
+    visible = {
+        each.start_byte: names.scope_of(new_name, each.node, each.kind == "parameter")
+        for each in references
+        if each.role == "variable"
+    }
+    if is_definition or names.scope_of(new_name, changed.node) is None:
+        is_known = names.is_bound(new_name, changed.key) and len(same) < _CERTAIN
+        if is_known or len(set(visible.values())) > 1:  # several: a scope in between binds the new name
             return []
         return references + (_keyword_arguments(names, changed) if changed.kind == "parameter" else [])
-    return [each for each in references if not each.kind]
+    same_scope = visible.get(changed.start_byte)
+    return [each for each in references if not each.kind and visible.get(each.start_byte) == same_scope]
 
 
 def _is_first_binding(changed: Occurrence, references: Sequence[Occurrence]) -> bool:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
 
 import tree_sitter
 
 from starcoder_ls.syntax.grammars import Node
+from starcoder_ls.syntax.name_roles import Role, classify, is_field
 from starcoder_ls.syntax.scope_rules import BindingKind, ScopeRules
 
-Role = Literal["variable", "member", "keyword", "imported", "other"]
 Key = tuple[int, int, str]
 """The scope that binds a name: first and last byte and type of its node."""
 
@@ -25,12 +24,16 @@ MAX_OCCURRENCES = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One occurrence of a name. ``kind`` is what it binds, empty for a reference. ``key`` is None if unknown."""
+    """One occurrence of a name. ``kind`` is what it binds, empty for a reference. ``key`` is None if unknown.
+
+    ``binds_in`` is the scope in which it binds the name, known or not; None for a reference.
+    """
 
     node: Node
     role: Role
     kind: BindingKind = ""
     key: Key | None = None
+    binds_in: Key | None = None
 
     @property
     def start_byte(self) -> int:
@@ -71,12 +74,13 @@ class NameResolver:
 
     def is_bound(self, name: bytes, key: Key) -> bool:
         """Whether the scope ``key`` binds ``name``."""
-        return any(found.kind and found.key == key for found in self.occurrences(name))
+        return any(found.binds_in == key for found in self.occurrences(name))
 
-    def is_visible(self, name: bytes, at: Node) -> bool:
-        """Whether ``name`` is bound in a scope around ``at``."""
-        keys = {node_key(scope) for scope in self._visible_scopes(self._scopes(at, False))}
-        return any(found.kind and found.role == "variable" and found.key in keys for found in self.occurrences(name))
+    def scope_of(self, name: bytes, at: Node, is_parameter: bool = False) -> Key | None:
+        """The innermost scope around ``at`` that binds the variable ``name``, None if it is bound nowhere there."""
+        bound = {found.binds_in for found in self.occurrences(name) if found.kind and found.role == "variable"}
+        scopes = self._visible_scopes(self._scopes(at, is_parameter)) if bound else []
+        return next((key for scope in scopes if (key := node_key(scope)) in bound), None)
 
     def call_of(self, occurrence: Occurrence) -> Node | None:
         """The call whose function is ``occurrence``, alone or as a member."""
@@ -85,7 +89,7 @@ class NameResolver:
             node, parent = parent, parent.parent
         if parent is None or parent.type not in self.rules.calls:
             return None
-        return parent if _is_field(parent, self.rules.calls[parent.type][0], node) else None
+        return parent if is_field(parent, self.rules.calls[parent.type][0], node) else None
 
     def _resolve(self, name: bytes) -> list[Occurrence]:
         starts = _find_words(self.source, name)
@@ -93,49 +97,12 @@ class NameResolver:
             return []
         leaves = (self.root.descendant_for_byte_range(start, start + len(name)) for start in starts)
         found = [
-            self._classify(leaf)
+            Occurrence(leaf, *classify(leaf, self.rules))
             for start, leaf in zip(starts, leaves, strict=True)
             if leaf is not None and (leaf.start_byte, leaf.end_byte) == (start, start + len(name))
             if leaf.type in self.rules.variables or leaf.type in self.rules.member_leaves
         ]
         return self._with_keys(found)
-
-    def _classify(self, node: Node) -> Occurrence:
-        parent = node.parent
-        if parent is None:
-            return Occurrence(node, "other")
-        if parent.type in self.rules.members and _is_field(parent, self.rules.members[parent.type][1], node):
-            return Occurrence(node, "member")
-        if node.type in self.rules.member_leaves:
-            name_field = self.rules.member_bindings.get(parent.type)
-            is_definition = name_field is not None and _is_field(parent, name_field, node)
-            return Occurrence(node, "member", "function") if is_definition else Occurrence(node, "other")
-        if parent.type == "keyword_argument" and _is_field(parent, "name", node):
-            return Occurrence(node, "keyword")
-        if parent.type in ("dotted_name", "import_specifier"):
-            return _classify_import(node, parent)
-        ignored = self.rules.ignored_parents.get(parent.type)
-        is_key = (
-            parent.type == "literal_element" and parent.parent is not None and _is_field(parent.parent, "key", parent)
-        )
-        if is_key or ignored == "" or (ignored and _is_field(parent, ignored, node)):
-            return Occurrence(node, "other")
-        return Occurrence(node, "variable", self._binding_kind(node, parent))
-
-    def _binding_kind(self, node: Node, parent: Node) -> BindingKind:
-        """What ``node`` binds, empty if it is a reference."""
-        while parent.type in self.rules.patterns or (parent.type == "tuple" and _is_target(parent)):
-            if parent.type == "pair_pattern" and not _is_field(parent, "value", node):
-                return ""
-            if parent.type == "assignment_pattern" and not _is_field(parent, "left", node):
-                return ""
-            if parent.parent is None:
-                return ""
-            node, parent = parent, parent.parent
-        for name_field, kind in self.rules.bindings.get(parent.type, {}).items():
-            if _is_field(parent, name_field, node) if name_field else not _is_field(parent, "type", node):
-                return kind
-        return ""
 
     def _with_keys(self, found: list[Occurrence]) -> list[Occurrence]:
         """The occurrences with the scopes that bind them."""
@@ -161,7 +128,9 @@ class NameResolver:
                 if not each.kind and key is not None and each.start_byte < bound_from.get(key, 0):
                     key = None
             is_member = key is not None and key[2] in self.rules.classes
-            resolved.append(Occurrence(each.node, each.role, each.kind, key if is_member or key in usable else None))
+            binds_in = key if each.kind else None
+            key = key if is_member or key in usable else None
+            resolved.append(Occurrence(each.node, each.role, each.kind, key, binds_in))
         return resolved
 
     def _first_statement_ends(self, found: list[Occurrence], keys: list[Key | None]) -> dict[Key, int]:
@@ -247,12 +216,12 @@ class NameResolver:
     def _is_inside(self, scope: Node, fields: frozenset[str], child: Node, below: Node, is_parameter: bool) -> bool:
         if "comprehension" in scope.type or scope.type == "generator_expression":
             first = next((part for part in scope.named_children if part.type == "for_in_clause"), None)
-            return first is None or first.id != child.id or not _is_field(child, "right", below)
+            return first is None or first.id != child.id or not is_field(child, "right", below)
         if not fields:
             return True
         if self.rules.is_rebinding_same and not is_parameter:  # Python: defaults and annotations are outside
-            return _is_field(scope, "body", child)
-        return any(_is_field(scope, name, child) for name in fields)
+            return is_field(scope, "body", child)
+        return any(is_field(scope, name, child) for name in fields)
 
 
 def _find_words(source: bytes, name: bytes) -> list[int]:
@@ -266,34 +235,3 @@ def _find_words(source: bytes, name: bytes) -> list[int]:
             starts.append(start)
         start = source.find(name, end if is_whole else start + 1)
     return starts
-
-
-def _is_field(parent: Node, name: str, child: Node) -> bool:
-    return any(found.id == child.id for found in parent.children_by_field_name(name))
-
-
-def _is_target(node: Node) -> bool:
-    return node.parent is not None and node.parent.type in ("as_pattern_target", "tuple")
-
-
-def _classify_import(node: Node, parent: Node) -> Occurrence:
-    """A name in an import statement, or in a pattern of Python's ``case``."""
-    outer = parent.parent
-    if parent.type == "import_specifier":
-        is_renamed = parent.child_by_field_name("alias") is not None
-        is_local = not is_renamed or _is_field(parent, "alias", node)
-        return Occurrence(node, "variable", "import") if is_local else Occurrence(node, "imported")
-    if outer is None:
-        return Occurrence(node, "other")
-    is_single = parent.named_child_count == 1
-    if outer.type in ("case_pattern", "keyword_pattern"):
-        return Occurrence(node, "variable", "variable" if is_single else "")
-    if outer.type == "class_pattern":
-        return Occurrence(node, "variable" if parent.named_children[0].id == node.id else "other")
-    if outer.type == "import_statement" and parent.named_children[0].id == node.id:
-        return Occurrence(node, "variable", "import")
-    if outer.type == "import_from_statement" and _is_field(outer, "name", parent):
-        return Occurrence(node, "variable", "import")
-    if outer.type == "aliased_import" and outer.parent is not None and outer.parent.type == "import_from_statement":
-        return Occurrence(node, "imported")
-    return Occurrence(node, "other")

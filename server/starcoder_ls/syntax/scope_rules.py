@@ -114,8 +114,9 @@ _SCRIPT_FUNCTIONS = _all(
     "arrow_function",
     "method_definition",
 )
+_SHORTHANDS = _all("shorthand_property_identifier", "shorthand_property_identifier_pattern")
 SCRIPT = ScopeRules(
-    variables=_all("identifier", "type_identifier", "shorthand_property_identifier"),
+    variables=_all("identifier", "type_identifier", *_SHORTHANDS),
     scopes={
         "program": _NO_FIELDS,
         **dict.fromkeys(_SCRIPT_FUNCTIONS, _all("parameters", "parameter", "return_type", "body")),
@@ -144,7 +145,14 @@ SCRIPT = ScopeRules(
         "import_clause": {"": "import"},
         "namespace_import": {"": "import"},
     },
-    patterns=_all("array_pattern", "object_pattern", "pair_pattern", "rest_pattern", "assignment_pattern"),
+    patterns=_all(
+        "array_pattern",
+        "object_pattern",
+        "pair_pattern",
+        "rest_pattern",
+        "assignment_pattern",
+        "object_assignment_pattern",
+    ),
     members={"member_expression": ("object", "property")},
     calls={"call_expression": ("function", "arguments"), "new_expression": ("constructor", "arguments")},
     member_leaves=_all("property_identifier"),
@@ -153,8 +161,8 @@ SCRIPT = ScopeRules(
     self_names=_all("this"),
     functions=_SCRIPT_FUNCTIONS,
     hoisted=_all("variable_declaration"),
-    shorthands=_all("shorthand_property_identifier"),
-    ignored_parents={"export_specifier": "", "labeled_statement": "label", "break_statement": "label"},
+    shorthands=_SHORTHANDS,
+    ignored_parents={"namespace_export": "", "labeled_statement": "label", "break_statement": "label"},
 )
 
 _GO_FUNCTIONS = _all("function_declaration", "method_declaration", "func_literal")
