@@ -77,7 +77,7 @@ class Request:
     Completion uses it after a blank: the blank is removed from the prompt and forced into the answer, because
     tokenizers join a blank to the word that follows it.
     ``end_tokens`` end a candidate, as the checkpoint's end-of-text token does. They are never part of the text.
-    ``candidates`` is the number of sequences to generate. The first is greedy, ``sampling`` selects the others.
+    ``candidates`` is the number of sequences to generate. ``sampling`` selects them; of several, the first is greedy.
     ``lookup_text`` is text of other files that is not part of the prompt, the most similar last. An engine that mixes
     in n-grams of the document searches it too. ``prediction`` is text that the answer probably copies in parts: an
     engine may verify it as drafts. ``adapter`` is a name from ``Status.adapters``; None means the base model alone.

@@ -10,6 +10,7 @@ import checkpoints
 from starcoder_ls.engine.assembly import load
 from starcoder_ls.engine.generation.loaded_model import LoadedModel
 from starcoder_ls.engine.runner import packed_linear
+from starcoder_ls.engine.scheduling.batcher import MAX_STARTED_REQUESTS
 from starcoder_ls.engine.scheduling.request_queue import ScheduledRequest
 from starcoder_ls.generation import FinishReason, Priority, Request
 from starcoder_ls.settings import Model
@@ -77,6 +78,22 @@ def test_requests_of_equal_priority_share_one_pass_in_each_pause(loaded: LoadedM
     scheduler.run()
     for request in (reader, *others):
         assert output_of(request).answers() == answers_alone(loaded, request.request)
+
+
+def test_pauses_start_no_more_requests_than_passes_do(loaded: LoadedModel) -> None:
+    most = 0
+
+    def count(_number: int) -> None:
+        nonlocal most
+        most = max(most, sum(request.steps is not None for request in scheduler.queue._requests))
+
+    scheduler = PausingScheduler(loaded, count)
+    for n in range(2 * MAX_STARTED_REQUESTS):
+        scheduler.submit(Request((f"x{n} = 1\n" * 20,), 1, client=f"c{n}"))
+    scheduler.run(2)
+    assert most == MAX_STARTED_REQUESTS
+    scheduler.run()
+    assert len(scheduler.finished) == 2 * MAX_STARTED_REQUESTS
 
 
 def test_request_about_the_same_document_waits_for_the_slot(loaded: LoadedModel) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -143,6 +145,21 @@ def test_site_without_a_replica_says_when_to_try_again(tmp_path: Path) -> None:
 def test_answer_that_breaks_is_not_made_to_look_complete(tmp_path: Path) -> None:
     with site(tmp_path, [FakeReplica(failures=["break"])]) as gateway, pytest.raises(httpx2.RemoteProtocolError):
         gateway.post()
+
+
+def test_client_that_leaves_while_it_sends_is_counted_and_no_error(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with site(tmp_path, [FakeReplica()]) as gateway:
+        url = gateway.client.base_url
+        head = f"POST /v1/completions HTTP/1.1\r\nhost: {url.host}\r\ncontent-length: 100\r\n"
+        head += f"authorization: {gateway.headers(0)['authorization']}\r\n\r\n{{"
+        with socket.create_connection((url.host, url.port)) as connection:
+            connection.sendall(head.encode())
+            time.sleep(0.1)
+        while not gateway.metric("gateway_aborted_total"):
+            time.sleep(0.01)
+    assert not caplog.records
 
 
 def test_client_that_leaves_ends_the_work_of_the_replica(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path) -> None:
         (MINIMAL + 'listen = "nowhere"', "is not HOST:PORT"),
         (MINIMAL + "max_tokens = 3", "max_tokens: Extra inputs"),
         (MINIMAL.replace("http:", "ftp:"), "is no address such as"),
+        (MINIMAL.replace("8000", "99999"), "is no address such as"),
         (MINIMAL.replace('"]', '", "http://a:8000"]'), "a replica is named twice"),
     ],
 )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 
 import httpx2
+import pytest
 
 from starcoder_ls.gateway.metrics import Metrics
 from starcoder_ls.gateway.proxy import ProxiedRequest
 from starcoder_ls.gateway.replicas import Replica
+from starcoder_ls.http_api.http_errors import HttpError
 
 PARTS, READ_PARTS = 64, 3
 
@@ -50,3 +52,37 @@ def test_client_that_leaves_within_a_burst_gets_no_more() -> None:
 
 def test_client_that_stays_gets_the_whole_burst() -> None:
     assert asyncio.run(send_parts(PARTS + 1))[0] == PARTS
+
+
+async def answer_to(respond: Callable[[httpx2.Request], httpx2.Response]) -> list[MutableMapping[str, Any]]:
+    """The messages that a client gets whose request a replica answers with ``respond``. Raises HttpError."""
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    async with httpx2.AsyncClient(transport=httpx2.MockTransport(respond), base_url="http://replica") as client:
+        replica = Replica("http://replica", client)
+        await ProxiedRequest([replica], "/v1/completions", b"{}", "session", 1, Metrics())({}, receive, send)
+    return sent
+
+
+def test_late_answer_is_not_generated_once_more() -> None:
+    requests = []
+
+    def respond(request: httpx2.Request) -> httpx2.Response:
+        requests.append(request)
+        raise httpx2.ReadTimeout("late")
+
+    with pytest.raises(HttpError, match="did not come in time") as raised:
+        asyncio.run(answer_to(respond))
+    assert (raised.value.status, len(requests)) == (504, 1)
+
+
+def test_retry_after_of_a_replica_is_passed_on() -> None:
+    start, *_ = asyncio.run(answer_to(lambda _: httpx2.Response(503, headers={"retry-after": "7"}, stream=Burst())))
+    assert (start["status"], dict(start["headers"])[b"retry-after"]) == (503, b"7")

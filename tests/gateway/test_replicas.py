@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import httpx2
 import pytest
 
@@ -39,3 +41,32 @@ def test_replicas_that_are_all_late_are_used_but_not_one_that_refuses() -> None:
     assert candidates(replicas) == {first.url}
     first.mark_failed(httpx2.ConnectError("refused"))
     assert candidates(replicas) == set()
+
+
+def test_health_of_the_others_is_checked_when_one_check_raises() -> None:
+    replicas, (first, *others) = make_replicas()
+    checks: list[str] = []
+    have_all_been_checked = asyncio.Event()
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        checks.append(request.url.host)
+        if len(checks) == 2 * len(URLS):
+            have_all_been_checked.set()
+        if request.url.host == "replica-0":
+            raise OverflowError("port must be 0-65535")
+        return httpx2.Response(200)
+
+    async def check_twice() -> None:
+        for replica in replicas:
+            replica.client = httpx2.AsyncClient(transport=httpx2.MockTransport(answer), base_url=replica.url)
+        checking = asyncio.create_task(replicas.check_health(0.01))
+        await have_all_been_checked.wait()
+        checking.cancel()
+
+    asyncio.run(check_twice())
+    assert not first.is_healthy
+    assert all(replica.is_healthy for replica in others)
+
+
+def test_answers_are_not_compressed() -> None:
+    assert all(replica.client.headers["accept-encoding"] == "identity" for replica in make_replicas()[0])

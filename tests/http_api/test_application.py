@@ -12,6 +12,7 @@ import pytest
 from http_api_client import Api
 from starcoder_ls.errors import EngineClosed, OutOfMemory
 from starcoder_ls.generation import Priority, SpecialToken
+from starcoder_ls.http_api import engine_requests
 from starcoder_ls.http_api.application import MAX_BODY_BYTES
 
 OpenApi = Callable[..., Api]
@@ -63,7 +64,28 @@ def test_request_of_llama_vim_is_answered_with_the_fields_it_reads(open_api: Ope
     text = "".join(part for part in request.parts if isinstance(part, str))
     assert "triple" in text or "triple" in "".join(request.lookup_text)
     assert request.deadline_s is not None
-    assert request.deadline_s - time.monotonic() < 1.5
+    assert request.deadline_s - time.monotonic() > 60, "the limit is that of the generation, not of the prompt"
+
+
+def test_requests_without_a_session_are_not_of_one_document(open_api: OpenApi) -> None:
+    api = open_api(scripts=[["x"]])
+    api.post("/v1/completions", prompt="a = ", suffix="\n")
+    api.client.post("/v1/completions", json={"prompt": "a = ", "suffix": "\n"}, headers={"x-session-id": "s"})
+    assert [request.document for request in api.engine.requests] == ["", "http:s"]
+
+
+def test_request_that_gets_no_turn_in_time_gets_503(open_api: OpenApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_requests, "MAX_ANSWER_S", -1.0)
+    response = open_api(scripts=[["x"]]).post("/v1/completions", prompt="a = ", suffix="\n")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert "waited too long" in response.json()["error"]["message"]
+
+
+def test_values_of_clients_that_change_nothing_are_accepted(open_api: OpenApi) -> None:
+    api = open_api(scripts=[["x"], ["y"]])
+    answer = api.post("/v1/completions", prompt="a = ", suffix="\n", n=2, best_of=2, seed=-1).json()
+    assert len(answer["choices"]) == 2
+    assert api.client.get("/v1/models").json()["data"][0]["created"] > 1_600_000_000
 
 
 def test_request_of_llama_vim_that_only_reads_context_generates_nothing(open_api: OpenApi) -> None:

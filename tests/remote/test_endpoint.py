@@ -40,9 +40,16 @@ def test_missing_token_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["http://models.example", "http://10.0.0.1:8000", "http://localhost.example", "https://u:p@h", "https://h?x=1"],
+    [
+        "http://models.example",
+        "http://10.0.0.1:8000",
+        "http://localhost.example",
+        "https://u:p@h",
+        "https://h?x=1",
+        "https://h:99999",
+    ],
 )
-def test_plain_http_to_others_and_urls_with_secrets_are_refused(url: str) -> None:
+def test_plain_http_to_others_and_invalid_urls_are_refused(url: str) -> None:
     with pytest.raises(SettingsError, match=r"remote\.url"):
         read_endpoint(Remote(url=url), {})
 

@@ -66,7 +66,9 @@ def run_http(read_options: Callable[[], dict[str, Any]], settings_file: Path | N
     configure_logging(config.log.level)
     host, port = split_address(address)
     # A server on another machine may start later: the factory for commands that answer and exit would try once.
-    factory: EngineFactory = ConfiguredEngineFactory() if config.remote.url else DaemonOrLocalEngineFactory()
+    factory: EngineFactory = (
+        ConfiguredEngineFactory() if config.remote.url else DaemonOrLocalEngineFactory(is_process_ending=False)
+    )
     source = EngineSource(factory, config)
     tokenizer = functools.cache(lambda: read_model_tokenizer(config))
     return serve.serve(source, config, host, port, _print_http_address, tokenizer)

@@ -21,6 +21,7 @@ from starcoder_ls.gateway.replicas import Replicas, checked_replicas
 from starcoder_ls.gateway.request_policy import Limits, checked_body
 from starcoder_ls.gateway.user_limits import UserLimits
 from starcoder_ls.gateway.users import Users, salt_of, session_of
+from starcoder_ls.http_api.disconnect import ClientGone
 from starcoder_ls.http_api.http_errors import HttpError, error_response, route_errors
 from starcoder_ls.http_api.request_body import read_body
 
@@ -133,6 +134,8 @@ class _Endpoint:
             if sent_status:
                 raise
             await error_response(error)(scope, receive, watched_send)
+        except ClientGone:  # while it sent its request
+            self.gateway.metrics.aborted.inc()
         finally:
             status = sent_status[0] if sent_status else 499  # the client left first
             self.gateway.metrics.requests.labels(scope["path"], status).inc()

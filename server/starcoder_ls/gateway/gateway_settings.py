@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from starcoder_ls.errors import SettingsError
-from starcoder_ls.remote.endpoint import is_loopback
+from starcoder_ls.remote.endpoint import has_valid_port, is_loopback
 
 _Positive = Annotated[int, Field(ge=1)]
 
@@ -47,7 +47,8 @@ class GatewaySettings(BaseModel):
     def _urls(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         for url in urls:
             parts = urlsplit(url)
-            if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
+            is_address = parts.scheme in ("http", "https") and parts.hostname and not (parts.username or parts.query)
+            if not is_address or not has_valid_port(parts):
                 raise ValueError(f"{url!r} is no address such as http://replica-0:8000")
         urls = tuple(url.rstrip("/") for url in urls)
         if len(set(urls)) < len(urls):

@@ -24,7 +24,7 @@ from starcoder_ls.http_api.http_errors import HttpError
 logger = logging.getLogger(__name__)
 
 MAX_TRIES = 3
-_MAX_ERROR_BYTES = 1 << 16
+_FORWARDED_HEADERS = ("content-type", "retry-after")
 _OVERLOADED = (429, 502, 503, 504)
 
 
@@ -70,6 +70,8 @@ class ProxiedRequest:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             replica.mark_failed(error)
             return False
+        except httpx2.ReadTimeout as error:  # the replica still works on it: another one would do the same again
+            raise HttpError(504, "The answer did not come in time. Try again in a moment.") from error
         except (httpx2.HTTPError, OSError):
             return False
         try:
@@ -93,10 +95,11 @@ class ProxiedRequest:
         client sees a broken answer and not a short one."""
         tokens = AnswerTokens()
         self.metrics.latency.labels("first_byte").observe(time.monotonic() - self.arrived_s)
-        media_type = response.headers.get("content-type", "application/json").encode("latin-1")
-        await send(
-            {"type": "http.response.start", "status": response.status_code, "headers": [(b"content-type", media_type)]}
-        )
+        headers = {"content-type": "application/json"} | {
+            name: response.headers[name] for name in _FORWARDED_HEADERS if name in response.headers
+        }
+        raw = [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status_code, "headers": raw})
         try:
             tokens.feed(first)
             await send({"type": "http.response.body", "body": first, "more_body": True})

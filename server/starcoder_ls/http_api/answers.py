@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import cast
 
+from starcoder_ls.errors import EngineBusy
 from starcoder_ls.generation import Chunk, Engine, FinishReason, Request, Timings
 from starcoder_ls.http_api.stop_texts import StopTexts
 
@@ -46,14 +47,21 @@ class AnswerStream:
     timings: Timings = field(default_factory=Timings)
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """Raises what ``Engine.stream`` raises. Closing it cancels the generation."""
+        """Raises what ``Engine.stream`` raises, and EngineBusy if the time was over before the first token.
+
+        Closing it cancels the generation.
+        """
         filters = [StopTexts(self.stops) for _ in range(self.request.candidates)]
         ended: set[int] = set()
+        has_started = False
         async with aclosing(cast("AsyncGenerator[Chunk]", self.engine.stream(self.request))) as stream:
             async for chunk in stream:
                 self.timings = chunk.timings or self.timings
                 if chunk.candidate in ended:
                     continue
+                has_started = has_started or bool(chunk.token_ids)
+                if chunk.finish_reason is FinishReason.DEADLINE and not has_started:
+                    raise EngineBusy("The request waited too long for its turn. Try again in a moment.")
                 piece = _filter(chunk, filters[chunk.candidate])
                 if piece.finish_reason is not None:
                     ended.add(chunk.candidate)

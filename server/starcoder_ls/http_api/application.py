@@ -86,7 +86,7 @@ class HttpApi:
 
     async def models(self, _request: HttpRequest) -> Response:
         try:
-            return JSONResponse(completions_format.models(self.source.ready_engine().status()))
+            return JSONResponse(completions_format.models(self.source.ready_engine().status(), int(time.time())))
         except EngineNotReady as error:
             return error_response(http_error_of(error))
 
@@ -225,5 +225,10 @@ class EventStream(Response):
 
 
 def _session(request: HttpRequest) -> str:
-    """The key of the client's prefix cache: requests of one document should have the same ``x-session-id``."""
-    return f"http:{request.headers.get('x-session-id', '')[:_MAX_SESSION_CHARS]}"
+    """The key of the client's prefix cache: requests of one document should have the same ``x-session-id``.
+
+    Without the header it is empty: the requests of all such clients are not one document, whose requests would wait for
+    each other.
+    """
+    session = request.headers.get("x-session-id", "")[:_MAX_SESSION_CHARS]
+    return f"http:{session}" if session else ""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 MAX_NEW_TOKENS = 4096
 MAX_CANDIDATES = 8
@@ -26,11 +26,17 @@ class _Body(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """None also for a negative one, which is llama.cpp's for any seed."""
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_default(cls, body: Any) -> Any:
         return {key: value for key, value in body.items() if value is not None} if isinstance(body, dict) else body
+
+    @field_validator("seed", mode="before")
+    @classmethod
+    def _negative_is_none(cls, value: Any) -> Any:
+        return None if isinstance(value, int) and value < 0 else value
 
     @field_validator("stop", mode="before")
     @classmethod
@@ -49,9 +55,10 @@ class StreamOptions(BaseModel):
 class CompletionsBody(_Body):
     """``POST /v1/completions``. ``prompt`` alone is continued; with ``suffix`` the text between them is generated.
 
-    ``model`` is the name of the loaded model or of a resident adapter. ``best_of``, ``echo`` and ``logprobs`` have no
-    other value than the default. Three fields are our own: ``language`` and ``path`` of the file, and ``stop_rules``: a
-    filled-in text ends where a suggestion in an editor would, and not only at the model's end of text.
+    ``model`` is the name of the loaded model or of a resident adapter. ``echo`` and ``logprobs`` have no other value
+    than the default, ``best_of`` none than 1 and ``n``. Three fields are our own: ``language`` and ``path`` of the
+    file, and ``stop_rules``: a filled-in text ends where a suggestion in an editor would, and not only at the model's
+    end of text.
     """
 
     prompt: str
@@ -75,17 +82,17 @@ class CompletionsBody(_Body):
     def _only_one(cls, value: Any) -> Any:
         return value[0] if isinstance(value, list) and len(value) == 1 else value
 
-    @field_validator("best_of")
-    @classmethod
-    def _no_other_candidates(cls, value: int | None) -> int | None:
-        if value not in (None, 1):
-            raise ValueError("only 1 is supported: every generated candidate is returned")
-        return value
-
     @field_validator("logit_bias", mode="before")
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return None if value == {} else value
+
+    @field_validator("best_of")
+    @classmethod
+    def _no_other_candidates(cls, value: int | None, info: ValidationInfo) -> int | None:
+        if value not in (None, 1, info.data.get("n")):
+            raise ValueError("only 1 and `n` are supported: every generated candidate is returned")
+        return value
 
 
 class ExtraFile(BaseModel):

@@ -31,16 +31,16 @@ class Head:
         return {**fields, "choices": list(choices), **({"usage": usage} if usage is not None else {})}
 
 
-def models(status: Status) -> dict[str, Any]:
+def models(status: Status, created_s: int) -> dict[str, Any]:
     """The loaded model and its resident adapters, each of which a request can name as ``model``. ``parent`` and
-    ``max_model_len`` are those of vLLM's server, which remote engines read."""
-    adapters = [_model(adapter.name, parent=status.model) for adapter in status.adapters]
-    base = _model(status.model, parent=None, max_model_len=status.context_tokens)
+    ``max_model_len`` are those of vLLM's server, which remote engines read; ``created_s`` is in seconds since 1970."""
+    adapters = [_model(adapter.name, created_s, parent=status.model) for adapter in status.adapters]
+    base = _model(status.model, created_s, parent=None, max_model_len=status.context_tokens)
     return {"object": "list", "data": [base, *adapters]}
 
 
-def _model(name: str, **fields: Any) -> dict[str, Any]:
-    return {"id": name, "object": "model", "owned_by": _OWNER, **fields}
+def _model(name: str, created_s: int, **fields: Any) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": created_s, "owned_by": _OWNER, **fields}
 
 
 def response(head: Head, answers: Sequence[Answer], timings: Timings) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext, Snippet
 from starcoder_ls.errors import ModelNotFound, ModelUnsupported
 from starcoder_ls.generation import Engine, PromptPart, Request, Sampling, SpecialToken, Status
 from starcoder_ls.http_api.bodies import CompletionsBody, ExtraFile, InfillBody
+from starcoder_ls.http_api.generation_time_limit import with_time_limit
 from starcoder_ls.http_api.rendered_prompt import parse_rendered_prompt
 from starcoder_ls.session.workspace_context import snippet_token_budget
 from starcoder_ls.settings import Settings
@@ -62,7 +63,8 @@ def infill_request(engine: Engine, settings: Settings, body: InfillBody, session
     cursor = Cursor(prefix + body.input_suffix, len(prefix), "", "", session, _CLIENT, None, context)
     request = _fill_in(engine, settings, cursor, tokens, ends_like_suggestions=True)
     if body.t_max_predict_ms:
-        request = dataclasses.replace(request, deadline_s=time.monotonic() + body.t_max_predict_ms / 1000)
+        stop = with_time_limit(request.stop, body.t_max_predict_ms / 1000)
+        request = dataclasses.replace(request, stop=stop)
     return request
 
 

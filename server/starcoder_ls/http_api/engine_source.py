@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
+from collections.abc import Callable
 
 from starcoder_ls.errors import EngineNotReady, StarcoderError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
@@ -11,12 +13,16 @@ from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+RETRY_DELAY_S, MAX_RETRY_DELAY_S = 1.0, 60.0
+"""Between attempts to replace a failed engine: doubled after each."""
+
 
 class EngineSource:
     """Creates the engine on a thread, because imports and the search for a daemon take seconds. Thread-safe."""
 
-    def __init__(self, factory: EngineFactory, settings: Settings) -> None:
-        self._factory, self._settings = factory, settings
+    def __init__(self, factory: EngineFactory, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._factory, self._settings, self._clock = factory, settings, clock
+        self._retry_delay_s, self._retry_at_s = RETRY_DELAY_S, 0.0
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._failure = ""
@@ -40,17 +46,33 @@ class EngineSource:
         return Status(Phase.FAILED if failure else Phase.LOADING, failure or "The model is loading.")
 
     def ready_engine(self) -> Engine:
-        """The loaded engine. Raises EngineNotReady while there is none, with its state as message."""
+        """The loaded engine. Raises EngineNotReady while there is none, with its state as message.
+
+        One that has failed is replaced, at most once in the delay.
+        """
         with self._lock:
             engine, failure = self._engine, self._failure
         if engine is None:
             self.start()
             raise EngineNotReady(failure or "The model is loading.")
         status = engine.status()
+        if status.phase is Phase.FAILED:
+            self._replace_later(engine)
+            raise EngineNotReady(status.message)
         if status.phase not in (Phase.READY, Phase.WORKING):
-            is_failed = status.phase is Phase.FAILED
-            raise EngineNotReady(status.message if is_failed else f"The model is loading. {status.message}".rstrip())
+            raise EngineNotReady(f"The model is loading. {status.message}".rstrip())
+        self._retry_delay_s = RETRY_DELAY_S
         return engine
+
+    def _replace_later(self, failed: Engine) -> None:
+        """On a thread, because closing an engine takes time."""
+        with self._lock:
+            now_s = self._clock()
+            if now_s < self._retry_at_s:
+                return
+            self._retry_at_s = now_s + self._retry_delay_s
+            self._retry_delay_s = min(self._retry_delay_s * 2, MAX_RETRY_DELAY_S)
+        threading.Thread(target=self.replace, args=(failed,), name="http-engine-end", daemon=True).start()
 
     def replace(self, ended: Engine) -> None:
         """Create another engine, because ``ended`` cannot answer any more. Further calls for it have no effect."""
@@ -76,8 +98,15 @@ class EngineSource:
                 engine.start()
         except StarcoderError as error:
             logger.error("%s", error)
+            failure = str(error)
+        except Exception:
+            logger.exception("the engine cannot be created")
+            failure = "The engine cannot be created; `starcoder-ls logs` has the details."
+        else:
+            failure = ""
+        if failure:
             with self._lock:
-                self._failure = str(error)
+                self._failure = failure
             return
         with self._lock:
             is_closed, self._engine = self._is_closed, None if self._is_closed else engine

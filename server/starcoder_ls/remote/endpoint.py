@@ -12,7 +12,7 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx2
 
@@ -52,7 +52,8 @@ def read_endpoint(remote: Remote, environment: Mapping[str, str] = os.environ) -
     certificate file that cannot be read.
     """
     parts = urlsplit(remote.url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query or parts.fragment:
+    has_more = parts.username or parts.query or parts.fragment or not has_valid_port(parts)
+    if parts.scheme not in ("http", "https") or not parts.hostname or has_more:
         raise SettingsError(f"`remote.url` is {remote.url!r:.100}. Write it as https://HOST[:PORT].")
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SettingsError(
@@ -64,6 +65,14 @@ def read_endpoint(remote: Remote, environment: Mapping[str, str] = os.environ) -
     if len(token) > MAX_TOKEN_CHARS or not (token.isascii() and token.isprintable()) or " " in token:
         raise SettingsError("The token for `remote.url` is no single word of ASCII letters, digits and signs.")
     return Endpoint(remote.url.rstrip("/"), token, str(Path(remote.ca_file).expanduser()) if remote.ca_file else "")
+
+
+def has_valid_port(parts: SplitResult) -> bool:
+    """Whether the port, if an address names one, is a number that ports have."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def is_loopback(host: str) -> bool:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,15 @@ def test_merged_checkpoint_gives_the_logits_of_the_adapter(method: str, starcode
     assert (merged - logits(unmerged, adapter)).abs().max() <= FP32_TOLERANCE
     assert (merged - base_logits).abs().max() > 1
     assert {path.name for path in tmp_path.iterdir()} == {"adapter", "out"}, "a temporary folder is left"
+
+
+def test_merged_checkpoint_keeps_the_chat_template(starcoder: Path, tmp_path: Path) -> None:
+    base = shutil.copytree(starcoder, tmp_path / "base")
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    config = adapter_fixtures.create_peft_config("lora")
+    adapter = Adapter(path=str(adapter_fixtures.save_random_adapter(starcoder, tmp_path / "adapter", config)))
+    merge(Model(name=str(base)), [adapter], tmp_path / "out", ignore_progress)
+    assert (tmp_path / "out" / "chat_template.jinja").read_text() == "{{ messages }}"
 
 
 def test_several_adapters_are_merged_one_after_the_other(starcoder: Path, tmp_path: Path) -> None:

@@ -58,14 +58,17 @@ class ConfiguredEngineFactory:
 @dataclass(frozen=True, slots=True)
 class DaemonOrLocalEngineFactory:
     """An ``EngineFactory`` for commands that answer and exit: the engine of a daemon if one has the model and the
-    adapters of the settings loaded, else a local one; with `remote.url`, the remote one."""
+    adapters of the settings loaded, else a local one; with `remote.url`, the remote one. The parameters are those of
+    ``LocalEngineFactory``."""
 
     needs_adapter: AdapterFilter | None = None
+    is_process_ending: bool = True
 
     def __call__(self, settings: Settings, /) -> Engine:
         if settings.remote.url:
-            return ConfiguredEngineFactory(self.needs_adapter, True)(settings)
-        return _find_daemon_engine(settings) or LocalEngineFactory(self.needs_adapter, True)(settings)
+            return ConfiguredEngineFactory(self.needs_adapter, self.is_process_ending)(settings)
+        local = LocalEngineFactory(self.needs_adapter, self.is_process_ending)
+        return _find_daemon_engine(settings) or local(settings)
 
 
 @contextlib.contextmanager

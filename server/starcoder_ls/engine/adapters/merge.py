@@ -23,10 +23,10 @@ from starcoder_ls.engine.loading.resolve import resolve_checkpoint
 from starcoder_ls.errors import AdapterInvalid, SettingsError
 from starcoder_ls.settings import Adapter, Model
 
-COPIED_FILES = (
+COPIED_FILES = tuple(dict.fromkeys((
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "ngram_strengths.json",
-)  # fmt: skip
+    "ngram_strengths.json", *integrity.TEMPLATE_FILES,
+)))  # fmt: skip
 
 
 def merge(model: Model, adapters: Sequence[Adapter], out: Path, on_progress: ProgressCallback) -> None:

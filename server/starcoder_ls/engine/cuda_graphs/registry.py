@@ -36,9 +36,6 @@ MAX_GRAPHS = 64
 QUIET_S = 0.05
 """A graph is captured only after no request has arrived for so long; the next one may have to wait for the capture."""
 
-MEASURED_REPLAYS = 3
-"""Replays of each new graph that are timed; their minimum is its cost."""
-
 
 def create_registry(
     model: Any, adapters: ResidentAdapters, context_tokens: int, is_fused: bool = False

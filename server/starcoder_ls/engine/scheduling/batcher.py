@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
@@ -83,8 +83,8 @@ class Batcher:
         started = [leader, *self._paused, *(peer for peer in peers if peer.steps is not None)]
         for peer in peers:
             if peer.steps is None:
-                if len(started) >= MAX_STARTED_REQUESTS or any(_is_same_document(peer, other) for other in started):
-                    continue  # with a slot of its own it would have to read all of its prompt
+                if not _may_start(peer, started):
+                    continue
                 started.append(peer)
             forward_pass = self._next_pass(peer)
             if forward_pass is None:
@@ -120,7 +120,13 @@ class Batcher:
         try:
             while urgent := self._others(self._queue.more_urgent_than(leader)):
                 self.step(urgent[0])
-            for peer in self._others(self._queue.peers_of(leader)):
+            peers = self._others(self._queue.peers_of(leader))
+            started = [*self._paused, *(peer for peer in peers if peer.steps is not None)]
+            for peer in peers:
+                if peer.steps is None:
+                    if not _may_start(peer, started):
+                        continue
+                    started.append(peer)
                 forward_pass = self._next_pass(peer)
                 if forward_pass is not None and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
                     self.step(peer)
@@ -237,6 +243,15 @@ class Batcher:
 def _layers_key(request: ScheduledRequest) -> tuple[str, int] | None:
     """Whose layers its passes use; None is the base model's, also of adapters that only add virtual tokens."""
     return None if request.adapter is None else request.adapter.layers_key
+
+
+def _may_start(request: ScheduledRequest, started: Sequence[ScheduledRequest]) -> bool:
+    """Whether it may take a slot beside those that are ``started``.
+
+    Beside one of its document it would have to read all of its prompt into a slot of its own.
+    """
+    is_alone = not any(_is_same_document(request, other) for other in started)
+    return is_alone and len(started) < MAX_STARTED_REQUESTS
 
 
 def _is_same_document(request: ScheduledRequest, other: ScheduledRequest) -> bool:
