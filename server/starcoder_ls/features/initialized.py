@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from starcoder_ls.session.session import Session
-from starcoder_ls.session.watched_files import register_file_watching
 
 
 def initialized(session: Session, _: object) -> None:
     session.status_notifier.start()
-    if session.client.info.has_file_watching and session.context.folders:
-        session.tasks.start(register_file_watching(session.client))
+    session.file_watching.on_folders_changed()
     session.adapter_sync.sync()
     session.start_recovery()

@@ -35,6 +35,7 @@ from starcoder_ls.session.progress import WorkDoneProgress
 from starcoder_ls.session.settings_recovery import SettingsRecovery
 from starcoder_ls.session.status_notifier import StatusNotifier
 from starcoder_ls.session.text_sync import TextSync
+from starcoder_ls.session.watched_files import FileWatching
 from starcoder_ls.session.workspace_context import WorkspaceContext
 from starcoder_ls.settings import Settings
 
@@ -84,6 +85,7 @@ class Session:
         self.progress = WorkDoneProgress(self.client, self.tasks)
         self.context = WorkspaceContext(self.client_settings, self.documents, self.client)
         self.documents.exclusion = self.context.exclusion
+        self.file_watching = FileWatching(self.client, self.tasks, self.context)
         warn = self.client.warn_once
         self.feedback = Feedback(self.client_settings, self.documents, lambda: supervisor.status().model, warn)
         model_edits = ModelEdits(self.client_settings, supervisor.ready_engine, self.id)
