@@ -94,6 +94,10 @@ class Language:
     """A statement without a semicolon continues where the next line begins with a dot."""
     has_optional_semicolons: bool = False
     """A statement may end with its line."""
+    directive: str = ""
+    """A pattern for what ends a statement without a semicolon, such as a line for the preprocessor."""
+    function_head: str = ""
+    """A pattern in what stands before the braces of every function; empty: parentheses do."""
     is_data: bool = False
     """Files of it hold data or settings: their contents are what their names say, such as ``secrets``."""
     is_prose: bool = False
