@@ -325,6 +325,23 @@ def test_latency_and_prompt_commands_show_their_results(open_editor: OpenEditor)
     assert prompt[-1] == "x ="
 
 
+def test_second_prompt_replaces_the_first_in_its_window(open_editor: OpenEditor) -> None:
+    editor = open_editor()
+    name = "vim.api.nvim_buf_get_name(0)"
+    for variable in ("x", "y"):
+        editor.type(f"Go{variable} = <Esc>")
+        editor.nvim.command("Starcoder prompt")
+        editor.wait(f"{name} == 'starcoder://prompt' and vim.bo.modifiable == false")
+        assert editor.lines()[-1] == f"{variable} ="
+        editor.nvim.command("wincmd p")
+        assert editor.lua(f"{name}:find('app.py') ~= nil")
+    assert editor.lua("vim.fn.winnr('$')") == 2
+    editor.nvim.command("wincmd p")
+    editor.nvim.command("close")
+    assert editor.lua("vim.fn.bufexists('starcoder://prompt')") == 0
+    assert "Error" not in editor.messages()
+
+
 def test_checkhealth_passes_and_explains_a_missing_server(open_editor: OpenEditor) -> None:
     working, broken = open_editor(), open_editor(["/nowhere/starcoder-ls"], name="broken", is_ready=False)
     working.nvim.command("checkhealth starcoder")

@@ -127,6 +127,27 @@ def test_explanation_can_be_copied_and_inserted_as_comment(editor: Editor) -> No
     assert code(editor) == [*CODE[:3], *comment, *CODE[3:]], "above the function, though the cursor was inside it"
 
 
+def test_comment_is_inserted_where_the_code_has_moved_to(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder explain")
+    editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
+    editor.nvim.buffers[editor.lua("vim.fn.bufnr('sums.py')")][0:0] = ["import sys", "import re"]
+    editor.type("gi")
+    editor.wait("vim.fn.winnr('$') == 1")
+    comment = [f"# {line}" for line in EXPLAINED.split("\n")]
+    assert code(editor) == ["import sys", "import re", *CODE[:3], *comment, *CODE[3:]]
+
+
+def test_comment_for_a_closed_file_is_refused(editor: Editor) -> None:
+    editor.nvim.command("5")
+    editor.nvim.command("Starcoder explain")
+    editor.wait(f"{TEXT} == {lua(EXPLAINED)}")
+    for command in ("wincmd p", "edit other.py", "bwipeout sums.py", "wincmd p"):
+        editor.nvim.command(command)
+    editor.type("gi")
+    editor.wait_for_message("the file is no longer open")
+
+
 def test_closing_the_window_cancels_generation(editor: Editor) -> None:
     editor.nvim.command("4")
     editor.nvim.command("Starcoder test")

@@ -90,6 +90,21 @@ def test_typing_removes_the_edit_and_its_keys(editor: Editor) -> None:
     editor.wait(f"#{OWN} == 0 and vim.fn.maparg('<Tab>', 'n') == ''")
 
 
+def test_keys_of_the_user_work_again_after_the_edit(editor: Editor) -> None:
+    editor.run_lua("vim.keymap.set('n', '<Tab>', function() pressed = 'Tab' end, { buffer = 0, desc = 'mine' })")
+    editor.run_lua("vim.keymap.set('n', '<Esc>', ':let g:pressed = 1<CR>', { buffer = 0, silent = true })")
+    maps = "vim.tbl_map(function(key) return vim.fn.maparg(key, 'n') end, { '<Tab>', '<Esc>' })"
+    before = editor.lua("vim.fn.maparg('<Tab>', 'n', false, true).desc"), editor.lua(maps)[1]
+    rename(editor)
+    editor.wait(f"vim.tbl_contains({OWN}, '5:read')")
+    assert editor.lua("vim.fn.maparg('<Tab>', 'n', false, true).desc") != before[0]
+    editor.type("<Esc>")
+    editor.wait(f"#{OWN} == 0")
+    assert (editor.lua("vim.fn.maparg('<Tab>', 'n', false, true).desc"), editor.lua(maps)[1]) == before
+    editor.type("<Tab><Esc>")
+    editor.wait("pressed == 'Tab' and vim.g.pressed == 1")
+
+
 def test_sidekick_shows_and_applies_the_next_edit(tmp_path: Path) -> None:
     plugin = os.environ.get("SIDEKICK")
     if not plugin:

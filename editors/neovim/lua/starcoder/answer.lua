@@ -1,6 +1,7 @@
 -- The floating window that shows the model's text while it is generated. Closing the window cancels the request.
 local M = {}
 
+local namespace = vim.api.nvim_create_namespace("starcoder.answer")
 local request_count = 0
 local FOOTER = " q closes · Y copies · gi inserts as a comment "
 
@@ -17,9 +18,6 @@ end
 
 --- Insert `lines` above line `line` of the buffer `source`, as a comment of its file type.
 local function insert_as_comment(lines, source, line)
-  if not vim.api.nvim_buf_is_valid(source) then
-    return
-  end
   local form = vim.bo[source].commentstring
   form = form:find("%%s") and form or "# %s"
   local indentation = (vim.api.nvim_buf_get_lines(source, line, line + 1, false)[1] or ""):match("^%s*")
@@ -38,6 +36,8 @@ function M.run(argument, title, context)
   request_count = request_count + 1
   local with_token = vim.tbl_extend("force", argument, { token = "starcoder-" .. request_count })
   local buffer, window, fit = open(title, argument, source)
+  -- Where the code begins, also after the text above it has changed.
+  local mark = vim.api.nvim_buf_set_extmark(source, namespace, argument.range.start.line, 0, {})
   local function show(text)
     if vim.api.nvim_buf_is_valid(buffer) then
       vim.api.nvim_buf_set_lines(buffer, 0, -1, false, vim.split(text, "\n", { plain = true }))
@@ -59,8 +59,12 @@ function M.run(argument, title, context)
   end, { buffer = buffer, desc = "Copy" })
   vim.keymap.set("n", "gi", function()
     local text = lines()
+    local line = vim.api.nvim_buf_is_loaded(source) and vim.api.nvim_buf_get_extmark_by_id(source, namespace, mark, {})[1]
     close()
-    insert_as_comment(text, source, argument.range.start.line)
+    if not line then
+      return require("starcoder.message").show("the file is no longer open, so nothing was inserted.", vim.log.levels.ERROR)
+    end
+    insert_as_comment(text, source, line)
   end, { buffer = buffer, desc = "Insert as a comment" })
   show("…")
   local listener = vim.api.nvim_create_autocmd("LspProgress", {
@@ -83,6 +87,9 @@ function M.run(argument, title, context)
     buffer = buffer,
     callback = function()
       vim.api.nvim_del_autocmd(listener)
+      if vim.api.nvim_buf_is_valid(source) then
+        vim.api.nvim_buf_del_extmark(source, namespace, mark)
+      end
       if request then
         client:cancel_request(request)
       end

@@ -30,13 +30,19 @@ local function request(method, params, on_result)
   end
 end
 
---- Show `lines` in a new read-only buffer.
+--- Show `lines` in a read-only buffer called `name`, in the window that shows it already or a new one.
 local function show(name, lines)
-  vim.cmd.new()
-  vim.bo.buftype, vim.bo.bufhidden, vim.bo.swapfile = "nofile", "wipe", false
+  local buffer = vim.fn.bufadd("starcoder://" .. name)
+  vim.bo[buffer].buftype, vim.bo[buffer].swapfile = "nofile", false
+  local window = vim.fn.bufwinid(buffer)
+  if window ~= -1 then
+    vim.api.nvim_set_current_win(window)
+  else
+    vim.cmd.sbuffer(buffer)
+  end
+  vim.bo.bufhidden, vim.bo.modifiable = "wipe", true
   vim.api.nvim_buf_set_lines(0, 0, -1, false, lines)
   vim.bo.modifiable = false
-  vim.api.nvim_buf_set_name(0, "starcoder://" .. name)
 end
 
 local function show_latency(stats)

@@ -7,7 +7,7 @@ local namespace = vim.api.nvim_create_namespace("starcoder.next_edit")
 local group = vim.api.nvim_create_augroup("starcoder.next_edit", {})
 
 local keys -- { accept, dismiss }
-local shown -- { buffer, client_id, edit, tick }
+local shown -- { buffer, client_id, edit, tick, user_maps }
 local pending -- { client_id, request_id }
 
 local function set_highlights()
@@ -37,7 +37,20 @@ function M.clear()
     for _, key in ipairs({ keys.accept, keys.dismiss }) do
       pcall(vim.keymap.del, "n", key, { buffer = old.buffer })
     end
+    vim.api.nvim_buf_call(old.buffer, function() -- mapset() is about the current buffer
+      vim.iter(old.user_maps):each(vim.fn.mapset)
+    end)
   end
+end
+
+--- The mappings of the user for this buffer that those of an edit replace, as maparg() describes them.
+local function user_maps()
+  local maps = vim.tbl_map(function(key)
+    return vim.fn.maparg(key, "n", false, true)
+  end, { keys.accept, keys.dismiss })
+  return vim.tbl_filter(function(map)
+    return map.buffer == 1
+  end, maps)
 end
 
 --- Start row, start column, end row and end column of an edit, in bytes.
@@ -74,7 +87,8 @@ end
 
 local function show(client, buffer, edit)
   M.clear()
-  shown = { buffer = buffer, client_id = client.id, edit = edit, tick = vim.api.nvim_buf_get_changedtick(buffer) }
+  local tick = vim.api.nvim_buf_get_changedtick(buffer)
+  shown = { buffer = buffer, client_id = client.id, edit = edit, tick = tick, user_maps = user_maps() }
   draw(buffer, edit, client.offset_encoding)
   vim.keymap.set("n", keys.accept, M.accept, { buffer = buffer, desc = "StarCoder: apply the next edit" })
   vim.keymap.set("n", keys.dismiss, M.dismiss, { buffer = buffer, desc = "StarCoder: dismiss the next edit" })
