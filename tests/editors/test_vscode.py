@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import vscode as driver
+from harness import FAKE_SERVER_COMMAND
 from vscode import BUNDLED_SERVER, CODE, OpenWindow, VSCode, Window, wait
 
 ASTRAIOS: dict[str, Any] = {"starcoder.adapters": {"astraios": {"path": "bigcode/astraios-7b-parallel"}}}
@@ -127,6 +128,23 @@ def test_closed_diff_discards_the_edit(open_window: OpenWindow) -> None:
     assert window.save() == CODE
 
 
+def test_fix_sends_the_problems_of_the_enclosing_function(open_window: OpenWindow, tmp_path: Path) -> None:
+    file = tmp_path / "window0" / "sums.js"
+    file.parent.mkdir()
+    file.write_text("// @ts-check\nfunction add(a, b) {\n  return a + c;\n}\n")
+    reply = "```javascript\nfunction add(a, b) {\n  return a + b;\n}\n```"
+    window = open_window({"replies": {"Cannot find name": [reply]}}, **ASTRAIOS)
+    window.wait_for_status("astraios")
+    window.press("Control+p")
+    window.type(file.name)
+    window.page.wait_for_selector(f'.quick-input-list .monaco-list-row.focused:has-text("{file.name}")')
+    window.press("Enter")
+    window.page.wait_for_selector(".squiggly-error")
+    window.press("ArrowDown")  # into the function, above the line of the problem
+    window.run("StarCoder: Fix")
+    window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("a + b")')
+
+
 def test_light_bulb_action_edits_the_file(open_window: OpenWindow) -> None:
     replies = {"Simplify": ["```python\ndef add(a, b):\n    return sum((a, b))\n```"]}
     unconfirmed = {"simplify": {"needs_confirmation": False}}
@@ -158,13 +176,21 @@ def test_explanation_streams_and_is_inserted_as_comment(open_window: OpenWindow)
     assert not panel.query_selector("#text img, #text a"), "the model's output is no markup"
     assert panel.query_selector("#text code")
     wait(lambda: not panel.inner_text("#state"), "end")
+    window.page.click(".monaco-editor .view-lines")
+    window.press("Control+Home")
+    window.type("import sys\n")
     panel.click("#insert")
     window.page.wait_for_selector(".tab.dirty")
     wait(lambda: "# It" in window.save(), "comment in the file", 10, window.file.read_text)
     lines = window.save().splitlines()
     below = lines.index("def add(a, b):")
-    assert all(line.startswith("#") for line in lines[3:below])
-    assert "\n".join([*lines[:3], *lines[below:]]) + "\n" == CODE
+    assert all(line.startswith("#") for line in lines[4:below]), "above the function, which has moved"
+    assert "\n".join([*lines[:4], *lines[below:]]) + "\n" == "import sys\n" + CODE
+    window.page.click('.tab:has-text("app.py") .tab-actions .action-label')
+    window.page.wait_for_selector('.tab:has-text("app.py")', state="detached")
+    window.file.unlink()
+    panel.click("#insert")
+    window.page.wait_for_selector('.notification-toast:has-text("StarCoder:"):has-text("app.py")')
 
 
 def test_rewrite_command_asks_and_shows_a_diff(open_window: OpenWindow) -> None:
@@ -282,6 +308,17 @@ def test_only_changed_model_settings_start_a_new_server(code: VSCode, open_windo
     window.press("Escape")
     type_at_end(window, "\ny = ")
     assert window.wait_for_ghost("one") == "one two three", "a removed setting has its default again"
+    (before,) = code.servers()
+    code.write_machine_settings(**command, **{"starcoder.model.threads": 1, "starcoder.remote.prefill": False})
+    wait(lambda: not before.is_running(), "end of the server with the old `remote` settings", 60)
+
+
+def test_corrected_command_replaces_a_program_that_never_answers(code: VSCode, open_window: OpenWindow) -> None:
+    window = open_window(server=["sleep", "1000"])
+    window.wait_for_status("starting")
+    code.write_machine_settings(**{"starcoder.server.command": [*FAKE_SERVER_COMMAND, "{}"]})
+    window.wait_for_status("scripted", 60)
+    assert not window.page.query_selector(".notification-toast"), "the end of the old program is no error"
 
 
 def test_second_window_works_after_the_first_one_closes(code: VSCode, open_window: OpenWindow) -> None:

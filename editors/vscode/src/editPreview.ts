@@ -34,7 +34,9 @@ export class EditPreview implements vscode.TextDocumentContentProvider {
     }
     const edit = new vscode.WorkspaceEdit();
     edit.set(uri, edits);
-    await vscode.workspace.applyEdit(edit);
+    if (!(await vscode.workspace.applyEdit(edit))) {
+      throw new Error(`VS Code could not change ${document.fileName}.`);
+    }
   }
 
   /** Whether the user applies the edits, which a diff editor shows meanwhile. Closing the diff discards them. */

@@ -4,7 +4,9 @@ import MarkdownIt from 'markdown-it';
 import { randomBytes } from 'node:crypto';
 import * as vscode from 'vscode';
 import { CancellationTokenSource, ProgressType, Range } from 'vscode-languageclient/node';
+import { errorMessage, withErrorMessage } from './errors';
 import { Server } from './server';
+import { TrackedLine } from './trackedLine';
 
 export interface ActionArgument { action: string; uri: string; range: Range; version?: number; instruction?: string; diagnostics?: string[] }
 
@@ -18,7 +20,7 @@ export class Explanation {
   private running: CancellationTokenSource | undefined;
   private text = '';
   private heading = '';
-  private source: { uri: vscode.Uri; range: vscode.Range } | undefined;
+  private source: { uri: vscode.Uri; range: vscode.Range; first: TrackedLine } | undefined;
   private count = 0;
 
   constructor(private readonly server: Server) {}
@@ -30,7 +32,9 @@ export class Explanation {
     this.running = cancellation;
     const client = this.server.running;
     const { protocol2CodeConverter: converter } = client;
-    this.source = { uri: converter.asUri(argument.uri), range: converter.asRange(argument.range) };
+    const [uri, range] = [converter.asUri(argument.uri), converter.asRange(argument.range)];
+    this.source?.first.dispose();
+    this.source = { uri, range, first: new TrackedLine(uri, range.start.line) };
     this.open(title);
     this.show('', 'running');
     this.count += 1;
@@ -64,11 +68,13 @@ export class Explanation {
       const options = { enableScripts: true, localResourceRoots: [] };
       this.panel = vscode.window.createWebviewPanel('starcoder.explanation', title, { viewColumn: vscode.ViewColumn.Beside, preserveFocus: true }, options);
       this.panel.webview.html = page();
-      this.panel.webview.onDidReceiveMessage((message: { command?: string }) => this.runCommand(message.command));
+      this.panel.webview.onDidReceiveMessage(withErrorMessage((message: { command?: string }) => this.runCommand(message.command)));
       this.panel.onDidDispose(() => {
         this.panel = undefined;
         this.running?.cancel();
         this.running = undefined;
+        this.source?.first.dispose();
+        this.source = undefined;
       });
     }
     this.panel.title = `StarCoder: ${title}`;
@@ -110,19 +116,16 @@ export class Explanation {
     const document = await vscode.workspace.openTextDocument(this.source.uri);
     const visible = vscode.window.visibleTextEditors.find((editor) => editor.document === document);
     const editor = await vscode.window.showTextDocument(document, { viewColumn: visible?.viewColumn, preserveFocus: false });
-    const line = Math.min(this.source.range.start.line, document.lineCount - 1);
+    const line = Math.min(this.source.first.line, document.lineCount - 1);
     const indentation = /^\s*/.exec(document.lineAt(line).text)?.[0] ?? '';
     const lines = this.text.trim().split('\n').map((textLine) => `${indentation}${textLine}`.trimEnd());
     const isInserted = await editor.edit((edit) => edit.insert(new vscode.Position(line, 0), `${lines.join('\n')}\n`));
-    if (isInserted) {
-      editor.selection = new vscode.Selection(line, 0, line + lines.length - 1, (lines.at(-1) ?? '').length);
-      await vscode.commands.executeCommand('editor.action.addCommentLine');
+    if (!isInserted) {
+      throw new Error(`VS Code could not insert the comment into ${document.fileName}.`);
     }
+    editor.selection = new vscode.Selection(line, 0, line + lines.length - 1, (lines.at(-1) ?? '').length);
+    await vscode.commands.executeCommand('editor.action.addCommentLine');
   }
-}
-
-export function errorMessage(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 /** The page of the panel: it loads no resources and runs only the script with its nonce. */

@@ -4,7 +4,8 @@ import * as vscode from 'vscode';
 import { Actions } from './actions';
 import { chooseAdapter } from './adapters';
 import { EditPreview } from './editPreview';
-import { ActionArgument, Explanation, errorMessage } from './explanation';
+import { withErrorMessage } from './errors';
+import { ActionArgument, Explanation } from './explanation';
 import { chooseModel } from './model';
 import { suggestWhenLoaded } from './loadedSuggestion';
 import { NextEdits } from './nextEdit';
@@ -74,15 +75,4 @@ export async function activate(context: vscode.ExtensionContext): Promise<void> 
 
 export async function deactivate(): Promise<void> {
   await server?.stop();
-}
-
-/** `run`, with errors shown to the user as one message. */
-function withErrorMessage<P extends unknown[]>(run: (...args: P) => unknown): (...args: P) => Promise<void> {
-  return async (...args) => {
-    try {
-      await run(...args);
-    } catch (error) {
-      void vscode.window.showErrorMessage(`StarCoder: ${errorMessage(error)}`);
-    }
-  };
 }

@@ -1,5 +1,5 @@
 // The server process of this window and its client: start, restart, settings, requests.
-// A change of `server`, `model` or `log` settings, or a removed setting, starts a new process; other changes are sent to the server.
+// A change of `server`, `model`, `remote` or `log` settings, or a removed setting, starts a new process; other changes are sent to the server.
 import * as vscode from 'vscode';
 import { LanguageClient, LanguageClientOptions, State } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
@@ -24,8 +24,17 @@ export interface Status {
 /** What the status item shows: the status that the server sent, or the state of its process. */
 export type ServerState = { kind: 'starting' | 'missing' } | { kind: 'stopped'; reason: string } | { kind: 'running'; status: Status };
 
+/** A client whose start may be ended on purpose, without a message. */
+class Client extends LanguageClient {
+  isEnded = false;
+
+  override error(message: string, data?: unknown, showNotification?: boolean | 'force'): void {
+    super.error(message, data, this.isEnded ? false : showNotification);
+  }
+}
+
 export class Server {
-  private client: LanguageClient | undefined;
+  private client: Client | undefined;
   private readonly process = new ServerProcess((message, isRestarted) => void this.showCrash(message, isRestarted));
   private sentSettings: Tree = {};
   private currentState: ServerState = { kind: 'starting' };
@@ -43,6 +52,10 @@ export class Server {
 
   /** Find and start the server, after stopping the running one. */
   restart(): Promise<void> {
+    if (this.client?.state === State.Starting) {
+      this.client.isEnded = true;
+      this.process.kill(); // a program that is no language server would never answer, and its start would never end
+    }
     this.restarting = this.restarting.then(() => this.stop()).then(() => this.start()).catch((error) => {
       this.log.error(String(error));
       this.setState({ kind: 'stopped', reason: String(error) });
@@ -94,7 +107,7 @@ export class Server {
       return;
     }
     const settings = settingsTree(this.settingKeys);
-    const needsNewProcess = ['server', 'model', 'log'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
+    const needsNewProcess = ['server', 'model', 'remote', 'log'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
     if (needsNewProcess || hasRemovedSetting(this.sentSettings, settings) || !this.client?.isRunning()) {
       await this.restart();
       return;
@@ -112,7 +125,7 @@ export class Server {
     }
     this.log.info(`Starting ${command.program} ${command.arguments.join(' ')} (from ${command.foundIn})`);
     this.setState({ kind: 'starting' });
-    const client = new LanguageClient('starcoder', 'StarCoder', () => this.process.start(command), this.options());
+    const client = new Client('starcoder', 'StarCoder', () => this.process.start(command), this.options());
     this.client = client;
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {

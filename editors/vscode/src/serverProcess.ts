@@ -14,6 +14,7 @@ export class ServerProcess implements ErrorHandler {
   private child: ChildProcess | undefined;
   private exit: Promise<string> = Promise.resolve('');
   private crashTimesMs: number[] = [];
+  private isKilled = false;
   /** Why the last process ended, in words; empty while none has. */
   reason = '';
 
@@ -25,6 +26,7 @@ export class ServerProcess implements ErrorHandler {
     const cwd = folder?.uri.scheme === 'file' ? folder.uri.fsPath : undefined;
     const child = spawn(program, args, { cwd, stdio: 'pipe' });
     this.child = child;
+    this.isKilled = false;
     let lastLine = '';
     child.stderr.on('data', (data: Buffer) => {
       const lines = data.toString().split(/\r?\n/).filter((line) => line.trim() && !LOG_LINE.test(line));
@@ -51,12 +53,21 @@ export class ServerProcess implements ErrorHandler {
     setTimeout(() => child?.exitCode === null && child.kill(), EXIT_TIMEOUT_MS);
   }
 
+  /** End the process at once; the client that uses it does not start it again. */
+  kill(): void {
+    this.isKilled = true;
+    this.child?.kill('SIGKILL');
+  }
+
   error(_error: Error, _message: unknown, count: number | undefined): ErrorHandlerResult {
     return { action: (count ?? 0) <= 3 ? ErrorAction.Continue : ErrorAction.Shutdown };
   }
 
   /** The connection was closed, and no command had stopped the server. */
   async closed(): Promise<CloseHandlerResult> {
+    if (this.isKilled) {
+      return { action: CloseAction.DoNotRestart, handled: true };
+    }
     const timeout = new Promise<string>((resolve) => setTimeout(resolve, EXIT_TIMEOUT_MS, 'it closed its connection'));
     this.reason = await Promise.race([this.exit, timeout]);
     const nowMs = Date.now();
