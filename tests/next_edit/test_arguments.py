@@ -17,6 +17,25 @@ REMOVED = {
         "def f(a):\n    return a\n\n\nf(1)\nf(\n    1,\n)\n",
         (", b", ""),
     ),
+    "the only one": (
+        "python",
+        "def f(a):\n    return 1\n\n\nf(1)\nf(2,)\nf(\n    3,  # three\n)\nf(\n    # four\n    4,\n)\n",
+        "def f():\n    return 1\n\n\nf()\nf()\nf()\nf(\n    # four\n)\n",
+        ("(a)", "()"),
+    ),
+    "with its comment": (
+        "python",
+        "def f(a, b):\n    return a\n\n\nf(\n    1,  # one\n    2,  # two\n)\nf(1, 2,)\n"
+        "f(\n    1,  # one\n    # two\n    2\n)\n",
+        "def f(a):\n    return a\n\n\nf(\n    1,  # one\n)\nf(1,)\nf(\n    1,  # one\n    # two\n)\n",
+        (", b", ""),
+    ),
+    "before another with a comment": (
+        "go",
+        "package m\n\nfunc f(a int, b int) {}\nfunc g() {\n\tf(\n\t\t1, // one\n\t\t// two\n\t\t2,\n\t)\n}\n",
+        "package m\n\nfunc f(b int) {}\nfunc g() {\n\tf(\n\t\t// two\n\t\t2,\n\t)\n}\n",
+        ("a int, ", ""),
+    ),
     "of a method": (
         "python",
         "class C:\n    def m(self, a, b):\n        return self.m(1, 2), C.m(self, 3, 4), x.m(5, 6)\n",
@@ -60,6 +79,12 @@ ADDED = {
     "keyword argument": (
         "def f(a):\n    return a\n\n\nf(1)\nf()\nf(a=2)\nf(\n    3,\n)\nf(**x)\n",
         "def f(a, b):\n    return a\n\n\nf(1, b=0)\nf(b=0)\nf(a=2, b=0)\nf(\n    3,\n    b=0,\n)\nf(**x)\n",
+        [("(a)", "(a, b)"), ("f(1)", "f(1, b=0)")],
+    ),
+    "behind commas and comments": (
+        "def f(a):\n    return a\n\n\nf(1)\nf(\n    2,  # two\n)\nf(3,)\nf(\n    4  # four\n)\nf(  # none\n)\n",
+        "def f(a, b):\n    return a\n\n\nf(1, b=0)\nf(\n    2,  # two\n    b=0,\n)\nf(3, b=0,)\n"
+        "f(\n    4,  # four\n    b=0\n)\nf(b=0  # none\n)\n",
         [("(a)", "(a, b)"), ("f(1)", "f(1, b=0)")],
     ),
     "positional argument": (

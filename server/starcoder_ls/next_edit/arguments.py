@@ -165,13 +165,13 @@ class _Follower:
             return None
         by_keyword = [at for at, each in enumerate(arguments) if each.keyword == parameters[index].name]
         if by_keyword:
-            return self._removal(arguments, by_keyword[0])
+            return _removal(self._source, arguments[by_keyword[0]].node)
         position = index - self._bound_parameters(call, parameters)
         positional = [at for at, each in enumerate(arguments) if not each.keyword]
         is_known = not any(each.is_splat for each in arguments[: position + 1])
         if not 0 <= position < len(positional) or not is_known or parameters[index].is_keyword_only:
             return None
-        return self._removal(arguments, positional[position])
+        return _removal(self._source, arguments[positional[position]].node)
 
     def _bound_parameters(self, call: Node, parameters: list[Parameter]) -> int:
         """How many parameters at the start get no argument at ``call``: ``self`` does not."""
@@ -183,14 +183,6 @@ class _Follower:
             return 1
         owner = callee.node.parent.children[0] if callee.node.parent is not None else None
         return int(owner is not None and self._names.text(owner) == b"self")
-
-    def _removal(self, arguments: list[Argument], index: int) -> Replacement:
-        start, end = self._source.span_of(arguments[index].node)
-        if index + 1 < len(arguments):
-            end = self._source.span_of(arguments[index + 1].node)[0]
-        elif index:
-            start = self._source.span_of(arguments[index - 1].node)[1]
-        return Replacement(start, end, self._source.text[start:end], "")
 
     def _is_expected(self, function: Occurrence, text: str) -> bool:
         """Whether the signature was changed too, or the same argument was added to another call before."""
@@ -246,11 +238,52 @@ class _Follower:
         if not arguments:
             start = self._source.span_of(node)[0] + 1
             return Replacement(start, start, "", text)
-        start = self._source.span_of(arguments[-1].node)[1]
-        if self._source.text[start : start + 1] == ",":  # one argument in each line, with a comma after the last
-            line = self._source.text.rfind("\n", 0, start) + 1
-            indent = self._source.text[line : len(self._source.text)]
-            indent = indent[: len(indent) - len(indent.lstrip(" \t"))]
-            line_end = "\r\n" if self._source.text[:line].endswith("\r\n") else "\n"
-            return Replacement(start + 1, start + 1, "", f"{line_end}{indent}{text},")
-        return Replacement(start, start, "", f", {text}")
+        return _appended(self._source, arguments[-1].node, text)
+
+
+def _tail_of(argument: Node) -> list[Node]:
+    """What belongs to ``argument`` behind it: its comma, and a comment at the end of the same line."""
+    tail: list[Node] = []
+    node = argument.next_sibling
+    while node is not None:
+        after = node.next_sibling
+        is_line_end = after is None or after.start_point.row > node.end_point.row
+        is_comment = "comment" in node.type and node.start_point.row == argument.end_point.row and is_line_end
+        if node.type != "," and not is_comment:
+            break
+        tail.append(node)
+        node = after
+    return tail
+
+
+def _removal(source: Source, argument: Node) -> Replacement:
+    """``argument`` goes with its comment, and with the comma behind it or, if it is the last one, before it."""
+    start, end = source.span_of(argument)
+    tail = _tail_of(argument)
+    before, after = argument.prev_sibling, (tail or [argument])[-1].next_sibling
+    if before is not None and before.type == "(" and after is not None and after.type == ")":  # the only one
+        start, end = source.span_of(before)[1], source.span_of(after)[0]
+    elif after is not None and after.type != ")":
+        end = source.span_of(after)[0]
+    elif before is not None and (tail or before.type != ","):
+        start, end = source.span_of(before)[1], source.span_of((tail or [argument])[-1])[1]
+    elif before is not None and before.prev_sibling is not None:
+        start = source.span_of(before.prev_sibling)[1]
+    return Replacement(start, end, source.text[start:end], "")
+
+
+def _appended(source: Source, last: Node, text: str) -> Replacement:
+    """The argument ``text`` behind the ``last`` one, in a line of its own where that has one or ends with a comment."""
+    tail = _tail_of(last)
+    comma = "," if any(node.type == "," for node in tail) else ""
+    start, end = source.span_of(last)
+    line = source.text.rfind("\n", 0, start) + 1
+    before = source.text[line:start]
+    separator = " "
+    if any(node.type != "," for node in tail) or (comma and not before.strip()):
+        indent = before[: len(before) - len(before.lstrip(" \t"))]
+        separator = ("\r\n" if source.text[:line].endswith("\r\n") else "\n") + indent
+    tail_end = source.span_of(tail[-1])[1] if tail else end
+    old = "" if comma else source.text[end:tail_end]  # a comment, which the missing comma must precede
+    new = f"{separator}{text}," if comma else f",{old}{separator}{text}"
+    return Replacement(tail_end - len(old), tail_end, old, new)
