@@ -46,6 +46,10 @@ class Promotion:
         """Whether a suggestion of ``adapter`` on ``model``, as the feedback store has them, comes from it."""
         return adapter == self.adapter or Path(model).is_relative_to(self.folder / CURRENT)
 
+    def serves_the_same(self, other: Promotion) -> bool:
+        """Whether the same version serves in the same form since ``other``."""
+        return (self.version, self.is_merged) == (other.version, other.is_merged)
+
     def append(self) -> None:
         """Add it to the history. Raises OSError."""
         entry = {
@@ -74,10 +78,18 @@ def read_history(folder: Path) -> list[Promotion]:
 
 
 def served(history: list[Promotion]) -> list[Promotion]:
-    """The promotions that no rollback has taken back, the oldest first: the last one serves."""
+    """The promotions that no rollback has taken back, the oldest first: the last one serves.
+
+    A rollback takes back the last one, and those before it down to what serves since.
+    """
     standing: list[Promotion] = []
     for entry in history:
-        standing = standing[:-1] if entry.is_rollback else [*standing, entry]
+        if not entry.is_rollback:
+            standing.append(entry)
+            continue
+        del standing[-1:]
+        while standing and not standing[-1].serves_the_same(entry):
+            standing.pop()
     return standing
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -51,6 +52,34 @@ def test_current_is_a_relative_link_that_is_replaced_in_one_step(tmp_path: Path)
     versions.promote(add(versions, 1), NOW)
     assert os.lstat(versions.current_link).st_ino != inode
     assert sorted(path.name for path in versions.folder.iterdir()) == ["current", "history.jsonl", "versions"]
+
+
+def test_rollback_of_a_repeated_promotion_is_to_another_version(tmp_path: Path) -> None:
+    versions = AdapterVersions("own", tmp_path)
+    first, second = add(versions), add(versions, 1)
+    versions.promote(first, NOW, is_merged=True)
+    versions.promote(second, NOW)
+    versions.promote(second, NOW, watch_days=7)
+    versions.promote(second, NOW, is_merged=True)
+    versions.promote(second, NOW, is_merged=True)
+    served = []
+    while versions.current() is not None:
+        previous = versions.roll_back(NOW)
+        assert versions.current() == previous
+        served.append((previous, versions.is_merged))
+    assert served == [(second, False), (first, True), (None, False)]
+
+
+def test_rollback_skips_a_deleted_version(tmp_path: Path) -> None:
+    versions = AdapterVersions("own", tmp_path)
+    first, second, third = add(versions), add(versions, 1), add(versions, 2)
+    for version in (first, second, third):
+        versions.promote(version, NOW)
+    shutil.rmtree(second.folder)
+    assert versions.roll_back(NOW) == first
+    assert versions.roll_back(NOW) is None
+    versions.promote(third, NOW)
+    assert versions.roll_back(NOW) is None
 
 
 def test_deleted_version_is_not_rolled_back_to(tmp_path: Path) -> None:

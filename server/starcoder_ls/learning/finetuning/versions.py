@@ -110,13 +110,20 @@ class AdapterVersions:
         Promotion(self.folder, now, version.name, is_merged=is_merged, watch_days=watch_days).append()
 
     def roll_back(self, now: datetime) -> Version | None:
-        """Let the version before the current one serve again; without one, none serves. Raises OSError."""
-        previous, standing = self.previous(), promotions.served(promotions.read_history(self.folder))
-        is_merged = previous is not None and standing[-2].is_merged
+        """Let what served before the current version serve again; without such a version, none serves. Raises OSError.
+
+        What was deleted is skipped, as are promotions of the current version in the same form.
+        """
+        standing = promotions.served(promotions.read_history(self.folder))
+        versions = self.all_versions()
+        earlier = [entry for entry in standing if not entry.serves_the_same(standing[-1])]
+        existing = [
+            (version, entry.is_merged) for entry in earlier for version in versions if version.name == entry.version
+        ]
+        previous, is_merged = existing[-1] if existing else (None, False)
         self._switch(previous)
-        Promotion(
-            self.folder, now, None if previous is None else previous.name, is_rollback=True, is_merged=is_merged
-        ).append()
+        name = previous.name if previous is not None else None
+        Promotion(self.folder, now, name, is_rollback=True, is_merged=is_merged).append()
         return previous
 
     @property
@@ -124,12 +131,6 @@ class AdapterVersions:
         """Whether the current version serves as a checkpoint into which it was merged."""
         history = promotions.read_history(self.folder)
         return bool(history) and history[-1].is_merged
-
-    def previous(self) -> Version | None:
-        """The version that served before the current one; None if none did, or it was deleted."""
-        standing = promotions.served(promotions.read_history(self.folder))
-        before = standing[-2].version if len(standing) > 1 else None
-        return next((version for version in self.all_versions() if version.name == before), None)
 
     def _switch(self, version: Version | None) -> None:
         if version is None:
