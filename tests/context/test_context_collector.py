@@ -152,6 +152,18 @@ def test_file_excluded_later_leaves_the_context(tmp_path: Path, create: Create) 
     assert (context.snippets, context.lookup_text) == ((), ())
 
 
+def test_reported_change_of_an_ignore_file_applies_at_once(tmp_path: Path, create: Create) -> None:
+    (tmp_path / "helper.py").write_text(HELPER)
+    collector = create(ManualClock(), sources=("repository",))
+    assert snippet_paths(collect(collector, tmp_path)) == ["helper.py"]
+    for patterns, files in (("helper.py\n", 0), ("", 1)):
+        (tmp_path / ".gitignore").write_text(patterns)
+        collector.update_files([tmp_path / ".gitignore"])
+        assert (collector.rules.exclusion_reason(tmp_path / "helper.py") is None) == (files == 1)
+        assert collector.workspace.flush(300)
+        assert len(collector.workspace) == files
+
+
 def test_context_changes_only_after_a_pause_or_a_jump(tmp_path: Path, create: Create) -> None:
     clock = ManualClock()
     (tmp_path / "helper.py").write_text(HELPER)

@@ -22,6 +22,7 @@ from starcoder_ls.context.identifiers import (
     line_offset,
     split_into_chunks,
 )
+from starcoder_ls.context.ignore_files import RULE_FILES
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.imports import find_imported_files
 from starcoder_ls.context.open_documents import OpenDocument, OpenDocuments
@@ -112,6 +113,8 @@ class ContextCollector:
 
     def update_files(self, paths: Sequence[Path]) -> None:
         """These files were changed, created or removed on disk."""
+        if any(path.name in RULE_FILES for path in paths):
+            self.rules.expire()
         self.workspace.update(paths)
 
     def collect(self, request: ContextRequest, tokens: int, count_tokens: Callable[[str], int]) -> PromptContext:

@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 IGNORE_FILE = ".starcoderignore"
 GIT_FILE = ".gitignore"
+RULE_FILES = frozenset({IGNORE_FILE, GIT_FILE})
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 _MAX_CACHED = 4096
 _MAX_CACHED_BYTES = 32 * 1024 * 1024
@@ -62,6 +63,10 @@ class IgnoreFiles:
         """Why ignore files exclude ``path``, or None. ``root`` is its workspace folder; files above do not count,
         except each ``.gitignore`` up to the repository's folder."""
         return self._folder(path.parent, root).decide(str(path), is_folder)[0]
+
+    def expire(self) -> None:
+        """Test all ignore files for changes when they are needed next."""
+        self._folders.clear()
 
     def _folder(self, folder: Path, root: Path | None) -> _Folder:
         now_s = self._clock()

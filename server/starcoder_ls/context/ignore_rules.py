@@ -21,7 +21,7 @@ _MAX_PATH_CHARS, _MAX_FOLDERS = 4096, 128
 
 
 class IgnoreRules:
-    """The ignore rules of one client. Results and ignore files are cached for a second.
+    """The ignore rules of one client. Results and ignore files are cached for a second, or until ``expire``.
 
     ``patterns`` are those of the settings, as in a .gitignore, relative to each of ``roots``; the last one that matches
     decides. They come first: with ``!`` they include what the other rules exclude. Then come names,
@@ -66,6 +66,11 @@ class IgnoreRules:
         if path and cached and self._clock() - cached[0] < _MAX_AGE_S:
             return cached[1]
         return self.exclusion_reason(Path(path or _name_of_uri(uri)))
+
+    def expire(self) -> None:
+        """An ignore file has changed: from now on the new rules apply."""
+        self._files.expire()
+        self._reasons.clear()
 
     def _find_reason_of_target(self, path: Path) -> str | None:
         """If a root is a link, files in its target are judged like those in a root."""

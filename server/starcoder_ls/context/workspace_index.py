@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from starcoder_ls.context.ignore_files import GIT_FILE, IGNORE_FILE
+from starcoder_ls.context.ignore_files import IGNORE_FILE, RULE_FILES
 from starcoder_ls.context.ignore_rules import IgnoreRules
 from starcoder_ls.context.search_index import SearchHit, SearchIndex
 from starcoder_ls.context.source_files import is_indexed, is_skipped_folder, read_source_of_family, walk_source_files
@@ -26,7 +26,6 @@ _NICENESS = 15
 _REST_PER_WORK = 1.0
 _REST_PER_WORK_WHILE_TYPING = 4.0
 _TYPING_S = 1.5
-_RULE_FILES = frozenset({GIT_FILE, IGNORE_FILE})
 
 
 MAX_PENDING_UPDATES, _MAX_PATH_CHARS = 10_000, 1024
@@ -173,7 +172,7 @@ class WorkspaceIndex:
 
     def _apply_updates(self, paths: Sequence[Path]) -> Iterator[None]:
         """Apply updates, for example those of a checkout. All files are read, once, if an ignore file is among them."""
-        if any(path.name in _RULE_FILES and self._has_rules(path.parent) for path in paths):
+        if any(path.name in RULE_FILES and self._has_rules(path.parent) for path in paths):
             yield from self._read_workspace()
             return
         for path in paths:
