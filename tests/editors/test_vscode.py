@@ -129,11 +129,11 @@ def test_closed_diff_discards_the_edit(open_window: OpenWindow) -> None:
 
 
 def test_fix_sends_the_problems_of_the_enclosing_function(open_window: OpenWindow, tmp_path: Path) -> None:
-    file = tmp_path / "window0" / "sums.js"
+    file = tmp_path / "window0" / "sums.scss"  # VS Code itself checks this language
     file.parent.mkdir()
-    file.write_text("// @ts-check\nfunction add(a, b) {\n  return a + c;\n}\n")
-    reply = "```javascript\nfunction add(a, b) {\n  return a + b;\n}\n```"
-    window = open_window({"replies": {"Cannot find name": [reply]}}, **ASTRAIOS)
+    file.write_text("// sums\n@function add($a, $b) {\n  @return ;\n}\n")
+    reply = "```scss\n@function add($a, $b) {\n  @return $a + $b;\n}\n```"
+    window = open_window({"replies": {"expression expected": [reply]}}, **ASTRAIOS)
     window.wait_for_status("astraios")
     window.press("Control+p")
     window.type(file.name)
@@ -142,7 +142,7 @@ def test_fix_sends_the_problems_of_the_enclosing_function(open_window: OpenWindo
     window.page.wait_for_selector(".squiggly-error")
     window.press("ArrowDown")  # into the function, above the line of the problem
     window.run("StarCoder: Fix")
-    window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("a + b")')
+    window.page.wait_for_selector('.monaco-diff-editor .modified .view-lines:has-text("$a + $b")')
 
 
 def test_light_bulb_action_edits_the_file(open_window: OpenWindow) -> None:
