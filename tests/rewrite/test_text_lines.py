@@ -36,18 +36,3 @@ def test_dominant_line_end_is_the_most_frequent(text: str, end: str) -> None:
 def test_common_indentation_is_shared_by_all_lines(lines: list[str], indentation: str) -> None:
     assert text_lines.common_indentation(lines) == indentation
     assert all(line.startswith(indentation) for line in lines if line.strip())
-
-
-@pytest.mark.parametrize(
-    ("lines", "unit", "expected"),
-    [
-        (["a", "    b", "        c"], "  ", ["a", "  b", "    c"]),
-        (["a", "  b", "    c"], "\t", ["a", "\tb", "\t\tc"]),
-        (["a", "\tb", "\t\tc"], "    ", ["a", "    b", "        c"]),
-        (["f(a,", "  b)", "     c"], "    ", ["f(a,", "    b)", "         c"]),
-        (["a", "b"], "\t", ["a", "b"]),
-        (["f(a,", "            b)"], "    ", ["f(a,", "            b)"]),
-    ],
-)
-def test_reindent_replaces_whole_levels_and_keeps_alignment(lines: list[str], unit: str, expected: list[str]) -> None:
-    assert text_lines.reindent(lines, unit) == expected

@@ -16,6 +16,7 @@ from starcoder_ls.errors import ActionUnavailable, AnswerUnusable
 from starcoder_ls.languages.language import DocComment
 from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import answer_parsing, text_lines
+from starcoder_ls.rewrite.code_indentation import CodeLines
 from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
 
@@ -230,7 +231,7 @@ def _is_string_statement(node: ast.stmt) -> bool:
 
 def _indent_unit(target: Target) -> str:
     lines = [line.rstrip("\r\n") for line in text_lines.split_lines(target.text)]
-    return text_lines.indent_unit(text_lines.dedent(lines)) or " " * 4
+    return CodeLines.read(lines, target.language).dedent().indent_unit() or " " * 4
 
 
 def _line_starts(target: Target) -> list[int]:

@@ -10,11 +10,12 @@ import difflib
 import itertools
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.languages.table import PYTHON, by_id
 from starcoder_ls.rewrite import text_lines
+from starcoder_ls.rewrite.code_indentation import CodeLines
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.syntax import items
 
@@ -35,8 +36,7 @@ def replace_target(target: Target, code: str) -> list[Change]:
 
     Empty if the lines differ only in blanks at their ends.
     """
-    old = [line.rstrip("\r\n") for line in text_lines.split_lines(target.code)]
-    return _line_changes(target, old, _fit_to_target(target, code))
+    return _line_changes(target, _lines(target), _fit_to_target(target, code))
 
 
 def insert_below(target: Target, code: str) -> list[Change]:
@@ -45,7 +45,8 @@ def insert_below(target: Target, code: str) -> list[Change]:
     At the left margin there are as many blank lines as the language has between functions.
     """
     line_end = text_lines.dominant_line_end(target.text)
-    blank_lines = 1 if _indentation(target) else by_id(target.language).blank_lines_between_functions
+    is_at_margin = not CodeLines.read(_lines(target), target.language).common_indentation()
+    blank_lines = by_id(target.language).blank_lines_between_functions if is_at_margin else 1
     text = line_end * (1 + blank_lines) + line_end.join(_fit_to_target(target, code))
     return [Change(target.end, target.end, text)]
 
@@ -92,36 +93,37 @@ def find_syntax_error(text: str) -> int | None:
     return None
 
 
-def _fit_to_target(target: Target, code: str) -> list[str]:
-    """The lines of ``code`` with the target's indentation and indent unit."""
-    lines = [line.rstrip() for line in code.split("\n")]
-    while lines and not lines[0]:
-        lines.pop(0)
-    while lines and not lines[-1]:
-        lines.pop()
-    old = text_lines.dedent([line.rstrip("\r\n") for line in text_lines.split_lines(target.code)])
-    indentation = _indentation(target)
-    lines = text_lines.dedent(_with_first_line_indented(lines, old, indentation))
+def _fit_to_target(target: Target, code: str) -> Sequence[str]:
+    """The lines of ``code`` with the target's indentation and indent unit; strings of the target stay as they are."""
+    old = CodeLines.read(_lines(target), target.language)
+    text = "\n".join(line.rstrip() for line in code.split("\n")).strip("\n")
+    written = CodeLines.read(text.split("\n") if text else [], target.language)
     uses_tabs = text_lines.indent_unit(text_lines.split_lines(target.text)) == "\t"
-    unit = text_lines.indent_unit(old) or ("\t" if uses_tabs else "")
-    return [indentation + line if line else "" for line in text_lines.reindent(lines, unit)]
+    unit = old.dedent().indent_unit() or ("\t" if uses_tabs else "")
+    reindented = _with_first_line_indented(written, old).dedent().reindent(unit)
+    common = old.common_indentation()
+    fitted = replace(reindented, lines=[common + line if line else "" for line in reindented.lines])
+    old_strings = {line.rstrip() for line in old.of("string")}
+    choices = (fitted, fitted.with_strings_of(written))
+    return max(choices, key=lambda choice: sum(line in old_strings for line in choice.of("string"))).lines
 
 
-def _indentation(target: Target) -> str:
-    return text_lines.common_indentation([line.rstrip("\r\n") for line in text_lines.split_lines(target.code)])
+def _lines(target: Target) -> list[str]:
+    return [line.rstrip("\r\n") for line in text_lines.split_lines(target.code)]
 
 
-def _with_first_line_indented(lines: list[str], old: list[str], indentation: str) -> list[str]:
+def _with_first_line_indented(code: CodeLines, old: CodeLines) -> CodeLines:
     """Restores the first line's indentation if it alone lacks it, as in answers that continue at the cursor."""
-    if len(lines) < 2 or not indentation or text_lines.indentation_of(lines[0]):
-        return lines
-    others, old_others = text_lines.common_indentation(lines[1:]), text_lines.common_indentation(old[1:])
-    if others.startswith(indentation) and len(others) == len(indentation) + len(old_others):
-        return [indentation + lines[0], *lines[1:]]
-    return lines
+    common = old.common_indentation()
+    if len(code.lines) < 2 or not common or text_lines.indentation_of(code.lines[0]):
+        return code
+    others, old_others = (CodeLines(some.lines[1:], some.regions[1:]).common_indentation() for some in (code, old))
+    if others.startswith(common) and len(others) == len(old_others):
+        return replace(code, lines=[common + code.lines[0], *code.lines[1:]])
+    return code
 
 
-def _line_changes(target: Target, old: list[str], new: list[str]) -> list[Change]:
+def _line_changes(target: Target, old: Sequence[str], new: Sequence[str]) -> list[Change]:
     lengths = (len(line) for line in text_lines.split_lines(target.code))
     starts = list(itertools.accumulate(lengths, initial=target.start))
     line_end = text_lines.dominant_line_end(target.text)

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 
 _LINE_END = re.compile(r"\r\n?|\n")
 _INDENTATION = re.compile(r"[ \t]*")
-_MAX_INDENT_UNIT = 8
 
 
 def split_lines(text: str) -> list[str]:
@@ -57,24 +56,3 @@ def dedent(lines: Sequence[str]) -> list[str]:
     """``lines`` without their common indentation."""
     length = len(common_indentation(lines))
     return ["" if is_blank(line) else line[length:] for line in lines]
-
-
-def reindent(lines: Sequence[str], unit: str) -> list[str]:
-    """``lines`` (dedented) with their own indent unit replaced by ``unit``; unchanged if either unit is implausible.
-
-    Lines that are aligned under a bracket keep the blanks beyond their last whole level.
-    """
-    own_unit = indent_unit(lines)
-    if own_unit == unit or not 0 < len(own_unit) <= _MAX_INDENT_UNIT or not 0 < len(unit) <= _MAX_INDENT_UNIT:
-        return list(lines)
-    return [_reindent_line(line, own_unit, unit) for line in lines]
-
-
-def _reindent_line(line: str, own_unit: str, unit: str) -> str:
-    blanks = indentation_of(line)
-    if own_unit == "\t":
-        depth, rest = blanks.count("\t"), blanks.replace("\t", "")
-    else:
-        depth, surplus = divmod(len(blanks.expandtabs(len(own_unit))), len(own_unit))
-        rest = " " * surplus
-    return unit * depth + rest + line[len(blanks) :]
