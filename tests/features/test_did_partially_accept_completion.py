@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from fakes import ScriptedEngine
+from feedback_files import join_writers
 from harness import URI, async_test, initialized_client
 from starcoder_ls.features.did_partially_accept_completion import METHOD
 
@@ -20,6 +21,7 @@ async def test_accepted_length_counts_utf_16_units(
         client.notify(METHOD, {"item": item, "acceptedLength": units})
         client.notify(METHOD, {"item": item, "acceptedLength": "three"})
         await client.request("starcoder/status")
+    join_writers()
     database = sqlite3.connect(tmp_path / "feedback.sqlite3")
     assert database.execute("select accepted_chars from suggestions").fetchall() == [(chars,)]
     database.close()

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from fakes import ScriptedEngine
+from feedback_files import join_writers
 from harness import URI, async_test, initialized_client
 from starcoder_ls.features.did_show_completion import METHOD
 
@@ -20,6 +21,7 @@ async def test_only_shown_suggestions_are_recorded(
         if is_notified:
             client.notify(METHOD, {"item": item})
         await client.request("starcoder/status")
+    join_writers()
     path = tmp_path / "feedback.sqlite3"
     assert path.exists() is is_notified
     if is_notified:

@@ -1,9 +1,12 @@
-"""A feedback store as the first version wrote it."""
+"""Feedback stores: as the first version wrote one, and waiting until one is written."""
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
+
+from starcoder_ls.feedback_store.store import WRITER_THREAD
 
 FIRST_VERSION = """
 create table suggestions (
@@ -28,3 +31,10 @@ def write_first_version(path: Path) -> list[tuple[object, ...]]:
     written: list[tuple[object, ...]] = database.execute(f"select {OLD_COLUMNS} from suggestions").fetchall()
     database.close()
     return written
+
+
+def join_writers() -> None:
+    """Wait until the writers of closed stores have ended, for which a session that ends does not wait."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(WRITER_THREAD):
+            thread.join()

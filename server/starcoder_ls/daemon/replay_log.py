@@ -1,4 +1,4 @@
-"""The state of a window's LSP session that a new daemon needs: handshake, open documents, unanswered requests.
+"""The state of a window's LSP session that a new daemon needs: handshake, folders, open documents, unanswered requests.
 
 The log decides which requests are repeated and which are answered with an error when the daemon ends. The documents are
 in ``replayed_documents``.
@@ -10,9 +10,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from starcoder_ls.daemon import message, offline_replies
+from starcoder_ls.daemon import message, offline_replies, replayed_folders
 from starcoder_ls.daemon.message import Message
 from starcoder_ls.daemon.replayed_documents import ReplayedDocuments
+from starcoder_ls.daemon.replayed_folders import ReplayedFolders
 from starcoder_ls.daemon.replayed_notebooks import NOTEBOOK_METHOD, PREFIX, ReplayedNotebooks
 from starcoder_ls.daemon.sent_notices import SentNotices
 
@@ -79,6 +80,7 @@ class ReplayLog:
         self._initialize: Message | None = None
         self._is_initialize_answered = False
         self._latest_notifications: dict[str, bytes] = {}  # by method
+        self._folders = ReplayedFolders()
         self._documents = ReplayedDocuments()
         self._notebooks = ReplayedNotebooks()
         self._open_requests = _OpenRequests()  # by id key, as below
@@ -195,7 +197,7 @@ class ReplayLog:
         return replies
 
     def replay(self) -> list[bytes]:
-        """Returns the bodies that bring a new daemon up to date, in order: handshake, documents, open requests."""
+        """Returns the bodies that bring a new daemon up to date: handshake, folders, documents, open requests."""
         self._replays += 1
         bodies: list[bytes] = []
         requests = dict(self._open_requests)
@@ -208,6 +210,7 @@ class ReplayLog:
                     bodies.append(request.body)
                     del requests[key]
         bodies += self._latest_notifications.values()
+        bodies += self._folders.replay()
         bodies += self._documents.replay()
         bodies += self._notebooks.replay()
         for key, request in requests.items():
@@ -220,6 +223,8 @@ class ReplayLog:
         method = sent.method or ""
         if method in ("initialized", "workspace/didChangeConfiguration"):
             self._latest_notifications[method] = sent.body
+        elif method == replayed_folders.METHOD:
+            self._folders.record(sent)
         elif method == "exit":
             self.has_exited = True
         elif method == "$/cancelRequest":

@@ -22,6 +22,9 @@ from starcoder_ls.feedback_store.rows import FeedbackRow, Outcome, select_rows
 
 logger = logging.getLogger(__name__)
 
+WRITER_THREAD = "feedback"
+"""The beginning of the name of the thread that writes."""
+
 _DAY_S = 86_400
 _ROWS_BETWEEN_CHECKS = 500
 
@@ -58,7 +61,7 @@ class FeedbackStore:
 
     def __init__(self, path: Path | None = None, keep_days: int = 90, clock: Callable[[], float] = time.time) -> None:
         self._path, self._keep_days, self._clock = path, keep_days, clock
-        self._writer = ThreadPoolExecutor(1, "feedback")
+        self._writer = ThreadPoolExecutor(1, WRITER_THREAD)
         self._database: sqlite3.Connection | None = None
         self._is_broken = self._is_scheduled = False
         self._waiting: deque[Callable[[sqlite3.Connection], object]] = deque()
