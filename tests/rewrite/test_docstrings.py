@@ -100,6 +100,41 @@ def test_doc_comment_is_written_above_in_the_style_of_the_language(language: str
     assert add_description(text, "One.\nTwo.", language) == after
 
 
+@pytest.mark.parametrize(
+    ("language", "above", "after"),
+    [
+        ("go", "//go:noinline\n", "// One.\n//go:noinline\n"),
+        ("go", "// Old.\n//\n//nolint:errcheck\n", "// One.\n//nolint:errcheck\n"),
+        ("go", "//export f\n", "// One.\n//export f\n"),
+        ("go", "//old()\n", "//old()\n// One.\n"),
+        ("go", "// +build linux\n// Old.\n", "// +build linux\n// One.\n"),
+        ("shellscript", "#!/bin/sh\n", "#!/bin/sh\n# One.\n"),
+        ("shellscript", "# Old.\n# shellcheck disable=SC2034\n", "# One.\n# shellcheck disable=SC2034\n"),
+        ("perl", "# -*- mode: perl -*-\n# vim: sw=2\n", "# -*- mode: perl -*-\n# vim: sw=2\n# One.\n"),
+        ("rust", "// Not a doc comment.\n", "// Not a doc comment.\n/// One.\n"),
+        ("csharp", "/// Old:\n/// see https://a.b\n/// a:b\n", "/// One.\n"),
+        ("cpp", "a:b(); // c\n", "a:b(); // c\n/**\n * One.\n */\n"),
+        ("swift", "// swiftlint:disable:next a\n", "/// One.\n// swiftlint:disable:next a\n"),
+        ("typescript", "/** Old. */\n// @ts-ignore\n", "/**\n * One.\n */\n// @ts-ignore\n"),
+        ("cpp", "// NOLINTNEXTLINE(a)\n", "/**\n * One.\n */\n// NOLINTNEXTLINE(a)\n"),
+    ],
+)
+def test_doc_comment_replaces_no_directive(language: str, above: str, after: str) -> None:
+    functions = {"go": "func f() {", "perl": "sub f {", "rust": "fn f() {", "swift": "func f() {"}
+    function = functions.get(language, "f() {")
+    code = f"x = 1;\n{above}" if not above.startswith("#!") else above
+    documented = add_description(f"{code}{function}¦\n}}\n", "One.", language)
+    assert documented == f"{code.removesuffix(above)}{after}{function}\n}}\n"
+
+
+@pytest.mark.parametrize("header", ["# frozen_string_literal: true", "# -*- coding: utf-8 -*-", "# typed: strict"])
+def test_doc_comment_of_selected_lines_goes_below_the_header(header: str) -> None:
+    text = f"{header}\n# rubocop:disable A\ndef f\nend\n"
+    code = Target(text, text.index("def"), len(text) - 1, "ruby")
+    changes = docstrings.build_changes(code, docstrings.find_position(code), "One.")
+    assert edits.apply_changes(text, changes) == text.replace("# rubocop", "# One.\n# rubocop")
+
+
 def test_no_description_ends_its_block_comment() -> None:
     assert "*/ int" not in add_description("int ¦f() {\n}\n", "One */ int x;", "c")
 

@@ -29,6 +29,14 @@ _INTRODUCTION = re.compile(
 _COMMENT_MARKS = re.compile(r"[ \t]*(?:/\*\*?|\*/|\*|///?!?|#|--[-|]?|;;+)?[ \t]?")
 _COMMENT_STARTS = ("/*", "*", "//", "#", "--", ";;")
 _DOC_BLOCK = re.compile(r"/\*\*(?:(?!\*/)[\s\S])*\*/[ \t]*(?:\r\n?|\n)")
+_DIRECTIVE = re.compile(
+    r"export \w+\Z|[ \t]?(?:[a-z][\w-]*:[a-z]|@ts-|eslint-disable-next|prettier-ignore|NOLINT|nolint|noinspection|"
+    r"(?:shellcheck|rubocop|luacheck|sqlfluff|verilator|clang-format)\b)"
+)
+"""The text of a comment that a tool reads, for the line below."""
+_FILE_HEADER = re.compile(
+    r"-\*-|(?:en)?coding[:=]|frozen_string_literal:|typed:|vim?:|\+build\b|Code generated|SPDX-License-Identifier"
+)
 _DEFINITION = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -58,7 +66,8 @@ def find_position(target: Target) -> DocstringPosition:
         raise ActionUnavailable(unsupported if target.language else unknown)
     line_end = text_lines.dominant_line_end(target.text)
     indentation = text_lines.indentation_of(target.code)
-    return DocstringPosition(_doc_comment_start(target, style), target.start, indentation, after=line_end)
+    start, end = _doc_comment_span(target, style)
+    return DocstringPosition(start, end, indentation, after=line_end)
 
 
 def build_changes(target: Target, position: DocstringPosition, description: str) -> list[Change]:
@@ -160,20 +169,30 @@ def _comment_lines(description: str, style: DocComment) -> list[str]:
     return [*([style.opening] if style.opening else []), *lines, *([style.closing] if style.closing else [])]
 
 
-def _doc_comment_start(target: Target, style: DocComment) -> int:
-    """The offset of the doc comment right above the target; the target's own start if there is none."""
-    above = target.text[: target.start]
+def _doc_comment_span(target: Target, style: DocComment) -> tuple[int, int]:
+    """Where the doc comment above the target is, or goes: above directives for tools, which apply to the next line."""
+    lines, end = text_lines.split_lines(target.text[: target.start]), target.start
+    while lines and _is_directive(lines[-1].strip(), target.language):
+        end -= len(lines.pop())
+    above, start = target.text[:end], end
     if style.opening:
         comment = max(above.rfind("/**"), 0)
         line_start = max(above.rfind("\n", 0, comment), above.rfind("\r", 0, comment)) + 1
         is_doc_block = text_lines.is_blank(above[line_start:comment]) and _DOC_BLOCK.fullmatch(above, comment)
-        return line_start if is_doc_block else target.start
-    start = target.start
-    for line in reversed(text_lines.split_lines(above)):
-        if not line.lstrip().startswith(style.line.strip()) or line.startswith("#!"):
-            break
-        start -= len(line)
-    return start
+        return (line_start if is_doc_block else end), end
+    while lines and _is_doc_comment(lines[-1].strip(), style.line):
+        start -= len(lines.pop())
+    return start, end
+
+
+def _is_directive(line: str, language: str) -> bool:
+    marks = by_id(language).line_comments
+    return any(_DIRECTIVE.match(line.removeprefix(mark)) for mark in marks if line.startswith(mark))
+
+
+def _is_doc_comment(line: str, mark: str) -> bool:
+    """Whether ``line`` is written as text is: a blank follows the mark, as in no directive of Go."""
+    return line == mark.rstrip() or (line.startswith(mark) and not _FILE_HEADER.match(line.removeprefix(mark)))
 
 
 def _is_python(target: Target) -> bool:
