@@ -8,12 +8,15 @@ from typing import Any
 import pytest
 
 from harness import FAKE_SERVER_COMMAND
+from scored_pairs import pairs_of
 from starcoder_ls.commands import train_gate
 from starcoder_ls.commands.support.adapter_option import name_from_path
 from starcoder_ls.commands.support.gate_holes import GateHoles
 from starcoder_ls.errors import EngineError, SettingsError
 from starcoder_ls.evaluation import completion_client
+from starcoder_ls.evaluation.comparison import Pair
 from starcoder_ls.evaluation.holes import Hole
+from starcoder_ls.evaluation.results import Texts
 from starcoder_ls.learning.finetuning.versions import AdapterVersions, Version
 from training_records import add_version
 
@@ -44,6 +47,19 @@ def test_refused_preferences_are_named(
     )
     assert train_gate.run("own", None, None, None) == 1
     assert "its loss of held-out preferences is 0.700" in capsys.readouterr().out
+
+
+def test_copies_of_general_code_are_found(tmp_path: Path) -> None:
+    copied = "".join(f"    value_{number} = load({number})\n" for number in range(8))
+    (tmp_path / "general.py").write_text(copied)
+    version = add_version(tmp_path / "adapters", replay_files=[str(tmp_path / "general.py")])
+
+    def measure(*_: object) -> list[Pair]:
+        copy = {"texts": Texts(before="", truth="", suggestion=copied)}
+        return [(first, second.model_copy(update=copy)) for first, second in pairs_of(30, 2, 168)]
+
+    verdict = train_gate.judge("own", version, 40, measure)
+    assert [guard.name for guard in verdict.guards if not guard.is_passed] == ["copied text"]
 
 
 LINE = "self.total = self.total + self.price"

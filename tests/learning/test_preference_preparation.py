@@ -68,14 +68,29 @@ def test_start_is_the_version_that_serves_unless_it_is_a_checkpoint(starcoder: P
     assert plan(starcoder, folder, start="none").start is None
 
 
-def test_version_that_serves_merged_is_continued_on_its_base(starcoder: Path, folder: Path) -> None:
-    model, checkpoint, _ = load_base(starcoder)
+def serve_adapter(base: Path, is_merged: bool, **training: Any) -> AdapterVersions:
+    """The versions of an adapter of ``base``, of which one serves."""
+    model, checkpoint, _ = load_base(base)
     versions = AdapterVersions("own")
     with versions.new_version(utc_now()) as version:
         identity = BaseIdentity("base", compute_fingerprint(checkpoint))
         build_trainable("lora", model, checkpoint, 2, torch.float32).save(version, identity)
-        write_json(version / "training.json", TRAINING | {"base": str(starcoder)})
-    versions.promote(versions.find(), utc_now(), is_merged=True)
+        write_json(version / "training.json", TRAINING | {"base": str(base)} | training)
+    versions.promote(versions.find(), utc_now(), is_merged)
+    return versions
+
+
+def test_gate_does_not_measure_in_files_that_the_start_learned(starcoder: Path, folder: Path) -> None:
+    learned = [str(folder / f"module_{number}.py") for number in (10, 11)]
+    serve_adapter(starcoder, is_merged=False, training_files=learned[:1], replay_files=learned[1:])
+    planned = plan(starcoder, folder)
+    assert planned.start is not None
+    assert len(planned.held_out_files) == 1
+    assert set(learned).isdisjoint(planned.held_out_files)
+
+
+def test_version_that_serves_merged_is_continued_on_its_base(starcoder: Path, folder: Path) -> None:
+    versions = serve_adapter(starcoder, is_merged=True)
     planned = plan(versions.merged_link, folder)
     assert planned.base.name == str(starcoder)
     assert planned.start is not None

@@ -108,7 +108,7 @@ def _held_out_loss(version: Version) -> HeldOutLoss:
 
 def _read_texts(version: Version) -> Iterator[str]:
     """The files that were trained on, as they are now."""
-    for name in version.training["training_files"]:
+    for name in version.learned_files:
         if (text := read_source(Path(name))) is not None:
             yield mask_secrets(text)
 

@@ -159,7 +159,7 @@ def _write_version(
         "best_validation_loss": scores[1].loss, "start": plan.start and str(plan.start.files.folder),
         "held_out_loss": dict(zip(("base", "adapted"), losses, strict=True)),
         "agreement": dict(zip(("base", "adapted"), (score.agreement for score in scores), strict=True)),
-        "training_files": list(start.training["training_files"]) if start else [],
+        "training_files": start.learned_files if start else [],
         "held_out_files": plan.held_out_files,
     }  # fmt: skip
     saved = {

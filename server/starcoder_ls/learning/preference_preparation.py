@@ -149,7 +149,7 @@ def _held_out_files(
 ) -> list[str]:
     """The files in which the gate draws holes: none that the preferences to train on are from."""
     if options.paths:
-        trained = set(start.training["training_files"]) if start else set[str]()
+        trained = set(start.learned_files) if start else set[str]()
         found = [str(file.path) for file in collect_files(options.paths, config.context.ignore).files]
         files = [file for file in found if file not in trained]
     else:

@@ -60,6 +60,21 @@ def test_identity_of_the_data_includes_replay_and_its_share(starcoder: Path, rep
     assert not any(rows[0].equal(other) for other in rows[1:])
 
 
+def test_replay_has_no_file_that_is_measured_on(starcoder: Path, repository: Path, tmp_path: Path) -> None:
+    slices = plan_of(starcoder, Options([repository], device="cpu")).slices
+    held_out, validation = slices[Slice.HELD_OUT][0], slices[Slice.VALIDATION][0]
+    general = write_repository(
+        tmp_path / "general", {"copy.py": f"{validation.text}\n\nEND = 1\n", "other.py": code("other", 6)}
+    )
+    plan = plan_of(starcoder, Options([repository], device="cpu", replay=[general, repository]))
+    training = {file.path for file in slices[Slice.TRAINING]}
+    assert {file.path for file in plan.replay} == {general / "other.py", *training}
+    measured = len(slices[Slice.HELD_OUT]) + len(slices[Slice.VALIDATION])
+    assert plan.left_out["general code that nearly equals a held-out or validation file"] == measured
+    with pytest.raises(SettingsError, match="Name other code"):
+        plan_of(starcoder, Options([repository], device="cpu", replay=[held_out.path]))
+
+
 def test_impossible_runs_are_refused_before_files_are_read(starcoder: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such method"):
         plan_of(starcoder, Options([tmp_path], method="magic"))

@@ -127,8 +127,7 @@ class GateHoles:
 
     def _without_learned(self, folder: Path) -> list[Path]:
         """``folder``, or its files other than those that were trained on, of which copies count too."""
-        training = self.version.training
-        learned = {read_source(Path(name)) for name in (*training["training_files"], *training.get("replay_files", ()))}
+        learned = {read_source(Path(name)) for name in self.version.learned_files}
         files = [Path(file) for file in Repository([folder], self.config.context.ignore).files]
         others = [file for file in files if read_source(file) not in learned]
         if not others:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +26,8 @@ from starcoder_ls.learning.finetuning.batches import Batches
 from starcoder_ls.learning.finetuning.fim_rows import REPLAY_SHARE, FimRows, RowFormat
 from starcoder_ls.learning.finetuning.layer_training import LORA_TARGETS
 from starcoder_ls.learning.finetuning.methods import METHODS, Method
-from starcoder_ls.learning.finetuning.repository_files import collect_files
+from starcoder_ls.learning.finetuning.near_duplicates import find_near_duplicates
+from starcoder_ls.learning.finetuning.repository_files import CodeFile, collect_files
 from starcoder_ls.learning.finetuning.slices import Slice, split_files
 from starcoder_ls.learning.finetuning.training_base import TrainingDevice
 from starcoder_ls.settings import Settings
@@ -171,7 +173,7 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
     fit = fit_to_device(options, method, checkpoint)
     found = collect_files(options.paths, settings.context.ignore, options.since_s)
     slices = split_files(found.files)
-    replay = collect_files(options.replay, settings.context.ignore).files if options.replay else []
+    replay = _collect_replay(options, settings, slices, found.left_out)
     strengths = NgramStrengths.from_folder(checkpoint.folder) if options.has_ngrams else None
     rows = {
         part: FimRows(
@@ -193,6 +195,26 @@ def prepare(options: Options, settings: Settings, on_progress: ProgressCallback)
         found.left_out, has_ngrams=strengths is not None, replay=replay,
         replay_share=options.replay_share if replay else 0.0,
     )  # fmt: skip
+
+
+def _collect_replay(
+    options: Options, settings: Settings, slices: Mapping[Slice, Sequence[CodeFile]], left_out: Counter[str]
+) -> list[CodeFile]:
+    """The general code, without files that nearly equal one that is measured on; these are counted in ``left_out``.
+
+    Raises SettingsError if nothing is left.
+    """
+    if not options.replay:
+        return []
+    measured = [file.text for part in (Slice.HELD_OUT, Slice.VALIDATION) for file in slices[part]]
+    files = collect_files(options.replay, settings.context.ignore).files
+    duplicates = find_near_duplicates([*measured, *(file.text for file in files)])
+    kept = [file for number, file in enumerate(files, len(measured)) if number not in duplicates]
+    if not kept:
+        raise SettingsError("All files of `--replay` are held out or decide when training stops. Name other code.")
+    if len(kept) < len(files):
+        left_out["general code that nearly equals a held-out or validation file"] = len(files) - len(kept)
+    return kept
 
 
 def require_method(name: str) -> Method:

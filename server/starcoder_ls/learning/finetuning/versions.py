@@ -41,6 +41,11 @@ class Version:
     def name(self) -> str:
         return self.folder.name
 
+    @property
+    def learned_files(self) -> list[str]:
+        """The files that were trained on, with general code that was replayed."""
+        return [*self.training["training_files"], *self.training.get("replay_files", ())]
+
 
 class AdapterVersions:
     """All versions of the adapter ``name``. Raises SettingsError for a name that settings cannot have."""
