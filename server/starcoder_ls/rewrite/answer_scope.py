@@ -100,7 +100,8 @@ class _Scope:
             body = _FUNCTION_KEYWORD.sub(r"\1\2", body, count=1)
         head = self._choose_head(self.old[old.start : old.head_end], self.new[new.start : new.head_end], indentation)
         comments = self._leading_comments(old)
-        code = "".join(f"{indentation}{line}\n" for line in comments) + indentation + head + body
+        below = self.old[old.end :].rstrip().replace("\n", f"\n{indentation}")  # only comments, by single_definition
+        code = "".join(f"{indentation}{line}\n" for line in comments) + indentation + head + body + below
         used = new.fragment.names() if new.fragment is not None else set[str]()
         self._require_self_contained(new, used)
         return ScopedCode(code, self._import_changes(used))
