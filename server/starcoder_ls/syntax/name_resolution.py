@@ -50,6 +50,7 @@ class NameResolver:
     def __init__(self, tree: tree_sitter.Tree, source: bytes, rules: ScopeRules) -> None:
         self.root, self.source, self.rules = tree.root_node, source, rules
         self._found: dict[bytes, list[Occurrence]] = {}
+        self._bound_in: dict[bytes, set[Key]] = {}
 
     def text(self, node: Node) -> bytes:
         return self.source[node.start_byte : node.end_byte]
@@ -78,7 +79,10 @@ class NameResolver:
 
     def scope_of(self, name: bytes, at: Node, is_parameter: bool = False) -> Key | None:
         """The innermost scope around ``at`` that binds the variable ``name``, None if it is bound nowhere there."""
-        bound = {found.binds_in for found in self.occurrences(name) if found.kind and found.role == "variable"}
+        if name not in self._bound_in:
+            variables = (found for found in self.occurrences(name) if found.role == "variable")
+            self._bound_in[name] = {found.binds_in for found in variables if found.binds_in is not None}
+        bound = self._bound_in[name]
         scopes = self._visible_scopes(self._scopes(at, is_parameter)) if bound else []
         return next((key for scope in scopes if (key := node_key(scope)) in bound), None)
 
