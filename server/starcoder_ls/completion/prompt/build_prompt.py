@@ -31,7 +31,7 @@ from starcoder_ls.settings import InlineCompletion
 _FORMAT_TOKENS = 64  # for the special tokens and the file's name
 _MIN_PROMPT_TOKENS = 32
 _OUTPUT_SHARE = 4  # outputs of cells take at most a quarter of the prompt
-_MAX_PATH_CHARS = 80
+_MAX_PATH_PARTS, _MAX_PATH_CHARS = 3, 80
 
 _MAX_WORD_CHARS = 200
 _LAST_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+)\Z|\s+\Z")
@@ -241,7 +241,5 @@ def _token_counter(engine: Engine) -> TokenCounter:
 
 @functools.lru_cache(maxsize=64)
 def _shorten_path(path: str) -> str:
-    """``path`` without its first folders, if it is longer than a prompt shows; a long name without its beginning."""
-    parts = PurePath(path).parts
-    shortened = ("/".join(parts[start:]) for start in range(len(parts)))
-    return next((shown for shown in shortened if len(shown) <= _MAX_PATH_CHARS), path[-_MAX_PATH_CHARS:])
+    """The file's name and its last folders, as in the training of the bundled model."""
+    return "/".join(PurePath(path).parts[-_MAX_PATH_PARTS:])[-_MAX_PATH_CHARS:]
