@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 
 from starcoder_ls.errors import AnswerUnusable
@@ -12,6 +13,8 @@ from starcoder_ls.rewrite.edits import Change
 from starcoder_ls.rewrite.target import Target
 from starcoder_ls.syntax.import_names import EVERYTHING, ImportedName, read_imported_names
 from starcoder_ls.syntax.items import Item, defined_names
+
+_ENCODING = re.compile(r"#[^\r\n]*?coding[:=]")
 
 
 def imported_names(items: Iterable[Item], language: str) -> list[ImportedName]:
@@ -63,10 +66,10 @@ def add_imports(target: Target, document: Sequence[Item], missing: Sequence[Impo
         return [Change(at, at, specs)]
     lines = line_end.join(statements)
     if imports:
-        at = _statement_end(target.text, imports[-1].end)
+        at = _last_line_end(target.text, imports[-1])
         return [Change(at, at, line_end + lines)]
     if block:
-        at = _statement_end(target.text, block[-1].end)
+        at = _last_line_end(target.text, block[-1])
         return [Change(at, at, line_end * 2 + lines)]
     blank_lines = by_id(target.language).blank_lines_between_functions
     at = len(target.text) - len(target.text.removeprefix("\ufeff"))
@@ -81,20 +84,33 @@ def _leading_items(document: Sequence[Item], target: Target) -> list[Item]:
         if item.start >= target.start or item.kind == "definition" or item.kind == "main":
             break
         is_docstring = item.kind == "other" and target.text[item.start : item.start + 1] in "\"'rR"
-        if item.kind == "other" and not is_docstring:
+        is_header = _is_file_header(target.text, item)
+        if item.kind == "other" and not (is_docstring or is_header):
             continue
         block.append(item)
-        if item.kind != "comment":
+        if item.kind != "comment" or is_header:
             last = len(block)
         elif number == 0 or last == 0:
             below = document[number + 1 : number + 2]
-            is_apart = not below or target.text[item.end : below[0].start].count("\n") > 1
-            last = len(block) if is_apart or target.text.startswith("#!", item.start) else last
+            is_apart = not below or target.text[_content_end(target.text, item) : below[0].start].count("\n") > 1
+            last = len(block) if is_apart else last
     return block[:last]
 
 
-def _statement_end(text: str, end: int) -> int:
-    """The end of the line that a statement ends on: a comment may follow it."""
+def _is_file_header(text: str, item: Item) -> bool:
+    """Whether nothing may stand above it: a shebang, docs of a Rust module, or Python's encoding line (PEP 263)."""
+    is_encoding = text.count("\n", 0, item.start) < 2 and _ENCODING.match(text, item.start)
+    return text.startswith(("#!", "//!", "/*!"), item.start) or bool(is_encoding)
+
+
+def _content_end(text: str, item: Item) -> int:
+    """The end without the line end that the grammar of Rust counts to a doc comment."""
+    return item.start + len(text[item.start : item.end].rstrip())
+
+
+def _last_line_end(text: str, item: Item) -> int:
+    """The end of the line that ``item`` ends on: a comment may follow it."""
+    end = _content_end(text, item)
     return end + len(text[end:].partition("\n")[0].rstrip("\r"))
 
 
