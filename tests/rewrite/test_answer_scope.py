@@ -10,7 +10,7 @@ import pytest
 from starcoder_ls.errors import AnswerUnusable
 from starcoder_ls.rewrite import answer_parsing, edits
 from starcoder_ls.rewrite.answer_scope import scope_answer
-from starcoder_ls.rewrite.target import find_target
+from starcoder_ls.rewrite.target import Target, find_target
 
 CASES = Path(__file__).parent / "scope_cases"
 
@@ -85,3 +85,43 @@ def test_there_are_cases_of_each_language() -> None:
     }
     assert len(ALL_CASES) >= 40
     assert min(counts.values()) >= 3, counts
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# the existing method is reused",
+        "# Keep the remaining code path for old clients",
+        "# the same function as above handles existing code of users",
+        "# unchanged by this function",
+        "# Existing implementation detail: keys are strings",
+        "# rest of the arguments",
+        "# same as before",
+        "x = 1  # existing code",
+    ],
+)
+def test_comment_about_code_is_no_elision(comment: str) -> None:
+    target = Target("def f():\n    return 1 + 0", 0, 26, "python")
+    code = f"def f():\n    {comment}\n    return 1"
+    assert scope_answer(target, code).code == code
+
+
+@pytest.mark.parametrize(
+    "comment",
+    [
+        "# ...",
+        "# … more",
+        "# existing code",
+        "# Existing code here.",
+        "# (the rest of the function is the same)",
+        "# rest of the code remains unchanged",
+        "# the remaining implementation stays as before",
+        "# same as before, existing code",
+        "# keep the existing checks ...",
+        "# code omitted for brevity",
+    ],
+)
+def test_comment_that_stands_for_code_is_refused(comment: str) -> None:
+    target = Target("def f():\n    return 1 + 0", 0, 26, "python")
+    with pytest.raises(AnswerUnusable, match="leaves code out"):
+        scope_answer(target, f"def f():\n    {comment}\n    return 1")

@@ -23,12 +23,17 @@ from starcoder_ls.syntax.items import Item, defined_names, find_definitions, has
 
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*")
 _FUNCTION_KEYWORD = re.compile(r"\A(async\s+)?function\s*(\*?)\s*")
+_ELISION_WORDS = r"\b(?:rest of|remaining|existing|unchanged|omitted|same as (?:before|above))\b"
+_ELIDED = r"\b(?:code|function|method|class|implementation)\b"
 _ELISION = re.compile(
-    r"^[ \t]*(?:#|//|/\*|\{/\*)[ \t]*(?:\.\.\.|…"
-    r"|[^\n]{0,12}\b(?:rest of|remaining|existing|unchanged|omitted|same as (?:before|above))\b"
-    r"[^\n]{0,60}(?:\.\.\.|…|\b(?:code|function|method|class|implementation)\b))",
+    r"^[ \t]*(?:#|//|/\*|\{/\*)[ \t(]*(?:\.\.\.|…"
+    rf"|[^\n]{{0,12}}{_ELISION_WORDS}[^\n]{{0,60}}(?:\.\.\.|…)"
+    rf"|(?=[^\n]*{_ELISION_WORDS})(?=[^\n]*{_ELIDED})(?:(?:{_ELISION_WORDS}|{_ELIDED}|\b(?:the|this|your|all|other|and|is|"
+    r"are|was|remains?|stays?|goes|continues?|same|as|before|here|follows|for|brevity)\b)[ \t,:()-]*)++[.;]?[ \t]*"
+    r"(?:\*/\}?[ \t]*)?$)",
     re.IGNORECASE | re.MULTILINE,
 )
+"""A comment that stands for code: one with an ellipsis, or of nothing but such words (`rest of the code is here`)."""
 
 
 @dataclass(frozen=True, slots=True)
