@@ -1,5 +1,5 @@
 // The server process of this window and its client: start, restart, settings, requests.
-// A change of `server`, `model`, `remote` or `log` settings, or a removed setting, starts a new process; other changes are sent to the server.
+// A change of `server`, `model` or `remote` settings, or a removed setting, starts a new process; other changes are sent to the server.
 import * as vscode from 'vscode';
 import { LanguageClient, LanguageClientOptions, State } from 'vscode-languageclient/node';
 import { findServer } from './discovery';
@@ -107,7 +107,7 @@ export class Server {
       return;
     }
     const settings = settingsTree(this.settingKeys);
-    const needsNewProcess = ['server', 'model', 'remote', 'log'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
+    const needsNewProcess = ['server', 'model', 'remote'].some((section) => event.affectsConfiguration(`starcoder.${section}`));
     if (needsNewProcess || hasRemovedSetting(this.sentSettings, settings) || !this.client?.isRunning()) {
       await this.restart();
       return;
