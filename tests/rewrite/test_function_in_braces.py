@@ -167,6 +167,18 @@ def test_braces_inside_a_function_begin_no_function(language: str, inner: str) -
             "  d({ e }) {\n    f()\n  },",
         ),
         ("typescript", "describe('a', () => {\n  ¦f()\n}, { b: 1 })\n", "describe('a', () => {\n  f()\n}, { b: 1 })"),
+        ("typescript", "async f(a = {} as A) {\n  ¦b()\n}\n", "async f(a = {} as A) {\n  b()\n}"),
+        ("typescript", "f(a: A): P<{ b: B }> | { c: C } {\n  ¦d()\n}\n", "f(a: A): P<{ b: B }> | { c: C } {\n  d()\n}"),
+        (
+            "typescript",
+            "x()\nf(\n  a: A\n): P<\n  B,\n  C\n> {\n  ¦d()\n}\n",
+            "f(\n  a: A\n): P<\n  B,\n  C\n> {\n  d()\n}",
+        ),
+        (
+            "typescript",
+            "x()\nfunction f<\n  A = B,\n  C\n>(d: A) {\n  ¦e()\n}\n",
+            "function f<\n  A = B,\n  C\n>(d: A) {\n  e()\n}",
+        ),
         ("typescript", "@A({\n  b: 1,\n})\nclass C {\n  ¦d = 1\n}\n", "class C {\n  d = 1\n}"),
         (
             "swift",

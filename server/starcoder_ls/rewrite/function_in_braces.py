@@ -25,6 +25,7 @@ _LINE_END = (
     r"(?<! =)(?<!=>)(?<!<-)(?<!&&)(?<![<|\\\r])[ \t]*(?:\r\n?|\n)\s*+"
     r"(?![{)\]>.,:&|?]|->|=>|(?:where|extends|implements|with|throws|rethrows)\b)"
 )
+_TYPE_PARAMETERS = r"<(?=[ \t]*[\r\n])|^[ \t]*>(?=\(|[ \t]+(?:\{|extends\b|implements\b))"  # over several lines
 _REST_OF_LINE = re.compile(r"[^\r\n]*")
 
 _CONTROL_STATEMENT = re.compile(
@@ -33,9 +34,9 @@ _CONTROL_STATEMENT = re.compile(
 )
 _FUNCTION_KEYWORD = re.compile(r"\b(?:fn|func|fun|function|sub|proc)\b")
 _TYPE_KEYWORD = re.compile(r"\b(?:class|struct|interface|trait|impl|enum|record|object|protocol)\b")
-_BEFORE_VALUE = re.compile(r"(?:[=(,:\[?|&+$@%#!^]\s*|->|(?<!const)(?<!override)(?<!noexcept)[\w}\]])\Z")
+_BEFORE_VALUE = re.compile(r"(?:[=(,:\[?|&+<$@%#!^]\s*|->|(?<!const)(?<!override)(?<!noexcept)[\w}\]])\Z")
 _BEFORE_NESTED_FUNCTION = re.compile(r"(?:\)|[=-]>)\s*\Z")
-_REST_OF_EXPRESSION = re.compile(r"\s*([),:=\].{])")
+_REST_OF_EXPRESSION = re.compile(r"\s*([),:=\].{|&>\[])")
 _ANNOTATION = re.compile(r"[ \t]*@[\w.:]+(?:\(.*\))?[ \t]*")
 
 
@@ -89,11 +90,10 @@ class _Scan:
             return
         block.end = end
         self.blocks.setdefault(block.statement, []).append(block)
+        is_value_in_brackets = block.is_value and block.depth > 0
         rest = _REST_OF_EXPRESSION.match(self.text, end) if block.is_value or block.depth else None
-        if rest is None:
-            return
-        is_next_member = rest[1] == "," and not block.depth and self.language.has_optional_semicolons
-        if not is_next_member:
+        is_next_member = bool(rest and rest[1] == "," and not block.depth and self.language.has_optional_semicolons)
+        if is_value_in_brackets or (rest and not is_next_member):
             self.statement, self.depth = block.statement, block.depth
 
     def end_line(self, start: int, end: int) -> None:
@@ -120,7 +120,7 @@ def _find_blocks(text: str, language: Language) -> dict[int, list[_Block]]:
             return scan.blocks
         position = max(match.end(), quoted.get(match.start(), 0))
         if match.lastgroup == "bracket":
-            scan.depth = max(0, scan.depth + (1 if match[0] == "(" else -1))
+            scan.depth = max(0, scan.depth + (1 if match[0] in "(<" else -1))
         elif match.lastgroup == "opening":
             scan.open_block(match.start())
         elif match.lastgroup == "closing":
@@ -146,10 +146,12 @@ def _tokens(language: Language) -> re.Pattern[str]:
     ends = "|".join(filter(None, (_SHEBANG, language.directive, _LABEL, ";")))
     has_long_backquoted = "`" in language.multiline_quotes or not language.line_comments
     backquoted = r"`(?:\\.|[^`\\])*`?" if has_long_backquoted else r"`[^`\r\n]*`"
-    line_end = f"|(?P<line_end>{_LINE_END})" if language.has_optional_semicolons else ""
+    bracket, line_end = r"[()]", ""
+    if language.has_optional_semicolons:
+        bracket, line_end = rf"[()]|{_TYPE_PARAMETERS}", f"|(?P<line_end>{_LINE_END})"
     return re.compile(
         f"(?P<end>{ends})|{_comments(language)}|{_STRINGS}|{backquoted}"
-        rf"|(?P<bracket>[()])|(?P<opening>{{)|(?P<closing>}}){line_end}",
+        rf"|(?P<bracket>{bracket})|(?P<opening>{{)|(?P<closing>}}){line_end}",
         re.DOTALL | re.MULTILINE,
     )
 
