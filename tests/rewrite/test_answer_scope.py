@@ -125,3 +125,9 @@ def test_comment_that_stands_for_code_is_refused(comment: str) -> None:
     target = Target("def f():\n    return 1 + 0", 0, 26, "python")
     with pytest.raises(AnswerUnusable, match="leaves code out"):
         scope_answer(target, f"def f():\n    {comment}\n    return 1")
+
+
+def test_message_escapes_control_characters_of_the_comment() -> None:
+    with pytest.raises(AnswerUnusable) as caught:
+        scope_answer(Target("f()", 0, 3, "python"), "# existing\tcode")
+    assert str(caught.value).isprintable()

@@ -73,7 +73,7 @@ def _require_whole(target: Target, code: str) -> None:
     elision = _ELISION.search(code)
     if elision is not None and elision[0].strip() not in target.code:
         raise AnswerUnusable(
-            f"The answer leaves code out where it says `{elision[0].strip()[:60]}`, so nothing was changed. "
+            f"The answer leaves code out where it says {quoted_code(elision[0].strip()[:60])}, so nothing was changed. "
             "Select less, or try again."
         )
 
