@@ -111,3 +111,18 @@ def test_docstring_is_reindented_with_its_function() -> None:
     changed = replace_all("def f():\n  return 1", 'def f():\n    """Adds.\n\n    Two.\n    """\n    return 1', "python")
     assert changed == 'def f():\n  """Adds.\n\n  Two.\n  """\n  return 1'
     ast.parse(changed)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "def f(self):\n    if a:\n        return 2",
+        "def f(self):\n    if a:\n      return 2",
+        "  def f(self):\n    if a:\n      return 2",
+        "def f(self):\n  if a:\n    return 2",
+    ],
+)
+def test_method_gets_the_indent_unit_of_its_class(answer: str) -> None:
+    old = "class A:\n  def f(self):\n    if a:\n      return 1\n"
+    target = Target(old, old.index("  def"), len(old) - 1, "python")
+    assert edits.apply_changes(old, edits.replace_target(target, answer)) == old.replace("1", "2")

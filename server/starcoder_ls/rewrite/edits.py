@@ -118,7 +118,9 @@ def _with_first_line_indented(code: CodeLines, old: CodeLines) -> CodeLines:
     if len(code.lines) < 2 or not common or text_lines.indentation_of(code.lines[0]):
         return code
     others, old_others = (CodeLines(some.lines[1:], some.regions[1:]).common_indentation() for some in (code, old))
-    if others.startswith(common) and len(others) == len(old_others):
+    depths = {len(text_lines.indentation_of(line)) for line in code.of("code")[1:] if line}
+    may_be_own_unit = others in ("  ", "    ") and all(depth % len(others) == 0 for depth in depths)
+    if others.startswith(common) and len(others) == len(old_others) and not may_be_own_unit:
         return replace(code, lines=[common + code.lines[0], *code.lines[1:]])
     return code
 
