@@ -90,6 +90,7 @@ def test_first_difference_of_the_answer_is_proposed(engine: ScriptedEngine, old:
 
 def test_generation_ends_two_lines_after_the_change(engine: ScriptedEngine) -> None:
     document = edited()
+    engine.token_s = 0.02  # so that the cancellation, which comes from another thread, is in time
     propose(engine, document, rest_of(document).replace('"w")', '"w", encoding=encoding)'))
     until_change = rest_of(document).index("def copy")
     assert engine.steps * 3 <= until_change + 80
