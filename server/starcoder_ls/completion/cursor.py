@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePath
 
 from starcoder_ls.completion.anchor import CursorText, normalize_line_ends
 from starcoder_ls.completion.insertion_point import InsertionPoint
-from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext
+from starcoder_ls.context.snippets import NO_CONTEXT, PromptContext, path_in_folder
 from starcoder_ls.languages.table import by_id, normalize_id
 from starcoder_ls.notebooks.cells import NotebookView
 from starcoder_ls.notebooks.ipynb import SUFFIX, is_notebook
@@ -66,18 +65,8 @@ class Cursor:
 
     @property
     def shown_path(self) -> str:
-        """The path in the prompt: in its folder, so that it names no folder of the user outside of the workspace.
-
-        An absolute path in no folder is shown as the file's name, a notebook without marks for cells as a script.
-        """
-        if not self.path:
-            return ""
-        path = PurePath(self.path)
-        if self.folder and path.is_relative_to(self.folder):
-            path = path.relative_to(self.folder)
-        elif path.is_absolute():
-            path = PurePath(path.name)
-        shown = path.as_posix()
+        """The path in the prompt (``path_in_folder``); a notebook without marks for cells is shown as a script."""
+        shown = path_in_folder(self.path, self.folder)
         suffixes = by_id(self.language).suffixes
         return shown[: -len(SUFFIX)] + suffixes[0] if suffixes and is_notebook(shown) else shown
 

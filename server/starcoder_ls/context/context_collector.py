@@ -6,7 +6,6 @@ jump; never while the user types.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -34,6 +33,7 @@ from starcoder_ls.context.snippets import (
     Snippet,
     SnippetQuery,
     SnippetSelection,
+    path_in_folder,
     rank_candidates,
 )
 from starcoder_ls.context.source_files import (
@@ -270,15 +270,13 @@ class ContextCollector:
         count_tokens: Callable[[str], int],
         lookup_text: tuple[str, ...],
     ) -> PromptContext:
-        snippets = tuple(Snippet(self._display_path(chunk.path), chunk.text.strip("\n")) for chunk in selection.chunks)
+        snippets = tuple(
+            Snippet(path_in_folder(chunk.path, self.root_of(chunk.path)), chunk.text.strip("\n"))
+            for chunk in selection.chunks
+        )
         spent = sum(_token_cost(chunk, count_tokens) for chunk in selection.chunks) if tokens else 0
         root = self.root_of(request.path) or next(iter(self.rules.roots), None)
         return PromptContext(snippets, spent, lookup_text, root.name if root else "")
-
-    def _display_path(self, path: str) -> str:
-        """The path in the workspace; outside of it, the file's name."""
-        root = self.root_of(path)
-        return Path(path).relative_to(root).as_posix() if root else os.path.basename(path)
 
     def root_of(self, path: str) -> Path | None:
         """The folder of the workspace that ``path`` is in."""

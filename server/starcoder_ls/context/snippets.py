@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 from starcoder_ls.context.identifiers import CodeChunk, content_lines, identifier_set
 
@@ -45,6 +46,19 @@ class PromptContext:
 
 
 NO_CONTEXT = PromptContext()
+
+
+def path_in_folder(path: str, folder: str | PurePath | None) -> str:
+    """A path as a prompt shows it: in ``folder``, so that it names no folder of the user outside of the workspace.
+
+    An absolute path that is not in it becomes the file's name; a relative one stays.
+    """
+    if not path:
+        return ""
+    pure = PurePath(path)
+    if folder and pure.is_relative_to(folder):
+        return pure.relative_to(folder).as_posix()
+    return pure.name if pure.is_absolute() else pure.as_posix()
 
 
 @dataclass(frozen=True, slots=True)

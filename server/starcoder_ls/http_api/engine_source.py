@@ -9,12 +9,10 @@ from collections.abc import Callable
 
 from starcoder_ls.errors import EngineNotReady, StarcoderError
 from starcoder_ls.generation import Engine, EngineFactory, Phase, Status
+from starcoder_ls.session.engine_supervisor import MAX_RETRY_DELAY_S, RETRY_DELAY_S
 from starcoder_ls.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-RETRY_DELAY_S, MAX_RETRY_DELAY_S = 1.0, 60.0
-"""Between attempts to replace a failed engine: doubled after each."""
 
 
 class EngineSource:

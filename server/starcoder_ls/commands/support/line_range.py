@@ -30,6 +30,11 @@ class Source:
     text: str
     path: Path | None
 
+    @property
+    def absolute_path(self) -> str:
+        """Empty for standard input."""
+        return str(self.path.absolute()) if self.path else ""
+
 
 def read_source(name: str, ignored: Sequence[str] = ()) -> Source:
     """Read a file, or standard input if ``name`` is ``-``. ``ignored`` are the patterns of ``context.ignore``.
@@ -74,8 +79,7 @@ def read_target(region: str, language: str | None, ignored: Sequence[str] = ()) 
     start = sum(map(len, lines[: first - 1]))
     end = start if match["last"] is None else start + sum(map(len, lines[first - 1 : last]))
     language_id = _known_language(language) if language else by_path(match["file"]).id
-    path = str(source.path.absolute()) if source.path else ""
-    target = find_target(source.text, start, end, language_id, path, source.name)
+    target = find_target(source.text, start, end, language_id, source.absolute_path, source.name)
     if target is None:
         problem = f"Lines {first}-{last} are blank" if match["last"] else f"No function was found at line {first}"
         raise DocumentOutOfSync(
@@ -96,8 +100,7 @@ def whole_file(name: str | None, ignored: Sequence[str] = ()) -> Target:
     if name is None:
         return Target("", 0, 0)
     source = read_source(name, ignored)
-    path = str(source.path.absolute()) if source.path else ""
-    return Target(source.text, 0, len(source.text), by_path(name).id, path, source.name)
+    return Target(source.text, 0, len(source.text), by_path(name).id, source.absolute_path, source.name)
 
 
 def unified_diff(source: Source, new_text: str) -> str:

@@ -24,11 +24,10 @@ def put(file: Path, path: tuple[str, str], values: Mapping[str, Any]) -> None:
     section, name = path
     if section not in document:
         document[section] = tomlkit.table(is_super_table=True)
-    _table(file, document, section)
     table = tomlkit.table()
     for key, value in values.items():
         table[key] = value
-    document[section][name] = table
+    _table(file, document, section)[name] = table
     _write(file, document)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from functools import partial
 
 from starcoder_ls.engine.adapters.resident_adapters import ResidentAdapter
@@ -80,12 +80,7 @@ class Batcher:
         peers = [
             peer for peer in self._others(self._queue.peers_of(leader)) if _layers_key(peer) == _layers_key(leader)
         ]
-        started = [leader, *self._paused, *(peer for peer in peers if peer.steps is not None)]
-        for peer in peers:
-            if peer.steps is None:
-                if not _may_start(peer, started):
-                    continue
-                started.append(peer)
+        for peer in self._startable(peers, leader):
             forward_pass = self._next_pass(peer)
             if forward_pass is None:
                 continue
@@ -120,19 +115,26 @@ class Batcher:
         try:
             while urgent := self._others(self._queue.more_urgent_than(leader)):
                 self.step(urgent[0])
-            peers = self._others(self._queue.peers_of(leader))
-            started = [*self._paused, *(peer for peer in peers if peer.steps is not None)]
-            for peer in peers:
-                if peer.steps is None:
-                    if not _may_start(peer, started):
-                        continue
-                    started.append(peer)
+            for peer in self._startable(self._others(self._queue.peers_of(leader))):
                 forward_pass = self._next_pass(peer)
                 if forward_pass is not None and forward_pass.tokens <= MAX_SHARED_PASS_TOKENS:
                     self.step(peer)
                     return
         finally:
             self._paused.remove(leader)
+
+    def _startable(
+        self, requests: list[ScheduledRequest], *running: ScheduledRequest
+    ) -> Generator[ScheduledRequest, None, None]:
+        """Those of ``requests`` that have started, or may take a slot beside these, the paused ones and ``running``."""
+        started = [*running, *self._paused, *(request for request in requests if request.steps is not None)]
+        for request in requests:
+            if request.steps is None:
+                # Beside one of its document it would have to read all of its prompt into a slot of its own.
+                if len(started) >= MAX_STARTED_REQUESTS or any(_is_same_document(request, other) for other in started):
+                    continue
+                started.append(request)
+            yield request
 
     def _others(self, requests: list[ScheduledRequest]) -> list[ScheduledRequest]:
         """Those of ``requests`` that are not paused and do not wait for the slot of one that is."""
@@ -243,15 +245,6 @@ class Batcher:
 def _layers_key(request: ScheduledRequest) -> tuple[str, int] | None:
     """Whose layers its passes use; None is the base model's, also of adapters that only add virtual tokens."""
     return None if request.adapter is None else request.adapter.layers_key
-
-
-def _may_start(request: ScheduledRequest, started: Sequence[ScheduledRequest]) -> bool:
-    """Whether it may take a slot beside those that are ``started``.
-
-    Beside one of its document it would have to read all of its prompt into a slot of its own.
-    """
-    is_alone = not any(_is_same_document(request, other) for other in started)
-    return is_alone and len(started) < MAX_STARTED_REQUESTS
 
 
 def _is_same_document(request: ScheduledRequest, other: ScheduledRequest) -> bool:
